@@ -1,0 +1,120 @@
+"""The person's command line: finds the command, runs it, and turns every error into one line and an exit code.
+
+Always: no value in arguments or errors; a command's module is imported only when it is run. One file per command,
+each with `add_arguments(parser)` and `run(options) -> int`.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from claude_secrets import __version__
+from claude_secrets.errors import CallerError, Code, CustodyError, DeniedError, SecretsError
+from claude_secrets.paths import command
+
+COMMANDS: Final = {
+    "serve": "Serve MCP on standard input and output (what clients start; the default on a pipe).",
+    "init": "Make .claude/secrets.yml here; with --key-file, keep the store's key in a file.",
+    "set": "Store a secret: asks for the value without showing it, or reads standard input.",
+    "get": "Print a secret's value, exactly.",
+    "list": "List your secrets; no values.",
+    "search": "List the secrets whose names match a regular expression.",
+    "delete": "Delete a secret; its versions stay in the store.",
+    "rename": "Give a secret another name.",
+    "allow": "Put a name in this project's allowlist and let the project use it.",
+    "revoke": "Take a name, or all, away from this project again.",
+    "trust": "Show what this project wants of secrets from elsewhere, and let it.",
+    "doctor": "Check key, store, project and allowlist, and say what to do.",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 done, 1 error, 2 wrong usage, 3 denied, 4 key custody."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _no_core_dumps()
+    try:
+        options = _parse(given)
+        module = importlib.import_module(f"claude_secrets.cli.{options.command}")
+        return int(module.run(options))
+    except SecretsError as error:
+        return _tell(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        with suppress(OSError):
+            sys.stdout = None
+        return 1
+    except Exception as error:  # noqa: BLE001  nothing may escape: a traceback could show a value
+        fault = f"Something went wrong inside Claude Secrets ({type(error).__name__})."
+        return _tell(SecretsError(Code.INTERNAL, fault))
+
+
+def _parse(given: list[str]) -> argparse.Namespace:
+    name = _command_in(given)
+    if name is None and not any(word in ("-h", "--help", "--version") for word in given):
+        if sys.stdin is not None and sys.stdin.isatty():
+            given, name = ["--help"], None
+        else:
+            given, name = [*given, "serve"], "serve"
+    parser = _Parser(
+        prog=command(),
+        description="Keeps credentials out of chats: encrypted, allowlisted by project, and decided by you.",
+        epilog="Without a command and with input from a pipe, this is the MCP server.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"claude-secrets {__version__}")
+    _add_common(parser, None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    for each, line in COMMANDS.items():
+        one = commands.add_parser(each, help=line, description=line, allow_abbrev=False)
+        if each == name:
+            importlib.import_module(f"claude_secrets.cli.{each}").add_arguments(one)
+            _add_common(one, argparse.SUPPRESS)
+    return parser.parse_args(given)
+
+
+def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument("--project", metavar="DIR", default=default, help="the project's directory")
+    parser.add_argument("--store", metavar="PATH", default=default, help="another store than the usual one")
+
+
+def _command_in(given: list[str]) -> str | None:
+    """The first word that is neither an option nor the value of a common option."""
+    words = iter(given)
+    for word in words:
+        if word in ("--project", "--store"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return None
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its errors in this program's form and without what was given."""
+
+    def error(self, message: str) -> NoReturn:
+        # argparse repeats unrecognised words, and people do put values there.
+        what = message if "invalid choice" not in message and "unrecognized" not in message else "unknown words"
+        print(f"error: {what}\nhint: {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _tell(error: SecretsError) -> int:
+    print(f"error: [{error.code}] {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    if isinstance(error, CallerError):
+        return 1 if error.code is Code.NOT_FOUND else 2
+    if isinstance(error, DeniedError):
+        return 3
+    return 4 if isinstance(error, CustodyError) else 1
+
+
+def _no_core_dumps() -> None:
+    with suppress(ImportError, ValueError, OSError):  # Windows has none to turn off
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

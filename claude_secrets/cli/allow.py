@@ -1,0 +1,29 @@
+"""`allow`: let this project use a name."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.allowlist_edit import add_entry
+from claude_secrets.cli import allowlist_file
+from claude_secrets.cli.common import require_project, the_person
+from claude_secrets.model import check_name
+from claude_secrets.policy_file import read_bytes
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the name."""
+    parser.add_argument("name", metavar="NAME")
+
+
+def run(options: Namespace) -> int:
+    """Grant the name first, then list it: whoever is interrupted has allowed agents nothing yet."""
+    name = check_name(options.name)
+    project = require_project(options)
+    before = read_bytes(project.path)
+    after = add_entry(before, name)
+    the_person(options, project).allow(name)
+    if after is None:
+        print(f"'{name}' is in the allowlist of {project.path} already; the project may use it.")
+    else:
+        allowlist_file.replace(project.path, before, after)
+        print(f"Added '{name}' to {project.path / '.claude' / 'secrets.yml'}; the project may use it.")
+    return 0

@@ -1,0 +1,61 @@
+"""Writing a project's `.claude/secrets.yml`: whole or not at all, and never over what somebody just wrote."""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from claude_secrets.errors import Code, DeniedError
+from claude_secrets.policy_file import read_bytes
+
+
+def create(project: Path, data: bytes) -> bool:
+    """Write the file of a project that has none; False where there is one.
+
+    Raises:
+        DeniedError: ALLOWLIST_INVALID where it cannot be written.
+    """
+    path = project / ".claude" / "secrets.yml"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
+        with open(descriptor, "wb") as file:  # noqa: PTH123  it is open already
+            file.write(data)
+    except FileExistsError:
+        return False
+    except OSError:
+        raise _unwritable(project) from None
+    return True
+
+
+def replace(project: Path, before: bytes, after: bytes) -> None:
+    """Put `after` in the place of `before`, with the same mode.
+
+    Raises:
+        DeniedError: ALLOWLIST_INVALID where it cannot be written, or is no longer `before`.
+    """
+    path = project / ".claude" / "secrets.yml"
+    draft = path.with_name(f".secrets.yml.{secrets.token_hex(6)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123  it is open already
+            file.write(after)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(path.stat().st_mode & 0o777)
+        if read_bytes(project) != before:
+            raise DeniedError(Code.ALLOWLIST_INVALID, "The allowlist was changed meanwhile.", "Try again.")
+        draft.replace(path)
+    except OSError:
+        raise _unwritable(project) from None
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def _unwritable(project: Path) -> DeniedError:
+    return DeniedError(
+        Code.ALLOWLIST_INVALID,
+        "The project's .claude/secrets.yml cannot be written; nothing was changed.",
+        f"Check the permissions of {project / '.claude'}.",
+    )

@@ -1,0 +1,122 @@
+"""What the commands share: where the person stands, the store with its guards, and how secrets are listed."""
+
+import json
+import os
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from claude_secrets.custody import Custody
+from claude_secrets.errors import Code, DeniedError
+from claude_secrets.model import PERSON, SHARED
+from claude_secrets.paths import command, home_directories, store_path
+from claude_secrets.person import Person
+from claude_secrets.policy_file import Allowlist, AllowlistReader
+from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
+from claude_secrets.records import Record
+from claude_secrets.store import Store
+
+
+def whereabouts(options: Namespace) -> Whereabouts:
+    """Where the person stands: the directory named by `--project`, or the working directory."""
+    named = Path(options.project).expanduser() if options.project else None
+    return Whereabouts(argument=named, environment=None, root=None, working_directory=Path.cwd())
+
+
+def find_project(options: Namespace) -> Project | None:
+    """The project the person stands in, if any. Raises `DeniedError` where `--project` names none."""
+    try:
+        return require_project(options)
+    except DeniedError as error:
+        if options.project or error.code not in (Code.NO_PROJECT, Code.NO_ALLOWLIST):
+            raise
+        return None
+
+
+def require_project(options: Namespace) -> Project:
+    """The project the person stands in. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST where there is none."""
+    return locate(whereabouts(options), homes=home_directories(), command=command())
+
+
+def read_allowlist(project: Project) -> Allowlist:
+    """The project's allowlist. Raises `DeniedError` where it cannot be understood."""
+    return AllowlistReader().read(project.path)
+
+
+def open_store(options: Namespace, project: Project | None) -> Store:
+    """The store, unless a project brought it or its key file along."""
+    path = store_path(options.store, os.environ)
+    where, homes = whereabouts(options), home_directories()
+
+    def check_key_file(key_file: Path) -> None:
+        refuse_inside(key_file, "key file", where, project, homes)
+
+    refuse_inside(path, "store", where, project, homes)
+    return Store(path, Custody(environment=os.environ, check_key_file=check_key_file), time.time)
+
+
+def the_person(options: Namespace, project: Project | None, scope: str | None = None) -> Person:
+    """The person's doorway, in `scope` or the project's."""
+    if scope is None:
+        scope = read_allowlist(project).scope if project else SHARED
+    return Person(store=open_store(options, project), project=project, scope=scope)
+
+
+def add_scope(parser: ArgumentParser) -> None:
+    """Add `--scope`."""
+    parser.add_argument("--scope", help="another shelf than the project's (outside projects: than 'shared')")
+
+
+def warn(message: str) -> None:
+    """Tell the person something that is no error."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def date(seconds: int) -> str:
+    """A time of the store as a date and time in UTC, in ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def short(origin: str) -> str:
+    """A project's identity as people write it, with ~ for their home."""
+    if origin == PERSON:
+        return "you"
+    for home in home_directories():
+        if Path(origin).is_relative_to(home) and Path(origin) != home:
+            return str(Path("~") / Path(origin).relative_to(home))
+    return origin
+
+
+def as_data(record: Record) -> dict[str, object]:
+    """A secret for `--json`: what is known of it but its value."""
+    return {
+        "name": record.name,
+        "scope": record.scope,
+        "access": record.access.value,
+        "version": record.version,
+        "updated": date(record.updated),
+        "origin": record.origin,
+        "entered_by": record.entered_by.value,
+        "expires": None if record.expires is None else date(record.expires),
+        "note": record.note,
+    }
+
+
+def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
+    """Print secrets as a table, or as JSON."""
+    found = list(records)
+    if as_json:
+        print(json.dumps([as_data(record) for record in found], indent=2))
+    elif not found:
+        print(nothing, file=sys.stderr)
+    else:
+        rows = [("NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM")]
+        rows += [
+            (r.name, r.scope, r.access.value, str(r.version), date(r.updated)[:10], short(r.origin)) for r in found
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,117 @@
+"""`doctor`: is everything well, and if not, what to do."""
+
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from claude_secrets.cli.common import find_project, open_store, read_allowlist, the_person
+from claude_secrets.custody import Custody
+from claude_secrets.errors import SecretsError
+from claude_secrets.paths import command, config_directory, default_store
+from claude_secrets.project import Project
+from claude_secrets.write_limits import read_write_limits
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: `state` is ok, warn or fail; `hint` says what to do."""
+
+    about: str
+    state: str
+    message: str
+    hint: str | None = None
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--json`."""
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: Namespace) -> int:
+    """Look at everything; exit code 1 where something fails."""
+    findings = list(_findings(options))
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            print(f"{finding.state:4}  {finding.about:9}  {finding.message}")
+            if finding.hint:
+                print(f"{'':17}{finding.hint}")
+    return int(any(finding.state == "fail" for finding in findings))
+
+
+def _findings(options: Namespace) -> Iterator[Finding]:
+    project: Project | None = None
+    try:
+        project = find_project(options)
+    except SecretsError as error:
+        yield _failure("project", error)
+    else:
+        yield _project(project)
+        if project is not None:
+            yield _checked("allowlist", lambda: _allowlist(project))
+    yield _checked("limits", _limits)
+    yield _checked("store", lambda: _store(options, project))
+    yield _checked("key", lambda: _key(options, project))
+
+
+def _checked(about: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except SecretsError as error:
+        return _failure(about, error)
+
+
+def _failure(about: str, error: SecretsError) -> Finding:
+    return Finding(about, "fail", f"[{error.code}] {error.message}", error.hint)
+
+
+def _project(project: Project | None) -> Finding:
+    if project is None:
+        return Finding(
+            "project", "warn", "You are not inside a project.", f"In a project's directory: {command()} init"
+        )
+    linked = "" if str(project.path) == project.identity else f" (a work tree of {project.identity})"
+    return Finding("project", "ok", f"{project.path}{linked}")
+
+
+def _allowlist(project: Project) -> Finding:
+    allowlist = read_allowlist(project)
+    if not allowlist.entries:
+        return Finding("allowlist", "warn", "It allows nothing.", f"To allow a name: {command()} allow NAME")
+    message = f"{len(allowlist.entries)} entries, scope {allowlist.scope}"
+    if allowlist.warnings:
+        return Finding("allowlist", "warn", message, " ".join(allowlist.warnings))
+    return Finding("allowlist", "ok", message)
+
+
+def _limits() -> Finding:
+    limits = read_write_limits(config_directory())
+    return Finding(
+        "limits", "ok", f"{limits.set_secret} set_secret and {limits.input_secret} input_secret a minute and project"
+    )
+
+
+def _store(options: Namespace, project: Project | None) -> Finding:
+    store = open_store(options, project)
+    if not store.exists():
+        return Finding("store", "ok", f"{store.path}: there is none yet; the first secret makes it.")
+    secrets, versions = the_person(options, project, "shared").check()
+    unusual = "" if store.path == default_store() else " (not the usual one)"
+    return Finding("store", "ok", f"{store.path}{unusual}: {secrets} secrets, {versions} versions, every row verified")
+
+
+def _key(options: Namespace, project: Project | None) -> Finding:
+    store = open_store(options, project)
+    if store.exists():
+        kinds = " and ".join(sorted(set(store.slot_kinds())))
+        store.unlock()
+        store.close()
+        return Finding("key", "ok", f"It opens the store (kept in: {kinds}).")
+    status = Custody(environment=os.environ).keyring_status()
+    if status.ok:
+        return Finding("key", "ok", f"{status.name} works; the first secret puts a key there.")
+    other = f"Or keep the key in a file: {command()} init --key-file PATH"
+    return Finding("key", "fail", f"[{status.code}] {status.message}", f"{status.hint} {other}")

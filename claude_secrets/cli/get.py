@@ -1,0 +1,21 @@
+"""`get`: print a value."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import add_scope, find_project, the_person, warn
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the name."""
+    parser.add_argument("name", metavar="NAME")
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Print the value as it is; on a terminal with a newline after it."""
+    person = the_person(options, find_project(options), options.scope)
+    value = person.get(options.name, warn=warn)
+    sys.stdout.buffer.write(value.encode("utf-8") + (b"\n" if sys.stdout.isatty() else b""))
+    sys.stdout.flush()
+    return 0

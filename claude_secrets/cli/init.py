@@ -1,0 +1,43 @@
+"""`init`: make a project's allowlist, and choose a key file where there is no keyring."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from claude_secrets.allowlist_edit import TEMPLATE
+from claude_secrets.cli import allowlist_file
+from claude_secrets.cli.common import find_project, open_store, whereabouts
+from claude_secrets.errors import CallerError, Code, DeniedError
+from claude_secrets.paths import command, home_directories
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--key-file`."""
+    parser.add_argument(
+        "--key-file", metavar="PATH", help="make the store with its key in this new file, not in the OS keyring"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Make what is missing."""
+    where = whereabouts(options)
+    directory = (where.argument or where.working_directory).resolve()
+    if any(home.is_relative_to(directory) for home in home_directories()):
+        if options.project or not options.key_file:
+            raise DeniedError(
+                Code.NO_PROJECT,
+                "Your home directory and those above it are never a project.",
+                "Go to the project's directory, or name it with --project.",
+            )
+    elif not directory.is_dir():
+        raise CallerError(Code.INVALID_ARGUMENTS, "The project's directory does not exist.")
+    elif allowlist_file.create(directory, TEMPLATE.encode()):
+        print(f"Made {directory / '.claude' / 'secrets.yml'}: nothing is allowed yet.")
+    else:
+        print(f"{directory / '.claude' / 'secrets.yml'} is there already; it was left as it is.")
+    if options.key_file:
+        store = open_store(options, find_project(options))
+        store.create_with_key_file(Path(options.key_file).expanduser().absolute())
+        print(f"Made the store {store.path} with its key in {options.key_file}.")
+        print("Keep a copy of the key file in a safe place: without it nobody opens the store.")
+    print(f"Next: {command()} allow NAME, then {command()} set NAME")
+    return 0

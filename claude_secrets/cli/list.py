@@ -1,0 +1,20 @@
+"""`list`: the person's secrets, without values."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import find_project, show, the_person
+from claude_secrets.paths import command
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--scope` and `--json`."""
+    parser.add_argument("--scope", help="only this shelf")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: Namespace) -> int:
+    """List the secrets of all scopes, or of one."""
+    secrets = the_person(options, find_project(options), options.scope).secrets()
+    found = [record for record in secrets if options.scope in (None, record.scope)]
+    show(found, as_json=options.json, nothing=f"No secrets are stored. To store one: {command()} set NAME")
+    return 0

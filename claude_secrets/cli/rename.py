@@ -1,0 +1,19 @@
+"""`rename`: give a secret another name."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import add_scope, find_project, the_person
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take both names."""
+    parser.add_argument("name", metavar="OLD")
+    parser.add_argument("new_name", metavar="NEW")
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Rename it, with its versions and grants."""
+    the_person(options, find_project(options), options.scope).rename(options.name, options.new_name)
+    print(f"'{options.name}' is now '{options.new_name}'. Allowlists that name it have to be changed by hand.")
+    return 0

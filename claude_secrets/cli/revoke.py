@@ -1,0 +1,45 @@
+"""`revoke`: take names away from this project."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.allowlist_edit import remove_entry
+from claude_secrets.cli import allowlist_file
+from claude_secrets.cli.common import read_allowlist, require_project, the_person
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.grants import Grant
+from claude_secrets.model import check_name
+from claude_secrets.policy_file import read_bytes
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take a name or `--all`."""
+    parser.add_argument("name", metavar="NAME", nargs="?")
+    parser.add_argument("--all", action="store_true", help="every grant of this project; its allowlist stays")
+
+
+def run(options: Namespace) -> int:
+    """Take back grants, and for one name its own entry in the allowlist."""
+    if bool(options.name) == options.all:
+        raise CallerError(Code.INVALID_ARGUMENTS, "Name one secret, or say --all.")
+    project = require_project(options)
+    if options.all:
+        _tell(the_person(options, project).revoke())
+        return 0
+    name = check_name(options.name)
+    before = read_bytes(project.path)
+    after = remove_entry(before, name)
+    if after is not None:
+        allowlist_file.replace(project.path, before, after)
+        print(f"Removed '{name}' from {project.path / '.claude' / 'secrets.yml'}.")
+    _tell(the_person(options, project).revoke(name))
+    entry = read_allowlist(project).entry_for(name)
+    if entry is not None:
+        print(f"hint: the allowlist still covers '{name}' by its entry {entry.pattern}")
+    return 0
+
+
+def _tell(taken: list[Grant]) -> None:
+    for grant in taken:
+        print(f"Revoked: {f'the name {grant.name}' if grant.name else f'the scope {grant.scope}'}.")
+    if not taken:
+        print("There was no grant to revoke. (What the project stored itself is its own.)")

@@ -1,0 +1,18 @@
+"""`search`: the person's secrets whose names match."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import find_project, show, the_person
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the pattern and `--json`."""
+    parser.add_argument("pattern", metavar="PATTERN", help="RE2, anywhere in the name, upper and lower case alike")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: Namespace) -> int:
+    """List what matches."""
+    found = the_person(options, find_project(options)).search(options.pattern)
+    show(found, as_json=options.json, nothing="No secret's name matches.")
+    return 0

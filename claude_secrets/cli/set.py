@@ -1,0 +1,56 @@
+"""`set`: store a value that the person types or pipes in."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import add_scope, find_project, read_allowlist, the_person
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.model import VALUE_LIMIT, Access, check_name
+from claude_secrets.paths import command
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the name; the value comes from the terminal or standard input."""
+    parser.add_argument("name", metavar="NAME")
+    access = parser.add_mutually_exclusive_group()
+    access.add_argument(
+        "--use-only", dest="access", action="store_const", const=Access.USE_ONLY, help="agents never read the value"
+    )
+    access.add_argument(
+        "--readable", dest="access", action="store_const", const=Access.READABLE, help="agents may read the value"
+    )
+    parser.add_argument(
+        "--exact", action="store_true", help="keep the newline at the end of a single line from standard input"
+    )
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Store the value."""
+    name = check_name(options.name)
+    project = find_project(options)
+    person = the_person(options, project, options.scope)
+    stored = person.set(name, _value(name, exact=options.exact), options.access)
+    kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
+    if stored.changed:
+        print(f"Stored '{name}' (version {stored.version}).{kind}")
+    else:
+        print(f"Nothing to change: '{name}' has this value (version {stored.version}).{kind}")
+    if project and read_allowlist(project).entry_for(name) is None:
+        print(f"hint: agents of this project cannot use it yet; to let them: {command()} allow {name}", file=sys.stderr)
+    return 0
+
+
+def _value(name: str, *, exact: bool) -> str:
+    if sys.stdin is not None and sys.stdin.isatty():
+        from claude_secrets.human.terminal import read_hidden
+
+        return read_hidden(f"Value of {name} (not shown): ")
+    data = sys.stdin.buffer.read(VALUE_LIMIT + 3) if sys.stdin is not None else b""
+    try:
+        value = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise CallerError(Code.INVALID_VALUE, "The input is not UTF-8 text.") from None
+    # `echo token |` ends with a newline that nobody means; in several lines, a key's for example, it belongs.
+    line = value.removesuffix("\n").removesuffix("\r")
+    return value if exact or "\n" in line else line

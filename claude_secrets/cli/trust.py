@@ -1,0 +1,30 @@
+"""`trust`: decide on what this project wants of secrets from elsewhere."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import read_allowlist, require_project, short, the_person
+from claude_secrets.cli.delete import require_yes
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--yes`."""
+    parser.add_argument("--yes", action="store_true", help="do not ask: let it use all that is shown")
+
+
+def run(options: Namespace) -> int:
+    """Show exactly what is new, ask, and grant exactly that."""
+    project = require_project(options)
+    person = the_person(options, project)
+    wanted = person.wanted(read_allowlist(project))
+    if not wanted:
+        print(f"{project.path} wants nothing that it may not use already.")
+        return 0
+    print(f"{project.path} wants:")
+    if wanted.scope is not None:
+        print(f"  the scope {wanted.scope}, to keep its secrets in")
+    for record in wanted.secrets:
+        print(f"  {record.name}, stored from {short(record.origin)} ({record.access.value})")
+    require_yes("Let its agents use this?", options)
+    person.trust(wanted)
+    print("It may use them now. To take that back: revoke NAME, or revoke --all.")
+    return 0

@@ -1,0 +1,75 @@
+"""Grants: what the person has let a project use beyond its own secrets.
+
+Always: sealed rows, found by MAC, and the whole table vouched for by the store's head. A grant names one secret
+of one scope for one project, or one scope that a project may claim. Each function takes an open transaction.
+"""
+
+from dataclasses import dataclass
+
+from claude_secrets.store import Transaction
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Grant:
+    """Project `project` (its identity) may use `name` in `scope`; an empty name: it may claim the scope."""
+
+    project: str
+    scope: str
+    name: str = ""
+
+
+def holds(tx: Transaction, grant: Grant) -> bool:
+    """Whether the grant is there.
+
+    Raises:
+        StoreError: STORE_TAMPERED where the table is not as the head says.
+    """
+    tx.verify_table("grants", tx.head.grants)
+    row = tx.connection.execute("SELECT token FROM grants WHERE place = ?", (_place(tx, grant),)).fetchone()
+    return row is not None and _opened(tx, _place(tx, grant), row[0]) == grant
+
+
+def add(tx: Transaction, grant: Grant) -> bool:
+    """Remember a grant. Returns False where it was there already."""
+    if holds(tx, grant):
+        return False
+    place = _place(tx, grant)
+    fields: dict[str, object] = {
+        "project": grant.project,
+        "scope": grant.scope,
+        "name": grant.name,
+        "created": int(tx.now),
+    }
+    tx.connection.execute("INSERT INTO grants VALUES (?, ?)", (place, tx.seal("grant", place.hex(), fields)))
+    _renew(tx)
+    return True
+
+
+def remove(tx: Transaction, grant: Grant) -> bool:
+    """Forget a grant. Returns False where there was none."""
+    if not holds(tx, grant):
+        return False
+    tx.connection.execute("DELETE FROM grants WHERE place = ?", (_place(tx, grant),))
+    _renew(tx)
+    return True
+
+
+def every(tx: Transaction) -> list[Grant]:
+    """All grants, sorted by project, scope and name."""
+    tx.verify_table("grants", tx.head.grants)
+    rows = tx.connection.execute("SELECT place, token FROM grants").fetchall()
+    return sorted(_opened(tx, place, token) for place, token in rows)
+
+
+def _opened(tx: Transaction, place: bytes, token: bytes) -> Grant:
+    envelope = tx.open("grant", place.hex(), token)
+    return Grant(project=envelope.text("project"), scope=envelope.text("scope"), name=envelope.text("name"))
+
+
+def _place(tx: Transaction, grant: Grant) -> bytes:
+    return tx.cipher.index("grant", grant.project, grant.scope, grant.name)
+
+
+def _renew(tx: Transaction) -> None:
+    tx.head.grants = tx.table_digest("grants")
+    tx.dirty = True

@@ -1,0 +1,103 @@
+"""Opens the one-time page in the person's graphical browser.
+
+Always: a project cannot choose the program: `BROWSER` is ignored, programs are taken from absolute PATH entries
+outside the named directories, and what points into those is taken out of the child's environment. The child never
+touches our standard streams (output is the wire) and nobody waits for it to end. Faces import it.
+"""
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_LINUX = (
+    ("xdg-open",),
+    ("gio", "open"),
+    ("x-www-browser",),
+    ("chromium",),
+    ("google-chrome",),
+    ("firefox",),
+)
+_FAILURE_LIMIT = 1.0
+"""Seconds in which a program that cannot open anything says so by its exit code."""
+
+
+def open_url(url: str, environment: Mapping[str, str], *, forbidden: Sequence[Path], platform: str) -> bool:
+    """Open the page's `url`; whether a program took it. Takes up to a second for each program that fails.
+
+    `forbidden` are directories (a project's, its work tree's) from which nothing is run or read. On Linux there
+    has to be a display, named by DISPLAY or WAYLAND_DISPLAY.
+
+    Raises:
+        ValueError: `url` is not an address on 127.0.0.1.
+    """
+    if not url.startswith("http://127.0.0.1:"):
+        raise ValueError("only a page on 127.0.0.1 is opened")
+    if platform == "win32":
+        return _start_file(url)
+    clean = _clean(environment, forbidden)
+    if platform == "darwin":
+        return _run(["/usr/bin/open", url], clean)
+    if not (clean.get("DISPLAY") or clean.get("WAYLAND_DISPLAY")):
+        return False
+    for name, *arguments in _LINUX:
+        # Never None, for which `which` would take the PATH of this process.
+        program = shutil.which(name, path=clean["PATH"]) if clean["PATH"] else None
+        if program is not None and not _inside(program, forbidden) and _run([program, *arguments, url], clean):
+            return True
+    return False
+
+
+def _start_file(url: str) -> bool:
+    start: Callable[[str], None] | None = getattr(os, "startfile", None)
+    if start is None:
+        return False
+    try:
+        start(url)
+    except OSError:
+        return False
+    return True
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Start `command` on its own; False if it cannot be started or fails at once."""
+    try:
+        process = subprocess.Popen(  # noqa: S603 - a program found as said above, an address of our own
+            command,
+            env=dict(environment),
+            cwd="/",  # not the project, which is our own working directory
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return False
+    try:
+        return process.wait(_FAILURE_LIMIT) == 0
+    except subprocess.TimeoutExpired:
+        # It is the browser itself. Someone has to collect its exit code, whenever that comes.
+        threading.Thread(target=process.wait, name="claude-secrets browser", daemon=True).start()
+        return True
+
+
+def _clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
+    clean = {
+        name: value
+        for name, value in environment.items()
+        if name not in {"BROWSER", "PATH"} and not any(_inside(part, forbidden) for part in value.split(os.pathsep))
+    }
+    entries = environment.get("PATH", "").split(os.pathsep)
+    clean["PATH"] = os.pathsep.join(e for e in entries if Path(e).is_absolute() and not _inside(e, forbidden))
+    return clean
+
+
+def _inside(path: str, forbidden: Sequence[Path]) -> bool:
+    """Whether the absolute `path` lies in one of the directories, as it is written or where its links lead."""
+    if not Path(path).is_absolute():
+        return False
+    places = {Path(os.path.normpath(path)), Path(os.path.realpath(path))}
+    directories = {*forbidden, *(Path(os.path.realpath(directory)) for directory in forbidden)}
+    return any(place.is_relative_to(directory) for place in places for directory in directories)

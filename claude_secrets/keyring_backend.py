@@ -1,0 +1,243 @@
+"""The operating system's keyring: choosing its backend, finding the session bus, asking it with a deadline.
+
+Always: only keyring's own backends for this platform are imported, never code that the environment or keyring's
+configuration names; no process is started; no question outlasts its deadline; a backend's exception never leaves
+this module. Only `custody.py` imports it, and only it imports `keyring` (when the keyring is first asked).
+"""
+
+import importlib
+import os
+import stat
+from collections.abc import Callable, Mapping, MutableMapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final, Protocol, TypeVar, cast
+from urllib.parse import quote
+
+from claude_secrets.errors import Code, CustodyError
+from claude_secrets.paths import command
+
+_T = TypeVar("_T")
+
+SERVICE: Final = "claude-secrets"
+"""The service under which keyring entries stand."""
+
+DEADLINE_WITH_DISPLAY: Final = 45.0
+"""Seconds a question may take where a person can answer the keyring's password dialog."""
+
+DEADLINE_WITHOUT_DISPLAY: Final = 3.0
+"""Seconds a question may take where nobody can be expected to answer."""
+
+# keyring's own backends that keep what they are given, with the name people know; the first is the usual one.
+# Its null, fail and chainer backends are none of these, and plaintext ones come from elsewhere.
+_SECRET_SERVICE: Final[Mapping[str, str]] = {
+    "keyring.backends.SecretService.Keyring": "Secret Service",
+    "keyring.backends.libsecret.Keyring": "Secret Service (libsecret)",
+    "keyring.backends.kwallet.DBusKeyring": "KWallet",
+}
+_BACKENDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "darwin": {"keyring.backends.macOS.Keyring": "macOS Keychain"},
+    "win32": {"keyring.backends.Windows.WinVaultKeyring": "Windows Credential Manager"},
+}
+
+
+class _Backend(Protocol):
+    """What is used of keyring's `KeyringBackend`."""
+
+    def get_password(self, service: str, username: str) -> str | None: ...
+    def set_password(self, service: str, username: str, password: str) -> None: ...
+    def delete_password(self, service: str, username: str) -> None: ...
+
+
+class SystemKeyring:
+    """The operating system's keyring, as far as one entry holds one short text.
+
+    `environment` says which keyring there is (`DBUS_SESSION_BUS_ADDRESS`, `XDG_RUNTIME_DIR`, `DISPLAY`,
+    `WAYLAND_DISPLAY`, `PYTHON_KEYRING_BACKEND`) and is told the session bus that was found; `runtime_directory` is
+    where the bus's socket is looked for when the environment was stripped (else `/run/user/UID`); `deadline` in
+    seconds replaces the usual ones. For one thread.
+    """
+
+    def __init__(
+        self,
+        environment: MutableMapping[str, str],
+        platform: str,
+        *,
+        deadline: float | None = None,
+        runtime_directory: Path | None = None,
+    ) -> None:
+        self._environment = environment
+        self._platform = platform
+        self._deadline = deadline
+        self._runtime_directory = runtime_directory
+        self._backend: _Backend | None = None
+        self._blocked: Thread | None = None
+
+    @property
+    def name(self) -> str:
+        """The keyring's name as people know it."""
+        own = self._own_backends()
+        return own.get(self._wanted(), next(iter(own.values())))
+
+    def read(self, entry: str) -> str | None:
+        """The text of `entry`, or None where there is no such entry.
+
+        Raises:
+            CustodyError: KEYRING_LOCKED, KEYRING_UNAVAILABLE.
+        """
+        place = self._place(entry)
+        return self._ask(lambda backend, _: backend.get_password(*place))
+
+    def create(self, entry: str, text: str) -> None:
+        """Write a new entry and read it back; an existing one is left as it is.
+
+        Raises:
+            CustodyError: KEYRING_LOCKED; KEYRING_UNAVAILABLE, also where the entry exists or was not kept.
+        """
+        place = self._place(entry)
+
+        def write(backend: _Backend, answer: "Future[None]") -> None:
+            # Reading first: it is what waits for a password, so a late answer to the dialog writes nothing.
+            if backend.get_password(*place) is not None:
+                raise _unavailable("The system's keyring has an entry of this name already.")
+            if answer.cancelled():
+                return
+            backend.set_password(*place, text)
+            # Read back: some backends drop writes silently.
+            kept = backend.get_password(*place) == text
+            if answer.cancelled():
+                backend.delete_password(*place)
+            elif not kept:
+                raise _unavailable("The system's keyring took a key and did not keep it.")
+
+        self._ask(write)
+
+    def delete(self, entry: str) -> None:
+        """Delete `entry`.
+
+        Raises:
+            CustodyError: KEYRING_LOCKED; KEYRING_UNAVAILABLE, also where there is no such entry.
+        """
+        place = self._place(entry)
+        self._ask(lambda backend, _: backend.delete_password(*place))
+
+    def _ask(self, action: Callable[[_Backend, "Future[_T]"], _T]) -> _T:
+        """Run `action` on a daemon thread: one that hangs neither holds the caller up nor keeps the process alive."""
+        if self._blocked is not None and self._blocked.is_alive():
+            raise _locked()
+        backend = self._open()
+        answer: Future[_T] = Future()
+        thread = Thread(target=_work, args=(action, backend, answer), name="keyring", daemon=True)
+        thread.start()
+        try:
+            return answer.result(self._patience())
+        except TimeoutError:
+            if not answer.cancel():  # it came at the last moment
+                return answer.result()
+        self._blocked = thread
+        raise _locked()
+
+    def _patience(self) -> float:
+        if self._deadline is not None:
+            return self._deadline
+        display = self._environment.get("DISPLAY") or self._environment.get("WAYLAND_DISPLAY")
+        return DEADLINE_WITH_DISPLAY if display or self._platform in _BACKENDS else DEADLINE_WITHOUT_DISPLAY
+
+    def _place(self, entry: str) -> tuple[str, str]:
+        # Windows finds an entry by its service alone: keyring moves the entry of another user name aside to make
+        # room, and two processes that do so at once can lose one. So there each entry is a service of its own.
+        return (f"{SERVICE}:{entry}" if self._platform == "win32" else SERVICE, entry)
+
+    def _own_backends(self) -> Mapping[str, str]:
+        return _BACKENDS.get(self._platform, _SECRET_SERVICE)
+
+    def _wanted(self) -> str:
+        return self._environment.get("PYTHON_KEYRING_BACKEND") or next(iter(self._own_backends()))
+
+    def _open(self) -> _Backend:
+        wanted = self._wanted()
+        if wanted not in self._own_backends():
+            raise CustodyError(
+                Code.KEYRING_UNAVAILABLE,
+                "PYTHON_KEYRING_BACKEND names a keyring that Claude Secrets does not use on this system.",
+                "Unset PYTHON_KEYRING_BACKEND; the system's own keyring is found without it.",
+            )
+        if self._platform not in _BACKENDS:
+            self._find_session_bus()
+        if self._backend is None:
+            self._backend = _load(wanted)
+        return self._backend
+
+    def _find_session_bus(self) -> None:
+        """Make the session bus known to keyring, which reads the process's own environment."""
+        address = self._environment.get("DBUS_SESSION_BUS_ADDRESS")
+        if not address:
+            directory = self._usual_runtime_directory()
+            bus = directory / "bus"
+            if not _is_own_socket(bus):
+                raise _unavailable("The system's keyring cannot be reached: there is no D-Bus session here.")
+            address = f"unix:path={quote(bus.as_posix())}"
+            self._environment["DBUS_SESSION_BUS_ADDRESS"] = address
+            self._environment["XDG_RUNTIME_DIR"] = str(directory)
+        os.environ["DBUS_SESSION_BUS_ADDRESS"] = address
+
+    def _usual_runtime_directory(self) -> Path:
+        told = self._environment.get("XDG_RUNTIME_DIR")
+        return Path(told) if told else self._runtime_directory or Path(f"/run/user/{os.getuid()}")
+
+
+def _load(wanted: str) -> _Backend:
+    module, _, name = wanted.rpartition(".")
+    try:
+        backend_class: Any = getattr(importlib.import_module(module), name)
+        # keyring lets variables KEYRING_PROPERTY_* replace anything in a backend, its methods and its collection
+        # included; a project could set them by way of a client's configuration.
+        settled = type(name, (backend_class,), {"set_properties_from_env": lambda _: None})
+        return cast("_Backend", settled())
+    except Exception:  # noqa: BLE001  a backend's import and construction may fail with anything
+        raise _unavailable("The system's keyring cannot be used from this Python.") from None
+
+
+def _work(action: Callable[[_Backend, "Future[_T]"], _T], backend: _Backend, answer: "Future[_T]") -> None:
+    with suppress(InvalidStateError):  # nobody waits any more: the deadline has passed
+        try:
+            result = action(backend, answer)
+        except Exception as error:  # noqa: BLE001  backends raise D-Bus, socket and Windows errors beside keyring's own
+            answer.set_exception(_translated(error))
+        else:
+            answer.set_result(result)
+
+
+def _translated(error: Exception) -> CustodyError:
+    from keyring.errors import KeyringLocked
+
+    if isinstance(error, CustodyError):
+        return error
+    return _locked() if isinstance(error, KeyringLocked) else _unavailable("The system's keyring does not answer.")
+
+
+def _is_own_socket(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:  # not there, or not ours to look at
+        return False
+    return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
+
+
+def _locked() -> CustodyError:
+    return CustodyError(
+        Code.KEYRING_LOCKED,
+        "The system's keyring is locked.",
+        "Unlock it (log in to the desktop, or answer its password dialog), then try again.",
+    )
+
+
+def _unavailable(message: str) -> CustodyError:
+    return CustodyError(
+        Code.KEYRING_UNAVAILABLE,
+        message,
+        "Start the desktop's keyring (on Linux: GNOME Keyring, KWallet or KeePassXC); "
+        f"`{command()} doctor` tells whether it works.",
+    )

@@ -1,0 +1,64 @@
+"""Write limits: how often a project's agents may store, counted across processes and restarts.
+
+Always: a count is spent in the transaction of the write it counts, so that a write that fails gives it back;
+counted by project, whatever the client calls itself; windows that are over leave the table.
+"""
+
+from claude_secrets.model import Tool
+from claude_secrets.policy import Window, count_one
+from claude_secrets.store import Transaction
+
+
+def spend(tx: Transaction, *, project: str, tool: Tool, limit: int) -> None:
+    """Count one call of `tool` in `project`.
+
+    Raises:
+        DeniedError: RATE_LIMITED.
+        StoreError: STORE_TAMPERED.
+    """
+    window = count_one(_window(tx, project, tool), tool=tool, limit=limit, now=tx.now)
+    _forget_past(tx)
+    place = _place(tx, project, tool)
+    fields: dict[str, object] = {"start": int(window.start * 1000), "count": window.count}
+    token = tx.seal("counter", place.hex(), fields)
+    tx.connection.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (place, token))
+    tx.head.counters = tx.table_digest("counters")
+    tx.dirty = True
+
+
+def check(tx: Transaction, *, project: str, tool: Tool, limit: int) -> None:
+    """Raise what `spend` would raise now, and count nothing."""
+    count_one(_window(tx, project, tool), tool=tool, limit=limit, now=tx.now)
+
+
+def verify(tx: Transaction) -> None:
+    """Hold all counters against the store's head and open each.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    tx.verify_table("counters", tx.head.counters)
+    for place, token in tx.connection.execute("SELECT place, token FROM counters").fetchall():
+        _opened(tx, place, token)
+
+
+def _window(tx: Transaction, project: str, tool: Tool) -> Window | None:
+    tx.verify_table("counters", tx.head.counters)
+    place = _place(tx, project, tool)
+    row = tx.connection.execute("SELECT token FROM counters WHERE place = ?", (place,)).fetchone()
+    return None if row is None else _opened(tx, place, row[0])
+
+
+def _forget_past(tx: Transaction) -> None:
+    for place, token in tx.connection.execute("SELECT place, token FROM counters").fetchall():
+        if _opened(tx, place, token).is_over(tx.now):
+            tx.connection.execute("DELETE FROM counters WHERE place = ?", (place,))
+
+
+def _opened(tx: Transaction, place: bytes, token: bytes) -> Window:
+    envelope = tx.open("counter", place.hex(), token)
+    return Window(envelope.number("start") / 1000, envelope.number("count"))
+
+
+def _place(tx: Transaction, project: str, tool: Tool) -> bytes:
+    return tx.cipher.index("counter", project, tool.value)

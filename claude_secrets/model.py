@@ -1,0 +1,163 @@
+"""The nouns of the project as small frozen values, and the checks on names, scopes and values.
+
+Always: nothing here does input or output, and no value of a secret appears in a `repr`. Anyone may import it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeAlias
+
+from claude_secrets.errors import CallerError, Code, SecretsError
+
+NAME_LIMIT = 128
+"""Characters in a name, at most."""
+
+VALUE_LIMIT = 1024 * 1024
+"""Bytes of UTF-8 in a value, at most."""
+
+SHARED = "shared"
+"""The scope of a project whose file names none."""
+
+PERSON = "person"
+"""The origin of a secret that was stored outside any project."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_SCOPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+
+
+class Tool(StrEnum):
+    """The six tools."""
+
+    GET_SECRET = "get_secret"
+    SET_SECRET = "set_secret"
+    DELETE_SECRET = "delete_secret"
+    LIST_SECRETS = "list_secrets"
+    SEARCH_SECRETS = "search_secrets"
+    INPUT_SECRET = "input_secret"
+
+
+class Access(StrEnum):
+    """Whether agents may be given the value."""
+
+    READABLE = "readable"
+    USE_ONLY = "use-only"
+
+
+class EnteredBy(StrEnum):
+    """Who typed or sent a version."""
+
+    AGENT = "agent"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One tool call with arguments that have been checked."""
+
+    tool: Tool
+    name: str = ""
+    value: str = field(default="", repr=False)
+    pattern: str = ""
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """What the person entered for an `InputQuestion`."""
+
+    value: str = field(repr=False)
+    access: Access
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A call that was carried out. `text` may be a secret's value; `data` never holds one."""
+
+    text: str = field(repr=False)
+    data: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that was not carried out, and why."""
+
+    error: SecretsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputQuestion:
+    """What a person is shown when an agent asks them to enter a value.
+
+    `replaces` is the number of the version that would no longer be current, `store` the store's path when it
+    is not the usual one, `prompt` the agent's own words (never to be trusted or rendered as markup).
+    """
+
+    name: str
+    project: str
+    replaces: int | None = None
+    store: str | None = None
+    about: str | None = None
+    url: str | None = None
+    prompt: str = ""
+    access: Access = Access.USE_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call that needs a person's answer before it can be carried out."""
+
+    question: InputQuestion
+
+
+Outcome: TypeAlias = Done | Refused | Ask
+
+
+def check_name(name: object) -> str:
+    """Return `name` if it can name a secret.
+
+    Raises:
+        CallerError: INVALID_NAME, without repeating what was given: it may be a value in the wrong place.
+    """
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise CallerError(
+        Code.INVALID_NAME,
+        "A secret's name has 1 to 128 ASCII letters, digits, '_', '.' or '-', and does not begin with '.' or '-'.",
+    )
+
+
+def check_scope(scope: object) -> str:
+    """Return `scope` if it can name a scope (1 to 64 characters, spelled like a secret's name).
+
+    Raises:
+        CallerError: INVALID_NAME.
+    """
+    if isinstance(scope, str) and _SCOPE.fullmatch(scope):
+        return scope
+    raise CallerError(
+        Code.INVALID_NAME,
+        "A scope has 1 to 64 ASCII letters, digits, '_', '.' or '-', and does not begin with '.' or '-'.",
+    )
+
+
+def check_value(value: object) -> str:
+    """Return `value` if it can be stored: valid Unicode, 1 byte to 1 MiB of UTF-8.
+
+    Raises:
+        CallerError: INVALID_VALUE, without repeating any of it.
+    """
+    if not isinstance(value, str):
+        raise CallerError(Code.INVALID_VALUE, "A secret's value must be text.")
+    try:
+        size = len(value.encode("utf-8"))
+    except UnicodeEncodeError:
+        # From None: the exception carries the value.
+        raise CallerError(Code.INVALID_VALUE, "The value is not valid Unicode (it holds a lone surrogate).") from None
+    if size == 0:
+        raise CallerError(Code.INVALID_VALUE, "The value is empty; a secret has at least one byte.")
+    if size > VALUE_LIMIT:
+        raise CallerError(Code.INVALID_VALUE, f"The value has {size} bytes of UTF-8; 1 MiB (1048576) is the limit.")
+    return value

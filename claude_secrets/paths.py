@@ -1,0 +1,50 @@
+"""Where things live for this person, and how the command line is called here.
+
+Always: nothing is created. Anyone may import it.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import platformdirs
+
+APPLICATION = "claude-secrets"
+
+
+def default_store() -> Path:
+    """The store's usual path, in the user's data directory."""
+    return Path(platformdirs.user_data_path(APPLICATION, appauthor=False)) / "secrets.db"
+
+
+def config_directory() -> Path:
+    """The directory of the person's own files (`policy.yml`)."""
+    return Path(platformdirs.user_config_path(APPLICATION, appauthor=False))
+
+
+def store_path(argument: str | None, environment: Mapping[str, str]) -> Path:
+    """The store to use: `--store`, else `CLAUDE_SECRETS_STORE`, else the usual path; always absolute."""
+    chosen = argument or environment.get("CLAUDE_SECRETS_STORE") or ""
+    return Path(chosen).expanduser().absolute() if chosen else default_store()
+
+
+def home_directories() -> frozenset[Path]:
+    """The person's home as the environment tells it and, on POSIX, the user database's (a client can set HOME)."""
+    homes = {Path.home()}
+    if sys.platform != "win32":
+        import pwd
+
+        with suppress(KeyError):  # a container's user without an entry: HOME is all there is
+            homes.add(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    return frozenset(home.resolve() for home in homes)
+
+
+def command() -> str:
+    """How a person calls this program here: what the hints in messages begin with."""
+    if "/uv/" in Path(sys.prefix).as_posix() and "archive-v0" in Path(sys.prefix).as_posix():
+        return "uvx claude-secrets"
+    if Path(sys.argv[0]).name == "__main__.py":
+        return "python -m claude_secrets"
+    return APPLICATION

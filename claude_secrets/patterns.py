@@ -1,0 +1,73 @@
+"""Matching names: globs of the allowlist and RE2 searches, both in linear time whatever the pattern.
+
+Always: pure; a pattern that cannot be used is refused without being repeated. Only this module imports `re2`.
+"""
+
+import re
+
+from claude_secrets.errors import CallerError, Code
+
+SEARCH_LIMIT = 1000
+"""Characters in a search pattern, at most."""
+
+_GLOB = re.compile(r"[A-Za-z0-9_.*?-]{1,128}", re.ASCII)
+_SEARCH_MEMORY = 8 << 20
+"""Bytes that one search may take, at most."""
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether `pattern` is made of a name's characters, `*` (any run, even none) and `?` (one character)."""
+    return _GLOB.fullmatch(pattern) is not None
+
+
+def glob_match(pattern: str, name: str) -> bool:
+    """Whether the whole of `name` fits the glob; case-sensitive.
+
+    Two pointers that go back to the last `*` alone: at most len(pattern) times len(name) steps.
+    """
+    at = position = 0
+    star, resume = -1, 0
+    while position < len(name):
+        if at < len(pattern) and pattern[at] == "*":
+            star, resume = at, position
+            at += 1
+        elif at < len(pattern) and pattern[at] in ("?", name[position]):
+            at += 1
+            position += 1
+        elif star >= 0:
+            resume += 1
+            at, position = star + 1, resume
+        else:
+            return False
+    return all(rest == "*" for rest in pattern[at:])
+
+
+class Search:
+    """A search in names: an RE2 pattern, anywhere in the name, upper and lower case alike.
+
+    Raises:
+        CallerError: INVALID_PATTERN where it is too long, or not RE2 (which has no back-references or look-around).
+    """
+
+    def __init__(self, pattern: str) -> None:
+        import re2
+
+        if len(pattern) > SEARCH_LIMIT:
+            raise CallerError(Code.INVALID_PATTERN, f"The pattern has more than {SEARCH_LIMIT} characters.")
+        options = re2.Options()
+        options.case_sensitive = False
+        options.log_errors = False
+        options.max_mem = _SEARCH_MEMORY
+        re2.purge()  # it would keep the last 128 patterns of an agent, and what their matching took
+        try:
+            self._pattern = re2.compile(pattern, options)
+        except (re2.error, UnicodeEncodeError):
+            raise CallerError(
+                Code.INVALID_PATTERN,
+                "The pattern is not a regular expression that RE2 knows.",
+                "RE2 has no look-around and no back-references: https://github.com/google/re2/wiki/Syntax",
+            ) from None
+
+    def matches(self, name: str) -> bool:
+        """Whether the pattern is found in `name`."""
+        return self._pattern.search(name) is not None

@@ -1,0 +1,234 @@
+"""The SQLite file: its tables, how it is made and opened, and what its errors mean.
+
+Always: a store appears at its path whole or not at all; opening never creates one; SQLite's own error texts
+never leave this module. `store.py` alone opens connections; the keeping layer uses the tables.
+"""
+
+import os
+import secrets
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from claude_secrets.errors import Code, StoreError
+
+FORMAT: Final = 1
+"""The format this version reads and writes, kept in `PRAGMA user_version`."""
+
+APPLICATION_ID: Final = 0x436C5365
+"""Marks the file as ours ("ClSe"), kept in `PRAGMA application_id`."""
+
+BUSY_SECONDS: Final = 10.0
+"""How long a transaction waits for another process's."""
+
+_TABLES: Final = {
+    "store": "CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), store_id TEXT NOT NULL,"
+    " generation INTEGER NOT NULL, head BLOB NOT NULL) STRICT",
+    "key_slots": "CREATE TABLE key_slots (slot_id TEXT PRIMARY KEY, kind TEXT NOT NULL, params TEXT NOT NULL,"
+    " wrapped BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    "records": "CREATE TABLE records (record BLOB PRIMARY KEY, head BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    "versions": "CREATE TABLE versions (record BLOB NOT NULL, version INTEGER NOT NULL, token BLOB NOT NULL,"
+    " PRIMARY KEY (record, version)) STRICT",
+    "grants": "CREATE TABLE grants (place BLOB PRIMARY KEY, token BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    "counters": "CREATE TABLE counters (place BLOB PRIMARY KEY, token BLOB NOT NULL) STRICT, WITHOUT ROWID",
+}
+
+# What sqlite_schema must hold, and nothing beside it. The table that has both rowids and a key has an index of its own.
+_SCHEMA: Final = sorted(
+    [("table", name, name, sql) for name, sql in _TABLES.items()]
+    + [("index", "sqlite_autoindex_versions_1", "versions", None)],
+    key=lambda entry: entry[1],
+)
+
+_OTHER_TABLES: Final = (
+    "The store's tables are not the ones Claude Secrets makes.",
+    "Put back a copy of the store that is whole.",
+)
+
+_MEANINGS: Final = {
+    "SQLITE_BUSY": (Code.STORE_BUSY, "The store is busy with another process's change.", "Try again in a moment."),
+    "SQLITE_LOCKED": (Code.STORE_BUSY, "The store is busy with another process's change.", "Try again in a moment."),
+    "SQLITE_FULL": (Code.STORE_FULL, "The disk is full; nothing was changed.", "Free some space and try again."),
+    "SQLITE_NOTADB": (Code.STORE_FORMAT, "The store's file is not a Claude Secrets store.", None),
+    "SQLITE_CORRUPT": (Code.STORE_TAMPERED, "The store's file is damaged.", "Put back a copy of it that is whole."),
+    # Our statements are right for our tables, so others stand there.
+    "SQLITE_ERROR": (Code.STORE_TAMPERED, *_OTHER_TABLES),
+    "SQLITE_READONLY": (
+        Code.STORE_UNAVAILABLE,
+        "The store cannot be written: its file or directory is read-only; nothing was changed.",
+        "Make the store's directory writable for you.",
+    ),
+}
+
+_UNREADABLE: Final = (
+    Code.STORE_UNAVAILABLE,
+    "The store's file cannot be opened or written; nothing was changed.",
+    "Check the permissions and the disk of the store's directory (`doctor` shows its path).",
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SQLite's and the operating system's errors inside the block into `StoreError`, without their texts."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "") or ""
+        primary = "_".join(name.split("_")[:2])
+        raise StoreError(*_MEANINGS.get(primary, _UNREADABLE)) from None
+    except OSError:
+        raise StoreError(*_UNREADABLE) from None
+
+
+def create(path: Path, *, store_id: str, generation: int, head: bytes, slot: tuple[str, str, str, bytes]) -> bool:
+    """Make a store with one key slot (`slot_id, kind, params, wrapped`) at `path`.
+
+    The file is filled under another name and then linked into place, so that no one ever sees half a store.
+    Returns False, having changed nothing, if another process made one there first.
+
+    Raises:
+        StoreError: STORE_UNAVAILABLE or STORE_FULL; nothing stays behind.
+    """
+    with translated():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.new-{secrets.token_hex(8)}")
+        try:
+            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o600))
+            _fill(draft, store_id, generation, head, slot)
+            return _put_in_place(draft, path)
+        finally:
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    Path(f"{draft}{suffix}").unlink()
+
+
+def _fill(draft: Path, store_id: str, generation: int, head: bytes, slot: tuple[str, str, str, bytes]) -> None:
+    connection = sqlite3.connect(draft, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES.values():
+            connection.execute(statement)
+        connection.execute("INSERT INTO store VALUES (1, ?, ?, ?)", (store_id, generation, head))
+        connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", slot)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL")  # kept in the file; closing folds the log back in
+    finally:
+        connection.close()
+
+
+def _put_in_place(draft: Path, path: Path) -> bool:
+    try:
+        # A hard link fails where the name is taken: the atomic "rename unless there is one".
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    _sync_directory(path.parent)
+    return True
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the new name durable where the system can; it stands already, so failing here must not undo it."""
+    if sys.platform == "win32":  # directories cannot be opened there; NTFS journals the name
+        return
+    with suppress(OSError):  # a directory that cannot be read, a file system that cannot sync one
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open the store at `path`, which must exist, and check that it is one of ours in a format we know.
+
+    `immutable` opens it without any write, for a person's reading from a read-only place.
+
+    Raises:
+        StoreError: STORE_FORMAT, STORE_TAMPERED, STORE_BUSY or STORE_UNAVAILABLE.
+    """
+    with translated():
+        _check_file(path)
+        if not immutable and not os.access(path, os.W_OK):
+            # SQLite would open it for reading and leave a log beside it that nobody can write.
+            raise StoreError(*_MEANINGS["SQLITE_READONLY"])
+        if immutable and _size(path.with_name(f"{path.name}-wal")):
+            raise StoreError(*_UNREADABLE)  # changes wait in the log, and a read-only look would not see them
+        mode = "immutable=1" if immutable else "mode=rw"
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?{mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+        try:
+            # Text that someone made invalid must be found by what it means, not fail in the driver.
+            connection.text_factory = lambda data: data.decode("utf-8", "replace")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA cell_size_check = ON")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            check_format(connection)
+            _tighten(path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def check_format(connection: sqlite3.Connection) -> None:
+    """Check that the file is a store in a format we know and has exactly our tables.
+
+    Raises:
+        StoreError: STORE_FORMAT or STORE_TAMPERED.
+    """
+    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application_id != APPLICATION_ID:
+        raise StoreError(Code.STORE_FORMAT, "The store's file is not a Claude Secrets store.")
+    if version != FORMAT:
+        raise StoreError(
+            Code.STORE_FORMAT,
+            f"The store has format {version}; this version of Claude Secrets knows format {FORMAT}.",
+            "Upgrade Claude Secrets, and restart the clients that run an older version.",
+        )
+    # An added trigger or view would run inside our transactions. A list, for a name can stand there twice.
+    if connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall() != _SCHEMA:
+        raise StoreError(Code.STORE_TAMPERED, *_OTHER_TABLES)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file, an empty file, and (POSIX) a file of another user."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(Code.STORE_FORMAT, "The store's path is not a file.")
+    if status.st_size == 0:
+        raise StoreError(
+            Code.STORE_FORMAT,
+            "The store's file is empty; Claude Secrets never leaves one like that.",
+            "Put back a copy of the store, or remove the empty file to begin a new one.",
+        )
+    if sys.platform != "win32" and status.st_uid != os.getuid():
+        raise StoreError(Code.STORE_UNAVAILABLE, "The store's file belongs to another user.")
+
+
+def _tighten(path: Path) -> None:
+    """Take rights of group and others away (POSIX); only from what is known to be a store of ours."""
+    if sys.platform == "win32":
+        return
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with suppress(OSError):  # it is not there; or a read-only disk: reading stays possible, `doctor` tells
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)

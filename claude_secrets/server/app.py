@@ -1,0 +1,164 @@
+"""The MCP server: the SDK's low-level server, wired to the tools, the gate on its thread, and the asker.
+
+Always: one outermost catch turns a fault of ours into a fixed text and logs its type alone; no exception's text
+reaches the wire or standard error. Only `server.serve` imports it.
+"""
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import anyio
+from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    ListToolsResult,
+    NotificationParams,
+    PaginatedRequestParams,
+    TextContent,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from claude_secrets import __version__
+from claude_secrets.custody import Custody
+from claude_secrets.errors import Code, SecretsError
+from claude_secrets.gate import Gate
+from claude_secrets.model import Ask, Call, Done, Entered, Outcome, Refused
+from claude_secrets.paths import config_directory, store_path
+from claude_secrets.project import Whereabouts
+from claude_secrets.server.asking import Asker, Context
+from claude_secrets.server.stdio import Front
+from claude_secrets.server.tools import INSTRUCTIONS, ROWS
+from claude_secrets.server.worker import Worker
+from claude_secrets.store import Store
+
+NAME = "claude-secrets"
+ROOTS_SECONDS = 2.0
+STORING_SECONDS = 60.0
+
+
+class App:
+    """One server process: its gate, its asker, and what it knows of where its client works."""
+
+    def __init__(self, project: Path | None, store_argument: str | None, environment: MutableMapping[str, str]) -> None:
+        store = Store(store_path(store_argument, environment), Custody(environment=environment), time.time)
+        self._gate = Gate(store=store, config=config_directory())
+        self._worker = Worker()
+        self._asker = Asker(environment)
+        named = environment.get("CLAUDE_PROJECT_DIR")
+        self._where = Whereabouts(
+            argument=project, environment=Path(named) if named else None, root=None, working_directory=Path.cwd()
+        )
+        self._roots_known = project is not None
+
+    async def serve(self) -> None:
+        """Serve this process's standard input and output to the end."""
+        server: Server[Any] = Server(
+            NAME,
+            version=__version__,
+            title="Claude Secrets",
+            instructions=INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+        )
+        server.add_notification_handler("notifications/roots/list_changed", NotificationParams, self._roots_changed)
+        server.middleware.clear()  # the SDK's tracing would note what passes
+        server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
+        await Front(server, self._asker.end).run()
+
+    async def _list_tools(self, _context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
+        return ListToolsResult(tools=[row.listed() for row in ROWS.values()])
+
+    async def _call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        row = ROWS.get(params.name)
+        if row is None:
+            raise MCPError(code=-32602, message="There is no such tool.")
+        try:
+            outcome = await self._outcome(context, params, row.call(params.arguments))
+        except SecretsError as error:
+            outcome = Refused(error)
+        except Exception as error:  # noqa: BLE001  nothing may escape: the SDK would send its text
+            print(f"claude-secrets: internal fault: {type(error).__name__}", file=sys.stderr)  # noqa: T201
+            outcome = Refused(SecretsError(Code.INTERNAL, "Something went wrong inside Claude Secrets."))
+        return outcome if isinstance(outcome, InputRequiredResult) else _result(params.name, outcome)
+
+    async def _outcome(
+        self, context: Context, params: CallToolRequestParams, call: Call
+    ) -> Done | Refused | InputRequiredResult:
+        where = await self._whereabouts(context)
+        outcome = await self._worker.run(lambda: self._gate.call(call, where))
+        if not isinstance(outcome, Ask):
+            return outcome
+        return await self._asker.ask(context, params, outcome.question, self._storing(call, where))
+
+    def _storing(self, call: Call, where: Whereabouts) -> Callable[[Entered], Outcome]:
+        """What the page does with the value: call the gate again, from the page's thread."""
+
+        def store(entered: Entered) -> Outcome:
+            return self._worker.submit(lambda: self._gate.call(call, where, entered)).result(STORING_SECONDS)
+
+        return store
+
+    async def _whereabouts(self, context: Context) -> Whereabouts:
+        """Where the call comes from; asks a client of the handshake era for its roots, once."""
+        if not self._roots_known:
+            self._roots_known = True
+            self._where = replace(self._where, root=await _first_root(context))
+        return self._where
+
+    async def _roots_changed(self, _context: Context, _params: NotificationParams) -> None:
+        self._roots_known = self._where.argument is not None
+
+
+async def _first_root(context: Context) -> Path | None:
+    capabilities = context.session.client_capabilities
+    if context.protocol_version in MODERN_PROTOCOL_VERSIONS or capabilities is None or capabilities.roots is None:
+        return None
+    with anyio.move_on_after(ROOTS_SECONDS):
+        try:
+            roots = (await context.session.list_roots()).roots
+        except (MCPError, ValueError):  # a client that cannot answer has no roots
+            return None
+        for root in roots:
+            parts = urlsplit(str(root.uri))
+            if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+                return Path(url2pathname(parts.path))
+    return None
+
+
+def _result(tool: str, outcome: Done | Refused | Ask) -> CallToolResult:
+    if isinstance(outcome, Done):
+        if ROWS[tool].output is None:
+            return CallToolResult(content=[TextContent(text=outcome.text)])
+        return CallToolResult(content=[TextContent(text=_json(outcome.data))], structured_content=dict(outcome.data))
+    if isinstance(outcome, Ask):  # the asker has answered it
+        raise TypeError
+    error = outcome.error
+    text = f"[{error.code}] {error.message}" + (f"\n{error.hint}" if error.hint else "")
+    return CallToolResult(content=[TextContent(text=text)], is_error=True)
+
+
+def _json(data: Mapping[str, object]) -> str:
+    import json
+
+    return json.dumps(data, ensure_ascii=False)
+
+
+def run(project: Path | None, store_argument: str | None, environment: MutableMapping[str, str]) -> None:
+    """Serve until the client is gone."""
+    # The SDK and asyncio log exceptions with their texts, which may hold what was sent.
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")  # roots are deprecated, and the older clients' only way to name the project
+    anyio.run(App(project, store_argument, environment).serve)

@@ -1,0 +1,78 @@
+"""One line of the wire: what it means, or the error reply it deserves.
+
+Always: pure; no reply repeats anything of the line but a valid id. Only the server imports it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
+from pydantic import ValidationError
+
+LINE_LIMIT: Final = 8 * 1024 * 1024
+"""Bytes of a line, at most: a value of 1 MiB of control characters takes six."""
+
+_PARSE_ERROR: Final = -32700
+_INVALID_REQUEST: Final = -32600
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no message; `reply` is the line to answer with."""
+
+    reply: bytes
+
+
+TOO_LONG: Final = BadLine(
+    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"The line has more than 8 MiB."}}\n'
+)
+
+
+def read(line: bytes) -> JSONRPCMessage | BadLine | None:
+    """The message on a line; None for a blank one."""
+    if not line.strip():
+        return None
+    try:
+        raw = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        return _bad(_PARSE_ERROR, "The line is not UTF-8.")
+    except (ValueError, RecursionError):
+        return _bad(_PARSE_ERROR, "The line is not JSON.")
+    if not isinstance(raw, dict):
+        return _bad(_INVALID_REQUEST, "The line is not a JSON-RPC message (batches are not supported).")
+    request_id = _id(raw)
+    if "id" in raw and request_id is None:
+        return _bad(_INVALID_REQUEST, "An id is text or a whole number.")
+    if b"\\u" in line and _has_surrogates(raw):
+        return _bad(_INVALID_REQUEST, "The line holds a lone surrogate, which is no Unicode text.", request_id)
+    try:
+        return jsonrpc_message_adapter.validate_python(raw, by_name=False)
+    except (ValidationError, RecursionError):
+        return _bad(_INVALID_REQUEST, "The line is not a JSON-RPC message.", request_id)
+
+
+def _no_constant(_text: str) -> NoReturn:
+    raise ValueError
+
+
+def _id(raw: Mapping[str, object]) -> str | int | None:
+    """The id, where it is one that can be repeated."""
+    found = raw.get("id")
+    if isinstance(found, bool) or not isinstance(found, str | int) or _has_surrogates(found):
+        return None
+    return found
+
+
+def _has_surrogates(raw: object) -> bool:
+    try:
+        json.dumps(raw, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _bad(code: int, message: str, request_id: str | int | None = None) -> BadLine:
+    reply = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
+    return BadLine(json.dumps(reply).encode("utf-8") + b"\n")

@@ -1,0 +1,198 @@
+"""Standard input and output as a transport: bounded lines, an answer to each, and a clean end.
+
+Always: only JSON-RPC reaches standard output (stray prints go to standard error); what was asked is answered before
+the end comes; nothing here reads a message's content beyond its id. Only `app.py` imports it.
+"""
+
+import os
+import queue
+import signal
+import sys
+import threading
+from asyncio import AbstractEventLoop, get_running_loop
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.server.lowlevel import Server
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+
+from claude_secrets.server.lines import LINE_LIMIT, TOO_LONG, BadLine, read
+
+GRACE_SECONDS: Final = 5.0
+"""How long the end waits for calls that are being carried out."""
+
+_CHUNK: Final = 1 << 16
+_AHEAD: Final = 64
+
+
+class _Wire:
+    """The two pipes, each with a thread of its own, so that neither a silent nor a deaf client blocks the loop."""
+
+    def __init__(self, source: int, sink: int, loop: AbstractEventLoop) -> None:
+        self._source, self._sink, self._loop = source, sink, loop
+        self._room = threading.Semaphore(_AHEAD)
+        self._out: queue.SimpleQueue[tuple[bytes, anyio.Event]] = queue.SimpleQueue()
+        self.ended = anyio.Event()
+        self._send, self.lines = anyio.create_memory_object_stream[bytes | None](max_buffer_size=_AHEAD + 1)
+
+    def start(self) -> None:
+        threading.Thread(target=self._read, name="stdin", daemon=True).start()
+        threading.Thread(target=self._write, name="stdout", daemon=True).start()
+
+    def taken(self) -> None:
+        """Say that one line was dealt with, so that another may be read."""
+        self._room.release()
+
+    async def write(self, line: bytes) -> None:
+        """Write one line; returns when the pipe has it, or nobody will ever read it."""
+        written = anyio.Event()
+        self._out.put((line, written))
+        await written.wait()
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: everything is over
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _read(self) -> None:
+        with suppress(OSError):
+            for line in _split(self._source):
+                self._room.acquire()
+                self._call(self._send.send_nowait, line)
+        self._call(self.ended.set)
+
+    def _write(self) -> None:
+        broken = False
+        while True:
+            line, written = self._out.get()
+            view = memoryview(line)
+            while view and not broken:
+                try:
+                    view = view[os.write(self._sink, view) :]
+                except OSError:  # the client closed our output: there is nobody left to serve
+                    broken = True
+                    self._call(self.ended.set)
+            self._call(written.set)
+
+
+def _split(source: int) -> Iterator[bytes | None]:
+    """The lines of a pipe, as they come; None for one that is too long, which is skipped in bounded memory."""
+    pending, skipping = bytearray(), False
+    while chunk := os.read(source, _CHUNK):
+        pending += chunk
+        start = 0
+        while (end := pending.find(b"\n", start)) >= 0:
+            yield None if skipping or end - start > LINE_LIMIT else bytes(pending[start:end])
+            skipping, start = False, end + 1
+        del pending[:start]
+        if len(pending) > LINE_LIMIT:
+            pending.clear()
+            skipping = True
+    if pending or skipping:
+        yield None if skipping else bytes(pending)
+
+
+class Front:
+    """Serves one SDK server on this process's standard input and output.
+
+    `on_end` is called when the end begins: whatever waits for a person should then give up.
+    """
+
+    def __init__(self, server: Server[Any], on_end: Callable[[], None]) -> None:
+        self._server = server
+        self._on_end = on_end
+        self._unanswered: Counter[str | int] = Counter()
+        self._progress = anyio.Event()
+
+    async def run(self) -> None:
+        """Serve until the input ends, a signal comes or nobody reads the output any more."""
+        with _taken_streams() as (source, sink):
+            wire = _Wire(source, sink, get_running_loop())
+            with _signals_end(wire):
+                wire.start()
+                await self._serve(wire)
+
+    async def _serve(self, wire: _Wire) -> None:
+        to_server, from_front = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        to_front, from_server = anyio.create_memory_object_stream[SessionMessage](0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._pump_out, wire, from_server)
+            tasks.start_soon(self._pump_in, wire, to_server)
+            tasks.start_soon(self._server.run, from_front, to_front, self._server.create_initialization_options())
+            await wire.ended.wait()
+            await self._finish(wire)
+            tasks.cancel_scope.cancel()
+
+    async def _finish(self, wire: _Wire) -> None:
+        """Let what was asked be answered: at once when idle, else in `GRACE_SECONDS` at most."""
+        self._on_end()
+        with anyio.move_on_after(GRACE_SECONDS):
+            while wire.lines.statistics().current_buffer_used or self._unanswered.total():
+                self._progress = anyio.Event()
+                await self._progress.wait()
+
+    async def _pump_in(self, wire: _Wire, to_server: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
+        async for line in wire.lines:
+            message = TOO_LONG if line is None else read(line)
+            if isinstance(message, BadLine):
+                await wire.write(message.reply)
+            elif message is not None:
+                self._note_question(message)
+                await to_server.send(SessionMessage(message))
+            wire.taken()
+            self._progress.set()
+
+    async def _pump_out(self, wire: _Wire, from_server: MemoryObjectReceiveStream[SessionMessage]) -> None:
+        async for item in from_server:
+            line = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+            await wire.write(line.encode("utf-8") + b"\n")
+            self._note_answer(item.message)
+            self._progress.set()
+
+    def _note_question(self, message: JSONRPCMessage) -> None:
+        if isinstance(message, JSONRPCRequest):
+            self._unanswered[message.id] += 1
+        elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
+            # A cancelled request is not answered any more.
+            self._forget((message.params or {}).get("requestId"))
+
+    def _note_answer(self, message: JSONRPCMessage) -> None:
+        if isinstance(message, JSONRPCResponse | JSONRPCError):
+            self._forget(message.id)
+
+    def _forget(self, request_id: object) -> None:
+        if isinstance(request_id, str | int) and self._unanswered[request_id] > 0:
+            self._unanswered[request_id] -= 1
+
+
+@contextmanager
+def _taken_streams() -> Iterator[tuple[int, int]]:
+    """Take the wire's two descriptors away from all else: stray reads find nothing, stray prints go to stderr."""
+    source, sink = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    try:
+        yield source, sink
+    finally:
+        # The reading thread may still hold `source`; both go with the process.
+        os.dup2(sink, 1)
+
+
+@contextmanager
+def _signals_end(wire: _Wire) -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP begin the end, as the end of the input does."""
+    loop = get_running_loop()
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(wire.ended.set)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,148 @@
+"""The six tools, one row each: what the model reads about them, and how their arguments become a `Call`.
+
+Always: arguments are checked by hand and never repeated; the list is the same at every start. `app.py` imports it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mcp_types import Tool as ToolRow
+from mcp_types import ToolAnnotations
+
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.model import Call, Tool
+
+INSTRUCTIONS: Final = """\
+Secrets (tokens, passwords, keys) of the person you work for, by name; each project's allowlist says which you may use.
+Need a secret? list_secrets shows the names; get_secret returns a value: use it, do not repeat it in text or files.
+Missing? Call input_secret: the person types the value where you cannot see it. Never ask for secrets in the chat.
+Use set_secret only for values that you made or were given already; delete_secret when the person wants it gone.
+A refusal begins with a code and says what the person can do; tell them, and do not try to get around it."""
+
+PROMPT_LIMIT: Final = 2000
+"""Characters of input_secret's prompt, at most; the page shows fewer."""
+
+_NAME: Final = {
+    "type": "string",
+    "description": "The secret's name, such as GITHUB_TOKEN.",
+    "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$",
+}
+_NAMES: Final = {
+    "total": {"type": "integer", "description": "How many names there are."},
+    "visible": {"type": "integer", "description": "How many of them are returned, at most 1,000."},
+    "names": {"type": "array", "items": {"type": "string"}},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One tool. `properties` are its arguments, all text; `optional` need not be given."""
+
+    tool: Tool
+    title: str
+    description: str
+    properties: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
+    output: Mapping[str, object] | None = None
+    read_only: bool = False
+    destructive: bool = False
+
+    def listed(self) -> ToolRow:
+        """The row as clients get it."""
+        required = [name for name in self.properties if name not in self.optional]
+        return ToolRow(
+            name=self.tool.value,
+            title=self.title,
+            description=self.description,
+            input_schema=_schema(self.properties, required),
+            output_schema=None if self.output is None else _schema(self.output, list(self.output)),
+            annotations=ToolAnnotations(
+                title=self.title,
+                read_only_hint=self.read_only,
+                destructive_hint=self.destructive,
+                idempotent_hint=self.tool is not Tool.INPUT_SECRET,
+                open_world_hint=False,
+            ),
+        )
+
+    def call(self, arguments: Mapping[str, object] | None) -> Call:
+        """The call that these arguments spell.
+
+        Raises:
+            CallerError: INVALID_ARGUMENTS.
+        """
+        given = arguments or {}
+        expected = ", ".join(self.properties) or "no arguments"
+        if given.keys() - self.properties.keys():
+            raise CallerError(Code.INVALID_ARGUMENTS, f"{self.tool.value} takes {expected}, and nothing else.")
+        for name in self.properties:
+            if name not in given and name not in self.optional:
+                raise CallerError(Code.INVALID_ARGUMENTS, f"{self.tool.value} needs the argument '{name}'.")
+            if name in given and not isinstance(given[name], str):
+                raise CallerError(Code.INVALID_ARGUMENTS, f"The argument '{name}' of {self.tool.value} must be text.")
+        texts = {name: text for name, text in given.items() if isinstance(text, str)}
+        if len(texts.get("prompt", "")) > PROMPT_LIMIT:
+            raise CallerError(Code.INVALID_ARGUMENTS, f"The prompt has more than {PROMPT_LIMIT} characters.")
+        return Call(tool=self.tool, **texts)
+
+
+def _schema(properties: Mapping[str, object], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
+
+
+ROWS: Final = {
+    row.tool.value: row
+    for row in (
+        Row(
+            tool=Tool.GET_SECRET,
+            title="Get a secret",
+            description="Return the value of a secret, exactly. It then stands in this conversation: use it, and do "
+            "not repeat it. A use-only secret is refused; the person uses it for you.",
+            properties={"name": _NAME},
+            read_only=True,
+        ),
+        Row(
+            tool=Tool.SET_SECRET,
+            title="Store a secret",
+            description="Store a value that you have (such as a token you just created). Earlier versions are kept. "
+            "For a value that the person has, use input_secret instead of asking for it in the chat.",
+            properties={"name": _NAME, "value": {"type": "string", "description": "1 byte to 1 MiB of text."}},
+        ),
+        Row(
+            tool=Tool.DELETE_SECRET,
+            title="Delete a secret",
+            description="Delete a secret. Its versions stay in the store for the person.",
+            properties={"name": _NAME},
+            destructive=True,
+        ),
+        Row(
+            tool=Tool.LIST_SECRETS,
+            title="List secrets",
+            description="List the names of the secrets that this project may use; no values.",
+            output=_NAMES,
+            read_only=True,
+        ),
+        Row(
+            tool=Tool.SEARCH_SECRETS,
+            title="Search secrets",
+            description="List the names that match a regular expression (RE2, anywhere in the name, upper and lower "
+            "case alike); no values.",
+            properties={"pattern": {"type": "string", "description": "An RE2 pattern, such as ^github_ or token$."}},
+            output={"pattern": {"type": "string"}, **_NAMES},
+            read_only=True,
+        ),
+        Row(
+            tool=Tool.INPUT_SECRET,
+            title="Let the person enter a secret",
+            description="Ask the person to type a secret's value on a page of their own; it goes straight to the store "
+            "and you do not see it. Prefer this to asking in the chat. If it answers WAITING, call it again.",
+            properties={
+                "name": _NAME,
+                "prompt": {"type": "string", "description": "Why it is needed; shown to the person as your words."},
+            },
+            optional=frozenset({"prompt"}),
+        ),
+    )
+}
+"""The tools by name, in the order in which they are listed."""

@@ -1,0 +1,238 @@
+"""A strict part of YAML: mappings, lists and text, every error with its line and column and none of the content.
+
+Always: no tags, anchors, aliases, duplicate keys or second documents; bounded size and depth; nothing is
+constructed. Only this module imports `yaml`; the readers and editors of our files import it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from claude_secrets.errors import Code, DeniedError
+
+if TYPE_CHECKING:
+    from yaml.error import MarkedYAMLError
+    from yaml.events import Event, MappingStartEvent, ScalarEvent, SequenceStartEvent
+
+SIZE_LIMIT: Final = 16 * 1024
+"""Bytes of a file, at most."""
+
+DEPTH_LIMIT: Final = 6
+"""Levels of lists and mappings, at most."""
+
+_NO_ANCHORS: Final = "there are no anchors and aliases (& and *); a text that begins so needs quotes"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file, counted from 1."""
+
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A scalar. `kind` is what YAML 1.1 makes of it: "str", or "null", "bool", "int", … where it is unquoted.
+
+    `start` and `end` of any node are its place in the decoded text, in characters.
+    """
+
+    mark: Mark
+    start: int
+    end: int
+    value: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list; `flow`: written in brackets. One without brackets ends where its last item does."""
+
+    mark: Mark
+    start: int
+    end: int
+    items: tuple["Node", ...]
+    flow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A mapping, in the order of the file. One without braces ends where its last value does."""
+
+    mark: Mark
+    start: int
+    end: int
+    entries: tuple[tuple[Text, "Node"], ...]
+
+
+Node: TypeAlias = Text | Items | Mapping
+
+
+class NotUnderstood(Exception):  # noqa: N818  says what was found; becomes the DeniedError of the file it was found in
+    """What is wrong, and where; never what stands there."""
+
+    def __init__(self, mark: Mark, problem: str) -> None:
+        super().__init__(f"{mark}: {problem}")
+        self.mark = mark
+        self.problem = problem
+
+    def denied(self, file: str) -> DeniedError:
+        """The refusal of everything while `file` reads like that."""
+        return DeniedError(
+            Code.ALLOWLIST_INVALID,
+            f"{file} cannot be understood: {self.problem} ({self.mark}); until it can, everything is denied.",
+            "Mend that place of the file.",
+        )
+
+
+def parse(data: bytes) -> Node | None:
+    """The file's one document, or None where it holds nothing.
+
+    Raises:
+        NotUnderstood: anything beyond the strict part.
+    """
+    import yaml
+
+    text = _decoded(data)
+    try:
+        events = yaml.parse(text, Loader=yaml.SafeLoader)
+        return _document(_checked(events))
+    except yaml.MarkedYAMLError as error:
+        raise _not_yaml(error, text) from None
+    except yaml.reader.ReaderError as error:
+        place = _place(text[: error.position])
+        raise NotUnderstood(place, "this character has no place in a YAML file") from None
+    except (yaml.YAMLError, ValueError, IndexError, RecursionError):
+        # PyYAML's own surprises on strange input; their texts may repeat it.
+        raise NotUnderstood(Mark(1, 1), "this is not YAML") from None
+
+
+def _decoded(data: bytes) -> str:
+    if len(data) > SIZE_LIMIT:
+        raise NotUnderstood(Mark(1, 1), f"the file has more than {SIZE_LIMIT} bytes")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = _place(data[: error.start].decode("utf-8"))
+        raise NotUnderstood(place, "this is not UTF-8") from None
+
+
+def _place(before: str) -> Mark:
+    """The place of the character that follows the text `before`."""
+    return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+def _not_yaml(error: "MarkedYAMLError", text: str) -> NotUnderstood:
+    """What PyYAML found, without its texts; the two slips that allowlists invite get the remedy."""
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return NotUnderstood(Mark(1, 1), "this is not YAML")
+    problem = "this is not YAML"
+    if error.context in ("while scanning an alias", "while scanning an anchor"):
+        problem = _NO_ANCHORS
+    elif text[mark.index : mark.index + 1] == "?":
+        problem = "this is not YAML; in brackets, a text with ? needs quotes"
+    return NotUnderstood(Mark(mark.line + 1, mark.column + 1), problem)
+
+
+def _mark(event: "Event") -> Mark:
+    mark = event.start_mark
+    assert mark is not None  # noqa: S101  PyYAML's parser sets it for every event
+    return Mark(mark.line + 1, mark.column + 1)
+
+
+def _span(event: "Event") -> tuple[int, int]:
+    assert event.start_mark is not None  # noqa: S101  as above
+    assert event.end_mark is not None  # noqa: S101
+    return event.start_mark.index, event.end_mark.index
+
+
+def _checked(events: "Iterator[Event]") -> "Iterator[Event]":
+    """Pass the events on, stopping at the first that the strict part does not have: before anything is built."""
+    from yaml import events as kinds
+
+    depth = documents = 0
+    for event in events:
+        if isinstance(event, kinds.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise NotUnderstood(_mark(event), _NO_ANCHORS)
+        if getattr(event, "tag", None) is not None:
+            raise NotUnderstood(_mark(event), "there are no tags (!); a text that begins so needs quotes")
+        if isinstance(event, kinds.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise NotUnderstood(_mark(event), "there is a second document")
+        if isinstance(event, kinds.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_LIMIT:
+                raise NotUnderstood(_mark(event), f"this is nested more than {DEPTH_LIMIT} levels deep")
+        if isinstance(event, kinds.CollectionEndEvent):
+            depth -= 1
+        yield event
+
+
+def _document(events: "Iterator[Event]") -> Node | None:
+    from yaml import events as kinds
+
+    for event in events:
+        if isinstance(event, (kinds.ScalarEvent, kinds.CollectionStartEvent)):
+            node = _node(event, events)
+            for _ in events:  # to the end: what follows must be in order too
+                pass
+            return node
+    return None
+
+
+def _node(event: "Event", events: "Iterator[Event]") -> Node:
+    from yaml import events as kinds
+
+    if isinstance(event, kinds.ScalarEvent):
+        return Text(_mark(event), *_span(event), event.value, _kind(event))
+    if isinstance(event, kinds.SequenceStartEvent):
+        return _items(event, events)
+    assert isinstance(event, kinds.MappingStartEvent)  # noqa: S101  there is no fourth kind of node
+    return _mapping(event, events)
+
+
+def _items(event: "SequenceStartEvent", events: "Iterator[Event]") -> Items:
+    from yaml import events as kinds
+
+    start, end = _span(event)
+    items = []
+    while not isinstance(item := next(events), kinds.SequenceEndEvent):
+        items.append(_node(item, events))
+        end = items[-1].end
+    flow = bool(event.flow_style)
+    return Items(_mark(event), start, _span(item)[1] if flow else end, tuple(items), flow)
+
+
+def _mapping(event: "MappingStartEvent", events: "Iterator[Event]") -> Mapping:
+    from yaml import events as kinds
+
+    start, end = _span(event)
+    entries: dict[str, tuple[Text, Node]] = {}
+    while not isinstance(item := next(events), kinds.MappingEndEvent):
+        key = _node(item, events)
+        if not isinstance(key, Text) or key.kind != "str":
+            raise NotUnderstood(key.mark, "a key must be text; if it is, put it in quotes")
+        if key.value in entries:
+            raise NotUnderstood(key.mark, "this key stands there twice")
+        entries[key.value] = (key, _node(next(events), events))
+        end = entries[key.value][1].end
+    return Mapping(_mark(event), start, _span(item)[1] if event.flow_style else end, tuple(entries.values()))
+
+
+def _kind(event: "ScalarEvent") -> str:
+    """What YAML 1.1 takes an unquoted scalar for: NO is a truth value there, 123 a number."""
+    import yaml
+
+    if not event.implicit[0]:
+        return "str"
+    tag = yaml.SafeLoader.yaml_implicit_resolvers
+    for name, pattern in [*tag.get(event.value[:1], []), *tag.get(None, [])]:
+        if pattern.match(event.value):
+            return str(name).rpartition(":")[2]
+    return "str"

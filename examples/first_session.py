@@ -1,0 +1,136 @@
+"""A whole first session: the official MCP client starts the real server and calls all six tools.
+
+Everything happens in a temporary directory: a project, a store, and the store's key in a file. The part of the person
+is played by `enter_in_page`, which does over HTTP what you would do in your browser. Run it with `python
+examples/first_session.py` where Claude Secrets is installed.
+"""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+import urllib.request
+from http.cookiejar import CookieJar
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp_types import ElicitRequestParams, ElicitRequestURLParams, ElicitResult, TextContent
+
+AGENTS_VALUE = "demo-7f3a-set-by-the-agent"
+PERSONS_VALUE = "demo-c41e-typed-by-the-person"
+ALLOWLIST = """\
+allow:
+  - DEMO_*
+  - {name: STRIPE_KEY, about: Stripe test mode}
+"""
+
+
+class Demo:
+    """A project, a store and a key file in one directory, and the program that uses them."""
+
+    def __init__(self, root: Path) -> None:
+        self.project, self.store, self.key_file = root / "project", root / "data" / "secrets.db", root / "keys" / "key"
+        self.project.mkdir()
+        self.key_file.parent.mkdir()
+        program = shutil.which("claude-secrets", path=Path(sys.executable).parent)
+        assert program is not None, "install Claude Secrets in this Python's environment first"
+        self.program = [program, "--store", str(self.store)]
+
+    def command(self, *arguments: str) -> str:
+        """Run one command of the person's command line in the project."""
+        print(f"\nperson  $ claude-secrets {' '.join(arguments)}")
+        done = subprocess.run(  # noqa: S603  the program is our own
+            [*self.program, *arguments], cwd=self.project, check=True, text=True, stdout=subprocess.PIPE
+        )
+        print(done.stdout.rstrip())
+        return done.stdout
+
+    def server(self) -> StdioServerParameters:
+        """How a client starts the server for this project."""
+        program, *arguments = self.program
+        return StdioServerParameters(
+            command=program, args=[*arguments, "--project", str(self.project)], cwd=str(self.project)
+        )
+
+
+def enter_in_page(url: str, value: str) -> None:
+    """What the person does in the browser: open the page, press Continue, type the value, press Store."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+
+    def load(**form: str) -> str:
+        with browser.open(url, urllib.parse.urlencode(form).encode() if form else None, timeout=10) as page:
+            return str(page.read().decode())
+
+    visit = re.search(r'name="visit" value="([^"]+)"', load())
+    assert visit is not None
+    load(action="claim", visit=visit[1])
+    assert "is stored" in load(action="store", access="use-only", value=value)
+
+
+async def answer(context: object, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001  the protocol's name
+    """The client's part when a tool asks the person: show the address, let the person open it."""
+    assert isinstance(params, ElicitRequestURLParams)
+    print(f"        the client shows: {params.message}\n        the person opens {params.url} and types the value")
+    await anyio.to_thread.run_sync(enter_in_page, params.url, PERSONS_VALUE)
+    return ElicitResult(action="accept")
+
+
+async def call(client: Client, tool: str, **arguments: str) -> str:
+    """Call one tool, print question and answer, and return the answer's text."""
+    print(f"\nagent   -> {tool} {json.dumps(arguments)}")
+    result = await client.call_tool(tool, arguments)
+    block = result.content[0]
+    assert isinstance(block, TextContent)
+    indented = block.text.replace("\n", "\n          ")
+    print(f"        <- {'refused: ' if result.is_error else ''}{indented}")
+    return block.text
+
+
+async def session(demo: Demo) -> None:
+    """What an agent of the project does."""
+    async with Client(demo.server(), elicitation_callback=answer) as client:
+        tools = (await client.list_tools()).tools
+        print(f"\nThe server offers {len(tools)} tools: {', '.join(tool.name for tool in tools)}")
+        await call(client, "set_secret", name="DEMO_TOKEN", value=AGENTS_VALUE)
+        assert await call(client, "get_secret", name="DEMO_TOKEN") == AGENTS_VALUE
+        await call(client, "input_secret", name="STRIPE_KEY", prompt="for the payment tests")
+        assert "USE_ONLY" in await call(client, "get_secret", name="STRIPE_KEY")
+        await call(client, "list_secrets")
+        await call(client, "search_secrets", pattern="token$")
+        assert "NOT_ALLOWLISTED" in await call(client, "get_secret", name="GITHUB_TOKEN")
+        await call(client, "delete_secret", name="DEMO_TOKEN")
+
+
+def show_what_is_on_disk(demo: Demo) -> None:
+    """Search every byte of the store's directory for what went into it."""
+    files = sorted(demo.store.parent.iterdir())
+    print("\nOn disk:", ", ".join(f"{file.name} ({file.stat().st_size} bytes)" for file in files))
+    everything = b"".join(file.read_bytes() for file in files)
+    for text in (AGENTS_VALUE, PERSONS_VALUE, "DEMO_TOKEN", "STRIPE_KEY"):
+        raw = text.encode()
+        found = any(form in everything for form in (raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"=")[:-1]))
+        print(f"        {text!r} in it, plain, in hexadecimal or in base64: {'YES' if found else 'no'}")
+        assert not found
+
+
+def main() -> None:
+    """Set up, let the agent work, look at the disk, clean up."""
+    with tempfile.TemporaryDirectory() as directory:
+        demo = Demo(Path(directory).resolve())
+        demo.command("init", "--key-file", str(demo.key_file))
+        (demo.project / ".claude" / "secrets.yml").write_text(ALLOWLIST, encoding="utf-8")
+        print(f"\nThe project's .claude/secrets.yml now says:\n{ALLOWLIST.rstrip()}")
+        anyio.run(session, demo)
+        assert demo.command("get", "STRIPE_KEY").rstrip("\n") == PERSONS_VALUE
+        show_what_is_on_disk(demo)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""A real Chromium, driven like a person's: each page is a fresh browser that keeps nothing and calls nobody."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Page, sync_playwright
+
+DEADLINE = 20_000.0
+"""Milliseconds any one step may take before a test gives up."""
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+class Browser:
+    """Starts the Chromium at `executable` with `home` as its home."""
+
+    def __init__(self, executable: str, home: Path) -> None:
+        self.executable = executable
+        self.home = home
+
+    @contextmanager
+    def page(
+        self, url: str, *, scheme: Literal["light", "dark"] = "light", width: int = 1000, height: int = 900
+    ) -> Iterator[Page]:
+        """A page showing `url`. All of it belongs to the calling thread, so several people can be at work at once."""
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(
+                executable_path=self.executable, args=ARGUMENTS, env={"HOME": str(self.home), "LANG": "C.UTF-8"}
+            )
+            try:
+                context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+                context.set_default_timeout(DEADLINE)
+                page = context.new_page()
+                page.goto(url)
+                yield page
+            finally:
+                chromium.close()

@@ -1,0 +1,73 @@
+"""Fixtures of all tests. None of them, and no program they start, sees the developer's own home, session or keyring."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import keyrings
+from tests.browser import Browser
+from tests.realparts import require
+
+_REMOVED = (
+    "DBUS_SESSION_BUS_ADDRESS",
+    "CLAUDE_PROJECT_DIR",
+    "CLAUDE_SECRETS_STORE",
+    "CLAUDE_SECRETS_TRUST",
+    "CLAUDECODE",
+    "PYTHON_KEYRING_BACKEND",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "BROWSER",
+)
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = tmp_path_factory.mktemp("person")
+    for name in ("HOME", "USERPROFILE", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
+        directory = person / name.lower()
+        directory.mkdir(mode=0o700)
+        monkeypatch.setenv(name, str(directory))
+    for name in _REMOVED:
+        # Set first: pytest then takes it away again at the end, where the program under test has set it.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def keyring_session() -> Iterator[keyrings.RealKeyring]:
+    """A real, unlocked gnome-keyring on a bus of its own, to be looked into, locked and frozen."""
+    with keyrings.real_keyring() as keyring:
+        yield keyring
+
+
+@pytest.fixture
+def unlocked_keyring(keyring_session: keyrings.RealKeyring) -> dict[str, str]:
+    """The environment that leads to a real, unlocked keyring."""
+    return dict(keyring_session.environment)
+
+
+@pytest.fixture
+def locked_keyring(keyring_session: keyrings.RealKeyring) -> dict[str, str]:
+    """The environment that leads to a real, locked keyring, with no display for its password dialog."""
+    keyring_session.lock()
+    return dict(keyring_session.environment)
+
+
+@pytest.fixture
+def absent_keyring(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a machine without a session bus, even where the developer's own has one."""
+    return {"XDG_RUNTIME_DIR": str(tmp_path_factory.mktemp("no-session"))}
+
+
+@pytest.fixture
+def empty_bus() -> Iterator[dict[str, str]]:
+    """The environment that leads to a session bus with no keyring on it."""
+    with keyrings.empty_bus() as bus:
+        yield dict(bus.environment)
+
+
+@pytest.fixture
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    """A real Chromium with a home of its own."""
+    return Browser(require("chromium"), tmp_path_factory.mktemp("browser"))

@@ -1,0 +1,399 @@
+"""What agents can and cannot do, at the gate, on a real store with a real key file."""
+
+import shutil
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from claude_secrets.errors import Code
+from claude_secrets.gate import VISIBLE_LIMIT
+from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, Refused, Tool
+from claude_secrets.project import Whereabouts
+from tests.world import Agent, World, allowlist, at
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+NAMED = [Tool.GET_SECRET, Tool.SET_SECRET, Tool.DELETE_SECRET, Tool.INPUT_SECRET]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x",
+        "line one\nline two\r\n\ttabbed\n",
+        "emoji 🔑 and e\u0301",
+        "\x00",
+        "".join(chr(code % 32) for code in range(VALUE_LIMIT)),
+        "🔑" * (VALUE_LIMIT // 4),
+    ],
+    ids=["one letter", "newlines", "emoji", "NUL", "1 MiB of control characters", "1 MiB of emoji"],
+)
+def test_set_then_get_returns_the_value_exactly(world: World, value: str) -> None:
+    agent = Agent(world, world.project("api"))
+    agent.set("TOKEN", value)
+    assert agent.get("TOKEN") == value
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=st.text(st.characters(codec="utf-8"), min_size=1))
+def test_any_valid_text_comes_back_exactly(world: World, value: str) -> None:
+    world.time += 61
+    agent = Agent(world, world.project("api"))
+    agent.set("TOKEN", value)
+    assert agent.get("TOKEN") == value
+
+
+@pytest.mark.parametrize("value", ["", "\ud800", "x" * (VALUE_LIMIT + 1)], ids=["empty", "surrogate", "too long"])
+def test_a_value_that_cannot_be_stored_is_refused_and_changes_nothing(world: World, value: str) -> None:
+    agent = Agent(world, world.project("api"))
+    before = world.rows()
+    assert agent.refused(Tool.SET_SECRET, "TOKEN", value=value) is Code.INVALID_VALUE
+    assert world.rows() == before
+
+
+@pytest.mark.parametrize("name", ["", "-x", ".x", "a b", "a\n", "é", "x" * 129, "a/b", "٣"])
+def test_a_name_that_breaks_the_rules_is_refused_without_repeating_it(world: World, name: str) -> None:
+    agent = Agent(world, world.project("api"))
+    for tool in NAMED:
+        outcome = agent(tool, name, value="v")
+        assert isinstance(outcome, Refused)
+        assert outcome.error.code is Code.INVALID_NAME
+        assert len(name) < 3 or name not in str(outcome.error)
+
+
+@pytest.mark.parametrize("tool", NAMED)
+def test_a_denied_name_looks_the_same_whether_or_not_it_exists(world: World, tool: Tool) -> None:
+    world.person().set("HIDDEN", "canary")
+    agent = Agent(world, world.project("api", ["TOKEN"]))
+    there, not_there = agent(tool, "HIDDEN", value="v"), agent(tool, "ABSENT", value="v")
+    assert isinstance(there, Refused)
+    assert isinstance(not_there, Refused)
+    assert there.error.code is not_there.error.code is Code.NOT_ALLOWLISTED
+    assert there.error.message.replace("HIDDEN", "ABSENT") == not_there.error.message
+    assert (there.error.hint or "").replace("HIDDEN", "ABSENT") == not_there.error.hint
+
+
+@pytest.mark.parametrize("tool", list(Tool))
+def test_without_an_allowlist_nothing_works(world: World, tool: Tool) -> None:
+    project = world.project("api")
+    Agent(world, project).set("TOKEN", "v")
+    (project / ".claude" / "secrets.yml").unlink()
+    assert Agent(world, project).refused(tool, "TOKEN", value="v", pattern=".") is Code.NO_ALLOWLIST
+
+
+def test_outside_a_project_nothing_works_and_the_message_shows_the_configuration_that_helps(world: World) -> None:
+    elsewhere = world.root / "elsewhere"
+    elsewhere.mkdir()
+    nowhere = Whereabouts(argument=None, environment=None, root=None, working_directory=elsewhere)
+    outcome = world.gate().call(Call(tool=Tool.LIST_SECRETS), nowhere)
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.NO_PROJECT
+    assert "--project" in f"{outcome.error.message}{outcome.error.hint}"
+
+
+def test_a_project_uses_what_it_stored_and_what_the_person_stored_from_inside_it(world: World) -> None:
+    project = world.project("api")
+    agent = Agent(world, project)
+    agent.set("BY_AGENT", "1")
+    world.person(project).set("BY_PERSON", "2")
+    assert (agent.get("BY_AGENT"), agent.get("BY_PERSON")) == ("1", "2")
+    assert agent.names() == ["BY_AGENT", "BY_PERSON"]
+
+
+def test_a_clone_that_allows_itself_everything_gets_nothing_of_anyone_elses(world: World) -> None:
+    Agent(world, world.project("api")).set("API_TOKEN", "canary-api")
+    world.person().set("PERSONAL", "canary-person")
+    clone = Agent(world, world.project("clone", "*"))
+    for name in ("API_TOKEN", "PERSONAL"):
+        for tool in NAMED:
+            assert clone.refused(tool, name, value="v") is Code.NOT_TRUSTED
+    assert clone.names() == []
+    assert clone.done(Tool.SEARCH_SECRETS, pattern=".*").data["names"] == []
+
+
+def test_a_deleted_name_still_belongs_to_its_origin(world: World) -> None:
+    api = Agent(world, world.project("api"))
+    api.set("TOKEN", "v")
+    api.done(Tool.DELETE_SECRET, "TOKEN")
+    assert Agent(world, world.project("clone")).refused(Tool.SET_SECRET, "TOKEN", value="w") is Code.NOT_TRUSTED
+
+
+def test_trust_grants_exactly_what_was_shown(world: World) -> None:
+    world.person().set("ONE", "1")
+    project = world.project("api")
+    wanted = world.person(project).wanted(allowlist(project))
+    assert [record.name for record in wanted.secrets] == ["ONE"]
+    world.person().set("TWO", "2")  # stored between showing and deciding
+    world.person(project).trust(wanted)
+    agent = Agent(world, project)
+    assert agent.get("ONE") == "1"
+    assert agent.refused(Tool.GET_SECRET, "TWO") is Code.NOT_TRUSTED
+    assert [record.name for record in world.person(project).wanted(allowlist(project)).secrets] == ["TWO"]
+
+
+def test_a_grant_holds_for_its_project_alone_and_until_it_is_revoked(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    api, clone = world.project("api"), world.project("clone")
+    world.person(api).allow("TOKEN")
+    assert Agent(world, api).get("TOKEN") == "v"
+    assert Agent(world, clone).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
+    assert len(world.person(api).revoke("TOKEN")) == 1
+    assert Agent(world, api).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
+
+
+def test_a_trusted_name_outside_the_allowlist_is_still_denied(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    project = world.project("api", ["OTHER"])
+    world.person(project).allow("TOKEN")
+    assert Agent(world, project).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_ALLOWLISTED
+
+
+def test_setting_from_inside_a_project_lets_it_use_a_secret_of_another_origin(world: World) -> None:
+    api, web = world.project("api"), world.project("web")
+    Agent(world, api).set("TOKEN", "v1")
+    world.person(web).set("TOKEN", "v2")
+    assert Agent(world, web).get("TOKEN") == "v2"
+    assert Agent(world, api).get("TOKEN") == "v2"
+
+
+@pytest.mark.parametrize("tool", list(Tool))
+def test_a_scope_must_be_claimed_by_the_person_first(world: World, tool: Tool) -> None:
+    project = world.project("api", scope="acme-dev")
+    agent = Agent(world, project)
+    assert agent.refused(tool, "TOKEN", value="v", pattern=".") is Code.NOT_TRUSTED
+    world.person(project).trust(world.person(project).wanted(allowlist(project)))
+    agent.set("TOKEN", "v")
+    assert agent.get("TOKEN") == "v"
+
+
+def test_scopes_are_separate_shelves(world: World) -> None:
+    dev, plain = world.project("dev", scope="acme-dev"), world.project("plain")
+    world.person(dev, scope="acme-dev").set("TOKEN", "dev")
+    world.person(plain).set("TOKEN", "shared")
+    assert Agent(world, dev).get("TOKEN") == "dev"
+    assert Agent(world, plain).get("TOKEN") == "shared"
+
+
+def test_the_value_of_a_use_only_secret_is_not_handed_out(world: World) -> None:
+    project = world.project("api")
+    world.person(project).set("TOKEN", "canary", Access.USE_ONLY)
+    agent = Agent(world, project)
+    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.USE_ONLY
+    agent.set("TOKEN", "an agent's own value")
+    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.USE_ONLY
+    agent.done(Tool.DELETE_SECRET, "TOKEN")
+    agent.set("TOKEN", "again")
+    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.USE_ONLY
+
+
+def test_an_allowlist_entry_can_make_names_use_only(world: World) -> None:
+    project = world.project("api", ["TOKEN", {"name": "STRIPE_*", "access": "use-only"}])
+    agent = Agent(world, project)
+    agent.set("STRIPE_KEY", "v")
+    agent.set("TOKEN", "v")
+    assert agent.refused(Tool.GET_SECRET, "STRIPE_KEY") is Code.USE_ONLY
+    assert agent.get("TOKEN") == "v"
+
+
+def test_an_allowlist_entry_cannot_widen_a_secrets_access(world: World) -> None:
+    project = world.project("api", [{"name": "TOKEN", "access": "readable"}])
+    world.person(project).set("TOKEN", "canary", Access.USE_ONLY)
+    assert Agent(world, project).refused(Tool.GET_SECRET, "TOKEN") is Code.USE_ONLY
+
+
+def test_a_change_of_the_allowlist_counts_from_the_next_call(world: World) -> None:
+    agent = Agent(world, world.project("api", ["TOKEN"]))
+    agent.set("TOKEN", "v")
+    world.project("api", ["OTHER"])
+    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_ALLOWLISTED
+
+
+def test_thirty_writes_a_minute_and_project_whatever_the_process(world: World) -> None:
+    project = world.project("api")
+    for number in range(30):
+        Agent(world, project).set(f"T{number}", "v")
+    outcome = Agent(world, project)(Tool.SET_SECRET, "T30", value="v")
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.RATE_LIMITED
+    assert "wait 60 seconds" in outcome.error.message
+    assert "/tools/set_secret/limits/set_secret_rate" in outcome.error.message
+    assert len(Agent(world, project).names()) == 30
+    Agent(world, world.project("other")).set("ELSEWHERE", "v")
+    world.time += 59
+    assert Agent(world, project).refused(Tool.SET_SECRET, "T30", value="v") is Code.RATE_LIMITED
+    world.time += 1
+    Agent(world, project).set("T30", "v")
+
+
+def test_a_write_that_fails_gives_its_count_back(world: World) -> None:
+    world.write_limit(1)
+    world.person().set("FOREIGN", "v")
+    agent = Agent(world, world.project("api"))
+    assert agent.refused(Tool.SET_SECRET, "FOREIGN", value="w") is Code.NOT_TRUSTED
+    agent.set("OWN", "v")
+    assert agent.refused(Tool.SET_SECRET, "OWN", value="w") is Code.RATE_LIMITED
+    assert agent.get("OWN") == "v"
+
+
+def test_the_persons_file_raises_the_limit_and_the_projects_cannot(world: World) -> None:
+    project = world.project("api")
+    (project / ".claude" / "policy.yml").write_text(
+        'version: "1"\ndefault: allow\ntools: {set_secret: {rules: [{rate_limit: 99/minute}]}}\n'
+    )
+    agent = Agent(world, project)
+    for number in range(30):
+        agent.set(f"T{number}", "v")
+    assert agent.refused(Tool.SET_SECRET, "T30", value="v") is Code.RATE_LIMITED
+    world.write_limit(31)
+    agent.set("T30", "v")
+    assert agent.refused(Tool.SET_SECRET, "T31", value="v") is Code.RATE_LIMITED
+
+
+def test_a_clock_set_back_neither_frees_nor_blocks_for_longer_than_a_minute(world: World) -> None:
+    world.write_limit(1)
+    agent = Agent(world, world.project("api"))
+    agent.set("A", "v")
+    world.time -= 86_400
+    assert agent.refused(Tool.SET_SECRET, "B", value="v") is Code.RATE_LIMITED
+    outcome = agent(Tool.SET_SECRET, "B", value="v")
+    assert isinstance(outcome, Refused)
+    assert "wait 60 seconds" in outcome.error.message
+
+
+def test_deleting_says_what_happened_and_keeps_the_name_for_the_person(world: World) -> None:
+    agent = Agent(world, world.project("api"))
+    assert "no 'TOKEN'" in agent.done(Tool.DELETE_SECRET, "TOKEN").text
+    agent.set("TOKEN", "v")
+    assert agent.done(Tool.DELETE_SECRET, "TOKEN").text.startswith("Deleted 'TOKEN'.")
+    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_FOUND
+    assert "no 'TOKEN'" in agent.done(Tool.DELETE_SECRET, "TOKEN").text
+    assert agent.set("TOKEN", "w") == "Stored 'TOKEN' (version 3)."
+
+
+def test_the_same_value_again_makes_no_version(world: World) -> None:
+    agent = Agent(world, world.project("api"))
+    agent.set("TOKEN", "v")
+    assert "version 1" in agent.set("TOKEN", "v")
+    assert agent.set("TOKEN", "w") == "Stored 'TOKEN' (version 2)."
+
+
+def test_list_counts_what_is_permitted_and_returns_a_thousand_at_most(world: World) -> None:
+    world.write_limit(5000)
+    agent = Agent(world, world.project("api", ["T*"]))
+    for number in range(VISIBLE_LIMIT + 5):
+        agent.set(f"T{number:05}", "v")
+    data = agent.done(Tool.LIST_SECRETS).data
+    assert (data["total"], data["visible"]) == (VISIBLE_LIMIT + 5, VISIBLE_LIMIT)
+    names = data["names"]
+    assert isinstance(names, list)
+    assert names == sorted(names)
+    assert len(names) == VISIBLE_LIMIT
+
+
+def test_search_is_case_insensitive_and_linear(world: World) -> None:
+    agent = Agent(world, world.project("api"))
+    agent.set("GITHUB_TOKEN", "v")
+    agent.set("a" * 128, "v")
+    assert agent.done(Tool.SEARCH_SECRETS, pattern="github").data["names"] == ["GITHUB_TOKEN"]
+    assert agent.done(Tool.SEARCH_SECRETS, pattern="(a+)+$").data["visible"] == 1
+    assert agent.refused(Tool.SEARCH_SECRETS, pattern="(unclosed") is Code.INVALID_PATTERN
+
+
+@pytest.mark.parametrize("tool", [Tool.GET_SECRET, Tool.DELETE_SECRET, Tool.LIST_SECRETS, Tool.SEARCH_SECRETS])
+def test_reading_never_makes_a_store(tmp_path: Path, tool: Tool) -> None:
+    world = World(tmp_path, store=False)
+    agent = Agent(world, world.project("api"))
+    agent(tool, "TOKEN", pattern=".")
+    assert not world.store_path.parent.exists()
+
+
+def test_input_asks_with_what_the_person_needs_to_know_and_stores_only_with_an_answer(world: World) -> None:
+    project = world.project("api", [{"name": "TOKEN", "about": "Test mode", "url": "https://example.com/keys"}])
+    agent = Agent(world, project)
+    outcome = agent.gate.call(Call(tool=Tool.INPUT_SECRET, name="TOKEN", prompt="please"), at(project))
+    assert isinstance(outcome, Ask)
+    question = outcome.question
+    assert (question.name, question.project, question.replaces) == ("TOKEN", str(project.resolve()), None)
+    assert (question.about, question.url, question.prompt) == ("Test mode", "https://example.com/keys", "please")
+    assert question.access is Access.USE_ONLY
+    assert question.store == str(world.store_path)
+    assert agent.names() == []
+    answer = Entered(value="typed", access=Access.READABLE)
+    assert isinstance(agent(Tool.INPUT_SECRET, "TOKEN", answer=answer), Done)
+    assert agent.get("TOKEN") == "typed"
+    again = agent(Tool.INPUT_SECRET, "TOKEN")
+    assert isinstance(again, Ask)
+    assert (again.question.replaces, again.question.access) == (1, Access.READABLE)
+
+
+def test_the_answer_is_decided_anew_on_the_allowlist_as_it_is_then(world: World) -> None:
+    agent = Agent(world, world.project("api", ["TOKEN"]))
+    assert isinstance(agent(Tool.INPUT_SECRET, "TOKEN"), Ask)
+    world.project("api", ["OTHER"])
+    outcome = agent(Tool.INPUT_SECRET, "TOKEN", answer=Entered(value="typed", access=Access.READABLE))
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.NOT_ALLOWLISTED
+
+
+def test_answers_are_limited_too_and_the_question_says_so_before_a_person_types(world: World) -> None:
+    world.write_limit(1, ["input_secret"])
+    agent = Agent(world, world.project("api"))
+    agent(Tool.INPUT_SECRET, "A", answer=Entered(value="v", access=Access.READABLE))
+    assert agent.refused(Tool.INPUT_SECRET, "B") is Code.RATE_LIMITED
+
+
+def test_a_store_inside_the_project_is_refused(world: World) -> None:
+    project = world.project("api")
+    world.store_path = project / "secrets.db"
+    world.store().create_with_key_file(world.root / "keys" / "other.key")
+    for tool in Tool:
+        assert Agent(world, project).refused(tool, "T", value="v", pattern=".") is Code.STORE_UNAVAILABLE
+
+
+def test_a_policy_file_inside_the_project_is_refused(world: World) -> None:
+    project = world.project("api")
+    world.config = project / "config"
+    world.config.mkdir()
+    world.write_limit(10_000)
+    assert Agent(world, project).refused(Tool.SET_SECRET, "T", value="v") is Code.ALLOWLIST_INVALID
+
+
+def test_a_key_file_inside_the_project_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, store=False)
+    project = world.project("api")
+    world.store().create_with_key_file(project / "master.key")
+    assert Agent(world, project).refused(Tool.LIST_SECRETS) is Code.KEY_MISSING
+
+
+def test_without_its_key_every_name_gets_the_same_refusal(world: World) -> None:
+    project = world.project("api", ["TOKEN"])
+    Agent(world, project).set("TOKEN", "v")
+    world.key_file.unlink()
+    codes = {Agent(world, project).refused(tool, name, value="v") for tool in NAMED for name in ("TOKEN", "DENIED")}
+    assert codes == {Code.KEY_MISSING}
+
+
+def test_a_wrong_key_is_told_apart_and_changes_nothing(world: World, tmp_path: Path) -> None:
+    project = world.project("api")
+    Agent(world, project).set("TOKEN", "v")
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copyfile(World(other).key_file, world.key_file)
+    before = world.rows()
+    assert Agent(world, project).refused(Tool.SET_SECRET, "TOKEN", value="w") is Code.KEY_WRONG
+    assert world.rows() == before
+
+
+def test_names_and_values_cannot_be_read_from_the_store(world: World) -> None:
+    project = world.project("api")
+    Agent(world, project).set("SOME_TELLING_NAME", "canary-" + string.ascii_letters)
+    content = world.stored_bytes()
+    for text in ("SOME_TELLING_NAME", "canary-", str(project.resolve()), "use-only", "readable"):
+        assert text.encode() not in content

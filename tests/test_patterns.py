@@ -1,0 +1,147 @@
+"""Globs and searches: what they match, and that no pattern takes more than linear work."""
+
+import random
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.patterns import SEARCH_LIMIT, Search, glob_match, is_glob
+
+FEW = st.text(alphabet="ab*?", max_size=10)
+NAMES = st.text(alphabet="ab", max_size=12)
+
+
+def simply(pattern: str, name: str) -> bool:
+    """What a glob means, said as simply as it can be; exponential."""
+    if not pattern:
+        return not name
+    if pattern[0] == "*":
+        return simply(pattern[1:], name) or (bool(name) and simply(pattern, name[1:]))
+    return bool(name) and pattern[0] in ("?", name[0]) and simply(pattern[1:], name[1:])
+
+
+class Counted(str):
+    """A text that counts how often one of its characters is asked for."""
+
+    __slots__ = ("asked",)
+
+    def __new__(cls, text: str) -> "Counted":
+        counted = super().__new__(cls, text)
+        counted.asked = 0
+        return counted
+
+    def __getitem__(self, key: object) -> str:
+        self.asked += 1
+        return super().__getitem__(key)  # type: ignore[index]  # whatever str takes
+
+
+@given(FEW, NAMES)
+def test_a_glob_matches_what_its_simple_meaning_says(pattern: str, name: str) -> None:
+    assert glob_match(pattern, name) is simply(pattern, name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("GITHUB_*", "GITHUB_TOKEN", True),
+        ("GITHUB_*", "GITHUB_", True),
+        ("GITHUB_*", "MY_GITHUB_TOKEN", False),
+        ("GITHUB_*", "github_token", False),
+        ("KEY_?", "KEY_1", True),
+        ("KEY_?", "KEY_", False),
+        ("KEY_?", "KEY_12", False),
+        ("*", "ANYTHING", True),
+        ("A.B", "AxB", False),
+        ("A", "A\n", False),
+        ("", "A", False),
+    ],
+)
+def test_a_star_is_any_run_a_question_mark_one_character_and_all_else_itself(
+    pattern: str, name: str, *, matches: bool
+) -> None:
+    assert glob_match(pattern, name) is matches
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 63 + "*b", "*a*a*a*a*a*b", "*?" * 64, "a*" * 64])
+def test_no_glob_takes_more_steps_than_pattern_times_name(pattern: str) -> None:
+    counted, name = Counted(pattern), Counted("a" * 128)
+    glob_match(counted, name)
+    assert counted.asked + name.asked <= 3 * (len(pattern) + 1) * (len(name) + 1)
+
+
+@pytest.mark.parametrize("pattern", ["A", "*", "?", "GITHUB_*", "a.b-c_9", "*" * 128])
+def test_a_glob_is_made_of_a_names_characters_and_two_wildcards(pattern: str) -> None:
+    assert is_glob(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["", "A B", "A\n", "[AB]", "Ä", "A/B", "a" * 129, "\0", "{A,B}", "٣"])
+def test_anything_else_is_no_glob(pattern: str) -> None:
+    assert not is_glob(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("token", "GITHUB_TOKEN", True),
+        ("^token", "GITHUB_TOKEN", False),
+        ("HUB.*n$", "github_token", True),
+        ("", "A", True),
+        ("a|b", "xBx", True),
+        (r"\d{2}", "KEY_12", True),
+        ("x", "KEY", False),
+        ("a\0b", "ab", False),
+    ],
+)
+def test_a_search_finds_its_pattern_anywhere_in_either_case(pattern: str, name: str, *, matches: bool) -> None:
+    assert Search(pattern).matches(name) is matches
+
+
+@given(st.from_regex(re.compile(r"\A[A-Za-z0-9_.-]{1,20}\Z")), st.text(alphabet=string.ascii_letters, max_size=30))
+def test_searching_for_plain_text_is_looking_for_it(text: str, name: str) -> None:
+    assert Search(re.escape(text)).matches(name) is (text.lower() in name.lower())
+
+
+MARKER = "s3cret-value-in-the-wrong-place"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(", "[", "*", "a{1001}", "(?=A)", "(?<=A)", r"(A)\1", "(a{1000}){1000}", "\ud800", "a" * (SEARCH_LIMIT + 1)],
+)
+def test_what_is_no_pattern_is_refused_without_being_repeated(pattern: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CallerError) as caught:
+        Search(f"{pattern}{MARKER}" if len(pattern) < 100 else pattern + MARKER)
+    assert caught.value.code is Code.INVALID_PATTERN
+    assert MARKER not in f"{caught.value} {caught.value.hint} {caught.value.message}"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_pattern_of_the_greatest_length_is_taken() -> None:
+    assert not Search("a" * SEARCH_LIMIT).matches("a" * 128)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*$", "(a*)*b", "(.*)*x", "(a?){120}a{120}$"])
+def test_a_pattern_that_others_take_for_ever_over_is_answered(pattern: str) -> None:
+    # A backtracking engine would still be at it when the tests are long forgotten.
+    assert Search(pattern).matches("a" * 127 + "!") is False
+
+
+def test_an_agents_earlier_patterns_are_not_kept() -> None:
+    import re2
+
+    for number in range(20):
+        Search(f"pattern-{number}").matches("A")
+    assert re2._Regexp._make.cache_info().currsize <= 1
+
+
+def test_a_search_gives_the_same_answers_however_hard_its_pattern_is_on_memory() -> None:
+    chosen = random.Random(1)
+    search = Search("[ab]*a[ab]{60}$")
+    for _ in range(200):
+        name = "".join(chosen.choice("ab") for _ in range(128))
+        assert search.matches(name) is (name[-61] == "a")

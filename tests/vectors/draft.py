@@ -1,0 +1,110 @@
+"""A store that is being made into a vector, and what is stated of it."""
+
+import secrets
+import shutil
+from pathlib import Path
+from typing import TypeAlias
+
+from claude_secrets import grants, limits, records
+from claude_secrets.cipher import new_master_key
+from claude_secrets.grants import Grant
+from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, Tool
+from claude_secrets.store import Store, Transaction
+from tests.vectors.held import KEY_FILE, TIME, HeldKey
+
+API = "/work/api"
+"""The project whose agents store things."""
+
+Entry: TypeAlias = dict[str, object]
+"""What `vectors.json` states of one vector."""
+
+
+class Draft:
+    """A store that is being made into a vector."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.master_key = new_master_key().decode("ascii")
+        self.store = Store(path, HeldKey(self.master_key), lambda: TIME)
+        self.store.create_with_key_file(KEY_FILE)
+
+    def put(
+        self, name: str, value: str, *, scope: str = SHARED, origin: str = PERSON, access: Access | None = None
+    ) -> None:
+        by = EnteredBy.PERSON if origin == PERSON else EnteredBy.AGENT
+        with self.store.write() as tx:
+            if by is EnteredBy.AGENT:
+                limits.spend(tx, project=origin, tool=Tool.SET_SECRET, limit=30)
+            records.put(tx, scope=scope, name=name, value=value, origin=origin, entered_by=by, access=access)
+
+    def delete(self, name: str) -> None:
+        with self.store.write() as tx:
+            record = records.find(tx, SHARED, name)
+            assert record is not None
+            records.delete(tx, record, entered_by=EnteredBy.PERSON)
+
+    def rename(self, name: str, new_name: str) -> None:
+        with self.store.write() as tx:
+            record = records.find(tx, SHARED, name)
+            assert record is not None
+            records.rename(tx, record, new_name)
+
+    def grant(self, project: str, scope: str, name: str = "") -> None:
+        with self.store.write() as tx:
+            grants.add(tx, Grant(project=project, scope=scope, name=name))
+
+    def revoke(self, project: str, scope: str, name: str = "") -> None:
+        with self.store.write() as tx:
+            grants.remove(tx, Grant(project=project, scope=scope, name=name))
+
+    def new_slot(self, *, replacing: bool = False) -> None:
+        """Wrap the data key once more, in a further slot or in place of the last."""
+        with self.store.write() as tx:
+            slots = self.store._slots(tx.connection)
+            custody = HeldKey(self.master_key)
+            data_key = custody.unlock(tx.cipher.store_id, slots)
+            slot_id = slots[-1].slot_id if replacing else secrets.token_hex(8)
+            slot = custody.wrapped(tx.cipher.store_id, data_key, KEY_FILE, slot_id)
+            row = (slot.slot_id, slot.kind, slot.params, slot.wrapped)
+            tx.connection.execute("INSERT OR REPLACE INTO key_slots VALUES (?, ?, ?, ?)", row)
+            tx.head.slots = tx.table_digest("key_slots")
+            tx.dirty = True
+
+    def count(self) -> None:
+        with self.store.write() as tx:
+            limits.spend(tx, project=API, tool=Tool.INPUT_SECRET, limit=30)
+
+    def contents(self) -> Entry:
+        """What is in the store, as `vectors.json` states it."""
+        with self.store.read() as tx:
+            return stated(tx)
+
+    def snapshot(self) -> Path:
+        """A copy of the file as it is now."""
+        self.store.close()
+        copy = self.path.with_name(f"{len(list(self.path.parent.iterdir()))}.older")
+        return Path(shutil.copyfile(self.path, copy))
+
+
+def stated(tx: Transaction) -> Entry:
+    """Everything in a store as plain data, every row of it verified."""
+    found = sorted(records.verify_every(tx)[0], key=lambda record: (record.scope, record.name))
+    tx.verify_table("counters", tx.head.counters)
+    tx.verify_table("key_slots", tx.head.slots)
+    return {
+        "secrets": [
+            {
+                "scope": record.scope,
+                "name": record.name,
+                "value": records.value(tx, record),
+                "origin": record.origin,
+                "access": record.access.value,
+                "version": record.version,
+                "entered_by": record.entered_by.value,
+            }
+            for record in found
+            if not record.deleted
+        ],
+        "deleted": [{"scope": record.scope, "name": record.name} for record in found if record.deleted],
+        "grants": [{"project": grant.project, "scope": grant.scope, "name": grant.name} for grant in grants.every(tx)],
+    }

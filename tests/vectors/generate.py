@@ -1,0 +1,245 @@
+"""Makes the vectors: `python -m tests.vectors.generate` from the top of the source tree.
+
+Writes `*.db` and `vectors.json` beside this file, each store as the program itself writes it (with a small page size,
+the log folded in), then with SQLite alone one fault in a copy. Refuses where there are vectors already: those of a
+format that was released never change. While a format is not released:
+`rm tests/vectors/*.db tests/vectors/vectors.json; python -m tests.vectors.generate`.
+
+Each entry of `vectors.json` has `name`, `about`, `file`, `master_key` and either `secrets`, `deleted` and `grants`
+(a good store: exactly these are in it) or `code` (a reader that verifies the whole store must refuse with it).
+"""
+
+import json
+import shutil
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+
+from claude_secrets.cipher import new_master_key
+from claude_secrets.errors import Code
+from claude_secrets.model import PERSON, SHARED, Access
+from claude_secrets.store import Store
+from tests import attacks
+from tests.vectors.draft import API, Draft, Entry
+from tests.vectors.held import DIRECTORY, KEY_FILE, TIME, HeldKey
+
+ACME = "/work/acme"
+CHARACTERS = "".join(map(chr, range(32))) + "\x7f line one\nline two\r\n e\u0301 🔑 \u2028 \U0010ffff \ufeff"
+
+
+# Good ones
+
+
+def empty(_: Draft) -> None:
+    """A new store."""
+
+
+def versions(draft: Draft) -> None:
+    """Several versions of one secret, stored by agents and by the person."""
+    for value, origin in (("first", API), ("second", API), ("third", PERSON), ("first", API)):
+        draft.put("API_TOKEN", value, origin=origin)
+
+
+def use_only(draft: Draft) -> None:
+    """Access that was narrowed after the value was stored, and access that was widened again."""
+    draft.put("NARROWED", "v", access=Access.READABLE)
+    draft.put("NARROWED", "v", access=Access.USE_ONLY)
+    draft.put("WIDENED", "w", access=Access.USE_ONLY)
+    draft.put("WIDENED", "w", access=Access.READABLE)
+
+
+def deleted(draft: Draft) -> None:
+    """A deleted secret, and one that was stored again after it was deleted."""
+    for name in ("GONE", "BACK"):
+        draft.put(name, "v")
+        draft.delete(name)
+    draft.put("BACK", "v")
+
+
+def scopes(draft: Draft) -> None:
+    """The same name in two scopes."""
+    draft.put("API_TOKEN", "of the shared scope")
+    draft.put("API_TOKEN", "of acme-dev", scope="acme-dev", origin=ACME)
+
+
+def granted(draft: Draft) -> None:
+    """A grant on a secret, the claim of a scope, and a grant that was taken back."""
+    draft.put("API_TOKEN", "v", origin=API)
+    draft.grant(ACME, SHARED, "API_TOKEN")
+    draft.grant(ACME, "acme-dev")
+    draft.grant("/work/clone", SHARED, "API_TOKEN")
+    draft.revoke("/work/clone", SHARED, "API_TOKEN")
+
+
+def characters(draft: Draft) -> None:
+    """All control characters, newlines, emoji, combining and highest characters; a name and a scope of full length."""
+    draft.put("CHARACTERS", CHARACTERS)
+    draft.put("N" * 128, "of the longest name", scope="s" * 64)
+    draft.put("0", "of the shortest name")
+
+
+def renamed(draft: Draft) -> None:
+    """A secret with two versions that was given another name."""
+    for value in ("first", "second"):
+        draft.put("OLD_NAME", value)
+    draft.rename("OLD_NAME", "NEW_NAME")
+
+
+def two_slots(draft: Draft) -> None:
+    """Two key slots, either of which opens the store."""
+    draft.put("API_TOKEN", "v")
+    draft.new_slot()
+
+
+GOOD = [empty, versions, use_only, deleted, scopes, granted, characters, renamed, two_slots]
+
+
+# One fault each
+
+
+def everything(draft: Draft) -> Path:
+    """A store with at least two rows in each table that can have them; returns an older state of all its tables."""
+    draft.put("API_TOKEN", "first", origin=API)
+    draft.put("DEPLOY_KEY", "v", access=Access.READABLE)
+    draft.put("GONE", "v")
+    draft.delete("GONE")
+    for project, name in ((ACME, "API_TOKEN"), (ACME, "DEPLOY_KEY"), (API, "DEPLOY_KEY")):
+        draft.grant(project, SHARED, name)
+    draft.new_slot()
+    draft.count()
+    older = draft.snapshot()
+    draft.put("API_TOKEN", "second", origin=API)
+    draft.put("DEPLOY_KEY", "v", access=Access.USE_ONLY)
+    draft.revoke(ACME, SHARED, "DEPLOY_KEY")
+    draft.new_slot(replacing=True)
+    return older
+
+
+def fault(path: Path, older: Path, table: str, kind: str) -> None:
+    """Put one fault into the table of the store at `path`."""
+    with attacks.attacker(path) as connection:
+        keys = attacks.keys(connection, table)
+        key, last = keys[0], attacks.other_columns(connection, table)[-1]
+        if kind == "deleted":
+            attacks.delete(connection, table, key)
+        elif kind == "truncated":
+            cell = attacks.row(connection, table, key)[last]
+            attacks.change(connection, table, key, last, attacks.truncated(cell, 100))
+        elif kind == "reverted":
+            attacks.revert(connection, table, older)
+        elif table == "store":  # it has one row: a record's head takes the place of its own
+            head = attacks.row(connection, "records", attacks.keys(connection, "records")[0])["head"]
+            own = attacks.row(connection, table, key)["head"]
+            attacks.change(connection, table, key, "head", head)
+            if kind == "swapped":
+                attacks.change(connection, "records", attacks.keys(connection, "records")[0], "head", own)
+        elif kind == "swapped":
+            attacks.swap(connection, table, key, keys[1])
+        else:
+            attacks.copy(connection, table, key, list(attacks.unused_keys(connection, table, key))[-1])
+
+
+FAULTS = ["swapped", "copied", "deleted", "reverted", "truncated"]
+
+# Where no slot opens any more it is the key that is wrong.
+FAULT_CODES = {("swapped", "key_slots"): Code.KEY_WRONG}
+
+STATEMENTS: dict[str, tuple[str, Code]] = {
+    "another-generation": ("UPDATE store SET generation = 2", Code.KEY_WRONG),
+    "another-store-id": ("UPDATE store SET store_id = '00112233445566778899aabbccddeeff'", Code.KEY_WRONG),
+    "unknown-slot-kind": ("UPDATE key_slots SET kind = 'passphrase'", Code.KEY_MISSING),
+    "no-slot": ("DELETE FROM key_slots", Code.KEY_MISSING),
+    "added-table": ("CREATE TABLE notes (note TEXT)", Code.STORE_TAMPERED),
+    "added-view": ("CREATE VIEW notes AS SELECT * FROM grants", Code.STORE_TAMPERED),
+    "added-index": ("CREATE INDEX notes ON versions (version)", Code.STORE_TAMPERED),
+    "added-trigger": (
+        "CREATE TRIGGER notes AFTER INSERT ON versions BEGIN DELETE FROM grants; END",
+        Code.STORE_TAMPERED,
+    ),
+    "removed-table": ("DROP TABLE counters", Code.STORE_TAMPERED),
+    "future-format": ("PRAGMA user_version = 2", Code.STORE_FORMAT),
+    "another-application": ("PRAGMA application_id = 1", Code.STORE_FORMAT),
+}
+
+
+def shrink(path: Path) -> None:
+    """Make the file small, and leave it in the mode that the format asks for."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in ("journal_mode = DELETE", "page_size = 1024"):
+        connection.execute(f"PRAGMA {statement}")
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+
+
+def generate(directory: Path) -> list[Entry]:
+    """Make all vectors in `directory` and return what is stated of each."""
+    entries: list[Entry] = []
+
+    def new(name: str, about: str, draft: Draft, expected: Entry, **more: object) -> Path:
+        path = directory / f"{name}.db"
+        draft.store.close()
+        shutil.copyfile(draft.path, path)
+        entries.append(
+            {"name": name, "about": about, "file": path.name, "master_key": draft.master_key} | expected | more
+        )
+        return path
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for make in GOOD:
+            draft = Draft(Path(scratch) / make.__name__ / "secrets.db")
+            make(draft)
+            shrink(new(f"good-{make.__name__.replace('_', '-')}", str(make.__doc__), draft, draft.contents()))
+        whole = Draft(Path(scratch) / "whole" / "secrets.db")
+        older = everything(whole)
+        shrink(new("good-everything", "All of it together.", whole, whole.contents()))
+        for table in attacks.all_rows(whole.path):
+            for kind in FAULTS:
+                code = FAULT_CODES.get((kind, table), Code.STORE_TAMPERED)
+                path = new(f"{kind}-{table}", f"A {kind} row in '{table}'.", whole, {"code": code})
+                fault(path, older, table, kind)
+                shrink(path)
+        for name, (statement, code) in STATEMENTS.items():
+            path = new(name, statement, whole, {"code": code})
+            with attacks.attacker(path) as connection:
+                connection.execute(statement)
+            shrink(path)
+        key = new_master_key().decode("ascii")
+        shrink(new("wrong-key", "The master key of no slot.", whole, {"code": Code.KEY_WRONG}, master_key=key))
+        path = new("foreign-slots", "The key slots of another store.", whole, {"code": Code.KEY_WRONG})
+        _give_slots(path, whole.master_key, Path(scratch))
+        shrink(path)
+        path = new("foreign-file", "An SQLite file of another program.", whole, {"code": Code.STORE_FORMAT})
+        _another_program(path)
+    return entries
+
+
+def _give_slots(path: Path, master_key: str, scratch: Path) -> None:
+    """Give the store the slots of another one that has the same master key."""
+    other = scratch / "foreign" / "secrets.db"
+    foreign = Store(other, HeldKey(master_key), lambda: TIME)
+    foreign.create_with_key_file(KEY_FILE)
+    foreign.close()
+    with attacks.attacker(path) as connection:
+        attacks.revert(connection, "key_slots", other)
+
+
+def _another_program(path: Path) -> None:
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE store (id INTEGER PRIMARY KEY)")
+    connection.commit()
+    connection.close()
+
+
+def main(directory: Path = DIRECTORY) -> None:
+    """Make the vectors, unless there are some."""
+    if (directory / "vectors.json").exists() or list(directory.glob("*.db")):
+        sys.exit(f"There are vectors in {directory} already; those of a released format never change.")
+    entries = generate(directory)
+    (directory / "vectors.json").write_text(json.dumps(entries, indent=1, ensure_ascii=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

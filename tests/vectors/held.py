@@ -1,0 +1,45 @@
+"""Opening a vector with the master key that `vectors.json` gives for it.
+
+A key file's path is absolute, and a vector must open on any machine: its slots name `KEY_FILE`, which exists nowhere,
+and `HeldKey` gives the master key in that file's place.
+"""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from claude_secrets.cipher import DataKey, EnvelopeMismatch, TokenInvalid, unwrap, wrap
+from claude_secrets.custody import Custody, Slot
+from claude_secrets.errors import Code, CustodyError
+
+DIRECTORY = Path(__file__).parent
+KEY_FILE = Path("/nonexistent/claude-secrets/master.key")
+TIME = 1_800_000_000.0
+"""When everything in the vectors was stored."""
+
+
+class HeldKey(Custody):
+    """Custody that finds `master_key` wherever a slot names a key file; other slots it leaves to `Custody`."""
+
+    def __init__(self, master_key: str) -> None:
+        super().__init__(environment={"XDG_RUNTIME_DIR": "/nonexistent"})
+        self._held = master_key.encode("ascii")
+
+    def unlock(self, store_id: str, slots: Sequence[Slot]) -> DataKey:
+        files = [slot for slot in slots if slot.kind == "file"]
+        for slot in files:
+            with suppress(TokenInvalid, EnvelopeMismatch):
+                return unwrap(self._held, slot.wrapped, store_id=store_id, slot_id=slot.slot_id, slot_kind=slot.kind)
+        if not files:
+            return super().unlock(store_id, slots)
+        raise CustodyError(Code.KEY_WRONG, "No slot opens with this key.")
+
+    def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> Slot:
+        del store
+        return self.wrapped(store_id, data_key, path, secrets.token_hex(8))
+
+    def wrapped(self, store_id: str, data_key: DataKey, path: Path, slot_id: str) -> Slot:
+        """A slot of a given id, as a key file's."""
+        token = wrap(self._held, data_key, store_id=store_id, slot_id=slot_id, slot_kind="file", now=TIME)
+        return Slot(slot_id, "file", f'{{"path":"{path}"}}', token)

@@ -1,0 +1,147 @@
+"""Visitors of the one-time page over raw sockets, honest and hostile, and a store that remembers what it got."""
+
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from claude_secrets.human.page import InputPage
+from claude_secrets.model import Done, Entered, InputQuestion, Outcome
+
+DEADLINE = 20.0
+"""Seconds any one answer may take before a test gives up."""
+
+FORM = "application/x-www-form-urlencoded"
+STORED = Done(text="canary-text", data={"version": 4})
+QUESTION = InputQuestion(name="GITEA_TOKEN", project="/home/work/api", prompt="to open issues")
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Kept:
+    """A store that keeps what it is given, and answers `outcome` or does what `instead` does."""
+
+    def __init__(self, outcome: Outcome = STORED, instead: Callable[[], Outcome] | None = None) -> None:
+        self.entered: list[Entered] = []
+        self._answer = instead or (lambda: outcome)
+
+    def __call__(self, entered: Entered) -> Outcome:
+        self.entered.append(entered)
+        return self._answer()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page answered; `status` is 0 where it only hung up."""
+
+    status: int
+    head: str
+    body: str
+
+    def header(self, name: str) -> str | None:
+        found = re.search(rf"^{name}: (.*?)\r?$", self.head, re.IGNORECASE | re.MULTILINE)
+        return found[1] if found else None
+
+
+def address(page: InputPage) -> tuple[str, str]:
+    """The page's host with port, and its path."""
+    host, slash, path = page.url.removeprefix("http://").partition("/")
+    return host, slash + path
+
+
+def connect(page: InputPage) -> socket.socket:
+    host, _, port = address(page)[0].partition(":")
+    return socket.create_connection((host, int(port)), timeout=DEADLINE)
+
+
+def read(connection: socket.socket) -> Answer:
+    """All of the answer on `connection`."""
+    data = b""
+    with suppress(ConnectionError):  # hung up
+        while part := connection.recv(65536):
+            data += part
+    head, _, body = data.decode("utf-8").partition("\r\n\r\n")
+    return Answer(int(head.split()[1]) if head else 0, head, body)
+
+
+def send(page: InputPage, data: bytes) -> Answer:
+    with connect(page) as connection:
+        with suppress(ConnectionError):  # refused before all of it was sent; there may be an answer all the same
+            connection.sendall(data)
+        return read(connection)
+
+
+def request(
+    page: InputPage,
+    *,
+    method: str = "GET",
+    path: str | None = None,
+    headers: Sequence[tuple[str, str]] | None = None,
+    body: bytes = b"",
+) -> Answer:
+    """One request; without `headers` it has the right Host only."""
+    host, own = address(page)
+    lines = [f"{method} {own if path is None else path} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in ([("Host", host)] if headers is None else headers)]
+    return send(page, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
+
+
+class Visitor:
+    """Someone with a browser of their own: right headers, and the cookie they were given."""
+
+    def __init__(self, page: InputPage, cookie: str | None = None) -> None:
+        self.page = page
+        self.cookie = cookie
+
+    def headers(self, **changed: str | None) -> list[tuple[str, str]]:
+        """What a browser sends with this page's form; `changed` names others with _ for -, None leaves one out."""
+        host = address(self.page)[0]
+        headers: dict[str, str | None] = {
+            "Host": host,
+            "Origin": f"http://{host}",
+            "Sec-Fetch-Site": "same-origin",
+            "Content-Type": FORM,
+            "Cookie": self.cookie,
+        }
+        headers |= {name.replace("_", "-"): value for name, value in changed.items()}
+        return [(name, value) for name, value in headers.items() if value is not None]
+
+    def get(self) -> Answer:
+        return request(self.page, headers=self.headers(Origin=None, Content_Type=None))
+
+    def post(self, form: Mapping[str, str] | bytes, **changed: str | None) -> Answer:
+        body = form if isinstance(form, bytes) else urlencode(form).encode()
+        changed = {"Content_Length": str(len(body)), **changed}
+        return request(self.page, method="POST", headers=self.headers(**changed), body=body)
+
+    def head(self, length: int) -> bytes:
+        """The head of a form with a body of `length` bytes, to be sent by hand."""
+        lines = [f"{name}: {value}" for name, value in self.headers(Content_Length=str(length))]
+        return ("\r\n".join([f"POST {self.page.path} HTTP/1.1", *lines]) + "\r\n\r\n").encode()
+
+    def open(self) -> str:
+        """Look at the claim; returns what tells this showing of it apart."""
+        found = re.search(r'name="visit" value="([^"]+)"', self.get().body)
+        assert found, "the page shows no claim"
+        return found[1]
+
+    def claim(self, visit: str | None = None) -> Answer:
+        answer = self.post({"action": "claim", "visit": visit or self.open()})
+        cookie = answer.header("Set-Cookie")
+        if cookie is not None:
+            self.cookie = cookie.partition(";")[0]
+        return answer
+
+    def store(self, value: str, access: str = "use-only") -> Answer:
+        """Send the form as a browser does: every newline is CRLF."""
+        return self.post({"value": value.replace("\n", "\r\n"), "access": access, "action": "store"})

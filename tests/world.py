@@ -1,0 +1,109 @@
+"""A small world for tests: a store with its key in a file, projects in directories, a clock that stands still."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from claude_secrets.custody import Custody
+from claude_secrets.errors import Code
+from claude_secrets.gate import Gate
+from claude_secrets.model import SHARED, Call, Done, Entered, Outcome, Refused, Tool
+from claude_secrets.paths import home_directories
+from claude_secrets.person import Person
+from claude_secrets.policy_file import Allowlist, parse_allowlist
+from claude_secrets.project import Whereabouts, locate
+from claude_secrets.store import Store
+
+
+class World:
+    """One person's machine under a temporary directory."""
+
+    def __init__(self, root: Path, *, store: bool = True) -> None:
+        self.root = root
+        self.time = 1_800_000_000.0
+        self.store_path = root / "data" / "secrets.db"
+        self.key_file = root / "keys" / "master.key"
+        self.config = root / "config"
+        self.config.mkdir()
+        self.key_file.parent.mkdir()
+        if store:
+            self.store().create_with_key_file(self.key_file)
+
+    def store(self) -> Store:
+        return Store(self.store_path, Custody(environment={}), lambda: self.time)
+
+    def gate(self) -> Gate:
+        return Gate(store=self.store(), config=self.config)
+
+    def project(self, name: str, allow: object = "*", *, scope: str = SHARED) -> Path:
+        directory = self.root / "work" / name
+        (directory / ".claude").mkdir(parents=True, exist_ok=True)
+        content = {"allow": allow} if scope == SHARED else {"scope": scope, "allow": allow}
+        (directory / ".claude" / "secrets.yml").write_text(yaml.safe_dump(content))
+        return directory
+
+    def person(self, project: Path | None = None, *, scope: str = SHARED) -> Person:
+        place = None
+        if project is not None:
+            place = locate(at(project), homes=home_directories(), command="claude-secrets")
+        return Person(store=self.store(), project=place, scope=scope)
+
+    def write_limit(self, per_minute: int, tools: Sequence[str] = ("set_secret", "input_secret")) -> None:
+        rules = {tool: {"rules": [{"rate_limit": f"{per_minute}/minute"}]} for tool in tools}
+        (self.config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": rules}))
+
+    def rows(self) -> list[str]:
+        """Everything the store's tables hold."""
+        connection = sqlite3.connect(self.store_path)
+        try:
+            return list(connection.iterdump())
+        finally:
+            connection.close()
+
+    def stored_bytes(self) -> bytes:
+        """Every byte in the store's directory."""
+        return b"".join(path.read_bytes() for path in sorted(self.store_path.parent.iterdir()))
+
+
+def at(project: Path) -> Whereabouts:
+    return Whereabouts(argument=project, environment=None, root=None, working_directory=project)
+
+
+def allowlist(project: Path) -> Allowlist:
+    return parse_allowlist((project / ".claude" / "secrets.yml").read_bytes())
+
+
+class Agent:
+    """The agents of one project, calling tools at the gate."""
+
+    def __init__(self, world: World, project: Path) -> None:
+        self.gate = world.gate()
+        self.project = project
+
+    def __call__(
+        self, tool: Tool, name: str = "", *, value: str = "", pattern: str = "", answer: Entered | None = None
+    ) -> Outcome:
+        return self.gate.call(Call(tool=tool, name=name, value=value, pattern=pattern), at(self.project), answer)
+
+    def get(self, name: str) -> str:
+        return self.done(Tool.GET_SECRET, name).text
+
+    def set(self, name: str, value: str) -> str:
+        return self.done(Tool.SET_SECRET, name, value=value).text
+
+    def names(self) -> list[str]:
+        names = self.done(Tool.LIST_SECRETS).data["names"]
+        assert isinstance(names, list)
+        return names
+
+    def done(self, tool: Tool, name: str = "", *, value: str = "", pattern: str = "") -> Done:
+        outcome = self(tool, name, value=value, pattern=pattern)
+        assert isinstance(outcome, Done), outcome
+        return outcome
+
+    def refused(self, tool: Tool, name: str = "", *, value: str = "", pattern: str = "") -> Code:
+        outcome = self(tool, name, value=value, pattern=pattern)
+        assert isinstance(outcome, Refused), outcome
+        return outcome.error.code
