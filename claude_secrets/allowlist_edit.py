@@ -16,19 +16,23 @@ from claude_secrets.strict_yaml import Items, Mapping, Node, parse
 TEMPLATE: Final = """\
 # Which secrets the agents of this project may use. No values belong here; commit this file.
 # An agent can use a name only if it is listed, and only secrets that this project stored or that you allowed it.
-
+#
+# `claude-secrets allow NAME` adds a name; or write the list yourself, such as:
+#
 # allow:
-#   - GITEA_TOKEN                      one name
-#   - GITHUB_*                         * is any run of characters, ? is one
+#   - GITEA_TOKEN                      # one name
+#   - GITHUB_*                         # * is any run of characters, ? is one
 #   - name: STRIPE_*
-#     access: use-only                 agents never read the value
-#     about: Stripe test mode          shown when you are asked for the value
+#     access: use-only                 # agents never read the value
+#     about: Stripe test mode          # shown when you are asked for the value
 #     url: https://dashboard.stripe.com
+
 allow: []
 
 # A scope of its own keeps this project's secrets apart from those of other projects:
 # scope: my-project
 """
+"""What `init` writes: it allows nothing yet."""
 
 _DASH = re.compile(r"[ \t]*-[ \t]+")
 _REST = re.compile(r"[ \t]*(?:#.*)?")

@@ -163,7 +163,7 @@ def read_plain(descriptor: int) -> bytes:
 
 
 def _allowlist(node: Node | None) -> Allowlist:
-    if node is None:
+    if node is None or (isinstance(node, Text) and node.kind == "null"):
         return Allowlist()
     scope = SHARED
     entries: tuple[Entry, ...] = ()

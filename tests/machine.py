@@ -28,7 +28,14 @@ class Machine:
         self.home.mkdir(parents=True)
         self.store = self.home / ".local" / "share" / "claude-secrets" / "secrets.db"
         self.key_file = self.home / ".keys" / "master.key"
-        self.environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        session = root / "session"
+        session.mkdir(mode=0o700)
+        self.environment = {
+            "HOME": str(self.home),
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "XDG_RUNTIME_DIR": str(session),  # or a developer's own keyring would be found by its usual socket
+        }
 
     def use_key_file(self) -> Self:
         """Make the store with its key in a file, as a person without a keyring does."""

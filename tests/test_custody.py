@@ -843,8 +843,19 @@ class TestSeveralSlots:
 
     @pytest.mark.parametrize(
         "params",
-        ["", "{}", "[]", "null", '{"path": 1}', '{"path": "key"}', '{"path": "/a\\u0000b"}', "[" * 100_000, "{" * 9],
-        ids=range(9),
+        [
+            "",
+            "{}",
+            "[]",
+            "null",
+            '{"path": 1}',
+            '{"path": "/a\\ud800"}',
+            '{"path": "key"}',
+            '{"path": "/a\\u0000b"}',
+            "[" * 100_000,
+            "{" * 9,
+        ],
+        ids=range(10),
     )
     def test_a_file_slot_that_names_no_path_is_refused(self, params: str) -> None:
         slot = Slot("s", "file", params, b"")

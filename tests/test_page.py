@@ -14,6 +14,7 @@ import pytest
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.human import page_server
 from claude_secrets.human.page import LINGER, InputPage, PageState
+from claude_secrets.human.page_replies import Reply
 from claude_secrets.human.page_server import BODY_LIMIT, VISITORS_LIMIT
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, InputQuestion, Outcome, Refused
 from tests.visitors import DEADLINE, QUESTION, STORED, Answer, Clock, Kept, Visitor, address, connect, read, request
@@ -222,6 +223,9 @@ def test_a_second_visitor_stops_the_page_for_both(
 def test_a_stopped_page_waits_for_the_one_who_claimed_it(page: InputPage, person: Visitor, clock: Clock) -> None:
     Visitor(page).get()
     clock.now += LIFETIME - 1
+    clock.be_seen()
+    assert Visitor(page).get().status == 403
+    clock.be_seen()
     assert person.get().status == 403
     clock.now += LINGER
     assert is_gone(page)
@@ -407,6 +411,21 @@ def test_a_question_instead_of_an_outcome_is_an_error_inside(opener: Opener) -> 
     person.claim()
     assert "[INTERNAL]" in person.store("v").body
     assert refusal(page).code is Code.INTERNAL
+
+
+def test_a_failure_inside_is_logged_by_its_kind_only(
+    page: InputPage,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> Reply:
+        raise ValueError(CANARY)
+
+    monkeypatch.setattr(page, "submit", fail)
+    assert Visitor(page).store(CANARY).status == 0
+    assert [record.getMessage() for record in caplog.records] == ["a request to the input page failed: ValueError"]
+    assert CANARY not in "".join(capfd.readouterr()) + caplog.text
 
 
 # Requests that never reach the page. `person` has claimed it: were it reached, it would be stopped or store.

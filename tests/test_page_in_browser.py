@@ -11,7 +11,8 @@ from playwright.sync_api import Page
 
 from claude_secrets.errors import Code, StoreError
 from claude_secrets.human.page import InputPage, PageState
-from claude_secrets.model import Access, InputQuestion, Refused
+from claude_secrets.human.page_server import BODY_LIMIT
+from claude_secrets.model import VALUE_LIMIT, Access, InputQuestion, Refused
 from tests.browser import Browser
 from tests.visitors import DEADLINE, Kept, Visitor
 
@@ -155,6 +156,25 @@ def test_an_empty_submission_is_told_and_the_person_can_go_on(browser: Browser, 
         page.get_by_role("button", name="Store").click()
         heading(page, "Stored")
     assert [entered.value for entered in kept.entered] == ["now"]
+
+
+# Out of sight: to lay out a line of millions of characters would take the browser minutes.
+FILL = "(field, size) => { field.style.display = 'none'; field.value = 'x'.repeat(size) }"
+
+
+def test_a_value_that_is_far_too_large_is_told_and_the_person_can_go_on(browser: Browser, opener: Opener) -> None:
+    kept = Kept()
+    with browser.page(opener(kept).url) as page:
+        go_on(page)
+        field = page.get_by_role("textbox")
+        field.evaluate(FILL, BODY_LIMIT)
+        page.get_by_role("button", name="Store").click()
+        heading(page, "Too large")
+        page.get_by_role("link", name="Back to the form").click()
+        field.evaluate(FILL, VALUE_LIMIT)
+        page.get_by_role("button", name="Store").click()
+        heading(page, "Stored")
+    assert [entered.value for entered in kept.entered] == ["x" * VALUE_LIMIT]
 
 
 def test_double_clicks_do_no_harm(browser: Browser, opener: Opener) -> None:

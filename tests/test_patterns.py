@@ -3,9 +3,10 @@
 import random
 import re
 import string
+from typing import Self
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.errors import CallerError, Code
@@ -28,8 +29,9 @@ class Counted(str):
     """A text that counts how often one of its characters is asked for."""
 
     __slots__ = ("asked",)
+    asked: int
 
-    def __new__(cls, text: str) -> "Counted":
+    def __new__(cls, text: str) -> Self:
         counted = super().__new__(cls, text)
         counted.asked = 0
         return counted
@@ -39,6 +41,7 @@ class Counted(str):
         return super().__getitem__(key)  # type: ignore[index]  # whatever str takes
 
 
+@settings(deadline=None)
 @given(FEW, NAMES)
 def test_a_glob_matches_what_its_simple_meaning_says(pattern: str, name: str) -> None:
     assert glob_match(pattern, name) is simply(pattern, name)
@@ -100,6 +103,7 @@ def test_a_search_finds_its_pattern_anywhere_in_either_case(pattern: str, name: 
     assert Search(pattern).matches(name) is matches
 
 
+@settings(deadline=None)
 @given(st.from_regex(re.compile(r"\A[A-Za-z0-9_.-]{1,20}\Z")), st.text(alphabet=string.ascii_letters, max_size=30))
 def test_searching_for_plain_text_is_looking_for_it(text: str, name: str) -> None:
     assert Search(re.escape(text)).matches(name) is (text.lower() in name.lower())
@@ -125,7 +129,7 @@ def test_a_pattern_of_the_greatest_length_is_taken() -> None:
     assert not Search("a" * SEARCH_LIMIT).matches("a" * 128)
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*$", "(a*)*b", "(.*)*x", "(a?){120}a{120}$"])
+@pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(a*)*b", "(.*)*x", "(a?){120}a{120}$"])
 def test_a_pattern_that_others_take_for_ever_over_is_answered(pattern: str) -> None:
     # A backtracking engine would still be at it when the tests are long forgotten.
     assert Search(pattern).matches("a" * 127 + "!") is False

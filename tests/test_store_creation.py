@@ -214,13 +214,16 @@ def test_two_processes_that_create_at_once_make_one_store_and_one_key(tmp_path: 
         outcomes = _at_once(2, _create, root)
         assert sorted(outcomes) == [Code.STORE_UNAVAILABLE, "made"]
         assert [path.name for path in (root / "keys").iterdir()] == [f"{outcomes.index('made')}.key"]
-        assert list(Keep(root).files()) == ["secrets.db"]
-        assert contents(Keep(root).store()) == {}
+        keep = Keep(root)
+        assert list(keep.files()) == ["secrets.db"]
+        assert contents(keep.store()) == {}
+        keep.close()
 
 
 def test_four_processes_with_many_first_writes_make_one_store_with_one_key_and_keep_all(tmp_path: Path) -> None:
     _at_once(4, _first_writes, tmp_path, 50)
     assert len(list((tmp_path / "keys").iterdir())) == 1
     expected = {f"P{number}_{turn}": f"value {number} {turn}" for number in range(4) for turn in range(50)}
-    assert contents(Keep(tmp_path).store()) == expected
-    assert {name for name in Keep(tmp_path).files() if not name.startswith("secrets.db")} == set()
+    keep = Keep(tmp_path)
+    assert contents(keep.store()) == expected
+    assert list(keep.close().files()) == ["secrets.db"]

@@ -96,9 +96,10 @@ class _Parser(argparse.ArgumentParser):
     """argparse, with its errors in this program's form and without what was given."""
 
     def error(self, message: str) -> NoReturn:
-        # argparse repeats unrecognised words, and people do put values there.
-        what = message if "invalid choice" not in message and "unrecognized" not in message else "unknown words"
-        print(f"error: {what}\nhint: {self.prog} --help", file=sys.stderr)
+        # argparse repeats words that it does not know, and people do put values there.
+        if "invalid choice" in message or "unrecognized" in message:
+            message = "there is no such command or option (not repeated here: it may be a value)"
+        print(f"error: {message}\nhint: {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -1,6 +1,7 @@
 """`init`: make a project's allowlist, and choose a key file where there is no keyring."""
 
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.allowlist_edit import TEMPLATE
@@ -36,8 +37,11 @@ def run(options: Namespace) -> int:
         print(f"{directory / '.claude' / 'secrets.yml'} is there already; it was left as it is.")
     if options.key_file:
         store = open_store(options, find_project(options))
-        store.create_with_key_file(Path(options.key_file).expanduser().absolute())
-        print(f"Made the store {store.path} with its key in {options.key_file}.")
+        key_file = Path(options.key_file).expanduser().absolute()
+        with suppress(OSError):  # what cannot be made is told when the key file cannot
+            key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store.create_with_key_file(key_file)
+        print(f"Made the store {store.path} with its key in {key_file}.")
         print("Keep a copy of the key file in a safe place: without it nobody opens the store.")
     print(f"Next: {command()} allow NAME, then {command()} set NAME")
     return 0

@@ -221,7 +221,7 @@ class InputPage:
 
     def _knows(self, cookies: Sequence[str]) -> bool:
         mine = self._cookie.encode()
-        return any(hmac.compare_digest(cookie.encode(), mine) for cookie in cookies)
+        return bool(mine) and any(hmac.compare_digest(cookie.encode(), mine) for cookie in cookies)
 
     def _intruded(self) -> Reply:
         if self._state is PageState.CLAIMED and not self._storing:

@@ -61,6 +61,7 @@ class App:
             argument=project, environment=Path(named) if named else None, root=None, working_directory=Path.cwd()
         )
         self._roots_known = project is not None
+        self._asking_roots = anyio.Lock()
 
     async def serve(self) -> None:
         """Serve this process's standard input and output to the end."""
@@ -112,9 +113,11 @@ class App:
 
     async def _whereabouts(self, context: Context) -> Whereabouts:
         """Where the call comes from; asks a client of the handshake era for its roots, once."""
-        if not self._roots_known:
-            self._roots_known = True
-            self._where = replace(self._where, root=await _first_root(context))
+        async with self._asking_roots:  # a second call waits for the first one's answer
+            if not self._roots_known:
+                with anyio.move_on_after(ROOTS_SECONDS):
+                    self._where = replace(self._where, root=await _first_root(context))
+                    self._roots_known = True
         return self._where
 
     async def _roots_changed(self, _context: Context, _params: NotificationParams) -> None:
@@ -125,15 +128,14 @@ async def _first_root(context: Context) -> Path | None:
     capabilities = context.session.client_capabilities
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS or capabilities is None or capabilities.roots is None:
         return None
-    with anyio.move_on_after(ROOTS_SECONDS):
-        try:
-            roots = (await context.session.list_roots()).roots
-        except (MCPError, ValueError):  # a client that cannot answer has no roots
-            return None
-        for root in roots:
-            parts = urlsplit(str(root.uri))
-            if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-                return Path(url2pathname(parts.path))
+    try:
+        roots = (await context.session.list_roots()).roots
+    except (MCPError, ValueError):  # a client that cannot answer has no roots
+        return None
+    for root in roots:
+        parts = urlsplit(str(root.uri))
+        if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+            return Path(url2pathname(parts.path))
     return None
 
 

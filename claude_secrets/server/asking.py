@@ -5,6 +5,7 @@ waits no longer than `CALL_SECONDS`, a page no longer than its lifetime. Only `a
 """
 
 import sys
+import time
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,7 +28,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.errors import Code, InputError
 from claude_secrets.human.browser import open_url
-from claude_secrets.human.page import InputPage
+from claude_secrets.human.page import LIFETIME, InputPage
 from claude_secrets.model import Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command
 
@@ -43,19 +44,33 @@ Context: TypeAlias = ServerRequestContext[Any, Any]
 Key: TypeAlias = tuple[str, str]
 
 
-class Asker:
-    """The pages of this process. `environment` tells whether there is a display."""
+class _Open:
+    """A page of this process: what it is for, since when, and how the person was told of it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, page: InputPage, started: float) -> None:
+        self.page = page
+        self.started = started
+        self.elicitation_id = token_urlsafe(16)
+        self.in_browser = False
+
+
+class Asker:
+    """The pages of this process. `environment` tells whether there is a display; `now` returns seconds."""
+
+    def __init__(self, environment: Mapping[str, str], now: Callable[[], float] = time.monotonic) -> None:
         self._environment = environment
-        self._pages: dict[Key, InputPage] = {}
-        self._ending = anyio.Event()
+        self._now = now
+        self._pages: dict[Key, _Open] = {}
+        self._waiting: set[anyio.CancelScope] = set()
+        self._ended = False
 
     def end(self) -> None:
         """Let every waiting call give up, and close all pages."""
-        self._ending.set()
-        for page in self._pages.values():
-            page.close()
+        self._ended = True
+        for entry in self._pages.values():
+            entry.page.close()
+        for scope in self._waiting:
+            scope.cancel()
 
     async def ask(
         self,
@@ -66,94 +81,96 @@ class Asker:
     ) -> Done | Refused | InputRequiredResult:
         """Put the question, or join the page that does already, and wait a while for its result."""
         key = (question.project, question.name)
-        page = self._pages.get(key)
-        if page is None:
-            self._forget_reported()
-            if len(self._pages) >= PAGES_LIMIT:
-                return _refused(
-                    Code.WAITING,
-                    f"{PAGES_LIMIT} other values are being asked for; '{question.name}' was not.",
-                    "Call again when the person has entered them.",
-                )
-            page = self._pages[key] = InputPage(question, store=store)
-            page.start()
+        self._forget_old()
+        entry = self._pages.get(key)
+        if entry is None:
+            if sum(other.page.result() is None for other in self._pages.values()) >= PAGES_LIMIT:
+                return _too_many(question)
+            entry = self._pages[key] = _Open(InputPage(question, store=store), self._now())
+            entry.page.start()
         result: Done | Refused | InputRequiredResult | None = None
-        with anyio.move_on_after(CALL_SECONDS):
-            result = page.result() or await self._show(context, params, question, page)
-            if result is None:
-                result = await self._wait(page)
+        with anyio.move_on_after(CALL_SECONDS) as scope:
+            self._waiting.add(scope)
+            result = await self._show(context, params, question, entry) or await _result_of(entry.page)
+        self._waiting.discard(scope)
         if isinstance(result, InputRequiredResult):
             return result
+        result = result or entry.page.result()
         if result is None:
-            return _waiting(question)
-        del self._pages[key]
+            return _stopping() if self._ended else _waiting(question)
+        self._pages.pop(key, None)
+        if isinstance(result, Done):
+            await self._tell_client(context, entry)
         return result
 
-    def _forget_reported(self) -> None:
-        """Drop pages that ended long ago and whose result nobody asked for again."""
-        ended = [key for key, page in self._pages.items() if isinstance(page.result(), Refused)]
-        for key in ended:
-            del self._pages[key]
-
-    async def _wait(self, page: InputPage) -> Done | Refused | None:
-        ended, loop = anyio.Event(), get_running_loop()
-
-        def tell() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(ended.set)
-
-        page.add_listener(tell)
-        async with anyio.create_task_group() as tasks:
-
-            async def give_up_at_the_end() -> None:
-                await self._ending.wait()
-                ended.set()
-
-            tasks.start_soon(give_up_at_the_end)
-            await ended.wait()
-            tasks.cancel_scope.cancel()
-        return page.result() or _refused(Code.CANCELLED, "The server is stopping; nothing was stored.")
+    def _forget_old(self) -> None:
+        """Drop pages that ended and whose result nobody came back for within a page's lifetime."""
+        for key, entry in list(self._pages.items()):
+            if entry.page.result() is not None and self._now() - entry.started > 2 * LIFETIME:
+                del self._pages[key]
 
     async def _show(
-        self, context: Context, params: CallToolRequestParams, question: InputQuestion, page: InputPage
+        self, context: Context, params: CallToolRequestParams, question: InputQuestion, entry: _Open
     ) -> Refused | InputRequiredResult | None:
-        """Bring the page before the person's eyes; None when that is done."""
-        if _elicits_urls(context):
-            if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-                answer = _answer(params, page) or (None if page.opened else _input_required(question, page))
-                if isinstance(answer, InputRequiredResult) or answer is None:
-                    return answer
-            elif page.opened:
-                return None
-            else:
-                answer = await self._elicit(context, question, page)
-            if answer is not None and answer.action != "accept":
-                page.close()
-                return _refused(Code.CANCELLED, f"The person said no; '{question.name}' was not stored.")
+        """Bring the page before the person's eyes; None when that is done, or was before."""
+        page = entry.page
+        if page.result() is not None:
             return None
-        if page.opened:
+        if not _elicits_urls(context):
+            return None if page.opened else await self._open_browser(question, entry)
+        if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            answer = None if page.opened else await _elicit(context, question, entry)
+        else:
+            answer = _answer(params, page)
+            if answer is None and not page.opened:
+                return _input_required(question, page)
+        if answer is not None and answer.action != "accept":
+            page.close()
+            return _refused(Code.CANCELLED, f"The person said no; '{question.name}' was not stored.")
+        return None
+
+    async def _open_browser(self, question: InputQuestion, entry: _Open) -> Refused | None:
+        if not entry.in_browser:
+            entry.in_browser = await anyio.to_thread.run_sync(
+                lambda: open_url(
+                    entry.page.url, self._environment, forbidden=[Path(question.project)], platform=sys.platform
+                )
+            )
+        if entry.in_browser:
             return None
-        forbidden = [Path(question.project)]
-        if await anyio.to_thread.run_sync(
-            lambda: open_url(page.url, self._environment, forbidden=forbidden, platform=sys.platform)
-        ):
-            return None
-        page.close()
+        entry.page.close()
         return _refused(
             Code.NO_INPUT_CHANNEL,
             "There is no way to ask the person from here: the client opens no addresses, and there is no display.",
             f"The person can store the value themselves, in {question.project}: {command()} set {question.name}",
         )
 
-    async def _elicit(self, context: Context, question: InputQuestion, page: InputPage) -> ElicitResult | None:
-        """Handshake era: the client shows the address. None where it did not answer but the page was used."""
-        elicitation_id = token_urlsafe(16)
-        try:
-            return await context.session.elicit_url(
-                _message(question), page.url, elicitation_id, related_request_id=context.request_id
-            )
-        except MCPError:
-            return None if page.opened else ElicitResult(action="cancel")
+    async def _tell_client(self, context: Context, entry: _Open) -> None:
+        """Handshake era: say that the address is no longer needed."""
+        if _elicits_urls(context) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            await context.session.send_elicit_complete(entry.elicitation_id, related_request_id=context.request_id)
+
+
+async def _result_of(page: InputPage) -> Done | Refused | None:
+    ended, loop = anyio.Event(), get_running_loop()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(ended.set)
+
+    page.add_listener(tell)
+    await ended.wait()
+    return page.result()
+
+
+async def _elicit(context: Context, question: InputQuestion, entry: _Open) -> ElicitResult:
+    """Handshake era: the client shows the address."""
+    try:
+        return await context.session.elicit_url(
+            _message(question), entry.page.url, entry.elicitation_id, related_request_id=context.request_id
+        )
+    except MCPError:  # it cannot after all
+        return ElicitResult(action="cancel")
 
 
 def _elicits_urls(context: Context) -> bool:
@@ -184,6 +201,18 @@ def _waiting(question: InputQuestion) -> Refused:
         f"The person has not entered '{question.name}' yet; the page stays open.",
         "Call input_secret again with the same name to go on waiting.",
     )
+
+
+def _too_many(question: InputQuestion) -> Refused:
+    return _refused(
+        Code.WAITING,
+        f"{PAGES_LIMIT} other values are being asked for; '{question.name}' was not.",
+        "Call again when the person has entered them.",
+    )
+
+
+def _stopping() -> Refused:
+    return _refused(Code.CANCELLED, "The server is stopping; nothing was stored.")
 
 
 def _refused(code: Code, message: str, hint: str | None = None) -> Refused:

@@ -19,7 +19,15 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.lowlevel import Server
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+from mcp_types import (
+    METHOD_NOT_FOUND,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+)
 
 from claude_secrets.server.lines import LINE_LIMIT, TOO_LONG, BadLine, read
 
@@ -148,7 +156,7 @@ class Front:
 
     async def _pump_out(self, wire: _Wire, from_server: MemoryObjectReceiveStream[SessionMessage]) -> None:
         async for item in from_server:
-            line = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+            line = _without_echo(item.message).model_dump_json(by_alias=True, exclude_unset=True)
             await wire.write(line.encode("utf-8") + b"\n")
             self._note_answer(item.message)
             self._progress.set()
@@ -167,6 +175,15 @@ class Front:
     def _forget(self, request_id: object) -> None:
         if isinstance(request_id, str | int) and self._unanswered[request_id] > 0:
             self._unanswered[request_id] -= 1
+
+
+def _without_echo(message: JSONRPCMessage) -> JSONRPCMessage:
+    """Take the unknown method's name out of the SDK's error: what was sent is never repeated."""
+    if isinstance(message, JSONRPCError) and message.error.code == METHOD_NOT_FOUND:
+        return JSONRPCError(
+            jsonrpc="2.0", id=message.id, error=ErrorData(code=METHOD_NOT_FOUND, message="Method not found")
+        )
+    return message
 
 
 @contextmanager

@@ -1,0 +1,23 @@
+"""The real server with short waits: `python -m tests.hasty_server PAGE_SECONDS [--broken]`.
+
+Calls wait one second for the person; with `--broken` the gate fails by throwing what it was given.
+"""
+
+import os
+import sys
+from functools import partial
+
+from claude_secrets.human.page import InputPage
+from claude_secrets.model import Call
+from claude_secrets.server import app, asking
+
+
+def broken_call(_gate: object, call: Call, *_: object) -> None:
+    raise RuntimeError(call.value)
+
+
+if __name__ == "__main__":
+    vars(asking).update(CALL_SECONDS=1.0, InputPage=partial(InputPage, lifetime=float(sys.argv[1])))
+    if "--broken" in sys.argv:
+        vars(app)["Gate"].call = broken_call
+    app.run(None, None, os.environ)
