@@ -79,8 +79,6 @@ class Gate:
         self._guard(where, project)
         setting = _Setting(project, self._reader.read(project.path))
         if self._store.exists():
-            for key_file in self._store.key_files():
-                refuse_inside(key_file, "key file", where, project, self._homes)
             self._store.unlock()
         if call.tool in (Tool.LIST_SECRETS, Tool.SEARCH_SECRETS):
             return self._names(setting, call)
@@ -97,10 +95,14 @@ class Gate:
         return self._enter(setting, name, answer)
 
     def _guard(self, where: Whereabouts, project: Project) -> None:
-        """Refuse a store and a policy file that the project itself could have brought along."""
-        if (where, project) != self._guarded:
-            refuse_inside(self._store.path, "store", where, project, self._homes)
-            refuse_inside(self._config, "policy file", where, project, self._homes)
+        """Refuse a store, a key file and a policy file that the project itself could have brought along."""
+        if (where, project) == self._guarded:
+            return
+        refuse_inside(self._store.path, "store", where, project, self._homes)
+        refuse_inside(self._config, "policy file", where, project, self._homes)
+        if self._store.exists():
+            for key_file in self._store.key_files():
+                refuse_inside(key_file, "key file", where, project, self._homes)
             self._guarded = (where, project)
 
     def _get(self, setting: _Setting, name: str, entry: Entry) -> Done:

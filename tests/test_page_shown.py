@@ -68,10 +68,17 @@ def test_hostile_text_is_shown_as_text(hostile: str, where: str) -> None:
         assert re.findall(r"<[^>]*>", markup) == re.findall(r"<[^>]*>", harmless), "it added or changed a tag"
 
 
+@pytest.mark.parametrize("tail", HOSTILE)
+def test_a_hostile_address_stays_inside_its_link(tail: str) -> None:
+    for markup in both(question(url=f"https://a.example/{tail}")):
+        links = re.findall(r'<a href="([^"]*)" target="_blank" rel="noopener noreferrer">(.*?)</a>', markup)
+        assert [[html.unescape(part) for part in link] for link in links] == [[f"https://a.example/{tail}"] * 2]
+
+
 @pytest.mark.parametrize(
     "url",
     ["javascript:alert(1)", "data:text/html,x", "//evil.example", "https://gi\u0442ea.example", "https://a.example/\u202e",
-     " https://a.example", "https://a.example/a b"],
+     " https://a.example", "https://a.example/\x01", "https://a.example/\n", "https://a.example/a b"],
 )  # fmt: skip
 def test_an_address_that_may_not_be_what_it_looks_like_is_no_link(url: str) -> None:
     for markup in both(question(url=url)):

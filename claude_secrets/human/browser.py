@@ -43,8 +43,7 @@ def open_url(url: str, environment: Mapping[str, str], *, forbidden: Sequence[Pa
     if not (clean.get("DISPLAY") or clean.get("WAYLAND_DISPLAY")):
         return False
     for name, *arguments in _LINUX:
-        # Never None, for which `which` would take the PATH of this process.
-        program = shutil.which(name, path=clean["PATH"]) if clean["PATH"] else None
+        program = shutil.which(name, path=clean["PATH"])
         if program is not None and not _inside(program, forbidden) and _run([program, *arguments, url], clean):
             return True
     return False

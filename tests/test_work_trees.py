@@ -1,0 +1,154 @@
+"""Work trees that git made share an identity; nothing a repository brings along gives it another project's."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from claude_secrets.errors import Code
+from claude_secrets.project import Project
+from tests.disk import Disk, git
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path)
+
+
+def test_linked_work_trees_have_the_identity_of_the_main_one(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    linked = disk.home / "work" / "api-feature"
+    git(api, "worktree", "add", "--quiet", str(linked))
+    assert disk.locate(linked) == Project(linked, str(api), linked)
+    assert disk.locate(api) == Project(api, str(api), api)
+
+
+def test_a_project_below_the_top_has_the_corresponding_identity(disk: Disk) -> None:
+    disk.project("work", "api", "services", "inner")
+    api = disk.repository("work", "api")
+    linked = disk.home / "elsewhere"
+    git(api, "worktree", "add", "--quiet", str(linked))
+    inner = linked / "services" / "inner"
+    assert disk.locate(inner) == Project(inner, str(api / "services" / "inner"), linked)
+
+
+def test_a_work_tree_inside_the_main_one_is_its_own_place_with_the_same_identity(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    linked = api / ".claude" / "worktrees" / "feature"
+    git(api, "worktree", "add", "--quiet", str(linked))
+    assert disk.locate(linked) == Project(linked, str(api), linked)
+    (linked / ".claude" / "secrets.yml").unlink()
+    assert disk.refused(linked).code is Code.NO_PROJECT
+
+
+def test_work_trees_of_a_bare_repository_share_an_identity(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    bare = disk.home / "work" / "api.git"
+    git(api, "clone", "--quiet", "--bare", str(api), str(bare))
+    first, second = disk.home / "first", disk.home / "second"
+    git(bare, "worktree", "add", "--quiet", str(first), "main")
+    git(bare, "worktree", "add", "--quiet", "-b", "other", str(second))
+    assert disk.locate(first).identity == disk.locate(second).identity == str(bare)
+
+
+def test_a_work_tree_with_relative_links_is_recognised(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    linked = disk.home / "work" / "linked"
+    git(api, "worktree", "add", "--quiet", str(linked))
+    entry = api / ".git" / "worktrees" / "linked"
+    # What git writes since 2.48 with worktree.useRelativePaths.
+    (linked / ".git").write_text("gitdir: ../api/.git/worktrees/linked\n")
+    (entry / "gitdir").write_text("../../../../linked/.git\n")
+    assert disk.locate(linked).identity == str(api)
+
+
+def test_a_submodule_is_a_work_tree_of_its_own(disk: Disk) -> None:
+    library, api = disk.repository("work", "library"), disk.repository("work", "api")
+    git(api, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "library")
+    inner = api / "library"
+    assert disk.locate(inner) == Project(inner, str(inner), inner)
+
+
+def test_a_clone_cannot_claim_to_be_a_work_tree_of_another_repository(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    real = disk.home / "work" / "real"
+    git(api, "worktree", "add", "--quiet", str(real))
+    clone = disk.project("work", "clone")
+    for claim in (
+        f"gitdir: {api}/.git/worktrees/real\n",
+        f"gitdir: {api}/.git/worktrees/clone\n",
+        f"gitdir: {api}/.git\n",
+        "gitdir: ../api/.git/worktrees/real",
+        f"gitdir: {real}/.git\n",
+    ):
+        (clone / ".git").write_text(claim)
+        assert disk.locate(clone).identity == str(clone)
+
+
+def test_a_link_in_the_place_of_git_s_file_gives_no_other_identity(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    real = disk.home / "work" / "real"
+    git(api, "worktree", "add", "--quiet", str(real))
+    clone = disk.project("work", "clone")
+    (clone / ".git").symlink_to(real / ".git")
+    assert disk.locate(clone).identity == str(clone)
+    (clone / ".git").unlink()
+    (clone / ".git").symlink_to(api / ".git")
+    assert disk.locate(clone).identity == str(clone)
+
+
+def test_a_repository_it_made_up_gives_a_clone_no_identity_but_inside_itself(disk: Disk) -> None:
+    clone = disk.project("work", "clone")
+    entry = disk.directory("work", "clone", "fake", ".git", "worktrees", "x")
+    (clone / ".git").write_text("gitdir: fake/.git/worktrees/x\n")
+    (entry / "gitdir").write_text(f"{clone}/.git\n")
+    assert disk.locate(clone).identity == str(clone)
+    (entry.parent.parent / "HEAD").write_text("ref: refs/heads/main\n")
+    assert disk.locate(clone).identity == str(clone / "fake")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"gitdir: ", b"gitdir: \0", b"nonsense", b"gitdir: \xff\xfe", b"gitdir: a\nb", b"gitdir: " + b"a/" * 9000],
+)
+def test_a_git_file_without_sense_changes_no_identity(disk: Disk, content: bytes) -> None:
+    clone = disk.project("work", "clone")
+    (clone / ".git").write_bytes(content)
+    assert disk.locate(clone) == Project(clone, str(clone), clone)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in directories on Windows")
+def test_a_named_pipe_in_the_place_of_gits_file_is_not_waited_for(disk: Disk) -> None:
+    clone = disk.project("work", "clone")
+    os.mkfifo(clone / ".git")
+    assert disk.locate(clone).identity == str(clone)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there")
+def test_looking_leaves_no_file_open(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    linked = disk.home / "linked"
+    git(api, "worktree", "add", "--quiet", str(linked))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        disk.locate(api)
+        disk.locate(linked)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_git_is_never_run(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = disk.repository("work", "api")
+    linked = disk.home / "linked"
+    git(api, "worktree", "add", "--quiet", str(linked))
+    started: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: object) -> None:
+        if watching and event in {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.system"}:
+            started.append(event)
+
+    sys.addaudithook(watch)
+    disk.locate(linked)
+    watching = False
+    assert not started
