@@ -143,6 +143,15 @@ def check_scope(scope: object) -> str:
     )
 
 
+def without_stray_newline(text: str) -> str:
+    """Drop the newline after a single line, which `echo token |` and pasting leave and nobody means.
+
+    In several lines, a private key's for example, the last newline belongs.
+    """
+    line = text.removesuffix("\n").removesuffix("\r")
+    return text if "\n" in line else line
+
+
 def check_value(value: object) -> str:
     """Return `value` if it can be stored: valid Unicode, 1 byte to 1 MiB of UTF-8.
 

@@ -27,7 +27,7 @@ def tampered(what: str) -> StoreError:
     return StoreError(
         Code.STORE_TAMPERED,
         f"The store does not fit together: {what} was changed, removed or put back outside Claude Secrets.",
-        "Put back a copy of the whole store; `doctor` checks it.",
+        "Stop all clients, then put back a whole copy of the store in place of it and its -wal and -shm files.",
     )
 
 

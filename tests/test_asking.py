@@ -15,8 +15,8 @@ import pytest
 from tests.browser import Browser
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
 
-URLS = {"elicitation": {"url": {}}}
-FORMS = {"elicitation": {}}
+URLS: dict[str, Any] = {"elicitation": {"url": {}}}
+FORMS: dict[str, Any] = {"elicitation": {}}
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_second_call_joins_the_page_and_both_hear_of_the_value(machine: Machin
         url = ask(wire, "TOKEN", "first")
         assert ask(wire, "TOKEN", "second") == url
         enter(browser, url, "typed")
-        texts = {}
+        texts: dict[str, str] = {}
         while len(texts) < 2:
             message = wire.receive()
             if message.get("id") in ("first", "second"):

@@ -2,6 +2,7 @@
 
 import shutil
 import string
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,18 @@ from tests.world import Agent, World, allowlist, at
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def bare_world(tmp_path: Path) -> Iterator[World]:
+    """A world in which nothing was ever stored."""
+    world = World(tmp_path, store=False)
+    yield world
+    world.close()
 
 
 NAMED = [Tool.GET_SECRET, Tool.SET_SECRET, Tool.DELETE_SECRET, Tool.INPUT_SECRET]
@@ -307,11 +318,10 @@ def test_search_is_case_insensitive_and_linear(world: World) -> None:
 
 
 @pytest.mark.parametrize("tool", [Tool.GET_SECRET, Tool.DELETE_SECRET, Tool.LIST_SECRETS, Tool.SEARCH_SECRETS])
-def test_reading_never_makes_a_store(tmp_path: Path, tool: Tool) -> None:
-    world = World(tmp_path, store=False)
-    agent = Agent(world, world.project("api"))
+def test_reading_never_makes_a_store(bare_world: World, tool: Tool) -> None:
+    agent = Agent(bare_world, bare_world.project("api"))
     agent(tool, "TOKEN", pattern=".")
-    assert not world.store_path.parent.exists()
+    assert not bare_world.store_path.parent.exists()
 
 
 def test_input_asks_with_what_the_person_needs_to_know_and_stores_only_with_an_answer(world: World) -> None:
@@ -365,11 +375,10 @@ def test_a_policy_file_inside_the_project_is_refused(world: World) -> None:
     assert Agent(world, project).refused(Tool.SET_SECRET, "T", value="v") is Code.ALLOWLIST_INVALID
 
 
-def test_a_key_file_inside_the_project_is_refused(tmp_path: Path) -> None:
-    world = World(tmp_path, store=False)
-    project = world.project("api")
-    world.store().create_with_key_file(project / "master.key")
-    assert Agent(world, project).refused(Tool.LIST_SECRETS) is Code.KEY_MISSING
+def test_a_key_file_inside_the_project_is_refused(bare_world: World) -> None:
+    project = bare_world.project("api")
+    bare_world.store().create_with_key_file(project / "master.key")
+    assert Agent(bare_world, project).refused(Tool.LIST_SECRETS) is Code.KEY_MISSING
 
 
 def test_without_its_key_every_name_gets_the_same_refusal(world: World) -> None:

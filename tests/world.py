@@ -28,11 +28,17 @@ class World:
         self.config = root / "config"
         self.config.mkdir()
         self.key_file.parent.mkdir()
+        self._stores: list[Store] = []
         if store:
             self.store().create_with_key_file(self.key_file)
 
     def store(self) -> Store:
-        return Store(self.store_path, Custody(environment={}), lambda: self.time)
+        self._stores.append(Store(self.store_path, Custody(environment={}), lambda: self.time))
+        return self._stores[-1]
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
 
     def gate(self) -> Gate:
         return Gate(store=self.store(), config=self.config)

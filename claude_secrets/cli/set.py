@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import add_scope, find_project, read_allowlist, the_person
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.model import VALUE_LIMIT, Access, check_name
+from claude_secrets.model import VALUE_LIMIT, Access, check_name, without_stray_newline
 from claude_secrets.paths import command
 
 
@@ -51,6 +51,4 @@ def _value(name: str, *, exact: bool) -> str:
         value = data.decode("utf-8")
     except UnicodeDecodeError:
         raise CallerError(Code.INVALID_VALUE, "The input is not UTF-8 text.") from None
-    # `echo token |` ends with a newline that nobody means; in several lines, a key's for example, it belongs.
-    line = value.removesuffix("\n").removesuffix("\r")
-    return value if exact or "\n" in line else line
+    return value if exact else without_stray_newline(value)

@@ -20,7 +20,16 @@ from claude_secrets.human import page_replies
 from claude_secrets.human.page_html import claim_page, form_page
 from claude_secrets.human.page_replies import Reply
 from claude_secrets.human.page_server import COOKIE, PageServer
-from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused, check_value
+from claude_secrets.model import (
+    Access,
+    Done,
+    Entered,
+    InputQuestion,
+    Outcome,
+    Refused,
+    check_value,
+    without_stray_newline,
+)
 
 LIFETIME = 600.0
 """Seconds a page waits for the person."""
@@ -235,7 +244,7 @@ class InputPage:
         if not value:
             return self._form("Nothing was entered, so nothing was stored.", Access(access))
         try:
-            value = check_value(value.replace("\r\n", "\n"))
+            value = check_value(without_stray_newline(value.replace("\r\n", "\n")))
         except CallerError as error:
             return self._form(error.message, Access(access))
         return Entered(value=value, access=Access(access))

@@ -131,10 +131,10 @@ class Asker:
 
     async def _open_browser(self, question: InputQuestion, entry: _Open) -> Refused | None:
         if not entry.in_browser:
+            project = Path(question.project)
+            forbidden = [project, *(parent for parent in project.parents if (parent / ".git").exists())]
             entry.in_browser = await anyio.to_thread.run_sync(
-                lambda: open_url(
-                    entry.page.url, self._environment, forbidden=[Path(question.project)], platform=sys.platform
-                )
+                lambda: open_url(entry.page.url, self._environment, forbidden=forbidden, platform=sys.platform)
             )
         if entry.in_browser:
             return None

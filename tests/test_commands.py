@@ -1,0 +1,256 @@
+"""The person's commands: what each prints, what it leaves behind, and its exit code."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.machine import DEADLINE, PROGRAM, Machine
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path).use_key_file()
+
+
+def test_a_value_from_standard_input_comes_back_exactly(machine: Machine) -> None:
+    for given, stored in [("tok", "tok"), ("tok\n", "tok"), ("tok\r\n", "tok"), ("a\nb\n", "a\nb\n"), ("\n\n", "\n\n")]:
+        assert machine.run("set", "T", stdin=given).returncode == 0
+        assert machine.run("get", "T").stdout == stored
+    assert machine.run("set", "T", "--exact", stdin="tok\n").returncode == 0
+    assert machine.run("get", "T").stdout == "tok\n"
+
+
+@pytest.mark.parametrize("given", ["", "\n"], ids=["nothing", "a newline"])
+def test_an_empty_value_is_refused(machine: Machine, given: str) -> None:
+    done = machine.run("set", "T", stdin=given)
+    assert (done.returncode, done.stderr.split()[1]) == (2, "[INVALID_VALUE]")
+
+
+def test_a_hidden_prompt_takes_the_value_and_shows_nothing_of_it(machine: Machine) -> None:
+    code, screen = on_a_terminal(machine, ["set", "T"], machine.home, [("not shown", "typed-value\n")])
+    assert (code, "typed-value" in screen) == (0, False)
+    assert "Stored 'T' (version 1)." in screen
+    assert machine.run("get", "T").stdout == "typed-value"
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, []), ("n\n", 1, ["T"]), ("\n", 1, ["T"])])
+def test_deleting_asks_first(machine: Machine, answer: str, code: int, left: list[str]) -> None:
+    machine.run("set", "T", stdin="v")
+    assert on_a_terminal(machine, ["delete", "T"], machine.home, [("[y/N]", answer)])[0] == code
+    assert [secret["name"] for secret in json.loads(machine.run("list", "--json").stdout)] == left
+
+
+def test_nobody_to_ask_means_no(machine: Machine) -> None:
+    machine.run("set", "T", stdin="v")
+    done = machine.run("delete", "T")
+    assert (done.returncode, "--yes" in done.stderr) == (2, True)
+    assert machine.run("get", "T").stdout == "v"
+
+
+def test_exit_codes_tell_who_can_mend_it(machine: Machine) -> None:
+    assert machine.run("list").returncode == 0
+    assert machine.run("get", "ABSENT").returncode == 1
+    assert machine.run("get", "-x").returncode == 2
+    assert machine.run("get", "a b").returncode == 2
+    assert machine.run("no-such-command").returncode == 2
+    assert machine.run("allow", "T").returncode == 3
+    machine.key_file.unlink()
+    assert machine.run("list").returncode == 4
+
+
+def test_errors_are_one_line_and_a_hint_on_standard_error(machine: Machine) -> None:
+    machine.key_file.unlink()
+    done = machine.run("list")
+    lines = done.stderr.splitlines()
+    assert done.stdout == ""
+    assert [line.split()[0] for line in lines] == ["error:", "hint:"]
+    assert lines[0].startswith("error: [KEY_MISSING] ")
+
+
+def test_a_value_given_as_an_argument_is_refused_and_not_repeated(machine: Machine) -> None:
+    done = machine.run("set", "T", "canary-in-argv")
+    assert done.returncode == 2
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_listing_shows_everything_but_values(machine: Machine) -> None:
+    project = machine.project("api")
+    machine.run("set", "SHARED_ONE", stdin="canary")
+    machine.run("set", "PROJECT_ONE", "--use-only", at=project, stdin="canary")
+    machine.run("set", "SCOPED", "--scope", "acme", stdin="canary")
+    done = machine.run("list", "--json")
+    listed = {secret["name"]: secret for secret in json.loads(done.stdout)}
+    assert {name: (secret["scope"], secret["access"], secret["version"]) for name, secret in listed.items()} == {
+        "SHARED_ONE": ("shared", "readable", 1),
+        "PROJECT_ONE": ("shared", "use-only", 1),
+        "SCOPED": ("acme", "readable", 1),
+    }
+    assert listed["PROJECT_ONE"]["origin"] == str(project)
+    assert listed["SHARED_ONE"]["origin"] == "person"
+    table = machine.run("list").stdout
+    assert table.splitlines()[0].split() == ["NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM"]
+    assert "~/work/api" in table
+    assert "canary" not in done.stdout + table
+    assert [secret["name"] for secret in json.loads(machine.run("search", "one$", "--json").stdout)] == [
+        "PROJECT_ONE",
+        "SHARED_ONE",
+    ]
+    assert machine.run("get", "SCOPED", "--scope", "acme").stdout == "canary"
+    assert machine.run("get", "SCOPED").returncode == 1
+
+
+def test_renaming_keeps_versions_and_takes_no_name_that_was_used(machine: Machine) -> None:
+    machine.run("set", "OLD", stdin="one")
+    machine.run("set", "OLD", stdin="two")
+    assert machine.run("rename", "OLD", "NEW").returncode == 0
+    assert machine.run("get", "NEW").stdout == "two"
+    assert machine.run("get", "OLD").returncode == 1
+    assert json.loads(machine.run("list", "--json").stdout)[0]["version"] == 2
+    machine.run("set", "OTHER", stdin="x")
+    machine.run("delete", "OTHER", "--yes")
+    assert machine.run("rename", "NEW", "OTHER").returncode == 2
+    assert machine.run("rename", "ABSENT", "X").returncode == 1
+
+
+def test_init_makes_an_allowlist_once_and_none_at_home(machine: Machine) -> None:
+    project = machine.home / "fresh"
+    project.mkdir()
+    assert machine.run("init", at=project).returncode == 0
+    written = (project / ".claude" / "secrets.yml").read_bytes()
+    assert b"#" in written
+    (project / ".claude" / "secrets.yml").write_bytes(written + b"# mine\n")
+    again = machine.run("init", at=project)
+    assert (again.returncode, "is there already" in again.stdout) == (0, True)
+    assert (project / ".claude" / "secrets.yml").read_bytes() == written + b"# mine\n"
+    assert machine.run("init", at=machine.home).returncode == 3
+    assert not (machine.home / ".claude").exists()
+
+
+def test_init_never_replaces_a_store_or_a_key_file(machine: Machine) -> None:
+    before = (machine.store.read_bytes(), machine.key_file.read_bytes())
+    project = machine.project("api")
+    done = machine.run("init", "--key-file", str(machine.home / "keys" / "another"), at=project)
+    assert (done.returncode, done.stderr.split()[1]) == (1, "[STORE_UNAVAILABLE]")
+    assert not (machine.home / "keys" / "another").exists()
+    other = str(machine.home / "second" / "secrets.db")
+    done = machine.run("--store", other, "init", "--key-file", str(machine.key_file), at=project)
+    assert (done.returncode, done.stderr.split()[1]) == (4, "[KEY_MISSING]")
+    assert not Path(other).exists()
+    assert (machine.store.read_bytes(), machine.key_file.read_bytes()) == before
+
+
+def test_allow_lists_the_name_lets_the_project_use_it_and_keeps_comments(machine: Machine) -> None:
+    machine.run("set", "TOKEN", stdin="v")
+    project = machine.project("api", [])
+    path = project / ".claude" / "secrets.yml"
+    path.write_text("# ours\nallow:\n  - OTHER  # why\n")
+    path.chmod(0o640)
+    with machine.server(project) as wire:
+        assert wire.code("get_secret", name="TOKEN") == "NOT_ALLOWLISTED"
+        assert machine.run("allow", "TOKEN", at=project).returncode == 0
+        assert wire.text("get_secret", name="TOKEN") == "v"
+        assert {"# ours", "  - OTHER  # why", "  - TOKEN"} <= set(path.read_text().splitlines())
+        assert path.stat().st_mode & 0o777 == 0o640
+        assert machine.run("revoke", "TOKEN", at=project).returncode == 0
+        assert wire.code("get_secret", name="TOKEN") == "NOT_ALLOWLISTED"
+    assert path.read_text() == "# ours\nallow:\n  - OTHER  # why\n"
+    assert [file.name for file in path.parent.iterdir()] == ["secrets.yml"]
+
+
+def test_trust_shows_what_is_new_and_grants_that_alone(machine: Machine) -> None:
+    machine.run("set", "TOKEN", stdin="v")
+    machine.run("set", "OUTSIDE", stdin="v")
+    project = machine.project("clone", ["TOKEN"])
+    with machine.server(project) as wire:
+        assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
+        code, screen = on_a_terminal(machine, ["trust"], project, [("[y/N]", "n\n")])
+        assert (code, "TOKEN, stored from you" in screen, "OUTSIDE" in screen) == (1, True, False)
+        assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
+        assert on_a_terminal(machine, ["trust"], project, [("[y/N]", "y\n")])[0] == 0
+        assert wire.text("get_secret", name="TOKEN") == "v"
+        assert "nothing" in machine.run("trust", at=project).stdout
+        assert machine.run("revoke", "--all", at=project).returncode == 0
+        assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
+
+
+def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -> None:
+    project = machine.project("api", ["T"])
+    well = machine.run("doctor", "--json", at=project)
+    assert well.returncode == 0
+    assert {finding["about"]: finding["state"] for finding in json.loads(well.stdout)} == {
+        "project": "ok",
+        "allowlist": "ok",
+        "limits": "ok",
+        "store": "ok",
+        "key": "ok",
+    }
+    (project / ".claude" / "secrets.yml").write_text("allow: [\n")
+    machine.key_file.unlink()
+    ill = machine.run("doctor", "--json", at=project)
+    assert ill.returncode == 1
+    for finding in json.loads(ill.stdout):
+        assert finding["state"] == "ok" or finding["hint"]
+
+
+def test_doctor_finds_a_row_that_was_changed(machine: Machine) -> None:
+    import sqlite3
+
+    machine.run("set", "T", stdin="one")
+    machine.run("set", "T", stdin="two")
+    connection = sqlite3.connect(machine.store)
+    with connection:
+        connection.execute("DELETE FROM versions WHERE version = 1")
+    connection.close()
+    done = machine.run("doctor")
+    assert (done.returncode, "STORE_TAMPERED" in done.stdout) == (1, True)
+
+
+def test_without_arguments_it_serves_on_a_pipe_and_helps_on_a_terminal(machine: Machine) -> None:
+    assert machine.run(stdin="").returncode == 0
+    code, screen = on_a_terminal(machine, [], machine.home, [])
+    assert (code, "usage:" in screen) == (0, True)
+
+
+def test_code_in_the_working_directory_does_not_run(machine: Machine) -> None:
+    project = machine.project("clone")
+    for name in ("yaml", "keyring", "re2", "json", "sqlite3", "argparse"):
+        (project / f"{name}.py").write_text(f"import pathlib; pathlib.Path({str(machine.home / 'ran')!r}).touch()\n")
+    script = Path(sys.executable).with_name("claude-secrets")
+    for program in ([str(script)], [sys.executable, "-P", "-m", "claude_secrets"]):
+        done = subprocess.run(
+            [*program, "list"], cwd=project, env=machine.environment, capture_output=True, timeout=DEADLINE, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert not (machine.home / "ran").exists()
+
+
+def test_a_store_inside_the_project_is_refused(machine: Machine) -> None:
+    project = machine.project("clone")
+    done = machine.run("--store", "evil.db", "list", at=project)
+    assert (done.returncode, done.stderr.split()[1]) == (1, "[STORE_UNAVAILABLE]")
+
+
+def on_a_terminal(machine: Machine, arguments: list[str], at: Path, answers: list[tuple[str, str]]) -> tuple[int, str]:
+    """Run a command on a real terminal, typing each answer when its question stands there; exit code and screen."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(at)
+        os.execve(PROGRAM[0], [*PROGRAM, *arguments], machine.environment)
+    screen = ""
+    try:
+        for question, answer in answers:
+            while question not in screen:
+                screen += os.read(terminal, 4096).decode()
+            os.write(terminal, answer.encode())
+        while True:
+            screen += os.read(terminal, 4096).decode()
+    except OSError:  # how Linux says that the other side has gone
+        pass
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen
