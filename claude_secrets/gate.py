@@ -31,7 +31,8 @@ from claude_secrets.patterns import Search
 from claude_secrets.policy_file import Allowlist, AllowlistReader, Entry
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
 from claude_secrets.records import Record, Stored
-from claude_secrets.store import Store, Transaction
+from claude_secrets.store import Store
+from claude_secrets.transaction import Transaction
 from claude_secrets.write_limits import read_write_limits
 
 VISIBLE_LIMIT = 1000

@@ -6,7 +6,7 @@ of one scope for one project, or one scope that a project may claim. Each functi
 
 from dataclasses import dataclass
 
-from claude_secrets.store import Transaction
+from claude_secrets.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)

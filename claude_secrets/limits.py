@@ -6,7 +6,7 @@ counted by project, whatever the client calls itself; windows that are over leav
 
 from claude_secrets.model import Tool
 from claude_secrets.policy import Window, count_one
-from claude_secrets.store import Transaction
+from claude_secrets.transaction import Transaction
 
 
 def spend(tx: Transaction, *, project: str, tool: Tool, limit: int) -> None:

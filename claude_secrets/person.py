@@ -15,7 +15,8 @@ from claude_secrets.patterns import Search
 from claude_secrets.policy_file import Allowlist
 from claude_secrets.project import Project
 from claude_secrets.records import Record, Stored
-from claude_secrets.store import Store, Transaction
+from claude_secrets.store import Store
+from claude_secrets.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

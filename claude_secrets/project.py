@@ -113,7 +113,6 @@ def _grounds(where: Whereabouts, project: Project | None, homes: frozenset[Path]
     if project is not None:
         # Another work tree of the repository holds what the repository brought, too.
         places |= {project.path, Path(project.identity)}
-        yield project.path
     for place in (_place(path, homes) for path in places):
         if place.project is not None:
             yield place.project

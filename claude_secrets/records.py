@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from claude_secrets.cipher import Envelope
 from claude_secrets.model import Access, EnteredBy
-from claude_secrets.store import Transaction, tampered
+from claude_secrets.transaction import Transaction, tampered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

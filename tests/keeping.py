@@ -16,7 +16,8 @@ from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy
 from claude_secrets.records import Record, Stored
-from claude_secrets.store import Store, Transaction
+from claude_secrets.store import Store
+from claude_secrets.transaction import Transaction
 
 NO_KEYRING = {"XDG_RUNTIME_DIR": "/nonexistent"}
 """An environment in which no keyring is found."""

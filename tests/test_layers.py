@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"model"},
     {"policy", "cipher", "patterns", "strict_yaml"},
     {"schema", "human", "keyring_backend"},
-    {"custody"},
+    {"custody", "transaction"},
     {"store"},
     {"records", "grants", "limits"},
     {"policy_file", "project"},

@@ -106,6 +106,9 @@ def test_a_repository_it_made_up_gives_a_clone_no_identity_but_inside_itself(dis
     assert disk.locate(clone).identity == str(clone)
     (entry.parent.parent / "HEAD").write_text("ref: refs/heads/main\n")
     assert disk.locate(clone).identity == str(clone / "fake")
+    entry.parent.rename(entry.parent.with_name("modules"))
+    (clone / ".git").write_text("gitdir: fake/.git/modules/x\n")
+    assert disk.locate(clone).identity == str(clone)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from claude_secrets import grants, limits, records
 from claude_secrets.cipher import new_master_key
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, Tool
-from claude_secrets.store import Store, Transaction
+from claude_secrets.store import Store
+from claude_secrets.transaction import Transaction
 from tests.vectors.held import KEY_FILE, TIME, HeldKey
 
 API = "/work/api"

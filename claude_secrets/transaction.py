@@ -1,0 +1,133 @@
+"""One transaction on the store, and the sealed head that vouches for every other row.
+
+Always: a token is opened only for the place where it stands; what does not fit together is STORE_TAMPERED. Made by
+`store.py` alone; the keeping layer's functions and the doorway take it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from claude_secrets.cipher import Cipher, Envelope, EnvelopeMismatch, TokenInvalid
+from claude_secrets.errors import Code, StoreError
+
+HEAD: Final = ("store-head", "store")
+"""Kind and place of the store's head."""
+
+
+def tampered(what: str) -> StoreError:
+    """The error for rows that do not fit together; `what` names the kind of row, never its content."""
+    return StoreError(
+        Code.STORE_TAMPERED,
+        f"The store does not fit together: {what} was changed, removed or put back outside Claude Secrets.",
+        "Stop all clients, then put back a whole copy of the store in place of it and its -wal and -shm files.",
+    )
+
+
+@dataclass
+class StoreHead:
+    """What the store's sealed head vouches for. It is renewed by every transaction that writes.
+
+    `changes` counts the writing transactions; `records` is the set hash of the record heads; `grants`,
+    `counters` and `slots` are digests of their whole tables; the audit fields belong to the audit log.
+    """
+
+    changes: int
+    records: str
+    grants: str
+    counters: str
+    slots: str
+    audit_sequence: int = 0
+    audit_mac: str = ""
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> "StoreHead":
+        """Take the head out of its opened envelope. Raises `EnvelopeMismatch` where a field is missing."""
+        return cls(
+            changes=envelope.number("changes"),
+            records=envelope.text("records"),
+            grants=envelope.text("grants"),
+            counters=envelope.text("counters"),
+            slots=envelope.text("slots"),
+            audit_sequence=envelope.number("audit_sequence"),
+            audit_mac=envelope.text("audit_mac"),
+        )
+
+
+class Transaction:
+    """One open transaction: a connection, the cipher that fits it, the head, and the time it began (seconds)."""
+
+    def __init__(self, connection: sqlite3.Connection, cipher: Cipher, head: StoreHead, now: float) -> None:
+        self.connection = connection
+        self.cipher = cipher
+        self.head = head
+        self.now = now
+        self.dirty = False
+        self._verified: set[str] = set()
+        self._cursors: list[sqlite3.Cursor] = []
+
+    def rows(self, statement: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one by one, for as long as the transaction is open.
+
+        A cursor that was left half-way goes on seeing this state of the store for as long as anything, be it an
+        exception's traceback, holds it; so all of them are closed with the transaction.
+        """
+        self._cursors.append(self.connection.execute(statement, parameters))
+        return self._cursors[-1]
+
+    def close(self) -> None:
+        """Close the cursors; called once, when the transaction ends."""
+        for cursor in self._cursors:
+            cursor.close()
+
+    def seal(self, kind: str, place: str, fields: dict[str, object], payload: bytes = b"") -> bytes:
+        """Seal for this store at this transaction's time."""
+        return self.cipher.seal(kind, place, fields, now=self.now, payload=payload)
+
+    def open(self, kind: str, place: str, token: bytes) -> Envelope:
+        """Open a token of this store. Raises `StoreError` STORE_TAMPERED where it is not the one that belongs there."""
+        try:
+            return self.cipher.open(kind, place, token)
+        except (TokenInvalid, EnvelopeMismatch):
+            raise tampered(f"a row of kind '{kind}'") from None
+
+    def verify_table(self, table: str, expected: str) -> None:
+        """Compare a small table with the digest in the head, once in a transaction.
+
+        Raises:
+            StoreError: STORE_TAMPERED.
+        """
+        if table in self._verified:
+            return
+        if self.table_digest(table) != expected:
+            raise tampered(f"a row of table '{table}'")
+        self._verified.add(table)
+
+    def verify_records(self) -> None:
+        """Hold all record heads against the store's head.
+
+        Raises:
+            StoreError: STORE_TAMPERED where a record was removed, added or put back to an older state.
+        """
+        total = "0"
+        for row in self.rows("SELECT record, head FROM records"):
+            total = self.cipher.set_add(total, *as_bytes(row))
+        if total != self.head.records:
+            raise tampered("a record")
+
+    def table_digest(self, table: str) -> str:
+        """The digest of a small table (`grants`, `counters`, `key_slots`) as it is now."""
+        rows = self.connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608  our own names
+        return self.cipher.digest(table, (as_bytes(row) for row in rows))
+
+    def renew_head(self) -> None:
+        """Seal the head as it is now; called once, before the commit of a transaction that wrote."""
+        self.head.changes += 1
+        token = self.seal(*HEAD, fields=asdict(self.head))
+        self.connection.execute("UPDATE store SET head = ? WHERE id = 1", (token,))
+
+
+def as_bytes(row: tuple[object, ...]) -> tuple[bytes, ...]:
+    """A row's cells as they go into a digest: bytes as they are, the rest as its text in UTF-8."""
+    return tuple(cell if isinstance(cell, bytes) else str(cell).encode() for cell in row)
