@@ -231,8 +231,7 @@ def _kind(event: "ScalarEvent") -> str:
 
     if not event.implicit[0]:
         return "str"
-    tag = yaml.SafeLoader.yaml_implicit_resolvers
-    for name, pattern in [*tag.get(event.value[:1], []), *tag.get(None, [])]:
+    for name, pattern in yaml.SafeLoader.yaml_implicit_resolvers.get(event.value[:1], []):
         if pattern.match(event.value):
             return str(name).rpartition(":")[2]
     return "str"

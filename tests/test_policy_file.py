@@ -232,6 +232,16 @@ def test_six_levels_are_deep_enough_and_the_last_allowed() -> None:
     assert parse_allowlist(b"x-a: [[[[[1]]]]]\n") == Allowlist()
 
 
+def test_many_entries_side_by_side_are_not_deep() -> None:
+    assert len(parse_allowlist(b"allow: [" + b"{name: A}, " * 50 + b"]").entries) == 50
+
+
+@pytest.mark.parametrize("key", ["on", "1", "~", "<<", "2026-01-01"])
+def test_a_key_that_yaml_takes_for_something_else_is_refused_even_where_nobody_reads_it(key: str) -> None:
+    assert "a key must be text" in refusal(f"x-a: {{{key}: 1}}".encode()).message
+    assert parse_allowlist(f'x-a: {{"{key}": 1}}'.encode()) == Allowlist()
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_understood_or_refused(data: bytes) -> None:

@@ -1,5 +1,6 @@
 """What the commands share: where the person stands, the store with its guards, and how secrets are listed."""
 
+import atexit
 import json
 import os
 import sys
@@ -55,7 +56,9 @@ def open_store(options: Namespace, project: Project | None) -> Store:
         refuse_inside(key_file, "key file", where, project, homes)
 
     refuse_inside(path, "store", where, project, homes)
-    return Store(path, Custody(environment=os.environ, check_key_file=check_key_file), time.time)
+    store = Store(path, Custody(environment=os.environ, check_key_file=check_key_file), time.time)
+    atexit.register(store.close)  # folds the store's log into its file
+    return store
 
 
 def the_person(options: Namespace, project: Project | None, scope: str | None = None) -> Person:

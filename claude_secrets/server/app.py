@@ -46,6 +46,7 @@ from claude_secrets.store import Store
 NAME = "claude-secrets"
 ROOTS_SECONDS = 2.0
 STORING_SECONDS = 60.0
+CLOSING_SECONDS = 2.0
 
 
 class App:
@@ -77,6 +78,8 @@ class App:
         server.middleware.clear()  # the SDK's tracing would note what passes
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
         await Front(server, self._asker.end).run()
+        with anyio.move_on_after(CLOSING_SECONDS):  # folds the store's log in; a gate that hangs is left behind
+            await self._worker.run(self._gate.close)
 
     async def _list_tools(self, _context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=[row.listed() for row in ROWS.values()])
