@@ -373,3 +373,17 @@ def test_the_wire_type_is_declared_in_every_handshake_version(machine: Machine) 
             assert answer["result"]["protocolVersion"] == version
             assert wire.text("set_secret", name="T", value=version).startswith("Stored 'T'")
             assert wire.text("get_secret", name="T") == version
+
+
+def test_a_directory_whose_name_is_not_unicode_is_told_of_without_harm(machine: Machine) -> None:
+    directory = machine.home / os.fsdecode(b"work\xff")
+    directory.mkdir()
+    with machine.server(directory) as wire:
+        assert wire.code("list_secrets") == "NO_PROJECT"
+        assert wire.code("list_secrets") == "NO_PROJECT"
+    done = machine.run("init", at=directory)
+    assert (done.returncode, "secrets.yml" in done.stdout) == (0, True)
+    assert machine.run("allow", "T", at=directory).returncode == 0
+    with machine.server(directory) as wire:
+        assert wire.text("set_secret", name="T", value="v").startswith("Stored")
+        assert wire.text("get_secret", name="T") == "v"

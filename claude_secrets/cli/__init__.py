@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Final, NoReturn
 
 from claude_secrets import __version__
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 error, 2 wrong usage, 3 denied, 4 key custody."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _no_core_dumps()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a directory's name need not be Unicode
+            stream.reconfigure(errors="backslashreplace")
     try:
         options = _parse(given)
         module = importlib.import_module(f"claude_secrets.cli.{options.command}")

@@ -151,6 +151,8 @@ def _result(tool: str, outcome: Done | Refused | Ask) -> CallToolResult:
         raise TypeError
     error = outcome.error
     text = f"[{error.code}] {error.message}" + (f"\n{error.hint}" if error.hint else "")
+    # A directory's name need not be Unicode, and a lone surrogate in a result ends the SDK's server.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return CallToolResult(content=[TextContent(text=text)], is_error=True)
 
 
