@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import anyio
+from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
@@ -47,6 +48,7 @@ NAME = "claude-secrets"
 ROOTS_SECONDS = 2.0
 STORING_SECONDS = 60.0
 CLOSING_SECONDS = 2.0
+LIST_FRESH_MS = 3_600_000
 
 
 class App:
@@ -71,6 +73,7 @@ class App:
             version=__version__,
             title="Claude Secrets",
             instructions=INSTRUCTIONS,
+            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_FRESH_MS, scope="public")},  # the same for everybody
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
         )
