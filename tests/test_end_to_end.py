@@ -142,16 +142,16 @@ def test_two_first_runs_at_once_make_one_store_and_one_key(tmp_path: Path, unloc
     assert [path.name for path in machine.store.parent.iterdir() if ".new-" in path.name] == []
 
 
-def test_a_loop_of_a_thousand_writes_from_two_processes_stores_thirty(machine: Machine) -> None:
+def test_a_loop_of_writes_from_two_processes_stores_thirty_in_the_minute(machine: Machine) -> None:
     project = machine.project("api")
     codes: list[str] = []
-    for start in (0, 500):
+    for start in (0, 100):
         with machine.server(project) as wire:
-            for number in range(start, start + 500):
+            for number in range(start, start + 100):
                 result = wire.call("set_secret", name=f"T{number}", value="v")
                 codes.append(str(result["content"][0]["text"]).split()[0])
     assert codes.count("Stored") == 30
-    assert codes.count("[RATE_LIMITED]") == 970
+    assert codes.count("[RATE_LIMITED]") == 170
 
 
 def break_key_missing(machine: Machine) -> None:

@@ -192,7 +192,7 @@ def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | No
 
 
 def _message(question: InputQuestion) -> str:
-    return f"Enter the secret {question.name} for {question.project}. It goes straight to the store; no agent sees it."
+    return f"Enter the secret {question.name} for {question.project}. It goes straight to the store, not through the chat."
 
 
 def _waiting(question: InputQuestion) -> Refused:
