@@ -192,7 +192,8 @@ def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | No
 
 
 def _message(question: InputQuestion) -> str:
-    return f"Enter the secret {question.name} for {question.project}. It goes straight to the store, not through the chat."
+    place = "It goes straight to the store, not through the chat."
+    return f"Enter the secret {question.name} for {question.project}. {place}"
 
 
 def _waiting(question: InputQuestion) -> Refused:
