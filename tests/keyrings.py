@@ -71,7 +71,7 @@ class PrivateBus:
         return True
 
     def start(self, program: str, *arguments: str, stdin: str = "") -> "subprocess.Popen[str]":
-        """Start a program of this session; it is stopped with the session."""
+        """Start a program on this bus; it is stopped with the bus."""
         process = subprocess.Popen(
             [require(program), *arguments],
             stdin=subprocess.PIPE,

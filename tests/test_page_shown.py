@@ -19,7 +19,7 @@ HOSTILE = [
 
 
 def question(**fields: object) -> InputQuestion:
-    return InputQuestion(**{"name": "T", "project": "/work/api", **fields})  # type: ignore[arg-type]  # each test names its own
+    return InputQuestion(**{"name": "T", "project": "/srv/api", **fields})  # type: ignore[arg-type]  # each test names its own
 
 
 def both(asked: InputQuestion) -> list[str]:
@@ -45,7 +45,7 @@ def test_both_steps_show_who_asks_for_what() -> None:
     )
     for markup in both(asked):
         text = seen(markup)
-        assert "Project /work/api" in text
+        assert "Project /srv/api" in text
         assert "Secret T" in text
         assert "Replaces version 3" in text
         assert "Not your usual store: /mnt/other.db" in text

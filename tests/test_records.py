@@ -46,10 +46,10 @@ def versions(keep: Keep) -> int:
 
 
 def test_a_new_secret_is_version_1_and_readable(keep: Keep) -> None:
-    stored = put(keep.store(), "TOKEN", "v", origin="/work/api", by=EnteredBy.AGENT)
+    stored = put(keep.store(), "TOKEN", "v", origin="/srv/api", by=EnteredBy.AGENT)
     assert (stored.version, stored.changed, stored.access) == (1, True, Access.READABLE)
     record = find(keep.store(), "TOKEN")
-    assert (record.name, record.scope, record.origin, record.version) == ("TOKEN", "shared", "/work/api", 1)
+    assert (record.name, record.scope, record.origin, record.version) == ("TOKEN", "shared", "/srv/api", 1)
     assert (record.deleted, record.entered_by, record.updated) == (False, EnteredBy.AGENT, int(keep.time))
     assert (record.expires, record.note) == (None, None)
 
@@ -92,18 +92,18 @@ def test_the_largest_value_comes_back_exactly(keep: Keep) -> None:
 
 def test_the_origin_stays_with_the_name_even_through_deletion(keep: Keep) -> None:
     store = keep.store()
-    put(store, "TOKEN", "a", origin="/work/api")
-    put(store, "TOKEN", "b", origin="/work/clone", by=EnteredBy.AGENT)
-    assert find(store, "TOKEN").origin == "/work/api"
+    put(store, "TOKEN", "a", origin="/srv/api")
+    put(store, "TOKEN", "b", origin="/srv/clone", by=EnteredBy.AGENT)
+    assert find(store, "TOKEN").origin == "/srv/api"
     delete(store, "TOKEN")
-    put(store, "TOKEN", "c", origin="/work/clone", by=EnteredBy.AGENT)
-    assert find(store, "TOKEN").origin == "/work/api"
+    put(store, "TOKEN", "c", origin="/srv/clone", by=EnteredBy.AGENT)
+    assert find(store, "TOKEN").origin == "/srv/api"
 
 
 def test_scopes_are_shelves_apart(keep: Keep) -> None:
     store = keep.store()
     put(store, "TOKEN", "shared")
-    put(store, "TOKEN", "acme", scope="acme-dev", origin="/work/acme")
+    put(store, "TOKEN", "acme", scope="acme-dev", origin="/srv/acme")
     assert (get(store, "TOKEN"), get(store, "TOKEN", "acme-dev")) == ("shared", "acme")
     assert find(store, "TOKEN").origin == PERSON
     delete(store, "TOKEN")
@@ -167,14 +167,14 @@ def test_every_change_of_a_head_has_a_revision_of_its_own(keep: Keep) -> None:
 
 def test_a_rename_moves_every_version_with_origin_and_access(keep: Keep) -> None:
     store = keep.store()
-    put(store, "OLD", "a", origin="/work/api", access=Access.USE_ONLY)
+    put(store, "OLD", "a", origin="/srv/api", access=Access.USE_ONLY)
     put(store, "OLD", "b")
     put(store, "OTHER", "o")
     rename(keep, "OLD", "NEW")
     with keep.store().read() as tx:
         assert records.find(tx, "shared", "OLD") is None
     record = find(keep.store(), "NEW")
-    assert (record.origin, record.access, record.version) == ("/work/api", Access.USE_ONLY, 2)
+    assert (record.origin, record.access, record.version) == ("/srv/api", Access.USE_ONLY, 2)
     assert contents(keep.store()) == {"NEW": "b", "OTHER": "o"}
     assert versions(keep) == 3
     assert put(store, "NEW", "c").version == 3
@@ -225,16 +225,16 @@ def test_whoever_asks_for_less_than_the_whole_gets_a_record_though_another_is_da
 
 
 def test_a_grant_holds_for_exactly_what_it_says(keep: Keep) -> None:
-    grant = Grant(project="/work/api", scope="shared", name="TOKEN")
+    grant = Grant(project="/srv/api", scope="shared", name="TOKEN")
     store = keep.store()
     with store.write() as tx:
         assert grants.add(tx, grant) is True
         assert grants.add(tx, grant) is False
     others = [
-        Grant(project="/work/apis", scope="shared", name="TOKEN"),
-        Grant(project="/work/api", scope="acme", name="TOKEN"),
-        Grant(project="/work/api", scope="shared", name="TOKENS"),
-        Grant(project="/work/api", scope="shared"),
+        Grant(project="/srv/apis", scope="shared", name="TOKEN"),
+        Grant(project="/srv/api", scope="acme", name="TOKEN"),
+        Grant(project="/srv/api", scope="shared", name="TOKENS"),
+        Grant(project="/srv/api", scope="shared"),
     ]
     with keep.store().read() as tx:
         assert grants.holds(tx, grant)
