@@ -168,9 +168,9 @@ def test_what_was_typed_before_the_question_is_no_answer(function: str, text: st
 
 
 def test_a_question_cannot_move_the_cursor_or_hide_a_part_of_itself() -> None:
-    with Terminal("confirm", "Trust \x1b[2K\x1b]0;x\x07/work/\u202eapi\r\n?") as person:
+    with Terminal("confirm", "Trust \x1b[2K\x1b]0;x\x07/srv/\u202eapi\r\n?") as person:
         person.see(b"[y/N] ")
-        assert person.shown == b"Trust [2K]0;x/work/api ? [y/N] "
+        assert person.shown == b"Trust [2K]0;x/srv/api ? [y/N] "
 
 
 @pytest.mark.parametrize(("function", "text"), [("confirm", QUESTION), ("read_hidden", PROMPT)])
