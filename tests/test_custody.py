@@ -21,9 +21,6 @@ from tests import keyrings
 from tests.keyrings import RealKeyring, stripped, wait_until
 from tests.realparts import require, require_real
 
-# secretstorage leaves its connection to the garbage collector where the keyring is locked or absent.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
 STORE = "00112233445566778899aabbccddeeff"
 OTHER_STORE = "ffeeddccbbaa99887766554433221100"
 CANARY = "planted-canary-5e1f"
