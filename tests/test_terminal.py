@@ -20,9 +20,10 @@ PROMPT = "Value of GITEA_TOKEN: "
 QUESTION = "Trust it?"
 
 PROGRAM = """
-import fcntl, json, sys, termios
+import fcntl, json, signal, sys, termios
 from claude_secrets.errors import SecretsError
 from claude_secrets.human import terminal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are started with it ignored
 if len(sys.argv) > 3:
     fcntl.ioctl(int(sys.argv[3]), termios.TIOCSCTTY, 0)
 try:
