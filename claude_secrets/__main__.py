@@ -10,7 +10,10 @@ def _forget_working_directory() -> None:
     A repository's own `yaml.py` or `keyring.py` must never run. (A checkout of this very package stays importable
     only as it is installed.)
     """
-    here = os.path.realpath(os.getcwd())  # noqa: PTH109  nothing may be imported before this is done
+    try:
+        here = os.path.realpath(os.getcwd())  # noqa: PTH109  nothing may be imported before this is done
+    except FileNotFoundError:  # it was deleted
+        return
     sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != here]
 
 

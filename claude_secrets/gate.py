@@ -126,6 +126,7 @@ class Gate:
                 value=value,
                 origin=setting.project.identity,
                 entered_by=EnteredBy.AGENT,
+                repeats=self._is_use_only(tx, now_setting, name),  # or the answer would tell that the guess was right
             )
         verb = "Stored" if stored.changed else "Nothing to change: the store has this value for"
         return _stored(f"{verb} '{name}' (version {stored.version}).", stored)
@@ -154,8 +155,8 @@ class Gate:
                 if tx is not None
                 and not record.deleted
                 and record.scope == setting.allowlist.scope
-                and setting.allowlist.entry_for(record.name) is not None
                 and self._is_trusted(tx, setting, record)
+                and setting.allowlist.entry_for(record.name) is not None
                 and (search is None or search.matches(record.name))
             )
         shown = names[:VISIBLE_LIMIT]
@@ -234,6 +235,10 @@ class Gate:
         record = records.find(tx, setting.allowlist.scope, name)
         self._require_trust(tx, setting, record)
         return None if record is None or record.deleted else record
+
+    def _is_use_only(self, tx: Transaction, setting: _Setting, name: str) -> bool:
+        record, entry = records.find(tx, setting.allowlist.scope, name), self._permit(setting, name)
+        return record is not None and not policy.may_be_read(record=record.access, allowlisted=entry.access)
 
     def _require_trust(self, tx: Transaction, setting: _Setting, record: Record | None) -> None:
         if record is not None and not self._is_trusted(tx, setting, record):

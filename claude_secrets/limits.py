@@ -19,7 +19,12 @@ def spend(tx: Transaction, *, project: str, tool: Tool, limit: int) -> None:
     window = count_one(_window(tx, project, tool), tool=tool, limit=limit, now=tx.now)
     _forget_past(tx)
     place = _place(tx, project, tool)
-    fields: dict[str, object] = {"start": int(window.start * 1000), "count": window.count}
+    fields: dict[str, object] = {
+        "start": int(window.start * 1000),
+        "count": window.count,
+        "before": window.before,
+        "seconds": int(window.seconds),
+    }
     token = tx.seal("counter", place.hex(), fields)
     tx.connection.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (place, token))
     tx.head.counters = tx.table_digest("counters")
@@ -57,7 +62,8 @@ def _forget_past(tx: Transaction) -> None:
 
 def _opened(tx: Transaction, place: bytes, token: bytes) -> Window:
     envelope = tx.open("counter", place.hex(), token)
-    return Window(envelope.number("start") / 1000, envelope.number("count"))
+    count, before, seconds = (envelope.number(key) for key in ("count", "before", "seconds"))
+    return Window(envelope.number("start") / 1000, count, before, seconds)
 
 
 def _place(tx: Transaction, project: str, tool: Tool) -> bytes:

@@ -30,6 +30,14 @@ def store_path(argument: str | None, environment: Mapping[str, str]) -> Path:
     return Path(chosen).expanduser().absolute() if chosen else default_store()
 
 
+def working_directory() -> Path:
+    """The working directory; where it was deleted the root, in which there is no project."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.sep)
+
+
 def home_directories() -> frozenset[Path]:
     """The person's home as the environment tells it and, on POSIX, the user database's (a client can set HOME)."""
     homes = {Path.home()}

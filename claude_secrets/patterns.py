@@ -20,11 +20,18 @@ def is_glob(pattern: str) -> bool:
     return _GLOB.fullmatch(pattern) is not None
 
 
+def is_wild(pattern: str) -> bool:
+    """Whether a glob covers more than one name."""
+    return "*" in pattern or "?" in pattern
+
+
 def glob_match(pattern: str, name: str) -> bool:
     """Whether the whole of `name` fits the glob; case-sensitive.
 
     Two pointers that go back to the last `*` alone: at most len(pattern) times len(name) steps.
     """
+    if not is_wild(pattern):
+        return pattern == name
     at = position = 0
     star, resume = -1, 0
     while position < len(name):

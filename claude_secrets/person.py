@@ -7,7 +7,7 @@ does from inside a project lets that project use it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from claude_secrets import grants, limits, records
+from claude_secrets import audit, grants, limits, records
 from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, check_name, check_value
@@ -41,6 +41,8 @@ class Person:
     def set(self, name: str, value: str, access: Access | None = None) -> Stored:
         """Store a value. From inside a project the secret is the project's, or the project is let use it.
 
+        A name that only agents of another project stored, or that was deleted, no longer belongs to that project.
+
         `access` None keeps what the name has (new: readable).
         """
         check_name(name)
@@ -62,7 +64,7 @@ class Person:
         return stored
 
     def get(self, name: str, *, warn: Callable[[str], None]) -> str:
-        """The current value, even where another record is damaged. `warn` is told when the store can only be read.
+        """The current value, even where another record is damaged or the store can only be read: `warn` is told so.
 
         Raises:
             CallerError: NOT_FOUND.
@@ -70,14 +72,24 @@ class Person:
         check_name(name)
         self._require_store(name)
         try:
-            with self._store.read(whole=False) as tx:
-                return self._value(tx, name)
+            return self._read_value(name, immutable=False, warn=warn)
         except StoreError as error:
             if error.code is not Code.STORE_UNAVAILABLE:
                 raise
-        with self._store.read(whole=False, immutable=True) as tx:
-            value = self._value(tx, name)
+        value = self._read_value(name, immutable=True, warn=warn)
         warn("the store is in a read-only place; what it holds can be read, not changed")
+        return value
+
+    def _read_value(self, name: str, *, immutable: bool, warn: Callable[[str], None]) -> str:
+        try:
+            with self._store.read(immutable=immutable) as tx:
+                return self._value(tx, name)
+        except StoreError as error:
+            if error.code is not Code.STORE_TAMPERED:
+                raise
+        with self._store.read(whole=False, immutable=immutable) as tx:
+            value = self._value(tx, name)
+        warn("the store does not fit together: this value may be an older one, or one that was deleted")
         return value
 
     def delete(self, name: str) -> bool:
@@ -141,7 +153,6 @@ class Person:
                 record
                 for record in records.every(tx)
                 if record.scope == allowlist.scope
-                and not record.deleted
                 and record.origin != project.identity
                 and allowlist.entry_for(record.name) is not None
                 and not grants.holds(tx, Grant(project=project.identity, scope=record.scope, name=record.name))
@@ -190,6 +201,7 @@ class Person:
             found, versions = records.verify_every(tx)
             grants.every(tx)
             limits.verify(tx)
+            audit.verify(tx)
             tx.verify_table("key_slots", tx.head.slots)
         return sum(not record.deleted for record in found), versions
 

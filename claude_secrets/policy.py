@@ -4,8 +4,8 @@ Always: pure; a decision depends on nothing but its arguments; no sentence tells
 access, only what the person can run.
 """
 
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
+from math import ceil, floor
 from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
@@ -17,34 +17,54 @@ WINDOW_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How often something happened since `start` (seconds since 1970)."""
+    """How often something happened in a window of `seconds` since `start` (seconds since 1970), and in the one before.
+
+    Both together stand for a window that slides: the one before counts for as much as still overlaps.
+    """
 
     start: float
-    count: int
+    count: int = 0
+    before: int = 0
+    seconds: float = WINDOW_SECONDS
+
+    def at(self, now: float) -> "Window":
+        """The window that `now` lies in. A clock set back by less than a window frees nothing."""
+        windows = floor((now - self.start) / self.seconds)
+        if windows in (-1, 0):
+            return self
+        before = self.count if windows == 1 else 0
+        return Window(self.start + self.seconds if before else now, 0, before, self.seconds)
 
     def is_over(self, now: float) -> bool:
-        """Whether the window has passed; never because the clock was set back."""
-        return now >= self.start + WINDOW_SECONDS
+        """Whether nothing of it counts any more."""
+        window = self.at(now)
+        return window.count == window.before == 0
+
+    def wait(self, limit: int, now: float) -> float:
+        """Seconds until one more fits in `limit`; zero or less: it fits now."""
+        elapsed = max(0.0, now - self.start)
+        if self.count >= limit:  # the next window begins as full as this one
+            return self.seconds * (2 - (limit - 1) / self.count) - elapsed
+        if self.count + self.before < limit:
+            return 0.0
+        return self.seconds * (1 - (limit - 1 - self.count) / self.before) - elapsed
 
 
 def count_one(window: Window | None, *, tool: Tool, limit: int, now: float) -> Window:
-    """Count one more call, in a new window where the last is over.
+    """Count one more call.
 
     Raises:
-        DeniedError: RATE_LIMITED, with the rule's id and the seconds to wait (at most the window's length).
+        DeniedError: RATE_LIMITED, with the rule's id and the seconds to wait.
     """
-    if window is None or window.is_over(now):
-        return Window(now, 1)
-    # A clock that was set back must not stretch the wait beyond one window from now.
-    start = min(window.start, now)
-    if window.count >= limit:
-        seconds = ceil(start + WINDOW_SECONDS - now)
+    window = Window(now) if window is None else window.at(now)
+    wait = window.wait(limit, now)
+    if wait > 0:
         raise DeniedError(
             Code.RATE_LIMITED,
-            f"{tool.value} may be called {limit} times a minute in one project; wait {seconds} seconds "
+            f"{tool.value} may be called {limit} times a minute in one project; wait {ceil(wait)} seconds "
             f"(rule /tools/{tool.value}/limits/{tool.value}_rate).",
         )
-    return Window(start, window.count + 1)
+    return replace(window, count=window.count + 1)
 
 
 def may_be_read(*, record: Access, allowlisted: Access | None) -> bool:

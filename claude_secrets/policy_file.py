@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from claude_secrets.errors import Code, DeniedError, SecretsError
 from claude_secrets.model import SHARED, Access, check_scope
 from claude_secrets.paths import command
-from claude_secrets.patterns import glob_match, is_glob
+from claude_secrets.patterns import glob_match, is_glob, is_wild
 from claude_secrets.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, parse
 
 FILE: Final = ".claude/secrets.yml"
@@ -27,6 +27,9 @@ ABOUT_LIMIT: Final = 200
 
 URL_LIMIT: Final = 500
 """Characters of an entry's `url`, at most."""
+
+WILD_LIMIT: Final = 100
+"""Entries with wildcards, at most: each of them is tried on every name."""
 
 # RFC 3986: what else stands in an address is read differently by different programs (a backslash, say).
 _ADDRESS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+", re.ASCII)
@@ -198,7 +201,11 @@ def _allow(node: Node) -> tuple[Entry, ...]:
         raise NotUnderstood(node.mark, 'allow is a list of names, or "*" in quotes for all')
     if not isinstance(node, Items):
         raise NotUnderstood(node.mark, 'allow is a list of names, or "*" in quotes for all')
-    return tuple(_entry(item) for item in node.items)
+    entries = tuple(_entry(item) for item in node.items)
+    wild = [item for item, entry in zip(node.items, entries, strict=True) if is_wild(entry.pattern)]
+    if len(wild) > WILD_LIMIT:
+        raise NotUnderstood(wild[WILD_LIMIT].mark, f"there are more than {WILD_LIMIT} entries with * or ?")
+    return entries
 
 
 def _entry(node: Node) -> Entry:

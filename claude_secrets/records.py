@@ -53,11 +53,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """The outcome of storing: the version that is now current, and whether anything changed."""
+    """The outcome of storing: the version that is now current, and whether anything changed.
+
+    `moved_from` is the origin the secret had, where it has another one now.
+    """
 
     version: int
     changed: bool
     access: Access
+    moved_from: str | None = None
 
 
 def find(tx: Transaction, scope: str, name: str) -> Record | None:
@@ -132,27 +136,32 @@ def put(
     origin: str,
     entered_by: EnteredBy,
     access: Access | None = None,
+    repeats: bool = False,
 ) -> Stored:
     """Store a value as the newest version of a secret, which comes to be if there is none.
 
-    `origin` counts for a new secret only: one that exists, even deleted, keeps its own. `access` None keeps the
-    access the name has (new: readable). The same value again makes no version.
+    `origin` counts for a new secret, and for one that a person enters where an agent stored it or it was deleted:
+    whoever only took the name must not be given what the person enters elsewhere. `access` None keeps the access the
+    name has (new: readable). The same value again makes no version, unless it `repeats`.
 
     Raises:
         StoreError: STORE_TAMPERED.
     """
     before = find(tx, scope, name)
-    kept_access = access or (before.access if before else Access.READABLE)
-    if before is not None and not before.deleted and _newest(tx, before).payload == value.encode("utf-8"):
-        if kept_access is before.access:
-            return Stored(version=before.version, changed=False, access=before.access)
-        _change_access(tx, before, kept_access)
-        return Stored(version=before.version, changed=True, access=kept_access)
+    access = access or (before.access if before else Access.READABLE)
+    if before is not None and not _is_claimed(before, entered_by):
+        origin = before.origin
+    moved_from = before.origin if before is not None and before.origin != origin else None
+    if before is not None and not repeats and _has_value(tx, before, value):
+        after = replace(before, access=access, origin=origin)
+        if after != before:
+            _reseal(tx, before, after)
+        return Stored(version=before.version, changed=after != before, access=access, moved_from=moved_from)
     record = Record(
         name=name,
         scope=scope,
-        origin=before.origin if before else origin,
-        access=kept_access,
+        origin=origin,
+        access=access,
         version=before.version + 1 if before else 1,
         deleted=False,
         revision=before.revision + 1 if before else 1,
@@ -161,7 +170,7 @@ def put(
         entered_by=entered_by,
     )
     _write_version(tx, record, value.encode("utf-8"))
-    return Stored(version=record.version, changed=True, access=record.access)
+    return Stored(version=record.version, changed=True, access=record.access, moved_from=moved_from)
 
 
 def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy) -> None:
@@ -198,7 +207,16 @@ def rename(tx: Transaction, record: Record, new_name: str) -> None:
     _write_head(tx, replace(record, name=new_name, history=history), new_key)
 
 
-def _change_access(tx: Transaction, before: Record, access: Access) -> None:
+def _is_claimed(before: Record, entered_by: EnteredBy) -> bool:
+    """Whether a secret comes to belong to where it is stored now."""
+    return entered_by is EnteredBy.PERSON and (before.deleted or before.entered_by is EnteredBy.AGENT)
+
+
+def _has_value(tx: Transaction, record: Record, value: str) -> bool:
+    return not record.deleted and _newest(tx, record).payload == value.encode("utf-8")
+
+
+def _reseal(tx: Transaction, before: Record, after: Record) -> None:
     # The newest version is sealed again with the head's new revision, so that the old head no longer fits.
     key = _key(tx, before.scope, before.name)
     place = _place(key, before.version)
@@ -207,8 +225,9 @@ def _change_access(tx: Transaction, before: Record, access: Access) -> None:
         "DELETE FROM versions WHERE record = ? AND version = ? RETURNING token", (key, before.version)
     ).fetchone()[0]
     history = tx.cipher.set_remove(before.history, place.encode(), old_token)
-    after = replace(before, access=access, revision=before.revision + 1)
-    fields = {**_own_fields(envelope), "access": access.value, "revision": after.revision}
+    after = replace(after, revision=before.revision + 1)
+    own = {"access": after.access.value, "origin": after.origin, "revision": after.revision}
+    fields = {**_own_fields(envelope), **own}
     history = _insert_version(tx, key, before.version, fields=fields, payload=envelope.payload, history=history)
     _write_head(tx, replace(after, history=history), key)
 

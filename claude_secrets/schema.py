@@ -36,12 +36,14 @@ _TABLES: Final = {
     " PRIMARY KEY (record, version)) STRICT",
     "grants": "CREATE TABLE grants (place BLOB PRIMARY KEY, token BLOB NOT NULL) STRICT, WITHOUT ROWID",
     "counters": "CREATE TABLE counters (place BLOB PRIMARY KEY, token BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    "audit": "CREATE TABLE audit (sequence INTEGER PRIMARY KEY, refused INTEGER NOT NULL, token BLOB NOT NULL) STRICT",
 }
+_REFUSALS: Final = "CREATE INDEX audit_refusals ON audit (sequence) WHERE refused = 1"
 
 # What sqlite_schema must hold, and nothing beside it. The table that has both rowids and a key has an index of its own.
 _SCHEMA: Final = sorted(
     [("table", name, name, sql) for name, sql in _TABLES.items()]
-    + [("index", "sqlite_autoindex_versions_1", "versions", None)],
+    + [("index", "audit_refusals", "audit", _REFUSALS), ("index", "sqlite_autoindex_versions_1", "versions", None)],
     key=lambda entry: entry[1],
 )
 
@@ -56,6 +58,12 @@ _MEANINGS: Final = {
     "SQLITE_FULL": (Code.STORE_FULL, "The disk is full; nothing was changed.", "Free some space and try again."),
     "SQLITE_NOTADB": (Code.STORE_FORMAT, "The store's file is not a Claude Secrets store.", None),
     "SQLITE_CORRUPT": (Code.STORE_TAMPERED, "The store's file is damaged.", "Put back a copy of it that is whole."),
+    # Rows stand where the store's head says that there are none yet.
+    "SQLITE_CONSTRAINT": (
+        Code.STORE_TAMPERED,
+        "The store does not fit together: rows were added or put back outside Claude Secrets.",
+        "Put back a copy of the store that is whole.",
+    ),
     # Our statements are right for our tables, so others stand there.
     "SQLITE_ERROR": (Code.STORE_TAMPERED, *_OTHER_TABLES),
     "SQLITE_READONLY": (
@@ -113,7 +121,7 @@ def _fill(draft: Path, store_id: str, generation: int, head: bytes, slot: tuple[
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("BEGIN IMMEDIATE")
-        for statement in _TABLES.values():
+        for statement in (*_TABLES.values(), _REFUSALS):
             connection.execute(statement)
         connection.execute("INSERT INTO store VALUES (1, ?, ?, ?)", (store_id, generation, head))
         connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", slot)

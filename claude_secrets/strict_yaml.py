@@ -106,7 +106,7 @@ def parse(data: bytes) -> Node | None:
     except yaml.reader.ReaderError as error:
         place = _place(text[: error.position])
         raise NotUnderstood(place, "this character has no place in a YAML file") from None
-    except (yaml.YAMLError, ValueError, IndexError, RecursionError):
+    except (yaml.YAMLError, ValueError, IndexError, OverflowError, RecursionError):
         # PyYAML's own surprises on strange input; their texts may repeat it.
         raise NotUnderstood(Mark(1, 1), "this is not YAML") from None
 

@@ -30,7 +30,8 @@ class StoreHead:
     """What the store's sealed head vouches for. It is renewed by every transaction that writes.
 
     `changes` counts the writing transactions; `records` is the set hash of the record heads; `grants`,
-    `counters` and `slots` are digests of their whole tables; the audit fields belong to the audit log.
+    `counters` and `slots` are digests of their whole tables; `audit_sequence` is the number of the audit log's last
+    entry and `audit` the set hash of its entries.
     """
 
     changes: int
@@ -39,7 +40,7 @@ class StoreHead:
     counters: str
     slots: str
     audit_sequence: int = 0
-    audit_mac: str = ""
+    audit: str = "0"
 
     @classmethod
     def read(cls, envelope: Envelope) -> "StoreHead":
@@ -51,7 +52,7 @@ class StoreHead:
             counters=envelope.text("counters"),
             slots=envelope.text("slots"),
             audit_sequence=envelope.number("audit_sequence"),
-            audit_mac=envelope.text("audit_mac"),
+            audit=envelope.text("audit"),
         )
 
 

@@ -1,8 +1,11 @@
 """How input_secret reaches the person, and what happens when nobody answers, everybody answers, or the server ends."""
 
 import json
+import os
 import signal
 import subprocess
+import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -10,10 +13,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from claude_secrets.errors import Code, InputError
+from claude_secrets.human import page
+from claude_secrets.model import Access, Call, Entered, InputQuestion, Refused, Tool
+from claude_secrets.server import app
+from claude_secrets.server.asking import PAGES_LIMIT, Asker
 from tests.browser import Browser
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
+from tests.world import Agent, World, at
 
 URLS: dict[str, Any] = {"elicitation": {"url": {}}}
 FORMS: dict[str, Any] = {"elicitation": {}}
@@ -48,10 +58,10 @@ def answer_of(wire: Wire, request_id: str) -> str:
 
 
 def enter(browser: Browser, url: str, value: str) -> None:
-    with browser.page(url) as page:
-        page.get_by_role("button", name="Continue").click()
-        page.get_by_role("textbox").fill(value)
-        page.get_by_role("button", name="Store").click()
+    with browser.page(url) as shown:
+        shown.get_by_role("button", name="Continue").click()
+        shown.get_by_role("textbox").fill(value)
+        shown.get_by_role("button", name="Store").click()
 
 
 def is_gone(url: str) -> bool:
@@ -241,3 +251,47 @@ def list_with_root(wire: Wire, uri: str) -> dict[str, Any]:
     result = message["result"]
     assert isinstance(result, dict)
     return result
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are Unicode there")
+def test_a_directory_whose_name_is_not_unicode_is_told_of(machine: Machine) -> None:
+    project = machine.project(os.fsdecode(b"proj\xff\n"))
+    with connect(machine, project, URLS) as wire:
+        call = {"name": "input_secret", "arguments": {"name": "TOKEN"}}
+        wire.send({"jsonrpc": "2.0", "id": "q", "method": "tools/call", "params": call})
+        question = wire.receive()
+        assert "/proj\ufffd. It goes" in question["params"]["message"]
+        wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}})
+        assert answer_of(wire, "q").startswith("[CANCELLED]")
+
+
+def test_what_could_not_be_stored_in_time_is_never_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+    project = world.project("api")
+    monkeypatch.setattr(app, "STORING_SECONDS", 0.1)
+    server = app.App(project, str(world.store_path), {"XDG_RUNTIME_DIR": str(tmp_path)})
+    release = threading.Event()
+    busy = server._worker.submit(lambda: release.wait(DEADLINE))
+    store = server._storing(Call(tool=Tool.INPUT_SECRET, name="TOKEN"), at(project))
+    outcome = store(Entered(value="canary", access=Access.READABLE))
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.STORE_BUSY
+    release.set()
+    assert busy.result(DEADLINE)
+    server._worker.submit(server._gate.close).result(DEADLINE)
+    assert Agent(world, project).names() == []
+    world.close()
+
+
+def test_a_page_that_could_not_be_opened_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a machine on which nothing can listen: no real one gets as far as the page."""
+
+    def no_server(_page: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(page, "PageServer", no_server)
+    asker: Any = Asker({})
+    for _ in range(PAGES_LIMIT + 1):
+        with pytest.raises(InputError) as caught:
+            anyio.run(asker.ask, None, None, InputQuestion(name="TOKEN", project="/work/api"), None)
+        assert caught.value.code is Code.NO_INPUT_CHANNEL

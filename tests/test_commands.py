@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import attacks
 from tests.machine import DEADLINE, PROGRAM, Machine
 
 
@@ -254,3 +255,123 @@ def on_a_terminal(machine: Machine, arguments: list[str], at: Path, answers: lis
     finally:
         os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen
+
+
+def test_names_of_directories_cannot_pose_as_lines_or_move_the_cursor(machine: Machine) -> None:
+    evil = machine.project("evil\x1b]0;T\x07\x1b[2K\rfine\n  SAFE, stored from you (use-only)\u202e")
+    with machine.server(evil) as wire:
+        wire.text("set_secret", name="GITHUB_TOKEN", value="x")
+    project = machine.project("api")
+    for done in (
+        machine.run("list", at=project),
+        machine.run("doctor", at=evil),
+        machine.run("allow", "OTHER", at=evil),
+        machine.run("trust", at=project),
+        machine.run("--project", "\x1b[31mnope", "list", at=project),
+        machine.run("--store", str(evil / "secrets.db"), "list", at=evil),
+    ):
+        said = done.stdout + done.stderr
+        assert not {"\x1b", "\x07", "\r", "\u202e"} & set(said)
+        assert not any(line.startswith("  SAFE") for line in said.splitlines())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["set", "T", "--exact=hunter2"],
+        ["list", "--json=hunter2"],
+        ["set", "T", "hunter2"],
+        ["hunter2"],
+        ["get", "T", "--hunter2"],
+        ["set", "--use-only", "--readable=hunter2", "T"],
+    ],
+)
+def test_arguments_that_do_not_fit_are_not_repeated(machine: Machine, arguments: list[str]) -> None:
+    done = machine.run(*arguments)
+    assert (done.returncode, "hunter2" in done.stdout + done.stderr) == (2, False)
+    assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("command", ["list", "list --json", "--help", "get T", "doctor"])
+def test_a_reader_that_goes_away_and_a_full_disk_are_no_faults(machine: Machine, command: str) -> None:
+    machine.run("set", "T", stdin="v")
+    program = " ".join([*PROGRAM, command])
+    gone = in_a_shell(machine, f'{{ sleep 0.1; {program}; echo "$?" >&2; }} | true')
+    assert gone.stderr in ("1\n", "0\n")  # 0 where the reader went after it was all written
+    full = in_a_shell(machine, f"{program} >/dev/full")
+    assert (full.returncode, full.stderr) == (1, "error: The output could not be written.\n")
+
+
+def test_closed_streams_are_no_faults(machine: Machine) -> None:
+    machine.run("set", "T", stdin="v")
+    program = " ".join(PROGRAM)
+    assert in_a_shell(machine, f"{program} get ABSENT 2>&-").stdout == ""
+    done = in_a_shell(machine, f"{program} get T >&-")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: [INVALID_ARGUMENTS] There is no standard output to write to.\n",
+    )
+    assert in_a_shell(machine, f"{program} list >&-").returncode == 0
+
+
+def test_in_a_directory_that_was_deleted_there_is_no_project(machine: Machine) -> None:
+    machine.run("set", "T", stdin="v")
+    program = " ".join(PROGRAM)
+    gone = f"mkdir {machine.home}/gone; cd {machine.home}/gone; rmdir {machine.home}/gone; {program} "
+    assert in_a_shell(machine, f"{gone} get T").stdout == "v"
+    assert "not inside a project" in in_a_shell(machine, f"{gone} doctor").stdout
+    assert in_a_shell(machine, f"{gone} allow T").stderr.startswith("error: [NO_PROJECT]")
+    assert in_a_shell(machine, f"{gone} serve </dev/null").returncode == 0
+
+
+def in_a_shell(machine: Machine, line: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["bash", "-c", line],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=machine.home,
+        env=machine.environment,
+        check=False,
+    )
+
+
+def test_init_writes_nothing_through_a_link(machine: Machine) -> None:
+    victim, project = machine.home / "victim", machine.home / "clone"
+    for directory in (victim, victim / ".claude", project):
+        directory.mkdir()
+    for target in (victim / ".claude", machine.home / "nowhere"):
+        (project / ".claude").symlink_to(target)
+        done = machine.run("init", at=project)
+        assert (done.returncode, done.stderr.split()[1]) == (3, "[ALLOWLIST_INVALID]")
+        (project / ".claude").unlink()
+    assert list((victim / ".claude").iterdir()) == []
+
+
+def test_home_is_no_project_even_where_it_is_named(machine: Machine) -> None:
+    (machine.home / ".claude").mkdir()
+    (machine.home / ".claude" / "secrets.yml").write_text('allow: "*"\n')
+    done = machine.run("--project", str(machine.home), "allow", "T")
+    assert (done.returncode, done.stderr.split()[1]) == (3, "[NO_PROJECT]")
+
+
+def test_storing_by_hand_what_an_agent_had_taken_says_whose_it_was(machine: Machine) -> None:
+    evil = machine.project("evil")
+    with machine.server(evil) as wire:
+        wire.text("set_secret", name="GITHUB_TOKEN", value="x")
+        done = machine.run("set", "GITHUB_TOKEN", stdin="canary")
+        assert (done.returncode, "~/work/evil" in done.stderr) == (0, True)
+        assert wire.code("get_secret", name="GITHUB_TOKEN") == "NOT_TRUSTED"
+
+
+def test_get_from_a_store_that_does_not_fit_together_warns_that_the_value_may_be_an_older_one(machine: Machine) -> None:
+    machine.run("set", "T", stdin="old")
+    older = machine.store.with_name("older.db")
+    older.write_bytes(machine.store.read_bytes())
+    machine.run("set", "T", stdin="new")
+    with attacks.attacker(machine.store) as connection:
+        for table in ("records", "versions"):
+            attacks.revert(connection, table, older)
+    done = machine.run("get", "T")
+    assert (done.stdout, "may be an older one" in done.stderr) == ("old", True)

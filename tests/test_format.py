@@ -84,19 +84,29 @@ class Reader:
         assert head["records"] == self.set_hash(found)
         tables = {"grants": "grants", "counters": "counters", "slots": "key_slots"}
         assert {key: head[key] for key in tables} == {key: self.digest(table) for key, table in tables.items()}
-        assert (head["audit_sequence"], head["audit_mac"], set(head) - set(tables)) == (
-            0,
-            "",
-            {"changes", "records", "audit_sequence", "audit_mac"},
-        )
+        assert set(head) - set(tables) == {"changes", "records", "audit_sequence", "audit"}
         secrets = [self.secret(key, token) for key, token in found]
         for place, token in self.db.execute("SELECT place, token FROM counters"):
-            assert set(self.open("counter", place.hex(), token)[0]) == {"start", "count"}
+            assert set(self.open("counter", place.hex(), token)[0]) == {"start", "count", "before", "seconds"}
         return {
             "secrets": sorted((s for s in secrets if "value" in s), key=lambda s: (s["scope"], s["name"])),
             "deleted": sorted((s for s in secrets if "value" not in s), key=lambda s: (s["scope"], s["name"])),
             "grants": self.grants(),
+            "events": self.events(head["audit_sequence"], head["audit"]),
         }
+
+    def events(self, last: int, total: str) -> list[dict[str, Any]]:
+        found = []
+        rows = self.db.execute("SELECT sequence, refused, token FROM audit ORDER BY sequence").fetchall()
+        assert total == self.set_hash([(str(sequence).encode(), token) for sequence, _, token in rows])
+        assert last == (rows[-1][0] if rows else 0)
+        for sequence, refused, token in rows:
+            fields, payload = self.open("audit", str(sequence), token)
+            assert (refused == 1, payload) == (fields["outcome"] == "refused", b"")
+            assert {"caller", "action", "project", "code", "first", "last", "rule"} < set(fields)
+            told = {key: fields[key] for key in ("count", "outcome", "name")}
+            found.append({"sequence": sequence, **told})
+        return found
 
     def secret(self, key: bytes, token: bytes) -> dict[str, Any]:
         head, empty = self.open("record-head", key.hex(), token)
@@ -128,7 +138,7 @@ def test_a_reader_written_from_the_format_alone_finds_the_same(vector: dict[str,
     path = shutil.copyfile(DIRECTORY / vector["file"], tmp_path / "secrets.db")
     reader = Reader(path, vector["master_key"])
     with closing(reader.db):
-        assert reader.contents() == {key: vector[key] for key in ("secrets", "deleted", "grants")}
+        assert reader.contents() == {key: vector[key] for key in ("secrets", "deleted", "grants", "events")}
 
 
 CIPHER = Cipher(STORE_ID, DataKey(SECRET, 1))

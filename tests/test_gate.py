@@ -3,6 +3,7 @@
 import shutil
 import string
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from claude_secrets.errors import Code
 from claude_secrets.gate import VISIBLE_LIMIT
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, Refused, Tool
+from claude_secrets.policy import Window
 from claude_secrets.project import Whereabouts
 from tests.world import Agent, World, allowlist, at
 
@@ -168,10 +170,45 @@ def test_a_trusted_name_outside_the_allowlist_is_still_denied(world: World) -> N
 
 def test_setting_from_inside_a_project_lets_it_use_a_secret_of_another_origin(world: World) -> None:
     api, web = world.project("api"), world.project("web")
-    Agent(world, api).set("TOKEN", "v1")
+    world.person(api).set("TOKEN", "v1")
     world.person(web).set("TOKEN", "v2")
     assert Agent(world, web).get("TOKEN") == "v2"
     assert Agent(world, api).get("TOKEN") == "v2"
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["stored", "stored and deleted"])
+@pytest.mark.parametrize("value", ["canary", "x"], ids=["another value", "the same value"])
+@pytest.mark.parametrize("place", ["outside", "inside", "by the page"])
+def test_a_name_that_only_agents_took_is_not_theirs_when_the_person_enters_it(
+    world: World, deleted: bool, value: str, place: str
+) -> None:
+    good, evil = world.project("good"), world.project("evil")
+    squatter = Agent(world, evil)
+    squatter.set("GITHUB_TOKEN", "x")
+    if deleted:
+        squatter.done(Tool.DELETE_SECRET, "GITHUB_TOKEN")
+    agent = Agent(world, good)
+    if place == "by the page":
+        wanted = world.person(good).wanted(allowlist(good))
+        assert [record.name for record in wanted.secrets] == ["GITHUB_TOKEN"]
+        world.person(good).trust(wanted)
+        agent(Tool.INPUT_SECRET, "GITHUB_TOKEN", answer=Entered(value=value, access=Access.READABLE))
+    else:
+        stored = world.person(good if place == "inside" else None).set("GITHUB_TOKEN", value)
+        assert stored.moved_from == str(evil)
+    assert squatter.refused(Tool.GET_SECRET, "GITHUB_TOKEN") is Code.NOT_TRUSTED
+    assert squatter.names() == []
+    if place != "outside":
+        assert agent.get("GITHUB_TOKEN") == value
+
+
+def test_a_guess_at_a_use_only_value_is_answered_like_any_other(world: World) -> None:
+    project = world.project("api", ["PIN", {"name": "CODE", "access": "use-only"}])
+    agent = Agent(world, project)
+    world.person(project).set("PIN", "4821", Access.USE_ONLY)
+    world.person(project).set("CODE", "4821")
+    for name in ("PIN", "CODE"):
+        assert agent.set(name, "4821") == f"Stored '{name}' (version 2)."
 
 
 @pytest.mark.parametrize("tool", list(Tool))
@@ -233,13 +270,13 @@ def test_thirty_writes_a_minute_and_project_whatever_the_process(world: World) -
     outcome = Agent(world, project)(Tool.SET_SECRET, "T30", value="v")
     assert isinstance(outcome, Refused)
     assert outcome.error.code is Code.RATE_LIMITED
-    assert "wait 60 seconds" in outcome.error.message
+    assert "wait 62 seconds" in outcome.error.message
     assert "/tools/set_secret/limits/set_secret_rate" in outcome.error.message
     assert len(Agent(world, project).names()) == 30
     Agent(world, world.project("other")).set("ELSEWHERE", "v")
     world.time += 59
     assert Agent(world, project).refused(Tool.SET_SECRET, "T30", value="v") is Code.RATE_LIMITED
-    world.time += 1
+    world.time += 3
     Agent(world, project).set("T30", "v")
 
 
@@ -267,15 +304,46 @@ def test_the_persons_file_raises_the_limit_and_the_projects_cannot(world: World)
     assert agent.refused(Tool.SET_SECRET, "T31", value="v") is Code.RATE_LIMITED
 
 
-def test_a_clock_set_back_neither_frees_nor_blocks_for_longer_than_a_minute(world: World) -> None:
+def test_a_clock_set_back_by_a_little_frees_nothing_and_by_much_blocks_nobody_for_long(world: World) -> None:
     world.write_limit(1)
     agent = Agent(world, world.project("api"))
     agent.set("A", "v")
-    world.time -= 86_400
+    world.time -= 59
     assert agent.refused(Tool.SET_SECRET, "B", value="v") is Code.RATE_LIMITED
-    outcome = agent(Tool.SET_SECRET, "B", value="v")
-    assert isinstance(outcome, Refused)
-    assert "wait 60 seconds" in outcome.error.message
+    world.time -= 86_400
+    agent.set("B", "v")
+
+
+def test_no_more_fit_across_the_end_of_a_minute(world: World) -> None:
+    world.write_limit(30)
+    agent = Agent(world, world.project("api"))
+    agent.set("FIRST", "v")
+    world.time += 59.5
+    stored = sum(isinstance(agent(Tool.SET_SECRET, f"A{n}", value="v"), Done) for n in range(40))
+    world.time += 0.6
+    stored += sum(isinstance(agent(Tool.SET_SECRET, f"B{n}", value="v"), Done) for n in range(40))
+    assert stored == 29
+
+
+@given(
+    limit=st.integers(1, 40),
+    seconds=st.integers(1, 86_400),
+    steps=st.lists(st.floats(0, 100_000) | st.floats(0, 1), min_size=1, max_size=60),
+)
+def test_whoever_waits_as_long_as_told_gets_through_and_nobody_sooner(
+    limit: int, seconds: int, steps: list[float]
+) -> None:
+    now, window = 1_800_000_000.0, Window(1_800_000_000.0, seconds=seconds)
+    for step in steps:
+        now += step
+        window = window.at(now)
+        if (wait := window.wait(limit, now)) > 0.001:
+            assert window.at(now + wait * 0.9).wait(limit, now + wait * 0.9) > 0
+            now += wait + 0.001
+            window = window.at(now)
+            assert window.wait(limit, now) <= 0.001
+        window = replace(window, count=window.count + 1)
+        assert window.count <= limit
 
 
 def test_deleting_says_what_happened_and_keeps_the_name_for_the_person(world: World) -> None:

@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"schema", "human", "keyring_backend"},
     {"custody", "transaction"},
     {"store"},
-    {"records", "grants", "limits"},
+    {"records", "grants", "limits", "audit"},
     {"policy_file", "project"},
     {"allowlist_edit", "write_limits"},
     {"gate", "person"},

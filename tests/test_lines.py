@@ -150,3 +150,9 @@ def test_arguments_become_a_call_or_are_refused_without_being_repeated(tool: str
         with pytest.raises(CallerError) as caught:
             row.call(arguments)
         assert caught.value.code is Code.INVALID_ARGUMENTS
+
+
+def test_no_depth_of_nesting_escapes() -> None:
+    for depth in range(800, 1100):
+        nested = f'{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":"\\u0041","b":{"[" * depth}{"]" * depth}}}}}'
+        assert isinstance(read(nested.encode()), BadLine | JSONRPCRequest)

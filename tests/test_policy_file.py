@@ -16,6 +16,7 @@ from claude_secrets.paths import command
 from claude_secrets.policy_file import (
     ABOUT_LIMIT,
     URL_LIMIT,
+    WILD_LIMIT,
     Allowlist,
     AllowlistReader,
     Entry,
@@ -213,6 +214,8 @@ BOMBS = {
     "tags": b"!" * SIZE_LIMIT,
     "percent signs": b"%" * SIZE_LIMIT,
     "bars": b"x-a: " + b"|\n" * 5000,
+    "a character beyond all": b'allow: ["\\UFFFFFFFF"]',
+    "wildcards for every name": b"allow: [" + b"'*z', " * (WILD_LIMIT + 1) + b"]",
 }
 
 

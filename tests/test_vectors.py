@@ -37,7 +37,7 @@ def read(vector: dict[str, Any], tmp_path: Path) -> dict[str, object]:
 @pytest.mark.parametrize("vector", named(GOOD))
 def test_a_good_vector_holds_what_is_stated(vector: dict[str, Any], tmp_path: Path) -> None:
     found = read(vector, tmp_path)
-    assert found == {key: vector[key] for key in ("secrets", "deleted", "grants")}
+    assert found == {key: vector[key] for key in ("secrets", "deleted", "grants", "events")}
 
 
 @pytest.mark.parametrize("vector", named(FAULTY))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from claude_secrets.audit import AuditLog, Event
 from claude_secrets.cipher import Cipher, unwrap, wrap
 from claude_secrets.errors import SecretsError
 from claude_secrets.model import Access, Ask, Call, Done, Entered, Outcome, Refused, Tool
@@ -34,6 +35,7 @@ ROWS = {
     ],
     "grants": ["api uses FOREIGN", "api uses GUARDED", "acme claims acme-dev"],
     "counters": ["api set_secret", "api input_secret"],
+    "audit": ["event 1", "event 2", "event 3"],
 }
 """The rows that stand in the file in the end, by table."""
 
@@ -89,6 +91,8 @@ class Victim(World):
         for value in ("1", "2"):
             self._person("api").set("OLD", value)
         self._add_slot()
+        self._log("done")
+        self._log("refused")
         self._agent(Tool.SET_SECRET, "AGENT", "first")
         self._agent(Tool.SET_SECRET, "DROPPED", "d")
         self._agent(Tool.INPUT_SECRET, "OWN", answer=Entered(value="o", access=Access.READABLE))
@@ -101,6 +105,7 @@ class Victim(World):
             "counter": lambda: self._agent(Tool.SET_SECRET, "AGENT", "second"),
             "rename": lambda: self._person().rename("OLD", "NEW"),
             "key slot": lambda: self._add_slot(replacing=True),
+            "event": lambda: self._log("done"),
         }
         for change, make in changes.items():
             self._remember(change)
@@ -112,6 +117,11 @@ class Victim(World):
         self.close()
         self.moments[moment] = self.root / f"before {moment}.db"
         shutil.copyfile(self.store_path, self.moments[moment])
+
+    def _log(self, outcome: str) -> None:
+        event = Event(caller="agent", action="get_secret", outcome=outcome, project="/work/api", name="AGENT")
+        with self.store().write() as tx:
+            AuditLog().add(tx, event)
 
     def _add_slot(self, *, replacing: bool = False) -> None:
         """What a rotation of the master key will do: the data key is wrapped anew, and the head tells of it."""
@@ -151,6 +161,7 @@ class Victim(World):
         found["counters"] = {
             f"api {tool}": (cipher.index("counter", api, tool),) for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET)
         }
+        found["audit"] = {label: (number,) for number, label in enumerate(ROWS["audit"], start=1)}
         self.close()
         return found
 

@@ -9,10 +9,10 @@ import importlib
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from io import TextIOWrapper
 from typing import Final, NoReturn
 
 from claude_secrets import __version__
+from claude_secrets.cli import output
 from claude_secrets.errors import CallerError, Code, CustodyError, DeniedError, SecretsError
 from claude_secrets.paths import command
 
@@ -36,9 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 error, 2 wrong usage, 3 denied, 4 key custody."""
     given = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here, once it was run
     _no_core_dumps()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a directory's name need not be Unicode
-            stream.reconfigure(errors="backslashreplace")
+    output.prepare()
+    try:
+        code = _run(given)
+        output.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # the reader has gone, as `head` does: nobody has to be told
+            output.error("The output could not be written.")
+        code = 1
+    finally:
+        output.abandon()
+    return code
+
+
+def _run(given: list[str]) -> int:
     try:
         options = _parse(given)
         module = importlib.import_module(f"claude_secrets.cli.{options.command}")
@@ -47,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(error)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        with suppress(OSError):
-            sys.stdout = None
-        return 1
+    except BrokenPipeError:
+        raise
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except Exception as error:  # noqa: BLE001  nothing may escape: a traceback could show a value
         fault = f"Something went wrong inside Claude Secrets ({type(error).__name__})."
         return _tell(SecretsError(Code.INTERNAL, fault))
@@ -100,17 +111,18 @@ class _Parser(argparse.ArgumentParser):
     """argparse, with its errors in this program's form and without what was given."""
 
     def error(self, message: str) -> NoReturn:
-        # argparse repeats words that it does not know, and people do put values there.
-        if "invalid choice" in message or "unrecognized" in message:
-            message = "there is no such command or option (not repeated here: it may be a value)"
-        print(f"error: {message}\nhint: {self.prog} --help", file=sys.stderr)
+        # argparse repeats words that it cannot use, and people do put values there.
+        if not message.startswith("the following arguments are required") and "expected one argument" not in message:
+            message = "these arguments do not fit (not repeated here: one may be a value)"
+        output.error(message)
+        output.hint(f"{self.prog} --help")
         raise SystemExit(2)
 
 
 def _tell(error: SecretsError) -> int:
-    print(f"error: [{error.code}] {error.message}", file=sys.stderr)
+    output.error(f"[{error.code}] {error.message}")
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        output.hint(error.hint)
     if isinstance(error, CallerError):
         return 1 if error.code is Code.NOT_FOUND else 2
     if isinstance(error, DeniedError):

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets.allowlist_edit import add_entry
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.common import require_project, the_person
+from claude_secrets.cli.output import say
 from claude_secrets.model import check_name
 from claude_secrets.policy_file import read_bytes
 
@@ -22,8 +23,8 @@ def run(options: Namespace) -> int:
     after = add_entry(before, name)
     the_person(options, project).allow(name)
     if after is None:
-        print(f"'{name}' is in the allowlist of {project.path} already; the project may use it.")
+        say(f"'{name}' is in the allowlist of {project.path} already; the project may use it.")
     else:
         allowlist_file.replace(project.path, before, after)
-        print(f"Added '{name}' to {project.path / '.claude' / 'secrets.yml'}; the project may use it.")
+        say(f"Added '{name}' to {project.path / '.claude' / 'secrets.yml'}; the project may use it.")
     return 0

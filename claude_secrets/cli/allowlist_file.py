@@ -16,8 +16,14 @@ def create(project: Path, data: bytes) -> bool:
         DeniedError: ALLOWLIST_INVALID where it cannot be written.
     """
     path = project / ".claude" / "secrets.yml"
+    if path.parent.is_symlink():  # which may lead out of the project
+        raise _unwritable(project)
     try:
-        path.parent.mkdir(exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir()
+    except OSError:
+        raise _unwritable(project) from None
+    try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
         with open(descriptor, "wb") as file:  # noqa: PTH123  it is open already
             file.write(data)

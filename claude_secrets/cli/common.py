@@ -1,19 +1,18 @@
 """What the commands share: where the person stands, the store with its guards, and how secrets are listed."""
 
 import atexit
-import json
 import os
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from claude_secrets.cli.output import note, say, say_json
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import PERSON, SHARED
-from claude_secrets.paths import command, home_directories, store_path
+from claude_secrets.paths import command, home_directories, store_path, working_directory
 from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist, AllowlistReader
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
@@ -24,7 +23,7 @@ from claude_secrets.store import Store
 def whereabouts(options: Namespace) -> Whereabouts:
     """Where the person stands: the directory named by `--project`, or the working directory."""
     named = Path(options.project).expanduser() if options.project else None
-    return Whereabouts(argument=named, environment=None, root=None, working_directory=Path.cwd())
+    return Whereabouts(argument=named, environment=None, root=None, working_directory=working_directory())
 
 
 def find_project(options: Namespace) -> Project | None:
@@ -73,11 +72,6 @@ def add_scope(parser: ArgumentParser) -> None:
     parser.add_argument("--scope", help="another shelf than the project's (outside projects: than 'shared')")
 
 
-def warn(message: str) -> None:
-    """Tell the person something that is no error."""
-    print(f"warning: {message}", file=sys.stderr)
-
-
 def date(seconds: int) -> str:
     """A time of the store as a date and time in UTC, in ISO 8601."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -112,9 +106,9 @@ def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
     """Print secrets as a table, or as JSON."""
     found = list(records)
     if as_json:
-        print(json.dumps([as_data(record) for record in found], indent=2))
+        say_json([as_data(record) for record in found])
     elif not found:
-        print(nothing, file=sys.stderr)
+        note(nothing)
     else:
         rows = [("NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM")]
         rows += [
@@ -122,4 +116,4 @@ def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
         ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

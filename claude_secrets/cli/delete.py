@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import check_name
 
@@ -22,7 +23,7 @@ def run(options: Namespace) -> int:
     require_yes(f"Delete '{name}' in scope '{person.scope}'? (Its versions stay in the store.)", options)
     if not person.delete(name):
         raise CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{person.scope}'.")
-    print(f"Deleted '{name}'.")
+    say(f"Deleted '{name}'.")
     return 0
 
 
@@ -35,5 +36,5 @@ def require_yes(question: str, options: Namespace) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise CallerError(Code.INVALID_ARGUMENTS, "Nobody can be asked here.", "Add --yes if you are sure.")
     if not confirm(question):
-        print("Nothing was changed.")
+        say("Nothing was changed.")
         raise SystemExit(1)

@@ -1,12 +1,12 @@
 """`doctor`: is everything well, and if not, what to do."""
 
-import json
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from claude_secrets.cli.common import find_project, open_store, read_allowlist, the_person
+from claude_secrets.cli.output import say, say_json
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
 from claude_secrets.paths import command, config_directory, default_store
@@ -33,12 +33,12 @@ def run(options: Namespace) -> int:
     """Look at everything; exit code 1 where something fails."""
     findings = list(_findings(options))
     if options.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        say_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            print(f"{finding.state:4}  {finding.about:9}  {finding.message}")
+            say(f"{finding.state:4}  {finding.about:9}  {finding.message}")
             if finding.hint:
-                print(f"{'':17}{finding.hint}")
+                say(f"{'':17}{finding.hint}")
     return int(any(finding.state == "fail" for finding in findings))
 
 

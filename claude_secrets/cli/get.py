@@ -1,9 +1,9 @@
 """`get`: print a value."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import add_scope, find_project, the_person, warn
+from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.output import warn, write
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -16,6 +16,5 @@ def run(options: Namespace) -> int:
     """Print the value as it is; on a terminal with a newline after it."""
     person = the_person(options, find_project(options), options.scope)
     value = person.get(options.name, warn=warn)
-    sys.stdout.buffer.write(value.encode("utf-8") + (b"\n" if sys.stdout.isatty() else b""))
-    sys.stdout.flush()
+    write(value.encode("utf-8"))
     return 0

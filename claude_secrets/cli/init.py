@@ -7,6 +7,7 @@ from pathlib import Path
 from claude_secrets.allowlist_edit import TEMPLATE
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.common import find_project, open_store, whereabouts
+from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, DeniedError
 from claude_secrets.paths import command, home_directories
 
@@ -32,16 +33,16 @@ def run(options: Namespace) -> int:
     elif not directory.is_dir():
         raise CallerError(Code.INVALID_ARGUMENTS, "The project's directory does not exist.")
     elif allowlist_file.create(directory, TEMPLATE.encode()):
-        print(f"Made {directory / '.claude' / 'secrets.yml'}: nothing is allowed yet.")
+        say(f"Made {directory / '.claude' / 'secrets.yml'}: nothing is allowed yet.")
     else:
-        print(f"{directory / '.claude' / 'secrets.yml'} is there already; it was left as it is.")
+        say(f"{directory / '.claude' / 'secrets.yml'} is there already; it was left as it is.")
     if options.key_file:
         store = open_store(options, find_project(options))
         key_file = Path(options.key_file).expanduser().absolute()
         with suppress(OSError):  # what cannot be made is told when the key file cannot
             key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         store.create_with_key_file(key_file)
-        print(f"Made the store {store.path} with its key in {key_file}.")
-        print("Keep a copy of the key file in a safe place: without it nobody opens the store.")
-    print(f"Next: {command()} allow NAME, then {command()} set NAME")
+        say(f"Made the store {store.path} with its key in {key_file}.")
+        say("Keep a copy of the key file in a safe place: without it nobody opens the store.")
+    say(f"Next: {command()} allow NAME, then {command()} set NAME")
     return 0

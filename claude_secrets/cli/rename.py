@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.output import say
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -15,5 +16,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Rename it, with its versions and grants."""
     the_person(options, find_project(options), options.scope).rename(options.name, options.new_name)
-    print(f"'{options.name}' is now '{options.new_name}'. Allowlists that name it have to be changed by hand.")
+    say(f"'{options.name}' is now '{options.new_name}'. Allowlists that name it have to be changed by hand.")
     return 0

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets.allowlist_edit import remove_entry
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.common import read_allowlist, require_project, the_person
+from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.grants import Grant
 from claude_secrets.model import check_name
@@ -30,16 +31,16 @@ def run(options: Namespace) -> int:
     after = remove_entry(before, name)
     if after is not None:
         allowlist_file.replace(project.path, before, after)
-        print(f"Removed '{name}' from {project.path / '.claude' / 'secrets.yml'}.")
+        say(f"Removed '{name}' from {project.path / '.claude' / 'secrets.yml'}.")
     _tell(the_person(options, project).revoke(name))
     entry = read_allowlist(project).entry_for(name)
     if entry is not None:
-        print(f"hint: the allowlist still covers '{name}' by its entry {entry.pattern}")
+        hint(f"the allowlist still covers '{name}' by its entry {entry.pattern}")
     return 0
 
 
 def _tell(taken: list[Grant]) -> None:
     for grant in taken:
-        print(f"Revoked: {f'the name {grant.name}' if grant.name else f'the scope {grant.scope}'}.")
+        say(f"Revoked: {f'the name {grant.name}' if grant.name else f'the scope {grant.scope}'}.")
     if not taken:
-        print("There was no grant to revoke. (What the project stored itself is its own.)")
+        say("There was no grant to revoke. (What the project stored itself is its own.)")

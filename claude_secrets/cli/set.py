@@ -3,9 +3,10 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import add_scope, find_project, read_allowlist, the_person
+from claude_secrets.cli.common import add_scope, find_project, read_allowlist, short, the_person
+from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.model import VALUE_LIMIT, Access, check_name, without_stray_newline
+from claude_secrets.model import PERSON, VALUE_LIMIT, Access, check_name, without_stray_newline
 from claude_secrets.paths import command
 
 
@@ -33,11 +34,16 @@ def run(options: Namespace) -> int:
     stored = person.set(name, _value(name, exact=options.exact), options.access)
     kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
     if stored.changed:
-        print(f"Stored '{name}' (version {stored.version}).{kind}")
+        say(f"Stored '{name}' (version {stored.version}).{kind}")
     else:
-        print(f"Nothing to change: '{name}' has this value (version {stored.version}).{kind}")
+        say(f"Nothing to change: '{name}' has this value (version {stored.version}).{kind}")
+    if stored.moved_from is not None and stored.moved_from != PERSON:
+        hint(
+            f"it was stored from {short(stored.moved_from)}, whose agents may use it no more; "
+            f"to let them, there: {command()} allow {name}"
+        )
     if project and read_allowlist(project).entry_for(name) is None:
-        print(f"hint: agents of this project cannot use it yet; to let them: {command()} allow {name}", file=sys.stderr)
+        hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
     return 0
 
 

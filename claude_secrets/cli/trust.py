@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import read_allowlist, require_project, short, the_person
 from claude_secrets.cli.delete import require_yes
+from claude_secrets.cli.output import say
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -17,14 +18,15 @@ def run(options: Namespace) -> int:
     person = the_person(options, project)
     wanted = person.wanted(read_allowlist(project))
     if not wanted:
-        print(f"{project.path} wants nothing that it may not use already.")
+        say(f"{project.path} wants nothing that it may not use already.")
         return 0
-    print(f"{project.path} wants:")
+    say(f"{project.path} wants:")
     if wanted.scope is not None:
-        print(f"  the scope {wanted.scope}, to keep its secrets in")
+        say(f"  the scope {wanted.scope}, to keep its secrets in")
     for record in wanted.secrets:
-        print(f"  {record.name}, stored from {short(record.origin)} ({record.access.value})")
+        state = "deleted there" if record.deleted else record.access.value
+        say(f"  {record.name}, stored from {short(record.origin)} ({state})")
     require_yes("Let its agents use this?", options)
     person.trust(wanted)
-    print("It may use them now. To take that back: revoke NAME, or revoke --all.")
+    say("It may use them now. To take that back: revoke NAME, or revoke --all.")
     return 0

@@ -33,10 +33,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets import __version__
 from claude_secrets.custody import Custody
-from claude_secrets.errors import Code, SecretsError
+from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Ask, Call, Done, Entered, Outcome, Refused
-from claude_secrets.paths import config_directory, store_path
+from claude_secrets.paths import config_directory, store_path, working_directory
 from claude_secrets.project import Whereabouts
 from claude_secrets.server.asking import Asker, Context
 from claude_secrets.server.stdio import Front
@@ -61,7 +61,10 @@ class App:
         self._asker = Asker(environment)
         named = environment.get("CLAUDE_PROJECT_DIR")
         self._where = Whereabouts(
-            argument=project, environment=Path(named) if named else None, root=None, working_directory=Path.cwd()
+            argument=project,
+            environment=Path(named) if named else None,
+            root=None,
+            working_directory=working_directory(),
         )
         self._roots_known = project is not None
         self._asking_roots = anyio.Lock()
@@ -113,7 +116,14 @@ class App:
         """What the page does with the value: call the gate again, from the page's thread."""
 
         def store(entered: Entered) -> Outcome:
-            return self._worker.submit(lambda: self._gate.call(call, where, entered)).result(STORING_SECONDS)
+            storing = self._worker.submit(lambda: self._gate.call(call, where, entered))
+            try:
+                return storing.result(STORING_SECONDS)
+            except TimeoutError:
+                if storing.cancel():  # it has not begun, and never will
+                    busy = "The server is busy with other calls; nothing was stored."
+                    return Refused(StoreError(Code.STORE_BUSY, busy, "Let the agent ask again in a moment."))
+                return storing.result()
 
         return store
 

@@ -29,6 +29,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from claude_secrets.errors import Code, InputError
 from claude_secrets.human.browser import open_url
 from claude_secrets.human.page import LIFETIME, InputPage
+from claude_secrets.human.plain import plain
 from claude_secrets.model import Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command
 
@@ -86,8 +87,9 @@ class Asker:
         if entry is None:
             if sum(other.page.result() is None for other in self._pages.values()) >= PAGES_LIMIT:
                 return _too_many(question)
-            entry = self._pages[key] = _Open(InputPage(question, store=store), self._now())
+            entry = _Open(InputPage(question, store=store), self._now())
             entry.page.start()
+            self._pages[key] = entry
         result: Done | Refused | InputRequiredResult | None = None
         with anyio.move_on_after(CALL_SECONDS) as scope:
             self._waiting.add(scope)
@@ -192,8 +194,8 @@ def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | No
 
 
 def _message(question: InputQuestion) -> str:
-    place = "It goes straight to the store, not through the chat."
-    return f"Enter the secret {question.name} for {question.project}. {place}"
+    project = plain(question.project, mark="\ufffd")
+    return f"Enter the secret {question.name} for {project}. It goes straight to the store, not through the chat."
 
 
 def _waiting(question: InputQuestion) -> Refused:

@@ -35,10 +35,17 @@ def read(line: bytes) -> JSONRPCMessage | BadLine | None:
     if not line.strip():
         return None
     try:
+        return _read(line)
+    except RecursionError:  # how deep is too deep differs from step to step
+        return _bad(_PARSE_ERROR, "The line is nested too deeply.")
+
+
+def _read(line: bytes) -> JSONRPCMessage | BadLine:
+    try:
         raw = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
     except UnicodeDecodeError:
         return _bad(_PARSE_ERROR, "The line is not UTF-8.")
-    except (ValueError, RecursionError):
+    except ValueError:
         return _bad(_PARSE_ERROR, "The line is not JSON.")
     if not isinstance(raw, dict):
         return _bad(_INVALID_REQUEST, "The line is not a JSON-RPC message (batches are not supported).")
@@ -49,7 +56,7 @@ def read(line: bytes) -> JSONRPCMessage | BadLine | None:
         return _bad(_INVALID_REQUEST, "The line holds a lone surrogate, which is no Unicode text.", request_id)
     try:
         return jsonrpc_message_adapter.validate_python(raw, by_name=False)
-    except (ValidationError, RecursionError):
+    except ValidationError:
         return _bad(_INVALID_REQUEST, "The line is not a JSON-RPC message.", request_id)
 
 

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from typing import TypeAlias
 
-from claude_secrets import grants, limits, records
+from claude_secrets import audit, grants, limits, records
+from claude_secrets.audit import AuditLog, Event
 from claude_secrets.cipher import new_master_key
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, Tool
@@ -28,6 +29,7 @@ class Draft:
         self.master_key = new_master_key().decode("ascii")
         self.store = Store(path, HeldKey(self.master_key), lambda: TIME)
         self.store.create_with_key_file(KEY_FILE)
+        self._audit = AuditLog()
 
     def put(
         self, name: str, value: str, *, scope: str = SHARED, origin: str = PERSON, access: Access | None = None
@@ -75,6 +77,21 @@ class Draft:
         with self.store.write() as tx:
             limits.spend(tx, project=API, tool=Tool.INPUT_SECRET, limit=30)
 
+    def log(self, outcome: str, *, seconds: float = 0.0) -> None:
+        """Log an event, `seconds` after everything else; refusals of one draft come together."""
+        event = Event(
+            caller="agent", action="get_secret", outcome=outcome, project=API, name="API_TOKEN", code="NOT_FOUND"
+        )
+        with self.store.write() as tx:
+            tx.now += seconds
+            self._audit.add(tx, event)
+
+    def cut(self, *, seconds: float) -> None:
+        """Let the log go of what is old, `seconds` after everything else."""
+        with self.store.write() as tx:
+            tx.now += seconds
+            audit.cut(tx)
+
     def contents(self) -> Entry:
         """What is in the store, as `vectors.json` states it."""
         with self.store.read() as tx:
@@ -92,6 +109,7 @@ def stated(tx: Transaction) -> Entry:
     found = sorted(records.verify_every(tx)[0], key=lambda record: (record.scope, record.name))
     tx.verify_table("counters", tx.head.counters)
     tx.verify_table("key_slots", tx.head.slots)
+    audit.verify(tx)
     return {
         "secrets": [
             {
@@ -108,4 +126,8 @@ def stated(tx: Transaction) -> Entry:
         ],
         "deleted": [{"scope": record.scope, "name": record.name} for record in found if record.deleted],
         "grants": [{"project": grant.project, "scope": grant.scope, "name": grant.name} for grant in grants.every(tx)],
+        "events": [
+            {"sequence": entry.sequence, "count": entry.count, "outcome": entry.event.outcome, "name": entry.event.name}
+            for entry in audit.entries(tx)
+        ],
     }

@@ -5,8 +5,8 @@ the log folded in), then with SQLite alone one fault in a copy. Refuses where th
 format that was released never change. While a format is not released:
 `rm tests/vectors/*.db tests/vectors/vectors.json; python -m tests.vectors.generate`.
 
-Each entry of `vectors.json` has `name`, `about`, `file`, `master_key` and either `secrets`, `deleted` and `grants`
-(a good store: exactly these are in it) or `code` (a reader that verifies the whole store must refuse with it).
+Each entry of `vectors.json` has `name`, `about`, `file`, `master_key` and either `secrets`, `deleted`, `grants` and
+`events` (a good store: exactly these are in it) or `code` (a reader that verifies the whole store must refuse with it).
 """
 
 import json
@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from claude_secrets import audit
 from claude_secrets.cipher import new_master_key
 from claude_secrets.errors import Code
 from claude_secrets.model import PERSON, SHARED, Access
@@ -92,7 +93,17 @@ def two_slots(draft: Draft) -> None:
     draft.new_slot()
 
 
-GOOD = [empty, versions, use_only, deleted, scopes, granted, characters, renamed, two_slots]
+def logged(draft: Draft) -> None:
+    """A log whose old events were cut, with an event that stands for two refusals."""
+    draft.log("done")
+    draft.log("refused")
+    draft.cut(seconds=audit.KEPT_SECONDS + 1)
+    draft.log("refused", seconds=audit.KEPT_SECONDS + 2)
+    draft.log("refused", seconds=audit.KEPT_SECONDS + 3)
+    draft.log("done", seconds=audit.KEPT_SECONDS + 4)
+
+
+GOOD = [empty, versions, use_only, deleted, scopes, granted, characters, renamed, two_slots, logged]
 
 
 # One fault each
@@ -108,11 +119,14 @@ def everything(draft: Draft) -> Path:
         draft.grant(project, SHARED, name)
     draft.new_slot()
     draft.count()
+    draft.log("done")
+    draft.log("refused")
     older = draft.snapshot()
     draft.put("API_TOKEN", "second", origin=API)
     draft.put("DEPLOY_KEY", "v", access=Access.USE_ONLY)
     draft.revoke(ACME, SHARED, "DEPLOY_KEY")
     draft.new_slot(replacing=True)
+    draft.log("refused")
     return older
 
 

@@ -1,0 +1,91 @@
+"""What the commands print: single lines, in which nothing of a stranger can pose as something else.
+
+Always: a control, format or line-breaking character (a directory's name may have any) is shown as U+FFFD; errors, hints
+and warnings go to standard error; a stream that is closed or gone is no fault of ours.
+"""
+
+import json
+import os
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import TextIO
+
+from claude_secrets.errors import Code, SecretsError
+
+
+def prepare() -> None:
+    """Let the streams take any text: a directory's name need not be Unicode."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(line: str = "") -> None:
+    """Print one line."""
+    _print(line, sys.stdout)
+
+
+def hint(line: str) -> None:
+    """Tell what can be done, or what else there is to know."""
+    _print(f"hint: {line}", sys.stderr)
+
+
+def warn(line: str) -> None:
+    """Tell something that is no error."""
+    _print(f"warning: {line}", sys.stderr)
+
+
+def error(line: str) -> None:
+    """Tell what went wrong."""
+    _print(f"error: {line}", sys.stderr)
+
+
+def note(line: str) -> None:
+    """Tell something beside the output proper, so that it does not mix with what a program reads."""
+    _print(line, sys.stderr)
+
+
+def say_json(data: object) -> None:
+    """Print data as JSON."""
+    if sys.stdout is not None:
+        print(json.dumps(data, indent=2))  # which escapes all that could do harm
+
+
+def write(data: bytes) -> None:
+    """Write bytes as they are; on a terminal with a newline after them.
+
+    Raises:
+        SecretsError: there is no standard output.
+    """
+    if sys.stdout is None:
+        raise SecretsError(Code.INVALID_ARGUMENTS, "There is no standard output to write to.")
+    sys.stdout.buffer.write(data + (b"\n" if sys.stdout.isatty() else b""))
+
+
+def flush() -> None:
+    """Hand on what was printed.
+
+    Raises:
+        OSError: nobody takes it (BrokenPipeError), or it cannot be written.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def abandon() -> None:
+    """Drop what cannot be printed, so that Python does not try once more at its end."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError, ValueError):
+            stream.flush()
+            continue
+        with suppress(OSError, AttributeError, ValueError):
+            os.dup2(nothing, stream.fileno())
+    os.close(nothing)
+
+
+def _print(line: str, stream: TextIO | None) -> None:
+    if stream is not None:
+        print("".join(c if c.isprintable() else "\ufffd" for c in line), file=stream)
