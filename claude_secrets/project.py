@@ -63,8 +63,6 @@ def locate(where: Whereabouts, *, homes: frozenset[Path], command: str) -> Proje
     """
     if where.argument is not None:
         named_here = _place(where.argument, homes)
-        if named_here.directory in _too_high(homes):
-            raise _no_project(where, command)
         if not _has_file(named_here.directory):
             raise _no_allowlist(where.argument, command)
         return _project(named_here.directory, named_here.work_tree)

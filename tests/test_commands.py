@@ -349,13 +349,6 @@ def test_init_writes_nothing_through_a_link(machine: Machine) -> None:
     assert list((victim / ".claude").iterdir()) == []
 
 
-def test_home_is_no_project_even_where_it_is_named(machine: Machine) -> None:
-    (machine.home / ".claude").mkdir()
-    (machine.home / ".claude" / "secrets.yml").write_text('allow: "*"\n')
-    done = machine.run("--project", str(machine.home), "allow", "T")
-    assert (done.returncode, done.stderr.split()[1]) == (3, "[NO_PROJECT]")
-
-
 def test_storing_by_hand_what_an_agent_had_taken_says_whose_it_was(machine: Machine) -> None:
     evil = machine.project("evil")
     with machine.server(evil) as wire:
