@@ -20,7 +20,9 @@ class Code(StrEnum):
     NOT_ALLOWLISTED = "NOT_ALLOWLISTED"
     ALLOWLIST_INVALID = "ALLOWLIST_INVALID"
     NOT_TRUSTED = "NOT_TRUSTED"
+    DENIED_BY_RULE = "DENIED_BY_RULE"
     RATE_LIMITED = "RATE_LIMITED"
+    APPROVAL_REFUSED = "APPROVAL_REFUSED"
     USE_ONLY = "USE_ONLY"
     NOT_FOUND = "NOT_FOUND"
     WAITING = "WAITING"
@@ -43,14 +45,16 @@ class SecretsError(Exception):
     """A refusal or failure that is told to whoever asked.
 
     `code` is stable; `message` is one sentence on what is wrong; `hint`, where there is one, says what a
-    person can do about it. The subclasses part the codes by who can mend the cause.
+    person can do about it; `rule` is the id of the rule that decided, where one did. The subclasses part the codes by
+    who can mend the cause.
     """
 
-    def __init__(self, code: Code, message: str, hint: str | None = None) -> None:
+    def __init__(self, code: Code, message: str, hint: str | None = None, *, rule: str = "") -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.hint = hint
+        self.rule = rule
 
 
 class CallerError(SecretsError):

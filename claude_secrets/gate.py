@@ -1,22 +1,25 @@
 """The agents' doorway: one call in, `Done`, `Refused` or `Ask` out. The only way for an agent to a secret.
 
-Always: project and allowlist are read anew for each call; the decision comes before the look-up and does not depend
-on whether the name exists; a question is returned, never put, with no transaction open. One thread uses one gate.
+Always: project, allowlist and rules are read anew for each call, and again inside its transaction; the decision comes
+before the look-up and does not depend on whether the name exists; a question is returned, never put, with no
+transaction open; what is not logged is not done. One thread uses one gate.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from claude_secrets import grants, limits, paths, policy, records
+from claude_secrets import consent, limits, paths, policy, records
+from claude_secrets.audit import AuditLog, Event
+from claude_secrets.consent import Case, SessionReads
 from claude_secrets.errors import CallerError, Code, SecretsError
-from claude_secrets.grants import Grant
 from claude_secrets.model import (
-    SHARED,
     Access,
+    Answer,
     Ask,
     Call,
+    Consented,
+    Declined,
     Done,
     Entered,
     EnteredBy,
@@ -27,76 +30,106 @@ from claude_secrets.model import (
     check_name,
     check_value,
 )
+from claude_secrets.own_files import Trust
 from claude_secrets.patterns import Search
-from claude_secrets.policy_file import Allowlist, AllowlistReader, Entry
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
-from claude_secrets.records import Record, Stored
+from claude_secrets.records import Stored
+from claude_secrets.setting import Setting, SettingReader
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
-from claude_secrets.write_limits import read_write_limits
 
 VISIBLE_LIMIT = 1000
 """Names that one list or search returns, at most."""
 
+_READING = (Tool.GET_SECRET, Tool.LIST_SECRETS, Tool.SEARCH_SECRETS)
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """Where one call happens: the project and what its allowlist says now."""
 
-    project: Project
-    allowlist: Allowlist
+@dataclass(slots=True)
+class _Logged:
+    """What becomes one event of the log while a call is carried out, and where that happens."""
+
+    event: Event
+    setting: Setting | None = None
 
 
 class Gate:
     """Carries out the six tools for the agents of whatever project a call comes from.
 
-    `config` is the directory of the person's own `policy.yml`.
+    `config` is the person's configuration directory; `tighten` as in `SettingReader`.
     """
 
-    def __init__(self, *, store: Store, config: Path) -> None:
+    def __init__(self, *, store: Store, config: Path, tighten: Trust = Trust.OFF) -> None:
         self._store = store
         self._config = config
-        self._reader = AllowlistReader()
         self._homes = paths.home_directories()
         self._command = paths.command()
+        self._settings = SettingReader(config, self._command, tighten)
+        self._log = AuditLog()
+        self._session = SessionReads()
         self._guarded: tuple[Whereabouts, Project] | None = None
 
     def close(self) -> None:
         """Close the store and forget its key."""
         self._store.close()
 
-    def call(self, call: Call, where: Whereabouts, answer: Entered | None = None) -> Outcome:
-        """Carry out one call; `answer` is what the person entered where an earlier try returned `Ask`.
-
-        Every `SecretsError` becomes `Refused`; anything else that is raised is a fault of ours.
-        """
+    def hidden(self, where: Whereabouts) -> frozenset[Tool]:
+        """The tools that the policies of this place hide; none where they cannot be read, for then all is denied."""
         try:
-            return self._carry_out(call, where, answer)
+            return self._settings.read(self._locate(where)).hidden
+        except SecretsError:
+            return frozenset()
+
+    def call(self, call: Call, where: Whereabouts, answer: Answer | None = None, *, client: str = "") -> Outcome:
+        """Carry out one call; `answer` is what the person said where an earlier try returned `Ask`.
+
+        `client` is what the agent's program calls itself. Every `SecretsError` becomes `Refused`; anything else that
+        is raised is a fault of ours.
+        """
+        channel = "" if answer is None else answer.channel
+        logged = _Logged(Event(caller="agent", action=call.tool.value, outcome="", client=client, channel=channel))
+        try:
+            return self._carry_out(call, where, answer, logged)
         except SecretsError as error:
+            self._log_refusal(call, answer, logged, error)
             return Refused(error)
 
-    def _carry_out(self, call: Call, where: Whereabouts, answer: Entered | None) -> Outcome:
-        project = locate(where, homes=self._homes, command=self._command)
-        self._guard(where, project)
-        setting = _Setting(project, self._reader.read(project.path))
+    def _carry_out(self, call: Call, where: Whereabouts, answer: Answer | None, logged: _Logged) -> Outcome:
+        project = self._locate(where)
+        setting = self._settings.read(project)
+        logged.setting = setting
+        logged.event = replace(logged.event, project=setting.identity, scope=setting.scope)
         if self._store.exists():
             self._store.unlock()
-        if call.tool in (Tool.LIST_SECRETS, Tool.SEARCH_SECRETS):
-            return self._names(setting, call)
-        name = check_name(call.name)
-        entry = self._permit(setting, name)
-        if call.tool is Tool.GET_SECRET:
-            return self._get(setting, name, entry)
-        if call.tool is Tool.SET_SECRET:
-            return self._set(setting, name, check_value(call.value))
-        if call.tool is Tool.DELETE_SECRET:
-            return self._delete(setting, name)
-        if answer is None:
-            return self._ask(setting, name, entry, call.prompt)
-        return self._enter(setting, name, answer)
+        act = self._prepared(call, answer)
+        logged.event = replace(logged.event, name=call.name)
+        verdict = setting.decide(call)
+        if not self._store.exists():
+            ask = consent.settle(None, Case(call, setting, verdict, None), self._session, _consent_in(answer))
+            if ask is not None:
+                return ask
+            if call.tool is not Tool.SET_SECRET and not isinstance(answer, Entered):
+                return self._without_store(call, setting)
+        with self._store.write(durable=call.tool not in _READING) as tx:
+            setting = self._settings.read(project)  # as it is now: it may have changed while the key was fetched
+            verdict = setting.decide(call)
+            record = records.find(tx, setting.scope, call.name) if call.name else None
+            case = Case(call, setting, verdict, record)
+            for applied in verdict.limits:
+                limits.check(tx, project=setting.identity, applied=applied, tool=call.tool)
+            ask = consent.settle(tx, case, self._session, _consent_in(answer))
+            outcome = act(tx, case) if ask is None else ask
+            for applied in verdict.limits if isinstance(outcome, Done) else ():
+                limits.spend(tx, project=setting.identity, applied=applied, tool=call.tool)
+            self._log.add(tx, replace(logged.event, outcome="done" if isinstance(outcome, Done) else "asked"))
+        return outcome
+
+    def _locate(self, where: Whereabouts) -> Project:
+        project = locate(where, homes=self._homes, command=self._command)
+        self._guard(where, project)
+        return project
 
     def _guard(self, where: Whereabouts, project: Project) -> None:
-        """Refuse a store, a key file and a policy file that the project itself could have brought along."""
+        """Refuse a store, a key file and files of the person's own that the project itself could have brought along."""
         if (where, project) == self._guarded:
             return
         refuse_inside(self._store.path, "store", where, project, self._homes)
@@ -106,156 +139,139 @@ class Gate:
                 refuse_inside(key_file, "key file", where, project, self._homes)
             self._guarded = (where, project)
 
-    def _get(self, setting: _Setting, name: str, entry: Entry) -> Done:
-        with self._reading(setting) as tx:
-            record = self._find(tx, setting, name)
-            if tx is None or record is None:
-                raise _not_found(name)
-            if not policy.may_be_read(record=record.access, allowlisted=entry.access):
-                raise policy.use_only(name)
-            return Done(text=records.value(tx, record), data={"version": record.version})
+    def _prepared(self, call: Call, answer: Answer | None) -> Callable[[Transaction, Case], Done | Ask]:
+        """What carries out a call whose arguments are in order."""
+        if call.tool is Tool.LIST_SECRETS:
+            return self._list
+        if call.tool is Tool.SEARCH_SECRETS:
+            search = Search(call.pattern)
+            return lambda tx, case: self._list(tx, case, search)
+        check_name(call.name)
+        if call.tool is Tool.SET_SECRET:
+            check_value(call.value)
+            return self._set
+        if isinstance(answer, Entered):
+            check_value(answer.value)
+            return lambda tx, case: self._enter(tx, case, answer)
+        if call.tool is Tool.INPUT_SECRET:
+            return self._input_question
+        return self._get if call.tool is Tool.GET_SECRET else self._delete
 
-    def _set(self, setting: _Setting, name: str, value: str) -> Done:
-        limit = read_write_limits(self._config).set_secret
-        with self._writing(setting, name) as (tx, now_setting):
-            limits.spend(tx, project=setting.project.identity, tool=Tool.SET_SECRET, limit=limit)
-            stored = records.put(
-                tx,
-                scope=now_setting.allowlist.scope,
-                name=name,
-                value=value,
-                origin=setting.project.identity,
-                entered_by=EnteredBy.AGENT,
-                repeats=self._is_use_only(tx, now_setting, name),  # or the answer would tell that the guess was right
-            )
+    def _get(self, tx: Transaction, case: Case) -> Done:
+        record = case.record
+        if record is None or record.deleted:
+            raise _not_found(case.call.name)
+        return Done(text=records.value(tx, record), data={"version": record.version})
+
+    def _set(self, tx: Transaction, case: Case) -> Done:
+        name = case.call.name
+        stored = records.put(
+            tx,
+            scope=case.setting.scope,
+            name=name,
+            value=case.call.value,
+            origin=case.setting.identity,
+            entered_by=EnteredBy.AGENT,
+            access=case.setting.config.default_access if case.record is None else None,
+            repeats=consent.reads_use_only(case),  # or the answer would tell that a guess was right
+        )
         verb = "Stored" if stored.changed else "Nothing to change: the store has this value for"
         return _stored(f"{verb} '{name}' (version {stored.version}).", stored)
 
-    def _delete(self, setting: _Setting, name: str) -> Done:
-        with self._reading(setting) as tx:
-            if self._find(tx, setting, name) is None:
-                return Done(text=f"There was no '{name}' to delete.", data={"deleted": False})
-        with self._writing(setting, name) as (tx, now_setting):
-            record = self._find(tx, now_setting, name)
-            if record is not None:  # None: another process was quicker
-                records.delete(tx, record, entered_by=EnteredBy.AGENT)
+    def _delete(self, tx: Transaction, case: Case) -> Done:
+        name, record = case.call.name, case.record
+        if record is None or record.deleted:
+            return Done(text=f"There was no '{name}' to delete.", data={"deleted": False})
+        records.delete(tx, record, entered_by=EnteredBy.AGENT)
         return Done(
             text=f"Deleted '{name}'. Its versions stay in the store; the person can store it again with "
             f"`{self._command} set {name}`.",
             data={"deleted": True},
         )
 
-    def _names(self, setting: _Setting, call: Call) -> Done:
+    def _list(self, tx: Transaction, case: Case, search: Search | None = None) -> Done:
         """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
-        search = Search(call.pattern) if call.tool is Tool.SEARCH_SECRETS else None
-        with self._reading(setting) as tx:
-            names = sorted(
-                record.name
-                for record in (() if tx is None else records.every(tx))
-                if tx is not None
-                and not record.deleted
-                and record.scope == setting.allowlist.scope
-                and self._is_trusted(tx, setting, record)
-                and setting.allowlist.entry_for(record.name) is not None
-                and (search is None or search.matches(record.name))
-            )
-        shown = names[:VISIBLE_LIMIT]
-        data: dict[str, object] = {"total": len(names), "visible": len(shown), "names": shown}
-        return Done(text="", data=data if search is None else {"pattern": call.pattern, **data})
+        setting = case.setting
+        found = sorted(
+            (record.name, record.access, entry.access)
+            for record in records.every(tx)
+            if not record.deleted
+            and record.scope == setting.scope
+            and consent.is_trusted(tx, setting, record)
+            and (entry := setting.allowlist.entry_for(record.name)) is not None
+            and (search is None or search.matches(record.name))
+        )
+        shown = found[:VISIBLE_LIMIT]
+        return _names(
+            case.call,
+            total=len(found),
+            names=[name for name, _, _ in shown],
+            use_only=[
+                name for name, access, entry in shown if not policy.may_be_read(record=access, allowlisted=entry)
+            ],
+        )
 
-    def _ask(self, setting: _Setting, name: str, entry: Entry, prompt: str) -> Ask:
-        limit = read_write_limits(self._config).input_secret
-        with self._reading(setting) as tx:
-            record = self._find(tx, setting, name)
-            if tx is not None:
-                limits.check(tx, project=setting.project.identity, tool=Tool.INPUT_SECRET, limit=limit)
-        store = self._store.path
+    def _without_store(self, call: Call, setting: Setting) -> Done | Ask:
+        """What a call comes to where nothing was ever stored: reading never makes a store."""
+        if call.tool is Tool.GET_SECRET:
+            raise _not_found(call.name)
+        if call.tool is Tool.DELETE_SECRET:
+            return Done(text=f"There was no '{call.name}' to delete.", data={"deleted": False})
+        if call.tool is Tool.INPUT_SECRET:
+            return self._input_question(None, Case(call, setting, setting.verdict(call), None))
+        return _names(call, total=0, names=[], use_only=[])
+
+    def _input_question(self, _tx: Transaction | None, case: Case) -> Ask:
+        entry, record = case.setting.entry(case.call.name), case.record
+        live = record if record is not None and not record.deleted else None
+        default = case.setting.config.default_access or Access.USE_ONLY
         return Ask(
             InputQuestion(
-                name=name,
-                project=str(setting.project.path),
-                replaces=record.version if record is not None else None,
-                store=None if store == paths.default_store() else str(store),
+                name=case.call.name,
+                project=str(case.setting.project.path),
+                replaces=live.version if live is not None else None,
+                store=None if self._store.path == paths.default_store() else str(self._store.path),
                 about=entry.about,
                 url=entry.url,
-                prompt=prompt,
-                access=record.access if record is not None else Access.USE_ONLY,
+                prompt=case.call.prompt,
+                access=live.access if live is not None else default,
             )
         )
 
-    def _enter(self, setting: _Setting, name: str, answer: Entered) -> Done:
-        limit = read_write_limits(self._config).input_secret
-        value = check_value(answer.value)
-        with self._writing(setting, name) as (tx, now_setting):
-            limits.spend(tx, project=setting.project.identity, tool=Tool.INPUT_SECRET, limit=limit)
-            stored = records.put(
-                tx,
-                scope=now_setting.allowlist.scope,
-                name=name,
-                value=value,
-                origin=setting.project.identity,
-                entered_by=EnteredBy.PERSON,
-                access=answer.access,
-            )
+    def _enter(self, tx: Transaction, case: Case, answer: Entered) -> Done:
+        name = case.call.name
+        stored = records.put(
+            tx,
+            scope=case.setting.scope,
+            name=name,
+            value=answer.value,
+            origin=case.setting.identity,
+            entered_by=EnteredBy.PERSON,
+            access=answer.access,
+        )
         return _stored(f"Stored '{name}' (version {stored.version}). The value went straight to the store.", stored)
 
-    @contextmanager
-    def _reading(self, setting: _Setting) -> Iterator[Transaction | None]:
-        """A reading transaction, or None where there is no store yet: reading never makes one."""
-        if not self._store.exists():
-            self._require_scope(None, setting)
-            yield None
+    def _log_refusal(self, call: Call, answer: Answer | None, logged: _Logged, error: SecretsError) -> None:
+        """Note a refusal, and a person's no, where there is an open store to note it in; it stands all the same."""
+        if not self._store.exists() or not self._store.unlocked:
             return
-        with self._store.read() as tx:
-            self._require_scope(tx, setting)
-            yield tx
+        event = replace(logged.event, outcome="refused", code=error.code.value, rule=error.rule)
+        try:
+            with self._store.write(durable=False) as tx:
+                self._log.add(tx, event)
+                if isinstance(answer, Declined) and answer.said_no and logged.setting is not None:
+                    consent.remember_no(tx, logged.setting, call)
+        except SecretsError:  # a store that is busy, full or damaged: nothing was given out
+            return
 
-    @contextmanager
-    def _writing(self, setting: _Setting, name: str) -> Iterator[tuple[Transaction, _Setting]]:
-        """A writing transaction in which everything was decided again on the allowlist as it is now."""
-        if not self._store.exists():
-            self._require_scope(None, setting)
-        with self._store.write() as tx:
-            setting = _Setting(setting.project, self._reader.read(setting.project.path))
-            self._permit(setting, name)
-            self._require_scope(tx, setting)
-            self._require_trust(tx, setting, records.find(tx, setting.allowlist.scope, name))
-            yield tx, setting
 
-    def _permit(self, setting: _Setting, name: str) -> Entry:
-        entry = setting.allowlist.entry_for(name)
-        if entry is None:
-            raise policy.not_allowlisted(name, command=self._command, project=str(setting.project.path))
-        return entry
+def _consent_in(answer: Answer | None) -> Consented | Declined | None:
+    return None if isinstance(answer, Entered) else answer
 
-    def _find(self, tx: Transaction | None, setting: _Setting, name: str) -> Record | None:
-        """The record of that name if there is one now, this project's or granted to it; else NOT_TRUSTED."""
-        if tx is None:
-            return None
-        record = records.find(tx, setting.allowlist.scope, name)
-        self._require_trust(tx, setting, record)
-        return None if record is None or record.deleted else record
 
-    def _is_use_only(self, tx: Transaction, setting: _Setting, name: str) -> bool:
-        record, entry = records.find(tx, setting.allowlist.scope, name), self._permit(setting, name)
-        return record is not None and not policy.may_be_read(record=record.access, allowlisted=entry.access)
-
-    def _require_trust(self, tx: Transaction, setting: _Setting, record: Record | None) -> None:
-        if record is not None and not self._is_trusted(tx, setting, record):
-            raise policy.not_trusted(record.name, command=self._command, project=str(setting.project.path))
-
-    def _is_trusted(self, tx: Transaction, setting: _Setting, record: Record) -> bool:
-        identity = setting.project.identity
-        return record.origin == identity or grants.holds(
-            tx, Grant(project=identity, scope=record.scope, name=record.name)
-        )
-
-    def _require_scope(self, tx: Transaction | None, setting: _Setting) -> None:
-        """A project that names a scope of its own must have been let claim it; without a store nothing was."""
-        scope = setting.allowlist.scope
-        claim = Grant(project=setting.project.identity, scope=scope)
-        if scope != SHARED and (tx is None or not grants.holds(tx, claim)):
-            raise policy.scope_not_trusted(scope, command=self._command, project=str(setting.project.path))
+def _names(call: Call, *, total: int, names: list[str], use_only: list[str]) -> Done:
+    data: dict[str, object] = {"total": total, "visible": len(names), "names": names, "use_only": use_only}
+    return Done(text="", data={"pattern": call.pattern, **data} if call.tool is Tool.SEARCH_SECRETS else data)
 
 
 def _not_found(name: str) -> CallerError:

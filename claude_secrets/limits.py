@@ -1,4 +1,4 @@
-"""Write limits: how often a project's agents may store, counted across processes and restarts.
+"""Counters: how often something happened in a project, counted across processes and restarts.
 
 Always: a count is spent in the transaction of the write it counts, so that a write that fails gives it back;
 counted by project, whatever the client calls itself; windows that are over leave the table.
@@ -6,34 +6,35 @@ counted by project, whatever the client calls itself; windows that are over leav
 
 from claude_secrets.model import Tool
 from claude_secrets.policy import Window, count_one
+from claude_secrets.rules import Applied
 from claude_secrets.transaction import Transaction
 
 
-def spend(tx: Transaction, *, project: str, tool: Tool, limit: int) -> None:
-    """Count one call of `tool` in `project`.
+def spend(tx: Transaction, *, project: str, applied: Applied, tool: Tool) -> None:
+    """Count one call of `tool` in `project` in one limit.
 
     Raises:
         DeniedError: RATE_LIMITED.
         StoreError: STORE_TAMPERED.
     """
-    window = count_one(_window(tx, project, tool), tool=tool, limit=limit, now=tx.now)
-    _forget_past(tx)
-    place = _place(tx, project, tool)
-    fields: dict[str, object] = {
-        "start": int(window.start * 1000),
-        "count": window.count,
-        "before": window.before,
-        "seconds": int(window.seconds),
-    }
-    token = tx.seal("counter", place.hex(), fields)
-    tx.connection.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (place, token))
-    tx.head.counters = tx.table_digest("counters")
-    tx.dirty = True
+    window = count_one(_window(tx, project, applied.counter), applied=applied, tool=tool, now=tx.now)
+    _write(tx, project, applied.counter, window)
 
 
-def check(tx: Transaction, *, project: str, tool: Tool, limit: int) -> None:
+def check(tx: Transaction, *, project: str, applied: Applied, tool: Tool) -> None:
     """Raise what `spend` would raise now, and count nothing."""
-    count_one(_window(tx, project, tool), tool=tool, limit=limit, now=tx.now)
+    count_one(_window(tx, project, applied.counter), applied=applied, tool=tool, now=tx.now)
+
+
+def remember(tx: Transaction, *, project: str, what: str, seconds: int) -> None:
+    """Remember for so long that something happened in a project."""
+    _write(tx, project, what, Window(tx.now, count=1, seconds=seconds))
+
+
+def remembers(tx: Transaction, *, project: str, what: str) -> bool:
+    """Whether something is remembered still."""
+    window = _window(tx, project, what)
+    return window is not None and window.at(tx.now) == window
 
 
 def verify(tx: Transaction) -> None:
@@ -47,9 +48,25 @@ def verify(tx: Transaction) -> None:
         _opened(tx, place, token)
 
 
-def _window(tx: Transaction, project: str, tool: Tool) -> Window | None:
+def _write(tx: Transaction, project: str, what: str, window: Window) -> None:
+    _window(tx, project, what)  # the table is as the head says
+    _forget_past(tx)
+    place = _place(tx, project, what)
+    fields: dict[str, object] = {
+        "start": int(window.start * 1000),
+        "count": window.count,
+        "before": window.before,
+        "seconds": int(window.seconds),
+    }
+    token = tx.seal("counter", place.hex(), fields)
+    tx.connection.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (place, token))
+    tx.head.counters = tx.table_digest("counters")
+    tx.dirty = True
+
+
+def _window(tx: Transaction, project: str, what: str) -> Window | None:
     tx.verify_table("counters", tx.head.counters)
-    place = _place(tx, project, tool)
+    place = _place(tx, project, what)
     row = tx.connection.execute("SELECT token FROM counters WHERE place = ?", (place,)).fetchone()
     return None if row is None else _opened(tx, place, row[0])
 
@@ -66,5 +83,5 @@ def _opened(tx: Transaction, place: bytes, token: bytes) -> Window:
     return Window(envelope.number("start") / 1000, count, before, seconds)
 
 
-def _place(tx: Transaction, project: str, tool: Tool) -> bytes:
-    return tx.cipher.index("counter", project, tool.value)
+def _place(tx: Transaction, project: str, what: str) -> bytes:
+    return tx.cipher.index("counter", project, what)

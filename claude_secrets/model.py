@@ -66,10 +66,32 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entered:
-    """What the person entered for an `InputQuestion`."""
+    """What the person entered for an `InputQuestion`, and by which channel."""
 
     value: str = field(repr=False)
     access: Access
+    channel: str = "page"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consented:
+    """A person's yes to the `ConsentQuestion` of that digest; `session`: for reading, until the server ends."""
+
+    digest: str
+    channel: str
+    session: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """No yes: the person `said_no`, or nobody answered or could be asked. `digest` as in `Consented`."""
+
+    digest: str
+    channel: str
+    said_no: bool
+
+
+Answer: TypeAlias = Entered | Consented | Declined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +127,53 @@ class InputQuestion:
     access: Access = Access.USE_ONLY
 
 
+class WantKind(StrEnum):
+    """What a call needs the person's consent for."""
+
+    SECRET = "secret"
+    SCOPE = "scope"
+    READ = "read"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One thing a call needs consent for: what it is about, and the words in which the person is asked."""
+
+    kind: WantKind
+    subject: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentQuestion:
+    """What a person is asked before a call is carried out: exactly `wants`, for one project.
+
+    `digest` binds an answer to the call, its arguments, the project, what its files say and the wants.
+    `dialog_only`: the person wants to be asked by a dialog, which no client can answer in their place.
+    """
+
+    tool: Tool
+    name: str
+    project: str
+    wants: tuple[Want, ...]
+    digest: str
+    dialog_only: bool = False
+
+    @property
+    def for_session(self) -> bool:
+        """Whether the answer may hold until the server ends."""
+        return all(want.kind is WantKind.READ for want in self.wants)
+
+
+Question: TypeAlias = InputQuestion | ConsentQuestion
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A call that needs a person's answer before it can be carried out."""
 
-    question: InputQuestion
+    question: Question
 
 
 Outcome: TypeAlias = Done | Refused | Ask

@@ -24,10 +24,10 @@ def config_directory() -> Path:
     return Path(platformdirs.user_config_path(APPLICATION, appauthor=False))
 
 
-def store_path(argument: str | None, environment: Mapping[str, str]) -> Path:
-    """The store to use: `--store`, else `CLAUDE_SECRETS_STORE`, else the usual path; always absolute."""
+def store_path(argument: str | None, environment: Mapping[str, str], configured: Path | None) -> Path:
+    """The store to use: `--store`, else `CLAUDE_SECRETS_STORE`, else `config.yml`'s, else the usual path."""
     chosen = argument or environment.get("CLAUDE_SECRETS_STORE") or ""
-    return Path(chosen).expanduser().absolute() if chosen else default_store()
+    return Path(chosen).expanduser().absolute() if chosen else configured or default_store()
 
 
 def working_directory() -> Path:

@@ -50,19 +50,19 @@ def glob_match(pattern: str, name: str) -> bool:
 
 
 class Search:
-    """A search in names: an RE2 pattern, anywhere in the name, upper and lower case alike.
+    """A search: an RE2 pattern, found anywhere in the text; upper and lower case alike, unless told.
 
     Raises:
         CallerError: INVALID_PATTERN where it is too long, or not RE2 (which has no back-references or look-around).
     """
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, case_sensitive: bool = False) -> None:
         import re2
 
         if len(pattern) > SEARCH_LIMIT:
             raise CallerError(Code.INVALID_PATTERN, f"The pattern has more than {SEARCH_LIMIT} characters.")
         options = re2.Options()
-        options.case_sensitive = False
+        options.case_sensitive = case_sensitive
         options.log_errors = False
         options.max_mem = _SEARCH_MEMORY
         re2.purge()  # it would keep the last 128 patterns of an agent, and what their matching took
@@ -76,5 +76,5 @@ class Search:
             ) from None
 
     def matches(self, name: str) -> bool:
-        """Whether the pattern is found in `name`."""
+        """Whether the pattern is found in a name or another text."""
         return self._pattern.search(name) is not None

@@ -4,10 +4,12 @@ Always: not bound by the allowlist (the keyring is what protects the person); ra
 does from inside a project lets that project use it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from claude_secrets import audit, grants, limits, records
+from claude_secrets.audit import AuditLog, Entry, Event
 from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, check_name, check_value
@@ -17,6 +19,14 @@ from claude_secrets.project import Project
 from claude_secrets.records import Record, Stored
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
+
+_READABLE_STILL: Final = {
+    Code.STORE_TAMPERED: "the store does not fit together: this value may be an older one, or one that was deleted",
+    Code.STORE_UNAVAILABLE: "the store is in a read-only place; what it holds can be read, not changed",
+    Code.STORE_FULL: "the disk is full: the log does not tell of this",
+    Code.STORE_BUSY: "the store is busy: the log does not tell of this",
+}
+"""What a person may still read from, and what they have to know then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +43,18 @@ class Wanted:
 class Person:
     """The person's commands on one store, from inside `project` where there is one, in `scope`."""
 
-    def __init__(self, *, store: Store, project: Project | None = None, scope: str = SHARED) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        project: Project | None = None,
+        scope: str = SHARED,
+        default_access: Access | None = None,
+    ) -> None:
         self._store = store
         self._project = project
+        self._default_access = default_access
+        self._log = AuditLog()
         self.scope = scope
 
     def set(self, name: str, value: str, access: Access | None = None) -> Stored:
@@ -43,11 +62,12 @@ class Person:
 
         A name that only agents of another project stored, or that was deleted, no longer belongs to that project.
 
-        `access` None keeps what the name has (new: readable).
+        `access` None keeps what the name has (new: as the person's settings say, else readable).
         """
         check_name(name)
         check_value(value)
         with self._store.write() as tx:
+            before = records.find(tx, self.scope, name)
             stored = records.put(
                 tx,
                 scope=self.scope,
@@ -55,16 +75,17 @@ class Person:
                 value=value,
                 origin=self._project.identity if self._project else PERSON,
                 entered_by=EnteredBy.PERSON,
-                access=access,
+                access=access or (self._default_access if before is None else None),
             )
             record = records.find(tx, self.scope, name)
             if self._project and record and record.origin != self._project.identity:
                 grants.add(tx, Grant(project=self._project.identity, scope=self.scope, name=name))
             self._claim_scope(tx)
+            self._note(tx, "set", name)
         return stored
 
     def get(self, name: str, *, warn: Callable[[str], None]) -> str:
-        """The current value, even where another record is damaged or the store can only be read: `warn` is told so.
+        """The current value, even where the store is damaged or cannot be written: `warn` is told so.
 
         Raises:
             CallerError: NOT_FOUND.
@@ -72,24 +93,21 @@ class Person:
         check_name(name)
         self._require_store(name)
         try:
-            return self._read_value(name, immutable=False, warn=warn)
+            with self._store.write(durable=False) as tx:
+                value = self._value(tx, name)
+                self._note(tx, "get", name)
         except StoreError as error:
-            if error.code is not Code.STORE_UNAVAILABLE:
+            if error.code not in _READABLE_STILL:
                 raise
-        value = self._read_value(name, immutable=True, warn=warn)
-        warn("the store is in a read-only place; what it holds can be read, not changed")
+            return self._unlogged(name, error.code, warn)
         return value
 
-    def _read_value(self, name: str, *, immutable: bool, warn: Callable[[str], None]) -> str:
-        try:
-            with self._store.read(immutable=immutable) as tx:
-                return self._value(tx, name)
-        except StoreError as error:
-            if error.code is not Code.STORE_TAMPERED:
-                raise
-        with self._store.read(whole=False, immutable=immutable) as tx:
+    def _unlogged(self, name: str, why: Code, warn: Callable[[str], None]) -> str:
+        """A value from a store that takes no note of it."""
+        whole, immutable = why is not Code.STORE_TAMPERED, why is Code.STORE_UNAVAILABLE
+        with self._store.read(whole=whole, immutable=immutable) as tx:
             value = self._value(tx, name)
-        warn("the store does not fit together: this value may be an older one, or one that was deleted")
+        warn(_READABLE_STILL[why])
         return value
 
     def delete(self, name: str) -> bool:
@@ -102,7 +120,23 @@ class Person:
             if record is None or record.deleted:
                 return False
             records.delete(tx, record, entered_by=EnteredBy.PERSON)
+            self._note(tx, "delete", name)
         return True
+
+    def set_access(self, names: Sequence[str], access: Access) -> list[str]:
+        """Say whether agents may be given values: all names or none. Returns those that had another access.
+
+        Raises:
+            CallerError: NOT_FOUND.
+        """
+        for name in names:
+            check_name(name)
+            self._require_store(name)
+        with self._store.write() as tx:
+            changed = [name for name in names if records.set_access(tx, self._existing(tx, name), access)]
+            for name in changed:
+                self._note(tx, f"access {access.value}", name)
+        return changed
 
     def rename(self, name: str, new_name: str) -> None:
         """Give a secret, with its versions and grants, a name that was never used in its scope.
@@ -126,6 +160,8 @@ class Person:
                 if (grant.scope, grant.name) == (self.scope, name):
                     grants.remove(tx, grant)
                     grants.add(tx, Grant(project=grant.project, scope=grant.scope, name=new_name))
+            self._note(tx, "rename", name)
+            self._note(tx, "rename to", new_name)
 
     def secrets(self) -> list[Record]:
         """All secrets of all scopes that are not deleted, sorted by scope and name."""
@@ -165,8 +201,10 @@ class Person:
         with self._store.write() as tx:
             if wanted.scope is not None:
                 grants.add(tx, Grant(project=project.identity, scope=wanted.scope))
+                self._note(tx, "trust", "")
             for record in wanted.secrets:
                 grants.add(tx, Grant(project=project.identity, scope=record.scope, name=record.name))
+                self._note(tx, "trust", record.name)
 
     def allow(self, name: str) -> None:
         """Let this project use the secret of that name, stored or still to come."""
@@ -175,6 +213,7 @@ class Person:
         with self._store.write() as tx:
             grants.add(tx, Grant(project=project.identity, scope=self.scope, name=name))
             self._claim_scope(tx)
+            self._note(tx, "allow", name)
 
     def revoke(self, name: str | None = None) -> list[Grant]:
         """Take back this project's grant on one name, or (None) all its grants; returns what was taken back."""
@@ -189,7 +228,33 @@ class Person:
             ]
             for grant in taken:
                 grants.remove(tx, grant)
+                self._note(tx, "revoke", grant.name)
         return taken
+
+    def grants(self) -> list[Grant]:
+        """All grants of all projects, sorted."""
+        if not self._store.exists():
+            return []
+        with self._store.read() as tx:
+            return grants.every(tx)
+
+    def log(self, keep: Callable[[Entry], bool]) -> list[Entry]:
+        """The entries of the log that are to be kept, the oldest first."""
+        if not self._store.exists():
+            return []
+        with self._store.read() as tx:
+            return [entry for entry in audit.entries(tx) if keep(entry)]
+
+    def verify_log(self) -> int:
+        """Hold every entry of the log against the store's head. Returns how many there are.
+
+        Raises:
+            StoreError: STORE_TAMPERED.
+        """
+        if not self._store.exists():
+            return 0
+        with self._store.read() as tx:
+            return audit.verify(tx)
 
     def check(self) -> tuple[int, int]:
         """Verify every row of the store. Returns how many secrets and versions it holds.
@@ -204,6 +269,11 @@ class Person:
             audit.verify(tx)
             tx.verify_table("key_slots", tx.head.slots)
         return sum(not record.deleted for record in found), versions
+
+    def _note(self, tx: Transaction, action: str, name: str) -> None:
+        project = self._project.identity if self._project else ""
+        event = Event(caller="person", action=action, outcome="done", project=project, scope=self.scope, name=name)
+        self._log.add(tx, event)
 
     def _claim_scope(self, tx: Transaction) -> None:
         if self._project and self.scope != SHARED:

@@ -9,10 +9,16 @@ from math import ceil, floor
 from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.model import Access, Tool
+from claude_secrets.model import Access, ConsentQuestion, Declined, Tool
+from claude_secrets.rules import Applied, Rule
 
 WINDOW_SECONDS: Final = 60.0
-"""The length of a write limit's window."""
+"""The usual length of a limit's window."""
+
+NO_HOLDS_SECONDS: Final = 600
+"""How long a person's no holds, for the project and name it was said to."""
+
+_PERIODS: Final = {60: "a minute", 3600: "an hour", 86_400: "a day"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +56,42 @@ class Window:
         return self.seconds * (1 - (limit - 1 - self.count) / self.before) - elapsed
 
 
-def count_one(window: Window | None, *, tool: Tool, limit: int, now: float) -> Window:
-    """Count one more call.
+def count_one(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:
+    """Count one more call in a limit's window.
 
     Raises:
         DeniedError: RATE_LIMITED, with the rule's id and the seconds to wait.
     """
-    window = Window(now) if window is None else window.at(now)
-    wait = window.wait(limit, now)
+    rule = applied.rule
+    if window is None or window.seconds != rule.seconds:  # the first, or the limit was given another window
+        window = Window(now, seconds=rule.seconds)
+    window = window.at(now)
+    wait = window.wait(rule.limit, now)
     if wait > 0:
+        per = _PERIODS.get(rule.seconds, f"in {rule.seconds} seconds")
+        times = "once" if rule.limit == 1 else f"{rule.limit} times"
         raise DeniedError(
             Code.RATE_LIMITED,
-            f"{tool.value} may be called {limit} times a minute in one project; wait {ceil(wait)} seconds "
-            f"(rule /tools/{tool.value}/limits/{tool.value}_rate).",
+            f"{tool.value} may be called {times} {per} in one project; wait {ceil(wait)} seconds "
+            f"(rule {rule.rule_id}).{_said(rule)}",
+            rule=rule.rule_id,
         )
     return replace(window, count=window.count + 1)
+
+
+def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
+    """The refusal by a rule of the project's or the person's policy."""
+    whose = {"project": "this project's", "person": "the person's"}.get(applied.source, "the built-in")
+    rule = applied.rule
+    return DeniedError(
+        Code.DENIED_BY_RULE,
+        f"{tool.value} is refused by a rule of {whose} policy ({rule.rule_id}).{_said(rule)}",
+        rule=rule.rule_id,
+    )
+
+
+def _said(rule: Rule) -> str:
+    return f" Its author says: {rule.said}" if rule.said else ""
 
 
 def may_be_read(*, record: Access, allowlisted: Access | None) -> bool:
@@ -105,4 +132,34 @@ def use_only(name: str) -> DeniedError:
         Code.USE_ONLY,
         f"'{name}' is use-only: its value is not given to agents.",
         "Ask the person to do the step that needs the value, or to use it where you need it.",
+    )
+
+
+def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
+    """The refusal of a call that the person did not consent to; `error` is what it is without anyone to ask."""
+    why = {
+        "none": "",
+        "paused": " Several questions stayed unanswered, so the person is not asked for the moment.",
+    }.get(answer.channel, " Nobody answered the question.")
+    if answer.said_no:
+        why = " The person said no; they are not asked again for ten minutes."
+    return DeniedError(error.code, f"{error.message}{why}", error.hint, rule=error.rule)
+
+
+def changed_meanwhile(question: ConsentQuestion) -> DeniedError:
+    """The refusal of a call for which something else would have to be asked now than what the person answered."""
+    return DeniedError(
+        Code.APPROVAL_REFUSED,
+        f"What {question.tool.value} would do has changed since the person was asked; nothing was done.",
+        "Call it again, and the person is asked anew.",
+    )
+
+
+def approval_refused(tool: Tool, rule_id: str) -> DeniedError:
+    """The refusal of a call that a rule makes depend on the person's approval, without that."""
+    return DeniedError(
+        Code.APPROVAL_REFUSED,
+        f"{tool.value} needs the person's approval here (rule {rule_id}), and there is none.",
+        "It can be given where the client or the desktop can ask the person.",
+        rule=rule_id,
     )

@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +18,8 @@ from claude_secrets.errors import Code, DeniedError, SecretsError
 from claude_secrets.model import SHARED, Access, check_scope
 from claude_secrets.paths import command
 from claude_secrets.patterns import glob_match, is_glob, is_wild
+from claude_secrets.rules import Rules
+from claude_secrets.rules_file import read_rules
 from claude_secrets.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, parse
 
 FILE: Final = ".claude/secrets.yml"
@@ -52,6 +54,7 @@ class Allowlist:
     scope: str = SHARED
     entries: tuple[Entry, ...] = ()
     warnings: tuple[str, ...] = ()
+    rules: Rules = field(default_factory=lambda: Rules(source="project"))
 
     def entry_for(self, name: str) -> Entry | None:
         """The first entry that covers `name`, or None: denied. It is use-only where any covering entry is."""
@@ -61,14 +64,6 @@ class Allowlist:
         first = covering[0]
         access = Access.USE_ONLY if any(entry.access is Access.USE_ONLY for entry in covering) else first.access
         return Entry(first.pattern, access, first.about, first.url)
-
-
-@dataclass(frozen=True, slots=True)
-class WriteLimits:
-    """How often a project's agents may store, in a minute."""
-
-    set_secret: int = 30
-    input_secret: int = 30
 
 
 def parse_allowlist(data: bytes) -> Allowlist:
@@ -95,10 +90,18 @@ class AllowlistReader:
         Raises:
             DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
         """
+        return self.read_with_bytes(project)[1]
+
+    def read_with_bytes(self, project: Path) -> tuple[bytes, Allowlist]:
+        """The allowlist as it is now, and the bytes that spell it.
+
+        Raises:
+            DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
+        """
         data = read_bytes(project)
         if self._last is None or self._last[0] != data:
             self._last = (data, parse_allowlist(data))
-        return self._last[1]
+        return self._last
 
 
 def read_bytes(project: Path) -> bytes:
@@ -171,18 +174,19 @@ def _allowlist(node: Node | None) -> Allowlist:
     scope = SHARED
     entries: tuple[Entry, ...] = ()
     warnings: tuple[str, ...] = ()
+    rules = Rules(source="project")
     for key, value in _entries(node, "the file must be a mapping"):
         if key.value == "scope":
             scope = _checked_scope(value)
         elif key.value == "allow":
             entries = _allow(value)
         elif key.value == "policy":
-            raise NotUnderstood(key.mark, "this version knows no rules (`policy`)")
+            rules = read_rules(value, "project")
         elif key.value == "inject_values":
             warnings = ("`inject_values` is of an older version and does nothing.",)
         elif not key.value.startswith("x-"):
             raise NotUnderstood(key.mark, "this key is unknown; there are scope, allow, policy and x-…")
-    return Allowlist(scope, entries, warnings)
+    return Allowlist(scope, entries, warnings, rules)
 
 
 def _checked_scope(node: Node) -> str:

@@ -81,6 +81,11 @@ def locate(where: Whereabouts, *, homes: frozenset[Path], command: str) -> Proje
     return _project(chosen.project, chosen.work_tree)
 
 
+def grounds_of(project: Path) -> list[Path]:
+    """The project's directory and the git work trees around it: nothing is run from there on the person's behalf."""
+    return [project, *(parent for parent in project.parents if _is_work_tree(parent))]
+
+
 def refuse_inside(path: Path, what: str, where: Whereabouts, project: Project | None, homes: frozenset[Path]) -> None:
     """Refuse a `what` ("store", "key file" or "policy file") that a project could have brought along.
 

@@ -173,6 +173,14 @@ def put(
     return Stored(version=record.version, changed=True, access=record.access, moved_from=moved_from)
 
 
+def set_access(tx: Transaction, record: Record, access: Access) -> bool:
+    """Give a record another access. Returns False where it has that already."""
+    if record.access is access:
+        return False
+    _reseal(tx, record, replace(record, access=access))
+    return True
+
+
 def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy) -> None:
     """Mark a record as deleted by an empty newest version. Its earlier versions are kept, and so is its access."""
     after = replace(

@@ -54,6 +54,11 @@ class Store:
         """The kinds of this store's key slots, for `doctor`; needs no key."""
         return [slot.kind for slot in self._slots(self._open())]
 
+    @property
+    def unlocked(self) -> bool:
+        """Whether the data key is in memory."""
+        return self._cipher is not None
+
     def unlock(self) -> None:
         """Fetch the data key if it is not in memory yet.
 
@@ -74,14 +79,15 @@ class Store:
             yield tx
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self, *, durable: bool = True) -> Iterator[Transaction]:
         """A transaction that is committed whole when the block ends, and rolled back when it raises.
 
-        Makes the store and its key, held by the OS keyring, where there is no store yet.
+        Makes the store and its key, held by the OS keyring, where there is no store yet. One that is not `durable`
+        may be lost with the machine's power, though never by halves: enough for a log of what was read.
         """
         if not self.exists():
             self._create(self._custody.new_keyring_slot)
-        with self._transaction("BEGIN IMMEDIATE") as tx:
+        with self._transaction("BEGIN IMMEDIATE", durable=durable) as tx:
             yield tx
             if tx.dirty:
                 tx.renew_head()
@@ -127,13 +133,16 @@ class Store:
         return kept
 
     @contextmanager
-    def _transaction(self, begin: str, *, whole: bool = True, immutable: bool = False) -> Iterator[Transaction]:
+    def _transaction(
+        self, begin: str, *, whole: bool = True, immutable: bool = False, durable: bool = True
+    ) -> Iterator[Transaction]:
         for _ in range(3):
             connection = self._open(immutable=immutable)
             cipher = self._unlocked(connection)
             tx = None
             try:
                 with schema.translated():
+                    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     connection.execute(begin)
                     tx = self._begun(connection, cipher, whole=whole)
                     if tx is None:  # another process replaced the data key since: fetch the new one

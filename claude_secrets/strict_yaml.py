@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIZE_LIMIT: Final = 16 * 1024
 """Bytes of a file, at most."""
 
-DEPTH_LIMIT: Final = 6
+DEPTH_LIMIT: Final = 9
 """Levels of lists and mappings, at most."""
 
 _NO_ANCHORS: Final = "there are no anchors and aliases (& and *); a text that begins so needs quotes"

@@ -9,10 +9,11 @@ from functools import partial
 
 from claude_secrets.human.page import InputPage
 from claude_secrets.model import Call
+from claude_secrets.own_files import Trust
 from claude_secrets.server import app, asking
 
 
-def broken_call(_gate: object, call: Call, *_: object) -> None:
+def broken_call(_gate: object, call: Call, *_: object, client: str) -> None:
     raise RuntimeError(call.value)
 
 
@@ -20,4 +21,4 @@ if __name__ == "__main__":
     vars(asking).update(CALL_SECONDS=1.0, InputPage=partial(InputPage, lifetime=float(sys.argv[1])))
     if "--broken" in sys.argv:
         vars(app)["Gate"].call = broken_call
-    app.run(None, None, os.environ)
+    app.run(None, None, os.environ, Trust.OFF)

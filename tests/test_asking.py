@@ -272,7 +272,8 @@ def test_what_could_not_be_stored_in_time_is_never_stored(tmp_path: Path, monkey
     server = app.App(project, str(world.store_path), {"XDG_RUNTIME_DIR": str(tmp_path)})
     release = threading.Event()
     busy = server._worker.submit(lambda: release.wait(DEADLINE))
-    store = server._storing(Call(tool=Tool.INPUT_SECRET, name="TOKEN"), at(project))
+    call = Call(tool=Tool.INPUT_SECRET, name="TOKEN")
+    store = server._storing(lambda entered: server._gate.call(call, at(project), entered))
     outcome = store(Entered(value="canary", access=Access.READABLE))
     assert isinstance(outcome, Refused)
     assert outcome.error.code is Code.STORE_BUSY

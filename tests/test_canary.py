@@ -154,6 +154,7 @@ def what_the_person_denies(evidence: Evidence, project: Path) -> None:
         wire.call("get_secret", name="U")  # USE_ONLY
         for number in range(31):
             wire.call("set_secret", name=f"T{number}", value=VALUE)  # RATE_LIMITED
+    what_rules_deny(evidence, machine.project("ruled"))
     with evidence.server(machine.home) as wire:
         wire.call("set_secret", name="T", value=VALUE)  # NO_PROJECT
     other = machine.project("other")
@@ -168,6 +169,21 @@ def what_the_person_denies(evidence: Evidence, project: Path) -> None:
     with evidence.server(machine.home, environment={"CLAUDE_PROJECT_DIR": str(other)}) as wire:
         wire.call("set_secret", name="T", value=VALUE)  # NO_ALLOWLIST
     shutil.rmtree(other)
+
+
+def what_rules_deny(evidence: Evidence, ruled: Path) -> None:
+    no_canary = {"deny_if": [{"path": "args.value", "op": "contains", "value": VALUE}]}
+    tools = {"set_secret": no_canary, "delete_secret": {"action": "require_approval"}}
+    allowlist = {"allow": "*", "policy": {"version": "1", "default": "allow", "tools": tools}}
+    (ruled / ".claude" / "secrets.yml").write_text(json.dumps(allowlist))
+    with evidence.server(ruled) as wire:
+        wire.call("set_secret", name="R", value=VALUE)  # DENIED_BY_RULE
+        wire.call("delete_secret", name="R")  # APPROVAL_REFUSED
+    evidence.run("policy", "explain", "set_secret", VALUE, at=ruled)
+    evidence.run("policy", "check", VALUE, at=ruled)
+    evidence.run("log", "--since", VALUE, at=ruled)
+    evidence.run("log", "--json", at=ruled)
+    shutil.rmtree(ruled)  # the rule spells the value out, and every file is searched in the end
 
 
 def what_the_disk_does(evidence: Evidence, project: Path) -> None:

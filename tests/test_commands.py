@@ -186,7 +186,7 @@ def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -
     assert {finding["about"]: finding["state"] for finding in json.loads(well.stdout)} == {
         "project": "ok",
         "allowlist": "ok",
-        "limits": "ok",
+        "policy": "ok",
         "store": "ok",
         "key": "ok",
     }

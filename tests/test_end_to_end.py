@@ -54,10 +54,11 @@ def test_all_six_tools_under_the_official_client(machine: Machine, mode: str) ->
             assert text(done) == "Stored 'API_TOKEN' (version 1)."
             assert text(await client.call_tool("get_secret", {"name": "API_TOKEN"})) == value
             names = await client.call_tool("list_secrets", {})
-            assert names.structured_content == {"total": 1, "visible": 1, "names": ["API_TOKEN"]}
+            assert names.structured_content == {"total": 1, "visible": 1, "names": ["API_TOKEN"], "use_only": []}
             assert json.loads(text(names)) == names.structured_content
             found = await client.call_tool("search_secrets", {"pattern": "token$"})
-            assert found.structured_content == {"pattern": "token$", "total": 1, "visible": 1, "names": ["API_TOKEN"]}
+            same = {"total": 1, "visible": 1, "names": ["API_TOKEN"], "use_only": []}
+            assert found.structured_content == {"pattern": "token$", **same}
             denied = await client.call_tool("get_secret", {"name": "OTHER"})
             assert denied.is_error
             assert text(denied).startswith("[NOT_ALLOWLISTED]")

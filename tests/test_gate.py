@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from claude_secrets.errors import Code
 from claude_secrets.gate import VISIBLE_LIMIT
-from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, Refused, Tool
+from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, InputQuestion, Refused, Tool
 from claude_secrets.policy import Window
 from claude_secrets.project import Whereabouts
 from tests.world import Agent, World, allowlist, at
@@ -300,7 +300,8 @@ def test_the_persons_file_raises_the_limit_and_the_projects_cannot(world: World)
         agent.set(f"T{number}", "v")
     assert agent.refused(Tool.SET_SECRET, "T30", value="v") is Code.RATE_LIMITED
     world.write_limit(31)
-    agent.set("T30", "v")
+    for number in range(31):  # the person's limit counts for itself
+        agent.set(f"U{number}", "v")
     assert agent.refused(Tool.SET_SECRET, "T31", value="v") is Code.RATE_LIMITED
 
 
@@ -398,6 +399,7 @@ def test_input_asks_with_what_the_person_needs_to_know_and_stores_only_with_an_a
     outcome = agent.gate.call(Call(tool=Tool.INPUT_SECRET, name="TOKEN", prompt="please"), at(project))
     assert isinstance(outcome, Ask)
     question = outcome.question
+    assert isinstance(question, InputQuestion)
     assert (question.name, question.project, question.replaces) == ("TOKEN", str(project.resolve()), None)
     assert (question.about, question.url, question.prompt) == ("Test mode", "https://example.com/keys", "please")
     assert question.access is Access.USE_ONLY
@@ -408,6 +410,7 @@ def test_input_asks_with_what_the_person_needs_to_know_and_stores_only_with_an_a
     assert agent.get("TOKEN") == "typed"
     again = agent(Tool.INPUT_SECRET, "TOKEN")
     assert isinstance(again, Ask)
+    assert isinstance(again.question, InputQuestion)
     assert (again.question.replaces, again.question.access) == (1, Access.READABLE)
 
 

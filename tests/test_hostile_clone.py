@@ -133,10 +133,13 @@ def test_a_clone_that_links_its_allowlist_to_another_projects_is_denied(machine:
         assert wire.code("get_secret", name="GITHUB_TOKEN") in {"ALLOWLIST_INVALID", "NO_ALLOWLIST", "NO_PROJECT"}
 
 
-def test_a_clone_cannot_bring_rules_that_this_version_does_not_know(machine: Machine) -> None:
+def test_a_clones_rules_only_narrow(machine: Machine) -> None:
     clone, _ = plant(machine)
-    (clone / ".claude" / "secrets.yml").write_text(
-        yaml.safe_dump({"allow": "*", "policy": {"version": "1", "default": "allow"}})
-    )
+    limit = {"set_secret": {"rules": [{"rate_limit": "1000000/minute"}]}}
+    policy = {"version": "1", "default": "allow", "tools": limit}
+    (clone / ".claude" / "secrets.yml").write_text(yaml.safe_dump({"allow": "*", "policy": policy}))
     with machine.server(clone) as wire:
-        assert wire.code("list_secrets") == "ALLOWLIST_INVALID"
+        assert wire.code("get_secret", name="GITHUB_TOKEN") == "NOT_TRUSTED"
+        for number in range(30):
+            wire.text("set_secret", name=f"N{number}", value="v")
+        assert wire.code("set_secret", name="N30", value="v") == "RATE_LIMITED"

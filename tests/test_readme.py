@@ -11,10 +11,11 @@ import pytest
 
 from claude_secrets.cli import COMMANDS
 from claude_secrets.errors import Code
-from claude_secrets.model import Access
-from claude_secrets.policy_file import Entry, WriteLimits, parse_allowlist
+from claude_secrets.model import Access, Tool
+from claude_secrets.own_files import read_own_files
+from claude_secrets.policy_file import Entry, parse_allowlist
+from claude_secrets.rules import built_in
 from claude_secrets.server.tools import ROWS
-from claude_secrets.write_limits import read_write_limits
 from tests.machine import Machine
 
 ROOT = Path(__file__).parent.parent
@@ -120,7 +121,9 @@ def test_the_allowlist_that_is_shown_means_what_the_readme_says() -> None:
 
 def test_the_policy_that_is_shown_raises_the_limit(tmp_path: Path) -> None:
     (tmp_path / "policy.yml").write_text(blocks("yaml")[1])
-    assert read_write_limits(tmp_path) == WriteLimits(set_secret=100, input_secret=30)
+    person = read_own_files(tmp_path).rules
+    (rule,) = person.tools[Tool.SET_SECRET]
+    assert (rule.limit, rule.seconds, list(built_in(person).tools)) == (100, 60, [Tool.INPUT_SECRET])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -192,7 +192,9 @@ def test_every_table_and_every_row_is_attacked(victim: Victim, keys: dict[str, d
     assert {table: list(rows) for table, rows in keys.items()} == ROWS
 
 
-CASES = [Case(table, label, attack) for table, labels in ROWS.items() for label in labels for attack in ATTACKS]
+# The log's rows are all alike, and agents are told of none: the first, one between and the last stand for them.
+ATTACKED = {**ROWS, "audit": [ROWS["audit"][0], ROWS["audit"][9], ROWS["audit"][-1]]}
+CASES = [Case(table, label, attack) for table, labels in ATTACKED.items() for label in labels for attack in ATTACKS]
 CASES += [Case(case.table, case.label, case.attack, "new") for case in CASES if case.table in {"store", "key_slots"}]
 
 
@@ -221,13 +223,13 @@ def test_an_attack_on_a_row_is_found_or_gains_nothing(
 
 
 STEPS = {
-    "set": ["store", "records", "versions", "counters"],
-    "delete": ["store", "records", "versions"],
-    "access change": ["store", "records", "versions"],
-    "grant": ["store", "grants"],
-    "revoke": ["store", "grants"],
-    "counter": ["store", "counters"],
-    "rename": ["store", "records", "versions"],
+    "set": ["store", "records", "versions", "counters", "audit"],
+    "delete": ["store", "records", "versions", "audit"],
+    "access change": ["store", "records", "versions", "audit"],
+    "grant": ["store", "grants", "audit"],
+    "revoke": ["store", "grants", "audit"],
+    "counter": ["store", "counters", "audit"],
+    "rename": ["store", "records", "versions", "audit"],
     "key slot": ["store", "key_slots"],
     "event": ["store", "audit"],
 }
@@ -262,7 +264,7 @@ def test_no_part_of_a_change_can_be_taken_back(
         refused = held(scene.seen(), victim.known[step if "store" in tables else after])
         # The version that an access change sealed again: of a use-only secret no agent is given one.
         # And the log is read by the person alone.
-        assert refused or (step, tables) == ("access change", ("versions",)) or step == "event"
+        assert refused or set(tables) <= ({"versions", "audit"} if step == "access change" else {"audit"})
         assert scene.check() == "STORE_TAMPERED"
 
 

@@ -13,7 +13,19 @@ from typing import TypeAlias
 from claude_secrets.audit import AuditLog, Event
 from claude_secrets.cipher import Cipher, unwrap, wrap
 from claude_secrets.errors import SecretsError
-from claude_secrets.model import Access, Ask, Call, Done, Entered, Outcome, Refused, Tool
+from claude_secrets.model import (
+    Access,
+    Ask,
+    Call,
+    ConsentQuestion,
+    Declined,
+    Done,
+    Entered,
+    InputQuestion,
+    Outcome,
+    Refused,
+    Tool,
+)
 from claude_secrets.paths import home_directories
 from claude_secrets.person import Person
 from claude_secrets.project import Project, locate
@@ -35,7 +47,7 @@ ROWS = {
     ],
     "grants": ["api uses FOREIGN", "api uses GUARDED", "acme claims acme-dev"],
     "counters": ["api set_secret", "api input_secret"],
-    "audit": ["event 1", "event 2", "event 3"],
+    "audit": [f"event {number}" for number in range(1, 25)],
 }
 """The rows that stand in the file in the end, by table."""
 
@@ -159,7 +171,8 @@ class Victim(World):
             label: (cipher.index("grant", *part),) for label, part in zip(ROWS["grants"], parts, strict=True)
         }
         found["counters"] = {
-            f"api {tool}": (cipher.index("counter", api, tool),) for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET)
+            f"api {tool}": (cipher.index("counter", api, f"person:/tools/{tool}/rules/0"),)
+            for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET)
         }
         found["audit"] = {label: (number,) for number, label in enumerate(ROWS["audit"], start=1)}
         self.close()
@@ -216,6 +229,7 @@ class Scene:
         if isinstance(outcome, Refused):
             return str(outcome.error.code)
         if isinstance(outcome, Ask):
+            assert isinstance(outcome.question, InputQuestion)
             return f"asks, replacing version {outcome.question.replaces}, {outcome.question.access}"
         return f"{outcome.text} {dict(outcome.data)}"
 
@@ -235,7 +249,12 @@ class Scene:
         return "whole"
 
     def _call(self, tool: Tool, name: str = "", *, value: str = "", project: str = "api") -> Outcome:
-        return self._gate.call(Call(tool=tool, name=name, value=value), at(self._victim.projects[project]), None)
+        call, place = Call(tool=tool, name=name, value=value), at(self._victim.projects[project])
+        outcome = self._gate.call(call, place)
+        if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
+            nobody = Declined(digest=outcome.question.digest, channel="none", said_no=False)
+            return self._gate.call(call, place, nobody)
+        return outcome
 
 
 def _record(cipher: Cipher, label: str) -> bytes:

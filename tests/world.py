@@ -9,12 +9,14 @@ import yaml
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code
 from claude_secrets.gate import Gate
-from claude_secrets.model import SHARED, Call, Done, Entered, Outcome, Refused, Tool
+from claude_secrets.model import SHARED, Answer, Ask, Call, ConsentQuestion, Declined, Done, Outcome, Refused, Tool
 from claude_secrets.paths import home_directories
 from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist, parse_allowlist
 from claude_secrets.project import Whereabouts, locate
 from claude_secrets.store import Store
+
+_OF_THE_LOG = tuple(f'INSERT INTO "{table}"' for table in ("audit", "store"))
 
 
 class World:
@@ -61,10 +63,10 @@ class World:
         (self.config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": rules}))
 
     def rows(self) -> list[str]:
-        """Everything the store's tables hold."""
+        """Everything the store's tables hold, but for the log and the head that counts it."""
         connection = sqlite3.connect(self.store_path)
         try:
-            return list(connection.iterdump())
+            return [line for line in connection.iterdump() if not line.startswith(_OF_THE_LOG)]
         finally:
             connection.close()
 
@@ -89,9 +91,15 @@ class Agent:
         self.project = project
 
     def __call__(
-        self, tool: Tool, name: str = "", *, value: str = "", pattern: str = "", answer: Entered | None = None
+        self, tool: Tool, name: str = "", *, value: str = "", pattern: str = "", answer: Answer | None = None
     ) -> Outcome:
-        return self.gate.call(Call(tool=tool, name=name, value=value, pattern=pattern), at(self.project), answer)
+        """Call a tool; where the person would have to consent nobody can be asked, unless there is an answer."""
+        call = Call(tool=tool, name=name, value=value, pattern=pattern)
+        outcome = self.gate.call(call, at(self.project), answer)
+        if answer is None and isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
+            nobody = Declined(digest=outcome.question.digest, channel="none", said_no=False)
+            return self.gate.call(call, at(self.project), nobody)
+        return outcome
 
     def get(self, name: str) -> str:
         return self.done(Tool.GET_SECRET, name).text

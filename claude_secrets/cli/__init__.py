@@ -25,9 +25,13 @@ COMMANDS: Final = {
     "search": "List the secrets whose names match a regular expression.",
     "delete": "Delete a secret; its versions stay in the store.",
     "rename": "Give a secret another name.",
+    "access": "Say whether agents may be given the values of secrets.",
     "allow": "Put a name in this project's allowlist and let the project use it.",
     "revoke": "Take a name, or all, away from this project again.",
     "trust": "Show what this project wants of secrets from elsewhere, and let it.",
+    "projects": "List what you have let projects use beyond their own.",
+    "policy": "Check policies, or explain what they decide.",
+    "log": "Show who asked for what, and what came of it; or verify that the log is whole.",
     "doctor": "Check key, store, project and allowlist, and say what to do.",
 }
 

@@ -12,7 +12,8 @@ from claude_secrets.cli.output import note, say, say_json
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import PERSON, SHARED
-from claude_secrets.paths import command, home_directories, store_path, working_directory
+from claude_secrets.own_files import read_config
+from claude_secrets.paths import command, config_directory, home_directories, store_path, working_directory
 from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist, AllowlistReader
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
@@ -48,7 +49,7 @@ def read_allowlist(project: Project) -> Allowlist:
 
 def open_store(options: Namespace, project: Project | None) -> Store:
     """The store, unless a project brought it or its key file along."""
-    path = store_path(options.store, os.environ)
+    path = store_path(options.store, os.environ, read_config(config_directory()).store)
     where, homes = whereabouts(options), home_directories()
 
     def check_key_file(key_file: Path) -> None:
@@ -64,7 +65,8 @@ def the_person(options: Namespace, project: Project | None, scope: str | None = 
     """The person's doorway, in `scope` or the project's."""
     if scope is None:
         scope = read_allowlist(project).scope if project else SHARED
-    return Person(store=open_store(options, project), project=project, scope=scope)
+    default_access = read_config(config_directory()).default_access
+    return Person(store=open_store(options, project), project=project, scope=scope, default_access=default_access)
 
 
 def add_scope(parser: ArgumentParser) -> None:

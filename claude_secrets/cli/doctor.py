@@ -9,9 +9,9 @@ from claude_secrets.cli.common import find_project, open_store, read_allowlist, 
 from claude_secrets.cli.output import say, say_json
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
+from claude_secrets.own_files import read_own_files
 from claude_secrets.paths import command, config_directory, default_store
 from claude_secrets.project import Project
-from claude_secrets.write_limits import read_write_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def _findings(options: Namespace) -> Iterator[Finding]:
         yield _project(project)
         if project is not None:
             yield _checked("allowlist", lambda: _allowlist(project))
-    yield _checked("limits", _limits)
+    yield _checked("policy", _own_files)
     yield _checked("store", lambda: _store(options, project))
     yield _checked("key", lambda: _key(options, project))
 
@@ -81,17 +81,18 @@ def _allowlist(project: Project) -> Finding:
     allowlist = read_allowlist(project)
     if not allowlist.entries:
         return Finding("allowlist", "warn", "It allows nothing.", f"To allow a name: {command()} allow NAME")
-    message = f"{len(allowlist.entries)} entries, scope {allowlist.scope}"
+    rules = sum(len(of_tool) for of_tool in allowlist.rules.tools.values()) + len(allowlist.rules.everywhere)
+    message = f"{len(allowlist.entries)} entries, scope {allowlist.scope}, {rules} rules"
     if allowlist.warnings:
         return Finding("allowlist", "warn", message, " ".join(allowlist.warnings))
     return Finding("allowlist", "ok", message)
 
 
-def _limits() -> Finding:
-    limits = read_write_limits(config_directory())
-    return Finding(
-        "limits", "ok", f"{limits.set_secret} set_secret and {limits.input_secret} input_secret a minute and project"
-    )
+def _own_files() -> Finding:
+    own = read_own_files(config_directory())
+    rules = sum(len(of_tool) for of_tool in own.rules.tools.values()) + len(own.rules.everywhere)
+    settings = f"trust {own.config.trust.name.lower()}, consent {own.config.consent.value}"
+    return Finding("policy", "ok", f"{rules} rules of your own, {settings}")
 
 
 def _store(options: Namespace, project: Project | None) -> Finding:

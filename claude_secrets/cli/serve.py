@@ -4,9 +4,15 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from claude_secrets.own_files import Trust
 
-def add_arguments(_parser: ArgumentParser) -> None:
-    """Take nothing but the common options."""
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--trust`."""
+    modes = [mode.name.lower() for mode in Trust]
+    parser.add_argument(
+        "--trust", choices=modes, help="be stricter than your config.yml; a looser mode changes nothing"
+    )
 
 
 def run(options: Namespace) -> int:
@@ -14,4 +20,12 @@ def run(options: Namespace) -> int:
     from claude_secrets.server import serve
 
     project = Path(options.project).expanduser() if options.project else None
-    return serve(project=project, store_argument=options.store, environment=os.environ)
+    asked = [word for word in (options.trust, os.environ.get("CLAUDE_SECRETS_TRUST")) if word]
+    tighten = max((_mode(word) for word in asked), default=Trust.OFF)
+    return serve(project=project, store_argument=options.store, environment=os.environ, tighten=tighten)
+
+
+def _mode(word: str) -> Trust:
+    """The mode of that name; a word that names none asks for something, surely not for less."""
+    mode = Trust.named(word)
+    return Trust.REQUIRED if mode is None else mode

@@ -4,16 +4,21 @@ import gc
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from claude_secrets.own_files import Trust
 
-def serve(*, project: Path | None, store_argument: str | None, environment: MutableMapping[str, str]) -> int:
+
+def serve(
+    *, project: Path | None, store_argument: str | None, environment: MutableMapping[str, str], tighten: Trust
+) -> int:
     """Serve MCP until the client is gone; returns the exit code.
 
-    `project` is the directory of `--project`, `store_argument` the path of `--store`, where given.
+    `project` is the directory of `--project`, `store_argument` the path of `--store`, where given; `tighten` the mode
+    of trust that arguments or environment ask for.
     """
     gc.disable()  # what the SDK's import allocates stays: collecting meanwhile costs a tenth of the start
     from claude_secrets.server.app import run
 
     gc.freeze()
     gc.enable()
-    run(project, store_argument, environment)
+    run(project, store_argument, environment, tighten)
     return 0

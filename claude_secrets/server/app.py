@@ -35,10 +35,14 @@ from claude_secrets import __version__
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.gate import Gate
-from claude_secrets.model import Ask, Call, Done, Entered, Outcome, Refused
+from claude_secrets.human.plain import plain
+from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
+from claude_secrets.own_files import Trust, read_config
 from claude_secrets.paths import config_directory, store_path, working_directory
+from claude_secrets.policy import changed_meanwhile
 from claude_secrets.project import Whereabouts
 from claude_secrets.server.asking import Asker, Context
+from claude_secrets.server.consenting import Consenter
 from claude_secrets.server.stdio import Front
 from claude_secrets.server.tools import INSTRUCTIONS, ROWS
 from claude_secrets.server.worker import Worker
@@ -49,16 +53,25 @@ ROOTS_SECONDS = 2.0
 STORING_SECONDS = 60.0
 CLOSING_SECONDS = 2.0
 LIST_FRESH_MS = 3_600_000
+CLIENT_LIMIT = 100
 
 
 class App:
     """One server process: its gate, its asker, and what it knows of where its client works."""
 
-    def __init__(self, project: Path | None, store_argument: str | None, environment: MutableMapping[str, str]) -> None:
-        store = Store(store_path(store_argument, environment), Custody(environment=environment), time.time)
-        self._gate = Gate(store=store, config=config_directory())
+    def __init__(
+        self,
+        project: Path | None,
+        store_argument: str | None,
+        environment: MutableMapping[str, str],
+        tighten: Trust = Trust.OFF,
+    ) -> None:
+        configured = read_config(config_directory()).store
+        store = Store(store_path(store_argument, environment, configured), Custody(environment=environment), time.time)
+        self._gate = Gate(store=store, config=config_directory(), tighten=tighten)
         self._worker = Worker()
         self._asker = Asker(environment)
+        self._consenter = Consenter()
         named = environment.get("CLAUDE_PROJECT_DIR")
         self._where = Whereabouts(
             argument=project,
@@ -76,19 +89,24 @@ class App:
             version=__version__,
             title="Claude Secrets",
             instructions=INSTRUCTIONS,
-            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_FRESH_MS, scope="public")},  # the same for everybody
+            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_FRESH_MS, scope="private")},  # policies hide tools
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
         )
         server.add_notification_handler("notifications/roots/list_changed", NotificationParams, self._roots_changed)
         server.middleware.clear()  # the SDK's tracing would note what passes
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
-        await Front(server, self._asker.end).run()
+        await Front(server, self._end).run()
         with anyio.move_on_after(CLOSING_SECONDS):  # folds the store's log in; a gate that hangs is left behind
             await self._worker.run(self._gate.close)
 
+    def _end(self) -> None:
+        self._asker.end()
+        self._consenter.end()
+
     async def _list_tools(self, _context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
-        return ListToolsResult(tools=[row.listed() for row in ROWS.values()])
+        hidden = await self._worker.run(lambda: self._gate.hidden(self._where))
+        return ListToolsResult(tools=[row.listed() for row in ROWS.values() if row.tool not in hidden])
 
     async def _call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         row = ROWS.get(params.name)
@@ -106,17 +124,29 @@ class App:
     async def _outcome(
         self, context: Context, params: CallToolRequestParams, call: Call
     ) -> Done | Refused | InputRequiredResult:
-        where = await self._whereabouts(context)
-        outcome = await self._worker.run(lambda: self._gate.call(call, where))
+        where, client = await self._whereabouts(context), _client(context)
+
+        def gate(answer: Answer | None) -> Outcome:
+            return self._gate.call(call, where, answer, client=client)
+
+        given = self._consenter.given(params)
+        outcome = await self._worker.run(lambda: gate(given))
+        if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
+            answer = await self._consenter.put(context, outcome.question)
+            if isinstance(answer, InputRequiredResult):
+                return answer
+            outcome = await self._worker.run(lambda: gate(answer))
         if not isinstance(outcome, Ask):
             return outcome
-        return await self._asker.ask(context, params, outcome.question, self._storing(call, where))
+        if isinstance(outcome.question, ConsentQuestion):
+            return Refused(changed_meanwhile(outcome.question))
+        return await self._asker.ask(context, params, outcome.question, self._storing(gate))
 
-    def _storing(self, call: Call, where: Whereabouts) -> Callable[[Entered], Outcome]:
+    def _storing(self, gate: Callable[[Entered], Outcome]) -> Callable[[Entered], Outcome]:
         """What the page does with the value: call the gate again, from the page's thread."""
 
         def store(entered: Entered) -> Outcome:
-            storing = self._worker.submit(lambda: self._gate.call(call, where, entered))
+            storing = self._worker.submit(lambda: gate(entered))
             try:
                 return storing.result(STORING_SECONDS)
             except TimeoutError:
@@ -138,6 +168,14 @@ class App:
 
     async def _roots_changed(self, _context: Context, _params: NotificationParams) -> None:
         self._roots_known = self._where.argument is not None
+
+
+def _client(context: Context) -> str:
+    """What the agent's program calls itself; anyone can call themselves anything."""
+    params = context.session.client_params
+    return (
+        "" if params is None else plain(f"{params.client_info.name} {params.client_info.version}", limit=CLIENT_LIMIT)
+    )
 
 
 async def _first_root(context: Context) -> Path | None:
@@ -175,10 +213,12 @@ def _json(data: Mapping[str, object]) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
-def run(project: Path | None, store_argument: str | None, environment: MutableMapping[str, str]) -> None:
+def run(
+    project: Path | None, store_argument: str | None, environment: MutableMapping[str, str], tighten: Trust
+) -> None:
     """Serve until the client is gone."""
     # The SDK and asyncio log exceptions with their texts, which may hold what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")  # roots are deprecated, and the older clients' only way to name the project
-    anyio.run(App(project, store_argument, environment).serve)
+    anyio.run(App(project, store_argument, environment, tighten).serve)

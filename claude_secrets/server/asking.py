@@ -32,6 +32,7 @@ from claude_secrets.human.page import LIFETIME, InputPage
 from claude_secrets.human.plain import plain
 from claude_secrets.model import Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command
+from claude_secrets.project import grounds_of
 
 CALL_SECONDS: Final = 50.0
 """How long one call waits for the person: less than the minute after which some clients give up."""
@@ -133,8 +134,7 @@ class Asker:
 
     async def _open_browser(self, question: InputQuestion, entry: _Open) -> Refused | None:
         if not entry.in_browser:
-            project = Path(question.project)
-            forbidden = [project, *(parent for parent in project.parents if (parent / ".git").exists())]
+            forbidden = grounds_of(Path(question.project))
             entry.in_browser = await anyio.to_thread.run_sync(
                 lambda: open_url(entry.page.url, self._environment, forbidden=forbidden, platform=sys.platform)
             )

@@ -32,6 +32,11 @@ _NAMES: Final = {
     "total": {"type": "integer", "description": "How many names there are."},
     "visible": {"type": "integer", "description": "How many of them are returned, at most 1,000."},
     "names": {"type": "array", "items": {"type": "string"}},
+    "use_only": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Those of the names whose values are not handed out unless the person consents.",
+    },
 }
 
 
@@ -98,7 +103,7 @@ ROWS: Final = {
             tool=Tool.GET_SECRET,
             title="Get a secret",
             description="Return the value of a secret, exactly. It then stands in this conversation: use it, and do "
-            "not repeat it. A use-only secret is refused; the person uses it for you.",
+            "not repeat it. For a use-only secret the person is asked first, and may say no.",
             properties={"name": _NAME},
             read_only=True,
         ),

@@ -10,6 +10,7 @@ from claude_secrets.audit import AuditLog, Event
 from claude_secrets.cipher import new_master_key
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, Tool
+from claude_secrets.rules import Applied, Rules, built_in
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
 from tests.vectors.held import KEY_FILE, TIME, HeldKey
@@ -37,7 +38,7 @@ class Draft:
         by = EnteredBy.PERSON if origin == PERSON else EnteredBy.AGENT
         with self.store.write() as tx:
             if by is EnteredBy.AGENT:
-                limits.spend(tx, project=origin, tool=Tool.SET_SECRET, limit=30)
+                self._count(tx, origin, Tool.SET_SECRET)
             records.put(tx, scope=scope, name=name, value=value, origin=origin, entered_by=by, access=access)
 
     def delete(self, name: str) -> None:
@@ -75,7 +76,13 @@ class Draft:
 
     def count(self) -> None:
         with self.store.write() as tx:
-            limits.spend(tx, project=API, tool=Tool.INPUT_SECRET, limit=30)
+            self._count(tx, API, Tool.INPUT_SECRET)
+
+    @staticmethod
+    def _count(tx: Transaction, project: str, tool: Tool) -> None:
+        policy = built_in(Rules(source="person"))
+        for rule in policy.tools[tool]:
+            limits.spend(tx, project=project, applied=Applied(policy.source, rule), tool=tool)
 
     def log(self, outcome: str, *, seconds: float = 0.0) -> None:
         """Log an event, `seconds` after everything else; refusals of one draft come together."""

@@ -1,0 +1,28 @@
+"""`access`: say whether agents may be given the values of secrets."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.output import say
+from claude_secrets.model import Access
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the names and one of the two."""
+    parser.add_argument("names", metavar="NAME", nargs="+")
+    access = parser.add_mutually_exclusive_group(required=True)
+    access.add_argument(
+        "--use-only", dest="access", action="store_const", const=Access.USE_ONLY, help="agents never read the value"
+    )
+    access.add_argument(
+        "--readable", dest="access", action="store_const", const=Access.READABLE, help="agents may read the value"
+    )
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Change all names, or none where one is missing."""
+    changed = the_person(options, find_project(options), options.scope).set_access(options.names, options.access)
+    for name in options.names:
+        say(f"'{name}' is {options.access.value}{'' if name in changed else ' already'}.")
+    return 0

@@ -1,0 +1,88 @@
+"""`log`: who asked for what, when, and what came of it."""
+
+import re
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.audit import Entry
+from claude_secrets.cli.common import date, find_project, short, the_person
+from claude_secrets.cli.output import note, say, say_json
+from claude_secrets.errors import CallerError, Code
+
+_AGO = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take what to look for."""
+    parser.add_argument("--name", help="only events about this secret")
+    parser.add_argument("--tool", help="only this tool or command")
+    parser.add_argument("--in", dest="directory", metavar="DIR", help="only events of the project in this directory")
+    parser.add_argument("--since", metavar="WHEN", help="a day such as 2026-11-23, or 30m, 12h, 7d ago")
+    parser.add_argument("--denied", action="store_true", help="only what was refused")
+    parser.add_argument("--verify", action="store_true", help="check that no event was changed, moved or removed")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: Namespace) -> int:
+    """Show or verify the log."""
+    person = the_person(options, find_project(options), "shared")
+    if options.verify:
+        say(f"The log is whole: {person.verify_log()} entries, each as it was written.")
+        return 0
+    since = None if options.since is None else _since(options.since)
+    directory = None if options.directory is None else str(Path(options.directory).expanduser().resolve())
+
+    def keep(entry: Entry) -> bool:
+        event = entry.event
+        return (
+            options.name in (None, event.name)
+            and options.tool in (None, event.action)
+            and directory in (None, event.project)
+            and (since is None or entry.last >= since)
+            and (not options.denied or event.outcome == "refused")
+        )
+
+    found = person.log(keep)
+    if options.json:
+        say_json([_as_data(entry) for entry in found])
+    elif not found:
+        note("The log tells of nothing like that.")
+    for entry in () if options.json else found:
+        say(_line(entry))
+    return 0
+
+
+def _since(text: str) -> float:
+    if (ago := _AGO.fullmatch(text)) is not None:
+        return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise CallerError(Code.INVALID_ARGUMENTS, "--since is a day such as 2026-11-23, or 30m, 12h, 7d.") from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _line(entry: Entry) -> str:
+    event = entry.event
+    who = event.client or event.caller
+    place = f" in {short(event.project)}" if event.project else ""
+    outcome = event.code or event.outcome
+    more = [f"rule {event.rule}"] if event.rule else []
+    more += [f"asked by {event.channel}"] if event.channel else []
+    more += [f"{entry.count} times, last {date(entry.last)}"] if entry.count > 1 else []
+    about = f" {event.name}" if event.name else ""
+    return f"{date(entry.first)}  {outcome:16}  {event.action}{about}  {who}{place}" + "".join(f"; {m}" for m in more)
+
+
+def _as_data(entry: Entry) -> dict[str, object]:
+    event = entry.event
+    return {
+        "sequence": entry.sequence,
+        "first": date(entry.first),
+        "last": date(entry.last),
+        "count": entry.count,
+        **{key: getattr(event, key) for key in type(event).__slots__},
+    }

@@ -1,0 +1,92 @@
+"""`policy`: is a policy understood, and what would it decide."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from claude_secrets.cli.common import find_project, require_project
+from claude_secrets.cli.output import say
+from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.model import Call, Tool
+from claude_secrets.own_files import parse_policy, read_own_files
+from claude_secrets.paths import command, config_directory
+from claude_secrets.policy_file import AllowlistReader
+from claude_secrets.project import Project
+from claude_secrets.rules import Applied, Kind, Rules
+from claude_secrets.setting import SettingReader, arguments
+
+_FILE_LIMIT = 1 << 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `check [FILE]` or `explain TOOL [NAME]`."""
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    check = verbs.add_parser("check", help="is it understood: a FILE, or this project's and your own")
+    check.add_argument("file", metavar="FILE", nargs="?")
+    explain = verbs.add_parser("explain", help="which rule decides on a call of a tool here, and why")
+    explain.add_argument("tool", metavar="TOOL", choices=list(Tool), help=", ".join(Tool))
+    explain.add_argument("name", metavar="NAME", nargs="?", default="", help="the secret's name, or search's pattern")
+
+
+def run(options: Namespace) -> int:
+    """Check or explain."""
+    if options.verb == "explain":
+        return _explain(require_project(options), Tool(options.tool), options.name)
+    if options.file:
+        return _check_file(Path(options.file))
+    project = find_project(options)
+    if project is not None:
+        found = AllowlistReader().read(project.path).rules
+        say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(found)}")
+    say(f"{config_directory()}: understood, {_count(read_own_files(config_directory()).rules)}")
+    return 0
+
+
+def _check_file(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_LIMIT)
+    except OSError:
+        raise CallerError(Code.INVALID_ARGUMENTS, "The file cannot be read.") from None
+    say(f"{path}: understood, {_count(parse_policy(data, path.name))}")
+    return 0
+
+
+def _count(found: Rules) -> str:
+    number = sum(len(of_tool) for of_tool in found.tools.values()) + len(found.everywhere)
+    default = "allows" if found.default_allow else "denies"
+    hidden = f", hides {', '.join(sorted(found.hidden))}" if found.hidden else ""
+    return f"{number} rule{'' if number == 1 else 's'}, {default} by default{hidden}"
+
+
+def _explain(project: Project, tool: Tool, name: str) -> int:
+    setting = SettingReader(config_directory(), command()).read(project)
+    pattern = tool is Tool.SEARCH_SECRETS
+    call = Call(tool=tool, name="" if pattern or tool is Tool.LIST_SECRETS else name, pattern=name if pattern else "")
+    allowed = True
+    try:
+        if call.name:
+            say(f"allowlist: allowed by {setting.entry(call.name).pattern}")
+    except SecretsError as error:
+        allowed = False
+        say(f"allowlist: denied ({error.code})")
+    for policy in setting.policies:
+        for rule in policy.of(tool):
+            say(f"{policy.source}: {rule.rule_id}: {_effect(Applied(policy.source, rule), call)}")
+    verdict = setting.verdict(call)
+    if verdict.refused_by is not None:
+        say(f"refused by {verdict.refused_by.source}'s {verdict.refused_by.rule.rule_id}")
+    elif not allowed:
+        say("refused by the allowlist")
+    else:
+        asked = f"; the person is asked ({', '.join(a.rule.rule_id for a in verdict.approvals)})"
+        say(f"allowed{asked if verdict.approvals else ''}, as far as it is this project's own or granted")
+    return 0 if allowed and verdict.refused_by is None else 3
+
+
+def _effect(applied: Applied, call: Call) -> str:
+    rule = applied.rule
+    if rule.kind is Kind.LIMIT:
+        return f"counts, {rule.limit} in {rule.seconds} seconds"
+    if rule.kind is Kind.APPROVE:
+        return "asks the person" if rule.asks(arguments(call)) else "does not apply"
+    return "refuses" if rule.refuses(arguments(call)) else "passes"

@@ -1,0 +1,195 @@
+"""Consent: what a call needs the person's yes for, and what becomes of their answer.
+
+Always: a question lists exactly what is wanted; an answer counts for the question it was given to and nothing else;
+what was granted is remembered in the transaction that uses it. Only the gate imports it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from claude_secrets import grants, limits, policy
+from claude_secrets.errors import DeniedError
+from claude_secrets.grants import Grant
+from claude_secrets.model import PERSON, Ask, Call, Consented, ConsentQuestion, Declined, Tool, Want, WantKind
+from claude_secrets.own_files import Channels, Trust
+from claude_secrets.policy_file import Entry
+from claude_secrets.records import Record
+from claude_secrets.rules import Verdict
+from claude_secrets.setting import Setting, arguments
+from claude_secrets.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call in its setting, with the record it is about (None: there has never been one, or no store)."""
+
+    call: Call
+    setting: Setting
+    verdict: Verdict
+    record: Record | None
+
+
+class SessionReads:
+    """The use-only secrets that the person lets agents of a project read until this server ends."""
+
+    def __init__(self) -> None:
+        self._allowed: set[Grant] = set()
+
+    def allow(self, case: Case) -> None:
+        """Remember a yes for the session."""
+        self._allowed.add(_grant(case))
+
+    def holds(self, case: Case) -> bool:
+        """Whether there was one."""
+        return _grant(case) in self._allowed
+
+
+def is_trusted(tx: Transaction, setting: Setting, record: Record) -> bool:
+    """Whether the project may use what is stored there."""
+    if setting.trust is Trust.OFF:
+        return True
+    own = record.origin == setting.identity and setting.trust is not Trust.REQUIRED
+    return own or grants.holds(tx, Grant(project=setting.identity, scope=record.scope, name=record.name))
+
+
+def may_claim_scope(tx: Transaction | None, setting: Setting) -> bool:
+    """Whether the project may use the scope its file names."""
+    if not setting.claims_scope or setting.trust is Trust.OFF:
+        return True
+    return tx is not None and grants.holds(tx, Grant(project=setting.identity, scope=setting.scope))
+
+
+def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Want, ...]:
+    """What the call needs consent for, in the order in which it is asked."""
+    setting, call = case.setting, case.call
+    found = []
+    if not may_claim_scope(tx, setting):
+        words = f"keep its secrets in the scope {setting.scope}"
+        found.append(Want(WantKind.SCOPE, setting.scope, words))
+    if call.name and not _is_name_trusted(tx, case):
+        found.append(Want(WantKind.SECRET, call.name, _use(call.name, case.record)))
+    if call.tool is Tool.GET_SECRET and reads_use_only(case) and not session.holds(case):
+        found.append(Want(WantKind.READ, call.name, f"read the value of {call.name}, which is use-only"))
+    if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
+        for applied in case.verdict.approvals:
+            rule = applied.rule
+            said = f": {rule.said}" if rule.said else ""
+            words = f"call {call.tool} {call.name}".rstrip() + f" (the rule {rule.rule_id} asks you{said})"
+            found.append(Want(WantKind.APPROVAL, rule.rule_id, words))
+    return tuple(found)
+
+
+def reads_use_only(case: Case) -> bool:
+    """Whether the value that would be handed out is one that agents are not given."""
+    record = case.record
+    if record is None or record.deleted:
+        return False
+    entry: Entry = case.setting.entry(case.call.name)
+    return not policy.may_be_read(record=record.access, allowlisted=entry.access)
+
+
+def question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
+    """The question that lists what is wanted, bound to everything it was found from."""
+    call, setting = case.call, case.setting
+    bound = [
+        call.tool.value,
+        arguments(call),
+        setting.fingerprint,
+        [[w.kind.value, w.subject, w.words] for w in wanted],
+    ]
+    return ConsentQuestion(
+        tool=call.tool,
+        name=call.name,
+        project=str(setting.project.path),
+        wants=wanted,
+        digest=hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest(),
+        dialog_only=setting.config.consent is Channels.DIALOG,
+    )
+
+
+def settle(
+    tx: Transaction | None, case: Case, session: SessionReads, answer: Consented | Declined | None
+) -> Ask | None:
+    """Let the call go on (None), where nothing is wanted or the person has consented to exactly that; else ask.
+
+    Raises:
+        DeniedError: the person said no, now or within the last ten minutes, or did not answer.
+    """
+    wanted = wants(tx, case, session)
+    if not wanted:
+        return None
+    asked = question(case, wanted)
+    if answer is None or answer.digest != asked.digest:
+        if tx is not None and limits.remembers(tx, project=case.setting.identity, what=_no(case.setting, case.call)):
+            no = Declined(digest=asked.digest, channel="", said_no=True)
+            raise policy.refused_consent(refusal(case, wanted[0]), no)
+        return Ask(asked)
+    if isinstance(answer, Declined):
+        raise policy.refused_consent(refusal(case, wanted[0]), answer)
+    for want in wanted:
+        _grant_one(tx, case, want)
+        if want.kind is WantKind.READ and answer.session and asked.for_session:
+            session.allow(case)
+    return None
+
+
+def remember_no(tx: Transaction, setting: Setting, call: Call) -> None:
+    """Let a person's no hold for a while."""
+    limits.remember(tx, project=setting.identity, what=_no(setting, call), seconds=policy.NO_HOLDS_SECONDS)
+
+
+def refusal(case: Case, want: Want) -> DeniedError:
+    """What the call is refused with where there is no consent to `want`."""
+    setting, project = case.setting, str(case.setting.project.path)
+    match want.kind:
+        case WantKind.SECRET:
+            return policy.not_trusted(want.subject, command=setting.command, project=project)
+        case WantKind.SCOPE:
+            return policy.scope_not_trusted(want.subject, command=setting.command, project=project)
+        case WantKind.READ:
+            return policy.use_only(want.subject)
+        case WantKind.APPROVAL:
+            return policy.approval_refused(case.call.tool, want.subject)
+
+
+def _is_name_trusted(tx: Transaction | None, case: Case) -> bool:
+    setting, record = case.setting, case.record
+    if record is not None and tx is not None:
+        return is_trusted(tx, setting, record)
+    if setting.trust is not Trust.REQUIRED:
+        return True  # there is nothing of anyone else's
+    grant = Grant(project=setting.identity, scope=setting.scope, name=case.call.name)
+    return tx is not None and grants.holds(tx, grant)
+
+
+def _grant_one(tx: Transaction | None, case: Case, want: Want) -> None:
+    if tx is None:
+        return
+    setting = case.setting
+    if want.kind is WantKind.SECRET:
+        grants.add(tx, _grant(case))
+    if want.kind is WantKind.SCOPE:
+        grants.add(tx, Grant(project=setting.identity, scope=setting.scope))
+
+
+def _use(name: str, record: Record | None) -> str:
+    if record is None:
+        return f"use {name}, which is not stored yet"
+    origin = "by you" if record.origin == PERSON else f"from {_short(record.origin)}"
+    state = "deleted there" if record.deleted else record.access.value
+    return f"use {name}, stored {origin} ({state})"
+
+
+def _short(path: str) -> str:
+    home = Path.home()
+    return str(Path("~") / Path(path).relative_to(home)) if Path(path).is_relative_to(home) else path
+
+
+def _grant(case: Case) -> Grant:
+    return Grant(project=case.setting.identity, scope=case.setting.scope, name=case.call.name)
+
+
+def _no(setting: Setting, call: Call) -> str:
+    return f"no:{setting.scope}:{call.name or call.tool.value}"

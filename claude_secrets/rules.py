@@ -1,0 +1,194 @@
+"""Rules: what a policy says of the tools, and what follows for one call. `rules_file` reads them.
+
+Always: pure; every rule that applies must pass; a condition on an argument that was not given never holds, `exists`
+aside; patterns are RE2. The doorway and the readers of policy files import it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from claude_secrets.errors import CallerError
+from claude_secrets.model import Tool
+from claude_secrets.patterns import Search
+
+WRITES_A_MINUTE: Final = 30
+"""How often an agent may call each tool that stores, where the person's own rules do not say otherwise."""
+
+Arguments: TypeAlias = Mapping[str, str]
+"""A call's arguments by name; all of them are text."""
+
+
+class Operator(StrEnum):
+    """How a condition compares an argument with its value. Text is ordered by its code points."""
+
+    EQ = "eq"
+    NEQ = "neq"
+    IN = "in"
+    NOT_IN = "not_in"
+    LT = "lt"
+    LTE = "lte"
+    GT = "gt"
+    GTE = "gte"
+    REGEX = "regex"
+    CONTAINS = "contains"
+    EXISTS = "exists"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison. `value` is a tuple for `in` and `not_in`, a truth value for `exists`, else text."""
+
+    argument: str
+    operator: Operator
+    value: str | tuple[str, ...] | bool
+
+    def holds(self, arguments: Arguments) -> bool:
+        """Whether it is true of a call."""
+        given, value = arguments.get(self.argument), self.value
+        if self.operator is Operator.EXISTS:
+            return (given is not None) is value
+        return given is not None and self._compares(given, value)
+
+    def _compares(self, given: str, value: object) -> bool:
+        if isinstance(value, tuple):
+            return (given in value) is (self.operator is Operator.IN)
+        assert isinstance(value, str)  # noqa: S101  as the reader of the file has checked
+        match self.operator:
+            case Operator.EQ:
+                return given == value
+            case Operator.NEQ:
+                return given != value
+            case Operator.LT:
+                return given < value
+            case Operator.LTE:
+                return given <= value
+            case Operator.GT:
+                return given > value
+            case Operator.GTE:
+                return given >= value
+            case Operator.CONTAINS:
+                return value in given
+        return _found(value, given)
+
+
+def is_regex(pattern: str) -> bool:
+    """Whether RE2 knows the pattern."""
+    try:
+        Search(pattern, case_sensitive=True)
+    except CallerError:
+        return False
+    return True
+
+
+def _found(pattern: str, text: str) -> bool:
+    return Search(pattern, case_sensitive=True).matches(text)
+
+
+class Kind(StrEnum):
+    """What a rule does.
+
+    `deny` refuses where all its conditions hold, `require` where one does not, `approve` asks the person where all
+    hold, `limit` counts.
+    """
+
+    DENY = "deny"
+    REQUIRE = "require"
+    APPROVE = "approve"
+    LIMIT = "limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule.
+
+    `rule_id` is where it stands in its file; a limit is `limit` calls in `seconds`; `said` is the message that its
+    author wants the agent to see.
+    """
+
+    rule_id: str
+    kind: Kind
+    conditions: tuple[Condition, ...] = ()
+    limit: int = 0
+    seconds: int = 0
+    said: str = ""
+
+    def refuses(self, arguments: Arguments) -> bool:
+        """Whether a call is refused by this rule alone."""
+        if self.kind is Kind.DENY:
+            return self._all_hold(arguments)
+        return self.kind is Kind.REQUIRE and not self._all_hold(arguments)
+
+    def asks(self, arguments: Arguments) -> bool:
+        """Whether the person has to approve of a call."""
+        return self.kind is Kind.APPROVE and self._all_hold(arguments)
+
+    def _all_hold(self, arguments: Arguments) -> bool:
+        return all(condition.holds(arguments) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What one policy says. `tools` are those it lists, even without a rule; `everywhere` holds for all tools."""
+
+    source: str
+    default_allow: bool = True
+    hidden: frozenset[Tool] = frozenset()
+    tools: Mapping[Tool, tuple[Rule, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    everywhere: tuple[Rule, ...] = ()
+
+    def of(self, tool: Tool) -> Iterator[Rule]:
+        """The rules for a tool, in the order in which they are tried."""
+        if tool in self.hidden:
+            yield Rule(rule_id="(hidden)", kind=Kind.DENY)
+        elif not self.default_allow and tool not in self.tools:
+            yield Rule(rule_id="(default deny)", kind=Kind.DENY)
+        yield from self.tools.get(tool, ())
+        yield from self.everywhere
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A rule together with the source of the policy it stands in (`project`, `person`, `built-in`)."""
+
+    source: str
+    rule: Rule
+
+    @property
+    def counter(self) -> str:
+        """What a limit's calls are counted under."""
+        return f"{self.source}:{self.rule.rule_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the rules say of one call: which refuses it, else the limits to count it in and the approvals it needs."""
+
+    refused_by: Applied | None = None
+    limits: tuple[Applied, ...] = ()
+    approvals: tuple[Applied, ...] = ()
+
+
+def decide(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Verdict:
+    """Hold a call against several policies, each of which must allow it; the first names the first refusal."""
+    applied = [Applied(policy.source, rule) for policy in policies for rule in policy.of(tool)]
+    refusals = (one for one in applied if one.rule.refuses(arguments))
+    if (refused_by := next(refusals, None)) is not None:
+        return Verdict(refused_by=refused_by)
+    return Verdict(
+        limits=tuple(one for one in applied if one.rule.kind is Kind.LIMIT),
+        approvals=tuple(one for one in applied if one.rule.asks(arguments)),
+    )
+
+
+def built_in(person: Rules) -> Rules:
+    """The limits on tools that store, except where the person's own rules limit the tool by the minute."""
+    tools = {}
+    for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET):
+        own = any(rule.kind is Kind.LIMIT and rule.seconds == 60 for rule in person.tools.get(tool, ()))
+        if not own:
+            rule_id = f"/tools/{tool.value}/limits/{tool.value}_rate"
+            tools[tool] = (Rule(rule_id=rule_id, kind=Kind.LIMIT, limit=WRITES_A_MINUTE, seconds=60),)
+    return Rules(source="built-in", tools=tools)

@@ -1,0 +1,167 @@
+"""Putting a consent question to the person: by the client's elicitation form; else there is no yes.
+
+Always: only an exact `true` to the very question that was put is a yes, once; one question at a time, for
+`QUESTION_SECONDS` at most; after three without an answer nobody is asked for a while. Only `app.py` imports it.
+"""
+
+import time
+from collections.abc import Callable
+from secrets import token_urlsafe
+from typing import Any, Final, TypeAlias
+
+import anyio
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CallToolRequestParams,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from claude_secrets.human.plain import plain
+from claude_secrets.model import Consented, ConsentQuestion, Declined
+
+QUESTION_SECONDS: Final = 50.0
+"""How long one question waits: less than the minute after which some clients give up."""
+
+STATE_SECONDS: Final = 600.0
+"""How long a client of 2026-07-28 may take to come back with an answer."""
+
+UNANSWERED_LIMIT: Final = 3
+PAUSE_SECONDS: Final = 600.0
+
+CLIENT: Final = "client"
+NONE: Final = "none"
+PAUSED: Final = "paused"
+
+_KEY: Final = "consent"
+_STATE: Final = "consent:"
+
+Context: TypeAlias = ServerRequestContext[Any, Any]
+
+
+class Consenter:
+    """The questions of this process. `now` returns seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._turn = anyio.Lock()
+        self._open: dict[str, tuple[str, float]] = {}
+        self._unanswered = 0
+        self._paused_until = float("-inf")
+        self._waiting: set[anyio.CancelScope] = set()
+
+    def end(self) -> None:
+        """Let every waiting question go."""
+        for scope in self._waiting:
+            scope.cancel()
+
+    def given(self, params: CallToolRequestParams) -> Consented | Declined | None:
+        """2026-07-28: the answer that a call brings along to a question of ours, good for this one time.
+
+        The state was sealed and is checked by the SDK's boundary; what comes with another state is no answer.
+        """
+        state = params.request_state or ""
+        digest, _ = self._open.pop(state.removeprefix(_STATE), ("", 0.0)) if state.startswith(_STATE) else ("", 0.0)
+        response = (params.input_responses or {}).get(_KEY)
+        if not digest or not isinstance(response, ElicitResult):
+            return None
+        return self._counted(_meaning(response, digest))
+
+    async def put(self, context: Context, question: ConsentQuestion) -> Consented | Declined | InputRequiredResult:
+        """Put the question by the first channel that works, and return the answer or what the client has to do."""
+        self._forget_old()
+        if self._now() < self._paused_until:
+            return Declined(digest=question.digest, channel=PAUSED, said_no=False)
+        if question.dialog_only or not _elicits_forms(context):
+            return Declined(digest=question.digest, channel=NONE, said_no=False)
+        if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            return self._input_required(question)
+        answer = None
+        with anyio.move_on_after(QUESTION_SECONDS) as scope:
+            self._waiting.add(scope)
+            async with self._turn:
+                answer = await _by_form(context, question)
+        self._waiting.discard(scope)
+        return self._counted(answer or Declined(digest=question.digest, channel=CLIENT, said_no=False))
+
+    def _input_required(self, question: ConsentQuestion) -> InputRequiredResult | Declined:
+        if any(digest != question.digest and self._is_fresh(since) for digest, since in self._open.values()):
+            return Declined(digest=question.digest, channel=CLIENT, said_no=False)
+        nonce = token_urlsafe(16)
+        self._open[nonce] = (question.digest, self._now())
+        return InputRequiredResult(
+            input_requests={_KEY: ElicitRequest(params=_form(question))}, request_state=f"{_STATE}{nonce}"
+        )
+
+    def _is_fresh(self, since: float) -> bool:
+        return self._now() - since < QUESTION_SECONDS
+
+    def _forget_old(self) -> None:
+        for nonce, (digest, since) in list(self._open.items()):
+            if self._now() - since > STATE_SECONDS:
+                del self._open[nonce]
+                self._counted(Declined(digest=digest, channel=CLIENT, said_no=False))
+
+    def _counted(self, answer: Consented | Declined) -> Consented | Declined:
+        """Count the questions in a row that stayed unanswered; where nobody could be asked none was put."""
+        if answer.channel == NONE:
+            return answer
+        if isinstance(answer, Consented) or answer.said_no:
+            self._unanswered = 0
+            return answer
+        self._unanswered += 1
+        if self._unanswered >= UNANSWERED_LIMIT:
+            self._unanswered = 0
+            self._paused_until = self._now() + PAUSE_SECONDS
+        return answer
+
+
+def asked(question: ConsentQuestion) -> str:
+    """The question in words, for a person who sees nothing else."""
+    lines = "\n".join(f"• {plain(want.words, mark=_MARK)}" for want in question.wants)
+    return f"An agent in {plain(question.project, mark=_MARK)} wants to\n{lines}\nDo you allow this?"
+
+
+_MARK: Final = "\ufffd"
+
+
+async def _by_form(context: Context, question: ConsentQuestion) -> Consented | Declined | None:
+    """Handshake era: the client shows a form."""
+    form = _form(question)
+    try:
+        response = await context.session.elicit_form(
+            form.message, form.requested_schema, related_request_id=context.request_id
+        )
+    except (MCPError, ValueError):  # it cannot after all, or its answer is none
+        return None
+    return _meaning(response, question.digest)
+
+
+def _form(question: ConsentQuestion) -> ElicitRequestFormParams:
+    properties: dict[str, Any] = {"approve": {"type": "boolean", "title": "Allow this", "default": False}}
+    if question.for_session:
+        title = "For the rest of this session"
+        properties["session"] = {"type": "boolean", "title": title, "default": False}
+    schema = {"type": "object", "properties": properties, "required": ["approve"]}
+    return ElicitRequestFormParams(message=asked(question), requested_schema=schema)
+
+
+def _meaning(response: ElicitResult, digest: str) -> Consented | Declined:
+    """What an answer means: yes by an exact `true` alone, no by an exact `false` or declining; else it is none."""
+    content = response.content or {}
+    approve = content.get("approve")
+    if response.action == "accept" and approve is True:
+        return Consented(digest=digest, channel=CLIENT, session=content.get("session") is True)
+    said_no = response.action == "decline" or (response.action == "accept" and approve is False)
+    return Declined(digest=digest, channel=CLIENT, said_no=said_no)
+
+
+def _elicits_forms(context: Context) -> bool:
+    capabilities = context.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    # An empty capability means forms.
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

@@ -1,0 +1,119 @@
+"""Where one call happens, and what all files say about it at that moment: the project's, and the person's own.
+
+Always: read anew whenever it is asked for; a change of any of the files changes the fingerprint. The doorway and the
+faces import it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from claude_secrets import policy, rules
+from claude_secrets.model import SHARED, Call, Tool
+from claude_secrets.own_files import Config, Trust, read_own_files
+from claude_secrets.policy_file import Allowlist, AllowlistReader, Entry
+from claude_secrets.project import Project
+from claude_secrets.rules import Rules, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A project, its allowlist and rules, the person's rules and settings, and the mode of trust that holds."""
+
+    project: Project
+    allowlist: Allowlist
+    person: Rules
+    config: Config
+    trust: Trust
+    command: str
+    data: tuple[bytes, ...]
+
+    @property
+    def identity(self) -> str:
+        """What the project is known by."""
+        return self.project.identity
+
+    @property
+    def scope(self) -> str:
+        """The scope that the project's file names."""
+        return self.allowlist.scope
+
+    @property
+    def claims_scope(self) -> bool:
+        """Whether the file names a scope of its own, which the person must have let it claim."""
+        return self.scope != SHARED
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the project and of every byte that decided."""
+        parts = (self.identity.encode("utf-8", "surrogatepass"), self.trust.name.encode(), *self.data)
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+    @property
+    def hidden(self) -> frozenset[Tool]:
+        """The tools that a policy hides."""
+        return self.allowlist.rules.hidden | self.person.hidden
+
+    @property
+    def policies(self) -> tuple[Rules, ...]:
+        """The project's rules, the person's, and the built-in ones: each must allow a call."""
+        return (self.allowlist.rules, self.person, rules.built_in(self.person))
+
+    def entry(self, name: str) -> Entry:
+        """The allowlist's entry for a name.
+
+        Raises:
+            DeniedError: NOT_ALLOWLISTED.
+        """
+        entry = self.allowlist.entry_for(name)
+        if entry is None:
+            raise policy.not_allowlisted(name, command=self.command, project=str(self.project.path))
+        return entry
+
+    def verdict(self, call: Call) -> Verdict:
+        """What the rules say of a call."""
+        return rules.decide(self.policies, call.tool, arguments(call))
+
+    def decide(self, call: Call) -> Verdict:
+        """Hold a call against allowlist and rules; what is left are limits and approvals.
+
+        Raises:
+            DeniedError: NOT_ALLOWLISTED, DENIED_BY_RULE.
+        """
+        if call.tool not in (Tool.LIST_SECRETS, Tool.SEARCH_SECRETS):
+            self.entry(call.name)
+        verdict = self.verdict(call)
+        if verdict.refused_by is not None:
+            raise policy.denied_by_rule(verdict.refused_by, tool=call.tool)
+        return verdict
+
+
+class SettingReader:
+    """Reads settings.
+
+    `config` is the person's configuration directory; `tighten` the mode of trust that the server's arguments or
+    environment ask for, which counts only where it is tighter than the person's own.
+    """
+
+    def __init__(self, config: Path, command: str, tighten: Trust = Trust.OFF) -> None:
+        self._config = config
+        self._command = command
+        self._tighten = tighten
+        self._allowlists = AllowlistReader()
+
+    def read(self, project: Project) -> Setting:
+        """The setting as it is now.
+
+        Raises:
+            DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID.
+        """
+        data, allowlist = self._allowlists.read_with_bytes(project.path)
+        own = read_own_files(self._config)
+        trust = max(own.config.trust, self._tighten)
+        return Setting(project, allowlist, own.rules, own.config, trust, self._command, (data, *own.data))
+
+
+def arguments(call: Call) -> dict[str, str]:
+    """A call's arguments by name, as rules see them: an empty one was not given."""
+    given = {"name": call.name, "value": call.value, "pattern": call.pattern, "prompt": call.prompt}
+    return {name: text for name, text in given.items() if text}

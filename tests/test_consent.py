@@ -1,0 +1,411 @@
+"""What the person is asked, what an answer counts for, and for how long: at the gate."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from claude_secrets.errors import Code
+from claude_secrets.gate import Gate
+from claude_secrets.model import (
+    Access,
+    Ask,
+    Call,
+    Consented,
+    ConsentQuestion,
+    Declined,
+    Done,
+    Entered,
+    InputQuestion,
+    Outcome,
+    Refused,
+    Tool,
+    WantKind,
+)
+from claude_secrets.own_files import Trust
+from tests.world import Agent, World, at
+
+GET = Call(tool=Tool.GET_SECRET, name="TOKEN")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+class Asked:
+    """One call at one gate, and the question it leads to."""
+
+    def __init__(self, world: World, project: Path, call: Call = GET, gate: Gate | None = None) -> None:
+        self.gate = gate or world.gate()
+        self.project = project
+        self.call = call
+        outcome = self.gate.call(call, at(project))
+        assert isinstance(outcome, Ask), outcome
+        assert isinstance(outcome.question, ConsentQuestion)
+        self.question = outcome.question
+
+    def yes(self, *, session: bool = False, call: Call | None = None) -> Outcome:
+        answer = Consented(digest=self.question.digest, channel="client", session=session)
+        return self.gate.call(call or self.call, at(self.project), answer)
+
+    def no(self, *, said: bool = True) -> Refused:
+        answer = Declined(digest=self.question.digest, channel="client", said_no=said)
+        outcome = self.gate.call(self.call, at(self.project), answer)
+        assert isinstance(outcome, Refused)
+        return outcome
+
+    @property
+    def words(self) -> list[str]:
+        return [want.words for want in self.question.wants]
+
+
+def kinds(outcome: Outcome) -> list[WantKind]:
+    assert isinstance(outcome, Ask)
+    assert isinstance(outcome.question, ConsentQuestion)
+    return [want.kind for want in outcome.question.wants]
+
+
+def text(outcome: Outcome) -> str:
+    assert isinstance(outcome, Done), outcome
+    return outcome.text
+
+
+def policy(world: World, project: Path, tools: dict[str, object]) -> None:
+    content = {"allow": "*", "policy": {"version": "1", "default": "allow", "tools": tools}}
+    (project / ".claude" / "secrets.yml").write_text(yaml.safe_dump(content))
+
+
+def test_a_secret_from_elsewhere_is_asked_for_once_with_where_it_comes_from(world: World) -> None:
+    api = world.project("api")
+    Agent(world, api).set("TOKEN", "v")
+    clone = world.project("clone")
+    asked = Asked(world, clone)
+    assert asked.words == [f"use TOKEN, stored from {api} (readable)"]
+    assert text(asked.yes()) == "v"
+    assert Agent(world, clone).get("TOKEN") == "v"  # another process, later
+
+
+def test_only_what_is_new_is_asked(world: World) -> None:
+    world.person().set("ONE", "1")
+    world.person().set("TWO", "2")
+    clone = world.project("clone")
+    gate = world.gate()
+    assert text(Asked(world, clone, Call(tool=Tool.GET_SECRET, name="ONE"), gate).yes()) == "1"
+    asked = Asked(world, clone, Call(tool=Tool.GET_SECRET, name="TWO"), gate)
+    assert asked.words == ["use TWO, stored by you (readable)"]
+
+
+def test_a_scope_and_a_secret_in_it_are_asked_for_together(world: World) -> None:
+    world.person(scope="acme").set("TOKEN", "v")
+    project = world.project("clone", scope="acme")
+    asked = Asked(world, project)
+    assert [want.kind for want in asked.question.wants] == [WantKind.SCOPE, WantKind.SECRET]
+    assert text(asked.yes()) == "v"
+    assert world.gate().call(Call(tool=Tool.LIST_SECRETS), at(project)).data["names"] == ["TOKEN"]  # type: ignore[union-attr]
+
+
+def test_work_trees_of_one_repository_ask_once(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    main = world.project("main")
+    (main / ".git" / "worktrees" / "two").mkdir(parents=True)
+    (main / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    two = world.project("two")
+    (two / ".git").write_text(f"gitdir: {main}/.git/worktrees/two\n")
+    (main / ".git" / "worktrees" / "two" / "gitdir").write_text(f"{two}/.git\n")
+    assert text(Asked(world, main).yes()) == "v"
+    assert Agent(world, two).get("TOKEN") == "v"
+
+
+def test_a_no_holds_for_ten_minutes_for_that_project_and_name_in_every_process(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    world.person().set("OTHER", "w")
+    clone = world.project("clone")
+    refused = Asked(world, clone).no()
+    assert refused.error.code is Code.NOT_TRUSTED
+    assert "said no" in refused.error.message
+    world.time += 599
+    again = world.gate().call(GET, at(clone))
+    assert isinstance(again, Refused)
+    assert again.error.code is Code.NOT_TRUSTED
+    assert "said no" in again.error.message
+    assert kinds(world.gate().call(replace(GET, name="OTHER"), at(clone))) == [WantKind.SECRET]
+    assert kinds(world.gate().call(GET, at(world.project("another")))) == [WantKind.SECRET]
+    world.time += 2
+    assert kinds(world.gate().call(GET, at(clone))) == [WantKind.SECRET]
+
+
+def test_a_question_that_nobody_answered_is_refused_and_may_be_put_again(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    clone = world.project("clone")
+    assert "Nobody answered" in Asked(world, clone).no(said=False).error.message
+    assert kinds(world.gate().call(GET, at(clone))) == [WantKind.SECRET]
+
+
+CHANGES: dict[str, Callable[[World, Path], object]] = {
+    "the allowlist": lambda _, project: (project / ".claude" / "secrets.yml").write_text('allow: "*"  # x\n'),
+    "the person's policy": lambda world, _: world.write_limit(99),
+    "the person's settings": lambda world, _: (world.config / "config.yml").write_text("consent: any\n"),
+    "the access of the secret": lambda world, _: world.person().set_access(["TOKEN"], Access.USE_ONLY),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_yes_counts_for_what_was_shown_and_nothing_else(world: World, change: str) -> None:
+    world.person().set("TOKEN", "canary")
+    clone = world.project("clone")
+    asked = Asked(world, clone)
+    CHANGES[change](world, clone)
+    outcome = asked.yes()
+    assert isinstance(outcome, Ask)
+    assert isinstance(world.gate().call(GET, at(clone)), Ask)  # nothing was granted
+
+
+def test_an_allowlist_swapped_for_one_of_the_same_size_and_time_is_noticed(world: World) -> None:
+    world.person().set("TOKEN", "canary")
+    clone = world.project("clone", ["TOKEN"])
+    path = clone / ".claude" / "secrets.yml"
+    before, status = path.read_bytes(), path.stat()
+    asked = Asked(world, clone)
+    path.write_bytes(before.replace(b"TOKEN", b"OTHER"))
+    import os
+
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    outcome = asked.yes()
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.NOT_ALLOWLISTED
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(GET, name="OTHER"),
+        replace(GET, tool=Tool.DELETE_SECRET),
+        Call(tool=Tool.SET_SECRET, name="TOKEN", value="x"),
+    ],
+    ids=["another name", "another tool", "another tool with a value"],
+)
+def test_a_yes_to_one_call_is_none_to_another(world: World, other: Call) -> None:
+    world.person().set("TOKEN", "v")
+    world.person().set("OTHER", "w")
+    asked = Asked(world, world.project("clone"))
+    assert isinstance(asked.yes(call=other), Ask)
+
+
+def test_a_yes_to_one_value_is_none_to_another(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="shown")
+    asked = Asked(world, world.project("clone"), call)
+    assert isinstance(asked.yes(call=replace(call, value="another")), Ask)
+
+
+def test_a_yes_is_none_in_another_project(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    asked = Asked(world, world.project("clone"))
+    asked.project = world.project("other")
+    assert isinstance(asked.yes(), Ask)
+
+
+# Use-only
+
+
+def test_reading_a_use_only_secret_is_asked_for_each_time(world: World) -> None:
+    project = world.project("api")
+    world.person(project).set("TOKEN", "v", Access.USE_ONLY)
+    asked = Asked(world, project)
+    assert asked.words == ["read the value of TOKEN, which is use-only"]
+    assert text(asked.yes()) == "v"
+    assert kinds(asked.gate.call(GET, at(project))) == [WantKind.READ]
+    assert asked.no().error.code is Code.USE_ONLY
+
+
+def test_or_once_for_the_session_of_one_server(world: World) -> None:
+    project = world.project("api")
+    world.person(project).set("TOKEN", "v", Access.USE_ONLY)
+    asked = Asked(world, project)
+    assert asked.question.for_session
+    assert text(asked.yes(session=True)) == "v"
+    assert text(asked.gate.call(GET, at(project))) == "v"
+    assert kinds(world.gate().call(GET, at(project))) == [WantKind.READ]
+
+
+def test_an_entry_of_the_allowlist_makes_reading_a_question_too(world: World) -> None:
+    project = world.project("api", [{"name": "TOKEN", "access": "use-only"}])
+    world.person(project).set("TOKEN", "v")
+    assert kinds(world.gate().call(GET, at(project))) == [WantKind.READ]
+
+
+def test_a_use_only_secret_from_elsewhere_is_asked_for_once_for_both(world: World) -> None:
+    world.person().set("TOKEN", "v", Access.USE_ONLY)
+    asked = Asked(world, world.project("clone"))
+    assert [want.kind for want in asked.question.wants] == [WantKind.SECRET, WantKind.READ]
+    assert not asked.question.for_session
+    assert text(asked.yes(session=True)) == "v"
+    assert kinds(asked.gate.call(GET, at(asked.project))) == [WantKind.READ]
+
+
+def test_agents_keep_secrets_use_only_and_lists_mark_them(world: World) -> None:
+    project = world.project("api")
+    world.person(project).set("TOKEN", "v", Access.USE_ONLY)
+    agent = Agent(world, project)
+    agent.set("TOKEN", "w")
+    agent.set("PLAIN", "w")
+    agent.done(Tool.DELETE_SECRET, "TOKEN")
+    agent.set("TOKEN", "x")
+    found = agent.done(Tool.LIST_SECRETS).data
+    assert (found["names"], found["use_only"]) == (["PLAIN", "TOKEN"], ["TOKEN"])
+    assert world.person(project).set_access(["TOKEN", "PLAIN"], Access.READABLE) == ["TOKEN"]
+    assert agent.get("TOKEN") == "x"
+
+
+# Approval
+
+
+def test_a_rule_asks_and_only_a_yes_to_this_very_call_approves(world: World) -> None:
+    project = world.project("api")
+    policy(world, project, {"set_secret": {"rules": [{"name": "ask", "action": "require_approval", "reason": "Why?"}]}})
+    call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="v")
+    asked = Asked(world, project, call)
+    assert asked.words == ["call set_secret TOKEN (the rule /tools/set_secret/rules/ask asks you: Why?)"]
+    assert isinstance(asked.yes(), Done)
+    refused = Asked(world, project, call, asked.gate).no()
+    assert (refused.error.code, refused.error.rule) == (Code.APPROVAL_REFUSED, "/tools/set_secret/rules/ask")
+
+
+def test_an_approval_is_needed_even_for_the_first_secret_of_all(tmp_path: Path) -> None:
+    world = World(tmp_path, store=False)
+    project = world.project("api")
+    policy(world, project, {"set_secret": {"action": "require_approval"}})
+    asked = Asked(world, project, Call(tool=Tool.SET_SECRET, name="TOKEN", value="v"))
+    assert not world.store_path.exists()
+    assert asked.no().error.code is Code.APPROVAL_REFUSED
+    assert not world.store_path.exists()
+    world.close()
+
+
+def test_what_the_person_types_they_approve_of(world: World) -> None:
+    project = world.project("api")
+    policy(world, project, {"input_secret": {"action": "require_approval"}})
+    call = Call(tool=Tool.INPUT_SECRET, name="TOKEN")
+    outcome = world.gate().call(call, at(project))
+    assert isinstance(outcome, Ask)
+    assert isinstance(outcome.question, InputQuestion)
+    assert isinstance(world.gate().call(call, at(project), Entered(value="v", access=Access.READABLE)), Done)
+
+
+def test_entering_over_a_secret_from_elsewhere_is_asked_for_before_the_page(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    asked = Asked(world, world.project("clone"), Call(tool=Tool.INPUT_SECRET, name="TOKEN"))
+    outcome = asked.yes()
+    assert isinstance(outcome, Ask)
+    assert isinstance(outcome.question, InputQuestion)
+    entered = asked.gate.call(asked.call, at(asked.project), Entered(value="w", access=Access.READABLE))
+    assert isinstance(entered, Done)
+
+
+# Modes of trust
+
+
+def test_required_needs_a_grant_even_for_what_the_project_stores(world: World) -> None:
+    (world.config / "config.yml").write_text("trust: required\n")
+    project = world.project("api")
+    call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="v")
+    asked = Asked(world, project, call)
+    assert asked.words == ["use TOKEN, which is not stored yet"]
+    assert isinstance(asked.yes(), Done)
+    assert Agent(world, project).get("TOKEN") == "v"
+
+
+def test_off_lets_the_allowlist_alone_decide(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    world.person(scope="acme").set("OTHER", "w")
+    (world.config / "config.yml").write_text("trust: off\n")
+    assert Agent(world, world.project("clone")).get("TOKEN") == "v"
+    assert Agent(world, world.project("scoped", scope="acme")).get("OTHER") == "w"
+
+
+@pytest.mark.parametrize("own", list(Trust))
+@pytest.mark.parametrize("asked_for", list(Trust))
+def test_arguments_only_tighten(world: World, own: Trust, asked_for: Trust) -> None:
+    (world.config / "config.yml").write_text(f"trust: {own.name.lower()}\n")
+    project = world.project("clone")
+    world.person().set("FOREIGN", "v")
+    gate = Gate(store=world.store(), config=world.config, tighten=asked_for)
+    foreign = gate.call(replace(GET, name="FOREIGN"), at(project))
+    new = gate.call(Call(tool=Tool.SET_SECRET, name="NEW", value="v"), at(project))
+    mode = max(own, asked_for)
+    assert isinstance(foreign, Done) == (mode is Trust.OFF)
+    assert isinstance(new, Done) == (mode is not Trust.REQUIRED)
+
+
+# The log
+
+
+def test_every_decision_is_in_the_log_with_who_asked_and_which_rule(world: World) -> None:
+    world.person().set("FOREIGN", "v")
+    project = world.project("api")
+    policy(world, project, {"delete_secret": {"rules": [{"name": "never", "action": "deny"}]}})
+    gate = world.gate()
+    for call in (
+        Call(tool=Tool.SET_SECRET, name="TOKEN", value="canary"),
+        GET,
+        GET,
+        Call(tool=Tool.LIST_SECRETS),
+        Call(tool=Tool.DELETE_SECRET, name="TOKEN"),
+        Call(tool=Tool.DELETE_SECRET, name="TOKEN"),
+        Call(tool=Tool.GET_SECRET, name="ABSENT"),
+    ):
+        gate.call(call, at(project), client="test 1")
+    Asked(world, project, replace(GET, name="FOREIGN"), gate).no()
+    events = [
+        (e.event.action, e.event.name, e.event.code or e.event.outcome, e.event.rule, e.count)
+        for e in world.person().log(lambda entry: entry.event.caller == "agent")
+    ]
+    assert events == [
+        ("set_secret", "TOKEN", "done", "", 1),
+        ("get_secret", "TOKEN", "done", "", 1),
+        ("get_secret", "TOKEN", "done", "", 1),
+        ("list_secrets", "", "done", "", 1),
+        ("delete_secret", "TOKEN", "DENIED_BY_RULE", "/tools/delete_secret/rules/never", 2),
+        ("get_secret", "ABSENT", "NOT_FOUND", "", 1),
+        ("get_secret", "FOREIGN", "asked", "", 1),
+        ("get_secret", "FOREIGN", "NOT_TRUSTED", "", 1),
+    ]
+    last = world.person().log(lambda _: True)[-1].event
+    assert (last.channel, last.project) == ("client", str(project))
+    assert world.person().verify_log() == len(world.person().log(lambda _: True))
+
+
+def test_what_the_person_does_is_in_the_log(world: World) -> None:
+    project = world.project("api")
+    person = world.person(project)
+    person.set("TOKEN", "v")
+    person.get("TOKEN", warn=print)
+    person.set_access(["TOKEN"], Access.USE_ONLY)
+    person.rename("TOKEN", "NEW")
+    person.allow("NEW")
+    person.revoke("NEW")
+    person.delete("NEW")
+    actions = [(entry.event.caller, entry.event.action, entry.event.name) for entry in person.log(lambda _: True)]
+    assert actions == [
+        ("person", "set", "TOKEN"),
+        ("person", "get", "TOKEN"),
+        ("person", "access use-only", "TOKEN"),
+        ("person", "rename", "TOKEN"),
+        ("person", "rename to", "NEW"),
+        ("person", "allow", "NEW"),
+        ("person", "revoke", "NEW"),
+        ("person", "delete", "NEW"),
+    ]
+
+
+def test_hidden_tools_are_told_and_denied(world: World) -> None:
+    project = world.project("api")
+    content = {"allow": "*", "policy": {"version": "1", "default": "allow", "hide": ["delete_secret"]}}
+    (project / ".claude" / "secrets.yml").write_text(yaml.safe_dump(content))
+    assert world.gate().hidden(at(project)) == {Tool.DELETE_SECRET}
+    assert Agent(world, project).refused(Tool.DELETE_SECRET, "T") is Code.DENIED_BY_RULE

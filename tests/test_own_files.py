@@ -1,0 +1,191 @@
+"""The person's own files, `policy.yml` or `policy.json` and `config.yml`: what they say, and that all else denies."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from claude_secrets.errors import Code, DeniedError
+from claude_secrets.model import Access, Tool
+from claude_secrets.own_files import Channels, Config, Trust, read_own_files
+from claude_secrets.rules import built_in
+from claude_secrets.rules_file import RATE_LIMIT
+from claude_secrets.strict_yaml import SIZE_LIMIT
+
+MARKER = "content-of-the-file"
+
+
+def write(config: Path, rule: str) -> Path:
+    """A file that is right but for the rule."""
+    (config / "policy.yml").write_text(
+        f'version: "1"\ndefault: allow\ntools:\n  set_secret:\n    rules:\n      - {rule}\n'
+    )
+    return config
+
+
+def refusal(config: Path) -> DeniedError:
+    with pytest.raises(DeniedError) as caught:
+        read_own_files(config)
+    assert caught.value.code is Code.ALLOWLIST_INVALID
+    assert MARKER not in f"{caught.value.message} {caught.value.hint}"
+    return caught.value
+
+
+def limits(config: Path) -> dict[str, tuple[int, int]]:
+    """Calls and seconds of each tool that is limited, by the person's rules or the built-in ones."""
+    person = read_own_files(config).rules
+    found = {tool: rules for policy in (person, built_in(person)) for tool, rules in policy.tools.items()}
+    return {tool.value: (rules[0].limit, rules[0].seconds) for tool, rules in found.items()}
+
+
+def test_without_a_file_each_limit_is_thirty_a_minute(tmp_path: Path) -> None:
+    assert limits(tmp_path) == {"set_secret": (30, 60), "input_secret": (30, 60)}
+    assert limits(tmp_path / "nowhere") == limits(tmp_path)
+    assert read_own_files(tmp_path).config == Config()
+
+
+def test_a_limit_by_the_minute_takes_the_place_of_the_built_in_one_and_no_other_does(tmp_path: Path) -> None:
+    assert limits(write(tmp_path, "{name: cap, rate_limit: 100/minute}"))["set_secret"] == (100, 60)
+    assert limits(write(tmp_path, "rate_limit: 100/minute"))["input_secret"] == (30, 60)
+    person = read_own_files(write(tmp_path, "rate_limit: 100/hour")).rules
+    assert built_in(person).tools[Tool.SET_SECRET][0].limit == 30
+
+
+def test_a_changed_file_counts_at_the_next_call(tmp_path: Path) -> None:
+    for number in (1, 2, 1):
+        assert limits(write(tmp_path, f"rate_limit: {number}/minute"))["set_secret"] == (number, 60)
+    (tmp_path / "policy.yml").write_text("nonsense")
+    refusal(tmp_path)
+
+
+def test_the_greatest_limit_is_taken_and_one_more_is_not(tmp_path: Path) -> None:
+    assert limits(write(tmp_path, f"rate_limit: {RATE_LIMIT}/minute"))["set_secret"] == (RATE_LIMIT, 60)
+    refusal(write(tmp_path, f"rate_limit: {RATE_LIMIT + 1}/minute"))
+
+
+def test_a_json_file_with_tabs_is_read_and_beside_a_yaml_file_denies(tmp_path: Path) -> None:
+    (tmp_path / "policy.json").write_text(
+        '{\n\t"version": "1",\n\t"default": "deny",\n\t"tools": {"get_secret": {}}\n}\n'
+    )
+    rules = read_own_files(tmp_path).rules
+    assert (rules.default_allow, dict(rules.tools)) == (False, {Tool.GET_SECRET: ()})
+    (tmp_path / "policy.yml").write_text(GOOD)
+    assert str(tmp_path) in str(refusal(tmp_path).hint)
+
+
+def test_the_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text(
+        "trust: required\nconsent: dialog\nstore: ~/other.db\ndefault_access: use-only\nkeep_versions: 3\n"
+    )
+    assert read_own_files(tmp_path).config == Config(
+        trust=Trust.REQUIRED,
+        consent=Channels.DIALOG,
+        store=Path("~/other.db").expanduser(),
+        default_access=Access.USE_ONLY,
+        keep_versions=3,
+    )
+    for nothing in ("", "# nothing\n", "~"):
+        (tmp_path / "config.yml").write_text(nothing)
+        assert read_own_files(tmp_path).config == Config()
+
+
+@pytest.mark.parametrize(("word", "mode"), [("off", Trust.OFF), ('"off"', Trust.OFF), ("ask", Trust.ASK)])
+def test_a_mode_of_trust_that_yaml_takes_for_a_truth_value_is_read(tmp_path: Path, word: str, mode: Trust) -> None:
+    (tmp_path / "config.yml").write_text(f"trust: {word}\n")
+    assert read_own_files(tmp_path).config.trust is mode
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "trust: content-of-the-file",
+        "trust: [off]",
+        "consent: none",
+        "store: relative/content-of-the-file",
+        "default_access: content-of-the-file",
+        "keep_versions: 0",
+        "keep_versions: 1001",
+        "keep_versions: 99999999999999",
+        "keep_versions: ten",
+        "content-of-the-file: 1",
+        "- trust",
+    ],
+)
+def test_a_setting_that_is_not_understood_denies_and_says_its_place(tmp_path: Path, line: str) -> None:
+    (tmp_path / "config.yml").write_text(f"# mine\n{line}\n")
+    assert "(line 2, " in refusal(tmp_path).message
+
+
+@pytest.mark.parametrize(
+    ("rule", "column"),
+    [
+        ("rate_limit: 0/minute", 21),
+        ("rate_limit: -1/minute", 21),
+        ("rate_limit: 60/fortnight", 21),
+        ("{rate_limit: 60/minute, action: deny}", 22),
+        ("{action: deny, conditions: [{path: args.name, op: eq, value: A}]}", 36),
+        ("{state: {counter: n}}", 10),
+        ("{action: require_approval, approval_timeout: 30m}", 36),
+        ("rate_limit: 60", 21),
+        ("rate_limit: 60/minute content-of-the-file", 21),
+        ("rate_limit: '٣/minute'", 21),
+        ("rate_limit: 12345678901234567890/minute", 21),
+        ("rate_limit: [60/minute]", 21),
+        ("{name: content-of-the-file}", 9),
+        ("{rate_limit: 60/minute, name: [content-of-the-file]}", 39),
+        ("content-of-the-file", 9),
+        ("{}", 9),
+    ],
+)
+def test_a_rule_that_is_not_understood_denies_and_says_its_place(tmp_path: Path, rule: str, column: int) -> None:
+    assert f"(line 6, column {column})" in refusal(write(tmp_path, rule)).message
+
+
+GOOD = 'version: "1"\ndefault: allow\ntools: {set_secret: {rules: [{rate_limit: 60/minute}]}}\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('version: "1"', 'version: "2"', "line 1, column 10"),
+        ('version: "1"', "version: [1]", "line 1, column 10"),
+        ('version: "1"\n', "", "line 1, column 1"),
+        ("default: allow\n", "", "line 1, column 1"),
+        ("default: allow", "default: allow\ncontent-of-the-file: 1", "line 3, column 1"),
+        ("[{rate_limit: 60/minute}]", "{rate_limit: 60/minute}", "line 3, column 29"),
+        ("{rules: [{rate_limit: 60/minute}]}", "content-of-the-file", "line 3, column 21"),
+        ("set_secret", "content-of-the-file", "line 3, column 9"),
+        ("rules", "limits", "line 3, column 32"),
+        ("tools:", "tools: &a", "line 3, column 8"),
+        ("tools:", "tools: !t", "line 3, column 8"),
+        ("allow", "allow\ndefault: allow", "line 3, column 1"),
+        ("tools:", "tools: [", "line 4, column 1"),
+    ],
+)
+def test_a_file_that_is_not_understood_denies_and_says_its_place(
+    tmp_path: Path, old: str, new: str, place: str
+) -> None:
+    (tmp_path / "policy.yml").write_text(GOOD)
+    assert limits(tmp_path)["set_secret"] == (60, 60)
+    (tmp_path / "policy.yml").write_text(GOOD.replace(old, new))
+    assert f"({place})" in refusal(tmp_path).message
+
+
+@pytest.mark.parametrize("data", [b"", b"null", b"{}", b"[]", b"\xff", b"[" * 10_000, b"#" * (SIZE_LIMIT + 1)])
+def test_a_file_without_rules_or_sense_denies(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "policy.yml").write_bytes(data)
+    refusal(tmp_path)
+
+
+def test_what_is_no_plain_file_denies(tmp_path: Path) -> None:
+    (tmp_path / "policy.yml").mkdir()
+    assert str(tmp_path / "policy.yml") in str(refusal(tmp_path).hint)
+    (tmp_path / "file").touch()
+    refusal(tmp_path / "file")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in directories on Windows")
+def test_a_named_pipe_in_the_files_place_denies_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "policy.yml")
+    refusal(tmp_path)
