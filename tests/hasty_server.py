@@ -10,7 +10,7 @@ from functools import partial
 from claude_secrets.human.page import InputPage
 from claude_secrets.model import Call
 from claude_secrets.own_files import Trust
-from claude_secrets.server import app, asking
+from claude_secrets.server import app, asking, consenting
 
 
 def broken_call(_gate: object, call: Call, *_: object, client: str) -> None:
@@ -19,6 +19,7 @@ def broken_call(_gate: object, call: Call, *_: object, client: str) -> None:
 
 if __name__ == "__main__":
     vars(asking).update(CALL_SECONDS=1.0, InputPage=partial(InputPage, lifetime=float(sys.argv[1])))
+    vars(consenting).update(QUESTION_SECONDS=1.0)
     if "--broken" in sys.argv:
         vars(app)["Gate"].call = broken_call
     app.run(None, None, os.environ, Trust.OFF)

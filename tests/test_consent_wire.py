@@ -1,0 +1,278 @@
+"""Consent over the wire: the official client in both protocol eras, and clients that cheat."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp_types import ElicitRequestFormParams, ElicitResult, TextContent
+
+from tests.machine import DEADLINE, PROGRAM, Machine, Wire
+
+ERAS = ["legacy", "2026-07-28"]
+YES = {"action": "accept", "content": {"approve": True}}
+HASTY = [sys.executable, "-P", "-m", "tests.hasty_server", "600"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path).use_key_file()
+    assert machine.run("set", "TOKEN", stdin="canary").returncode == 0
+    return machine
+
+
+class Person:
+    """The person behind the official client: what they were asked, and what they do then."""
+
+    def __init__(self, *answers: object, before: Callable[[], object] = lambda: None) -> None:
+        self.asked: list[ElicitRequestFormParams] = []
+        self._answers = list(answers)
+        self._before = before
+
+    async def __call__(self, _context: object, params: object) -> ElicitResult:
+        assert isinstance(params, ElicitRequestFormParams)
+        self.asked.append(params)
+        self._before()
+        answer = self._answers.pop(0) if self._answers else "nothing"
+        if answer == "nothing":
+            await anyio.sleep(DEADLINE)
+        # Built without the model's checks, as a client of another make could send it.
+        return ElicitResult.model_construct(**answer)  # type: ignore[arg-type]
+
+
+def session(
+    machine: Machine,
+    project: Path,
+    mode: str,
+    person: Person,
+    *calls: tuple[str, dict[str, str]],
+    program: list[str] = PROGRAM,
+) -> list[str]:
+    """Make the calls under the official client; the texts it got."""
+    environment = {**machine.environment, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    parameters = StdioServerParameters(command=program[0], args=program[1:], env=environment, cwd=str(project))
+
+    async def talk() -> list[str]:
+        async with Client(parameters, mode=mode, elicitation_callback=person) as client:  # type: ignore[arg-type]  # the callback's context is of no interest here
+            said = []
+            for tool, arguments in calls:
+                result = await client.call_tool(tool, arguments)
+                said += [block.text for block in result.content if isinstance(block, TextContent)]
+            return said
+
+    with anyio.from_thread.start_blocking_portal() as portal:
+        return portal.call(talk)
+
+
+GET = ("get_secret", {"name": "TOKEN"})
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_an_exact_yes_lets_the_call_go_on_and_is_remembered(machine: Machine, mode: str) -> None:
+    project = machine.project("clone")
+    person = Person(YES)
+    assert session(machine, project, mode, person, GET, GET) == ["canary", "canary"]
+    (asked,) = person.asked
+    assert "use TOKEN, stored by you (readable)" in asked.message
+    assert str(project) in asked.message
+    assert "canary" not in asked.model_dump_json()
+    with machine.server(project) as wire:
+        assert wire.text("get_secret", name="TOKEN") == "canary"
+    events = json.loads(machine.run("log", "--json", "--tool", "get_secret", at=project).stdout)
+    assert [event["outcome"] for event in events] == ["asked", "done", "done", "done"]
+    assert (events[1]["channel"], events[0]["client"] != "") == ("client", True)
+
+
+NO_YES: list[dict[str, object]] = [
+    {"action": "decline"},
+    {"action": "accept", "content": {"approve": False}},
+    {"action": "accept", "content": {"approve": "yes!"}},
+    {"action": "accept", "content": {"approve": "true"}},
+    {"action": "decline", "content": {"approve": True}},
+    {"action": "accept", "content": {"approve": 1}},
+    {"action": "accept", "content": {"approve": 1.0}},
+    {"action": "decline"},
+    {"action": "accept", "content": {"approve": None}},
+    {"action": "accept", "content": {"approve": ["true"]}},
+    {"action": "decline"},
+    {"action": "accept", "content": {"approved": True}},
+    {"action": "accept", "content": {}},
+    {"action": "decline"},
+    {"action": "accept"},
+    {"action": "cancel"},
+]
+"""Answers that are no yes; here and there a no, for after three without an answer nobody is asked any more."""
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_nothing_but_an_exact_yes_does(machine: Machine, mode: str) -> None:
+    project = machine.project("clone")
+    for number in range(len(NO_YES)):
+        machine.run("set", f"T{number}", stdin="canary")
+    person = Person(*NO_YES)
+    calls = [("get_secret", {"name": f"T{number}"}) for number in range(len(NO_YES))]
+    said = session(machine, project, mode, person, *calls)
+    assert len(person.asked) == len(said) == len(NO_YES)
+    assert all(text.startswith("[NOT_TRUSTED]") and "canary" not in text for text in said)
+    assert machine.run("projects", "--json").stdout == "[]\n"
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_after_a_no_the_person_is_not_asked_again_for_a_while(machine: Machine, mode: str) -> None:
+    person = Person({"action": "decline"}, YES)
+    said = session(machine, machine.project("clone"), mode, person, GET, GET)
+    assert [text.partition("]")[0] for text in said] == ["[NOT_TRUSTED"] * 2
+    assert "said no" in said[1]
+    assert len(person.asked) == 1
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_an_allowlist_swapped_while_the_person_thinks_gets_nothing(machine: Machine, mode: str) -> None:
+    project = machine.project("clone", ["TOKEN"])
+    path = project / ".claude" / "secrets.yml"
+    before, status = path.read_bytes(), path.stat()
+
+    def swap() -> None:
+        path.write_bytes(before.replace(b"TOKEN", b"TOKE?"))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    person = Person(YES, {"action": "cancel"}, before=swap)
+    (said,) = session(machine, project, mode, person, GET)
+    assert said.partition("]")[0] in ("[NOT_TRUSTED", "[APPROVAL_REFUSED")
+    with machine.server(project) as wire:
+        assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_a_use_only_value_is_read_with_the_persons_yes_alone(machine: Machine, mode: str) -> None:
+    project = machine.project("api")
+    machine.run("set", "KEPT", "--use-only", at=project, stdin="canary")
+    get = ("get_secret", {"name": "KEPT"})
+    for_session = {"action": "accept", "content": {"approve": True, "session": True}}
+    person = Person(YES, {"action": "cancel"}, for_session)
+    said = session(machine, project, mode, person, get, get, get, get)
+    assert (said[0], said[1].partition("]")[0], said[2:]) == ("canary", "[USE_ONLY", ["canary", "canary"])
+    assert len(person.asked) == 3
+
+
+def test_a_question_that_nobody_answers_ends_and_after_three_nobody_is_asked(machine: Machine) -> None:
+    project = machine.project("clone")
+    person = Person("nothing", "nothing", "nothing", YES)
+    said = session(machine, project, "legacy", person, GET, GET, GET, GET, program=HASTY)
+    assert all(text.startswith("[NOT_TRUSTED]") for text in said)
+    assert ["Nobody answered" in text for text in said] == [True, True, True, False]
+    assert "not asked for the moment" in said[3]
+    assert len(person.asked) == 3
+
+
+def test_whoever_wants_dialogs_is_not_asked_by_a_client(machine: Machine) -> None:
+    config = machine.home / ".config" / "claude-secrets"
+    config.mkdir(parents=True)
+    (config / "config.yml").write_text("consent: dialog\n")
+    person = Person(YES)
+    (said,) = session(machine, machine.project("clone"), "legacy", person, GET)
+    assert said.startswith("[NOT_TRUSTED]")
+    assert person.asked == []
+
+
+def test_a_cancelled_call_is_not_carried_out_when_the_yes_comes_late(machine: Machine) -> None:
+    project = machine.project("clone")
+    wire = Wire(PROGRAM, project, machine.environment)
+    with wire:
+        wire.shake_hands(capabilities={"elicitation": {}})
+        wire.send(
+            {"jsonrpc": "2.0", "id": "c", "method": "tools/call", "params": {"name": "get_secret", "arguments": GET[1]}}
+        )
+        question = wire.receive()
+        assert question["params"]["mode"] == "form"
+        wire.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "c"}})
+        wire.send({"jsonrpc": "2.0", "id": question["id"], "result": YES})
+        assert wire.request("ping", {})["result"] == {}
+    with machine.server(project) as again:
+        assert again.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
+
+
+# 2026-07-28: the client keeps the state.
+
+
+class Modern:
+    """A client that speaks 2026-07-28 by hand."""
+
+    def __init__(self, machine: Machine, project: Path) -> None:
+        self.wire = Wire(PROGRAM, project, machine.environment)
+
+    def call(self, tool: str, arguments: dict[str, str], **more: object) -> dict[str, Any]:
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
+            "io.modelcontextprotocol/clientInfo": {"name": "cheat", "version": "1"},
+        }
+        return self.wire.request("tools/call", {"name": tool, "arguments": arguments, **more, "_meta": meta})
+
+
+def question_of(answer: dict[str, Any]) -> tuple[str, str]:
+    """The state and the key of the question that an answer puts."""
+    result = answer["result"]
+    assert result["resultType"] == "input_required", answer
+    (key,) = result["inputRequests"]
+    return result["requestState"], key
+
+
+def is_value(answer: dict[str, Any]) -> bool:
+    return "canary" in json.dumps(answer)
+
+
+def test_an_answer_counts_once_for_the_call_it_was_asked_for_and_with_its_own_state(machine: Machine) -> None:
+    project = machine.project("api")
+    for name in ("KEPT", "OTHER"):
+        machine.run("set", name, "--use-only", at=project, stdin="canary")
+    client = Modern(machine, project)
+    kept, other = {"name": "KEPT"}, {"name": "OTHER"}
+    with client.wire:
+        state, key = question_of(client.call("get_secret", kept))
+        said = {key: YES}
+        forged: list[dict[str, Any]] = [
+            {"inputResponses": said},  # no state
+            {"inputResponses": said, "requestState": "consent:guess"},
+            {"inputResponses": said, "requestState": state[:-4] + "AAAA"},
+            {"inputResponses": {"page": YES}, "requestState": state},
+        ]
+        for more in forged[:3]:
+            assert not is_value(client.call("get_secret", kept, **more)), more
+        assert not is_value(client.call("get_secret", other, inputResponses=said, requestState=state))
+        state, key = question_of(client.call("get_secret", kept))
+        assert not is_value(client.call("get_secret", kept, **{**forged[3], "requestState": state}))
+        state, key = question_of(client.call("get_secret", kept))
+        assert is_value(client.call("get_secret", kept, inputResponses={key: YES}, requestState=state))
+        assert not is_value(client.call("get_secret", kept, inputResponses={key: YES}, requestState=state))  # replayed
+
+
+def test_an_answer_to_another_server_is_none(machine: Machine) -> None:
+    project = machine.project("clone")
+    first, second = Modern(machine, project), Modern(machine, project)
+    with first.wire, second.wire:
+        state, key = question_of(first.call("get_secret", GET[1]))
+        assert not is_value(second.call("get_secret", GET[1], inputResponses={key: YES}, requestState=state))
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_hidden_tools_are_not_listed(machine: Machine, mode: str) -> None:
+    project = machine.project("api")
+    policy = {"version": "1", "default": "allow", "hide": ["delete_secret", "get_secret"]}
+    (project / ".claude" / "secrets.yml").write_text(json.dumps({"allow": "*", "policy": policy}))
+    parameters = StdioServerParameters(
+        command=PROGRAM[0], args=PROGRAM[1:], env=dict(machine.environment), cwd=str(project)
+    )
+
+    async def names() -> list[str]:
+        async with Client(parameters, mode=mode) as client:
+            return [tool.name for tool in (await client.list_tools()).tools]
+
+    with anyio.from_thread.start_blocking_portal() as portal:
+        assert portal.call(names) == ["set_secret", "list_secrets", "search_secrets", "input_secret"]
