@@ -149,7 +149,7 @@ def refusal(case: Case, want: Want) -> DeniedError:
         case WantKind.SCOPE:
             return policy.scope_not_trusted(want.subject, command=setting.command, project=project)
         case WantKind.READ:
-            return policy.use_only(want.subject)
+            return policy.use_only(want.subject, command=setting.command)
         case WantKind.APPROVAL:
             return policy.approval_refused(case.call.tool, want.subject)
 

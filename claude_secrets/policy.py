@@ -126,12 +126,13 @@ def scope_not_trusted(scope: str, *, command: str, project: str) -> DeniedError:
     )
 
 
-def use_only(name: str) -> DeniedError:
-    """The refusal to hand out the value of a use-only secret."""
+def use_only(name: str, *, command: str) -> DeniedError:
+    """The refusal to hand out the value of a use-only secret, with how it can be used all the same."""
     return DeniedError(
         Code.USE_ONLY,
-        f"'{name}' is use-only: its value is not given to agents.",
-        "Ask the person to do the step that needs the value, or to use it where you need it.",
+        f"'{name}' is use-only: its value is not given to agents. Its reference is secret://{name}.",
+        "A program can have it in its environment, under that name, without you seeing it: "
+        f"{command} exec --only {name} -- PROGRAM ARGUMENTS",
     )
 
 

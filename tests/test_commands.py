@@ -368,3 +368,141 @@ def test_get_from_a_store_that_does_not_fit_together_warns_that_the_value_may_be
             attacks.revert(connection, table, older)
     done = machine.run("get", "T")
     assert (done.stdout, "may be an older one" in done.stderr) == ("old", True)
+
+
+def test_exec_becomes_the_program_with_the_secrets_in_its_environment(machine: Machine) -> None:
+    value = "a 'b' $(touch x)\nüé"
+    machine.run("set", "KEPT", "--use-only", stdin=value)
+    machine.run("set", "PLAIN", stdin="p")
+    show = "import os; print([os.environ[n] for n in ('KEPT', 'PLAIN')], os.environ['HOME'], end='')"
+    done = machine.run("exec", "--only", "KEPT", "--only", "PLAIN", "--", sys.executable, "-c", show)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{[value, 'p']} {machine.home}", "")
+    assert machine.run("exec", "--only", "PLAIN", "--", "sh", "-c", "exit 7").returncode == 7
+    assert machine.run("exec", "--only", "PLAIN", "--", "sh", "-c", "kill -9 $$").returncode == -9
+    piped = machine.run("exec", "--only", "PLAIN", "--", "sh", "-c", "cat; echo $PLAIN", stdin="given\n")
+    assert piped.stdout == "given\np\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--only", "ABSENT", "--", "true"], "NOT_FOUND"),
+        (["--only", "PLAIN"], "INVALID_ARGUMENTS"),
+        (["--only", "PLAIN", "--", "no-such-program"], "INVALID_ARGUMENTS"),
+        (["--only", "with-dash", "--", "true"], "INVALID_NAME"),
+        (["--only", "LD_PRELOAD", "--", "true"], "INVALID_NAME"),
+        (["--only", "Path", "--", "true"], "INVALID_NAME"),
+        (["--only", "NUL", "--", "true"], "INVALID_VALUE"),
+    ],
+)
+def test_exec_says_why_it_cannot(machine: Machine, arguments: list[str], code: str) -> None:
+    for name, value in {"PLAIN": "p", "with-dash": "d", "LD_PRELOAD": "/x.so", "Path": "/x", "NUL": "a\0b"}.items():
+        machine.run("set", name, stdin=value)
+    done = machine.run("exec", *arguments)
+    assert (done.returncode != 0, done.stderr.split()[1]) == (True, f"[{code}]")
+
+
+def test_access_changes_all_names_or_none(machine: Machine) -> None:
+    for name in ("A", "B"):
+        machine.run("set", name, stdin="v")
+    done = machine.run("access", "A", "ABSENT", "--use-only")
+    assert (done.returncode, done.stderr.split()[1]) == (1, "[NOT_FOUND]")
+    assert accesses(machine) == {"A": "readable", "B": "readable"}
+    assert machine.run("access", "A", "B", "--use-only").stdout == "'A' is use-only.\n'B' is use-only.\n"
+    assert "already" in machine.run("access", "A", "--use-only").stdout
+    assert accesses(machine) == {"A": "use-only", "B": "use-only"}
+    assert machine.run("access", "A", "--readable").returncode == 0
+    assert machine.run("access", "A").returncode == 2
+
+
+def accesses(machine: Machine) -> dict[str, str]:
+    return {secret["name"]: secret["access"] for secret in json.loads(machine.run("list", "--json").stdout)}
+
+
+def test_projects_lists_grants_and_revoke_takes_them_back(machine: Machine) -> None:
+    machine.run("set", "TOKEN", stdin="v")
+    project = machine.project("clone")
+    assert machine.run("projects").stdout == ""
+    assert machine.run("allow", "TOKEN", at=project).returncode == 0
+    assert machine.run("projects").stdout == "~/work/clone\n  TOKEN\n"
+    assert machine.run("--project", str(project), "revoke", "--all").returncode == 0
+    assert machine.run("projects", "--json").stdout == "[]\n"
+
+
+def test_the_log_tells_what_was_asked_for_and_finds_what_it_is_asked_for(machine: Machine) -> None:
+    project = machine.project("api", ["TOKEN"])
+    with machine.server(project) as wire:
+        wire.text("set_secret", name="TOKEN", value="canary")
+        wire.text("get_secret", name="TOKEN")
+        for _ in range(3):
+            wire.code("get_secret", name="OTHER")
+    whole = machine.run("log")
+    assert "canary" not in whole.stdout
+    lines = whole.stdout.splitlines()
+    assert ["set_secret TOKEN" in lines[0], "get_secret TOKEN" in lines[1]] == [True, True]
+    assert "NOT_ALLOWLISTED" in lines[2]
+    assert "test 1 in ~/work/api; 3 times" in lines[2]
+    for arguments, count in {
+        ("--name", "TOKEN"): 2,
+        ("--tool", "get_secret"): 2,
+        ("--denied",): 1,
+        ("--since", "1h"): 3,
+        ("--since", "2020-01-01"): 3,
+        ("--since", "2999-01-01"): 0,
+        ("--project", str(project)): 3,
+        ("--project", str(machine.home)): 0,
+    }.items():
+        assert len(json.loads(machine.run("log", "--json", *arguments).stdout)) == count, arguments
+    assert machine.run("log", "--since", "yesterday").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        "DELETE FROM audit WHERE sequence = 2",
+        "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)",
+        "UPDATE audit SET sequence = -sequence",
+        "UPDATE audit SET token = (SELECT token FROM audit WHERE sequence = 1) WHERE sequence = 2",
+        "DELETE FROM audit",
+    ],
+)
+def test_a_log_that_was_meddled_with_is_found(machine: Machine, meddle: str) -> None:
+    for name in ("A", "B", "C"):
+        machine.run("set", name, stdin="v")
+    assert machine.run("log", "--verify").stdout == "The log is whole: 3 entries, each as it was written.\n"
+    with attacks.attacker(machine.store) as connection:
+        connection.execute(meddle)
+    done = machine.run("log", "--verify")
+    assert (done.returncode, done.stderr.split()[1]) == (1, "[STORE_TAMPERED]")
+    assert machine.run("doctor").returncode == 1
+
+
+def test_a_policy_is_checked_and_explained(machine: Machine) -> None:
+    project = machine.project("api")
+    rules = [
+        {"name": "dev", "conditions": [{"path": "args.name", "op": "regex", "value": "^DEV_"}]},
+        {"name": "ask", "action": "require_approval"},
+    ]
+    policy = {"version": "1", "default": "allow", "hide": ["delete_secret"], "tools": {"get_secret": {"rules": rules}}}
+    (project / ".claude" / "secrets.yml").write_text(json.dumps({"allow": ["DEV_*", "PROD"], "policy": policy}))
+    checked = machine.run("policy", "check", at=project)
+    assert (checked.returncode, "2 rules, allows by default, hides delete_secret" in checked.stdout) == (0, True)
+    denied = machine.run("policy", "explain", "get_secret", "PROD", at=project)
+    assert (denied.returncode, denied.stdout.splitlines()) == (
+        3,
+        [
+            "allowlist: allowed by PROD",
+            "project: /tools/get_secret/rules/dev: refuses",
+            "project: /tools/get_secret/rules/ask: asks the person",
+            "refused by project's /tools/get_secret/rules/dev",
+        ],
+    )
+    allowed = machine.run("policy", "explain", "get_secret", "DEV_A", at=project)
+    assert (allowed.returncode, "the person is asked (/tools/get_secret/rules/ask)" in allowed.stdout) == (0, True)
+    assert machine.run("policy", "explain", "get_secret", "OTHER", at=project).returncode == 3
+    assert "(hidden)" in machine.run("policy", "explain", "delete_secret", "DEV_A", at=project).stdout
+    assert "counts, 30 in 60 seconds" in machine.run("policy", "explain", "set_secret", "DEV_A", at=project).stdout
+    bad = machine.home / "bad.json"
+    bad.write_text('{"version": "1",\n\t"default": "allow", "state": {}}')
+    done = machine.run("policy", "check", str(bad))
+    assert (done.returncode, "(line 2, column 22)" in done.stderr) == (3, True)

@@ -1,10 +1,12 @@
 """The one-time page in a real Chromium: a person's way through it, by mouse, by keyboard, in light and dark."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Literal, Self
 
 import pytest
 from playwright.sync_api import Page
@@ -14,6 +16,7 @@ from claude_secrets.human.page import InputPage, PageState
 from claude_secrets.human.page_server import BODY_LIMIT
 from claude_secrets.model import VALUE_LIMIT, Access, InputQuestion, Refused
 from tests.browser import Browser
+from tests.realparts import require_real
 from tests.visitors import DEADLINE, Kept, Visitor
 
 EVERYTHING = InputQuestion(
@@ -303,38 +306,51 @@ CONTRASTS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_and_edge_stands_out_on_every_page(
-    browser: Browser, opener: Opener, scheme: Literal["light", "dark"]
-) -> None:
+def every_page(browser: Browser, opener: Opener, scheme: Literal["light", "dark"]) -> Iterator[tuple[str, Page]]:
+    """Everything a person can be shown, one after the other."""
     refused = opener(Kept(Refused(StoreError(Code.STORE_BUSY, "The store is busy.", "Try again."))))
-    seen: dict[str, list[Any]] = {}
     with browser.page(refused.url, scheme=scheme) as page:
-
-        def look(name: str) -> None:
-            seen[name] = [*page.evaluate(CONTRASTS), ["paper", page.evaluate(PAPER), scheme]]
-
-        look("claim")
+        yield "claim", page
         go_on(page)
-        look("form")
+        yield "form", page
         page.get_by_role("button", name="Store").click()
         page.get_by_role("alert").wait_for()
-        look("problem")
+        yield "problem", page
         page.get_by_role("textbox").fill("v")
         page.get_by_role("button", name="Store").click()
         heading(page, "Not stored")
-        look("refused")
+        yield "refused", page
         stopped = opener(Kept())
         Visitor(stopped).claim()
         page.goto(stopped.url)
         heading(page, "Stopped")
-        look("stopped")
-    for name, found in seen.items():
-        *contrasts, (_, paper, expected) = found
-        assert ("dark" if paper < 128 else "light") == expected
+        yield "stopped", page
+
+
+each_scheme = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+
+@each_scheme
+def test_every_text_and_edge_stands_out_on_every_page(
+    browser: Browser, opener: Opener, scheme: Literal["light", "dark"]
+) -> None:
+    for name, page in every_page(browser, opener, scheme):
+        contrasts, paper = page.evaluate(CONTRASTS), page.evaluate(PAPER)
+        assert ("dark" if paper < 128 else "light") == scheme
         assert len(contrasts) >= 3
         for what, ratio, least in contrasts:
             assert ratio >= least, f"{name}: {what} has a contrast of {ratio:.2f}"
+
+
+@each_scheme
+def test_axe_finds_no_violation_on_any_page(browser: Browser, opener: Opener, scheme: Literal["light", "dark"]) -> None:
+    script = Path(os.environ.get("CLAUDE_SECRETS_AXE", "axe.min.js"))
+    require_real(script.is_file(), "axe-core's axe.min.js, named by CLAUDE_SECRETS_AXE")
+    for name, page in every_page(browser, opener, scheme):
+        page.evaluate(script.read_text(encoding="utf-8"))  # from outside, where the page's policy has no say
+        found = page.evaluate("() => axe.run()")
+        assert [violation["id"] for violation in found["violations"]] == [], name
+        assert len(found["passes"]) > 10
 
 
 PAPER = "() => Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number))"

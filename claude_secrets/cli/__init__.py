@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "search": "List the secrets whose names match a regular expression.",
     "delete": "Delete a secret; its versions stay in the store.",
     "rename": "Give a secret another name.",
+    "exec": "Run a program with secrets in its environment.",
     "access": "Say whether agents may be given the values of secrets.",
     "allow": "Put a name in this project's allowlist and let the project use it.",
     "revoke": "Take a name, or all, away from this project again.",

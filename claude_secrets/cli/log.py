@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets.audit import Entry
-from claude_secrets.cli.common import date, find_project, short, the_person
+from claude_secrets.cli.common import date, require_project, short, the_person
 from claude_secrets.cli.output import note, say, say_json
-from claude_secrets.errors import CallerError, Code
+from claude_secrets.errors import CallerError, Code, DeniedError
 
 _AGO = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take what to look for."""
+    """Take what to look for; `--project` is one of it here."""
     parser.add_argument("--name", help="only events about this secret")
     parser.add_argument("--tool", help="only this tool or command")
-    parser.add_argument("--in", dest="directory", metavar="DIR", help="only events of the project in this directory")
     parser.add_argument("--since", metavar="WHEN", help="a day such as 2026-11-23, or 30m, 12h, 7d ago")
     parser.add_argument("--denied", action="store_true", help="only what was refused")
     parser.add_argument("--verify", action="store_true", help="check that no event was changed, moved or removed")
@@ -28,19 +27,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Show or verify the log."""
-    person = the_person(options, find_project(options), "shared")
+    person = the_person(options, None, "shared")
     if options.verify:
         say(f"The log is whole: {person.verify_log()} entries, each as it was written.")
         return 0
     since = None if options.since is None else _since(options.since)
-    directory = None if options.directory is None else str(Path(options.directory).expanduser().resolve())
+    project = None if options.project is None else _identity(options)
 
     def keep(entry: Entry) -> bool:
         event = entry.event
         return (
             options.name in (None, event.name)
             and options.tool in (None, event.action)
-            and directory in (None, event.project)
+            and project in (None, event.project)
             and (since is None or entry.last >= since)
             and (not options.denied or event.outcome == "refused")
         )
@@ -53,6 +52,14 @@ def run(options: Namespace) -> int:
     for entry in () if options.json else found:
         say(_line(entry))
     return 0
+
+
+def _identity(options: Namespace) -> str:
+    """What the project named by `--project` is known by; one that is no project any more by its path."""
+    try:
+        return require_project(options).identity
+    except DeniedError:
+        return str(Path(options.project).expanduser().resolve())
 
 
 def _since(text: str) -> float:
