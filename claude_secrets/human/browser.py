@@ -6,11 +6,12 @@ touches our standard streams (output is the wire) and nobody waits for it to end
 """
 
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from claude_secrets.human import programs
 
 _LINUX = (
     ("xdg-open",),
@@ -37,14 +38,14 @@ def open_url(url: str, environment: Mapping[str, str], *, forbidden: Sequence[Pa
         raise ValueError("only a page on 127.0.0.1 is opened")
     if platform == "win32":
         return _start_file(url)
-    clean = _clean(environment, forbidden)
+    clean = programs.clean(environment, forbidden)
     if platform == "darwin":
         return _run(["/usr/bin/open", url], clean)
     if not (clean.get("DISPLAY") or clean.get("WAYLAND_DISPLAY")):
         return False
     for name, *arguments in _LINUX:
-        program = shutil.which(name, path=clean["PATH"])
-        if program is not None and not _inside(program, forbidden) and _run([program, *arguments, url], clean):
+        program = programs.find(name, clean["PATH"], forbidden)
+        if program is not None and _run([program, *arguments, url], clean):
             return True
     return False
 
@@ -80,23 +81,3 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
         # It is the browser itself. Someone has to collect its exit code, whenever that comes.
         threading.Thread(target=process.wait, name="claude-secrets browser", daemon=True).start()
         return True
-
-
-def _clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
-    clean = {
-        name: value
-        for name, value in environment.items()
-        if name not in {"BROWSER", "PATH"} and not any(_inside(part, forbidden) for part in value.split(os.pathsep))
-    }
-    entries = environment.get("PATH", "").split(os.pathsep)
-    clean["PATH"] = os.pathsep.join(e for e in entries if Path(e).is_absolute() and not _inside(e, forbidden))
-    return clean
-
-
-def _inside(path: str, forbidden: Sequence[Path]) -> bool:
-    """Whether the absolute `path` lies in one of the directories, as it is written or where its links lead."""
-    if not Path(path).is_absolute():
-        return False
-    places = {Path(os.path.normpath(path)), Path(os.path.realpath(path))}
-    directories = {*forbidden, *(Path(os.path.realpath(directory)) for directory in forbidden)}
-    return any(place.is_relative_to(directory) for place in places for directory in directories)
