@@ -236,9 +236,7 @@ def test_cancelling_takes_the_window_away(desk: Desk, started: list[subprocess.P
 
 @each_program
 @pytest.mark.parametrize("hidden", [False, True])
-def test_the_deadline_takes_the_window_away(
-    desk: Desk, started: list[subprocess.Popen[bytes]], hidden: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_deadline_takes_the_window_away(desk: Desk, started: list[subprocess.Popen[bytes]], hidden: bool) -> None:
     # Whether it had time to show its window is no matter.
     asking = desk.read_hidden(seconds=2.0) if hidden else desk.confirm(seconds=2.0)
     assert asking.answer() is (None if hidden else Answer.NONE)

@@ -48,8 +48,8 @@ class Family:
 
 
 _UTF8 = {"LC_ALL": "C.UTF-8", "CHARSET": "UTF-8"}
-"""In any other encoding they put question marks, or nothing, for what it lacks. CHARSET is GLib's, where the
-machine has no C.UTF-8."""
+"""In another encoding they put question marks for what it lacks. CHARSET is GLib's, and goes before the locale, which
+the machine may lack."""
 
 
 def _zenity(asked: Asked) -> list[str]:
@@ -97,7 +97,6 @@ KDIALOG = Family(
         (0, b"yes\n"): Answer.YES,
         (0, b"no\n"): Answer.NO,
         (1, b""): Answer.NO,  # Cancel, Escape, a closed window
-        (1, b"\n"): Answer.NO,
     },
     entered=0,
 )
