@@ -18,6 +18,7 @@ import pytest
 
 from claude_secrets.errors import Code, InputError
 from claude_secrets.human import page
+from claude_secrets.human.dialog import Dialogs
 from claude_secrets.model import Access, Call, Entered, InputQuestion, Refused, Tool
 from claude_secrets.server import app
 from claude_secrets.server.asking import PAGES_LIMIT, Asker
@@ -291,7 +292,7 @@ def test_a_page_that_could_not_be_opened_is_tried_anew(monkeypatch: pytest.Monke
         raise OSError
 
     monkeypatch.setattr(page, "PageServer", no_server)
-    asker: Any = Asker({})
+    asker: Any = Asker({}, lambda project: Dialogs(environment={}, forbidden=[project], platform="linux"))
     for _ in range(PAGES_LIMIT + 1):
         with pytest.raises(InputError) as caught:
             anyio.run(asker.ask, None, None, InputQuestion(name="TOKEN", project="/work/api"), None)

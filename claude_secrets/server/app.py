@@ -35,12 +35,13 @@ from claude_secrets import __version__
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.gate import Gate
+from claude_secrets.human.dialog import Dialogs
 from claude_secrets.human.plain import plain
 from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
 from claude_secrets.own_files import Trust, read_config
 from claude_secrets.paths import config_directory, store_path, working_directory
 from claude_secrets.policy import changed_meanwhile
-from claude_secrets.project import Whereabouts
+from claude_secrets.project import Whereabouts, grounds_of
 from claude_secrets.server.asking import Asker, Context
 from claude_secrets.server.consenting import Consenter
 from claude_secrets.server.stdio import Front
@@ -70,8 +71,9 @@ class App:
         store = Store(store_path(store_argument, environment, configured), Custody(environment=environment), time.time)
         self._gate = Gate(store=store, config=config_directory(), tighten=tighten)
         self._worker = Worker()
-        self._asker = Asker(environment)
-        self._consenter = Consenter()
+        self._environment = environment
+        self._asker = Asker(environment, self._dialogs)
+        self._consenter = Consenter(self._dialogs)
         named = environment.get("CLAUDE_PROJECT_DIR")
         self._where = Whereabouts(
             argument=project,
@@ -99,6 +101,9 @@ class App:
         await Front(server, self._end).run()
         with anyio.move_on_after(CLOSING_SECONDS):  # folds the store's log in; a gate that hangs is left behind
             await self._worker.run(self._gate.close)
+
+    def _dialogs(self, project: Path) -> Dialogs:
+        return Dialogs(environment=self._environment, forbidden=grounds_of(project), platform=sys.platform)
 
     def _end(self) -> None:
         self._asker.end()

@@ -1,10 +1,11 @@
-"""Putting input_secret's question to the person: by the client's URL elicitation, else by the graphical browser.
+"""Putting input_secret's question: by the client's URL elicitation, else by the browser, else by a dialog.
 
-Always: the value goes from the page to the gate, never through the client; one page for a project and name; a call
-waits no longer than `CALL_SECONDS`, a page no longer than its lifetime. Only `app.py` imports it.
+Always: the value goes from the page or the dialog to the gate, never through the client; one page for a project and
+name; a call waits no longer than `CALL_SECONDS`, a page no longer than its lifetime. Only `app.py` imports it.
 """
 
 import sys
+import threading
 import time
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
@@ -28,9 +29,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.errors import Code, InputError
 from claude_secrets.human.browser import open_url
+from claude_secrets.human.dialog import Dialogs
 from claude_secrets.human.page import LIFETIME, InputPage
 from claude_secrets.human.plain import plain
-from claude_secrets.model import Done, Entered, InputQuestion, Outcome, Refused
+from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command
 from claude_secrets.project import grounds_of
 
@@ -39,6 +41,9 @@ CALL_SECONDS: Final = 50.0
 
 PAGES_LIMIT: Final = 5
 """Pages that may wait for the person at the same time."""
+
+DIALOG_PROMPT_LIMIT: Final = 300
+"""Characters of the agent's own words that a dialog shows, at most."""
 
 _KEY: Final = "page"
 
@@ -49,18 +54,31 @@ Key: TypeAlias = tuple[str, str]
 class _Open:
     """A page of this process: what it is for, since when, and how the person was told of it."""
 
-    def __init__(self, page: InputPage, started: float) -> None:
+    def __init__(self, page: InputPage, store: Callable[[Entered], Outcome], started: float) -> None:
         self.page = page
+        self.store = store
         self.started = started
         self.elicitation_id = token_urlsafe(16)
         self.in_browser = False
+        self.turn = anyio.Lock()
+        self.by_dialog: Done | Refused | None = None
 
 
 class Asker:
-    """The pages of this process. `environment` tells whether there is a display; `now` returns seconds."""
+    """The pages of this process.
 
-    def __init__(self, environment: Mapping[str, str], now: Callable[[], float] = time.monotonic) -> None:
+    `environment` tells whether there is a display; `dialogs` makes those for a project's directory; `now` returns
+    seconds.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        dialogs: Callable[[Path], Dialogs],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._environment = environment
+        self._dialogs = dialogs
         self._now = now
         self._pages: dict[Key, _Open] = {}
         self._waiting: set[anyio.CancelScope] = set()
@@ -88,7 +106,7 @@ class Asker:
         if entry is None:
             if sum(other.page.result() is None for other in self._pages.values()) >= PAGES_LIMIT:
                 return _too_many(question)
-            entry = _Open(InputPage(question, store=store), self._now())
+            entry = _Open(InputPage(question, store=store), store, self._now())
             entry.page.start()
             self._pages[key] = entry
         result: Done | Refused | InputRequiredResult | None = None
@@ -98,7 +116,7 @@ class Asker:
         self._waiting.discard(scope)
         if isinstance(result, InputRequiredResult):
             return result
-        result = result or entry.page.result()
+        result = result or entry.by_dialog or entry.page.result()
         if result is None:
             return _stopping() if self._ended else _waiting(question)
         self._pages.pop(key, None)
@@ -114,8 +132,8 @@ class Asker:
 
     async def _show(
         self, context: Context, params: CallToolRequestParams, question: InputQuestion, entry: _Open
-    ) -> Refused | InputRequiredResult | None:
-        """Bring the page before the person's eyes; None when that is done, or was before."""
+    ) -> Done | Refused | InputRequiredResult | None:
+        """Bring the page before the person's eyes; None when that is done, or was before. A dialog has its result."""
         page = entry.page
         if page.result() is not None:
             return None
@@ -132,7 +150,7 @@ class Asker:
             return _refused(Code.CANCELLED, f"The person said no; '{question.name}' was not stored.")
         return None
 
-    async def _open_browser(self, question: InputQuestion, entry: _Open) -> Refused | None:
+    async def _open_browser(self, question: InputQuestion, entry: _Open) -> Done | Refused | None:
         if not entry.in_browser:
             forbidden = grounds_of(Path(question.project))
             entry.in_browser = await anyio.to_thread.run_sync(
@@ -140,6 +158,9 @@ class Asker:
             )
         if entry.in_browser:
             return None
+        dialogs = self._dialogs(Path(question.project))
+        if await anyio.to_thread.run_sync(dialogs.available):
+            return await self._ask_by_dialog(dialogs, question, entry)
         entry.page.close()
         return _refused(
             Code.NO_INPUT_CHANNEL,
@@ -147,10 +168,62 @@ class Asker:
             f"The person can store the value themselves, in {question.project}: {command()} set {question.name}",
         )
 
+    async def _ask_by_dialog(self, dialogs: Dialogs, question: InputQuestion, entry: _Open) -> Done | Refused:
+        """Have the value typed into a dialog, which is gone when the call is; a second call gets the first's result."""
+        async with entry.turn:
+            if entry.by_dialog is not None:
+                return entry.by_dialog
+            value = await _typed(dialogs, question)
+            result: Done | Refused = _refused(
+                Code.CANCELLED, f"The person entered nothing; '{question.name}' was not stored."
+            )
+            if value is not None:
+                entered = Entered(value=value, access=question.access, channel="dialog")
+                with anyio.CancelScope(shield=True):  # what is being stored is told
+                    outcome = await anyio.to_thread.run_sync(lambda: entry.store(entered))
+                    result = outcome if isinstance(outcome, Done | Refused) else result
+            entry.by_dialog = result
+            entry.page.close()
+        return result
+
     async def _tell_client(self, context: Context, entry: _Open) -> None:
         """Handshake era: say that the address is no longer needed."""
         if _elicits_urls(context) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             await context.session.send_elicit_complete(entry.elicitation_id, related_request_id=context.request_id)
+
+
+async def _typed(dialogs: Dialogs, question: InputQuestion) -> str | None:
+    """What the person types into a dialog; it ends with the call."""
+    cancelled, text = threading.Event(), _dialog_text(question)
+    try:
+        return await anyio.to_thread.run_sync(
+            lambda: dialogs.read_hidden("Claude Secrets", text, seconds=CALL_SECONDS, cancelled=cancelled),
+            abandon_on_cancel=True,
+        )
+    finally:
+        cancelled.set()
+
+
+def _dialog_text(question: InputQuestion) -> str:
+    """The question in words, for a person who sees nothing else."""
+    lines = [
+        f"An agent in {_shown(question.project)} asks you for the secret {question.name}.",
+        "What you enter goes to the encrypted store, not into the chat.",
+        "Agents can read it there." if question.access is Access.READABLE else "Agents cannot read it there.",
+    ]
+    if question.replaces is not None:
+        lines.append(f"It replaces version {question.replaces}.")
+    if question.store is not None:
+        lines.append(f"Not your usual store: {_shown(question.store)}")
+    if question.about:
+        lines.append(f"The project's note: {plain(question.about)}")
+    if prompt := plain(question.prompt, limit=DIALOG_PROMPT_LIMIT):
+        lines.append(f"The agent's own words, not checked by anyone: “{prompt}”")
+    return "\n".join(lines)
+
+
+def _shown(path: str) -> str:
+    return plain(path, mark="\ufffd")
 
 
 async def _result_of(page: InputPage) -> Done | Refused | None:
@@ -194,8 +267,8 @@ def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | No
 
 
 def _message(question: InputQuestion) -> str:
-    project = plain(question.project, mark="\ufffd")
-    return f"Enter the secret {question.name} for {project}. It goes straight to the store, not through the chat."
+    place = "It goes straight to the store, not through the chat."
+    return f"Enter the secret {question.name} for {_shown(question.project)}. {place}"
 
 
 def _waiting(question: InputQuestion) -> Refused:

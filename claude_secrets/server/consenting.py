@@ -1,15 +1,18 @@
-"""Putting a consent question to the person: by the client's elicitation form; else there is no yes.
+"""Putting a consent question to the person: by the client's elicitation form, else by a dialog; else there is no yes.
 
 Always: only an exact `true` to the very question that was put is a yes, once; one question at a time, for
 `QUESTION_SECONDS` at most; after three without an answer nobody is asked for a while. Only `app.py` imports it.
 """
 
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any, Final, TypeAlias
 
 import anyio
+import anyio.to_thread
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -21,6 +24,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from claude_secrets.human.dialog import Answer, Dialogs
 from claude_secrets.human.plain import plain
 from claude_secrets.model import Consented, ConsentQuestion, Declined
 
@@ -34,6 +38,7 @@ UNANSWERED_LIMIT: Final = 3
 PAUSE_SECONDS: Final = 600.0
 
 CLIENT: Final = "client"
+DIALOG: Final = "dialog"
 NONE: Final = "none"
 PAUSED: Final = "paused"
 
@@ -44,9 +49,10 @@ Context: TypeAlias = ServerRequestContext[Any, Any]
 
 
 class Consenter:
-    """The questions of this process. `now` returns seconds."""
+    """The questions of this process. `dialogs` makes those for a project's directory; `now` returns seconds."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, dialogs: Callable[[Path], Dialogs], now: Callable[[], float] = time.monotonic) -> None:
+        self._dialogs = dialogs
         self._now = now
         self._turn = anyio.Lock()
         self._open: dict[str, tuple[str, float]] = {}
@@ -76,17 +82,17 @@ class Consenter:
         self._forget_old()
         if self._now() < self._paused_until:
             return Declined(digest=question.digest, channel=PAUSED, said_no=False)
-        if question.dialog_only or not _elicits_forms(context):
-            return Declined(digest=question.digest, channel=NONE, said_no=False)
-        if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        by_form = _elicits_forms(context) and not question.dialog_only
+        if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return self._input_required(question)
         answer = None
         with anyio.move_on_after(QUESTION_SECONDS) as scope:
             self._waiting.add(scope)
             async with self._turn:
-                answer = await _by_form(context, question)
+                answer = await (_by_form(context, question) if by_form else self._by_dialog(question))
         self._waiting.discard(scope)
-        return self._counted(answer or Declined(digest=question.digest, channel=CLIENT, said_no=False))
+        channel = CLIENT if by_form else DIALOG
+        return self._counted(answer or Declined(digest=question.digest, channel=channel, said_no=False))
 
     def _input_required(self, question: ConsentQuestion) -> InputRequiredResult | Declined:
         if any(digest != question.digest and self._is_fresh(since) for digest, since in self._open.values()):
@@ -105,6 +111,24 @@ class Consenter:
             if self._now() - since > STATE_SECONDS:
                 del self._open[nonce]
                 self._counted(Declined(digest=digest, channel=CLIENT, said_no=False))
+
+    async def _by_dialog(self, question: ConsentQuestion) -> Consented | Declined:
+        dialogs = self._dialogs(Path(question.project))
+        if not await anyio.to_thread.run_sync(dialogs.available):
+            return Declined(digest=question.digest, channel=NONE, said_no=False)
+        cancelled = threading.Event()
+        try:
+            answer = await anyio.to_thread.run_sync(
+                lambda: dialogs.confirm(
+                    "Claude Secrets", asked(question), seconds=QUESTION_SECONDS, cancelled=cancelled
+                ),
+                abandon_on_cancel=True,
+            )
+        finally:
+            cancelled.set()
+        if answer is Answer.YES:
+            return Consented(digest=question.digest, channel=DIALOG)
+        return Declined(digest=question.digest, channel=DIALOG, said_no=answer is Answer.NO)
 
     def _counted(self, answer: Consented | Declined) -> Consented | Declined:
         """Count the questions in a row that stayed unanswered; where nobody could be asked none was put."""
