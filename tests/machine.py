@@ -122,13 +122,15 @@ class Wire:
         for line in self.process.stderr:
             self.stderr += line
 
-    def shake_hands(self, version: str = "2025-11-25", capabilities: Mapping[str, object] = {}) -> dict[str, Any]:
+    def shake_hands(
+        self, version: str = "2025-11-25", capabilities: Mapping[str, object] = {}, client: str = "test"
+    ) -> dict[str, Any]:
         answer = self.request(
             "initialize",
             {
                 "protocolVersion": version,
                 "capabilities": dict(capabilities),
-                "clientInfo": {"name": "test", "version": "1"},
+                "clientInfo": {"name": client, "version": "1"},
             },
         )
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -143,16 +144,26 @@ def test_two_first_runs_at_once_make_one_store_and_one_key(tmp_path: Path, unloc
     assert [path.name for path in machine.store.parent.iterdir() if ".new-" in path.name] == []
 
 
-def test_a_loop_of_writes_from_two_processes_stores_thirty_in_the_minute(machine: Machine) -> None:
+def test_a_thousand_writes_from_two_processes_under_changing_names_store_thirty_in_the_minute(machine: Machine) -> None:
     project = machine.project("api")
-    codes: list[str] = []
-    for start in (0, 100):
-        with machine.server(project) as wire:
-            for number in range(start, start + 100):
-                result = wire.call("set_secret", name=f"T{number}", value="v")
-                codes.append(str(result["content"][0]["text"]).split()[0])
-    assert codes.count("Stored") == 30
-    assert codes.count("[RATE_LIMITED]") == 170
+    refusals: list[str] = []
+    stored = 0
+    for start in (0, 500):  # both are started again in between
+        wires = [Wire(PROGRAM, project, machine.environment) for _ in range(2)]
+        for number, wire in enumerate(wires):
+            wire.shake_hands(client=f"client-{start}-{number}")
+        for number in range(start, start + 500):
+            result = wires[number % 2].call("set_secret", name=f"T{number}", value="v")
+            refusals += [result["content"][0]["text"]] if result.get("isError") else []
+            stored += not result.get("isError")
+        for wire in wires:
+            assert wire.close() == 0
+    assert (stored, len(refusals)) == (30, 970)
+    told = r"\[RATE_LIMITED\] .* wait [0-9]+ seconds \(rule /tools/set_secret/limits/set_secret_rate\)\."
+    assert all(re.fullmatch(told, text) for text in refusals)
+    events = json.loads(machine.run("log", "--json", "--denied").stdout)
+    assert sum(event["count"] for event in events) == 970
+    assert {event["client"] for event in events} == {f"client-{a}-{b} 1" for a in (0, 500) for b in (0, 1)}
 
 
 def break_key_missing(machine: Machine) -> None:
