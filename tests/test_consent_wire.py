@@ -276,3 +276,22 @@ def test_hidden_tools_are_not_listed(machine: Machine, mode: str) -> None:
 
     with anyio.from_thread.start_blocking_portal() as portal:
         assert portal.call(names) == ["set_secret", "list_secrets", "search_secrets", "input_secret"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code"),
+    [
+        (["serve", "--trust", "required"], {}, "NOT_TRUSTED"),
+        (["serve"], {"CLAUDE_SECRETS_TRUST": "required"}, "NOT_TRUSTED"),
+        (["serve"], {"CLAUDE_SECRETS_TRUST": "nonsense"}, "NOT_TRUSTED"),
+        (["serve", "--trust", "off"], {"CLAUDE_SECRETS_TRUST": "required"}, "NOT_TRUSTED"),
+        (["serve", "--trust", "off"], {"CLAUDE_SECRETS_TRUST": "off"}, None),
+    ],
+)
+def test_arguments_and_environment_only_tighten(
+    machine: Machine, arguments: list[str], environment: dict[str, str], code: str | None
+) -> None:
+    with machine.server(machine.project("api"), *arguments, environment=environment) as wire:
+        assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
+        result = wire.call("set_secret", name="OWN", value="v")
+        assert bool(result.get("isError")) == (code is not None)

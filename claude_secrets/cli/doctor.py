@@ -82,7 +82,8 @@ def _allowlist(project: Project) -> Finding:
     if not allowlist.entries:
         return Finding("allowlist", "warn", "It allows nothing.", f"To allow a name: {command()} allow NAME")
     rules = sum(len(of_tool) for of_tool in allowlist.rules.tools.values()) + len(allowlist.rules.everywhere)
-    message = f"{len(allowlist.entries)} entries, scope {allowlist.scope}, {rules} rules"
+    number = len(allowlist.entries)
+    message = f"{number} {'entry' if number == 1 else 'entries'}, scope {allowlist.scope}, {rules} rules"
     if allowlist.warnings:
         return Finding("allowlist", "warn", message, " ".join(allowlist.warnings))
     return Finding("allowlist", "ok", message)

@@ -62,6 +62,7 @@ _LOADING_PREFIXES: Final = ("LD_", "DYLD_", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take the names and the program with its arguments."""
+    parser.usage = "%(prog)s --only NAME [--only NAME …] [--scope SCOPE] -- COMMAND …"
     parser.add_argument(
         "--only",
         metavar="NAME",
@@ -70,7 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="put this secret into the environment; repeatable",
     )
     add_scope(parser)
-    parser.add_argument("program", metavar="-- COMMAND", nargs=REMAINDER, help="the program and its arguments")
+    parser.add_argument("program", metavar="COMMAND", nargs=REMAINDER, help="the program and its arguments")
 
 
 def run(options: Namespace) -> int:

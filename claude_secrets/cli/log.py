@@ -74,7 +74,7 @@ def _since(text: str) -> float:
 
 def _line(entry: Entry) -> str:
     event = entry.event
-    who = event.client or event.caller
+    who = "you" if event.caller == "person" else event.client or event.caller
     place = f" in {short(event.project)}" if event.project else ""
     outcome = event.code or event.outcome
     more = [f"rule {event.rule}"] if event.rule else []
