@@ -75,8 +75,11 @@ def enter_in_page(url: str, value: str) -> None:
 
 
 async def answer(context: object, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001  the protocol's name
-    """The client's part when a tool asks the person: show the address, let the person open it."""
-    assert isinstance(params, ElicitRequestURLParams)
+    """The client's part when a tool asks the person: show the address, or the question, to which this person says no."""
+    if not isinstance(params, ElicitRequestURLParams):
+        question = params.message.replace("\n", "\n          ")
+        print(f"        the client shows: {question}\n        the person says no")
+        return ElicitResult(action="decline")
     print(f"        the client shows: {params.message}\n        the person opens {params.url} and types the value")
     await anyio.to_thread.run_sync(enter_in_page, params.url, PERSONS_VALUE)
     return ElicitResult(action="accept")

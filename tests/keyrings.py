@@ -156,8 +156,13 @@ class RealKeyring(PrivateBus):
 
     def _locked(self) -> bool | None:
         import secretstorage
+        from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]  # it ships none
 
         with closing(self._connection()) as connection:
+            # Whoever asks for the name before our daemon has it makes the bus start another daemon, a locked one.
+            owned = message_bus.NameHasOwner("org.freedesktop.secrets")
+            if not connection.send_and_get_reply(owned, timeout=_PATIENCE).body[0]:
+                return None
             try:
                 return secretstorage.Collection(connection).is_locked()
             except secretstorage.SecretStorageException:
