@@ -75,7 +75,7 @@ def enter_in_page(url: str, value: str) -> None:
 
 
 async def answer(context: object, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001  the protocol's name
-    """The client's part when a tool asks the person: show the address, or the question, to which this person says no."""
+    """The client's part when a tool asks the person: show the address, or a question to which this person says no."""
     if not isinstance(params, ElicitRequestURLParams):
         question = params.message.replace("\n", "\n          ")
         print(f"        the client shows: {question}\n        the person says no")
