@@ -23,7 +23,7 @@ TEMPLATE: Final = """\
 #   - GITEA_TOKEN                      # one name
 #   - GITHUB_*                         # * is any run of characters, ? is one
 #   - name: STRIPE_*
-#     access: use-only                 # agents never read the value
+#     access: use-only                 # agents read the value only with your consent
 #     about: Stripe test mode          # shown when you are asked for the value
 #     url: https://dashboard.stripe.com
 

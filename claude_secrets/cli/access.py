@@ -12,7 +12,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+")
     access = parser.add_mutually_exclusive_group(required=True)
     access.add_argument(
-        "--use-only", dest="access", action="store_const", const=Access.USE_ONLY, help="agents never read the value"
+        "--use-only",
+        dest="access",
+        action="store_const",
+        const=Access.USE_ONLY,
+        help="agents read the value only with your consent",
     )
     access.add_argument(
         "--readable", dest="access", action="store_const", const=Access.READABLE, help="agents may read the value"

@@ -54,7 +54,7 @@ def form_page(question: InputQuestion, *, path: str, closes: str, access: Access
 <fieldset>
 <legend>Who may read it</legend>
 {_choice(Access.READABLE, access, "Agents may read it", "It can then appear in chats and their transcripts.")}
-{_choice(Access.USE_ONLY, access, "Use-only: never shown to agents", "They see that it exists, not what it is.")}
+{_choice(Access.USE_ONLY, access, "Use-only: not shown to agents", "They see its name; reading it needs your consent.")}
 </fieldset>
 <div class="buttons">
 <button class="main" name="action" value="store">Store</button>
