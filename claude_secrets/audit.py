@@ -1,7 +1,7 @@
 """The audit log: who asked for what, when, and what came of it. Never a value.
 
 Always: each event is a sealed row, and the store's head vouches for all of them, so that a changed, moved or missing
-one is found; identical refusals in a row are one event with a count. Functions and methods take an open transaction.
+one is found; identical events of a moment are one with a count. Functions and methods take an open transaction.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,18 @@ from claude_secrets.cipher import Envelope
 from claude_secrets.transaction import Transaction, tampered
 
 KEPT_SECONDS: Final = 90 * 86_400
-"""How long an event is kept at least, refusals beyond `REFUSALS_KEPT` aside."""
+"""How long an event is kept at least, what was not done beyond `REFUSALS_KEPT` aside."""
 
 REFUSALS_KEPT: Final = 10_000
-"""How many refusals are kept at least; older ones may go before their time, for agents can make any number."""
+"""How many events of what was not done are kept at least; older ones may go before their time."""
 
 TOGETHER_SECONDS: Final = 3600
-"""Identical refusals of one process within this time are one event."""
+"""Identical refusals and questions of one process within this time are one event: agents can make any number."""
+
+DONE_TOGETHER_SECONDS: Final = 60
+"""Likewise for what was done."""
+
+DONE: Final = "done"
 
 _CUT_EVERY: Final = 500
 _CUT_AT_ONCE: Final = 2000
@@ -58,39 +63,41 @@ class Entry:
 
 
 class AuditLog:
-    """Writes the events of one process, and knows which refusals it has just written."""
+    """Writes the events of one process, and knows which ones it has just written."""
 
     def __init__(self) -> None:
-        self._recent: dict[Event, int] = {}
+        self._recent: dict[Event, tuple[Entry, bytes]] = {}
 
     def add(self, tx: Transaction, event: Event) -> None:
-        """Write one event.
+        """Write one event, or count it in an identical one of a moment ago.
 
         Raises:
             StoreError: STORE_TAMPERED.
         """
-        if event.outcome == "refused" and self._count_again(tx, event):
-            return
-        sequence = _append(tx, event)
-        if event.outcome == "refused":
-            if len(self._recent) >= _REMEMBERED:
-                self._recent.clear()
-            self._recent[event] = sequence
-        if sequence % _CUT_EVERY == 0:
+        now = int(tx.now)
+        entry = self._count_again(tx, event, now)
+        if entry is None:
+            tx.head.audit_sequence += 1
+            entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, count=1)
+        if len(self._recent) >= _REMEMBERED:
+            self._recent.clear()
+        self._recent[event] = (entry, _write(tx, entry))
+        if entry.count == 1 and entry.sequence % _CUT_EVERY == 0:
             cut(tx)
 
-    def _count_again(self, tx: Transaction, event: Event) -> bool:
-        sequence = self._recent.get(event)
-        row = None if sequence is None else _row(tx, sequence)
-        if row is None:
-            return False
-        before = _opened(tx, *row)
-        # A transaction that was rolled back took its event along; another's has the number now.
-        if before.event != event or not 0 <= tx.now - before.first < TOGETHER_SECONDS:
-            return False
-        _remove(tx, *row)
-        _write(tx, replace(before, last=int(tx.now), count=before.count + 1))
-        return True
+    def _count_again(self, tx: Transaction, event: Event, now: int) -> Entry | None:
+        """The identical event of a moment ago with one more, taken out of the log to be written again."""
+        entry, token = self._recent.get(event, (None, b""))
+        together = DONE_TOGETHER_SECONDS if event.outcome == DONE else TOGETHER_SECONDS
+        if entry is None or not 0 <= now - entry.first < together:
+            return None
+        # A transaction that was rolled back took its event along; another process's may have the number now.
+        if tx.connection.execute("SELECT token FROM audit WHERE sequence = ?", (entry.sequence,)).fetchone() != (
+            token,
+        ):
+            return None
+        _remove(tx, entry.sequence, token)
+        return replace(entry, last=now, count=entry.count + 1)
 
 
 def entries(tx: Transaction) -> Iterator[Entry]:
@@ -119,39 +126,30 @@ def verify(tx: Transaction) -> int:
     return count
 
 
-def _append(tx: Transaction, event: Event, count: int = 1) -> int:
-    tx.head.audit_sequence += 1
-    now = int(tx.now)
-    _write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, count=count))
-    return tx.head.audit_sequence
-
-
-def _write(tx: Transaction, entry: Entry) -> None:
+def _write(tx: Transaction, entry: Entry) -> bytes:
     fields = {**asdict(entry.event), "first": entry.first, "last": entry.last, "count": entry.count}
     token = tx.seal("audit", str(entry.sequence), fields)
-    refused = int(entry.event.outcome == "refused")
-    tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, refused, token))
+    tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, _flag(entry.event), token))
     tx.head.audit = tx.cipher.set_add(tx.head.audit, _member(entry.sequence), token)
     tx.dirty = True
+    return token
 
 
-def _remove(tx: Transaction, sequence: int, _refused: int, token: bytes) -> None:
+def _remove(tx: Transaction, sequence: int, token: bytes) -> None:
     tx.connection.execute("DELETE FROM audit WHERE sequence = ?", (sequence,))
     tx.head.audit = tx.cipher.set_remove(tx.head.audit, _member(sequence), token)
     tx.dirty = True
 
 
-def _row(tx: Transaction, sequence: int) -> tuple[int, int, bytes] | None:
-    row: tuple[int, int, bytes] | None = tx.connection.execute(
-        "SELECT sequence, refused, token FROM audit WHERE sequence = ?", (sequence,)
-    ).fetchone()
-    return row
+def _flag(event: Event) -> int:
+    """The column `refused`: 1 for what was not done."""
+    return int(event.outcome != DONE)
 
 
 def _opened(tx: Transaction, sequence: int, refused: int, token: bytes) -> Entry:
     envelope = tx.open("audit", str(sequence), token)
     event = _event(envelope)
-    if refused != int(event.outcome == "refused"):
+    if refused != _flag(event):
         raise tampered("an event of the log")
     return Entry(
         sequence=sequence,
@@ -183,10 +181,12 @@ def cut(tx: Transaction) -> None:
             (min(surplus, _CUT_AT_ONCE),),
         ).fetchall()
     rows = {row[0]: row for row in gone}
-    for row in rows.values():
-        _remove(tx, *row)
+    for sequence, _, token in rows.values():
+        _remove(tx, sequence, token)
     if rows:
-        _append(tx, Event(caller="log", action="cut", outcome="done"), count=len(rows))
+        tx.head.audit_sequence += 1
+        event, now = Event(caller="log", action="cut", outcome=DONE), int(tx.now)
+        _write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, count=len(rows)))
 
 
 def _member(sequence: int) -> bytes:

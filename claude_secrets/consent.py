@@ -75,8 +75,9 @@ def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Wa
     if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
         for applied in case.verdict.approvals:
             rule = applied.rule
-            said = f": {rule.said}" if rule.said else ""
-            words = f"call {call.tool} {call.name}".rstrip() + f" (the rule {rule.rule_id} asks you{said})"
+            whose = "your" if applied.source == "person" else "this project's"
+            said = f"; it says “{rule.said}”" if rule.said else ""
+            words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {rule.rule_id} asks you{said})"
             found.append(Want(WantKind.APPROVAL, rule.rule_id, words))
     return tuple(found)
 

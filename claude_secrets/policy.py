@@ -140,6 +140,7 @@ def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
     """The refusal of a call that the person did not consent to; `error` is what it is without anyone to ask."""
     why = {
         "none": "",
+        "busy": " Another question is being put to the person; try again when it is answered.",
         "paused": " Several questions stayed unanswered, so the person is not asked for the moment.",
     }.get(answer.channel, " Nobody answered the question.")
     if answer.said_no:

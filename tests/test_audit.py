@@ -15,6 +15,8 @@ from tests.keeping import Keep
 
 GET = Event(caller="agent", action="get_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
 DENIED = Event(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_ALLOWLISTED")
+SET = Event(caller="agent", action="set_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
+LIST = Event(caller="agent", action="list_secrets", outcome="done", project="/work/api", client="test 1")
 DAY = 86_400
 
 
@@ -48,21 +50,29 @@ def test_events_are_told_as_they_were_written(keep: Keep) -> None:
     assert (second.event, second.first) == (DENIED, 1_800_000_005)
 
 
-def test_identical_refusals_of_a_process_come_together_and_nothing_else_does(keep: Keep) -> None:
+def test_identical_events_of_a_process_come_together_and_nothing_else_does(keep: Keep) -> None:
     store, log = keep.store(), AuditLog()
     other = Event(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_TRUSTED")
-    add(store, log, DENIED, GET, DENIED, other, GET, DENIED)
-    assert [count for _, _, count in told(store)] == [3, 1, 1, 1]
+    asked = Event(caller="agent", action="get_secret", outcome="asked", project="/work/api")
+    add(store, log, DENIED, GET, DENIED, other, GET, DENIED, asked, asked)
+    assert [count for _, _, count in told(store)] == [3, 2, 1, 2]
     add(store, AuditLog(), DENIED)  # another process, or this one started again
-    assert [count for _, _, count in told(store)] == [3, 1, 1, 1, 1]
+    assert [count for _, _, count in told(store)] == [3, 2, 1, 2, 1]
 
 
-def test_refusals_of_another_hour_are_another_event(keep: Keep) -> None:
+@pytest.mark.parametrize(
+    ("event", "seconds"),
+    [(DENIED, audit.TOGETHER_SECONDS), (GET, audit.DONE_TOGETHER_SECONDS)],
+    ids=["refused", "done"],
+)
+def test_events_of_another_time_are_others(keep: Keep, event: Event, seconds: int) -> None:
     store, log = keep.store(), AuditLog()
-    add(store, log, DENIED)
-    keep.time += audit.TOGETHER_SECONDS
-    add(store, log, DENIED)
-    assert [count for _, _, count in told(store)] == [1, 1]
+    add(store, log, event)
+    keep.time += seconds - 1
+    add(store, log, event)
+    keep.time += 1
+    add(store, log, event)
+    assert [count for _, _, count in told(store)] == [2, 1]
 
 
 def test_a_refusal_whose_transaction_was_rolled_back_is_counted_afresh(keep: Keep) -> None:
@@ -78,7 +88,7 @@ def test_a_refusal_whose_transaction_was_rolled_back_is_counted_afresh(keep: Kee
 
 def test_what_is_old_goes_and_the_log_says_so(keep: Keep) -> None:
     store, log = keep.store(), AuditLog()
-    add(store, log, GET, DENIED, GET)
+    add(store, log, GET, DENIED, SET)
     keep.time += 60 * DAY
     add(store, log, GET)
     keep.time += 31 * DAY
@@ -126,7 +136,7 @@ def test_of_a_flood_of_refusals_the_newest_stay_and_what_was_allowed_stays(
     ids=["deleted", "tail cut", "order changed", "flag changed", "copied", "emptied", "renumbered"],
 )
 def test_a_log_that_was_meddled_with_is_found(keep: Keep, meddle: Callable[..., object]) -> None:
-    add(keep.store(), AuditLog(), GET, DENIED, GET, GET)
+    add(keep.store(), AuditLog(), GET, DENIED, SET, LIST)
     keep.close()
     with attacks.attacker(keep.path) as connection:
         meddle(connection)

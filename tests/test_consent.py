@@ -270,7 +270,9 @@ def test_a_rule_asks_and_only_a_yes_to_this_very_call_approves(world: World) -> 
     policy(world, project, {"set_secret": {"rules": [{"name": "ask", "action": "require_approval", "reason": "Why?"}]}})
     call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="v")
     asked = Asked(world, project, call)
-    assert asked.words == ["call set_secret TOKEN (the rule /tools/set_secret/rules/ask asks you: Why?)"]
+    assert asked.words == [
+        "call set_secret TOKEN (this project's rule /tools/set_secret/rules/ask asks you; it says “Why?”)"
+    ]
     assert isinstance(asked.yes(), Done)
     refused = Asked(world, project, call, asked.gate).no()
     assert (refused.error.code, refused.error.rule) == (Code.APPROVAL_REFUSED, "/tools/set_secret/rules/ask")
@@ -367,8 +369,7 @@ def test_every_decision_is_in_the_log_with_who_asked_and_which_rule(world: World
     ]
     assert events == [
         ("set_secret", "TOKEN", "done", "", 1),
-        ("get_secret", "TOKEN", "done", "", 1),
-        ("get_secret", "TOKEN", "done", "", 1),
+        ("get_secret", "TOKEN", "done", "", 2),
         ("list_secrets", "", "done", "", 1),
         ("delete_secret", "TOKEN", "DENIED_BY_RULE", "/tools/delete_secret/rules/never", 2),
         ("get_secret", "ABSENT", "NOT_FOUND", "", 1),

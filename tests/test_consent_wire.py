@@ -85,7 +85,12 @@ def test_an_exact_yes_lets_the_call_go_on_and_is_remembered(machine: Machine, mo
     with machine.server(project) as wire:
         assert wire.text("get_secret", name="TOKEN") == "canary"
     events = json.loads(machine.run("log", "--json", "--tool", "get_secret", at=project).stdout)
-    assert [event["outcome"] for event in events] == ["asked", "done", "done", "done"]
+    assert [(event["outcome"], event["channel"]) for event in events] == [
+        ("asked", ""),
+        ("done", "client"),
+        ("done", ""),
+        ("done", ""),
+    ]
     assert (events[1]["channel"], events[0]["client"] != "") == ("client", True)
 
 
@@ -295,3 +300,16 @@ def test_arguments_and_environment_only_tighten(
         assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
         result = wire.call("set_secret", name="OWN", value="v")
         assert bool(result.get("isError")) == (code is not None)
+
+
+def test_while_one_question_is_open_another_is_not_put_and_does_not_count_as_unanswered(machine: Machine) -> None:
+    project = machine.project("api")
+    for name in ("KEPT", "OTHER"):
+        machine.run("set", name, "--use-only", at=project, stdin="canary")
+    client = Modern(machine, project)
+    with client.wire:
+        state, key = question_of(client.call("get_secret", {"name": "KEPT"}))
+        for _ in range(4):
+            assert "Another question" in json.dumps(client.call("get_secret", {"name": "OTHER"}))
+        assert is_value(client.call("get_secret", {"name": "KEPT"}, inputResponses={key: YES}, requestState=state))
+        question_of(client.call("get_secret", {"name": "OTHER"}))

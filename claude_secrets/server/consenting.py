@@ -41,6 +41,7 @@ CLIENT: Final = "client"
 DIALOG: Final = "dialog"
 NONE: Final = "none"
 PAUSED: Final = "paused"
+BUSY: Final = "busy"
 
 _KEY: Final = "consent"
 _STATE: Final = "consent:"
@@ -85,18 +86,18 @@ class Consenter:
         by_form = _elicits_forms(context) and not question.dialog_only
         if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return self._input_required(question)
-        answer = None
+        answer, channel = None, BUSY  # until it is this question's turn
         with anyio.move_on_after(QUESTION_SECONDS) as scope:
             self._waiting.add(scope)
             async with self._turn:
+                channel = CLIENT if by_form else DIALOG
                 answer = await (_by_form(context, question) if by_form else self._by_dialog(question))
         self._waiting.discard(scope)
-        channel = CLIENT if by_form else DIALOG
         return self._counted(answer or Declined(digest=question.digest, channel=channel, said_no=False))
 
     def _input_required(self, question: ConsentQuestion) -> InputRequiredResult | Declined:
         if any(digest != question.digest and self._is_fresh(since) for digest, since in self._open.values()):
-            return Declined(digest=question.digest, channel=CLIENT, said_no=False)
+            return Declined(digest=question.digest, channel=BUSY, said_no=False)
         nonce = token_urlsafe(16)
         self._open[nonce] = (question.digest, self._now())
         return InputRequiredResult(
@@ -131,8 +132,8 @@ class Consenter:
         return Declined(digest=question.digest, channel=DIALOG, said_no=answer is Answer.NO)
 
     def _counted(self, answer: Consented | Declined) -> Consented | Declined:
-        """Count the questions in a row that stayed unanswered; where nobody could be asked none was put."""
-        if answer.channel == NONE:
+        """Count the questions in a row that were put and stayed unanswered."""
+        if answer.channel in (NONE, BUSY):
             return answer
         if isinstance(answer, Consented) or answer.said_no:
             self._unanswered = 0
