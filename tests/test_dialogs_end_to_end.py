@@ -56,6 +56,12 @@ class Desk:
         wait_until(lambda: len(set(self.screen.picture())) > 4, "it has been drawn", patience=PATIENCE)
         return self.windows()[-1]
 
+    def choice(self) -> int:
+        """The window in which the person says who may read it."""
+        wait_until(lambda: self.screen.windows("^Claude Secrets: who"), "the choice is shown", patience=PATIENCE)
+        wait_until(lambda: len(set(self.screen.picture())) > 4, "it has been drawn", patience=PATIENCE)
+        return self.screen.windows("^Claude Secrets: who")[-1]
+
     def windows(self) -> list[int]:
         return self.screen.windows("^Claude Secrets")
 
@@ -84,13 +90,19 @@ def test_a_closed_dialog_is_a_no(machine: Machine, desk: Desk) -> None:
     assert "said no" in said
 
 
-def test_a_value_is_typed_into_a_dialog_and_stored(machine: Machine, desk: Desk) -> None:
+@pytest.mark.parametrize("access", ["use-only", "readable"])
+def test_a_value_is_typed_into_a_dialog_and_who_may_read_it_chosen(machine: Machine, desk: Desk, access: str) -> None:
     window = desk.ask("input_secret", name="NEW", prompt="for <b>tests</b> $(id)")
     desk.screen.type(window, "typed canary $(id)")
     desk.screen.press(window, "Return")
+    choice = desk.choice()
+    if access == "readable":
+        desk.yes(choice)
+    else:
+        desk.screen.press(choice, "Return")  # No is what Enter chooses
     assert desk.answer() == "Stored 'NEW' (version 1). The value went straight to the store."
     assert machine.run("get", "NEW", at=desk.project).stdout == "typed canary $(id)"
-    assert "use-only" in machine.run("list").stdout
+    assert access in machine.run("list").stdout
 
 
 def test_a_dialog_for_a_value_that_is_closed_stores_nothing(machine: Machine, desk: Desk) -> None:

@@ -29,7 +29,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.errors import Code, InputError
 from claude_secrets.human.browser import open_url
-from claude_secrets.human.dialog import Dialogs
+from claude_secrets.human.dialog import Answer, Dialogs
 from claude_secrets.human.page import LIFETIME, InputPage
 from claude_secrets.human.plain import plain
 from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
@@ -178,7 +178,8 @@ class Asker:
                 Code.CANCELLED, f"The person entered nothing; '{question.name}' was not stored."
             )
             if value is not None:
-                entered = Entered(value=value, access=question.access, channel="dialog")
+                access = await _chosen(dialogs, question)
+                entered = Entered(value=value, access=access, channel="dialog")
                 with anyio.CancelScope(shield=True):  # what is being stored is told
                     outcome = await anyio.to_thread.run_sync(lambda: entry.store(entered))
                     result = outcome if isinstance(outcome, Done | Refused) else result
@@ -204,12 +205,26 @@ async def _typed(dialogs: Dialogs, question: InputQuestion) -> str | None:
         cancelled.set()
 
 
+async def _chosen(dialogs: Dialogs, question: InputQuestion) -> Access:
+    """Whether agents may read what was typed; without an answer it is as it was, or as new secrets are."""
+    cancelled = threading.Event()
+    text = f"May agents read the value of {question.name}?\nIt can then appear in chats and their transcripts."
+    try:
+        answer = await anyio.to_thread.run_sync(
+            lambda: dialogs.confirm("Claude Secrets: who may read it", text, seconds=CALL_SECONDS, cancelled=cancelled),
+            abandon_on_cancel=True,
+        )
+    finally:
+        cancelled.set()
+    return {Answer.YES: Access.READABLE, Answer.NO: Access.USE_ONLY}.get(answer, question.access)
+
+
 def _dialog_text(question: InputQuestion) -> str:
     """The question in words, for a person who sees nothing else."""
     lines = [
         f"An agent in {_shown(question.project)} asks you for the secret {question.name}.",
         "What you enter goes to the encrypted store, not into the chat.",
-        "Agents can read it there." if question.access is Access.READABLE else "Agents cannot read it there.",
+        "Then you are asked whether agents may read it.",
     ]
     if question.replaces is not None:
         lines.append(f"It replaces version {question.replaces}.")
