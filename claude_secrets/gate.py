@@ -174,6 +174,7 @@ class Gate:
             entered_by=EnteredBy.AGENT,
             access=case.setting.config.default_access if case.record is None else None,
             repeats=consent.reads_use_only(case),  # or the answer would tell that a guess was right
+            keep=case.setting.config.keep_versions,
         )
         verb = "Stored" if stored.changed else "Nothing to change: the store has this value for"
         return _stored(f"{verb} '{name}' (version {stored.version}).", stored)
@@ -182,10 +183,9 @@ class Gate:
         name, record = case.call.name, case.record
         if record is None or record.deleted:
             return Done(text=f"There was no '{name}' to delete.", data={"deleted": False})
-        records.delete(tx, record, entered_by=EnteredBy.AGENT)
+        records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.setting.config.keep_versions)
         return Done(
-            text=f"Deleted '{name}'. Its versions stay in the store; the person can store it again with "
-            f"`{self._command} set {name}`.",
+            text=f"Deleted '{name}'. The person can bring it back with `{self._command} restore {name}`.",
             data={"deleted": True},
         )
 
@@ -248,6 +248,7 @@ class Gate:
             origin=case.setting.identity,
             entered_by=EnteredBy.PERSON,
             access=answer.access,
+            keep=case.setting.config.keep_versions,
         )
         return _stored(f"Stored '{name}' (version {stored.version}). The value went straight to the store.", stored)
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+from claude_secrets import versions
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access
 from claude_secrets.policy_file import read_plain
@@ -60,7 +61,7 @@ class Config:
     consent: Channels = Channels.ANY
     store: Path | None = None
     default_access: Access | None = None
-    keep_versions: int = 10
+    keep_versions: int = versions.KEPT
 
 
 @dataclass(frozen=True, slots=True)

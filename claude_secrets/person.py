@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from claude_secrets import audit, grants, limits, records
+from claude_secrets import audit, grants, limits, records, versions
 from claude_secrets.audit import AuditLog, Entry, Event
 from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
@@ -50,38 +50,43 @@ class Person:
         project: Project | None = None,
         scope: str = SHARED,
         default_access: Access | None = None,
+        keep_versions: int = versions.KEPT,
     ) -> None:
-        self._store = store
-        self._project = project
+        self.store = store
+        self.project = project
+        self.keep_versions = keep_versions
         self._default_access = default_access
         self._log = AuditLog()
         self.scope = scope
 
-    def set(self, name: str, value: str, access: Access | None = None) -> Stored:
+    def set(self, name: str, value: str, access: Access | None = None, *, expires: int | None = None) -> Stored:
         """Store a value. From inside a project the secret is the project's, or the project is let use it.
 
         A name that only agents of another project stored, or that was deleted, no longer belongs to that project.
 
-        `access` None keeps what the name has (new: as the person's settings say, else readable).
+        `access` None keeps what the name has (new: as the person's settings say, else readable); `expires` as in
+        `records.put`.
         """
         check_name(name)
         check_value(value)
-        with self._store.write() as tx:
+        with self.store.write() as tx:
             before = records.find(tx, self.scope, name)
             stored = records.put(
                 tx,
                 scope=self.scope,
                 name=name,
                 value=value,
-                origin=self._project.identity if self._project else PERSON,
+                origin=self.project.identity if self.project else PERSON,
                 entered_by=EnteredBy.PERSON,
                 access=access or (self._default_access if before is None else None),
+                expires=expires,
+                keep=self.keep_versions,
             )
             record = records.find(tx, self.scope, name)
-            if self._project and record and record.origin != self._project.identity:
-                grants.add(tx, Grant(project=self._project.identity, scope=self.scope, name=name))
+            if self.project and record and record.origin != self.project.identity:
+                grants.add(tx, Grant(project=self.project.identity, scope=self.scope, name=name))
             self._claim_scope(tx)
-            self._note(tx, "set", name)
+            self.note(tx, "set", name)
         return stored
 
     def get(self, name: str, *, warn: Callable[[str], None]) -> str:
@@ -91,11 +96,11 @@ class Person:
             CallerError: NOT_FOUND.
         """
         check_name(name)
-        self._require_store(name)
+        self.require_store(name)
         try:
-            with self._store.write(durable=False) as tx:
+            with self.store.write(durable=False) as tx:
                 value = self._value(tx, name)
-                self._note(tx, "get", name)
+                self.note(tx, "get", name)
         except StoreError as error:
             if error.code not in _READABLE_STILL:
                 raise
@@ -105,7 +110,7 @@ class Person:
     def _unlogged(self, name: str, why: Code, warn: Callable[[str], None]) -> str:
         """A value from a store that takes no note of it."""
         whole, immutable = why is not Code.STORE_TAMPERED, why is Code.STORE_UNAVAILABLE
-        with self._store.read(whole=whole, immutable=immutable) as tx:
+        with self.store.read(whole=whole, immutable=immutable) as tx:
             value = self._value(tx, name)
         warn(_READABLE_STILL[why])
         return value
@@ -113,14 +118,14 @@ class Person:
     def delete(self, name: str) -> bool:
         """Delete a secret; its versions are kept. Returns False where there is none."""
         check_name(name)
-        if not self._store.exists():
+        if not self.store.exists():
             return False
-        with self._store.write() as tx:
+        with self.store.write() as tx:
             record = records.find(tx, self.scope, name)
             if record is None or record.deleted:
                 return False
-            records.delete(tx, record, entered_by=EnteredBy.PERSON)
-            self._note(tx, "delete", name)
+            records.delete(tx, record, entered_by=EnteredBy.PERSON, keep=self.keep_versions)
+            self.note(tx, "delete", name)
         return True
 
     def set_access(self, names: Sequence[str], access: Access) -> list[str]:
@@ -131,11 +136,11 @@ class Person:
         """
         for name in names:
             check_name(name)
-            self._require_store(name)
-        with self._store.write() as tx:
-            changed = [name for name in names if records.set_access(tx, self._existing(tx, name), access)]
+            self.require_store(name)
+        with self.store.write() as tx:
+            changed = [name for name in names if records.set_access(tx, self.existing(tx, name), access)]
             for name in changed:
-                self._note(tx, f"access {access.value}", name)
+                self.note(tx, f"access {access.value}", name)
         return changed
 
     def rename(self, name: str, new_name: str) -> None:
@@ -146,9 +151,9 @@ class Person:
         """
         check_name(name)
         check_name(new_name)
-        self._require_store(name)
-        with self._store.write() as tx:
-            record = self._existing(tx, name)
+        self.require_store(name)
+        with self.store.write() as tx:
+            record = self.existing(tx, name)
             if records.find(tx, self.scope, new_name) is not None:
                 raise CallerError(
                     Code.INVALID_NAME,
@@ -160,14 +165,14 @@ class Person:
                 if (grant.scope, grant.name) == (self.scope, name):
                     grants.remove(tx, grant)
                     grants.add(tx, Grant(project=grant.project, scope=grant.scope, name=new_name))
-            self._note(tx, "rename", name)
-            self._note(tx, "rename to", new_name)
+            self.note(tx, "rename", name)
+            self.note(tx, "rename to", new_name)
 
     def secrets(self) -> list[Record]:
         """All secrets of all scopes that are not deleted, sorted by scope and name."""
-        if not self._store.exists():
+        if not self.store.exists():
             return []
-        with self._store.read() as tx:
+        with self.store.read() as tx:
             found = [record for record in records.every(tx) if not record.deleted]
         return sorted(found, key=lambda record: (record.scope, record.name))
 
@@ -180,9 +185,9 @@ class Person:
         """What `trust` would grant to this project."""
         project = self._require_project()
         claim = allowlist.scope if allowlist.scope != SHARED else None
-        if not self._store.exists():
+        if not self.store.exists():
             return Wanted(scope=claim, secrets=())
-        with self._store.read() as tx:
+        with self.store.read() as tx:
             if claim and grants.holds(tx, Grant(project=project.identity, scope=claim)):
                 claim = None
             found = [
@@ -198,29 +203,29 @@ class Person:
     def trust(self, wanted: Wanted) -> None:
         """Grant exactly what was shown."""
         project = self._require_project()
-        with self._store.write() as tx:
+        with self.store.write() as tx:
             if wanted.scope is not None:
                 grants.add(tx, Grant(project=project.identity, scope=wanted.scope))
-                self._note(tx, "trust", "")
+                self.note(tx, "trust", "")
             for record in wanted.secrets:
                 grants.add(tx, Grant(project=project.identity, scope=record.scope, name=record.name))
-                self._note(tx, "trust", record.name)
+                self.note(tx, "trust", record.name)
 
     def allow(self, name: str) -> None:
         """Let this project use the secret of that name, stored or still to come."""
         check_name(name)
         project = self._require_project()
-        with self._store.write() as tx:
+        with self.store.write() as tx:
             grants.add(tx, Grant(project=project.identity, scope=self.scope, name=name))
             self._claim_scope(tx)
-            self._note(tx, "allow", name)
+            self.note(tx, "allow", name)
 
     def revoke(self, name: str | None = None) -> list[Grant]:
         """Take back this project's grant on one name, or (None) all its grants; returns what was taken back."""
         project = self._require_project()
-        if not self._store.exists():
+        if not self.store.exists():
             return []
-        with self._store.write() as tx:
+        with self.store.write() as tx:
             taken = [
                 grant
                 for grant in grants.every(tx)
@@ -228,21 +233,21 @@ class Person:
             ]
             for grant in taken:
                 grants.remove(tx, grant)
-                self._note(tx, "revoke", grant.name)
+                self.note(tx, "revoke", grant.name)
         return taken
 
     def grants(self) -> list[Grant]:
         """All grants of all projects, sorted."""
-        if not self._store.exists():
+        if not self.store.exists():
             return []
-        with self._store.read() as tx:
+        with self.store.read() as tx:
             return grants.every(tx)
 
     def log(self, keep: Callable[[Entry], bool]) -> list[Entry]:
         """The entries of the log that are to be kept, the oldest first."""
-        if not self._store.exists():
+        if not self.store.exists():
             return []
-        with self._store.read() as tx:
+        with self.store.read() as tx:
             return [entry for entry in audit.entries(tx) if keep(entry)]
 
     def verify_log(self) -> int:
@@ -251,9 +256,9 @@ class Person:
         Raises:
             StoreError: STORE_TAMPERED.
         """
-        if not self._store.exists():
+        if not self.store.exists():
             return 0
-        with self._store.read() as tx:
+        with self.store.read() as tx:
             return audit.verify(tx)
 
     def check(self) -> tuple[int, int]:
@@ -262,7 +267,7 @@ class Person:
         Raises:
             StoreError: STORE_TAMPERED.
         """
-        with self._store.read() as tx:
+        with self.store.read() as tx:
             found, versions = records.verify_every(tx)
             grants.every(tx)
             limits.verify(tx)
@@ -270,32 +275,36 @@ class Person:
             tx.verify_table("key_slots", tx.head.slots)
         return sum(not record.deleted for record in found), versions
 
-    def _note(self, tx: Transaction, action: str, name: str) -> None:
-        project = self._project.identity if self._project else ""
-        event = Event(caller="person", action=action, outcome="done", project=project, scope=self.scope, name=name)
+    def note(self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None) -> None:
+        """Write into the log what the person does."""
+        project, scope = self.project.identity if self.project else "", scope or self.scope
+        event = Event(caller="person", action=action, outcome="done", project=project, scope=scope, name=name)
         self._log.add(tx, event)
 
     def _claim_scope(self, tx: Transaction) -> None:
-        if self._project and self.scope != SHARED:
-            grants.add(tx, Grant(project=self._project.identity, scope=self.scope))
+        if self.project and self.scope != SHARED:
+            grants.add(tx, Grant(project=self.project.identity, scope=self.scope))
 
     def _value(self, tx: Transaction, name: str) -> str:
-        return records.value(tx, self._existing(tx, name))
+        return records.value(tx, self.existing(tx, name))
 
-    def _existing(self, tx: Transaction, name: str) -> Record:
+    def existing(self, tx: Transaction, name: str) -> Record:
+        """The secret of that name, which is not deleted. Raises `CallerError` NOT_FOUND."""
         record = records.find(tx, self.scope, name)
         if record is None or record.deleted:
-            raise self._missing(name)
+            raise self.missing(name)
         return record
 
-    def _require_store(self, name: str) -> None:
-        if not self._store.exists():
-            raise self._missing(name)
+    def require_store(self, name: str) -> None:
+        """Raise `CallerError` NOT_FOUND where there is no store that could hold the name."""
+        if not self.store.exists():
+            raise self.missing(name)
 
-    def _missing(self, name: str) -> CallerError:
+    def missing(self, name: str) -> CallerError:
+        """The error for a name that is not there."""
         return CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{self.scope}'.")
 
     def _require_project(self) -> Project:
-        if self._project is None:
+        if self.project is None:
             raise DeniedError(Code.NO_PROJECT, "This is not inside a project.", "Go to the project's directory.")
-        return self._project
+        return self.project

@@ -6,10 +6,16 @@ version too, so that an older head never fits. Each function takes the doorway's
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
+from claude_secrets import versions
 from claude_secrets.cipher import Envelope
 from claude_secrets.model import Access, EnteredBy
 from claude_secrets.transaction import Transaction, tampered
+from claude_secrets.versions import Version
+
+NEVER: Final = 0
+"""As the time when a value expires: it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +78,7 @@ def find(tx: Transaction, scope: str, name: str) -> Record | None:
     """
     key = _key(tx, scope, name)
     row = tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchone()
-    newest = tx.connection.execute("SELECT max(version) FROM versions WHERE record = ?", (key,)).fetchone()[0]
+    newest = versions.newest(tx, key)
     if row is None:
         if newest is not None:
             raise tampered("a record's head")
@@ -98,20 +104,14 @@ def every(tx: Transaction) -> Iterator[Record]:
         yield _opened(tx, key, head)
 
 
-def verify_history(tx: Transaction, record: Record) -> int:
-    """Hold all versions of a record against its head and open each. Returns how many there are.
+def history(tx: Transaction, record: Record) -> list[Version]:
+    """All versions of a record, the oldest first, held against its head.
 
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    key, total, count = _key(tx, record.scope, record.name), "0", 0
-    rows = tx.rows("SELECT version, token FROM versions WHERE record = ?", key)
-    for count, (version, token) in enumerate(rows, start=1):  # noqa: B007  used after the loop
-        tx.open("version", _place(key, version), token)
-        total = tx.cipher.set_add(total, _place(key, version).encode(), token)
-    if total != record.history:
-        raise tampered("a version")
-    return count
+    rows = versions.every(tx, _key(tx, record.scope, record.name), record.history)
+    return [Version.read(number, envelope) for number, envelope in rows]
 
 
 def verify_every(tx: Transaction) -> tuple[list[Record], int]:
@@ -121,7 +121,7 @@ def verify_every(tx: Transaction) -> tuple[list[Record], int]:
         StoreError: STORE_TAMPERED.
     """
     found = list(every(tx))
-    count = sum(verify_history(tx, record) for record in found)
+    count = sum(len(history(tx, record)) for record in found)
     if tx.connection.execute("SELECT count(*) FROM versions").fetchone()[0] != count:
         raise tampered("a version")
     return found, count
@@ -136,13 +136,16 @@ def put(
     origin: str,
     entered_by: EnteredBy,
     access: Access | None = None,
+    expires: int | None = None,
     repeats: bool = False,
+    keep: int = versions.KEPT,
 ) -> Stored:
     """Store a value as the newest version of a secret, which comes to be if there is none.
 
     `origin` counts for a new secret, and for one that a person enters where an agent stored it or it was deleted:
     whoever only took the name must not be given what the person enters elsewhere. `access` None keeps the access the
-    name has (new: readable). The same value again makes no version, unless it `repeats`.
+    name has (new: readable). `expires` None: a new value does not, the same one stays as it is. The same value again
+    makes no version, unless it `repeats`. `keep` as in `versions.evict`.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -153,7 +156,8 @@ def put(
         origin = before.origin
     moved_from = before.origin if before is not None and before.origin != origin else None
     if before is not None and not repeats and _has_value(tx, before, value):
-        after = replace(before, access=access, origin=origin)
+        until = before.expires if expires is None else expires or None
+        after = replace(before, access=access, origin=origin, expires=until)
         if after != before:
             _reseal(tx, before, after)
         return Stored(version=before.version, changed=after != before, access=access, moved_from=moved_from)
@@ -168,9 +172,39 @@ def put(
         history=before.history if before else "0",
         updated=int(tx.now),
         entered_by=entered_by,
+        expires=expires or None,
     )
-    _write_version(tx, record, value.encode("utf-8"))
+    _write_version(tx, record, value.encode("utf-8"), keep=keep, by=entered_by)
     return Stored(version=record.version, changed=True, access=record.access, moved_from=moved_from)
+
+
+def restore(tx: Transaction, record: Record, number: int, *, keep: int = versions.KEPT) -> Stored:
+    """Make an earlier value the newest version again, with who entered it and where; the name keeps its access.
+
+    The value that is current already makes no version.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    history(tx, record)  # so that nothing is brought back that somebody put there
+    key = _key(tx, record.scope, record.name)
+    envelope = versions.opened(tx, key, number)
+    earlier = Version.read(number, envelope)
+    if not record.deleted and _newest(tx, record).payload == envelope.payload:
+        return Stored(version=record.version, changed=False, access=record.access)
+    after = replace(
+        record,
+        origin=earlier.origin,
+        version=record.version + 1,
+        deleted=False,
+        revision=record.revision + 1,
+        updated=int(tx.now),
+        entered_by=earlier.entered_by,
+        expires=earlier.expires,
+        note=earlier.note,
+    )
+    _write_version(tx, after, envelope.payload, keep=keep, by=EnteredBy.PERSON)
+    return Stored(version=after.version, changed=True, access=after.access)
 
 
 def set_access(tx: Transaction, record: Record, access: Access) -> bool:
@@ -181,7 +215,7 @@ def set_access(tx: Transaction, record: Record, access: Access) -> bool:
     return True
 
 
-def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy) -> None:
+def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int = versions.KEPT) -> None:
     """Mark a record as deleted by an empty newest version. Its earlier versions are kept, and so is its access."""
     after = replace(
         record,
@@ -191,7 +225,14 @@ def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy) -> None:
         updated=int(tx.now),
         entered_by=entered_by,
     )
-    _write_version(tx, after, b"")
+    _write_version(tx, after, b"", keep=keep, by=entered_by)
+
+
+def purge(tx: Transaction, record: Record) -> None:
+    """Take a record away with all its versions, as if there had never been one."""
+    key = _key(tx, record.scope, record.name)
+    tx.connection.execute("DELETE FROM versions WHERE record = ?", (key,))
+    _remove_head(tx, key)
 
 
 def rename(tx: Transaction, record: Record, new_name: str) -> None:
@@ -200,19 +241,13 @@ def rename(tx: Transaction, record: Record, new_name: str) -> None:
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    verify_history(tx, record)  # the new history is summed up from what is there
     old_key, new_key = _key(tx, record.scope, record.name), _key(tx, record.scope, new_name)
-    rows = tx.connection.execute("SELECT version, token FROM versions WHERE record = ?", (old_key,)).fetchall()
-    history = "0"
-    for version, token in rows:
-        envelope = tx.open("version", _place(old_key, version), token)
-        history = _insert_version(
-            tx, new_key, version, fields=_own_fields(envelope), payload=envelope.payload, history=history
-        )
-    tx.connection.execute("DELETE FROM versions WHERE record = ?", (old_key,))
-    old_head = tx.connection.execute("DELETE FROM records WHERE record = ? RETURNING head", (old_key,)).fetchone()[0]
-    tx.head.records = tx.cipher.set_remove(tx.head.records, old_key, old_head)
-    _write_head(tx, replace(record, name=new_name, history=history), new_key)
+    total = "0"
+    for number, envelope in list(versions.every(tx, old_key, record.history)):
+        fields = versions.own_fields(envelope)
+        total = versions.insert(tx, new_key, number, fields=fields, payload=envelope.payload, history=total)
+    purge(tx, record)
+    _write_head(tx, replace(record, name=new_name, history=total), new_key)
 
 
 def _is_claimed(before: Record, entered_by: EnteredBy) -> bool:
@@ -227,20 +262,21 @@ def _has_value(tx: Transaction, record: Record, value: str) -> bool:
 def _reseal(tx: Transaction, before: Record, after: Record) -> None:
     # The newest version is sealed again with the head's new revision, so that the old head no longer fits.
     key = _key(tx, before.scope, before.name)
-    place = _place(key, before.version)
     envelope = _newest(tx, before)
-    old_token = tx.connection.execute(
-        "DELETE FROM versions WHERE record = ? AND version = ? RETURNING token", (key, before.version)
-    ).fetchone()[0]
-    history = tx.cipher.set_remove(before.history, place.encode(), old_token)
+    total = versions.remove(tx, key, before.version, before.history)
     after = replace(after, revision=before.revision + 1)
-    own = {"access": after.access.value, "origin": after.origin, "revision": after.revision}
-    fields = {**_own_fields(envelope), **own}
-    history = _insert_version(tx, key, before.version, fields=fields, payload=envelope.payload, history=history)
-    _write_head(tx, replace(after, history=history), key)
+    own = {
+        "access": after.access.value,
+        "origin": after.origin,
+        "revision": after.revision,
+        "expires": after.expires,
+    }
+    fields = {**versions.own_fields(envelope), **own}
+    total = versions.insert(tx, key, before.version, fields=fields, payload=envelope.payload, history=total)
+    _write_head(tx, replace(after, history=total), key)
 
 
-def _write_version(tx: Transaction, after: Record, payload: bytes) -> None:
+def _write_version(tx: Transaction, after: Record, payload: bytes, *, keep: int, by: EnteredBy) -> None:
     key = _key(tx, after.scope, after.name)
     fields: dict[str, object] = {
         "revision": after.revision,
@@ -252,38 +288,27 @@ def _write_version(tx: Transaction, after: Record, payload: bytes) -> None:
         "expires": after.expires,
         "note": after.note,
     }
-    history = _insert_version(tx, key, after.version, fields=fields, payload=payload, history=after.history)
-    _write_head(tx, replace(after, history=history), key)
-
-
-def _insert_version(
-    tx: Transaction, key: bytes, version: int, *, fields: dict[str, object], payload: bytes, history: str
-) -> str:
-    """Write one version's row and return the record's history with it."""
-    place = _place(key, version)
-    token = tx.seal("version", place, fields, payload)
-    tx.connection.execute("INSERT INTO versions VALUES (?, ?, ?)", (key, version, token))
-    return tx.cipher.set_add(history, place.encode(), token)
+    total = versions.insert(tx, key, after.version, fields=fields, payload=payload, history=after.history)
+    total = versions.evict(tx, key, total, keep=keep, by=by)
+    _write_head(tx, replace(after, history=total), key)
 
 
 def _write_head(tx: Transaction, record: Record, key: bytes) -> None:
-    row = tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchone()
+    _remove_head(tx, key)
+    head = tx.seal("record-head", key.hex(), record.fields())
+    tx.connection.execute("INSERT INTO records VALUES (?, ?)", (key, head))
+    tx.head.records = tx.cipher.set_add(tx.head.records, key, head)
+
+
+def _remove_head(tx: Transaction, key: bytes) -> None:
+    row = tx.connection.execute("DELETE FROM records WHERE record = ? RETURNING head", (key,)).fetchone()
     if row is not None:
         tx.head.records = tx.cipher.set_remove(tx.head.records, key, row[0])
-    head = tx.seal("record-head", key.hex(), record.fields())
-    tx.connection.execute("INSERT OR REPLACE INTO records VALUES (?, ?)", (key, head))
-    tx.head.records = tx.cipher.set_add(tx.head.records, key, head)
     tx.dirty = True
 
 
 def _newest(tx: Transaction, record: Record) -> Envelope:
-    key = _key(tx, record.scope, record.name)
-    row = tx.connection.execute(
-        "SELECT token FROM versions WHERE record = ? AND version = ?", (key, record.version)
-    ).fetchone()
-    if row is None:
-        raise tampered("a version")
-    envelope = tx.open("version", _place(key, record.version), row[0])
+    envelope = versions.opened(tx, _key(tx, record.scope, record.name), record.version)
     if (envelope.number("revision"), envelope.flag("deleted")) != (record.revision, record.deleted):
         raise tampered("a version")
     return envelope
@@ -307,14 +332,5 @@ def _opened(tx: Transaction, key: bytes, head: bytes) -> Record:
     )
 
 
-def _own_fields(envelope: Envelope) -> dict[str, object]:
-    """A version's own fields, without those that bind it to its place (sealing adds the new place's)."""
-    return {key: value for key, value in envelope.fields.items() if key not in {"store", "generation", "kind", "place"}}
-
-
 def _key(tx: Transaction, scope: str, name: str) -> bytes:
     return tx.cipher.index("record", scope, name)
-
-
-def _place(key: bytes, version: int) -> str:
-    return f"{key.hex()}:{version}"

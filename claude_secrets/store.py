@@ -92,6 +92,21 @@ class Store:
             if tx.dirty:
                 tx.renew_head()
 
+    def scrub(self) -> bool:
+        """Rewrite the store without what was deleted, and empty its log of changes; takes no transaction.
+
+        Returns False where something else goes on reading the store, so that old pages stay until it ends.
+
+        Raises:
+            StoreError: STORE_BUSY, STORE_FULL, STORE_UNAVAILABLE.
+        """
+        connection = self._open()
+        with schema.translated():
+            # Pages that were split still hold copies of cells that moved; only writing all of them anew is sure.
+            connection.execute("VACUUM")
+            busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return busy == 0
+
     def create_with_key_file(self, key_file: Path) -> None:
         """Make the store with its key in a new file instead of the OS keyring.
 

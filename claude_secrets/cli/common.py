@@ -5,10 +5,10 @@ import os
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
-from claude_secrets.cli.output import note, say, say_json
+from claude_secrets.cli.output import hint, note, say_json, table
+from claude_secrets.cli.times import date
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import PERSON, SHARED
@@ -65,18 +65,19 @@ def the_person(options: Namespace, project: Project | None, scope: str | None = 
     """The person's doorway, in `scope` or the project's."""
     if scope is None:
         scope = read_allowlist(project).scope if project else SHARED
-    default_access = read_config(config_directory()).default_access
-    return Person(store=open_store(options, project), project=project, scope=scope, default_access=default_access)
+    config = read_config(config_directory())
+    return Person(
+        store=open_store(options, project),
+        project=project,
+        scope=scope,
+        default_access=config.default_access,
+        keep_versions=config.keep_versions,
+    )
 
 
 def add_scope(parser: ArgumentParser) -> None:
     """Add `--scope`."""
     parser.add_argument("--scope", help="another shelf than the project's (outside projects: than 'shared')")
-
-
-def date(seconds: int) -> str:
-    """A time of the store as a date and time in UTC, in ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def short(origin: str) -> str:
@@ -104,18 +105,33 @@ def as_data(record: Record) -> dict[str, object]:
     }
 
 
+def expired(records: Iterable[Record]) -> list[Record]:
+    """Those whose value has expired."""
+    return [record for record in records if record.expires is not None and record.expires <= time.time()]
+
+
 def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
-    """Print secrets as a table, or as JSON."""
+    """Print secrets as a table, or as JSON; say which have expired."""
     found = list(records)
     if as_json:
         say_json([as_data(record) for record in found])
     elif not found:
         note(nothing)
     else:
-        rows = [("NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM")]
-        rows += [
-            (r.name, r.scope, r.access.value, str(r.version), date(r.updated)[:10], short(r.origin)) for r in found
-        ]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        heads = ("NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM", "EXPIRES")
+        rows = [heads, *(_row(record) for record in found)]
+        table(rows if any(record.expires for record in found) else [row[:-1] for row in rows])
+        for record in expired(found):
+            hint(f"'{record.name}' has expired; to store a new value: {command()} set {record.name}")
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    return (
+        record.name,
+        record.scope,
+        record.access.value,
+        str(record.version),
+        date(record.updated)[:10],
+        short(record.origin),
+        "" if record.expires is None else date(record.expires)[:10],
+    )

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from claude_secrets.cli.common import find_project, open_store, read_allowlist, the_person
+from claude_secrets.cli.common import expired, find_project, open_store, read_allowlist, the_person
 from claude_secrets.cli.output import say, say_json
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
@@ -54,6 +54,7 @@ def _findings(options: Namespace) -> Iterator[Finding]:
             yield _checked("allowlist", lambda: _allowlist(project))
     yield _checked("policy", _own_files)
     yield _checked("store", lambda: _store(options, project))
+    yield from _expiry(options, project)
     yield _checked("key", lambda: _key(options, project))
 
 
@@ -103,6 +104,17 @@ def _store(options: Namespace, project: Project | None) -> Finding:
     secrets, versions = the_person(options, project, "shared").check()
     unusual = "" if store.path == default_store() else " (not the usual one)"
     return Finding("store", "ok", f"{store.path}{unusual}: {secrets} secrets, {versions} versions, every row verified")
+
+
+def _expiry(options: Namespace, project: Project | None) -> Iterator[Finding]:
+    try:
+        gone = expired(the_person(options, project, "shared").secrets())
+    except SecretsError:  # told with the store
+        return
+    if gone:
+        names = ", ".join(record.name for record in gone)
+        hint = f"To store a new value: {command()} set {gone[0].name}"
+        yield Finding("expired", "warn", f"{len(gone)} secret{'s' * (len(gone) > 1)} expired: {names}", hint)
 
 
 def _key(options: Namespace, project: Project | None) -> Finding:

@@ -1,18 +1,13 @@
 """`log`: who asked for what, when, and what came of it."""
 
-import re
 from argparse import ArgumentParser, Namespace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
 
 from claude_secrets.audit import Entry
-from claude_secrets.cli.common import date, require_project, short, the_person
+from claude_secrets.cli.common import require_project, short, the_person
 from claude_secrets.cli.output import note, say, say_json
-from claude_secrets.errors import CallerError, Code, DeniedError
-
-_AGO = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+from claude_secrets.cli.times import before_now, date
+from claude_secrets.errors import DeniedError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,7 +26,7 @@ def run(options: Namespace) -> int:
     if options.verify:
         say(f"The log is whole: {person.verify_log()} entries, each as it was written.")
         return 0
-    since = None if options.since is None else _since(options.since)
+    since = None if options.since is None else before_now(options.since, "--since")
     project = None if options.project is None else _identity(options)
 
     def keep(entry: Entry) -> bool:
@@ -60,16 +55,6 @@ def _identity(options: Namespace) -> str:
         return require_project(options).identity
     except DeniedError:
         return str(Path(options.project).expanduser().resolve())
-
-
-def _since(text: str) -> float:
-    if (ago := _AGO.fullmatch(text)) is not None:
-        return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).timestamp()
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "--since is a day such as 2026-11-23, or 30m, 12h, 7d.") from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def _line(entry: Entry) -> str:

@@ -7,6 +7,7 @@ and warnings go to standard error; a stream that is closed or gone is no fault o
 import json
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TextIO
@@ -44,6 +45,13 @@ def error(line: str) -> None:
 def note(line: str) -> None:
     """Tell something beside the output proper, so that it does not mix with what a program reads."""
     _print(line, sys.stderr)
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in columns, each as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def say_json(data: object) -> None:

@@ -5,9 +5,11 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import add_scope, find_project, read_allowlist, short, the_person
 from claude_secrets.cli.output import hint, say
+from claude_secrets.cli.times import from_now
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import PERSON, VALUE_LIMIT, Access, check_name, without_stray_newline
 from claude_secrets.paths import command
+from claude_secrets.records import NEVER
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,6 +29,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--exact", action="store_true", help="keep the newline at the end of a single line from standard input"
     )
+    parser.add_argument(
+        "--expires",
+        metavar="WHEN",
+        help="when to remind you that the value has expired: a day such as 2027-01-31, 90d from now, or never",
+    )
     add_scope(parser)
 
 
@@ -34,8 +41,9 @@ def run(options: Namespace) -> int:
     """Store the value."""
     name = check_name(options.name)
     project = find_project(options)
+    expires = _expires(options.expires)
     person = the_person(options, project, options.scope)
-    stored = person.set(name, _value(name, exact=options.exact), options.access)
+    stored = person.set(name, _value(name, exact=options.exact), options.access, expires=expires)
     kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
     if stored.changed:
         say(f"Stored '{name}' (version {stored.version}).{kind}")
@@ -49,6 +57,12 @@ def run(options: Namespace) -> int:
     if project and read_allowlist(project).entry_for(name) is None:
         hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
     return 0
+
+
+def _expires(text: str | None) -> int | None:
+    if text is None:
+        return None
+    return NEVER if text == "never" else from_now(text, "--expires")
 
 
 def _value(name: str, *, exact: bool) -> str:

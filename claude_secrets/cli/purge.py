@@ -1,0 +1,59 @@
+"""`purge`: take secrets away for good, with all their versions."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets import past
+from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.delete import require_yes
+from claude_secrets.cli.output import hint, note, say, warn
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.past import Purged
+from claude_secrets.paths import command
+from claude_secrets.person import Person
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take a name or `--deleted`, and `--yes`."""
+    parser.add_argument("name", metavar="NAME", nargs="?")
+    parser.add_argument("--deleted", action="store_true", help="all secrets that were deleted, in all scopes")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Show what will be gone, ask, and take it away."""
+    if bool(options.name) == options.deleted:
+        raise CallerError(Code.INVALID_ARGUMENTS, "Purge what?", "purge NAME, or purge --deleted")
+    person = the_person(options, find_project(options), options.scope)
+    purged = _deleted(person, options) if options.deleted else _one(person, options)
+    for record in purged.records:
+        say(f"Purged '{record.name}' of scope '{record.scope}'.")
+    if not purged.scrubbed:
+        warn("another program is reading the store, so old pages stay in its -wal file until that ends")
+        hint(f"when it has: {command()} purge --deleted")
+    elif purged.records:
+        hint("backups that were made before still hold it")
+    return 0
+
+
+def _one(person: Person, options: Namespace) -> Purged:
+    record, versions = past.history(person, options.name)
+    number = len(versions)
+    require_yes(
+        f"Purge '{record.name}' of scope '{record.scope}', {number} version{'s' * (number > 1)}, "
+        "and the grants on it? Nothing brings it back.",
+        options,
+    )
+    return past.purge(person, options.name)
+
+
+def _deleted(person: Person, options: Namespace) -> Purged:
+    found = past.deleted(person)
+    for record in found:
+        note(f"'{record.name}' of scope '{record.scope}'")
+    if found:
+        number = len(found)
+        require_yes(f"Purge {number} deleted secret{'s' * (number > 1)}? Nothing brings them back.", options)
+    else:
+        note("No secret is deleted.")
+    return past.purge_deleted(person, found)

@@ -1,0 +1,47 @@
+"""Times as people write and read them: days, and so many minutes, hours or days from now."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from claude_secrets.errors import CallerError, Code
+
+_SPAN: Final = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def date(seconds: int) -> str:
+    """A time of the store as a date and time in UTC, in ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def before_now(text: str, option: str) -> float:
+    """The moment that `text` names: a day, a date with a time, or a span back from now (30m, 12h, 7d).
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS, naming the `option`.
+    """
+    return _moment(text, option, -1).timestamp()
+
+
+def from_now(text: str, option: str) -> int:
+    """Likewise the moment in the future.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS.
+    """
+    moment = _moment(text, option, 1)
+    if moment <= datetime.now(UTC):
+        raise CallerError(Code.INVALID_ARGUMENTS, f"{option} names a time that is over.")
+    return int(moment.timestamp())
+
+
+def _moment(text: str, option: str, sign: int) -> datetime:
+    try:
+        if (span := _SPAN.fullmatch(text)) is not None:
+            return datetime.now(UTC) + sign * timedelta(**{_UNITS[span[2]]: int(span[1])})
+        when = datetime.fromisoformat(text)
+        return when if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        wrong = f"{option} is a day such as 2027-01-31, or 30m, 12h, 7d."
+        raise CallerError(Code.INVALID_ARGUMENTS, wrong) from None
