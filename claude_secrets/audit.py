@@ -81,7 +81,7 @@ class AuditLog:
             entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, count=1)
         if len(self._recent) >= _REMEMBERED:
             self._recent.clear()
-        self._recent[event] = (entry, _write(tx, entry))
+        self._recent[event] = (entry, write(tx, entry))
         if entry.count == 1 and entry.sequence % _CUT_EVERY == 0:
             cut(tx)
 
@@ -126,7 +126,8 @@ def verify(tx: Transaction) -> int:
     return count
 
 
-def _write(tx: Transaction, entry: Entry) -> bytes:
+def write(tx: Transaction, entry: Entry) -> bytes:
+    """Write one entry under its own number and return its token."""
     fields = {**asdict(entry.event), "first": entry.first, "last": entry.last, "count": entry.count}
     token = tx.seal("audit", str(entry.sequence), fields)
     tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, _flag(entry.event), token))
@@ -186,7 +187,7 @@ def cut(tx: Transaction) -> None:
     if rows:
         tx.head.audit_sequence += 1
         event, now = Event(caller="log", action="cut", outcome=DONE), int(tx.now)
-        _write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, count=len(rows)))
+        write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, count=len(rows)))
 
 
 def _member(sequence: int) -> bytes:

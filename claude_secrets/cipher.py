@@ -7,8 +7,9 @@ Only this module and `custody.py` import `cryptography`.
 import hmac
 import json
 import os
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final, TypeVar
 
@@ -45,6 +46,10 @@ class DataKey:
     def generate(cls) -> "DataKey":
         """Make the first data key of a new store from the operating system's random source."""
         return cls(os.urandom(KEY_BYTES), 1)
+
+    def successor(self) -> "DataKey":
+        """Make the data key that replaces this one, of the next generation."""
+        return DataKey(os.urandom(KEY_BYTES), self.generation + 1)
 
     def __repr__(self) -> str:
         return f"DataKey(generation={self.generation})"
@@ -167,6 +172,14 @@ def new_master_key() -> bytes:
     return Fernet.generate_key()
 
 
+def stretched(passphrase: bytes, *, salt: bytes, iterations: int, lanes: int, memory_kib: int) -> bytes:
+    """The master key (as `new_master_key` gives one) that Argon2id (RFC 9106) makes of a passphrase."""
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+    kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory_kib)
+    return _fernet_key(kdf.derive(passphrase))
+
+
 def wrap(master_key: bytes, data_key: DataKey, *, store_id: str, slot_id: str, slot_kind: str, now: float) -> bytes:
     """Wrap the data key for one key slot.
 
@@ -195,6 +208,13 @@ def unwrap(master_key: bytes, wrapped: bytes, *, store_id: str, slot_id: str, sl
     if any(envelope.fields.get(key) != value for key, value in expected.items()) or len(envelope.payload) != KEY_BYTES:
         raise EnvelopeMismatch
     return DataKey(envelope.payload, envelope.number("generation"))
+
+
+def sealed_at(token: bytes) -> int:
+    """When a token was sealed (seconds since 1970), as it says without any key; 0 where it is no token."""
+    with suppress(ValueError):
+        return int.from_bytes(urlsafe_b64decode(token[:12])[1:9], "big")
+    return 0
 
 
 def _fernet(master_key: bytes) -> Fernet:

@@ -1,74 +1,34 @@
 """Custody of the data key: the key slots, each one wrapped copy of it, and the master keys that unwrap them.
 
-Always: a master key is only ever in the OS keyring or in a key file of the person (0600, never beside the store),
-never in an error, a `repr` or the store; an existing keyring entry or file is never overwritten; there is no silent
-fallback from one kind of slot to another. `store.py` and the faces import this module.
+Always: a master key is only ever in the OS keyring, in a key file of the person or derived from what they know, never
+in an error, a `repr` or the store; there is no silent fallback from one kind of slot to another. `store.py` and what
+is above it import this module.
 """
 
-import errno
-import json
 import os
 import secrets
-import stat
 import sys
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from claude_secrets import key_file
 from claude_secrets.cipher import DataKey, EnvelopeMismatch, TokenInvalid, new_master_key, unwrap, wrap
-from claude_secrets.errors import Code, CustodyError
+from claude_secrets.errors import Code, CustodyError, InputError
+from claude_secrets.key_file import PUT_BACK
+from claude_secrets.key_slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State, as_params
 from claude_secrets.keyring_backend import SystemKeyring
+from claude_secrets.passphrase import Stretching, read_code
 from claude_secrets.paths import command
 
-KEYRING: Final = "keyring"
-FILE: Final = "file"
+KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
+"""Names the key file, wherever a slot says it is; and where the first write makes it."""
 
-_KINDS: Final = (KEYRING, FILE)
-_PUT_BACK: Final = "Put back the key that this store was made with; without it the store cannot be opened."
-_KEY_FILE_LIMIT: Final = 256
 # Of several failures the one a person can mend soonest is told.
 _TOLD_FIRST: Final = (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE, Code.KEY_WRONG, Code.KEY_MISSING)
-# A link is not followed, and a pipe in the file's place does not block; Windows knows neither flag.
-_OPEN_SAFELY: Final = (
-    getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One wrapped copy of the data key, as the store keeps it.
-
-    `kind` says where the master key is: `keyring` (`params` is `{}`) or `file` (`params` is `{"path": …}`).
-    """
-
-    slot_id: str
-    kind: str
-    params: str
-    wrapped: bytes = field(repr=False)
-
-    @property
-    def key_file(self) -> Path | None:
-        """The absolute path of the slot's key file; None for another kind of slot.
-
-        Raises:
-            CustodyError: KEY_WRONG where `params` were changed into something else.
-        """
-        if self.kind != FILE:
-            return None
-        try:
-            path = json.loads(self.params)["path"]
-            if isinstance(path, str) and b"\0" not in os.fsencode(path) and Path(path).is_absolute():
-                return Path(path)
-        except (ValueError, TypeError, KeyError, RecursionError):
-            pass  # told below, as any other content that does not fit
-        raise CustodyError(Code.KEY_WRONG, "A key slot of the store does not say where its key file is.", _PUT_BACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +46,8 @@ class Custody:
     """Makes and opens key slots.
 
     `clock` returns seconds since 1970; `check_key_file` raises for a key file in a place where none may be;
-    `keyring` is the OS keyring, by default the one of `environment` and `platform`.
+    `keyring` is the OS keyring, by default the one of `environment` and `platform`; `ask_passphrase` returns the
+    passphrase of the store, or raises where nobody can be asked for it.
     """
 
     def __init__(
@@ -97,74 +58,150 @@ class Custody:
         clock: Callable[[], float] = time.time,
         check_key_file: Callable[[Path], None] | None = None,
         keyring: SystemKeyring | None = None,
+        ask_passphrase: Callable[[], str] | None = None,
     ) -> None:
+        named = environment.get(KEY_FILE_VARIABLE)
         self._clock = clock
         self._check_key_file = check_key_file
         self._keyring = keyring or SystemKeyring(environment, platform)
+        self._ask_passphrase = ask_passphrase
+        self._named_file = Path(named).expanduser().absolute() if named else None
+        self._derived: dict[tuple[str, str], bytes] = {}
+
+    # Opening
 
     def unlock(self, store_id: str, slots: Sequence[Slot]) -> DataKey:
-        """Unwrap the data key by the first slot that opens: those of the keyring first, then key files.
+        """Unwrap the data key by the first slot that opens: of the keyring, by a key file, by a passphrase.
+
+        A recovery code is not asked for.
 
         Raises:
             CustodyError: KEY_MISSING (no master key is there), KEY_WRONG (what is there does not open the slot or may
                 not be used), KEYRING_LOCKED or KEYRING_UNAVAILABLE.
         """
         failures = []
-        for slot in sorted(slots, key=lambda slot: _KINDS.index(slot.kind) if slot.kind in _KINDS else len(_KINDS)):
+        for slot in sorted(slots, key=_readiness):
+            if slot.kind == PASSPHRASE and (slot.slot_id, slot.params) not in self._derived:
+                continue
             try:
                 return self._unwrap(store_id, slot)
             except CustodyError as error:
                 failures.append(error)
+        with_passphrase = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery]
+        if with_passphrase and (text := self._asked()) is not None:
+            return self._open_with(text, store_id, with_passphrase)
         if not failures:
-            raise CustodyError(Code.KEY_MISSING, "The store has no key slot, so nothing can open it.", _PUT_BACK)
-        raise min(failures, key=lambda error: _TOLD_FIRST.index(error.code) if error.code in _TOLD_FIRST else -1)
+            raise _nothing_opens(slots)
+        told = min(failures, key=lambda failure: _TOLD_FIRST.index(failure.code) if failure.code in _TOLD_FIRST else -1)
+        if any(slot.is_recovery for slot in slots):
+            other = f"Or open the store with its recovery code: `{command()} recover use`."
+            raise CustodyError(told.code, told.message, f"{told.hint} {other}")
+        raise told
 
-    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> Slot:
-        """Make a master key in the OS keyring and wrap `data_key` with it.
+    def unlock_with_code(self, store_id: str, slots: Sequence[Slot], code: str) -> DataKey:
+        """Unwrap the data key by a recovery code, as it was typed.
 
         Raises:
-            CustodyError: KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses a key file instead.
+            CallerError: INVALID_VALUE, naming the group that was mistyped.
+            CustodyError: KEY_MISSING where the store has no recovery code, KEY_WRONG where it is another one.
         """
-        slot_id, master_key = secrets.token_hex(8), new_master_key()
+        canonical = read_code(code)
+        with_code = [slot for slot in slots if slot.is_recovery]
+        if not with_code:
+            raise CustodyError(Code.KEY_MISSING, "This store has no recovery code.", PUT_BACK)
+        return self._open_with(canonical, store_id, with_code)
+
+    def learn(self, store_id: str, slot: Slot, passphrase: str) -> None:
+        """Remember what a passphrase or recovery code gives for its slot, so that the slot can be wrapped anew.
+
+        Raises:
+            CallerError: INVALID_VALUE, naming the group of a code that was mistyped.
+            CustodyError: KEY_WRONG.
+        """
+        self._open_with(read_code(passphrase) if slot.is_recovery else passphrase, store_id, [slot])
+
+    def file_of(self, slot: Slot) -> Path | None:
+        """Where the key file of a slot is looked for, None for another kind of slot. Raises `CustodyError`."""
+        path = slot.key_file
+        return path and (self._named_file or path)
+
+    def failure(self, store_id: str, slot: Slot) -> CustodyError | None:
+        """Why a slot of the keyring or of a key file does not open here and now; None where it does."""
         try:
-            self._keyring.create(_entry(store_id, slot_id), master_key.decode("ascii"))
+            self._unwrap(store_id, slot)
         except CustodyError as error:
-            other = f"Or keep the key in a file of your own: `{command()} init --key-file PATH`."
-            raise CustodyError(error.code, error.message, f"{error.hint} {other}") from None
-        return self._new_slot(store_id, slot_id, master_key, data_key)
+            return error
+        return None
 
-    def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> Slot:
-        """Make a master key in a new file (0600) and wrap `data_key` with it; `store` is the store's own path.
+    # Making
+
+    def new_first_slot(self, store_id: str, data_key: DataKey, store: Path) -> NewSlot:
+        """The slot of a store that comes to be without further words.
+
+        Its key is in the keyring, or in the file that `CLAUDE_SECRETS_KEY_FILE` names, which may be there already.
+        """
+        if self._named_file is None:
+            return self.new_keyring_slot(store_id, data_key)
+        return self._new_file_slot(store_id, data_key, self._named_file, store, exists=self._named_file.exists())
+
+    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
+        """A slot with a master key in the OS keyring.
+
+        Placing it raises `CustodyError` KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another
+        custody.
+        """
+        slot_id, master_key = secrets.token_hex(8), new_master_key()
+
+        def place() -> None:
+            try:
+                self._keyring.create(_entry(store_id, slot_id), master_key.decode("ascii"))
+            except CustodyError as error:
+                other = f"Or keep the key in a file of your own: `{command()} init --key-file PATH`."
+                raise CustodyError(error.code, error.message, f"{error.hint} {other}") from None
+
+        slot = self._wrapped(store_id, Slot(slot_id, KEYRING, "{}", b""), master_key, data_key)
+        return NewSlot(slot, place, lambda: self.take_away(store_id, slot))
+
+    def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
+        """A slot with a master key in a new file; `store` is the store's own path.
 
         Raises:
-            CustodyError: KEY_MISSING where no key file can or may be made at `path`; nothing is left there.
+            CustodyError: KEY_MISSING where no key file may be made at `path`; on placing, where none can.
         """
-        path = path.absolute()
-        if self._check_key_file is not None:
-            self._check_key_file(path)
-        if _same_directory(path.parent, store.absolute().parent):
-            raise CustodyError(
-                Code.KEY_MISSING,
-                "The key file would stand beside the store, and whoever copies one would have both.",
-                "Choose another directory for it.",
-            )
-        slot_id, master_key = secrets.token_hex(8), new_master_key()
-        _write_key_file(path, master_key)
-        return self._new_slot(store_id, slot_id, master_key, data_key, path)
+        return self._new_file_slot(store_id, data_key, path.absolute(), store, exists=False)
 
-    def discard(self, store_id: str, slot: Slot) -> None:
-        """Take back the keyring entry or key file of a slot that was made for a store that was not kept.
+    def new_passphrase_slot(self, store_id: str, data_key: DataKey, passphrase: str, *, recovery: bool) -> NewSlot:
+        """A slot that a passphrase opens, or a recovery code."""
+        stretching = Stretching.new()
+        params = {**stretching.params(), "recovery": True} if recovery else stretching.params()
+        slot = Slot(secrets.token_hex(8), PASSPHRASE, as_params(params), b"")
+        return NewSlot(self._wrapped(store_id, slot, stretching.master_key(passphrase), data_key))
 
-        Never raises `CustodyError`: a key that stays behind opens nothing, and it is the reason why the store was not
-        kept that a person has to hear.
+    def rewrapped(self, store_id: str, slot: Slot, data_key: DataKey) -> Slot:
+        """The slot with another data key under the same master key.
+
+        Raises:
+            CustodyError: the slot does not open here and now.
         """
-        with suppress(CustodyError):
-            if slot.kind == KEYRING:
-                self._keyring.delete(_entry(store_id, slot.slot_id))
-            elif (path := slot.key_file) is not None:
-                self._unwrap(store_id, slot)  # only the very file that was made for it
-                with suppress(OSError):
-                    path.unlink()
+        master_key = self._master_key(store_id, slot)
+        self._opened(store_id, slot, master_key)
+        return self._wrapped(store_id, slot, master_key, data_key)
+
+    # Taking away
+
+    def take_away(self, store_id: str, slot: Slot) -> None:
+        """Delete the keyring entry of a slot, or the key file that opens it.
+
+        Raises:
+            CustodyError: KEYRING_LOCKED, KEYRING_UNAVAILABLE.
+        """
+        if slot.kind == KEYRING:
+            entry = _entry(store_id, slot.slot_id)
+            if self._keyring.read(entry) is not None:
+                self._keyring.delete(entry)
+        elif slot.kind == FILE and self.failure(store_id, slot) is None:
+            with suppress(OSError):
+                Path(str(slot.key_file)).unlink()
 
     def keyring_status(self) -> KeyringStatus:
         """Whether the OS keyring answers; reads an entry that is not there and writes nothing."""
@@ -175,32 +212,70 @@ class Custody:
             return KeyringStatus(name=name, ok=False, message=error.message, code=error.code, hint=error.hint)
         return KeyringStatus(name=name, ok=True, message="The system's keyring works.")
 
-    def _new_slot(
-        self, store_id: str, slot_id: str, master_key: bytes, data_key: DataKey, key_file: Path | None = None
-    ) -> Slot:
-        kind, params = (KEYRING, {}) if key_file is None else (FILE, {"path": str(key_file)})
-        token = wrap(master_key, data_key, store_id=store_id, slot_id=slot_id, slot_kind=kind, now=self._clock())
-        return Slot(slot_id, kind, json.dumps(params, separators=(",", ":")), token)
+    def _new_file_slot(self, store_id: str, data_key: DataKey, path: Path, store: Path, *, exists: bool) -> NewSlot:
+        if self._check_key_file is not None:
+            self._check_key_file(path)
+        key_file.refuse_beside(path, store)
+        master_key = key_file.read(path) if exists else new_master_key()
+        slot = Slot(secrets.token_hex(8), FILE, as_params({"path": str(path)}), b"")
+        slot = self._wrapped(store_id, slot, master_key, data_key)
+        if exists:  # the person's own, which is not ours to make or remove
+            return NewSlot(slot)
+        return NewSlot(slot, lambda: key_file.write(path, master_key), lambda: self.take_away(store_id, slot))
+
+    def _wrapped(self, store_id: str, slot: Slot, master_key: bytes, data_key: DataKey) -> Slot:
+        bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
+        try:
+            return replace(slot, wrapped=wrap(master_key, data_key, now=self._clock(), **bound))
+        except TokenInvalid:
+            raise CustodyError(Code.KEY_WRONG, "What is in the key file is no key.", "Name another file.") from None
+
+    def _asked(self) -> str | None:
+        """The passphrase; None where nobody can be asked."""
+        try:
+            return None if self._ask_passphrase is None else self._ask_passphrase()
+        except InputError as error:
+            if error.code is Code.NO_INPUT_CHANNEL:
+                return None
+            raise
+
+    def _open_with(self, passphrase: str, store_id: str, slots: Sequence[Slot]) -> DataKey:
+        for slot in slots:
+            master_key = slot.stretching.master_key(passphrase)
+            with suppress(CustodyError):
+                data_key = self._opened(store_id, slot, master_key)
+                self._derived[slot.slot_id, slot.params] = master_key  # so that a new data key needs no one to ask
+                return data_key
+        what = "recovery code" if slots[0].is_recovery else "passphrase"
+        raise CustodyError(Code.KEY_WRONG, f"This {what} does not open the store.", "Try again.")
 
     def _unwrap(self, store_id: str, slot: Slot) -> DataKey:
-        master_key = self._master_key(store_id, slot)
+        return self._opened(store_id, slot, self._master_key(store_id, slot))
+
+    @staticmethod
+    def _opened(store_id: str, slot: Slot, master_key: bytes) -> DataKey:
         try:
             return unwrap(master_key, slot.wrapped, store_id=store_id, slot_id=slot.slot_id, slot_kind=slot.kind)
         except TokenInvalid:
-            what = "The key in the system's keyring" if slot.kind == KEYRING else "What is in the key file"
-            raise CustodyError(Code.KEY_WRONG, f"{what} does not open this store.", _PUT_BACK) from None
+            what = {KEYRING: "The key in the system's keyring", FILE: "What is in the key file"}
+            message = f"{what.get(slot.kind, 'The passphrase')} does not open this store."
+            raise CustodyError(Code.KEY_WRONG, message, PUT_BACK) from None
         except EnvelopeMismatch:
-            raise CustodyError(Code.KEY_WRONG, "A key slot of the store belongs to another store.", _PUT_BACK) from None
+            raise CustodyError(Code.KEY_WRONG, "A key slot of the store belongs to another store.", PUT_BACK) from None
 
     def _master_key(self, store_id: str, slot: Slot) -> bytes:
         if slot.kind == KEYRING:
             text = self._keyring.read(_entry(store_id, slot.slot_id))
             if text is None:
                 raise CustodyError(
-                    Code.KEY_MISSING, "The system's keyring does not hold the key of this store.", _PUT_BACK
+                    Code.KEY_MISSING, "The system's keyring does not hold the key of this store.", PUT_BACK
                 )
             return text.encode("utf-8", "replace")  # what is no key fails to open the slot
-        path = slot.key_file
+        if slot.kind == PASSPHRASE:
+            if (derived := self._derived.get((slot.slot_id, slot.params))) is None:
+                raise CustodyError(Code.KEY_MISSING, "The passphrase of this key slot was not given.")
+            return derived
+        path = self.file_of(slot)
         if path is None:
             raise CustodyError(
                 Code.KEY_MISSING,
@@ -209,89 +284,25 @@ class Custody:
             )
         if self._check_key_file is not None:
             self._check_key_file(path)
-        return _read_key_file(path)
+        return key_file.read(path)
+
+
+def _readiness(slot: Slot) -> tuple[bool, int]:
+    kinds = (KEYRING, FILE, PASSPHRASE)
+    return slot.state is not State.THERE, kinds.index(slot.kind) if slot.kind in kinds else len(kinds)
+
+
+def _nothing_opens(slots: Sequence[Slot]) -> CustodyError:
+    if any(slot.kind == PASSPHRASE and not slot.is_recovery for slot in slots):
+        hint = f"Start with --passphrase-fd N, or let a key file open it too: `{command()} key add-file PATH`."
+        return CustodyError(
+            Code.KEY_MISSING, "The store opens with a passphrase, and it cannot be asked for here.", hint
+        )
+    if slots:
+        hint = f"With it: `{command()} recover use`."
+        return CustodyError(Code.KEY_MISSING, "Nothing but the recovery code opens the store.", hint)
+    return CustodyError(Code.KEY_MISSING, "The store has no key slot, so nothing can open it.", PUT_BACK)
 
 
 def _entry(store_id: str, slot_id: str) -> str:
     return f"{store_id}.{slot_id}"
-
-
-def _same_directory(one: Path, other: Path) -> bool:
-    with suppress(OSError, RuntimeError):  # one that is not there, or links in a circle: not the same
-        return one.resolve() == other.resolve() or one.samefile(other)
-    return False
-
-
-def _write_key_file(path: Path, master_key: bytes) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN_SAFELY, 0o600)
-    except FileExistsError:
-        raise CustodyError(
-            Code.KEY_MISSING, "There is a file already where the key file should be made.", "Choose another path."
-        ) from None
-    except OSError:
-        raise _unmade() from None
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123  it is open already
-            if sys.platform != "win32":
-                os.fchmod(descriptor, 0o600)  # whatever the umask took away
-            file.write(master_key + b"\n")
-            file.flush()
-            os.fsync(descriptor)
-        _sync_directory(path.parent)
-        # Read back as it will be read: some file systems do not keep modes or owners.
-        kept = _read_key_file(path) == master_key
-    except (OSError, CustodyError):
-        kept = False
-    if not kept:
-        with suppress(OSError):
-            path.unlink()
-        raise _unmade()
-
-
-def _unmade() -> CustodyError:
-    return CustodyError(
-        Code.KEY_MISSING,
-        "The key file cannot be made there.",
-        "Choose a path in an existing directory of yours, on a file system that keeps modes and owners.",
-    )
-
-
-def _sync_directory(directory: Path) -> None:
-    if sys.platform == "win32":  # a directory cannot be opened there
-        return
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_key_file(path: Path) -> bytes:
-    """The content of a key file; everything is checked on the open descriptor, so that nothing can change between."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | _OPEN_SAFELY)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK):  # what systems say of a link that is not followed
-            raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Put the file itself there.") from None
-        raise CustodyError(
-            Code.KEY_MISSING, "The key file of this store is not there or cannot be read.", _PUT_BACK
-        ) from None
-    try:
-        _check_private(os.fstat(descriptor))
-        return os.read(descriptor, _KEY_FILE_LIMIT).strip()
-    except OSError:
-        raise CustodyError(Code.KEY_MISSING, "The key file of this store cannot be read.", _PUT_BACK) from None
-    finally:
-        os.close(descriptor)
-
-
-def _check_private(status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise CustodyError(Code.KEY_WRONG, "What is in the key file's place is not a regular file.", _PUT_BACK)
-    if sys.platform == "win32":  # who may read it stands in its access list there, not in a mode
-        return
-    if status.st_uid != os.geteuid():
-        raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", "Make it yours (chown).")
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", "Make it yours alone (chmod 600).")

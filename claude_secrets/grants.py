@@ -26,11 +26,11 @@ def holds(tx: Transaction, grant: Grant) -> bool:
     """
     tx.verify_table("grants", tx.head.grants)
     row = tx.connection.execute("SELECT token FROM grants WHERE place = ?", (_place(tx, grant),)).fetchone()
-    return row is not None and _opened(tx, _place(tx, grant), row[0]) == grant
+    return row is not None and _opened(tx, _place(tx, grant), row[0])[0] == grant
 
 
-def add(tx: Transaction, grant: Grant) -> bool:
-    """Remember a grant. Returns False where it was there already."""
+def add(tx: Transaction, grant: Grant, *, created: int | None = None) -> bool:
+    """Remember a grant, `created` now or (seconds since 1970) then. Returns False where it was there already."""
     if holds(tx, grant):
         return False
     place = _place(tx, grant)
@@ -38,7 +38,7 @@ def add(tx: Transaction, grant: Grant) -> bool:
         "project": grant.project,
         "scope": grant.scope,
         "name": grant.name,
-        "created": int(tx.now),
+        "created": int(tx.now) if created is None else created,
     }
     tx.connection.execute("INSERT INTO grants VALUES (?, ?)", (place, tx.seal("grant", place.hex(), fields)))
     _renew(tx)
@@ -56,14 +56,24 @@ def remove(tx: Transaction, grant: Grant) -> bool:
 
 def every(tx: Transaction) -> list[Grant]:
     """All grants, sorted by project, scope and name."""
+    return sorted(grant for grant, _ in with_times(tx))
+
+
+def with_times(tx: Transaction) -> list[tuple[Grant, int]]:
+    """All grants, each with when it was made (seconds since 1970).
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
     tx.verify_table("grants", tx.head.grants)
     rows = tx.connection.execute("SELECT place, token FROM grants").fetchall()
-    return sorted(_opened(tx, place, token) for place, token in rows)
+    return [_opened(tx, place, token) for place, token in rows]
 
 
-def _opened(tx: Transaction, place: bytes, token: bytes) -> Grant:
+def _opened(tx: Transaction, place: bytes, token: bytes) -> tuple[Grant, int]:
     envelope = tx.open("grant", place.hex(), token)
-    return Grant(project=envelope.text("project"), scope=envelope.text("scope"), name=envelope.text("name"))
+    grant = Grant(project=envelope.text("project"), scope=envelope.text("scope"), name=envelope.text("name"))
+    return grant, envelope.number("created")
 
 
 def _place(tx: Transaction, grant: Grant) -> bytes:

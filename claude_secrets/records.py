@@ -76,7 +76,7 @@ def find(tx: Transaction, scope: str, name: str) -> Record | None:
     Raises:
         StoreError: STORE_TAMPERED where the head does not fit the newest version, or versions lack a head.
     """
-    key = _key(tx, scope, name)
+    key = key_of(tx, scope, name)
     row = tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchone()
     newest = versions.newest(tx, key)
     if row is None:
@@ -110,8 +110,12 @@ def history(tx: Transaction, record: Record) -> list[Version]:
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    rows = versions.every(tx, _key(tx, record.scope, record.name), record.history)
-    return [Version.read(number, envelope) for number, envelope in rows]
+    return [Version.read(number, envelope) for number, envelope in rows(tx, record)]
+
+
+def rows(tx: Transaction, record: Record) -> Iterator[tuple[int, Envelope]]:
+    """All versions of a record with their values, likewise."""
+    return versions.every(tx, key_of(tx, record.scope, record.name), record.history)
 
 
 def verify_every(tx: Transaction) -> tuple[list[Record], int]:
@@ -187,7 +191,7 @@ def restore(tx: Transaction, record: Record, number: int, *, keep: int = version
         StoreError: STORE_TAMPERED.
     """
     history(tx, record)  # so that nothing is brought back that somebody put there
-    key = _key(tx, record.scope, record.name)
+    key = key_of(tx, record.scope, record.name)
     envelope = versions.opened(tx, key, number)
     earlier = Version.read(number, envelope)
     if not record.deleted and _newest(tx, record).payload == envelope.payload:
@@ -230,7 +234,7 @@ def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int 
 
 def purge(tx: Transaction, record: Record) -> None:
     """Take a record away with all its versions, as if there had never been one."""
-    key = _key(tx, record.scope, record.name)
+    key = key_of(tx, record.scope, record.name)
     tx.connection.execute("DELETE FROM versions WHERE record = ?", (key,))
     _remove_head(tx, key)
 
@@ -241,13 +245,12 @@ def rename(tx: Transaction, record: Record, new_name: str) -> None:
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    old_key, new_key = _key(tx, record.scope, record.name), _key(tx, record.scope, new_name)
-    total = "0"
-    for number, envelope in list(versions.every(tx, old_key, record.history)):
+    new_key, total = key_of(tx, record.scope, new_name), "0"
+    for number, envelope in list(rows(tx, record)):
         fields = versions.own_fields(envelope)
         total = versions.insert(tx, new_key, number, fields=fields, payload=envelope.payload, history=total)
     purge(tx, record)
-    _write_head(tx, replace(record, name=new_name, history=total), new_key)
+    write_head(tx, replace(record, name=new_name, history=total), new_key)
 
 
 def _is_claimed(before: Record, entered_by: EnteredBy) -> bool:
@@ -261,7 +264,7 @@ def _has_value(tx: Transaction, record: Record, value: str) -> bool:
 
 def _reseal(tx: Transaction, before: Record, after: Record) -> None:
     # The newest version is sealed again with the head's new revision, so that the old head no longer fits.
-    key = _key(tx, before.scope, before.name)
+    key = key_of(tx, before.scope, before.name)
     envelope = _newest(tx, before)
     total = versions.remove(tx, key, before.version, before.history)
     after = replace(after, revision=before.revision + 1)
@@ -273,11 +276,11 @@ def _reseal(tx: Transaction, before: Record, after: Record) -> None:
     }
     fields = {**versions.own_fields(envelope), **own}
     total = versions.insert(tx, key, before.version, fields=fields, payload=envelope.payload, history=total)
-    _write_head(tx, replace(after, history=total), key)
+    write_head(tx, replace(after, history=total), key)
 
 
 def _write_version(tx: Transaction, after: Record, payload: bytes, *, keep: int, by: EnteredBy) -> None:
-    key = _key(tx, after.scope, after.name)
+    key = key_of(tx, after.scope, after.name)
     fields: dict[str, object] = {
         "revision": after.revision,
         "deleted": after.deleted,
@@ -290,10 +293,11 @@ def _write_version(tx: Transaction, after: Record, payload: bytes, *, keep: int,
     }
     total = versions.insert(tx, key, after.version, fields=fields, payload=payload, history=after.history)
     total = versions.evict(tx, key, total, keep=keep, by=by)
-    _write_head(tx, replace(after, history=total), key)
+    write_head(tx, replace(after, history=total), key)
 
 
-def _write_head(tx: Transaction, record: Record, key: bytes) -> None:
+def write_head(tx: Transaction, record: Record, key: bytes) -> None:
+    """Write a record's head, in place of the one it has."""
     _remove_head(tx, key)
     head = tx.seal("record-head", key.hex(), record.fields())
     tx.connection.execute("INSERT INTO records VALUES (?, ?)", (key, head))
@@ -308,7 +312,7 @@ def _remove_head(tx: Transaction, key: bytes) -> None:
 
 
 def _newest(tx: Transaction, record: Record) -> Envelope:
-    envelope = versions.opened(tx, _key(tx, record.scope, record.name), record.version)
+    envelope = versions.opened(tx, key_of(tx, record.scope, record.name), record.version)
     if (envelope.number("revision"), envelope.flag("deleted")) != (record.revision, record.deleted):
         raise tampered("a version")
     return envelope
@@ -332,5 +336,6 @@ def _opened(tx: Transaction, key: bytes, head: bytes) -> Record:
     )
 
 
-def _key(tx: Transaction, scope: str, name: str) -> bytes:
+def key_of(tx: Transaction, scope: str, name: str) -> bytes:
+    """The key under which the record of that name and its versions stand."""
     return tx.cipher.index("record", scope, name)

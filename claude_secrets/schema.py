@@ -5,12 +5,11 @@ never leave this module. `store.py` alone opens connections; the keeping layer u
 """
 
 import os
-import secrets
 import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -93,66 +92,25 @@ def translated() -> Iterator[None]:
         raise StoreError(*_UNREADABLE) from None
 
 
-def create(path: Path, *, store_id: str, generation: int, head: bytes, slot: tuple[str, str, str, bytes]) -> bool:
-    """Make a store with one key slot (`slot_id, kind, params, wrapped`) at `path`.
-
-    The file is filled under another name and then linked into place, so that no one ever sees half a store.
-    Returns False, having changed nothing, if another process made one there first.
-
-    Raises:
-        StoreError: STORE_UNAVAILABLE or STORE_FULL; nothing stays behind.
-    """
-    with translated():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.new-{secrets.token_hex(8)}")
-        try:
-            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o600))
-            _fill(draft, store_id, generation, head, slot)
-            return _put_in_place(draft, path)
-        finally:
-            for suffix in ("", "-journal", "-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    Path(f"{draft}{suffix}").unlink()
-
-
-def _fill(draft: Path, store_id: str, generation: int, head: bytes, slot: tuple[str, str, str, bytes]) -> None:
-    connection = sqlite3.connect(draft, isolation_level=None)
-    try:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in (*_TABLES.values(), _REFUSALS):
-            connection.execute(statement)
+def contents(*, store_id: str, generation: int, head: bytes, slot: tuple[str, str, str, bytes]) -> bytes:
+    """The bytes of a new store with one key slot (`slot_id, kind, params, wrapped`)."""
+    with translated(), closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        lay_out(connection)
         connection.execute("INSERT INTO store VALUES (1, ?, ?, ?)", (store_id, generation, head))
         connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", slot)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")  # kept in the file; closing folds the log back in
-    finally:
-        connection.close()
+        data = bytearray(connection.serialize())
+    # No database in memory can be in WAL mode; the file format's read and write versions say it
+    # (https://www.sqlite.org/fileformat.html, 1.3.3).
+    data[18:20] = b"\x02\x02"
+    return bytes(data)
 
 
-def _put_in_place(draft: Path, path: Path) -> bool:
-    try:
-        # A hard link fails where the name is taken: the atomic "rename unless there is one".
-        path.hardlink_to(draft)
-    except FileExistsError:
-        return False
-    _sync_directory(path.parent)
-    return True
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the new name durable where the system can; it stands already, so failing here must not undo it."""
-    if sys.platform == "win32":  # directories cannot be opened there; NTFS journals the name
-        return
-    with suppress(OSError):  # a directory that cannot be read, a file system that cannot sync one
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def lay_out(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, and say in it what it is."""
+    for statement in (*_TABLES.values(), _REFUSALS):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:

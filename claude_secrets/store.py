@@ -6,18 +6,17 @@ transactions; `records`, `grants` and `limits` take them.
 """
 
 import os
-import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
-from claude_secrets import schema
+from claude_secrets import creation, schema
 from claude_secrets.cipher import Cipher, DataKey, EnvelopeMismatch, TokenInvalid
-from claude_secrets.custody import Custody, Slot
+from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError, StoreError
-from claude_secrets.transaction import HEAD, StoreHead, Transaction, as_bytes, tampered
+from claude_secrets.key_slot import PASSPHRASE, NewSlot, Slot
+from claude_secrets.transaction import HEAD, StoreHead, Transaction, tampered
 
 
 class Store:
@@ -28,7 +27,7 @@ class Store:
 
     def __init__(self, path: Path, custody: Custody, now: Callable[[], float]) -> None:
         self.path = path
-        self._custody = custody
+        self.custody = custody
         self._now = now
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int, bool] | None = None
@@ -47,12 +46,12 @@ class Store:
         self._connection = self._file = self._cipher = None
 
     def key_files(self) -> list[Path]:
-        """The paths of the key files that this store's slots name; needs no key."""
-        return [path for slot in self._slots(self._open()) if (path := slot.key_file) is not None]
+        """Where the key files of this store's slots are looked for; needs no key."""
+        return [path for slot in self.slots() if (path := self.custody.file_of(slot)) is not None]
 
-    def slot_kinds(self) -> list[str]:
-        """The kinds of this store's key slots, for `doctor`; needs no key."""
-        return [slot.kind for slot in self._slots(self._open())]
+    def slots(self) -> list[Slot]:
+        """This store's key slots; needs no key, so nothing vouches for them."""
+        return self._slots(self._open())
 
     @property
     def unlocked(self) -> bool:
@@ -68,6 +67,26 @@ class Store:
         """
         self._unlocked(self._open())
 
+    def fetch_key(self) -> DataKey:
+        """The data key, fetched once more: it is not kept, only what is derived from it.
+
+        Raises:
+            CustodyError: it cannot be had.
+        """
+        return self._fetched(self._open(), self.custody.unlock)[0]
+
+    def unlock_with_code(self, code: str) -> DataKey:
+        """Fetch the data key by a recovery code.
+
+        Raises:
+            CallerError: INVALID_VALUE, naming the group that was mistyped.
+            CustodyError: the store has none, or another one.
+        """
+        data_key, self._cipher = self._fetched(
+            self._open(), lambda store_id, slots: self.custody.unlock_with_code(store_id, slots, code)
+        )
+        return data_key
+
     @contextmanager
     def read(self, *, whole: bool = True, immutable: bool = False) -> Iterator[Transaction]:
         """A transaction that sees one state of the store and changes nothing. The store must exist.
@@ -82,11 +101,12 @@ class Store:
     def write(self, *, durable: bool = True) -> Iterator[Transaction]:
         """A transaction that is committed whole when the block ends, and rolled back when it raises.
 
-        Makes the store and its key, held by the OS keyring, where there is no store yet. One that is not `durable`
-        may be lost with the machine's power, though never by halves: enough for a log of what was read.
+        Makes the store and its key, held by the OS keyring (or by the file that `CLAUDE_SECRETS_KEY_FILE` names),
+        where there is no store yet. One that is not `durable` may be lost with the machine's power, though never by
+        halves: enough for a log of what was read.
         """
         if not self.exists():
-            self._create(self._custody.new_keyring_slot)
+            self._create(lambda store_id, data_key: self.custody.new_first_slot(store_id, data_key, self.path))
         with self._transaction("BEGIN IMMEDIATE", durable=durable) as tx:
             yield tx
             if tx.dirty:
@@ -114,38 +134,32 @@ class Store:
             StoreError: STORE_UNAVAILABLE where a store exists already.
             CustodyError: the key file cannot be made there.
         """
-        exists = StoreError(
-            Code.STORE_UNAVAILABLE,
-            "There is a store already; its key stays where it is.",
-            "Name another store with --store, or go on with the one you have.",
+        slot = self._create_first(
+            lambda store_id, data_key: self.custody.new_file_slot(store_id, data_key, key_file, store=self.path)
         )
-        if self.exists():
-            raise exists
-        if not self._create(
-            lambda store_id, data_key: self._custody.new_file_slot(store_id, data_key, key_file, store=self.path)
-        ):
-            raise exists
+        if slot.key_file != key_file.absolute():  # what another process had begun was finished
+            raise _there_already()
 
-    def _create(self, make_slot: Callable[[str, DataKey], Slot]) -> bool:
-        store_id, data_key = secrets.token_hex(16), DataKey.generate()
-        slot = make_slot(store_id, data_key)
-        row = (slot.slot_id, slot.kind, slot.params, slot.wrapped)
-        cipher = Cipher(store_id, data_key)
-        head = StoreHead(
-            changes=0,
-            records="0",
-            grants=cipher.digest("grants", ()),
-            counters=cipher.digest("counters", ()),
-            slots=cipher.digest("key_slots", [as_bytes(row)]),
+    def create_with_passphrase(self, passphrase: str) -> None:
+        """Make the store with a key that this passphrase alone unwraps.
+
+        Raises:
+            StoreError: STORE_UNAVAILABLE where a store exists already.
+        """
+        slot = self._create_first(
+            lambda store_id, data_key: self.custody.new_passphrase_slot(store_id, data_key, passphrase, recovery=False)
         )
-        token = cipher.seal(*HEAD, fields=asdict(head), now=self._now())
-        kept = False
-        try:
-            kept = schema.create(self.path, store_id=store_id, generation=data_key.generation, head=token, slot=row)
-        finally:
-            if not kept:  # another process was first, or the disk said no: leave no key without a store
-                self._custody.discard(store_id, slot)
-        return kept
+        if slot.kind != PASSPHRASE:
+            raise _there_already()
+
+    def _create_first(self, make_slot: Callable[[str, DataKey], NewSlot]) -> Slot:
+        slot = None if self.exists() else self._create(make_slot)
+        if slot is None:
+            raise _there_already()
+        return slot
+
+    def _create(self, make_slot: Callable[[str, DataKey], NewSlot]) -> Slot | None:
+        return creation.create(self.path, self.custody, make_slot, self._now)
 
     @contextmanager
     def _transaction(
@@ -199,20 +213,25 @@ class Store:
 
     def _unlocked(self, connection: sqlite3.Connection) -> Cipher:
         if self._cipher is None:
-            with schema.translated():
-                row = connection.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
-            if row is None:
-                raise tampered("the store's head")
-            data_key = self._custody.unlock(row[0], self._slots(connection))
-            if data_key.generation != row[1]:
-                raise CustodyError(
-                    Code.KEY_WRONG,
-                    "The key belongs to another generation of this store.",
-                    "Put back the store and the key that belong together.",
-                )
-            self._cipher = Cipher(row[0], data_key)
-            self._slots_checked = False
+            self._cipher = self._fetched(connection, self.custody.unlock)[1]
         return self._cipher
+
+    def _fetched(
+        self, connection: sqlite3.Connection, fetch: Callable[[str, Sequence[Slot]], DataKey]
+    ) -> tuple[DataKey, Cipher]:
+        with schema.translated():
+            row = connection.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
+        if row is None:
+            raise tampered("the store's head")
+        data_key = fetch(row[0], self._slots(connection))
+        if data_key.generation != row[1]:
+            raise CustodyError(
+                Code.KEY_WRONG,
+                "The key belongs to another generation of this store.",
+                "Put back the store and the key that belong together.",
+            )
+        self._slots_checked = False
+        return data_key, Cipher(row[0], data_key)
 
     def _slots(self, connection: sqlite3.Connection) -> list[Slot]:
         with schema.translated():
@@ -226,7 +245,17 @@ class Store:
         wanted = (status.st_dev, status.st_ino, immutable)
         if self._connection is None or self._file != wanted:
             self.close()
+            if not immutable and os.path.lexists(creation.draft_of(self.path)):
+                creation.tidy(self.path, self.custody)
             self._connection = schema.connect(self.path, immutable=immutable)
             self._file = wanted
             self._verified_at = -1
         return self._connection
+
+
+def _there_already() -> StoreError:
+    return StoreError(
+        Code.STORE_UNAVAILABLE,
+        "There is a store already; its key stays where it is.",
+        "Name another store with --store, or go on with the one you have.",
+    )

@@ -14,8 +14,9 @@ from typing import Protocol
 import pytest
 
 from claude_secrets.cipher import DataKey, wrap
-from claude_secrets.custody import Custody, Slot
+from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError
+from claude_secrets.key_slot import Slot
 from claude_secrets.keyring_backend import SystemKeyring
 from tests import keyrings
 from tests.keyrings import RealKeyring, stripped, wait_until
@@ -67,7 +68,7 @@ class KeyringPlace:
         return custody_of(self.keyring.environment)
 
     def make(self, store_id: str, data_key: DataKey) -> Slot:
-        return self.custody().new_keyring_slot(store_id, data_key)
+        return self.custody().new_keyring_slot(store_id, data_key).place()
 
     def text(self, store_id: str, slot: Slot) -> str | None:
         return self.keyring.entries().get(f"{store_id}.{slot.slot_id}")
@@ -93,7 +94,9 @@ class FilePlace:
     def make(self, store_id: str, data_key: DataKey) -> Slot:
         self.made += 1
         path = self.directory / f"key-{self.made}"
-        return self.custody().new_file_slot(store_id, data_key, path, store=self.directory / "data" / "secrets.db")
+        return (
+            self.custody().new_file_slot(store_id, data_key, path, store=self.directory / "data" / "secrets.db").place()
+        )
 
     def text(self, store_id: str, slot: Slot) -> str | None:
         path = self._path(slot)
@@ -187,10 +190,10 @@ class SlotContract:
 
     def test_discarding_a_slot_removes_its_key_and_no_other(self, place: Place) -> None:
         slot, other = (place.make(STORE, DataKey.generate()) for _ in range(2))
-        place.custody().discard(STORE, slot)
+        place.custody().take_away(STORE, slot)
         assert place.text(STORE, slot) is None
         assert place.text(STORE, other) is not None
-        place.custody().discard(STORE, slot)  # a second time there is nothing left to do
+        place.custody().take_away(STORE, slot)  # a second time there is nothing left to do
 
     def test_neither_key_appears_in_the_slot(self, place: Place) -> None:
         data_key = DataKey.generate()
@@ -217,7 +220,8 @@ class TestFileSlot(SlotContract):
 
 PROBE = """
 import json, sys
-from claude_secrets.custody import Custody, Slot
+from claude_secrets.custody import Custody
+from claude_secrets.key_slot import Slot
 from claude_secrets.cipher import DataKey
 from claude_secrets.errors import CustodyError
 store, action, slot = json.loads(sys.argv[1])
@@ -226,7 +230,7 @@ try:
         slot[3] = slot[3].encode()
         print(Custody().unlock(store, [Slot(*slot)]).secret.hex())
     else:
-        slot = Custody().new_keyring_slot(store, DataKey.generate())
+        slot = Custody().new_keyring_slot(store, DataKey.generate()).place()
         print("made", slot.slot_id)
 except CustodyError as error:
     print(error.code, error.hint)
@@ -258,7 +262,7 @@ def unlocked_elsewhere(slot: Slot, environment: Mapping[str, str]) -> str:
 class TestKeyringStates:
     def test_a_locked_keyring_without_a_display_says_so(self, keyring_session: RealKeyring) -> None:
         custody = custody_of(keyring_session.environment)
-        slot = custody.new_keyring_slot(STORE, DataKey.generate())
+        slot = custody.new_keyring_slot(STORE, DataKey.generate()).place()
         keyring_session.lock()
         for _ in range(2):
             error = failure_of(custody, slot)
@@ -273,7 +277,7 @@ class TestKeyringStates:
         before = keyring_session.entries()
         keyring_session.lock()
         with pytest.raises(CustodyError) as caught:
-            custody_of(keyring_session.environment).new_keyring_slot(STORE, DataKey.generate())
+            custody_of(keyring_session.environment).new_keyring_slot(STORE, DataKey.generate()).place()
         assert caught.value.code is Code.KEYRING_LOCKED
         assert keyring_session.entries() == before == {}
 
@@ -281,7 +285,7 @@ class TestKeyringStates:
         self, absent_keyring: dict[str, str]
     ) -> None:
         with pytest.raises(CustodyError) as caught:
-            custody_of(absent_keyring).new_keyring_slot(STORE, DataKey.generate())
+            custody_of(absent_keyring).new_keyring_slot(STORE, DataKey.generate()).place()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
         assert "init --key-file PATH" in str(caught.value.hint)
 
@@ -297,7 +301,7 @@ class TestKeyringStates:
         custody = custody_of(empty_bus)
         assert failure_of(custody, Slot("s", "keyring", "{}", b"")).code is Code.KEYRING_UNAVAILABLE
         with pytest.raises(CustodyError) as caught:
-            custody.new_keyring_slot(STORE, DataKey.generate())
+            custody.new_keyring_slot(STORE, DataKey.generate()).place()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
 
     def test_a_store_whose_keyring_is_gone_is_not_told_to_make_a_new_key(self, absent_keyring: dict[str, str]) -> None:
@@ -320,7 +324,7 @@ class TestDeadline:
         self, keyring_session: RealKeyring
     ) -> None:
         environment = keyring_session.environment
-        slot = custody_of(environment).new_keyring_slot(STORE, DataKey.generate())
+        slot = custody_of(environment).new_keyring_slot(STORE, DataKey.generate()).place()
         keyring = SystemKeyring(dict(environment), "linux", deadline=0.3)
         custody = Custody(keyring=keyring)
         keyring_session.freeze()
@@ -336,7 +340,7 @@ class TestDeadline:
     def test_a_late_answer_makes_no_key(self, keyring_session: RealKeyring) -> None:
         keyring_session.freeze()
         with pytest.raises(CustodyError) as caught:
-            custody_of(keyring_session.environment, deadline=0.3).new_keyring_slot(STORE, DataKey.generate())
+            custody_of(keyring_session.environment, deadline=0.3).new_keyring_slot(STORE, DataKey.generate()).place()
         assert caught.value.code is Code.KEYRING_LOCKED
         [waiting] = keyring_threads()
         keyring_session.thaw()
@@ -361,7 +365,7 @@ class TestDeadline:
         xdotool = require("xdotool")
         with keyrings.x_display() as display, keyrings.real_keyring(display=display) as session:
             data_key = DataKey.generate()
-            slot = custody_of(session.environment).new_keyring_slot(STORE, data_key)
+            slot = custody_of(session.environment).new_keyring_slot(STORE, data_key).place()
             session.lock()
             custody = custody_of(session.environment, deadline=2.0)
             assert failure_of(custody, slot).code is Code.KEYRING_LOCKED
@@ -405,7 +409,7 @@ class TestStrippedEnvironment:
     def test_the_session_bus_is_found_by_its_usual_socket(self, keyring_session: RealKeyring) -> None:
         environment: dict[str, str] = {}
         keyring = SystemKeyring(environment, "linux", deadline=10.0, runtime_directory=keyring_session.runtime)
-        slot = Custody(keyring=keyring).new_keyring_slot(STORE, DataKey.generate())
+        slot = Custody(keyring=keyring).new_keyring_slot(STORE, DataKey.generate()).place()
         assert list(keyring_session.entries()) == [f"{STORE}.{slot.slot_id}"]
         assert environment == keyring_session.environment
         assert os.environ["DBUS_SESSION_BUS_ADDRESS"] == keyring_session.environment["DBUS_SESSION_BUS_ADDRESS"]
@@ -530,13 +534,13 @@ class TestForeignBackends:
     ) -> None:
         custody = custody_of({**unlocked_keyring, "PYTHON_KEYRING_BACKEND": named})
         with pytest.raises(CustodyError) as caught:
-            custody.new_keyring_slot(STORE, DataKey.generate())
+            custody.new_keyring_slot(STORE, DataKey.generate()).place()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
         assert custody.keyring_status().code is Code.KEYRING_UNAVAILABLE
 
     def test_keyrings_own_backend_may_be_named(self, keyring_session: RealKeyring) -> None:
         named = {"PYTHON_KEYRING_BACKEND": "keyring.backends.SecretService.Keyring"}
-        custody_of({**keyring_session.environment, **named}).new_keyring_slot(STORE, DataKey.generate())
+        custody_of({**keyring_session.environment, **named}).new_keyring_slot(STORE, DataKey.generate()).place()
         assert len(keyring_session.entries()) == 1
 
     def test_variables_do_not_bend_the_backend(
@@ -545,7 +549,7 @@ class TestForeignBackends:
         monkeypatch.setenv("KEYRING_PROPERTY_PREFERRED_COLLECTION", "/org/freedesktop/secrets/collection/session")
         monkeypatch.setenv("KEYRING_PROPERTY_SCHEME", "KeePassXC")
         monkeypatch.setenv("KEYRING_PROPERTY_GET_PASSWORD", "broken")
-        custody_of(keyring_session.environment).new_keyring_slot(STORE, DataKey.generate())
+        custody_of(keyring_session.environment).new_keyring_slot(STORE, DataKey.generate()).place()
         assert len(keyring_session.entries()) == 1
 
     def test_no_process_is_started(self, tmp_path: Path, keyring_session: RealKeyring) -> None:
@@ -608,7 +612,7 @@ class TestOtherSystems:
     def test_the_systems_own_backend_is_chosen_and_asked_for_one_new_entry(self, platform: str) -> None:
         custody = Custody(environment={}, platform=platform)
         data_key = DataKey.generate()
-        slot = custody.new_keyring_slot(STORE, data_key)
+        slot = custody.new_keyring_slot(STORE, data_key).place()
         entry = f"{STORE}.{slot.slot_id}"
         # Windows finds entries by service alone, so there each needs its own.
         service = {"darwin": "claude-secrets", "win32": f"claude-secrets:{entry}"}[platform]
@@ -619,13 +623,13 @@ class TestOtherSystems:
             custody.keyring_status().name
             == {"darwin": "macOS Keychain", "win32": "Windows Credential Manager"}[platform]
         )
-        custody.discard(STORE, slot)
+        custody.take_away(STORE, slot)
         assert StandInBackend.entries == {}
 
     def test_a_backend_that_drops_writes_is_found_out(self, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(StandInBackend, "drops_writes", True)
         with pytest.raises(CustodyError) as caught:
-            Custody(environment={}, platform=platform).new_keyring_slot(STORE, DataKey.generate())
+            Custody(environment={}, platform=platform).new_keyring_slot(STORE, DataKey.generate()).place()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
         assert "did not keep it" in caught.value.message
 
@@ -743,7 +747,7 @@ class TestKeyFile:
         (tmp_path / "link").symlink_to(tmp_path / "nothing")
         for taken in (path, tmp_path / "link"):
             with pytest.raises(CustodyError) as caught:
-                place.custody().new_file_slot(STORE, DataKey.generate(), taken, store=tmp_path / "d" / "s.db")
+                place.custody().new_file_slot(STORE, DataKey.generate(), taken, store=tmp_path / "d" / "s.db").place()
             assert "already" in caught.value.message
         assert path.read_bytes() == before
         assert not (tmp_path / "nothing").exists()
@@ -755,15 +759,19 @@ class TestKeyFile:
         store = tmp_path / "data" / "secrets.db"
         for path in ("data/key", "link/key", "inner/../data/key"):
             with pytest.raises(CustodyError) as caught:
-                place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / path, store=store)
+                place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / path, store=store).place()
             assert "beside the store" in caught.value.message
         with pytest.raises(CustodyError):
-            place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / "new/key", store=tmp_path / "new/s.db")
+            place.custody().new_file_slot(
+                STORE, DataKey.generate(), tmp_path / "new/key", store=tmp_path / "new/s.db"
+            ).place()
         assert list((tmp_path / "data").iterdir()) == []
 
     def test_none_is_made_where_there_is_no_directory(self, place: FilePlace, tmp_path: Path) -> None:
         with pytest.raises(CustodyError) as caught:
-            place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / "no/key", store=tmp_path / "d/s.db")
+            place.custody().new_file_slot(
+                STORE, DataKey.generate(), tmp_path / "no/key", store=tmp_path / "d/s.db"
+            ).place()
         assert caught.value.code is Code.KEY_MISSING
         assert caught.value.hint
 
@@ -776,7 +784,7 @@ class TestKeyFile:
         custody = Custody(environment={}, check_key_file=refuse)
         assert failure_of(custody, slot).message == "refused"
         with pytest.raises(CustodyError):
-            custody.new_file_slot(STORE, DataKey.generate(), tmp_path / "other", store=tmp_path / "d" / "s.db")
+            custody.new_file_slot(STORE, DataKey.generate(), tmp_path / "other", store=tmp_path / "d" / "s.db").place()
         assert not (tmp_path / "other").exists()
 
     def test_a_full_disk_leaves_no_key_file(
@@ -787,13 +795,15 @@ class TestKeyFile:
 
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(CustodyError) as caught:
-            place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / "key", store=tmp_path / "d" / "s.db")
+            place.custody().new_file_slot(
+                STORE, DataKey.generate(), tmp_path / "key", store=tmp_path / "d" / "s.db"
+            ).place()
         assert caught.value.code is Code.KEY_MISSING
         assert not (tmp_path / "key").exists()
 
     def test_discarding_leaves_a_file_that_is_not_the_slots_own(self, place: FilePlace, slot: Slot, path: Path) -> None:
         path.write_text("something else")
-        place.custody().discard(STORE, slot)
+        place.custody().take_away(STORE, slot)
         assert path.read_text() == "something else"
 
     def test_blanks_around_the_key_do_not_matter(self, place: FilePlace, slot: Slot, path: Path) -> None:
@@ -835,7 +845,7 @@ class TestSeveralSlots:
         assert caught.value.code is Code.KEY_MISSING
 
     def test_a_kind_of_slot_of_a_later_version_asks_for_an_upgrade(self) -> None:
-        error = failure_of(custody_of({}), Slot("s", "passphrase", "{}", b""))
+        error = failure_of(custody_of({}), Slot("s", "hardware", "{}", b""))
         assert (error.code, "Upgrade" in str(error.hint)) == (Code.KEY_MISSING, True)
 
     @pytest.mark.parametrize(
@@ -867,7 +877,7 @@ class TestSeveralSlots:
     def test_the_time_of_wrapping_is_the_clocks(self, tmp_path: Path) -> None:
         key = DataKey.generate()
         custody = Custody(environment={}, clock=lambda: 1_800_000_000.9)
-        slot = custody.new_file_slot(STORE, key, tmp_path / "key", store=tmp_path / "d" / "s.db")
+        slot = custody.new_file_slot(STORE, key, tmp_path / "key", store=tmp_path / "d" / "s.db").place()
         again = wrap(
             (tmp_path / "key").read_bytes().strip(),
             key,

@@ -10,8 +10,9 @@ import pytest
 
 from claude_secrets import records, schema
 from claude_secrets.cipher import DataKey
-from claude_secrets.custody import Custody, Slot
+from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError, StoreError
+from claude_secrets.key_slot import Slot
 from claude_secrets.model import EnteredBy
 from tests import keeping
 from tests.keeping import Keep, contents, get, put
@@ -36,7 +37,7 @@ def keep(bare: Keep) -> Keep:
 def test_reading_never_makes_anything(bare: Keep, tmp_path: Path) -> None:
     store = bare.store()
     assert not store.exists()
-    for attempt in (lambda: get(store, "TOKEN"), store.unlock, store.key_files, store.slot_kinds):
+    for attempt in (lambda: get(store, "TOKEN"), store.unlock, store.key_files, store.slots):
         with pytest.raises(StoreError) as caught:
             attempt()
         assert caught.value.code is Code.STORE_UNAVAILABLE

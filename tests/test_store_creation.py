@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import schema
 from claude_secrets.cipher import DataKey
-from claude_secrets.custody import Custody, Slot
+from claude_secrets.custody import Custody
+from claude_secrets.draft_file import Draft
 from claude_secrets.errors import Code, CustodyError, SecretsError, StoreError
+from claude_secrets.key_slot import NewSlot
 from claude_secrets.store import Store
 from tests.keeping import NO_KEYRING, Keep, contents, get, put
 
@@ -42,7 +43,7 @@ def test_a_new_store_is_one_file_that_opens_and_is_empty(keep: Keep) -> None:
     assert list(keep.files()) == ["secrets.db"]
     store = keep.store()
     assert contents(store) == {}
-    assert store.slot_kinds() == ["file"]
+    assert [slot.kind for slot in store.slots()] == ["file"]
     assert store.key_files() == [keep.key_file]
 
 
@@ -112,11 +113,12 @@ def test_a_store_that_cannot_be_made_leaves_no_file_and_no_key(bare: Keep) -> No
 
 
 def test_a_creation_that_is_interrupted_leaves_no_file_and_no_key(bare: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(draft: Path, path: Path) -> bool:
-        assert draft.exists()
+    def interrupted(draft: Draft, target: Path) -> bool:
+        assert draft.path.exists()
+        assert bare.key_file.exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(schema, "_put_in_place", interrupted)
+    monkeypatch.setattr(Draft, "put_in_place", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bare.create()
     assert bare.files() == {}
@@ -139,36 +141,39 @@ class FirstWriteToFile(Custody):
 
     def __init__(self, key_file: Path) -> None:
         super().__init__(environment=dict(NO_KEYRING))
-        self.key_file = key_file
+        self.first_key_file = key_file
 
-    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> Slot:
-        return self.new_file_slot(store_id, data_key, self.key_file, store=Path("/nonexistent/secrets.db"))
+    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
+        return self.new_file_slot(store_id, data_key, self.first_key_file, store=Path("/nonexistent/secrets.db"))
 
 
 class Beaten(FirstWriteToFile):
-    """Custody in whose process another one is always quicker."""
+    """Custody in whose process a store is always put in place (by something that takes no notice of drafts) before."""
 
-    def __init__(self, key_file: Path, winner: Keep) -> None:
+    def __init__(self, path: Path, key_file: Path, winner: Keep) -> None:
         super().__init__(key_file)
+        self.path = path
         self.winner = winner
 
-    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> Slot:
-        slot = super().new_keyring_slot(store_id, data_key)
+    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
         put(self.winner.create().store(), "WINNER", "first")
-        return slot
+        self.winner.close()
+        self.path.hardlink_to(self.winner.path)
+        return super().new_keyring_slot(store_id, data_key)
 
 
 def test_who_comes_second_goes_on_with_the_store_of_the_first_and_takes_its_own_key_back(
     bare: Keep, tmp_path: Path
 ) -> None:
     keep = bare
-    second = tmp_path / "keys" / "second.key"
-    loser = Store(keep.path, Beaten(second, keep), lambda: keep.time)
+    (tmp_path / "elsewhere").mkdir()
+    second, winner = tmp_path / "keys" / "second.key", Keep(tmp_path / "elsewhere")
+    loser = Store(keep.path, Beaten(keep.path, second, winner), lambda: keep.time)
     put(loser, "LOSER", "second")
     loser.close()
     assert contents(keep.store()) == {"WINNER": "first", "LOSER": "second"}
     assert not second.exists()
-    assert keep.key_file.exists()
+    assert winner.key_file.exists()
     assert list(keep.close().files()) == ["secrets.db"]
 
 

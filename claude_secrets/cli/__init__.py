@@ -18,7 +18,7 @@ from claude_secrets.paths import command
 
 COMMANDS: Final = {
     "serve": "Serve MCP on standard input and output (what clients start; the default on a pipe).",
-    "init": "Make .claude/secrets.yml here; with --key-file, keep the store's key in a file.",
+    "init": "Make .claude/secrets.yml here; choose where the store's key is, if not in the OS keyring.",
     "set": "Store a secret: asks for the value without showing it, or reads standard input.",
     "get": "Print a secret's value, exactly.",
     "list": "List your secrets; no values.",
@@ -36,6 +36,8 @@ COMMANDS: Final = {
     "projects": "List what you have let projects use beyond their own.",
     "policy": "Check policies, or explain what they decide.",
     "log": "Show who asked for what, and what came of it; or verify that the log is whole.",
+    "key": "List, add, remove or replace the keys that open the store.",
+    "recover": "Make a recovery code, or open the store with it when its key is lost.",
     "doctor": "Check key, store, project and allowlist, and say what to do.",
 }
 
@@ -102,13 +104,20 @@ def _parse(given: list[str]) -> argparse.Namespace:
 def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument("--project", metavar="DIR", default=default, help="the project's directory")
     parser.add_argument("--store", metavar="PATH", default=default, help="another store than the usual one")
+    parser.add_argument(
+        "--passphrase-fd",
+        metavar="N",
+        type=int,
+        default=default,
+        help="read the store's passphrase from this file descriptor",
+    )
 
 
 def _command_in(given: list[str]) -> str | None:
     """The first word that is neither an option nor the value of a common option."""
     words = iter(given)
     for word in words:
-        if word in ("--project", "--store"):
+        if word in ("--project", "--store", "--passphrase-fd"):
             next(words, None)
         elif not word.startswith("-"):
             return word

@@ -10,7 +10,7 @@ from pathlib import Path
 from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date
 from claude_secrets.custody import Custody
-from claude_secrets.errors import Code, DeniedError
+from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.model import PERSON, SHARED
 from claude_secrets.own_files import read_config
 from claude_secrets.paths import command, config_directory, home_directories, store_path, working_directory
@@ -19,6 +19,8 @@ from claude_secrets.policy_file import Allowlist, AllowlistReader
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
 from claude_secrets.records import Record
 from claude_secrets.store import Store
+
+_PASSPHRASE_LIMIT = 4096
 
 
 def whereabouts(options: Namespace) -> Whereabouts:
@@ -49,14 +51,22 @@ def read_allowlist(project: Project) -> Allowlist:
 
 def open_store(options: Namespace, project: Project | None) -> Store:
     """The store, unless a project brought it or its key file along."""
-    path = store_path(options.store, os.environ, read_config(config_directory()).store)
+    return _store_at(store_path(options.store, os.environ, read_config(config_directory()).store), options, project)
+
+
+def _store_at(path: Path, options: Namespace, project: Project | None) -> Store:
     where, homes = whereabouts(options), home_directories()
 
     def check_key_file(key_file: Path) -> None:
         refuse_inside(key_file, "key file", where, project, homes)
 
     refuse_inside(path, "store", where, project, homes)
-    store = Store(path, Custody(environment=os.environ, check_key_file=check_key_file), time.time)
+    custody = Custody(
+        environment=os.environ,
+        check_key_file=check_key_file,
+        ask_passphrase=lambda: passphrase("the store", options.passphrase_fd),
+    )
+    store = Store(path, custody, time.time)
     atexit.register(store.close)  # folds the store's log into its file
     return store
 
@@ -73,6 +83,61 @@ def the_person(options: Namespace, project: Project | None, scope: str | None = 
         default_access=config.default_access,
         keep_versions=config.keep_versions,
     )
+
+
+def passphrase(what: str, descriptor: int | None) -> str:
+    """The passphrase of `what`, from a file descriptor or typed at the terminal.
+
+    Raises:
+        InputError: there is no terminal to ask at; or nothing was typed.
+        CallerError: INVALID_ARGUMENTS where nothing can be read from the descriptor.
+    """
+    if descriptor is None:
+        from claude_secrets.human.terminal import read_hidden
+
+        return read_hidden(f"Passphrase of {what} (not shown): ")
+    if descriptor not in _read_already:  # once only: a pipe has nothing to say a second time
+        _read_already[descriptor] = _first_line(descriptor)
+    return _read_already[descriptor]
+
+
+_read_already: dict[int, str] = {}
+
+
+def _first_line(descriptor: int) -> str:
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            line = file.readline(_PASSPHRASE_LIMIT).decode("utf-8").rstrip("\r\n")
+    except (OSError, ValueError):  # from None: what cannot be decoded is in the exception
+        line = ""
+    if not line:
+        raise CallerError(Code.INVALID_ARGUMENTS, "No passphrase can be read from that file descriptor.") from None
+    return line
+
+
+def new_passphrase(what: str, descriptor: int | None) -> str:
+    """A new passphrase for `what`, typed twice, or read from a file descriptor.
+
+    Raises:
+        InputError: as `passphrase`.
+        CallerError: INVALID_VALUE where both are not alike; INVALID_ARGUMENTS as `passphrase`.
+    """
+    if descriptor is not None:
+        return passphrase(what, descriptor)
+    first = passphrase(f"{what}: a new one", None)
+    if passphrase(f"{what}: the same again", None) != first:
+        raise CallerError(Code.INVALID_VALUE, "The two passphrases differ; nothing was changed.")
+    return first
+
+
+def existing_person(options: Namespace) -> Person:
+    """The person's doorway to a store that is there. Raises `StoreError` STORE_UNAVAILABLE where there is none."""
+    person = the_person(options, find_project(options), SHARED)
+    if not person.store.exists():
+        raise StoreError(
+            Code.STORE_UNAVAILABLE, "There is no store yet.", f"The first secret makes it: {command()} set NAME"
+        )
+    return person
 
 
 def add_scope(parser: ArgumentParser) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from claude_secrets.cli.common import expired, find_project, open_store, read_allowlist, the_person
+from claude_secrets.cli.key import kind_of
 from claude_secrets.cli.output import say, say_json
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
+from claude_secrets.key_slot import Slot, State
 from claude_secrets.own_files import read_own_files
 from claude_secrets.paths import command, config_directory, default_store
 from claude_secrets.project import Project
@@ -102,8 +104,20 @@ def _store(options: Namespace, project: Project | None) -> Finding:
     if not store.exists():
         return Finding("store", "ok", f"{store.path}: there is none yet; the first secret makes it.")
     secrets, versions = the_person(options, project, "shared").check()
+    counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
     unusual = "" if store.path == default_store() else " (not the usual one)"
-    return Finding("store", "ok", f"{store.path}{unusual}: {secrets} secrets, {versions} versions, every row verified")
+    return Finding("store", "ok", f"{store.path}{unusual}: {counted}, every row verified")
+
+
+def _slots(slots: list[Slot]) -> Finding:
+    kinds = ", ".join(sorted(kind_of(slot) for slot in slots))
+    if any(slot.state is not State.THERE for slot in slots):
+        hint = f"To finish it: {command()} key rotate"
+        return Finding("key", "warn", f"It opens the store ({kinds}); a change of keys was not finished.", hint)
+    if len(slots) == 1:
+        hint = f"If it is lost, so are your secrets. To have another: {command()} recover create"
+        return Finding("key", "warn", f"It opens the store ({kinds}), and nothing else does.", hint)
+    return Finding("key", "ok", f"It opens the store ({kinds}).")
 
 
 def _expiry(options: Namespace, project: Project | None) -> Iterator[Finding]:
@@ -120,10 +134,8 @@ def _expiry(options: Namespace, project: Project | None) -> Iterator[Finding]:
 def _key(options: Namespace, project: Project | None) -> Finding:
     store = open_store(options, project)
     if store.exists():
-        kinds = " and ".join(sorted(set(store.slot_kinds())))
         store.unlock()
-        store.close()
-        return Finding("key", "ok", f"It opens the store (kept in: {kinds}).")
+        return _slots(store.slots())
     status = Custody(environment=os.environ).keyring_status()
     if status.ok:
         return Finding("key", "ok", f"{status.name} works; the first secret puts a key there.")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from claude_secrets.allowlist_edit import TEMPLATE
 from claude_secrets.cli import allowlist_file
-from claude_secrets.cli.common import find_project, open_store, whereabouts
+from claude_secrets.cli.common import find_project, new_passphrase, open_store, whereabouts
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, DeniedError
+from claude_secrets.passphrase import check
 from claude_secrets.paths import command, home_directories
 
 
@@ -17,14 +18,24 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--key-file", metavar="PATH", help="make the store with its key in this new file, not in the OS keyring"
     )
+    parser.add_argument(
+        "--passphrase",
+        action="store_true",
+        help="make the store with a passphrase that opens it, not with a keyring",
+    )
+    parser.add_argument(
+        "--new-passphrase-fd", metavar="N", type=int, help="read that passphrase from this file descriptor"
+    )
 
 
 def run(options: Namespace) -> int:
     """Make what is missing."""
+    if options.key_file and options.passphrase:
+        raise CallerError(Code.INVALID_ARGUMENTS, "Choose one of --key-file and --passphrase; add the other with key.")
     where = whereabouts(options)
     directory = (where.argument or where.working_directory).resolve()
     if any(home.is_relative_to(directory) for home in home_directories()):
-        if options.project or not options.key_file:
+        if options.project or not (options.key_file or options.passphrase):
             raise DeniedError(
                 Code.NO_PROJECT,
                 "Your home directory and those above it are never a project.",
@@ -44,5 +55,10 @@ def run(options: Namespace) -> int:
         store.create_with_key_file(key_file)
         say(f"Made the store {store.path} with its key in {key_file}.")
         say("Keep a copy of the key file in a safe place: without it nobody opens the store.")
+    if options.passphrase:
+        store = open_store(options, find_project(options))
+        text = check(new_passphrase("the store", options.new_passphrase_fd))
+        store.create_with_passphrase(text)
+        say(f"Made the store {store.path}. Without the passphrase nobody opens it.")
     say(f"Next: {command()} allow NAME, then {command()} set NAME")
     return 0

@@ -7,8 +7,8 @@ and warnings go to standard error; a stream that is closed or gone is no fault o
 import json
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TextIO
 
@@ -52,6 +52,26 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work is, on a terminal and not at all elsewhere; call it with what is done and the total."""
+    stream = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
+    shown = -1
+
+    def tell(done: int, total: int) -> None:
+        nonlocal shown
+        percent = 100 * done // max(total, 1)
+        if stream is not None and percent != shown:
+            shown = percent
+            print(f"\r{doing}: {percent} % of {total}", end="", file=stream, flush=True)
+
+    try:
+        yield tell
+    finally:
+        if stream is not None and shown >= 0:
+            print("\r\x1b[K", end="", file=stream, flush=True)
 
 
 def say_json(data: object) -> None:

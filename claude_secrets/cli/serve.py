@@ -4,6 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from claude_secrets.cli.common import passphrase
 from claude_secrets.own_files import Trust
 
 
@@ -19,10 +20,13 @@ def run(options: Namespace) -> int:
     """Serve until the client is gone."""
     from claude_secrets.server import serve
 
+    given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
     project = Path(options.project).expanduser() if options.project else None
     asked = [word for word in (options.trust, os.environ.get("CLAUDE_SECRETS_TRUST")) if word]
     tighten = max((_mode(word) for word in asked), default=Trust.OFF)
-    return serve(project=project, store_argument=options.store, environment=os.environ, tighten=tighten)
+    return serve(
+        project=project, store_argument=options.store, environment=os.environ, tighten=tighten, passphrase=given
+    )
 
 
 def _mode(word: str) -> Trust:

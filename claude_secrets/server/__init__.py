@@ -8,17 +8,22 @@ from claude_secrets.own_files import Trust
 
 
 def serve(
-    *, project: Path | None, store_argument: str | None, environment: MutableMapping[str, str], tighten: Trust
+    *,
+    project: Path | None,
+    store_argument: str | None,
+    environment: MutableMapping[str, str],
+    tighten: Trust,
+    passphrase: str | None,
 ) -> int:
     """Serve MCP until the client is gone; returns the exit code.
 
     `project` is the directory of `--project`, `store_argument` the path of `--store`, where given; `tighten` the mode
-    of trust that arguments or environment ask for.
+    of trust that arguments or environment ask for; `passphrase` opens the store where a slot of it has one.
     """
     gc.disable()  # what the SDK's import allocates stays: collecting meanwhile costs a tenth of the start
     from claude_secrets.server.app import run
 
     gc.freeze()
     gc.enable()
-    run(project, store_argument, environment, tighten)
+    run(project, store_argument, environment, tighten, passphrase)
     return 0

@@ -66,9 +66,11 @@ class App:
         store_argument: str | None,
         environment: MutableMapping[str, str],
         tighten: Trust = Trust.OFF,
+        passphrase: str | None = None,
     ) -> None:
         configured = read_config(config_directory()).store
-        store = Store(store_path(store_argument, environment, configured), Custody(environment=environment), time.time)
+        custody = Custody(environment=environment, ask_passphrase=None if passphrase is None else lambda: passphrase)
+        store = Store(store_path(store_argument, environment, configured), custody, time.time)
         self._gate = Gate(store=store, config=config_directory(), tighten=tighten)
         self._worker = Worker()
         self._environment = environment
@@ -219,11 +221,15 @@ def _json(data: Mapping[str, object]) -> str:
 
 
 def run(
-    project: Path | None, store_argument: str | None, environment: MutableMapping[str, str], tighten: Trust
+    project: Path | None,
+    store_argument: str | None,
+    environment: MutableMapping[str, str],
+    tighten: Trust,
+    passphrase: str | None,
 ) -> None:
     """Serve until the client is gone."""
     # The SDK and asyncio log exceptions with their texts, which may hold what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")  # roots are deprecated, and the older clients' only way to name the project
-    anyio.run(App(project, store_argument, environment, tighten).serve)
+    anyio.run(App(project, store_argument, environment, tighten, passphrase).serve)

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.cipher import DataKey, EnvelopeMismatch, TokenInvalid, unwrap, wrap
-from claude_secrets.custody import Custody, Slot
+from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError
+from claude_secrets.key_slot import NewSlot, Slot
 
 DIRECTORY = Path(__file__).parent
 KEY_FILE = Path("/nonexistent/claude-secrets/master.key")
@@ -35,9 +36,9 @@ class HeldKey(Custody):
             return super().unlock(store_id, slots)
         raise CustodyError(Code.KEY_WRONG, "No slot opens with this key.")
 
-    def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> Slot:
+    def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
         del store
-        return self.wrapped(store_id, data_key, path, secrets.token_hex(8))
+        return NewSlot(self.wrapped(store_id, data_key, path, secrets.token_hex(8)))
 
     def wrapped(self, store_id: str, data_key: DataKey, path: Path, slot_id: str) -> Slot:
         """A slot of a given id, as a key file's."""

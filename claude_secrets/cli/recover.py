@@ -1,0 +1,57 @@
+"""`recover`: a recovery code, and opening the store with it when the key is lost."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from claude_secrets import keys
+from claude_secrets.cli.common import existing_person
+from claude_secrets.cli.output import hint, note, say
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.paths import command
+
+_CODE_LIMIT = 256
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `create` or `use`."""
+    parser.add_argument(
+        "verb",
+        metavar="VERB",
+        choices=["create", "use"],
+        help="create: make a recovery code and show it, once; use: open the store with it, and put a new key into the "
+        "keyring (the code is asked for, or read from standard input)",
+    )
+    parser.add_argument("--key-file", metavar="PATH", help="use: put the new key into this new file instead")
+    parser.add_argument("--replace", action="store_true", help="create: make a new one in place of the one there is")
+
+
+def run(options: Namespace) -> int:
+    """Make a code, or use it."""
+    person = existing_person(options)
+    if options.verb == "create":
+        code = keys.create_code(person, replacing=options.replace)
+        note("Write this code down, and keep it where your computer is not: it opens your secrets without any other")
+        note("key. It is not shown again.")
+        say(code)
+        hint(f"when the key is lost: {command()} recover use")
+        return 0
+    path = Path(options.key_file).expanduser().absolute() if options.key_file else None
+    slot = keys.recover(person, _code(), path)
+    where = "the keyring has" if path is None else f"the file {path} holds"
+    say(f"The code opens the store, and {where} a new key for it (slot {slot.slot_id}).")
+    if any(info.failure is not None for info in keys.every(person)):
+        hint(f"slots whose keys are lost can be removed: {command()} key list")
+    return 0
+
+
+def _code() -> str:
+    if sys.stdin is not None and sys.stdin.isatty():
+        from claude_secrets.human.terminal import read_hidden
+
+        return read_hidden("Recovery code (not shown): ")
+    data = sys.stdin.buffer.read(_CODE_LIMIT) if sys.stdin is not None else b""
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError:
+        raise CallerError(Code.INVALID_VALUE, "That is no recovery code.") from None

@@ -1,0 +1,117 @@
+"""Making a store: a draft that tells where its key will be, then the key, then the store's own name for the draft.
+
+Always: a store appears at its path whole, with its key in place, or not at all; a process that is killed on the way
+leaves a draft by which the next one finishes what was begun, so that no key is left without a store. `store.py` alone
+imports it.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from claude_secrets import schema
+from claude_secrets.cipher import Cipher, DataKey
+from claude_secrets.custody import Custody
+from claude_secrets.draft_file import Draft, draft
+from claude_secrets.errors import Code, CustodyError, SecretsError, StoreError
+from claude_secrets.key_slot import KEYRING, NewSlot, Slot
+from claude_secrets.slots import row
+from claude_secrets.transaction import HEAD, StoreHead, as_bytes
+
+_PATIENCE: Final = 60.0
+"""Seconds to wait for another process that makes the store: it may be waiting for the keyring's password."""
+
+
+def draft_of(path: Path) -> Path:
+    """Where the draft of the store at `path` is."""
+    return path.with_name(f"{path.name}.new")
+
+
+def create(
+    path: Path, custody: Custody, make_slot: Callable[[str, DataKey], NewSlot], now: Callable[[], float]
+) -> Slot | None:
+    """Make a store with one key slot at `path`; returns the slot, None where another process made one there first.
+
+    Where a process was killed while it made one, that one is finished, with the slot it was to have.
+
+    Raises:
+        StoreError: STORE_UNAVAILABLE, STORE_FULL or STORE_BUSY; nothing stays behind.
+        CustodyError: the key cannot be put in its place; nothing stays behind.
+    """
+    with schema.translated():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with draft(draft_of(path), patience=_PATIENCE) as begun:
+            if begun is None:
+                raise StoreError(Code.STORE_BUSY, "Another process is making the store.", "Try again in a moment.")
+            if os.path.lexists(path):
+                return None
+            return _finished(begun, path, custody) or _made(begun, path, make_slot, now)
+
+
+def tidy(path: Path, custody: Custody) -> None:
+    """Remove the draft that a killed process left beside the store at `path`, with the key of one that is not it."""
+    with suppress(OSError), draft(draft_of(path), patience=0) as begun:
+        if begun is None or begun.has_its_place:
+            return
+        store_id, slot = _read(begun) or ("", None)
+        if slot is not None and slot.kind == KEYRING:
+            with suppress(CustodyError):  # an entry that stays opens nothing
+                custody.take_away(store_id, slot)
+
+
+def _made(
+    begun: Draft, path: Path, make_slot: Callable[[str, DataKey], NewSlot], now: Callable[[], float]
+) -> Slot | None:
+    store_id, data_key = secrets.token_hex(16), DataKey.generate()
+    new = make_slot(store_id, data_key)
+    begun.write(_contents(store_id, data_key, new.recorded, now()))
+    slot = new.place()
+    kept = False
+    try:
+        kept = begun.put_in_place(path)
+    finally:
+        if not kept:  # something else was put there, or the disk said no: leave no key without a store
+            new.take_back()
+    return slot if kept else None
+
+
+def _finished(begun: Draft, path: Path, custody: Custody) -> Slot | None:
+    """Finish what a killed process began, where its key is in place already."""
+    store_id, slot = _read(begun) or ("", None)
+    if slot is None:
+        return None
+    failure = custody.failure(store_id, slot)
+    if failure is not None and failure.code in (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE):
+        begun.stays = True  # whether its key is there cannot be told now
+        raise failure
+    return slot if failure is None and begun.put_in_place(path) else None
+
+
+def _read(begun: Draft) -> tuple[str, Slot] | None:
+    """The store id and the one slot of a draft; None where it was not written to its end."""
+    if begun.is_empty:
+        return None
+    try:
+        with closing(schema.connect(begun.path, immutable=True)) as connection:
+            store_id: str = connection.execute("SELECT store_id FROM store").fetchone()[0]
+            (slot,) = connection.execute("SELECT * FROM key_slots").fetchall()
+    except (SecretsError, TypeError, ValueError):
+        return None
+    return store_id, Slot(*slot)
+
+
+def _contents(store_id: str, data_key: DataKey, slot: Slot, now: float) -> bytes:
+    cipher = Cipher(store_id, data_key)
+    head = StoreHead(
+        changes=0,
+        records="0",
+        grants=cipher.digest("grants", ()),
+        counters=cipher.digest("counters", ()),
+        slots=cipher.digest("key_slots", [as_bytes(row(slot))]),
+    )
+    token = cipher.seal(*HEAD, fields=asdict(head), now=now)
+    return schema.contents(store_id=store_id, generation=data_key.generation, head=token, slot=row(slot))

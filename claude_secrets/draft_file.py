@@ -1,0 +1,134 @@
+"""A file that is being made under another name, by one process at a time, and then put in its place whole.
+
+Always: only who holds the draft's lock touches it, and a process that is killed lets go of the lock; what is at the
+path already is never replaced. The keeping layer imports it.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+_WAIT: Final = 0.02
+
+
+class Draft:
+    """The draft at `path`, which this process alone has; it `stays` in the end only where that is set."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.stays = False
+        self._descriptor = descriptor
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written yet: not left behind by a process that was killed."""
+        return os.fstat(self._descriptor).st_size == 0
+
+    def write(self, data: bytes) -> None:
+        """Fill it, in place of all that was there, and have it on the disk. Raises `OSError`."""
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        os.fsync(self._descriptor)
+
+    def put_in_place(self, target: Path) -> bool:
+        """Give the file its own name. Returns False, having changed nothing, where that is taken. Raises `OSError`."""
+        try:
+            # A hard link fails where the name is taken: the atomic "rename unless there is one".
+            target.hardlink_to(self.path)
+        except FileExistsError:
+            return False
+        sync_directory(target.parent)
+        return True
+
+    @property
+    def has_its_place(self) -> bool:
+        """Whether the file has another name beside the draft's."""
+        return os.fstat(self._descriptor).st_nlink > 1
+
+
+@contextmanager
+def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
+    """The draft at `path`, made if need be and removed in the end; None where another process had it for too long.
+
+    `patience` in seconds.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    descriptor = _locked(path, time.monotonic() + patience)
+    if descriptor is None:
+        yield None
+        return
+    begun = Draft(path, descriptor)
+    try:
+        yield begun
+    finally:
+        if sys.platform == "win32":  # where an open file cannot be removed; the next one takes over what is left
+            os.close(descriptor)
+        if not begun.stays:
+            with suppress(OSError):
+                path.unlink()
+        if sys.platform != "win32":
+            os.close(descriptor)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a new name durable where the system can; it stands already, so failing here must not undo it."""
+    if sys.platform == "win32":  # directories cannot be opened there; NTFS journals the name
+        return
+    with suppress(OSError):  # a directory that cannot be read, a file system that cannot sync one
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _locked(path: Path, deadline: float) -> int | None:
+    while True:
+        descriptor = os.open(
+            path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o600
+        )
+        try:
+            if _lock(descriptor):
+                # Its last holder may have removed it between our opening and locking.
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                        return descriptor
+            elif time.monotonic() > deadline:
+                os.close(descriptor)
+                return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        time.sleep(_WAIT)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> bool:
+        os.lseek(descriptor, 1 << 40, os.SEEK_SET)  # beyond all that is ever written: others may read the file
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

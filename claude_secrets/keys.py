@@ -1,0 +1,260 @@
+"""The keys of a store, for the person: which slots there are, adding, removing and replacing them.
+
+Always: whatever a process is killed at, one slot opens the store and no key is left that the store does not know of.
+A slot is recorded before its key is put in its place, and taken out after the key is gone; in between it is COMING or
+LEAVING, and the next command about keys clears it away. The faces call it with the `Person` who asks.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from claude_secrets import passphrase, slots
+from claude_secrets.cipher import sealed_at
+from claude_secrets.errors import CallerError, Code, CustodyError
+from claude_secrets.key_slot import KEYRING, PASSPHRASE, NewSlot, Slot, State
+from claude_secrets.person import Person
+from claude_secrets.reseal import replace_data_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyInfo:
+    """A key slot, when it was wrapped (seconds since 1970), and why it does not open the store here and now.
+
+    `failure` None: it does, or (where a passphrase opens it) nobody was asked.
+    """
+
+    slot: Slot
+    since: int
+    failure: CustodyError | None
+
+
+def every(person: Person) -> list[KeyInfo]:
+    """All key slots, the oldest first.
+
+    Raises:
+        CustodyError: none of them opens the store.
+        StoreError: STORE_TAMPERED.
+    """
+    with person.store.read() as tx:
+        found, store_id = slots.every(tx), tx.cipher.store_id
+    custody = person.store.custody
+    infos = [
+        KeyInfo(
+            slot=slot,
+            since=sealed_at(slot.wrapped),
+            failure=None if slot.kind == PASSPHRASE else custody.failure(store_id, slot),
+        )
+        for slot in found
+    ]
+    return sorted(infos, key=lambda info: info.since)
+
+
+def add_passphrase(person: Person, new: str) -> Slot:
+    """Let a passphrase open the store, too. Raises `CallerError` INVALID_VALUE for one that is too short."""
+    passphrase.check(new)
+    return _with_passphrase(person, new, "key add-passphrase", recovery=False)
+
+
+def add_file(person: Person, path: Path) -> Slot:
+    """Let a new key file open the store, too. Raises `CustodyError` where it cannot be made there."""
+    store, data_key = person.store, person.store.fetch_key()
+    clear_away(person)
+    new = store.custody.new_file_slot(_store_id(person), data_key, path, store=store.path)
+    return _added(person, new, "key add-file")
+
+
+def recover(person: Person, code: str, path: Path | None) -> Slot:
+    """Open the store with its recovery code, and make a new key for it in the OS keyring, or in a new file at `path`.
+
+    Raises:
+        CallerError: INVALID_VALUE, naming the group of the code that was mistyped.
+        CustodyError: the code is another store's; the keyring cannot be had, or the file not be made.
+    """
+    store = person.store
+    data_key = store.unlock_with_code(code)
+    clear_away(person)
+    if path is None:
+        new = store.custody.new_keyring_slot(_store_id(person), data_key)
+    else:
+        new = store.custody.new_file_slot(_store_id(person), data_key, path, store=store.path)
+    return _added(person, new, "recover use")
+
+
+def create_code(person: Person, *, replacing: bool) -> str:
+    """Make a recovery code and return it; it is not kept anywhere.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where there is one already and it is not to be replaced.
+    """
+    data_key = person.store.fetch_key()
+    code = passphrase.new_code()
+    new = person.store.custody.new_passphrase_slot(_store_id(person), data_key, code, recovery=True)
+    with person.store.write() as tx:
+        old = [slot for slot in slots.every(tx) if slot.is_recovery]
+        if old and not replacing:
+            raise CallerError(
+                Code.INVALID_ARGUMENTS,
+                "The store has a recovery code already.",
+                "With --replace a new one is made, and the old one opens nothing any more.",
+            )
+        for slot in old:
+            slots.change(tx, slot, None)
+        slots.add(tx, new.place())
+        person.note(tx, "recover create")
+    return code
+
+
+def remove(person: Person, slot_id: str) -> Slot:
+    """Remove the slot whose id begins with `slot_id`; a keyring entry goes with it, a key file stays where it is.
+
+    Raises:
+        CallerError: NOT_FOUND; INVALID_ARGUMENTS where no other slot would open the store.
+        CustodyError: the keyring entry cannot be deleted; the slot is LEAVING then.
+    """
+    clear_away(person)
+    found = every(person)
+    chosen = [info.slot for info in found if info.slot.slot_id.startswith(slot_id)]
+    if len(chosen) != 1 or not slot_id:
+        raise CallerError(
+            Code.NOT_FOUND, "There is no key slot, or more than one, whose id begins so.", "See key list."
+        )
+    others = [info for info in found if info.slot != chosen[0] and info.slot.state is State.THERE]
+    if not any(info.failure is None for info in others):
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            "No other key opens the store here: without this one nobody would open it any more.",
+            "Add another one first: key add-passphrase, key add-file or recover create.",
+        )
+    _remove(person, chosen[0], "key remove")
+    return chosen[0]
+
+
+def rotate(person: Person) -> list[Slot]:
+    """Replace the master key of each slot of this keyring; returns the new slots.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where no key of the store is in this keyring.
+        CustodyError: the keyring cannot be had.
+    """
+    clear_away(person)
+    data_key = person.store.fetch_key()
+    old = [info.slot for info in every(person) if info.slot.kind == KEYRING and info.failure is None]
+    if not old:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            "No key of this store is in the system's keyring.",
+            "Another kind of key is replaced by adding a new one and removing the old one.",
+        )
+    made = []
+    for slot in old:
+        new = person.store.custody.new_keyring_slot(_store_id(person), data_key)
+        made.append(_added(person, new, "key rotate", replacing=slot))
+        _clear(person, slot.moved(State.LEAVING))
+    return made
+
+
+def learn(person: Person, slot: Slot, passphrase: str) -> None:
+    """Have a passphrase or recovery code at hand for `rotate_data`. Raises as `Custody.learn`."""
+    person.store.custody.learn(_store_id(person), slot, passphrase)
+
+
+def lost_by_rotating_data(person: Person) -> list[Slot]:
+    """The slots that cannot be kept when the data key is replaced, for their key is not here."""
+    clear_away(person)
+    store_id = _store_id(person)
+    with person.store.read() as tx:
+        found = slots.every(tx)
+    return [slot for slot in found if person.store.custody.failure(store_id, slot) is not None]
+
+
+def rotate_data(person: Person, losing: Sequence[Slot], progress: Callable[[int, int], None]) -> bool:
+    """Replace the data key and seal everything anew, in one transaction; the slots keep their master keys.
+
+    `losing` are the slots that the person agreed to lose; `progress` is told how many rows of how many are done.
+    Returns False where something goes on reading the store, so that what the old key sealed stays for now.
+
+    Raises:
+        StoreError: STORE_BUSY where the slots are not what the person was shown.
+        CustodyError: another slot does not open any more.
+    """
+    data_key = person.store.fetch_key().successor()
+    custody, store_id = person.store.custody, _store_id(person)
+    with person.store.write() as tx:
+        for slot in losing:
+            slots.change(tx, slot, None)
+        for slot in slots.every(tx):
+            slots.change(tx, slot, custody.rewrapped(store_id, slot, data_key))
+        replace_data_key(tx, data_key, progress)
+        person.note(tx, "key rotate --data")
+    return person.store.scrub()
+
+
+def clear_away(person: Person) -> None:
+    """Finish what a killed process left: slots that are COMING or LEAVING. One whose keyring is locked has to wait."""
+    with person.store.read() as tx:
+        found = slots.every(tx)
+    for slot in found:
+        if slot.state is not State.THERE:
+            with suppress(CustodyError):
+                _remove(person, slot, "key remove")
+
+
+def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -> Slot:
+    data_key = person.store.fetch_key()
+    clear_away(person)
+    slot = person.store.custody.new_passphrase_slot(_store_id(person), data_key, new, recovery=recovery)
+    with person.store.write() as tx:
+        slots.add(tx, slot.recorded)
+        person.note(tx, action)
+    return slot.recorded
+
+
+def _added(person: Person, new: NewSlot, action: str, *, replacing: Slot | None = None) -> Slot:
+    coming = new.recorded.moved(State.COMING)
+    with person.store.write() as tx:
+        slots.add(tx, coming)
+    try:
+        new.place()
+    except CustodyError:
+        with person.store.write() as tx:
+            slots.change(tx, coming, None)
+        raise
+    kept = False
+    try:
+        with person.store.write() as tx:
+            slots.change(tx, coming, new.recorded)
+            if replacing is not None:
+                slots.change(tx, replacing, replacing.moved(State.LEAVING))
+            person.note(tx, action)
+        kept = True
+    finally:
+        if not kept:
+            new.take_back()
+    return new.recorded
+
+
+def _remove(person: Person, slot: Slot, action: str) -> None:
+    if slot.kind == KEYRING or slot.state is not State.THERE:
+        leaving = slot.moved(State.LEAVING)
+        if leaving != slot:
+            with person.store.write() as tx:
+                slots.change(tx, slot, leaving)
+        _clear(person, leaving)
+        return
+    with person.store.write() as tx:
+        slots.change(tx, slot, None)
+        person.note(tx, action)
+
+
+def _clear(person: Person, leaving: Slot) -> None:
+    person.store.custody.take_away(_store_id(person), leaving)
+    with person.store.write() as tx:
+        slots.change(tx, leaving, None)
+        person.note(tx, "key remove")
+
+
+def _store_id(person: Person) -> str:
+    with person.store.read() as tx:
+        return tx.cipher.store_id
