@@ -49,7 +49,18 @@ def create(
                 raise StoreError(Code.STORE_BUSY, "Another process is making the store.", "Try again in a moment.")
             if os.path.lexists(path):
                 return None
+            _refuse_foreign_log(path)
             return _finished(begun, path, custody) or _made(begun, path, make_slot, now)
+
+
+def _refuse_foreign_log(path: Path) -> None:
+    """SQLite would take the log of another store, whose file was moved away, for the log of the new one."""
+    if os.path.lexists(path.with_name(f"{path.name}-wal")):
+        raise StoreError(
+            Code.STORE_UNAVAILABLE,
+            "There is no store, but the log of one (its -wal file), which may hold the last changes.",
+            "Put the store's file back beside it, or move the log away.",
+        )
 
 
 def tidy(path: Path, custody: Custody) -> None:
@@ -104,14 +115,18 @@ def _read(begun: Draft) -> tuple[str, Slot] | None:
     return store_id, Slot(*slot)
 
 
-def _contents(store_id: str, data_key: DataKey, slot: Slot, now: float) -> bytes:
-    cipher = Cipher(store_id, data_key)
-    head = StoreHead(
+def empty_head(cipher: Cipher, slot: Slot) -> StoreHead:
+    """The head of a store in which nothing is but one key slot."""
+    return StoreHead(
         changes=0,
         records="0",
         grants=cipher.digest("grants", ()),
         counters=cipher.digest("counters", ()),
         slots=cipher.digest("key_slots", [as_bytes(row(slot))]),
     )
-    token = cipher.seal(*HEAD, fields=asdict(head), now=now)
+
+
+def _contents(store_id: str, data_key: DataKey, slot: Slot, now: float) -> bytes:
+    cipher = Cipher(store_id, data_key)
+    token = cipher.seal(*HEAD, fields=asdict(empty_head(cipher, slot)), now=now)
     return schema.contents(store_id=store_id, generation=data_key.generation, head=token, slot=row(slot))

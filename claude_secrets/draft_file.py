@@ -79,6 +79,39 @@ def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
             os.close(descriptor)
 
 
+def write_new(path: Path, data: bytes) -> bool:
+    """Make a file that is private to the person and holds `data`. Returns False where `path` is taken.
+
+    On Linux a process that is killed on the way leaves nothing at all; elsewhere it can leave a draft, which the next
+    one for the same path takes over.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if hasattr(os, "O_TMPFILE"):
+        with suppress(OSError):  # a file system that has no files without names, or no /proc
+            return _write_nameless(path, data)
+    with draft(path.with_name(f"{path.name}.new"), patience=0) as begun:
+        if begun is None:
+            return False
+        begun.write(data)
+        return begun.put_in_place(path)
+
+
+def _write_nameless(path: Path, data: bytes) -> bool:
+    descriptor = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE, 0o600)
+    try:
+        begun = Draft(Path(f"/proc/self/fd/{descriptor}"), descriptor)
+        begun.write(data)
+        os.link(begun.path, path, follow_symlinks=True)
+    except FileExistsError:
+        return False
+    finally:
+        os.close(descriptor)
+    sync_directory(path.parent)
+    return True
+
+
 def sync_directory(directory: Path) -> None:
     """Make a new name durable where the system can; it stands already, so failing here must not undo it."""
     if sys.platform == "win32":  # directories cannot be opened there; NTFS journals the name

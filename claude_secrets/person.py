@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from claude_secrets import audit, grants, limits, records, versions
+from claude_secrets import audit, damage, grants, limits, records, versions
 from claude_secrets.audit import AuditLog, Entry, Event
 from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
@@ -274,6 +274,16 @@ class Person:
             audit.verify(tx)
             tx.verify_table("key_slots", tx.head.slots)
         return sum(not record.deleted for record in found), versions
+
+    def damage(self, progress: Callable[[int, int], None]) -> list[str]:
+        """What is damaged, record by record, in words; `progress` is told how many of how many are looked at.
+
+        Raises:
+            CustodyError: the key cannot be had.
+            StoreError: nothing in the store can be read.
+        """
+        with self.store.read(whole=False) as tx:
+            return [line for found in damage.examine(tx, progress) for line in found.wrong]
 
     def note(self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None) -> None:
         """Write into the log what the person does."""

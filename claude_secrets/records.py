@@ -83,7 +83,7 @@ def find(tx: Transaction, scope: str, name: str) -> Record | None:
         if newest is not None:
             raise tampered("a record's head")
         return None
-    record = _opened(tx, key, row[0])
+    record = opened(tx, key, row[0])
     if (record.scope, record.name, record.version) != (scope, name, newest):
         raise tampered("a record's head")
     return record
@@ -101,7 +101,7 @@ def value(tx: Transaction, record: Record) -> str:
 def every(tx: Transaction) -> Iterator[Record]:
     """All records, deleted ones too, in no particular order."""
     for key, head in tx.rows("SELECT record, head FROM records"):
-        yield _opened(tx, key, head)
+        yield opened(tx, key, head)
 
 
 def history(tx: Transaction, record: Record) -> list[Version]:
@@ -318,7 +318,8 @@ def _newest(tx: Transaction, record: Record) -> Envelope:
     return envelope
 
 
-def _opened(tx: Transaction, key: bytes, head: bytes) -> Record:
+def opened(tx: Transaction, key: bytes, head: bytes) -> Record:
+    """What a head says that stands at `key`. Raises `StoreError` STORE_TAMPERED."""
     envelope = tx.open("record-head", key.hex(), head)
     return Record(
         name=envelope.text("name"),

@@ -39,12 +39,15 @@ _TABLES: Final = {
 }
 _REFUSALS: Final = "CREATE INDEX audit_refusals ON audit (sequence) WHERE refused = 1"
 
-# What sqlite_schema must hold, and nothing beside it. The table that has both rowids and a key has an index of its own.
-_SCHEMA: Final = sorted(
-    [("table", name, name, sql) for name, sql in _TABLES.items()]
-    + [("index", "audit_refusals", "audit", _REFUSALS), ("index", "sqlite_autoindex_versions_1", "versions", None)],
-    key=lambda entry: entry[1],
-)
+# What sqlite_schema must hold, by format, and nothing beside it. The table that has both rowids and a key has an index
+# of its own.
+_SCHEMAS: Final = {
+    1: sorted(
+        [("table", name, name, sql) for name, sql in _TABLES.items()]
+        + [("index", "audit_refusals", "audit", _REFUSALS), ("index", "sqlite_autoindex_versions_1", "versions", None)],
+        key=lambda entry: entry[1],
+    )
+}
 
 _OTHER_TABLES: Final = (
     "The store's tables are not the ones Claude Secrets makes.",
@@ -98,7 +101,12 @@ def contents(*, store_id: str, generation: int, head: bytes, slot: tuple[str, st
         lay_out(connection)
         connection.execute("INSERT INTO store VALUES (1, ?, ?, ?)", (store_id, generation, head))
         connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", slot)
-        data = bytearray(connection.serialize())
+        return as_file(connection)
+
+
+def as_file(connection: sqlite3.Connection) -> bytes:
+    """The bytes of a database in memory, as a store's file has them."""
+    data = bytearray(connection.serialize())
     # No database in memory can be in WAL mode; the file format's read and write versions say it
     # (https://www.sqlite.org/fileformat.html, 1.3.3).
     data[18:20] = b"\x02\x02"
@@ -148,24 +156,33 @@ def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
         return connection
 
 
+def format_of(connection: sqlite3.Connection) -> int:
+    """The number of the store's format."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
 def check_format(connection: sqlite3.Connection) -> None:
-    """Check that the file is a store in a format we know and has exactly our tables.
+    """Check that the file is a store in a format we know (an older one, too) and has exactly its tables.
 
     Raises:
         StoreError: STORE_FORMAT or STORE_TAMPERED.
     """
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = format_of(connection)
     if application_id != APPLICATION_ID:
         raise StoreError(Code.STORE_FORMAT, "The store's file is not a Claude Secrets store.")
-    if version != FORMAT:
+    if version not in _SCHEMAS:
         raise StoreError(
             Code.STORE_FORMAT,
             f"The store has format {version}; this version of Claude Secrets knows format {FORMAT}.",
             "Upgrade Claude Secrets, and restart the clients that run an older version.",
         )
     # An added trigger or view would run inside our transactions. A list, for a name can stand there twice.
-    if connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall() != _SCHEMA:
+    if (
+        connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
+        != _SCHEMAS[version]
+    ):
         raise StoreError(Code.STORE_TAMPERED, *_OTHER_TABLES)
 
 

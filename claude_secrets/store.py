@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from claude_secrets import creation, schema
+from claude_secrets import creation, migrations, schema
 from claude_secrets.cipher import Cipher, DataKey, EnvelopeMismatch, TokenInvalid
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError, StoreError
@@ -91,8 +91,8 @@ class Store:
     def read(self, *, whole: bool = True, immutable: bool = False) -> Iterator[Transaction]:
         """A transaction that sees one state of the store and changes nothing. The store must exist.
 
-        For the person alone: `whole` False reads a record even where another one is damaged; `immutable` reads
-        a store in a read-only place without locks.
+        For the person alone: `whole` False reads a record even where another one, or the store's head, is damaged;
+        `immutable` reads a store in a read-only place without locks.
         """
         with self._transaction("BEGIN", whole=whole, immutable=immutable) as tx:
             yield tx
@@ -173,12 +173,16 @@ class Store:
                 with schema.translated():
                     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     connection.execute(begin)
+                    if schema.format_of(connection) < schema.FORMAT:
+                        self._migrate(connection, cipher)
+                        continue
                     tx = self._begun(connection, cipher, whole=whole)
                     if tx is None:  # another process replaced the data key since: fetch the new one
                         self._cipher = None
                         continue
                     yield tx
-                    connection.execute("COMMIT")
+                    # Reading has nothing to commit, and where a page is damaged SQLite would not.
+                    connection.execute("ROLLBACK" if begin == "BEGIN" else "COMMIT")
                     return
             finally:
                 if tx is not None:
@@ -186,6 +190,22 @@ class Store:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
         raise StoreError(Code.STORE_BUSY, "The store's key is being replaced.", "Try again in a moment.")
+
+    def _migrate(self, connection: sqlite3.Connection, cipher: Cipher) -> None:
+        """Bring the store up to date in a transaction of its own, which every one that finds it older begins with."""
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        if schema.format_of(connection) >= schema.FORMAT:  # another process was first
+            return
+        tx = self._begun(connection, cipher, whole=True)
+        if tx is None:
+            self._cipher = None
+            return
+        migrations.migrate(tx, self.path)
+        tx.renew_head()
+        tx.close()
+        connection.execute("COMMIT")
+        self._verified_at = -1
 
     def _begun(self, connection: sqlite3.Connection, cipher: Cipher, *, whole: bool) -> Transaction | None:
         seen = connection.execute("PRAGMA data_version").fetchone()[0]
@@ -201,9 +221,11 @@ class Store:
         try:
             head = StoreHead.read(cipher.open(*HEAD, row[2]))
         except (TokenInvalid, EnvelopeMismatch):
-            raise tampered("the store's head") from None
+            if whole:
+                raise tampered("the store's head") from None
+            head = StoreHead(changes=0, records="", grants="", counters="", slots="")  # which vouches for nothing
         tx = Transaction(connection, cipher, head, self._now())
-        if not self._slots_checked:
+        if whole and not self._slots_checked:
             tx.verify_table("key_slots", head.slots)
             self._slots_checked = True
         if whole and changed:
@@ -247,6 +269,7 @@ class Store:
             self.close()
             if not immutable and os.path.lexists(creation.draft_of(self.path)):
                 creation.tidy(self.path, self.custody)
+            migrations.expire(self.path)
             self._connection = schema.connect(self.path, immutable=immutable)
             self._file = wanted
             self._verified_at = -1

@@ -575,3 +575,80 @@ def test_a_value_that_is_out_of_date_is_told(machine: Machine) -> None:
     assert machine.run("get", "SOON").stdout == "v"
     machine.run("set", "SOON", "--expires", "never", stdin="v")
     assert machine.run("list").stderr == ""
+
+
+PASSPHRASE = "correct horse battery staple"
+
+
+def with_passphrase(
+    machine: Machine, *arguments: str, passphrase: str = PASSPHRASE
+) -> "subprocess.CompletedProcess[str]":
+    """A `backup` command that is given its passphrase by standard input."""
+    return machine.run("backup", *arguments, "--backup-passphrase-fd", "0", stdin=passphrase)
+
+
+def test_a_backup_is_made_verified_and_restored(machine: Machine, tmp_path: Path) -> None:
+    for value in ("canary-one", "canary-two"):
+        machine.run("set", "T", stdin=value)
+    file = str(tmp_path / "b")
+    done = with_passphrase(machine, file)
+    assert (done.returncode, done.stdout) == (0, f"Wrote {file}: 1 secret, 2 versions. Grants and the log stay here.\n")
+    assert with_passphrase(machine, file).returncode == 2
+    assert with_passphrase(machine, "--verify", file).stdout == (
+        "The backup is whole: 1 secret, 2 versions, each of which opens.\n"
+    )
+    wrong = with_passphrase(machine, "--verify", file, passphrase="another one entirely")
+    assert (wrong.returncode, wrong.stderr.split()[1]) == (4, "[KEY_WRONG]")
+    assert with_passphrase(machine, "restore", file).returncode == 2
+    machine.run("set", "T", stdin="canary-three")
+    other = Machine(tmp_path / "other")
+    key_file = {"CLAUDE_SECRETS_KEY_FILE": str(other.home / "k")}
+    restored = other.run(
+        "backup", "restore", file, "--backup-passphrase-fd", "0", stdin=PASSPHRASE, environment=key_file
+    )
+    assert restored.stdout == f"Restored 1 secret, 2 versions into {other.store}.\n"
+    assert other.run("get", "T", environment=key_file).stdout == "canary-two"
+    assert with_passphrase(machine, "restore", file, "--aside").returncode == 2  # nobody to ask
+    printed = done.stdout + done.stderr + wrong.stderr + restored.stdout + restored.stderr
+    assert not any(word in printed for word in ("canary", PASSPHRASE, "another one"))
+    for words in (["restore"], ["a", "b"], ["restore", file, "--verify"], ["verify", file]):
+        assert with_passphrase(machine, *words).returncode == 2, words
+
+
+def test_a_store_that_is_set_aside_is_put_back_where_no_other_can_be_made(machine: Machine, tmp_path: Path) -> None:
+    machine.run("set", "T", stdin="v")
+    file = str(tmp_path / "b")
+    with_passphrase(machine, file)
+    before = sorted(path.name for path in machine.store.parent.iterdir())
+    done = with_passphrase(machine, "restore", file, "--aside", "--yes")
+    assert (done.returncode, done.stderr.split()[1]) == (4, "[KEYRING_UNAVAILABLE]")
+    assert sorted(path.name for path in machine.store.parent.iterdir()) == before
+    assert machine.run("get", "T").stdout == "v"
+
+
+def test_a_new_passphrase_is_typed_twice(machine: Machine, tmp_path: Path) -> None:
+    machine.run("set", "T", stdin="v")
+    file = str(tmp_path / "b")
+    words = ["backup", file]
+    differ = [("a new one", "correct horse battery\n"), ("the same again", "correct horse bettery\n")]
+    assert on_a_terminal(machine, words, machine.home, differ)[0] == 2
+    assert not Path(file).exists()
+    alike = [("a new one", f"{PASSPHRASE}\n"), ("the same again", f"{PASSPHRASE}\n")]
+    code, screen = on_a_terminal(machine, words, machine.home, alike)
+    assert (code, "Wrote" in screen, PASSPHRASE in screen) == (0, True, False)
+    asked = [("Passphrase of the backup", f"{PASSPHRASE}\n")]
+    assert on_a_terminal(machine, ["backup", "--verify", file], machine.home, asked)[0] == 0
+
+
+def test_doctor_looks_deep(machine: Machine, tmp_path: Path) -> None:
+    for name in ("A", "B"):
+        machine.run("set", name, stdin="v")
+    assert "Every record opens" in machine.run("doctor", "--deep").stdout
+    with attacks.attacker(machine.store) as connection:
+        connection.execute("UPDATE versions SET token = x'00' WHERE rowid = 2")
+    done = machine.run("doctor", "--deep")
+    assert (done.returncode, "'B' of scope 'shared' is lost" in done.stdout) == (1, True)
+    assert "backup FILE" in done.stdout
+    saved = with_passphrase(machine, str(tmp_path / "b"))
+    assert (saved.returncode, "warning: 'B' of scope 'shared' is lost" in saved.stderr) == (1, True)
+    assert "1 secret, 1 version" in saved.stdout

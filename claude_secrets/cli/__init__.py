@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "projects": "List what you have let projects use beyond their own.",
     "policy": "Check policies, or explain what they decide.",
     "log": "Show who asked for what, and what came of it; or verify that the log is whole.",
+    "backup": "Write all secrets into one file that a passphrase opens; verify or restore one.",
     "key": "List, add, remove or replace the keys that open the store.",
     "recover": "Make a recovery code, or open the store with it when its key is lost.",
     "doctor": "Check key, store, project and allowlist, and say what to do.",

@@ -5,14 +5,15 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from claude_secrets.cli.common import expired, find_project, open_store, read_allowlist, the_person
+from claude_secrets.cli.common import existing_person, expired, find_project, open_store, read_allowlist
 from claude_secrets.cli.key import kind_of
-from claude_secrets.cli.output import say, say_json
+from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.custody import Custody
-from claude_secrets.errors import SecretsError
-from claude_secrets.key_slot import Slot, State
+from claude_secrets.errors import Code, SecretsError
+from claude_secrets.key_slot import State
 from claude_secrets.own_files import read_own_files
 from claude_secrets.paths import command, config_directory, default_store
+from claude_secrets.person import Person
 from claude_secrets.project import Project
 
 
@@ -27,7 +28,8 @@ class Finding:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--json`."""
+    """Take `--deep` and `--json`."""
+    parser.add_argument("--deep", action="store_true", help="open every record, and say which are damaged")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -55,9 +57,25 @@ def _findings(options: Namespace) -> Iterator[Finding]:
         if project is not None:
             yield _checked("allowlist", lambda: _allowlist(project))
     yield _checked("policy", _own_files)
-    yield _checked("store", lambda: _store(options, project))
-    yield from _expiry(options, project)
-    yield _checked("key", lambda: _key(options, project))
+    yield from _store_findings(options, project)
+
+
+def _store_findings(options: Namespace, project: Project | None) -> Iterator[Finding]:
+    try:
+        store = open_store(options, project)
+        if not store.exists():
+            yield Finding("store", "ok", f"{store.path}: there is none yet; the first secret makes it.")
+            yield _no_key_yet()
+            return
+        person = existing_person(options)
+    except SecretsError as error:
+        yield _failure("store", error)
+        return
+    yield _checked("key", lambda: _key(person))
+    yield _checked("store", lambda: _store(person))
+    if options.deep:
+        yield from _damage(person)
+    yield from _expiry(person)
 
 
 def _checked(about: str, check: Callable[[], Finding]) -> Finding:
@@ -99,20 +117,20 @@ def _own_files() -> Finding:
     return Finding("policy", "ok", f"{rules} rules of your own, {settings}")
 
 
-def _store(options: Namespace, project: Project | None) -> Finding:
-    store = open_store(options, project)
-    if not store.exists():
-        return Finding("store", "ok", f"{store.path}: there is none yet; the first secret makes it.")
-    secrets, versions = the_person(options, project, "shared").check()
+def _store(person: Person) -> Finding:
+    secrets, versions = person.check()
+    path = person.store.path
+    unusual = "" if path == default_store() else " (not the usual one)"
     counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
-    unusual = "" if store.path == default_store() else " (not the usual one)"
-    return Finding("store", "ok", f"{store.path}{unusual}: {counted}, every row verified")
+    return Finding("store", "ok", f"{path}{unusual}: {counted}, every row verified")
 
 
-def _slots(slots: list[Slot]) -> Finding:
+def _key(person: Person) -> Finding:
+    person.store.unlock()
+    slots = person.store.slots()
     kinds = ", ".join(sorted(kind_of(slot) for slot in slots))
     if any(slot.state is not State.THERE for slot in slots):
-        hint = f"To finish it: {command()} key rotate"
+        hint = f"To finish it: {command()} key list"
         return Finding("key", "warn", f"It opens the store ({kinds}); a change of keys was not finished.", hint)
     if len(slots) == 1:
         hint = f"If it is lost, so are your secrets. To have another: {command()} recover create"
@@ -120,24 +138,34 @@ def _slots(slots: list[Slot]) -> Finding:
     return Finding("key", "ok", f"It opens the store ({kinds}).")
 
 
-def _expiry(options: Namespace, project: Project | None) -> Iterator[Finding]:
+def _no_key_yet() -> Finding:
+    status = Custody(environment=os.environ).keyring_status()
+    if status.ok:
+        return Finding("key", "ok", f"{status.name} works; the first secret puts a key there.")
+    other = f"Or keep the key in a file: {command()} init --key-file PATH"
+    return Finding("key", "fail", f"[{status.code}] {status.message}", f"{status.hint} {other}")
+
+
+def _damage(person: Person) -> Iterator[Finding]:
     try:
-        gone = expired(the_person(options, project, "shared").secrets())
+        with progress("opening") as tell:
+            wrong = person.damage(tell)
+    except SecretsError as error:
+        yield _failure("damage", error)
+        return
+    hint = f"What opens can be saved: {command()} backup FILE, then {command()} backup restore FILE --aside"
+    for line in wrong:
+        yield Finding("damage", "fail", f"[{Code.STORE_TAMPERED}] {line}", hint if line == wrong[-1] else None)
+    if not wrong:
+        yield Finding("damage", "ok", "Every record opens, with every version.")
+
+
+def _expiry(person: Person) -> Iterator[Finding]:
+    try:
+        gone = expired(person.secrets())
     except SecretsError:  # told with the store
         return
     if gone:
         names = ", ".join(record.name for record in gone)
         hint = f"To store a new value: {command()} set {gone[0].name}"
         yield Finding("expired", "warn", f"{len(gone)} secret{'s' * (len(gone) > 1)} expired: {names}", hint)
-
-
-def _key(options: Namespace, project: Project | None) -> Finding:
-    store = open_store(options, project)
-    if store.exists():
-        store.unlock()
-        return _slots(store.slots())
-    status = Custody(environment=os.environ).keyring_status()
-    if status.ok:
-        return Finding("key", "ok", f"{status.name} works; the first secret puts a key there.")
-    other = f"Or keep the key in a file: {command()} init --key-file PATH"
-    return Finding("key", "fail", f"[{status.code}] {status.message}", f"{status.hint} {other}")

@@ -66,6 +66,7 @@ def run(options: Namespace) -> int:
 
 
 def _list(person: Person, *, as_json: bool) -> None:
+    keys.clear_away(person)
     found = keys.every(person)
     if as_json:
         say_json([_as_data(info) for info in found])

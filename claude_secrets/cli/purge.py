@@ -32,7 +32,7 @@ def run(options: Namespace) -> int:
         warn("another program is reading the store, so old pages stay in its -wal file until that ends")
         hint(f"when it has: {command()} purge --deleted")
     elif purged.records:
-        hint("backups that were made before still hold it")
+        hint("backups made before, and the copy that an upgrade makes for 30 days, still hold it")
     return 0
 
 

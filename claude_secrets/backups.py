@@ -1,0 +1,171 @@
+"""Backups: a whole store in one file that a passphrase opens, and a store made from one.
+
+Always: a backup is a store of its own, with a key of its own, in which all secrets with their versions stand and no
+grants, counters or events; it appears at its path whole or not at all. The faces call it with the `Person` who asks.
+"""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from claude_secrets import damage, passphrase, records, reseal, schema
+from claude_secrets.cipher import Cipher, DataKey
+from claude_secrets.creation import empty_head
+from claude_secrets.custody import Custody
+from claude_secrets.draft_file import write_new
+from claude_secrets.errors import CallerError, Code, StoreError
+from claude_secrets.key_slot import Slot
+from claude_secrets.person import Person
+from claude_secrets.slots import row
+from claude_secrets.store import Store
+from claude_secrets.transaction import HEAD, Transaction
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What is in a backup: how many secrets (deleted ones too) and versions, and what is `wrong`, in words."""
+
+    secrets: int
+    versions: int
+    wrong: tuple[str, ...] = ()
+
+
+def make(person: Person, path: Path, secret: str, progress: Progress) -> Contents:
+    """Write a backup of the store to a new file at `path`, for which `secret` is the passphrase.
+
+    It holds the store as it is at one moment, while others go on writing. Of a damaged store it holds all that opens.
+
+    Raises:
+        CallerError: INVALID_VALUE for a passphrase that is too short, INVALID_ARGUMENTS where `path` is taken.
+        StoreError: the store cannot be read, or the file not be written; nothing is left.
+    """
+    passphrase.check(secret)
+    _refuse_taken(path)
+    try:
+        with person.store.read() as tx:
+            contents, data = _copied(tx, secret, progress)
+    except StoreError as error:
+        if error.code is not Code.STORE_TAMPERED:
+            raise
+        with person.store.read(whole=False) as tx:
+            contents, data = _copied(tx, secret, progress)
+        if not contents.wrong:
+            contents = Contents(secrets=contents.secrets, versions=contents.versions, wrong=(error.message,))
+    with schema.translated():
+        if not write_new(path, data):
+            _refuse_taken(path)
+    if not contents.wrong:  # a damaged store takes no notes
+        with person.store.write(durable=False) as tx:
+            person.note(tx, "backup")
+    return contents
+
+
+def verify(path: Path, secret: str) -> Contents:
+    """Open every row of a backup.
+
+    Raises:
+        CustodyError: the passphrase is another one.
+        StoreError: STORE_FORMAT, STORE_TAMPERED, STORE_UNAVAILABLE.
+    """
+    with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as tx:
+        found, count = records.verify_every(tx)
+        tx.verify_table("key_slots", tx.head.slots)
+    return Contents(secrets=len(found), versions=count)
+
+
+def restore(person: Person, path: Path, secret: str, progress: Progress) -> Contents:
+    """Put everything from a backup into the store, which has to be empty and is made where there is none.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where the store holds secrets.
+        CustodyError: the passphrase is another one, or the store's own key cannot be had or made.
+        StoreError: as `verify`; nothing is changed.
+    """
+    contents = verify(path, secret)
+    with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as source, person.store.write() as tx:
+        if tx.connection.execute("SELECT EXISTS (SELECT 1 FROM records)").fetchone()[0]:
+            raise CallerError(
+                Code.INVALID_ARGUMENTS,
+                "The store holds secrets already; a backup is restored into an empty one.",
+                "Name another store with --store, or have this one set aside with --aside.",
+            )
+        for done, record in enumerate(list(records.every(source)), start=1):
+            reseal.copy_record(tx, record, records.rows(source, record))
+            progress(done, contents.secrets)
+        person.note(tx, "backup restore")
+    return contents
+
+
+def set_aside(store: Store, stamp: str) -> Path:
+    """Give the store another name, so that there is none; returns it.
+
+    Raises:
+        StoreError: STORE_BUSY where a client has it open.
+    """
+    store.close()
+    aside = store.path.with_name(f"{store.path.name}.{stamp}")
+    with schema.translated():
+        with closing(sqlite3.connect(store.path, isolation_level=None, timeout=schema.BUSY_SECONDS)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # The last connection to close folds the log in; one that stays belongs to somebody.
+        if store.path.with_name(f"{store.path.name}-wal").exists():
+            raise StoreError(Code.STORE_BUSY, "A client has the store open.", "Stop all clients, then try again.")
+        aside.hardlink_to(store.path)
+        store.path.unlink()
+    return aside
+
+
+def put_back(store: Store, aside: Path) -> None:
+    """Undo `set_aside`, where no new store has come to be meanwhile."""
+    store.close()
+    with schema.translated():
+        if not store.exists():
+            store.path.hardlink_to(aside)
+            aside.unlink()
+
+
+def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[Contents, bytes]:
+    """All that opens, as the bytes of a store with a key of its own."""
+    store_id, data_key = secrets.token_hex(16), DataKey.generate()
+    custody = Custody(environment={}, clock=lambda: tx.now)
+    slot = custody.new_passphrase_slot(store_id, data_key, secret, recovery=False).recorded
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        schema.lay_out(connection)
+        connection.execute("BEGIN")
+        copy = _new_store(connection, store_id, data_key, slot, tx.now)
+        kept, count, wrong = 0, 0, list[str]()
+        for found in damage.examine(tx, progress):
+            if found.record is not None:
+                reseal.copy_record(copy, found.record, found.rows)
+                kept, count = kept + 1, count + len(found.rows)
+            wrong += found.wrong
+        copy.renew_head()
+        connection.execute("COMMIT")
+        data = schema.as_file(connection)
+    return Contents(secrets=kept, versions=count, wrong=tuple(wrong)), data
+
+
+def _new_store(connection: sqlite3.Connection, store_id: str, data_key: DataKey, slot: Slot, now: float) -> Transaction:
+    cipher = Cipher(store_id, data_key)
+    head = empty_head(cipher, slot)
+    token = cipher.seal(*HEAD, fields=asdict(head), now=now)
+    connection.execute("INSERT INTO store VALUES (1, ?, ?, ?)", (store_id, data_key.generation, token))
+    connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", row(slot))
+    return Transaction(connection, cipher, head, now)
+
+
+def _opened(path: Path, secret: str) -> Store:
+    if not path.is_file():
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup of that name.")
+    return Store(path, Custody(environment={}, ask_passphrase=lambda: secret), lambda: 0.0)
+
+
+def _refuse_taken(path: Path) -> None:
+    if os.path.lexists(path):
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is a file of that name already.", "Name another file.")
