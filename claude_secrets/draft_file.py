@@ -99,16 +99,21 @@ def write_new(path: Path, data: bytes) -> bool:
 
 
 def _write_nameless(path: Path, data: bytes) -> bool:
-    descriptor = os.open(path.parent, os.O_WRONLY | os.O_TMPFILE, 0o600)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        begun = Draft(Path(f"/proc/self/fd/{descriptor}"), descriptor)
-        begun.write(data)
-        os.link(begun.path, path, follow_symlinks=True)
+        descriptor = os.open(".", os.O_WRONLY | os.O_TMPFILE, 0o600, dir_fd=directory)
+        try:
+            Draft(path, descriptor).write(data)
+            # A descriptor of the directory, for only then Python follows the link in /proc.
+            os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=directory, follow_symlinks=True)
+            with suppress(OSError):  # it stands already
+                os.fsync(directory)
+        finally:
+            os.close(descriptor)
     except FileExistsError:
         return False
     finally:
-        os.close(descriptor)
-    sync_directory(path.parent)
+        os.close(directory)
     return True
 
 

@@ -21,6 +21,18 @@ _REMOVED = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rounds", type=int, default=20, help="how often tests/faults kills (200: at every step, too)")
+
+
+@pytest.fixture(scope="session")
+def rounds(pytestconfig: pytest.Config) -> int:
+    """How often to kill."""
+    number = pytestconfig.getoption("--rounds")
+    assert isinstance(number, int)
+    return number
+
+
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     person = tmp_path_factory.mktemp("person")

@@ -1,0 +1,278 @@
+"""Killed at any moment: no acknowledged change is lost, the store opens, nothing is left behind, no key is lost."""
+
+import json
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from claude_secrets import backups, keys, records, schema
+from claude_secrets.key_slot import KEYRING, State
+from tests import keyrings
+from tests.faults import deeds
+from tests.faults.deeds import PASSPHRASES, Deed, Known, Place
+from tests.keyrings import RealKeyring
+from tests.realparts import require
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+SYSCALLS = "pwrite64,write,fdatasync,fsync,ftruncate,unlink,unlinkat,link,linkat,rename,sendmsg,sendto"
+"""Whatever a process changes the world with, once it runs: each of them is a moment to be killed at."""
+
+Step: TypeAlias = tuple[str, int]
+"""A system call, and the how manieth of its kind it is: how strace counts them."""
+
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def keyring() -> Iterator[RealKeyring]:
+    with keyrings.real_keyring() as found:
+        yield found
+
+
+@pytest.fixture
+def place(keyring: RealKeyring, tmp_path: Path) -> Place:
+    """A store with its key in a real keyring, and a backup."""
+    place = Place(tmp_path, dict(keyring.environment))
+    (tmp_path / "keys").mkdir()
+    deeds.quick()
+    person = place.person()
+    person.set("NAME_0", "value 0")
+    backups.make(person, tmp_path / "kept.backup", PASSPHRASES, lambda *_: None)
+    person.store.close()
+    return place
+
+
+def held(place: Place, path: Path | None = None) -> dict[str, str | None]:
+    """What is in a store, every row of it verified; None for what is deleted."""
+    person = place.person(path)
+    with closing(person.store):
+        person.check()
+        with person.store.read() as tx:
+            return {r.name: None if r.deleted else records.value(tx, r) for r in records.every(tx)}
+
+
+def check(place: Place, keyring: RealKeyring, before: Known, deed: Deed | None, acknowledged: list[Deed]) -> Known:
+    """The store is as it was before the deed that was under way, or as it is after it; and nothing else is there."""
+    found = held(place)
+    after = before.after(deed) if deed else before
+    assert found in (before.current(), after.current()), deed
+    person = place.person()
+    with closing(person.store):
+        keys.clear_away(person)
+        slots = [info.slot for info in keys.every(person)]
+        assert all(info.failure is None for info in keys.every(person)), deed
+    assert all(slot.state is State.THERE for slot in slots)
+    extra = sorted(slot.kind for slot in slots if slot.kind != KEYRING)
+    assert extra in (sorted(before.slots), sorted(after.slots)), deed
+    assert sum(slot.kind == KEYRING for slot in slots) == 1
+    stores = {place.store.parent: "secrets.db"}
+    for done in [*acknowledged, *([deed] if deed else [])]:
+        check_other(place, done, sure=done is not deed)
+        if "at" in done and done["do"] != "migrate":
+            stores[place.root / done["at"]] = "secrets.db"
+    files = {path.name for path in place.store.parent.iterdir()}
+    assert files <= {"secrets.db", "secrets.db-wal", "secrets.db-shm"}, deed
+    backed_up = {done["file"] for done in [*acknowledged, deed or {}] if done and done["do"] == "backup"}
+    assert {path.name for path in place.root.iterdir() if path.is_file()} <= backed_up | {"kept.backup"}
+    key_files = {slot.key_file for slot in slots if slot.key_file}
+    assert set((place.root / "keys").iterdir()) == key_files, deed
+    check_keyring(place, keyring, list(stores))
+    if after.slots != before.slots:
+        return after if extra == sorted(after.slots) else before
+    return after if found == after.current() else before
+
+
+def check_other(place: Place, deed: Deed, *, sure: bool) -> None:
+    """What a deed makes beside the store: there and whole where it was acknowledged, else whole or not there."""
+    if deed["do"] == "backup":
+        file = place.root / deed["file"]
+        assert file.exists() or not sure
+        if file.exists():
+            assert backups.verify(file, PASSPHRASES).wrong == ()
+    if deed["do"] in ("first run", "restore backup"):
+        path = place.root / deed["at"] / "secrets.db"
+        wanted = {"FIRST": deed["value"]} if deed["do"] == "first run" else {"NAME_0": "value 0"}
+        if not sure:  # the next one finishes what was begun, or begins anew
+            deeds.do(place, deed) if not path.exists() or held(place, path) != wanted else None
+        assert held(place, path) == wanted
+        assert {file.name for file in path.parent.iterdir()} <= {"secrets.db", "secrets.db-wal", "secrets.db-shm"}
+    if deed["do"] == "migrate":
+        path = place.root / deed["at"] / "secrets.db"
+        assert path.exists() or not sure
+        deeds.migrate(place.root / deed["at"])
+        with deeds.later_version(), closing(deeds.held(path)) as store, store.read() as tx:
+            assert schema.format_of(tx.connection) == 2
+            assert [records.value(tx, record) for record in records.every(tx)] == ["first"]
+        left = {file.name for file in path.parent.iterdir()}
+        assert left <= {"secrets.db", "secrets.db-wal", "secrets.db-shm", "secrets.db.format-1", "draft"}
+
+
+def check_keyring(place: Place, keyring: RealKeyring, directories: list[Path]) -> None:
+    """The keyring holds one entry for each slot of a store, and no other."""
+    wanted = set()
+    for directory in directories:
+        path = directory / "secrets.db"
+        if path.exists():
+            person = place.person(path)
+            with closing(person.store), person.store.read() as tx:
+                ids = [row[0] for row in tx.connection.execute("SELECT slot_id FROM key_slots WHERE kind = 'keyring'")]
+                wanted |= {f"{tx.cipher.store_id}.{slot_id}" for slot_id in ids}
+    assert set(keyring.entries()) == wanted
+
+
+@pytest.fixture(autouse=True)
+def _clean(keyring: RealKeyring) -> Iterator[None]:
+    yield
+    for entry in keyring.entries():
+        keyring.remove(entry)
+
+
+def killed_at_random(place: Place, plan: list[Deed], seconds: float) -> int:
+    """Do the plan in another process and kill it after so long; returns how many deeds it acknowledged."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.deeds"])
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=deeds.work, args=(place.root, dict(place.environment), plan, there))
+    process.start()
+    there.close()
+    assert here.poll(PATIENCE), "the process does not begin"
+    assert here.recv() == "begun"
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+    process.close()
+    count = 0
+    with here, suppress(EOFError):
+        while here.recv() == "done":
+            count += 1
+    return count
+
+
+def test_killed_at_random(place: Place, keyring: RealKeyring, rounds: int) -> None:
+    dice = random.Random(rounds)
+    known, serial, killed = Known({"NAME_0": ["value 0"]}), 0, 0
+    for _ in range(rounds):
+        plan, states = [], [known]
+        for _ in range(12):
+            serial += 1
+            plan.append(dice.choice(states[-1].deeds(dice, serial)))
+            states.append(states[-1].after(plan[-1]))
+        count = killed_at_random(place, plan, dice.uniform(0, 0.25))
+        under_way = plan[count] if count < len(plan) else None
+        known = check(place, keyring, states[count], under_way, plan[:count])
+        killed += under_way is not None
+        _forget(place, plan)
+    assert killed > rounds // 2
+
+
+def _forget(place: Place, plan: list[Deed]) -> None:
+    """Take away what the deeds made beside the store, with its keys."""
+    for deed in plan:
+        (place.root / deed.get("file", "nothing")).unlink(missing_ok=True)
+        path = place.root / deed.get("at", "nothing") / "secrets.db"
+        if path.exists() and deed["do"] != "migrate":
+            person = place.person(path)
+            with closing(person.store), person.store.read() as tx:
+                store_id = tx.cipher.store_id
+                slots = person.store.slots()
+            for slot in slots:
+                person.store.custody.take_away(store_id, slot)
+        shutil.rmtree(path.parent, ignore_errors=True)
+
+
+STEPS: list[tuple[list[Deed], Deed]] = [
+    ([], {"do": "set", "name": "NAME_0", "value": "another"}),
+    ([], {"do": "set", "name": "NAME_1", "value": "x" * 20000}),
+    ([], {"do": "delete", "name": "NAME_0"}),
+    ([{"do": "delete", "name": "NAME_0"}], {"do": "restore", "name": "NAME_0"}),
+    ([], {"do": "purge", "name": "NAME_0"}),
+    ([], {"do": "rotate"}),
+    ([{"do": "add file", "kind": "file", "file": "k"}], {"do": "rotate data"}),
+    ([], {"do": "add file", "kind": "file", "file": "k"}),
+    ([{"do": "add file", "kind": "file", "file": "k"}], {"do": "remove", "kind": "file"}),
+    ([], {"do": "backup", "file": "made"}),
+    ([], {"do": "restore backup", "at": "restored"}),
+    ([], {"do": "first run", "at": "first", "value": "v"}),
+    ([], {"do": "migrate", "at": "migrated"}),
+]
+
+
+@pytest.mark.parametrize(("first", "deed"), STEPS, ids=lambda part: part["do"] if isinstance(part, dict) else "")
+def test_killed_between_two_steps(
+    place: Place, keyring: RealKeyring, rounds: int, first: list[Deed], deed: Deed
+) -> None:
+    """Killed at the first system call that changes anything, at the second, …: all of them, or so many as `rounds`."""
+    tracer = require("strace")
+    known = Known({"NAME_0": ["value 0"]})
+    for earlier in first:
+        deeds.do(place, earlier)
+        known = known.after(earlier)
+    steps = _steps(place, deed, tracer)
+    assert len(steps) > 4
+    for call, number in _chosen(steps, rounds, deed):
+        _begin_again(place, keyring, known, first)
+        inject = f"inject={call}:signal=SIGKILL:when={number}"
+        killed = _run(place, deed, [*_traced(tracer, os.devnull), "-e", inject])
+        state = (
+            check(place, keyring, known, deed, []) if killed else check(place, keyring, known.after(deed), None, [deed])
+        )
+        _forget(place, [deed])
+        if state.values != known.values or state.slots != known.slots:
+            _begin_again(place, keyring, known, first)
+
+
+def _traced(tracer: str, to: str) -> list[str]:
+    return [tracer, "-f", "-qq", "-o", to, "-e", f"trace={SYSCALLS}", "-e", "signal=none"]
+
+
+def _chosen(steps: list[Step], rounds: int, deed: Deed) -> list[Step]:
+    return steps if rounds >= 200 else random.Random(deed["do"]).sample(steps, 3)
+
+
+def _run(place: Place, deed: Deed, wrapper: list[str]) -> bool:
+    """Do the deed in a process of its own; returns whether it was killed."""
+    told = json.dumps({"root": str(place.root), "environment": dict(place.environment), "deed": deed})
+    done = subprocess.run(
+        [*wrapper, sys.executable, "-B", "-m", "tests.faults.deeds", told],
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+        env={**os.environ, **place.environment},
+    )
+    assert done.returncode in (0, -9, 137), done.stderr
+    return done.returncode != 0
+
+
+def _steps(place: Place, deed: Deed, tracer: str) -> list[Step]:
+    """The steps that the deed has; it is done by this."""
+    trace = place.root / "trace"
+    assert not _run(place, deed, _traced(tracer, str(trace)))
+    calls = re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE)
+    trace.unlink()
+    _forget(place, [deed])
+    return [(call, number) for call, count in Counter(calls).items() for number in range(1, count + 1)]
+
+
+def _begin_again(place: Place, keyring: RealKeyring, known: Known, first: list[Deed]) -> None:
+    """A store as before the deed."""
+    for path in [*place.store.parent.iterdir(), *(place.root / "keys").iterdir()]:
+        path.unlink()
+    for entry in keyring.entries():
+        keyring.remove(entry)
+    place.person().set("NAME_0", "value 0")
+    for earlier in first:
+        deeds.do(place, earlier)
+    assert held(place) == known.current()
