@@ -173,7 +173,7 @@ def rotate_data(person: Person, losing: Sequence[Slot], progress: Callable[[int,
     """Replace the data key and seal everything anew, in one transaction; the slots keep their master keys.
 
     `losing` are the slots that the person agreed to lose; `progress` is told how many rows of how many are done.
-    Returns False where something goes on reading the store, so that what the old key sealed stays for now.
+    Returns False where pages that the old key sealed stay for now (`Store.scrub` says when).
 
     Raises:
         StoreError: STORE_BUSY where the slots are not what the person was shown.

@@ -25,7 +25,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purged:
-    """What was taken away; `scrubbed` False where something else reads the store, so that old pages stay for now."""
+    """What was taken away; `scrubbed` False where old pages of it stay for now (`Store.scrub` says when)."""
 
     records: tuple[Record, ...]
     scrubbed: bool

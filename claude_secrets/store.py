@@ -115,16 +115,17 @@ class Store:
     def scrub(self) -> bool:
         """Rewrite the store without what was deleted, and empty its log of changes; takes no transaction.
 
-        Returns False where something else goes on reading the store, so that old pages stay until it ends.
-
-        Raises:
-            StoreError: STORE_BUSY, STORE_FULL, STORE_UNAVAILABLE.
+        Returns False where that cannot be now, so that old pages stay: something else goes on reading or writing, or
+        there is no space.
         """
-        connection = self._open()
-        with schema.translated():
-            # Pages that were split still hold copies of cells that moved; only writing all of them anew is sure.
-            connection.execute("VACUUM")
-            busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        try:
+            connection = self._open()
+            with schema.translated():
+                # Pages that were split still hold copies of cells that moved; only writing all of them anew is sure.
+                connection.execute("VACUUM")
+                busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except StoreError:  # what was deleted stays deleted
+            return False
         return busy == 0
 
     def create_with_key_file(self, key_file: Path) -> None:

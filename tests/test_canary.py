@@ -22,6 +22,7 @@ from tests.machine import Machine, Wire
 from tests.realparts import require_real
 
 VALUE = "canary-value-6b1f9e/+=?&%~ü-end"
+PASSPHRASE = "canary-passphrase-1dbe/+=?&%~ü-end"
 TYPED = "canary-typed-c0ffee/+=?&%~ü-end"
 SHORTEST = 12
 """Characters of an encoded form that may not be found: enough to be no accident."""
@@ -114,10 +115,12 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
         part(evidence, project)
     what_the_keyring_says(evidence, project, locked_keyring)
     what_the_person_enters(evidence, project, browser)
+    code = what_is_kept(evidence, project)
     evidence.files()
 
     assert {str(code) for code in Code} - evidence.codes == set()
-    assert evidence.search({"the value": VALUE, "the typed value": TYPED, "the master key": master_key}) == []
+    secrets = {"the value": VALUE, "the typed value": TYPED, "the passphrase": PASSPHRASE, "the code": code}
+    assert evidence.search({**secrets, "the master key": master_key}) == []
     assert machine.run("get", "TYPED", at=project).stdout == TYPED
 
 
@@ -276,6 +279,43 @@ def what_the_person_enters(evidence: Evidence, project: Path, browser: Browser) 
         thread.start()
         thread.join()
         assert "Stored 'TYPED'" in wire.text("input_secret", name="TYPED")
+
+
+def what_is_kept(evidence: Evidence, project: Path) -> str:
+    """Versions, backups, passphrases, a recovery code (which is returned), and what is wrong with each."""
+    machine = evidence.machine
+    for words in (["history", "T"], ["restore", "T"], ["restore", "T", "--version", VALUE], ["purge", VALUE, "--yes"]):
+        evidence.run(*words, at=project)
+    evidence.run("set", "EXPIRING", "--expires", VALUE, at=project, stdin=VALUE)
+    new, old = ["--new-passphrase-fd", "0"], ["--passphrase-fd", "0"]
+    evidence.run("key", "add-passphrase", *new, at=project, stdin=PASSPHRASE[: SHORTEST - 1])
+    evidence.run("key", "add-passphrase", *new, at=project, stdin=PASSPHRASE)
+    code = machine.run("recover", "create", at=project).stdout.strip()
+    evidence.run("recover", "create", at=project)
+    evidence.run("recover", "use", at=project, stdin=code)
+    evidence.run("recover", "use", at=project, stdin=f"{code[:-1]}{'2' if code[-1] != '2' else '3'}")
+    evidence.run("recover", "use", at=project, stdin=VALUE)
+    key = machine.key_file.read_bytes()
+    machine.key_file.unlink()
+    with evidence.server(project) as wire:
+        wire.call("get_secret", name="T")
+    evidence.run(*old, "list", at=project, stdin=PASSPHRASE)
+    evidence.run(*old, "list", at=project, stdin=VALUE)
+    evidence.run("recover", "use", "--key-file", str(machine.home.parent / "other.key"), at=project, stdin=code)
+    machine.key_file.write_bytes(key)
+    machine.key_file.chmod(0o600)
+    backup, by = str(machine.home / "backup"), ["--backup-passphrase-fd", "0"]
+    evidence.run("backup", backup, *by, at=project, stdin=PASSPHRASE)
+    for words in ([backup], ["--verify", backup], ["--verify", VALUE], ["restore", backup], ["restore", VALUE]):
+        for given in (PASSPHRASE, VALUE):
+            evidence.run("backup", *words, *by, at=project, stdin=given)
+    evidence.run("key", "list", at=project)
+    evidence.run("key", "remove", VALUE, "--yes", at=project)
+    evidence.run("key", "rotate", at=project)
+    evidence.run("key", "rotate", "--data", "--yes", *old, at=project, stdin=PASSPHRASE)
+    evidence.run("doctor", "--deep", at=project)
+    evidence.run("purge", "T", "--yes", at=project)
+    return code
 
 
 def elicit(wire: Wire, name: str, action: str) -> str:

@@ -122,7 +122,7 @@ def _rotate_data(person: Person, options: Namespace) -> None:
     if any(slot.is_recovery for slot in losing):
         hint(f"the recovery code opens nothing any more; to make a new one: {command()} recover create")
     if not scrubbed:
-        warn("another program is reading the store, so old pages stay in its -wal file until that ends")
+        warn("old pages stay in the store's files for now: another program uses it, or there is no space")
     hint("backups that were made before still open with their passphrases")
 
 

@@ -29,8 +29,8 @@ def run(options: Namespace) -> int:
     for record in purged.records:
         say(f"Purged '{record.name}' of scope '{record.scope}'.")
     if not purged.scrubbed:
-        warn("another program is reading the store, so old pages stay in its -wal file until that ends")
-        hint(f"when it has: {command()} purge --deleted")
+        warn("old pages stay in the store's files for now: another program uses it, or there is no space")
+        hint(f"to have them gone later: {command()} purge --deleted")
     elif purged.records:
         hint("backups made before, and the copy that an upgrade makes for 30 days, still hold it")
     return 0
