@@ -17,8 +17,8 @@ from claude_secrets import schema
 from claude_secrets.cipher import Cipher, DataKey
 from claude_secrets.custody import Custody
 from claude_secrets.draft_file import Draft, draft
-from claude_secrets.errors import Code, CustodyError, SecretsError, StoreError
-from claude_secrets.key_slot import KEYRING, NewSlot, Slot
+from claude_secrets.errors import Code, SecretsError, StoreError
+from claude_secrets.key_slot import NewSlot, Slot
 from claude_secrets.slots import row
 from claude_secrets.transaction import HEAD, StoreHead, as_bytes
 
@@ -63,15 +63,13 @@ def _refuse_foreign_log(path: Path) -> None:
         )
 
 
-def tidy(path: Path, custody: Custody) -> None:
-    """Remove the draft that a killed process left beside the store at `path`, with the key of one that is not it."""
-    with suppress(OSError), draft(draft_of(path), patience=0) as begun:
-        if begun is None or begun.has_its_place:
-            return
-        store_id, slot = _read(begun) or ("", None)
-        if slot is not None and slot.kind == KEYRING:
-            with suppress(CustodyError):  # an entry that stays opens nothing
-                custody.take_away(store_id, slot)
+def tidy(path: Path) -> None:
+    """Remove the draft that a killed process left beside the store at `path`.
+
+    No key is deleted by what a draft says: it could be a copy of the store, put there to have its key deleted.
+    """
+    with suppress(OSError), draft(draft_of(path), patience=0):
+        pass
 
 
 def _made(

@@ -47,11 +47,6 @@ class Draft:
         sync_directory(target.parent)
         return True
 
-    @property
-    def has_its_place(self) -> bool:
-        """Whether the file has another name beside the draft's."""
-        return os.fstat(self._descriptor).st_nlink > 1
-
 
 @contextmanager
 def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:

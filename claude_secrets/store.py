@@ -269,7 +269,7 @@ class Store:
         if self._connection is None or self._file != wanted:
             self.close()
             if not immutable and os.path.lexists(creation.draft_of(self.path)):
-                creation.tidy(self.path, self.custody)
+                creation.tidy(self.path)
             migrations.expire(self.path)
             self._connection = schema.connect(self.path, immutable=immutable)
             self._file = wanted

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets import draft_file
 from claude_secrets.cipher import DataKey
 from claude_secrets.custody import Custody
 from claude_secrets.draft_file import Draft
@@ -232,3 +233,26 @@ def test_four_processes_with_many_first_writes_make_one_store_with_one_key_and_k
     keep = Keep(tmp_path)
     assert contents(keep.store()) == expected
     assert list(keep.close().files()) == ["secrets.db"]
+
+
+def test_a_draft_beside_a_store_is_removed_and_no_key_with_it(keep: Keep) -> None:
+    put(keep.store(), "TOKEN", "v")
+    keep.close()
+    draft = keep.path.with_name("secrets.db.new")
+    for content in (keep.path.read_bytes(), b"", b"notes"):  # a copy of the store names its key, too
+        draft.write_bytes(content)
+        assert get(keep.store(), "TOKEN") == "v"
+        assert not draft.exists()
+        keep.close()
+    assert keep.key_file.exists()
+
+
+def test_a_draft_that_somebody_holds_is_left_alone(keep: Keep) -> None:
+    draft = keep.path.with_name("secrets.db.new")
+    with draft_file.draft(draft, patience=0) as held:
+        assert held is not None
+        put(keep.store(), "TOKEN", "v")
+        assert draft.exists()
+        with draft_file.draft(draft, patience=0.1) as second:
+            assert second is None
+    assert not draft.exists()

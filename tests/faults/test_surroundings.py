@@ -216,7 +216,7 @@ def test_a_file_that_is_no_store_any_more(machine: Machine, fault: str) -> None:
     whole = machine.store.read_bytes()
     meddle(machine)
     damaged = machine.store.read_bytes() if machine.store.is_file() else None
-    for name in COMMANDS:
+    for name in ("set", "delete", "key rotate --data", "backup"):
         assert code(run(machine, name)) in codes, name
     for words in (["get", "A"], ["list"], ["history", "A"], ["key", "list"], ["log", "--verify"]):
         assert code(machine.run(*words)) in codes, words
