@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import draft_file
+from claude_secrets import creation, draft_file
 from claude_secrets.cipher import DataKey
 from claude_secrets.custody import Custody
 from claude_secrets.draft_file import Draft
@@ -256,3 +256,79 @@ def test_a_draft_that_somebody_holds_is_left_alone(keep: Keep) -> None:
         with draft_file.draft(draft, patience=0.1) as second:
             assert second is None
     assert not draft.exists()
+
+
+def killed_after(keep: Keep, moment: str) -> None:
+    """What a process leaves that was killed while it made the store."""
+    keep.create().close()
+    draft = keep.path.with_name("secrets.db.new")
+    if moment == "the store has its name":
+        draft.hardlink_to(keep.path)
+        return
+    keep.path.rename(draft)
+    if moment == "the draft is begun":
+        os.truncate(draft, 5000)
+    if moment == "the draft is empty":
+        os.truncate(draft, 0)
+    if moment != "the key is in its place":
+        keep.key_file.unlink()
+
+
+MOMENTS = [
+    "the draft is empty",
+    "the draft is begun",
+    "the draft is written",
+    "the key is in its place",
+    "the store has its name",
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_next_one_finishes_what_a_killed_process_began(bare: Keep, moment: str) -> None:
+    killed_after(bare, moment)
+    if moment == "the store has its name":
+        with pytest.raises(StoreError):
+            bare.create()
+    else:
+        bare.create()
+    put(bare.store(), "TOKEN", "v")
+    assert contents(bare.store()) == {"TOKEN": "v"}
+    bare.close()
+    assert list(bare.files()) == ["secrets.db"]
+    assert [path.name for path in bare.key_file.parent.iterdir()] == ["master.key"]
+
+
+def test_a_store_that_is_finished_has_the_key_it_was_begun_with(bare: Keep, tmp_path: Path) -> None:
+    killed_after(bare, "the key is in its place")
+    with pytest.raises(StoreError) as caught:
+        bare.store().create_with_key_file(tmp_path / "keys" / "second.key")
+    assert caught.value.code is Code.STORE_UNAVAILABLE
+    assert not (tmp_path / "keys" / "second.key").exists()
+    assert contents(bare.store()) == {}
+
+
+def test_a_draft_that_is_a_link_or_a_directory_is_not_written_through(bare: Keep, tmp_path: Path) -> None:
+    bare.path.parent.mkdir()
+    notes = tmp_path / "notes"
+    notes.write_text("my notes")
+    draft = bare.path.with_name("secrets.db.new")
+    draft.symlink_to(notes)
+    with pytest.raises(StoreError) as caught:
+        bare.create()
+    assert caught.value.code is Code.STORE_UNAVAILABLE
+    assert (notes.read_text(), bare.key_file.exists()) == ("my notes", False)
+    draft.unlink()
+    draft.mkdir()
+    with pytest.raises(StoreError):
+        bare.create()
+
+
+def test_a_store_that_another_process_is_making_is_waited_for(bare: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(creation, "_PATIENCE", 0.2)
+    bare.path.parent.mkdir()
+    with draft_file.draft(bare.path.with_name("secrets.db.new"), patience=0):
+        with pytest.raises(StoreError) as caught:
+            bare.create()
+        assert caught.value.code is Code.STORE_BUSY
+    assert not bare.key_file.exists()
+    assert contents(bare.create().store()) == {}
