@@ -46,7 +46,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> Content
         StoreError: the store cannot be read, or the file not be written; nothing is left.
     """
     passphrase.check(secret)
-    _refuse_taken(path)
+    refuse_taken(path)
     try:
         with person.store.read() as tx:
             contents, data = _copied(tx, secret, progress)
@@ -59,7 +59,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> Content
             contents = Contents(secrets=contents.secrets, versions=contents.versions, wrong=(error.message,))
     with schema.translated():
         if not write_new(path, data):
-            _refuse_taken(path)
+            refuse_taken(path)
     if not contents.wrong:  # a damaged store takes no notes
         with person.store.write(durable=False) as tx:
             person.note(tx, "backup")
@@ -161,11 +161,17 @@ def _new_store(connection: sqlite3.Connection, store_id: str, data_key: DataKey,
 
 
 def _opened(path: Path, secret: str) -> Store:
-    if not path.is_file():
-        raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup of that name.")
+    require(path)
     return Store(path, Custody(environment={}, ask_passphrase=lambda: secret), lambda: 0.0)
 
 
-def _refuse_taken(path: Path) -> None:
+def require(path: Path) -> None:
+    """Raise `CallerError` INVALID_ARGUMENTS where there is no file at `path`."""
+    if not path.is_file():
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup of that name.", "Look at the path.")
+
+
+def refuse_taken(path: Path) -> None:
+    """Raise `CallerError` INVALID_ARGUMENTS where there is something at `path`."""
     if os.path.lexists(path):
         raise CallerError(Code.INVALID_ARGUMENTS, "There is a file of that name already.", "Name another file.")

@@ -29,7 +29,9 @@ class Draft:
         return os.fstat(self._descriptor).st_size == 0
 
     def write(self, data: bytes) -> None:
-        """Fill it, in place of all that was there, and have it on the disk. Raises `OSError`."""
+        """Fill it, in place of all that was there, and have it on the disk, private to the person. Raises `OSError`."""
+        if sys.platform != "win32":
+            os.fchmod(self._descriptor, 0o600)  # whatever the umask took away
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         view = memoryview(data)

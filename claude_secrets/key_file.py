@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from claude_secrets.draft_file import write_new
 from claude_secrets.errors import Code, CustodyError
 
 PUT_BACK: Final = "Put back the key that this store was made with; without it the store cannot be opened."
@@ -38,31 +39,24 @@ def refuse_beside(path: Path, store: Path) -> None:
 
 
 def write(path: Path, master_key: bytes) -> None:
-    """Make a new file that holds `master_key`.
+    """Make a new file that holds `master_key`, whole or not at all.
 
     Raises:
         CustodyError: KEY_MISSING where none can or may be made there; nothing is left.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN_SAFELY, 0o600)
-    except FileExistsError:
-        raise CustodyError(
-            Code.KEY_MISSING, "There is a file already where the key file should be made.", "Choose another path."
-        ) from None
+        made = write_new(path, master_key + b"\n")
     except OSError:
         raise _unmade() from None
+    if not made:
+        raise CustodyError(
+            Code.KEY_MISSING, "There is a file already where the key file should be made.", "Choose another path."
+        )
     kept = False
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123  it is open already
-            if sys.platform != "win32":
-                os.fchmod(descriptor, 0o600)  # whatever the umask took away
-            file.write(master_key + b"\n")
-            file.flush()
-            os.fsync(descriptor)
-        _sync_directory(path.parent)
         # Read back as it will be read: some file systems do not keep modes or owners.
         kept = read(path) == master_key
-    except (OSError, CustodyError):
+    except CustodyError:
         raise _unmade() from None
     finally:
         if not kept:
@@ -107,16 +101,6 @@ def _unmade() -> CustodyError:
         "The key file cannot be made there.",
         "Choose a path in an existing directory of yours, on a file system that keeps modes and owners.",
     )
-
-
-def _sync_directory(directory: Path) -> None:
-    if sys.platform == "win32":  # a directory cannot be opened there
-        return
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_private(status: os.stat_result) -> None:

@@ -54,12 +54,20 @@ _OTHER_TABLES: Final = (
     "Put back a copy of the store that is whole.",
 )
 
+_NO_STORE: Final = (
+    "The store's file is not a Claude Secrets store.",
+    "Put back a copy of the store, or name another one (--store).",
+)
+_SAVE_WHAT_OPENS: Final = (
+    "Put back a copy of it that is whole; or see with `doctor --deep` what still opens, and save that with `backup`."
+)
+
 _MEANINGS: Final = {
     "SQLITE_BUSY": (Code.STORE_BUSY, "The store is busy with another process's change.", "Try again in a moment."),
     "SQLITE_LOCKED": (Code.STORE_BUSY, "The store is busy with another process's change.", "Try again in a moment."),
     "SQLITE_FULL": (Code.STORE_FULL, "The disk is full; nothing was changed.", "Free some space and try again."),
-    "SQLITE_NOTADB": (Code.STORE_FORMAT, "The store's file is not a Claude Secrets store.", None),
-    "SQLITE_CORRUPT": (Code.STORE_TAMPERED, "The store's file is damaged.", "Put back a copy of it that is whole."),
+    "SQLITE_NOTADB": (Code.STORE_FORMAT, *_NO_STORE),
+    "SQLITE_CORRUPT": (Code.STORE_TAMPERED, "The store's file is damaged.", _SAVE_WHAT_OPENS),
     # Rows stand where the store's head says that there are none yet.
     "SQLITE_CONSTRAINT": (
         Code.STORE_TAMPERED,
@@ -171,7 +179,7 @@ def check_format(connection: sqlite3.Connection) -> None:
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     version = format_of(connection)
     if application_id != APPLICATION_ID:
-        raise StoreError(Code.STORE_FORMAT, "The store's file is not a Claude Secrets store.")
+        raise StoreError(Code.STORE_FORMAT, *_NO_STORE)
     if version not in _SCHEMAS:
         raise StoreError(
             Code.STORE_FORMAT,
@@ -197,7 +205,7 @@ def _check_file(path: Path) -> None:
     """Refuse what is no file, an empty file, and (POSIX) a file of another user."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise StoreError(Code.STORE_FORMAT, "The store's path is not a file.")
+        raise StoreError(Code.STORE_FORMAT, "The store's path is not a file.", _NO_STORE[1])
     if status.st_size == 0:
         raise StoreError(
             Code.STORE_FORMAT,
@@ -205,7 +213,7 @@ def _check_file(path: Path) -> None:
             "Put back a copy of the store, or remove the empty file to begin a new one.",
         )
     if sys.platform != "win32" and status.st_uid != os.getuid():
-        raise StoreError(Code.STORE_UNAVAILABLE, "The store's file belongs to another user.")
+        raise StoreError(Code.STORE_UNAVAILABLE, "The store's file belongs to another user.", "Make it yours (chown).")
 
 
 def _tighten(path: Path) -> None:

@@ -21,7 +21,8 @@ def tampered(what: str) -> StoreError:
     return StoreError(
         Code.STORE_TAMPERED,
         f"The store does not fit together: {what} was changed, removed or put back outside Claude Secrets.",
-        "Stop all clients, then put back a whole copy of the store in place of it and its -wal and -shm files.",
+        "Stop all clients, then put back a whole copy of the store in place of it and its -wal and -shm files; "
+        "or see with `doctor --deep` what still opens, and save that with `backup`.",
     )
 
 

@@ -39,6 +39,7 @@ def run(options: Namespace) -> int:
     if verbs:
         return _restore(path, options)
     if options.verify:
+        backups.require(path)
         contents = backups.verify(path, passphrase("the backup", options.backup_passphrase_fd))
         say(f"The backup is whole: {_counted(contents)}, each of which opens.")
         return 0
@@ -46,6 +47,7 @@ def run(options: Namespace) -> int:
 
 
 def _make(path: Path, options: Namespace) -> int:
+    backups.refuse_taken(path)
     person = existing_person(options)
     secret = new_passphrase("the backup", options.backup_passphrase_fd)
     with progress("copying") as tell:
@@ -59,6 +61,7 @@ def _make(path: Path, options: Namespace) -> int:
 
 
 def _restore(path: Path, options: Namespace) -> int:
+    backups.require(path)
     secret = passphrase("the backup", options.backup_passphrase_fd)
     backups.verify(path, secret)
     person = the_person(options, find_project(options), SHARED)

@@ -10,7 +10,7 @@ from pathlib import Path
 from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date
 from claude_secrets.custody import Custody
-from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
+from claude_secrets.errors import CallerError, Code, DeniedError, InputError, StoreError
 from claude_secrets.model import PERSON, SHARED
 from claude_secrets.own_files import read_config
 from claude_secrets.paths import command, config_directory, home_directories, store_path, working_directory
@@ -95,7 +95,12 @@ def passphrase(what: str, descriptor: int | None) -> str:
     if descriptor is None:
         from claude_secrets.human.terminal import read_hidden
 
-        return read_hidden(f"Passphrase of {what} (not shown): ")
+        try:
+            return read_hidden(f"Passphrase of {what} (not shown): ")
+        except InputError as error:
+            if error.code is Code.NO_INPUT_CHANNEL:
+                error.hint = "A file descriptor can give it; --help says by which option."
+            raise
     if descriptor not in _read_already:  # once only: a pipe has nothing to say a second time
         _read_already[descriptor] = _first_line(descriptor)
     return _read_already[descriptor]

@@ -7,7 +7,7 @@ from pathlib import Path
 from claude_secrets import keys
 from claude_secrets.cli.common import existing_person, new_passphrase, passphrase, short
 from claude_secrets.cli.delete import require_yes
-from claude_secrets.cli.output import hint, note, progress, say, say_json, table, warn
+from claude_secrets.cli.output import hint, note, progress, say, say_json, table, verbs, warn
 from claude_secrets.cli.times import date
 from claude_secrets.errors import CallerError, Code, InputError
 from claude_secrets.key_slot import FILE, PASSPHRASE, Slot, State
@@ -16,20 +16,19 @@ from claude_secrets.paths import command
 from claude_secrets.person import Person
 
 _VERBS = {
-    "list": "show the key slots",
+    "list": "show the key slots (--json)",
     "add-passphrase": "let a passphrase open the store, too",
     "add-file": "let a new key file at PATH open the store, too",
     "remove": "take away the slot whose id begins with SLOT",
-    "rotate": "put a new key into the keyring, in place of the one that is there; with --data seal everything anew",
+    "rotate": "put a new key into the keyring, in place of the old one (--data: seal everything anew)",
 }
 _TAKES = {"add-file": "PATH", "remove": "SLOT"}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take a verb and what it is about."""
-    verbs = "; ".join(f"{verb}: {line}" for verb, line in _VERBS.items())
-    parser.add_argument("verb", metavar="VERB", choices=list(_VERBS), help=verbs)
-    parser.add_argument("what", metavar="PATH or SLOT", nargs="?")
+    verbs(parser, _VERBS)
+    parser.add_argument("what", metavar="WHAT", nargs="?", help="the PATH or SLOT")
     parser.add_argument(
         "--data", action="store_true", help="rotate: replace the data key itself, and seal every record anew"
     )

