@@ -47,7 +47,8 @@ class Custody:
 
     `clock` returns seconds since 1970; `check_key_file` raises for a key file in a place where none may be;
     `keyring` is the OS keyring, by default the one of `environment` and `platform`; `ask_passphrase` returns the
-    passphrase of the store, or raises where nobody can be asked for it.
+    passphrase of the store, or raises where nobody can be asked for it. `named_file` is what `CLAUDE_SECRETS_KEY_FILE`
+    names.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class Custody:
         ask_passphrase: Callable[[], str] | None = None,
     ) -> None:
         named = environment.get(KEY_FILE_VARIABLE)
+        self.named_file = Path(named).expanduser().absolute() if named else None
         self._clock = clock
         self._check_key_file = check_key_file
         self._keyring = keyring or SystemKeyring(environment, platform)
         self._ask_passphrase = ask_passphrase
-        self._named_file = Path(named).expanduser().absolute() if named else None
         self._derived: dict[tuple[str, str], bytes] = {}
 
     # Opening
@@ -123,7 +124,7 @@ class Custody:
     def file_of(self, slot: Slot) -> Path | None:
         """Where the key file of a slot is looked for, None for another kind of slot. Raises `CustodyError`."""
         path = slot.key_file
-        return path and (self._named_file or path)
+        return path and (self.named_file or path)
 
     def failure(self, store_id: str, slot: Slot) -> CustodyError | None:
         """Why a slot of the keyring or of a key file does not open here and now; None where it does."""
@@ -140,9 +141,9 @@ class Custody:
 
         Its key is in the keyring, or in the file that `CLAUDE_SECRETS_KEY_FILE` names, which may be there already.
         """
-        if self._named_file is None:
+        if self.named_file is None:
             return self.new_keyring_slot(store_id, data_key)
-        return self._new_file_slot(store_id, data_key, self._named_file, store, exists=self._named_file.exists())
+        return self._new_file_slot(store_id, data_key, self.named_file, store, exists=self.named_file.exists())
 
     def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
         """A slot with a master key in the OS keyring.

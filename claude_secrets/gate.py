@@ -134,9 +134,9 @@ class Gate:
             return
         refuse_inside(self._store.path, "store", where, project, self._homes)
         refuse_inside(self._config, "policy file", where, project, self._homes)
+        for key_file in self._store.key_files():
+            refuse_inside(key_file, "key file", where, project, self._homes)
         if self._store.exists():
-            for key_file in self._store.key_files():
-                refuse_inside(key_file, "key file", where, project, self._homes)
             self._guarded = (where, project)
 
     def _prepared(self, call: Call, answer: Answer | None) -> Callable[[Transaction, Case], Done | Ask]:

@@ -46,8 +46,11 @@ class Store:
         self._connection = self._file = self._cipher = None
 
     def key_files(self) -> list[Path]:
-        """Where the key files of this store's slots are looked for; needs no key."""
-        return [path for slot in self.slots() if (path := self.custody.file_of(slot)) is not None]
+        """Where the key files of this store's slots are looked for, or the first one would be made; needs no key."""
+        named = [] if self.custody.named_file is None else [self.custody.named_file]
+        if not self.exists():
+            return named
+        return named + [path for slot in self.slots() if (path := self.custody.file_of(slot)) is not None]
 
     def slots(self) -> list[Slot]:
         """This store's key slots; needs no key, so nothing vouches for them."""

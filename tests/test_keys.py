@@ -424,6 +424,18 @@ def test_a_key_file_is_looked_for_where_the_environment_says(tmp_path: Path) -> 
     assert machine.run("get", "T", at=project, environment=named).returncode == 4
 
 
+def test_no_first_key_is_made_inside_a_project(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    project = machine.project("api")
+    named = {"CLAUDE_SECRETS_KEY_FILE": str(project / "k")}
+    with machine.server(project, environment=named) as server:
+        for tool, arguments in (("set_secret", {"name": "T", "value": "v"}), ("get_secret", {"name": "T"})):
+            assert server.code(tool, **arguments) == "KEY_MISSING"
+    assert machine.run("set", "T", at=project, stdin="v", environment=named).returncode == 4
+    assert not (project / "k").exists()
+    assert not machine.store.exists()
+
+
 def test_the_first_write_makes_the_key_where_the_environment_says(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     key_file = machine.home / "made.key"

@@ -37,7 +37,7 @@ def keep(bare: Keep) -> Keep:
 def test_reading_never_makes_anything(bare: Keep, tmp_path: Path) -> None:
     store = bare.store()
     assert not store.exists()
-    for attempt in (lambda: get(store, "TOKEN"), store.unlock, store.key_files, store.slots):
+    for attempt in (lambda: get(store, "TOKEN"), store.unlock, store.slots):
         with pytest.raises(StoreError) as caught:
             attempt()
         assert caught.value.code is Code.STORE_UNAVAILABLE
