@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from claude_secrets import damage, passphrase, records, reseal, schema
@@ -29,11 +29,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What is in a backup: how many secrets (deleted ones too) and versions, and what is `wrong`, in words."""
+    """What is in a backup: how many secrets (deleted ones too) and versions, and what is `wrong`, in words.
+
+    `logged`: whether the store's log tells of it; a damaged, full or read-only store takes no notes.
+    """
 
     secrets: int
     versions: int
     wrong: tuple[str, ...] = ()
+    logged: bool = True
 
 
 def make(person: Person, path: Path, secret: str, progress: Progress) -> Contents:
@@ -47,23 +51,32 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> Content
     """
     passphrase.check(secret)
     refuse_taken(path)
-    try:
-        with person.store.read() as tx:
-            contents, data = _copied(tx, secret, progress)
-    except StoreError as error:
-        if error.code is not Code.STORE_TAMPERED:
-            raise
-        with person.store.read(whole=False) as tx:
-            contents, data = _copied(tx, secret, progress)
-        if not contents.wrong:
-            contents = Contents(secrets=contents.secrets, versions=contents.versions, wrong=(error.message,))
+    contents, data = _read(person.store, secret, progress)
     with schema.translated():
         if not write_new(path, data):
             refuse_taken(path)
-    if not contents.wrong:  # a damaged store takes no notes
+    try:
         with person.store.write(durable=False) as tx:
             person.note(tx, "backup")
+    except StoreError:  # it can be read still, and that is what backups are for
+        return replace(contents, logged=False)
     return contents
+
+
+def _read(store: Store, secret: str, progress: Progress) -> tuple[Contents, bytes]:
+    """The backup's contents and bytes, as far as a damaged or read-only store gives them."""
+    try:
+        with store.read() as tx:
+            return _copied(tx, secret, progress)
+    except StoreError as error:
+        if error.code not in (Code.STORE_TAMPERED, Code.STORE_UNAVAILABLE):
+            raise
+        damaged = error.code is Code.STORE_TAMPERED
+        with store.read(whole=not damaged, immutable=not damaged) as tx:
+            contents, data = _copied(tx, secret, progress)
+        if damaged and not contents.wrong:
+            contents = replace(contents, wrong=(error.message,))
+        return contents, data
 
 
 def verify(path: Path, secret: str) -> Contents:

@@ -55,6 +55,8 @@ def _make(path: Path, options: Namespace) -> int:
     say(f"Wrote {path}: {_counted(contents)}. Grants and the log stay here.")
     for line in contents.wrong:
         warn(line)
+    if not contents.logged:
+        warn("the store takes no notes, so its log does not tell of this")
     if contents.wrong:
         hint(f"the store is damaged; the backup holds all that opens: {command()} backup restore FILE --aside")
     return int(bool(contents.wrong))
