@@ -242,7 +242,7 @@ def _traced(tracer: str, to: str) -> list[str]:
 
 
 def _chosen(steps: list[Step], rounds: int, deed: Deed) -> list[Step]:
-    return steps if rounds >= 200 else random.Random(deed["do"]).sample(steps, 3)
+    return steps if rounds >= 200 else random.Random(deed["do"]).sample(steps, 2)
 
 
 def _run(place: Place, deed: Deed, wrapper: list[str]) -> bool:

@@ -127,7 +127,7 @@ def test_a_full_disk(machine: Machine) -> None:
         assert run(machine, "set").returncode == 0
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["set new", "purge", "key rotate --data", "key add-file", "backup"])
 def test_a_limit_on_the_size_of_files(machine: Machine, name: str) -> None:
     before, files = state(machine), names(machine)
     # Python ignores the signal, so that writing fails as it does on a full disk.
@@ -142,22 +142,22 @@ def test_a_limit_on_the_size_of_files(machine: Machine, name: str) -> None:
     assert run(machine, "set").returncode == 0
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_read_only_directory(machine: Machine, name: str) -> None:
+def test_a_read_only_directory(machine: Machine) -> None:
     before, files = state(machine), names(machine)
     bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"] if os.geteuid() == 0 else []
     if bound:
         require("setpriv")
     machine.store.chmod(0o400)
     machine.store.parent.chmod(0o500)
-    done = run(machine, name, *bound)
+    for name in COMMANDS:
+        done = run(machine, name, *bound)
+        if name == "backup":  # which needs reading alone
+            assert (done.returncode, "does not tell of this" in done.stderr) == (0, True)
+            (machine.home / "made.backup").unlink()
+        else:
+            assert code(done) is Code.STORE_UNAVAILABLE, name
     machine.store.parent.chmod(0o700)
     machine.store.chmod(0o600)
-    if name == "backup":  # which needs reading alone
-        assert (done.returncode, "does not tell of this" in done.stderr) == (0, True)
-        (machine.home / "made.backup").unlink()
-    else:
-        assert code(done) is Code.STORE_UNAVAILABLE
     assert state(machine) == before
     assert names(machine) == files
 
