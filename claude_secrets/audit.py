@@ -36,7 +36,7 @@ class Event:
 
     `caller` is `agent`, `person` or (for what the log does itself) `log`; `action` a tool's or a command's name;
     `channel` how a person was asked; `client` the program that the agent runs in, as it calls itself; `outcome` is
-    `done`, `refused` or `asked`; `code` and `rule` say why it was refused.
+    `done`, `nothing` (there was nothing to do), `refused` or `asked`; `code` and `rule` say why it was refused.
     """
 
     caller: str

@@ -8,6 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from claude_secrets import grants, limits, policy
 from claude_secrets.errors import DeniedError
@@ -32,18 +33,19 @@ class Case:
 
 
 class SessionReads:
-    """The use-only secrets that the person lets agents of a project read until this server ends."""
+    """The use-only values that the person lets agents of a project read until this server ends."""
 
     def __init__(self) -> None:
-        self._allowed: set[Grant] = set()
+        self._allowed: set[tuple[Grant, int]] = set()
 
     def allow(self, case: Case) -> None:
         """Remember a yes for the session."""
-        self._allowed.add(_grant(case))
+        if case.record is not None:
+            self._allowed.add((_grant(case), case.record.version))
 
     def holds(self, case: Case) -> bool:
-        """Whether there was one."""
-        return _grant(case) in self._allowed
+        """Whether there was one, to this version of the secret."""
+        return case.record is not None and (_grant(case), case.record.version) in self._allowed
 
 
 def is_trusted(tx: Transaction, setting: Setting, record: Record) -> bool:
@@ -68,17 +70,18 @@ def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Wa
     if not may_claim_scope(tx, setting):
         words = f"keep its secrets in the scope {setting.scope}"
         found.append(Want(WantKind.SCOPE, setting.scope, words))
-    if call.name and not _is_name_trusted(tx, case):
-        found.append(Want(WantKind.SECRET, call.name, _use(call.name, case.record)))
-    if call.tool is Tool.GET_SECRET and reads_use_only(case) and not session.holds(case):
+    trusted = not call.name or _is_name_trusted(tx, case)
+    if not trusted:
+        found.append(Want(WantKind.SECRET, call.name, _use(call, case.record)))
+    # What was revoked was allowed for no session.
+    if call.tool is Tool.GET_SECRET and reads_use_only(case) and not (trusted and session.holds(case)):
         found.append(Want(WantKind.READ, call.name, f"read the value of {call.name}, which is use-only"))
     if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
         for applied in case.verdict.approvals:
             rule = applied.rule
             whose = "your" if applied.source == "person" else "this project's"
-            said = f"; it says “{rule.said}”" if rule.said else ""
-            words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {rule.rule_id} asks you{said})"
-            found.append(Want(WantKind.APPROVAL, rule.rule_id, words))
+            words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {rule.rule_id} asks you)"
+            found.append(Want(WantKind.APPROVAL, rule.rule_id, words, rule.said))
     return tuple(found)
 
 
@@ -98,7 +101,7 @@ def question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
         call.tool.value,
         arguments(call),
         setting.fingerprint,
-        [[w.kind.value, w.subject, w.words] for w in wanted],
+        [[w.kind.value, w.subject, w.words, w.said] for w in wanted],
     ]
     return ConsentQuestion(
         tool=call.tool,
@@ -122,13 +125,13 @@ def settle(
     if not wanted:
         return None
     asked = question(case, wanted)
+    if isinstance(answer, Declined):  # whatever was asked: a file that is touched meanwhile makes no no void
+        raise policy.refused_consent(refusal(case, wanted[0]), answer)
     if answer is None or answer.digest != asked.digest:
-        if tx is not None and limits.remembers(tx, project=case.setting.identity, what=_no(case.setting, case.call)):
+        if tx is not None and _remembers_no(tx, case, wanted):
             no = Declined(digest=asked.digest, channel="", said_no=True)
             raise policy.refused_consent(refusal(case, wanted[0]), no)
         return Ask(asked)
-    if isinstance(answer, Declined):
-        raise policy.refused_consent(refusal(case, wanted[0]), answer)
     for want in wanted:
         _grant_one(tx, case, want)
         if want.kind is WantKind.READ and answer.session and asked.for_session:
@@ -137,8 +140,15 @@ def settle(
 
 
 def remember_no(tx: Transaction, setting: Setting, call: Call) -> None:
-    """Let a person's no hold for a while."""
-    limits.remember(tx, project=setting.identity, what=_no(setting, call), seconds=policy.NO_HOLDS_SECONDS)
+    """Let a person's no hold for a while; where the scope was asked for, for every call of the project."""
+    what = _no(setting, call) if may_claim_scope(tx, setting) else _no_scope(setting)
+    limits.remember(tx, project=setting.identity, what=what, seconds=policy.NO_HOLDS_SECONDS)
+
+
+def _remembers_no(tx: Transaction, case: Case, wanted: tuple[Want, ...]) -> bool:
+    setting = case.setting
+    noes = [_no(setting, case.call)] + [_no_scope(setting) for want in wanted if want.kind is WantKind.SCOPE]
+    return any(limits.remembers(tx, project=setting.identity, what=no) for no in noes)
 
 
 def refusal(case: Case, want: Want) -> DeniedError:
@@ -175,12 +185,22 @@ def _grant_one(tx: Transaction | None, case: Case, want: Want) -> None:
         grants.add(tx, Grant(project=setting.identity, scope=setting.scope))
 
 
-def _use(name: str, record: Record | None) -> str:
+def _use(call: Call, record: Record | None) -> str:
+    """What the call does, and what a yes lets the project do from then on."""
+    doing = _DOING.get(call.tool, "use")
     if record is None:
-        return f"use {name}, which is not stored yet"
+        return f"{doing} {call.name}, which is not stored yet"
     origin = "by you" if record.origin == PERSON else f"from {_short(record.origin)}"
     state = "deleted there" if record.deleted else record.access.value
-    return f"use {name}, stored {origin} ({state})"
+    return f"{doing} {call.name}, stored {origin} ({state}); from then on it may use, change and delete it"
+
+
+_DOING: Final = {
+    Tool.GET_SECRET: "read",
+    Tool.SET_SECRET: "overwrite",
+    Tool.DELETE_SECRET: "delete",
+    Tool.INPUT_SECRET: "have you enter a value for",
+}
 
 
 def _short(path: str) -> str:
@@ -194,3 +214,7 @@ def _grant(case: Case) -> Grant:
 
 def _no(setting: Setting, call: Call) -> str:
     return f"no:{setting.scope}:{call.name or call.tool.value}"
+
+
+def _no_scope(setting: Setting) -> str:
+    return f"no:{setting.scope}:"

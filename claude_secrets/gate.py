@@ -120,7 +120,7 @@ class Gate:
             outcome = act(tx, case) if ask is None else ask
             for applied in verdict.limits if isinstance(outcome, Done) else ():
                 limits.spend(tx, project=setting.identity, applied=applied, tool=call.tool)
-            self._log.add(tx, replace(logged.event, outcome="done" if isinstance(outcome, Done) else "asked"))
+            self._log.add(tx, _with_outcome(logged.event, outcome))
         return outcome
 
     def _locate(self, where: Whereabouts) -> Project:
@@ -139,7 +139,7 @@ class Gate:
         if self._store.exists():
             self._guarded = (where, project)
 
-    def _prepared(self, call: Call, answer: Answer | None) -> Callable[[Transaction, Case], Done | Ask]:
+    def _prepared(self, call: Call, answer: Answer | None) -> Callable[[Transaction, Case], Outcome]:
         """What carries out a call whose arguments are in order."""
         if call.tool is Tool.LIST_SECRETS:
             return self._list
@@ -157,10 +157,10 @@ class Gate:
             return self._input_question
         return self._get if call.tool is Tool.GET_SECRET else self._delete
 
-    def _get(self, tx: Transaction, case: Case) -> Done:
+    def _get(self, tx: Transaction, case: Case) -> Done | Refused:
         record = case.record
         if record is None or record.deleted:
-            raise _not_found(case.call.name)
+            return Refused(_not_found(case.call.name))  # not raised: a yes of the person's is kept
         return Done(text=records.value(tx, record), data={"version": record.version})
 
     def _set(self, tx: Transaction, case: Case) -> Done:
@@ -173,16 +173,22 @@ class Gate:
             origin=case.setting.identity,
             entered_by=EnteredBy.AGENT,
             access=case.setting.config.default_access if case.record is None else None,
-            repeats=consent.reads_use_only(case),  # or the answer would tell that a guess was right
+            repeats=not self._may_tell(case),
             keep=case.setting.config.keep_versions,
         )
         verb = "Stored" if stored.changed else "Nothing to change: the store has this value for"
         return _stored(f"{verb} '{name}' (version {stored.version}).", stored)
 
+    @staticmethod
+    def _may_tell(case: Case) -> bool:
+        """Whether storing may tell that the value was there already: not where reading it would need more."""
+        verdict = case.setting.verdict(Call(tool=Tool.GET_SECRET, name=case.call.name))
+        return not (consent.reads_use_only(case) or verdict.refused_by or verdict.approvals)
+
     def _delete(self, tx: Transaction, case: Case) -> Done:
         name, record = case.call.name, case.record
         if record is None or record.deleted:
-            return Done(text=f"There was no '{name}' to delete.", data={"deleted": False})
+            return _nothing_to_delete(name)
         records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.setting.config.keep_versions)
         return Done(
             text=f"Deleted '{name}'. The person can bring it back with `{self._command} restore {name}`.",
@@ -211,35 +217,39 @@ class Gate:
             ],
         )
 
-    def _without_store(self, call: Call, setting: Setting) -> Done | Ask:
+    def _without_store(self, call: Call, setting: Setting) -> Outcome:
         """What a call comes to where nothing was ever stored: reading never makes a store."""
         if call.tool is Tool.GET_SECRET:
-            raise _not_found(call.name)
+            return Refused(_not_found(call.name))
         if call.tool is Tool.DELETE_SECRET:
-            return Done(text=f"There was no '{call.name}' to delete.", data={"deleted": False})
+            return _nothing_to_delete(call.name)
         if call.tool is Tool.INPUT_SECRET:
             return self._input_question(None, Case(call, setting, setting.verdict(call), None))
         return _names(call, total=0, names=[], use_only=[])
 
     def _input_question(self, _tx: Transaction | None, case: Case) -> Ask:
+        return Ask(self._question(case))
+
+    def _question(self, case: Case) -> InputQuestion:
         entry, record = case.setting.entry(case.call.name), case.record
         live = record if record is not None and not record.deleted else None
         default = case.setting.config.default_access or Access.USE_ONLY
-        return Ask(
-            InputQuestion(
-                name=case.call.name,
-                project=str(case.setting.project.path),
-                replaces=live.version if live is not None else None,
-                store=None if self._store.path == paths.default_store() else str(self._store.path),
-                about=entry.about,
-                url=entry.url,
-                prompt=case.call.prompt,
-                access=live.access if live is not None else default,
-            )
+        return InputQuestion(
+            name=case.call.name,
+            project=str(case.setting.project.path),
+            scope=case.setting.scope,
+            replaces=live.version if live is not None else None,
+            store=None if self._store.path == paths.default_store() else str(self._store.path),
+            about=entry.about,
+            url=entry.url,
+            prompt=case.call.prompt,
+            access=live.access if live is not None else default,
         )
 
     def _enter(self, tx: Transaction, case: Case, answer: Entered) -> Done:
         name = case.call.name
+        if self._question(case) != replace(answer.question, prompt=case.call.prompt):
+            raise policy.changed_since_shown(name)
         stored = records.put(
             tx,
             scope=case.setting.scope,
@@ -268,6 +278,21 @@ class Gate:
 
 def _consent_in(answer: Answer | None) -> Consented | Declined | None:
     return None if isinstance(answer, Entered) else answer
+
+
+def _with_outcome(event: Event, outcome: Outcome) -> Event:
+    match outcome:
+        case Refused(error):
+            return replace(event, outcome="refused", code=error.code.value, rule=error.rule)
+        case Ask():
+            return replace(event, outcome="asked")
+        case Done():
+            # Deleting what is not there changes nothing, and an agent can do it any number of times.
+            return replace(event, outcome="nothing" if outcome.data.get("deleted") is False else "done")
+
+
+def _nothing_to_delete(name: str) -> Done:
+    return Done(text=f"There was no '{name}' to delete.", data={"deleted": False})
 
 
 def _names(call: Call, *, total: int, names: list[str], use_only: list[str]) -> Done:

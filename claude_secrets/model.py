@@ -66,10 +66,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entered:
-    """What the person entered for an `InputQuestion`, and by which channel."""
+    """What the person entered for the `question` that they were shown, and by which channel."""
 
     value: str = field(repr=False)
     access: Access
+    question: "InputQuestion"
     channel: str = "page"
 
 
@@ -113,12 +114,14 @@ class Refused:
 class InputQuestion:
     """What a person is shown when an agent asks them to enter a value.
 
-    `replaces` is the number of the version that would no longer be current, `store` the store's path when it
-    is not the usual one, `prompt` the agent's own words (never to be trusted or rendered as markup).
+    `scope` is where it will be stored, `replaces` the number of the version that would no longer be current, `store`
+    the store's path when it is not the usual one, `prompt` the agent's own words (never to be trusted or rendered as
+    markup).
     """
 
     name: str
     project: str
+    scope: str = SHARED
     replaces: int | None = None
     store: str | None = None
     about: str | None = None
@@ -138,11 +141,15 @@ class WantKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """One thing a call needs consent for: what it is about, and the words in which the person is asked."""
+    """One thing a call needs consent for: what it is about, and the words in which the person is asked.
+
+    `said` is what the author of the rule says that makes it so (never to be trusted or rendered as markup).
+    """
 
     kind: WantKind
     subject: str
     words: str
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

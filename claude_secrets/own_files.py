@@ -23,6 +23,7 @@ from claude_secrets.strict_yaml import Mapping, Mark, Node, NotUnderstood, Text,
 POLICY: Final = "policy.yml"
 POLICY_JSON: Final = "policy.json"
 CONFIG: Final = "config.yml"
+_MISSPELLED: Final = ("policy.yaml", "config.yaml", "config.json")
 
 KEPT_VERSIONS_LIMIT: Final = 1000
 
@@ -79,6 +80,13 @@ def read_own_files(directory: Path) -> OwnFiles:
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.
     """
+    for name in _MISSPELLED:
+        if os.path.lexists(os.path.join(directory, name)):  # noqa: PTH118  at every call: joining text is quicker
+            raise DeniedError(
+                Code.ALLOWLIST_INVALID,
+                f"You have a {name}, which is not a name that is read; while you do, everything is denied.",
+                f"In {directory} there may be {POLICY} or {POLICY_JSON}, and {CONFIG}.",
+            )
     policy, policy_json, config = (_read(directory / name) for name in (POLICY, POLICY_JSON, CONFIG))
     if policy is not None and policy_json is not None:
         raise DeniedError(
@@ -117,13 +125,19 @@ def _read(path: Path) -> bytes | None:
         # Without O_NONBLOCK a named pipe in the file's place would wait for a writer.
         return read_plain(os.open(path, os.O_RDONLY | _FLAGS))
     except FileNotFoundError:
+        if path.is_symlink():  # it leads nowhere now, and says something we cannot know
+            raise _unreadable(path) from None
         return None
     except OSError:
-        raise DeniedError(
-            Code.ALLOWLIST_INVALID,
-            f"Your {path.name} cannot be read; until it can, everything is denied.",
-            f"Look at {path}.",
-        ) from None
+        raise _unreadable(path) from None
+
+
+def _unreadable(path: Path) -> DeniedError:
+    return DeniedError(
+        Code.ALLOWLIST_INVALID,
+        f"Your {path.name} cannot be read; until it can, everything is denied.",
+        f"Look at {path}.",
+    )
 
 
 def _understood(file: str, read: Callable[[bytes], _T], data: bytes) -> _T:
@@ -171,8 +185,11 @@ def _consent(node: Node) -> Channels:
 
 
 def _store(node: Node) -> Path:
-    path = Path(_scalar(node)).expanduser()
-    if not path.is_absolute():
+    try:
+        path = Path(_scalar(node)).expanduser()
+    except RuntimeError:  # the home of somebody who is not there
+        path = Path()
+    if not path.is_absolute() or "\0" in str(path):
         raise NotUnderstood(node.mark, "store is an absolute path, or one that begins with ~")
     return path
 
@@ -185,7 +202,7 @@ def _access(node: Node) -> Access:
 
 def _versions(node: Node) -> int:
     text = _scalar(node)
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:6]) <= KEPT_VERSIONS_LIMIT:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 4 or not 1 <= int(text) <= KEPT_VERSIONS_LIMIT:
         raise NotUnderstood(node.mark, f"keep_versions is a number from 1 to {KEPT_VERSIONS_LIMIT}")
     return int(text)
 

@@ -4,6 +4,7 @@ Always: pure; a pattern that cannot be used is refused without being repeated. O
 """
 
 import re
+from time import monotonic
 
 from claude_secrets.errors import CallerError, Code
 
@@ -11,8 +12,11 @@ SEARCH_LIMIT = 1000
 """Characters in a search pattern, at most."""
 
 _GLOB = re.compile(r"[A-Za-z0-9_.*?-]{1,128}", re.ASCII)
-_SEARCH_MEMORY = 8 << 20
+_SEARCH_MEMORY = 1 << 18
 """Bytes that one search may take, at most."""
+
+_SEARCH_SECONDS = 1.0
+"""How long one search may be at its names: in linear time, too, a pattern can be slow."""
 
 
 def is_glob(pattern: str) -> bool:
@@ -61,10 +65,12 @@ class Search:
 
         if len(pattern) > SEARCH_LIMIT:
             raise CallerError(Code.INVALID_PATTERN, f"The pattern has more than {SEARCH_LIMIT} characters.")
+        self._taken = 0.0
         options = re2.Options()
         options.case_sensitive = case_sensitive
         options.log_errors = False
         options.max_mem = _SEARCH_MEMORY
+        options.never_capture = True
         re2.purge()  # it would keep the last 128 patterns of an agent, and what their matching took
         try:
             self._pattern = re2.compile(pattern, options)
@@ -76,5 +82,14 @@ class Search:
             ) from None
 
     def matches(self, name: str) -> bool:
-        """Whether the pattern is found in a name or another text."""
-        return self._pattern.search(name) is not None
+        """Whether the pattern is found in a name or another text.
+
+        Raises:
+            CallerError: INVALID_PATTERN where all that was searched so far took too long.
+        """
+        began = monotonic()
+        found = self._pattern.search(name) is not None
+        self._taken += monotonic() - began
+        if self._taken > _SEARCH_SECONDS:
+            raise CallerError(Code.INVALID_PATTERN, "Searching for this pattern takes too long; use a simpler one.")
+        return found

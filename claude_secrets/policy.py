@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Final
 
-from claude_secrets.errors import Code, DeniedError
+from claude_secrets.errors import Code, DeniedError, InputError
 from claude_secrets.model import Access, ConsentQuestion, Declined, Tool
 from claude_secrets.rules import Applied, Rule
 
@@ -154,6 +154,15 @@ def changed_meanwhile(question: ConsentQuestion) -> DeniedError:
         Code.APPROVAL_REFUSED,
         f"What {question.tool.value} would do has changed since the person was asked; nothing was done.",
         "Call it again, and the person is asked anew.",
+    )
+
+
+def changed_since_shown(name: str) -> InputError:
+    """The refusal of a value whose question would read differently now: another scope, version, store or note."""
+    return InputError(
+        Code.CANCELLED,
+        f"What the person was shown about '{name}' has changed since; nothing was stored.",
+        "Call input_secret again, and the person is asked anew.",
     )
 
 

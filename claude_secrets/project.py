@@ -211,6 +211,8 @@ def _main_work_tree(work_tree: Path) -> Path | None:
     common = entry.parent.parent
     if entry.parent.name != "worktrees" or _line(common / "HEAD") is None:
         return None
+    if common.is_relative_to(work_tree):  # git makes none there, but whoever may write in the project can
+        return None
     return common.parent if common.name == ".git" else common
 
 

@@ -159,7 +159,8 @@ class Applied:
     @property
     def counter(self) -> str:
         """What a limit's calls are counted under."""
-        return f"{self.source}:{self.rule.rule_id}"
+        # With the window, or two limits of one name would begin each other's counts anew.
+        return f"{self.source}:{self.rule.rule_id}:{self.rule.seconds}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -282,7 +282,10 @@ def _items(node: Node | None, what: str) -> tuple[Node, ...]:
 def _text(node: Node) -> str:
     if not isinstance(node, Text) or node.kind != "str":
         raise NotUnderstood(node.mark, "this must be text; if it is, put it in quotes")
-    return node.value
+    try:  # JSON spells characters beyond U+FFFF as two surrogates
+        return node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise NotUnderstood(node.mark, "this text holds half a character (a lone surrogate)") from None
 
 
 def _any_text(node: Node) -> str:

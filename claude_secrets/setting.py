@@ -114,6 +114,7 @@ class SettingReader:
 
 
 def arguments(call: Call) -> dict[str, str]:
-    """A call's arguments by name, as rules see them: an empty one was not given."""
+    """A call's arguments by name, as rules see them: an empty one was not given, but a search's pattern always is."""
     given = {"name": call.name, "value": call.value, "pattern": call.pattern, "prompt": call.prompt}
-    return {name: text for name, text in given.items() if text}
+    always = "pattern" if call.tool is Tool.SEARCH_SECRETS else ""
+    return {name: text for name, text in given.items() if text or name == always}

@@ -275,7 +275,8 @@ def test_what_could_not_be_stored_in_time_is_never_stored(tmp_path: Path, monkey
     busy = server._worker.submit(lambda: release.wait(DEADLINE))
     call = Call(tool=Tool.INPUT_SECRET, name="TOKEN")
     store = server._storing(lambda entered: server._gate.call(call, at(project), entered))
-    outcome = store(Entered(value="canary", access=Access.READABLE))
+    question = InputQuestion(name="TOKEN", project=str(project))
+    outcome = store(Entered(value="canary", access=Access.READABLE, question=question))
     assert isinstance(outcome, Refused)
     assert outcome.error.code is Code.STORE_BUSY
     release.set()

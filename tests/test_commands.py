@@ -443,7 +443,7 @@ def test_the_log_tells_what_was_asked_for_and_finds_what_it_is_asked_for(machine
     lines = whole.stdout.splitlines()
     assert ["set_secret TOKEN" in lines[0], "get_secret TOKEN" in lines[1]] == [True, True]
     assert "NOT_ALLOWLISTED" in lines[2]
-    assert "test 1 in ~/work/api; 3 times" in lines[2]
+    assert "agent “test 1” in ~/work/api; 3 times" in lines[2]
     for arguments, count in {
         ("--name", "TOKEN"): 2,
         ("--tool", "get_secret"): 2,

@@ -17,7 +17,6 @@ from claude_secrets.model import (
     ConsentQuestion,
     Declined,
     Done,
-    Entered,
     InputQuestion,
     Outcome,
     Refused,
@@ -25,7 +24,7 @@ from claude_secrets.model import (
     WantKind,
 )
 from claude_secrets.own_files import Trust
-from tests.world import Agent, World, at
+from tests.world import Agent, World, at, enter
 
 GET = Call(tool=Tool.GET_SECRET, name="TOKEN")
 
@@ -85,7 +84,7 @@ def test_a_secret_from_elsewhere_is_asked_for_once_with_where_it_comes_from(worl
     Agent(world, api).set("TOKEN", "v")
     clone = world.project("clone")
     asked = Asked(world, clone)
-    assert asked.words == [f"use TOKEN, stored from {api} (readable)"]
+    assert asked.words == [f"read TOKEN, stored from {api} (readable); from then on it may use, change and delete it"]
     assert text(asked.yes()) == "v"
     assert Agent(world, clone).get("TOKEN") == "v"  # another process, later
 
@@ -97,7 +96,7 @@ def test_only_what_is_new_is_asked(world: World) -> None:
     gate = world.gate()
     assert text(Asked(world, clone, Call(tool=Tool.GET_SECRET, name="ONE"), gate).yes()) == "1"
     asked = Asked(world, clone, Call(tool=Tool.GET_SECRET, name="TWO"), gate)
-    assert asked.words == ["use TWO, stored by you (readable)"]
+    assert asked.words == ["read TWO, stored by you (readable); from then on it may use, change and delete it"]
 
 
 def test_a_scope_and_a_secret_in_it_are_asked_for_together(world: World) -> None:
@@ -137,6 +136,44 @@ def test_a_no_holds_for_ten_minutes_for_that_project_and_name_in_every_process(w
     assert kinds(world.gate().call(GET, at(world.project("another")))) == [WantKind.SECRET]
     world.time += 2
     assert kinds(world.gate().call(GET, at(clone))) == [WantKind.SECRET]
+
+
+def test_a_no_to_a_scope_holds_for_every_name_of_the_project(world: World) -> None:
+    world.person(scope="acme").set("TOKEN", "v")
+    project = world.project("clone", scope="acme")
+    assert "said no" in Asked(world, project).no().error.message
+    for call in (GET, replace(GET, name="OTHER"), Call(tool=Tool.LIST_SECRETS)):
+        outcome = world.gate().call(call, at(project))
+        assert isinstance(outcome, Refused)
+        assert outcome.error.code is Code.NOT_TRUSTED
+        assert "said no" in outcome.error.message
+    elsewhere = world.project("elsewhere", scope="acme")
+    assert kinds(world.gate().call(GET, at(elsewhere))) == [WantKind.SCOPE, WantKind.SECRET]
+
+
+def test_a_no_stays_one_where_the_question_has_changed_meanwhile(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    clone = world.project("clone")
+    asked = Asked(world, clone)
+    world.person().set("TOKEN", "w", Access.USE_ONLY)
+    assert "said no" in asked.no().error.message
+    outcome = world.gate().call(GET, at(clone))
+    assert isinstance(outcome, Refused)
+    assert "said no" in outcome.error.message
+
+
+def test_a_yes_is_kept_where_there_is_nothing_to_read(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    world.person().delete("TOKEN")
+    asked = Asked(world, world.project("clone"))
+    outcome = asked.yes()
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.NOT_FOUND
+    again = asked.gate.call(GET, at(asked.project))
+    assert isinstance(again, Refused)
+    assert again.error.code is Code.NOT_FOUND
+    (last, _) = world.person().log(lambda entry: entry.event.code == "NOT_FOUND")
+    assert (last.event.outcome, last.event.channel) == ("refused", "client")
 
 
 def test_a_question_that_nobody_answered_is_refused_and_may_be_put_again(world: World) -> None:
@@ -233,6 +270,23 @@ def test_or_once_for_the_session_of_one_server(world: World) -> None:
     assert kinds(world.gate().call(GET, at(project))) == [WantKind.READ]
 
 
+@pytest.mark.parametrize("change", ["another value", "revoked"])
+def test_but_not_for_another_value_nor_after_it_was_revoked(world: World, change: str) -> None:
+    world.person().set("TOKEN", "v", Access.USE_ONLY)
+    project = world.project("api")
+    person = world.person(project)
+    person.allow("TOKEN")
+    asked = Asked(world, project)
+    assert text(asked.yes(session=True)) == "v"
+    assert text(asked.gate.call(GET, at(project))) == "v"
+    if change == "another value":
+        world.person().set("TOKEN", "w")
+        assert kinds(asked.gate.call(GET, at(project))) == [WantKind.READ]
+    else:
+        person.revoke("TOKEN")
+        assert kinds(asked.gate.call(GET, at(project))) == [WantKind.SECRET, WantKind.READ]
+
+
 def test_an_entry_of_the_allowlist_makes_reading_a_question_too(world: World) -> None:
     project = world.project("api", [{"name": "TOKEN", "access": "use-only"}])
     world.person(project).set("TOKEN", "v")
@@ -270,9 +324,8 @@ def test_a_rule_asks_and_only_a_yes_to_this_very_call_approves(world: World) -> 
     policy(world, project, {"set_secret": {"rules": [{"name": "ask", "action": "require_approval", "reason": "Why?"}]}})
     call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="v")
     asked = Asked(world, project, call)
-    assert asked.words == [
-        "call set_secret TOKEN (this project's rule /tools/set_secret/rules/ask asks you; it says “Why?”)"
-    ]
+    assert asked.words == ["call set_secret TOKEN (this project's rule /tools/set_secret/rules/ask asks you)"]
+    assert [want.said for want in asked.question.wants] == ["Why?"]
     assert isinstance(asked.yes(), Done)
     refused = Asked(world, project, call, asked.gate).no()
     assert (refused.error.code, refused.error.rule) == (Code.APPROVAL_REFUSED, "/tools/set_secret/rules/ask")
@@ -296,7 +349,7 @@ def test_what_the_person_types_they_approve_of(world: World) -> None:
     outcome = world.gate().call(call, at(project))
     assert isinstance(outcome, Ask)
     assert isinstance(outcome.question, InputQuestion)
-    assert isinstance(world.gate().call(call, at(project), Entered(value="v", access=Access.READABLE)), Done)
+    assert isinstance(enter(world.gate(), call, project, "v"), Done)
 
 
 def test_entering_over_a_secret_from_elsewhere_is_asked_for_before_the_page(world: World) -> None:
@@ -305,8 +358,7 @@ def test_entering_over_a_secret_from_elsewhere_is_asked_for_before_the_page(worl
     outcome = asked.yes()
     assert isinstance(outcome, Ask)
     assert isinstance(outcome.question, InputQuestion)
-    entered = asked.gate.call(asked.call, at(asked.project), Entered(value="w", access=Access.READABLE))
-    assert isinstance(entered, Done)
+    assert isinstance(enter(asked.gate, asked.call, asked.project, "w"), Done)
 
 
 # Modes of trust
@@ -317,7 +369,7 @@ def test_required_needs_a_grant_even_for_what_the_project_stores(world: World) -
     project = world.project("api")
     call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="v")
     asked = Asked(world, project, call)
-    assert asked.words == ["use TOKEN, which is not stored yet"]
+    assert asked.words == ["overwrite TOKEN, which is not stored yet"]
     assert isinstance(asked.yes(), Done)
     assert Agent(world, project).get("TOKEN") == "v"
 

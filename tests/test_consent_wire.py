@@ -79,7 +79,7 @@ def test_an_exact_yes_lets_the_call_go_on_and_is_remembered(machine: Machine, mo
     person = Person(YES)
     assert session(machine, project, mode, person, GET, GET) == ["canary", "canary"]
     (asked,) = person.asked
-    assert "use TOKEN, stored by you (readable)" in asked.message
+    assert "read TOKEN, stored by you (readable)" in asked.message
     assert str(project) in asked.message
     assert "canary" not in asked.model_dump_json()
     with machine.server(project) as wire:
@@ -135,6 +135,33 @@ def test_after_a_no_the_person_is_not_asked_again_for_a_while(machine: Machine, 
     assert [text.partition("]")[0] for text in said] == ["[NOT_TRUSTED"] * 2
     assert "said no" in said[1]
     assert len(person.asked) == 1
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_nor_where_there_is_no_store_yet(tmp_path: Path, mode: str) -> None:
+    machine = Machine(tmp_path)
+    project = machine.project("clone")
+    (project / ".claude" / "secrets.yml").write_text("scope: acme\nallow: '*'\n")
+    person = Person({"action": "decline"}, YES)
+    said = session(machine, project, mode, person, GET, ("list_secrets", {}))
+    assert all(text.startswith("[NOT_TRUSTED]") and "said no" in text for text in said)
+    assert len(person.asked) == 1
+
+
+def test_a_question_that_waited_for_its_turn_is_not_put_after_a_no(machine: Machine) -> None:
+    wire = Wire(PROGRAM, machine.project("clone"), machine.environment)
+    with wire:
+        wire.shake_hands(capabilities={"elicitation": {}})
+        for number in ("one", "two"):
+            call = {"name": "get_secret", "arguments": GET[1]}
+            wire.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
+        question = wire.receive()
+        assert question["params"]["mode"] == "form"
+        wire.request("ping", {})  # both have come
+        wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}})
+        answers = {answer["id"]: answer["result"]["content"][0]["text"] for answer in (wire.receive(), wire.receive())}
+        assert sorted(answers) == ["one", "two"]
+        assert all("said no" in text for text in answers.values())
 
 
 @pytest.mark.parametrize("mode", ERAS)

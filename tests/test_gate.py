@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -192,7 +193,7 @@ def test_a_name_that_only_agents_took_is_not_theirs_when_the_person_enters_it(
         wanted = world.person(good).wanted(allowlist(good))
         assert [record.name for record in wanted.secrets] == ["GITHUB_TOKEN"]
         world.person(good).trust(wanted)
-        agent(Tool.INPUT_SECRET, "GITHUB_TOKEN", answer=Entered(value=value, access=Access.READABLE))
+        agent.enter("GITHUB_TOKEN", value)
     else:
         stored = world.person(good if place == "inside" else None).set("GITHUB_TOKEN", value)
         assert stored.moved_from == str(evil)
@@ -386,6 +387,38 @@ def test_search_is_case_insensitive_and_linear(world: World) -> None:
     assert agent.refused(Tool.SEARCH_SECRETS, pattern="(unclosed") is Code.INVALID_PATTERN
 
 
+def test_a_rule_on_a_searchs_pattern_sees_an_empty_one(world: World) -> None:
+    project = world.project("api")
+    ask = {"action": "require_approval", "conditions": [{"path": "args.pattern", "op": "exists"}]}
+    tools = {"search_secrets": {"rules": [ask]}}
+    (world.config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": tools}))
+    agent = Agent(world, project)
+    for pattern in ("", "T"):
+        assert agent.refused(Tool.SEARCH_SECRETS, pattern=pattern) is Code.APPROVAL_REFUSED
+
+
+@pytest.mark.parametrize("action", ["deny", "require_approval"])
+def test_storing_tells_nothing_about_a_value_that_could_not_be_read(world: World, action: str) -> None:
+    project = world.project("api")
+    tools = {"get_secret": {"rules": [{"action": action}]}}
+    agent = Agent(world, project)
+    agent.set("TOKEN", "guess")
+    assert "Nothing to change" in agent.set("TOKEN", "guess")
+    (world.config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": tools}))
+    assert agent.set("TOKEN", "guess") == "Stored 'TOKEN' (version 2)."
+    assert agent.set("TOKEN", "wrong") == "Stored 'TOKEN' (version 3)."
+
+
+def test_deleting_what_is_not_there_does_not_fill_the_log(world: World) -> None:
+    agent = Agent(world, world.project("api"))
+    agent.set("OTHER", "v")
+    for _ in range(50):
+        world.time += 61
+        agent.done(Tool.DELETE_SECRET, "TOKEN")
+    entries = world.person().log(lambda entry: entry.event.action == "delete_secret")
+    assert [(entry.event.outcome, entry.count) for entry in entries] == [("nothing", 50)]
+
+
 @pytest.mark.parametrize("tool", [Tool.GET_SECRET, Tool.DELETE_SECRET, Tool.LIST_SECRETS, Tool.SEARCH_SECRETS])
 def test_reading_never_makes_a_store(bare_world: World, tool: Tool) -> None:
     agent = Agent(bare_world, bare_world.project("api"))
@@ -405,7 +438,7 @@ def test_input_asks_with_what_the_person_needs_to_know_and_stores_only_with_an_a
     assert question.access is Access.USE_ONLY
     assert question.store == str(world.store_path)
     assert agent.names() == []
-    answer = Entered(value="typed", access=Access.READABLE)
+    answer = Entered(value="typed", access=Access.READABLE, question=question)
     assert isinstance(agent(Tool.INPUT_SECRET, "TOKEN", answer=answer), Done)
     assert agent.get("TOKEN") == "typed"
     again = agent(Tool.INPUT_SECRET, "TOKEN")
@@ -416,17 +449,48 @@ def test_input_asks_with_what_the_person_needs_to_know_and_stores_only_with_an_a
 
 def test_the_answer_is_decided_anew_on_the_allowlist_as_it_is_then(world: World) -> None:
     agent = Agent(world, world.project("api", ["TOKEN"]))
-    assert isinstance(agent(Tool.INPUT_SECRET, "TOKEN"), Ask)
+    asked = agent(Tool.INPUT_SECRET, "TOKEN")
+    assert isinstance(asked, Ask)
+    assert isinstance(asked.question, InputQuestion)
     world.project("api", ["OTHER"])
-    outcome = agent(Tool.INPUT_SECRET, "TOKEN", answer=Entered(value="typed", access=Access.READABLE))
+    answer = Entered(value="typed", access=Access.READABLE, question=asked.question)
+    outcome = agent(Tool.INPUT_SECRET, "TOKEN", answer=answer)
     assert isinstance(outcome, Refused)
     assert outcome.error.code is Code.NOT_ALLOWLISTED
+
+
+@pytest.mark.parametrize("change", ["version", "scope", "note", "access"])
+def test_what_was_typed_is_stored_as_it_was_shown_or_not_at_all(world: World, change: str) -> None:
+    entry: dict[str, object] = {"name": "TOKEN", "about": "Test mode"}
+    project = world.project("api", [entry])
+    agent = Agent(world, project)
+    agent.set("TOKEN", "first")
+    asked = agent(Tool.INPUT_SECRET, "TOKEN")
+    assert isinstance(asked, Ask)
+    assert isinstance(asked.question, InputQuestion)
+    if change == "version":
+        Agent(world, project).set("TOKEN", "second")
+    elif change == "scope":
+        (world.config / "config.yml").write_text("trust: off\n")
+        world.project("api", [entry], scope="acme")
+    elif change == "note":
+        world.project("api", [{**entry, "about": "Live mode"}])
+    else:
+        world.person(project).set("TOKEN", "first", Access.USE_ONLY)
+    before = world.rows()
+    outcome = agent(
+        Tool.INPUT_SECRET, "TOKEN", answer=Entered(value="typed", access=Access.READABLE, question=asked.question)
+    )
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.CANCELLED
+    assert "has changed since" in outcome.error.message
+    assert world.rows() == before
 
 
 def test_answers_are_limited_too_and_the_question_says_so_before_a_person_types(world: World) -> None:
     world.write_limit(1, ["input_secret"])
     agent = Agent(world, world.project("api"))
-    agent(Tool.INPUT_SECRET, "A", answer=Entered(value="v", access=Access.READABLE))
+    agent.enter("A", "v")
     assert agent.refused(Tool.INPUT_SECRET, "B") is Code.RATE_LIMITED
 
 

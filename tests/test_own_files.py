@@ -74,6 +74,18 @@ def test_a_json_file_with_tabs_is_read_and_beside_a_yaml_file_denies(tmp_path: P
     assert str(tmp_path) in str(refusal(tmp_path).hint)
 
 
+@pytest.mark.parametrize("name", ["policy.yaml", "config.yaml", "config.json"])
+def test_a_file_under_a_name_that_is_not_read_denies(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(GOOD)
+    assert f"a {name}, which is not a name that is read" in refusal(tmp_path).message
+
+
+@pytest.mark.parametrize("name", ["policy.yml", "policy.json", "config.yml"])
+def test_a_link_that_leads_nowhere_denies(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    assert f"Your {name} cannot be read" in refusal(tmp_path).message
+
+
 def test_the_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(
         "trust: required\nconsent: dialog\nstore: ~/other.db\ndefault_access: use-only\nkeep_versions: 3\n"
@@ -103,10 +115,13 @@ def test_a_mode_of_trust_that_yaml_takes_for_a_truth_value_is_read(tmp_path: Pat
         "trust: [off]",
         "consent: none",
         "store: relative/content-of-the-file",
+        "store: ~nobody-of-this-name/secrets.db",
+        'store: "/srv/a\\0b"',
         "default_access: content-of-the-file",
         "keep_versions: 0",
         "keep_versions: 1001",
         "keep_versions: 99999999999999",
+        "keep_versions: 0000010",
         "keep_versions: ten",
         "content-of-the-file: 1",
         "- trust",

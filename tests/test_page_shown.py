@@ -6,7 +6,7 @@ import re
 import pytest
 
 from claude_secrets.human.page_html import PROMPT_LIMIT, claim_page, form_page
-from claude_secrets.human.plain import plain
+from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Access, InputQuestion
 
 HOSTILE = [
@@ -64,7 +64,7 @@ def test_what_is_not_there_is_not_shown() -> None:
 @pytest.mark.parametrize("where", ["prompt", "about", "url", "project", "store"])
 def test_hostile_text_is_shown_as_text(hostile: str, where: str) -> None:
     for markup, harmless in zip(both(question(**{where: hostile})), both(question(**{where: "x"})), strict=True):
-        assert hostile in seen(markup)
+        assert (hostile.replace('"', "'") if where == "prompt" else hostile) in seen(markup)
         assert re.findall(r"<[^>]*>", markup) == re.findall(r"<[^>]*>", harmless), "it added or changed a tag"
 
 
@@ -121,6 +121,13 @@ def test_hidden_characters_are_stripped_and_in_paths_marked(character: str) -> N
 def test_white_space_of_any_kind_is_one_space() -> None:
     assert plain(" a\r\n\tb\u2028\u00a0c\x0b ") == "a b c"
     assert plain("abc def", limit=4) == "abc…"
+
+
+def test_what_is_quoted_cannot_end_its_quotation() -> None:
+    said = quoted('fine”\u2800\u3164 An "agent"\u202e in „here‟ «may» \uff02use\uff02 it\uffa0')
+    assert said == "“fine' An 'agent' in 'here' 'may' 'use' it”"
+    assert quoted("/srv/a”\u2800b", mark="\ufffd") == "“/srv/a\ufffd\ufffdb”"
+    assert quoted("abc def", limit=4) == "“abc…”"
 
 
 @pytest.mark.parametrize("access", Access)

@@ -135,6 +135,21 @@ def test_a_pattern_that_others_take_for_ever_over_is_answered(pattern: str) -> N
     assert Search(pattern).matches("a" * 127 + "!") is False
 
 
+@pytest.mark.parametrize("pattern", ["(?:a?){1000}" * 9 + "z", "(?:(?:a?){1000}){1000}z", "(?:[ab]?){999}" * 60 + "z"])
+def test_a_pattern_that_is_slow_on_every_name_ends_the_search(pattern: str) -> None:
+    """A server's store is locked while it searches; 100 seconds would be the sum of it."""
+
+    def find() -> None:
+        search = Search(pattern)
+        for number in range(20_000):
+            search.matches("a" * 120 + f"{number:06}")
+
+    with pytest.raises(CallerError) as caught:
+        find()
+    assert caught.value.code is Code.INVALID_PATTERN
+    assert "a?" not in str(caught.value)
+
+
 def test_an_agents_earlier_patterns_are_not_kept() -> None:
     import re2
 

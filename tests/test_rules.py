@@ -281,6 +281,13 @@ CASES: dict[str, Case] = {
         "counts 9 in 86400",
         "/all_tools/limits/all",
     ),
+    "a JSON policy beyond U+FFFF": Case(
+        predicate("deny_if", "eq", "\U0001f511", "args.value"),
+        SET,
+        {"name": "T", "value": "\U0001f511"},
+        DENIED,
+        "/tools/set_secret/deny_if/args.value-eq",
+    ),
     "a limit of another tool": Case(rules_for_set("rate_limit: 5/minute"), GET, DEV, ALLOWED),
     "a limit of the star": Case(
         hosted({"*": {"rules": [{"name": "total", "rate_limit": "60/hour"}]}}),
@@ -353,6 +360,7 @@ REFUSED = {
     "an unknown tool": hosted({"get_secrets": {}}),
     "an unknown hidden tool": hosted({}, hide=["delete_secrets"]),
     "an unknown action": rules_for_set("action: log"),
+    "half a character": predicate("deny_if", "eq", "\ud83d", "args.value"),
     "an unknown operator": condition("like", "a"),
     "an unknown argument": condition("eq", "a", "args.nmae"),
     "a path that is no argument": condition("eq", "a", "name"),

@@ -20,7 +20,6 @@ from claude_secrets.model import (
     ConsentQuestion,
     Declined,
     Done,
-    Entered,
     InputQuestion,
     Outcome,
     Refused,
@@ -32,7 +31,7 @@ from claude_secrets.project import Project, locate
 from claude_secrets.store import Store
 from tests import attacks, keeping
 from tests.attacks import Key
-from tests.world import World, at
+from tests.world import World, at, enter
 
 Seen: TypeAlias = dict[str, str]
 """What came of each thing that an agent tried."""
@@ -47,7 +46,7 @@ ROWS = {
     ],
     "grants": ["api uses FOREIGN", "api uses GUARDED", "acme claims acme-dev"],
     "counters": ["api set_secret", "api input_secret"],
-    "audit": [f"event {number}" for number in range(1, 25)],
+    "audit": [f"event {number}" for number in range(1, 26)],
 }
 """The rows that stand in the file in the end, by table."""
 
@@ -85,9 +84,9 @@ class Victim(World):
     def _person(self, name: str | None = None, *, scope: str = "shared") -> Person:
         return Person(store=self.store(), project=self._located(name) if name else None, scope=scope)
 
-    def _agent(self, tool: Tool, name: str, value: str = "", answer: Entered | None = None) -> None:
+    def _agent(self, tool: Tool, name: str, value: str = "") -> None:
         call = Call(tool=tool, name=name, value=value)
-        outcome = self.gate().call(call, at(self.projects["api"]), answer)
+        outcome = self.gate().call(call, at(self.projects["api"]))
         assert isinstance(outcome, Done), outcome
 
     def _live(self) -> None:
@@ -107,7 +106,7 @@ class Victim(World):
         self._log("refused")
         self._agent(Tool.SET_SECRET, "AGENT", "first")
         self._agent(Tool.SET_SECRET, "DROPPED", "d")
-        self._agent(Tool.INPUT_SECRET, "OWN", answer=Entered(value="o", access=Access.READABLE))
+        enter(self.gate(), Call(tool=Tool.INPUT_SECRET, name="OWN"), self.projects["api"], "o")
         changes: dict[str, Callable[[], object]] = {
             "set": lambda: self._agent(Tool.SET_SECRET, "AGENT", "second"),
             "delete": lambda: self._agent(Tool.DELETE_SECRET, "DROPPED"),
@@ -171,7 +170,7 @@ class Victim(World):
             label: (cipher.index("grant", *part),) for label, part in zip(ROWS["grants"], parts, strict=True)
         }
         found["counters"] = {
-            f"api {tool}": (cipher.index("counter", api, f"person:/tools/{tool}/rules/0"),)
+            f"api {tool}": (cipher.index("counter", api, f"person:/tools/{tool}/rules/0:60"),)
             for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET)
         }
         found["audit"] = {label: (number,) for number, label in enumerate(ROWS["audit"], start=1)}

@@ -9,7 +9,21 @@ import yaml
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code
 from claude_secrets.gate import Gate
-from claude_secrets.model import SHARED, Answer, Ask, Call, ConsentQuestion, Declined, Done, Outcome, Refused, Tool
+from claude_secrets.model import (
+    SHARED,
+    Access,
+    Answer,
+    Ask,
+    Call,
+    ConsentQuestion,
+    Declined,
+    Done,
+    Entered,
+    InputQuestion,
+    Outcome,
+    Refused,
+    Tool,
+)
 from claude_secrets.paths import home_directories
 from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist, parse_allowlist
@@ -79,6 +93,14 @@ def at(project: Path) -> Whereabouts:
     return Whereabouts(argument=project, environment=None, root=None, working_directory=project)
 
 
+def enter(gate: Gate, call: Call, project: Path, value: str, access: Access = Access.READABLE) -> Outcome:
+    """Have the person asked for a value, and enter it."""
+    outcome = gate.call(call, at(project))
+    assert isinstance(outcome, Ask)
+    assert isinstance(outcome.question, InputQuestion)
+    return gate.call(call, at(project), Entered(value=value, access=access, question=outcome.question))
+
+
 def allowlist(project: Path) -> Allowlist:
     return parse_allowlist((project / ".claude" / "secrets.yml").read_bytes())
 
@@ -100,6 +122,9 @@ class Agent:
             nobody = Declined(digest=outcome.question.digest, channel="none", said_no=False)
             return self.gate.call(call, at(self.project), nobody)
         return outcome
+
+    def enter(self, name: str, value: str) -> Outcome:
+        return enter(self.gate, Call(tool=Tool.INPUT_SECRET, name=name), self.project, value)
 
     def get(self, name: str) -> str:
         return self.done(Tool.GET_SECRET, name).text

@@ -59,7 +59,7 @@ def _identity(options: Namespace) -> str:
 
 def _line(entry: Entry) -> str:
     event = entry.event
-    who = "you" if event.caller == "person" else event.client or event.caller
+    who = "you" if event.caller == "person" else f"agent “{event.client}”" if event.client else event.caller
     place = f" in {short(event.project)}" if event.project else ""
     outcome = event.code or event.outcome
     more = [f"rule {event.rule}"] if event.rule else []

@@ -247,7 +247,7 @@ class InputPage:
             value = check_value(without_stray_newline(value.replace("\r\n", "\n")))
         except CallerError as error:
             return self._form(error.message, Access(access))
-        return Entered(value=value, access=Access(access))
+        return Entered(value=value, access=Access(access), question=self.question)
 
     def _form(self, problem: str | None = None, access: Access | None = None) -> Reply:
         minutes = round(self._lifetime / 60)

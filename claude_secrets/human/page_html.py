@@ -9,7 +9,7 @@ import hashlib
 import html
 from importlib import resources
 
-from claude_secrets.human.plain import plain
+from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Access, InputQuestion
 
 PROMPT_LIMIT = 500
@@ -113,10 +113,11 @@ def _about(question: InputQuestion) -> str:
     ]
     if question.store is not None:
         parts.append(f'<p class="warning">Not your usual store: <code>{_path(question.store)}</code></p>')
-    if prompt := plain(question.prompt, limit=PROMPT_LIMIT):
+    if plain(question.prompt):
+        prompt = quoted(question.prompt, limit=PROMPT_LIMIT)
         parts.append(
             "<figure><figcaption>The agent's own words, not checked by anyone:</figcaption>\n"
-            f"<blockquote>“{_text(prompt)}”</blockquote></figure>"
+            f"<blockquote>{_text(prompt)}</blockquote></figure>"
         )
     return "\n".join(parts) + "\n"
 

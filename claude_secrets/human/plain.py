@@ -5,6 +5,7 @@ other modules of `human/` and the faces import it.
 """
 
 import unicodedata
+from typing import Final
 
 
 def plain(text: str, *, limit: int | None = None, mark: str = "") -> str:
@@ -18,6 +19,23 @@ def plain(text: str, *, limit: int | None = None, mark: str = "") -> str:
     if limit is not None and len(shown) > limit:
         return shown[:limit].rstrip() + "…"
     return shown
+
+
+def quoted(text: str, *, limit: int | None = None, mark: str = "") -> str:
+    """`plain` text in quotation marks that nothing inside it can end, for what somebody else wrote."""
+    inner = "".join(_inside(character, mark) for character in text)
+    return f"“{plain(inner, limit=limit, mark=mark)}”"
+
+
+_MARKS: Final = frozenset('“”„‟"«»\uff02')
+_BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters that look like nothing, with which one line can be made to look like two."""
+
+
+def _inside(character: str, mark: str) -> str:
+    if character in _MARKS:
+        return mark or "'"
+    return (mark or " ") if character in _BLANKS else character
 
 
 def _shown(character: str, mark: str) -> str:

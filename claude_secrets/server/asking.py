@@ -31,7 +31,7 @@ from claude_secrets.errors import Code, InputError
 from claude_secrets.human.browser import open_url
 from claude_secrets.human.dialog import Answer, Dialogs
 from claude_secrets.human.page import LIFETIME, InputPage
-from claude_secrets.human.plain import plain
+from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command
 from claude_secrets.project import grounds_of
@@ -179,7 +179,7 @@ class Asker:
             )
             if value is not None:
                 access = await _chosen(dialogs, question)
-                entered = Entered(value=value, access=access, channel="dialog")
+                entered = Entered(value=value, access=access, question=question, channel="dialog")
                 with anyio.CancelScope(shield=True):  # what is being stored is told
                     outcome = await anyio.to_thread.run_sync(lambda: entry.store(entered))
                     result = outcome if isinstance(outcome, Done | Refused) else result
@@ -231,9 +231,10 @@ def _dialog_text(question: InputQuestion) -> str:
     if question.store is not None:
         lines.append(f"Not your usual store: {_shown(question.store)}")
     if question.about:
-        lines.append(f"The project's note: {plain(question.about)}")
-    if prompt := plain(question.prompt, limit=DIALOG_PROMPT_LIMIT):
-        lines.append(f"The agent's own words, not checked by anyone: “{prompt}”")
+        lines.append(f"The project's note: {quoted(question.about)}")
+    if plain(question.prompt):
+        said = quoted(question.prompt, limit=DIALOG_PROMPT_LIMIT)
+        lines.append(f"The agent's own words, not checked by anyone: {said}")
     return "\n".join(lines)
 
 

@@ -25,8 +25,9 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.human.dialog import Answer, Dialogs
-from claude_secrets.human.plain import plain
-from claude_secrets.model import Consented, ConsentQuestion, Declined
+from claude_secrets.human.plain import plain, quoted
+from claude_secrets.model import Consented, ConsentQuestion, Declined, Want, WantKind
+from claude_secrets.policy import NO_HOLDS_SECONDS
 
 QUESTION_SECONDS: Final = 50.0
 """How long one question waits: less than the minute after which some clients give up."""
@@ -56,7 +57,8 @@ class Consenter:
         self._dialogs = dialogs
         self._now = now
         self._turn = anyio.Lock()
-        self._open: dict[str, tuple[str, float]] = {}
+        self._open: dict[str, tuple[ConsentQuestion, float]] = {}
+        self._noes: dict[tuple[str, str], float] = {}
         self._unanswered = 0
         self._paused_until = float("-inf")
         self._waiting: set[anyio.CancelScope] = set()
@@ -72,34 +74,47 @@ class Consenter:
         The state was sealed and is checked by the SDK's boundary; what comes with another state is no answer.
         """
         state = params.request_state or ""
-        digest, _ = self._open.pop(state.removeprefix(_STATE), ("", 0.0)) if state.startswith(_STATE) else ("", 0.0)
+        question, _ = self._open.pop(state.removeprefix(_STATE), _NOT_OPEN) if state.startswith(_STATE) else _NOT_OPEN
         response = (params.input_responses or {}).get(_KEY)
-        if not digest or not isinstance(response, ElicitResult):
+        if question is None or not isinstance(response, ElicitResult):
             return None
-        return self._counted(_meaning(response, digest))
+        return self._counted(question, _meaning(response, question.digest))
 
     async def put(self, context: Context, question: ConsentQuestion) -> Consented | Declined | InputRequiredResult:
         """Put the question by the first channel that works, and return the answer or what the client has to do."""
         self._forget_old()
-        if self._now() < self._paused_until:
-            return Declined(digest=question.digest, channel=PAUSED, said_no=False)
+        if (refused := self._refused_before(question)) is not None:
+            return refused
         by_form = _elicits_forms(context) and not question.dialog_only
         if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return self._input_required(question)
-        answer, channel = None, BUSY  # until it is this question's turn
+        answer: Consented | Declined | None = None
+        channel = BUSY  # until it is this question's turn
         with anyio.move_on_after(QUESTION_SECONDS) as scope:
             self._waiting.add(scope)
             async with self._turn:
+                if (refused := self._refused_before(question)) is not None:  # while it waited
+                    return refused
                 channel = CLIENT if by_form else DIALOG
                 answer = await (_by_form(context, question) if by_form else self._by_dialog(question))
         self._waiting.discard(scope)
-        return self._counted(answer or Declined(digest=question.digest, channel=channel, said_no=False))
+        return self._counted(question, answer or Declined(digest=question.digest, channel=channel, said_no=False))
+
+    def _refused_before(self, question: ConsentQuestion) -> Declined | None:
+        """What stands in for an answer: the person's no of a moment ago, or that they are left alone for a while."""
+        now = self._now()
+        self._noes = {what: since for what, since in self._noes.items() if now - since < NO_HOLDS_SECONDS}
+        if any(what in self._noes for what in _subjects(question)):
+            return Declined(digest=question.digest, channel=NONE, said_no=True)
+        if now < self._paused_until:
+            return Declined(digest=question.digest, channel=PAUSED, said_no=False)
+        return None
 
     def _input_required(self, question: ConsentQuestion) -> InputRequiredResult | Declined:
-        if any(digest != question.digest and self._is_fresh(since) for digest, since in self._open.values()):
+        if any(other.digest != question.digest and self._is_fresh(since) for other, since in self._open.values()):
             return Declined(digest=question.digest, channel=BUSY, said_no=False)
         nonce = token_urlsafe(16)
-        self._open[nonce] = (question.digest, self._now())
+        self._open[nonce] = (question, self._now())
         return InputRequiredResult(
             input_requests={_KEY: ElicitRequest(params=_form(question))}, request_state=f"{_STATE}{nonce}"
         )
@@ -108,10 +123,10 @@ class Consenter:
         return self._now() - since < QUESTION_SECONDS
 
     def _forget_old(self) -> None:
-        for nonce, (digest, since) in list(self._open.items()):
+        for nonce, (question, since) in list(self._open.items()):
             if self._now() - since > STATE_SECONDS:
                 del self._open[nonce]
-                self._counted(Declined(digest=digest, channel=CLIENT, said_no=False))
+                self._counted(question, Declined(digest=question.digest, channel=CLIENT, said_no=False))
 
     async def _by_dialog(self, question: ConsentQuestion) -> Consented | Declined:
         dialogs = self._dialogs(Path(question.project))
@@ -131,12 +146,14 @@ class Consenter:
             return Consented(digest=question.digest, channel=DIALOG)
         return Declined(digest=question.digest, channel=DIALOG, said_no=answer is Answer.NO)
 
-    def _counted(self, answer: Consented | Declined) -> Consented | Declined:
-        """Count the questions in a row that were put and stayed unanswered."""
+    def _counted(self, question: ConsentQuestion, answer: Consented | Declined) -> Consented | Declined:
+        """Count the questions in a row that were put and stayed unanswered, and remember a no."""
         if answer.channel in (NONE, BUSY):
             return answer
         if isinstance(answer, Consented) or answer.said_no:
             self._unanswered = 0
+            if isinstance(answer, Declined):
+                self._noes[_subjects(question)[0]] = self._now()
             return answer
         self._unanswered += 1
         if self._unanswered >= UNANSWERED_LIMIT:
@@ -147,10 +164,23 @@ class Consenter:
 
 def asked(question: ConsentQuestion) -> str:
     """The question in words, for a person who sees nothing else."""
-    lines = "\n".join(f"• {plain(want.words, mark=_MARK)}" for want in question.wants)
-    return f"An agent in {plain(question.project, mark=_MARK)} wants to\n{lines}\nDo you allow this?"
+    lines = "\n".join(f"• {_line(want)}" for want in question.wants)
+    return f"An agent in {quoted(question.project, mark=_MARK)} wants to\n{lines}\nDo you allow this?"
 
 
+def _line(want: Want) -> str:
+    said = f"; its author says {quoted(want.said)}" if want.said else ""
+    return f"{plain(want.words, mark=_MARK)}{said}"
+
+
+def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
+    """What a no to the question holds for, and after it what else such a no would have been said to."""
+    own = (question.project, question.name or question.tool.value)
+    scopes = [(question.project, f"scope {w.subject}") for w in question.wants if w.kind is WantKind.SCOPE]
+    return [*scopes, own]
+
+
+_NOT_OPEN: Final = (None, 0.0)
 _MARK: Final = "\ufffd"
 
 
