@@ -267,8 +267,8 @@ def tokens(world: World, name: str) -> list[bytes]:
     """The tokens of a secret's record and versions."""
     with closing(world.store()) as store, store.read() as tx:
         key = tx.cipher.index("record", SHARED, name)
-        rows = tx.connection.execute("SELECT token FROM versions WHERE record = ?1", (key,)).fetchall()
-        rows += tx.connection.execute("SELECT head FROM records WHERE record = ?1", (key,)).fetchall()
+        rows = tx.connection.execute("SELECT token FROM versions WHERE record = ?", (key,)).fetchall()
+        rows += tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchall()
     return [row[0] for row in rows]
 
 
