@@ -41,6 +41,7 @@ class Place:
 
     root: Path
     environment: Mapping[str, str]
+    opened: list[Store] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
@@ -48,7 +49,12 @@ class Place:
 
     def person(self, path: Path | None = None) -> Person:
         custody = Custody(environment=dict(self.environment), ask_passphrase=lambda: PASSPHRASES)
-        return Person(store=Store(path or self.store, custody, lambda: 1_800_000_000.0))
+        self.opened.append(Store(path or self.store, custody, lambda: 1_800_000_000.0))
+        return Person(store=self.opened[-1])
+
+    def close(self) -> None:
+        for store in self.opened:
+            store.close()
 
 
 @dataclass

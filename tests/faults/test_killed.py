@@ -43,7 +43,7 @@ def keyring() -> Iterator[RealKeyring]:
 
 
 @pytest.fixture
-def place(keyring: RealKeyring, tmp_path: Path) -> Place:
+def place(keyring: RealKeyring, tmp_path: Path) -> Iterator[Place]:
     """A store with its key in a real keyring, and a backup."""
     place = Place(tmp_path, dict(keyring.environment))
     (tmp_path / "keys").mkdir()
@@ -52,7 +52,8 @@ def place(keyring: RealKeyring, tmp_path: Path) -> Place:
     person.set("NAME_0", "value 0")
     backups.make(person, tmp_path / "kept.backup", PASSPHRASES, lambda *_: None)
     person.store.close()
-    return place
+    yield place
+    place.close()
 
 
 def held(place: Place, path: Path | None = None) -> dict[str, str | None]:
