@@ -4,6 +4,7 @@ Always: pure; a pattern that cannot be used is refused without being repeated. O
 """
 
 import re
+from collections.abc import Iterable
 from time import monotonic
 
 from claude_secrets.errors import CallerError, Code
@@ -14,6 +15,9 @@ SEARCH_LIMIT = 1000
 _GLOB = re.compile(r"[A-Za-z0-9_.*?-]{1,128}", re.ASCII)
 _SEARCH_MEMORY = 1 << 18
 """Bytes that one search may take, at most."""
+
+_BYTES_MEMORY = 256 << 20
+"""Bytes that looking for many values may take, at most."""
 
 _SEARCH_SECONDS = 1.0
 """How long one search may be at its names: in linear time, too, a pattern can be slow."""
@@ -93,3 +97,30 @@ class Search:
         if self._taken > _SEARCH_SECONDS:
             raise CallerError(Code.INVALID_PATTERN, "Searching for this pattern takes too long; use a simpler one.")
         return found
+
+
+class ByteSearch:
+    """Finds where any of several patterns (RE2, in bytes) begins."""
+
+    def __init__(self, patterns: Iterable[bytes]) -> None:
+        import re2
+
+        options = re2.Options()
+        options.encoding = re2.Options.Encoding.LATIN1
+        options.never_capture = True
+        options.dot_nl = True
+        options.log_errors = False
+        options.max_mem = _BYTES_MEMORY
+        source = b"|".join(pattern for pattern in patterns if pattern)
+        self._pattern = re2.compile(source, options) if source else None
+        re2.purge()  # it would keep the pattern, which holds parts of values
+
+    def find(self, data: bytes, start: int) -> int:
+        """Where the first one begins, from `start` on; -1: nowhere."""
+        found = None if self._pattern is None else self._pattern.search(data, start)
+        return -1 if found is None else int(found.start())
+
+
+def spelled(choices: Iterable[bytes], between: bytes = b"") -> bytes:
+    """A pattern of `ByteSearch` for exactly one of `choices`, with the pattern `between` between its bytes."""
+    return b"(?:%s)" % b"|".join(between.join(b"\\x%02x" % byte for byte in choice) for choice in choices)

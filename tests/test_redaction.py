@@ -1,0 +1,225 @@
+"""No value comes through a redactor in any listed form, however wrapped and cut; and nothing else changes."""
+
+import base64
+import binascii
+import itertools
+import json
+import random
+import shlex
+import string
+import urllib.parse
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from claude_secrets.forms import LINE, SHORT
+from claude_secrets.redaction import Finder, Redactor
+
+MARK = b"[secret://TOKEN]"
+TOKEN = "ghp_" + "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=85)) + "-/+_"
+
+
+def redacted(data: bytes, values: dict[str, str], cuts: Iterable[int] = ()) -> bytes:
+    """What comes out where `data` comes in pieces."""
+    redactor = Redactor(Finder(values))
+    places = [0, *sorted({min(cut, len(data)) for cut in cuts}), len(data)]
+    pieces = [redactor.feed(data[start:end]) for start, end in itertools.pairwise(places)]
+    return b"".join([*pieces, redactor.finish()])
+
+
+def json_escaped(value: str, *, ascii_only: bool) -> bytes:
+    return json.dumps(value, ensure_ascii=ascii_only)[1:-1].encode()
+
+
+ENCODINGS: dict[str, Callable[[str], bytes]] = {
+    "plain": str.encode,
+    "base64": lambda value: base64.b64encode(value.encode()),
+    "base64url": lambda value: base64.urlsafe_b64encode(value.encode()),
+    "base64url without padding": lambda value: base64.urlsafe_b64encode(value.encode()).rstrip(b"="),
+    "hex": lambda value: binascii.hexlify(value.encode()),
+    "HEX": lambda value: binascii.hexlify(value.encode()).upper(),
+    "percent": lambda value: urllib.parse.quote(value, safe="").encode(),
+    "percent of a path": lambda value: urllib.parse.quote(value).encode(),
+    "percent of a form": lambda value: urllib.parse.quote_plus(value).encode(),
+    "percent in lower case": lambda value: _lower(urllib.parse.quote(value, safe="")).encode(),
+    "JSON in ASCII": lambda value: json_escaped(value, ascii_only=True),
+    "JSON": lambda value: json_escaped(value, ascii_only=False),
+    "JSON in JSON": lambda value: json.dumps(json.dumps(value))[3:-3].encode(),
+    "quoted for a shell": lambda value: shlex.quote(value).encode(),
+    "escaped for a shell": lambda value: _backslashed(value).encode(),
+    "quoted for a shell by backslash": lambda value: ("'" + value.replace("'", "'\\''") + "'").encode(),
+}
+
+
+def _lower(percent: str) -> str:
+    parts = percent.split("%")
+    return "%".join([parts[0], *(part[:2].lower() + part[2:] for part in parts[1:])])
+
+
+def _backslashed(value: str) -> str:
+    return "".join(c if c.isalnum() or c == "\n" or c > "\x7f" else f"\\{c}" for c in value)
+
+
+def wrapped(data: bytes, width: int, newline: bytes) -> bytes:
+    return newline.join(data[at : at + width] for at in range(0, len(data), width))
+
+
+WRAPPINGS: dict[str, Callable[[bytes], bytes]] = {
+    "in one piece": lambda data: data,
+    "76 columns": lambda data: wrapped(data, 76, b"\n"),
+    "60 columns": lambda data: wrapped(data, 60, b"\n"),
+    "76 columns, CRLF": lambda data: wrapped(data, 76, b"\r\n"),
+    "60 columns, CRLF": lambda data: wrapped(data, 60, b"\r\n"),
+    "76 columns in JSON": lambda data: wrapped(data, 76, b"\\n"),
+}
+
+
+def _a_value(text: str) -> str:
+    """What a newline at the end of a value comes to is tested by itself."""
+    return text.rstrip("\r\n") or "x"
+
+
+values = (
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\a"), min_size=1, max_size=80)
+    | st.text(string.printable, min_size=1, max_size=80)
+).map(_a_value)
+cuts = st.lists(st.integers(0, 400), max_size=8) | st.just(range(0, 400, 3))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=60, deadline=None)
+@given(value=values, wrapping=st.sampled_from(list(WRAPPINGS)), cuts=cuts)
+@example(value=TOKEN, wrapping="60 columns", cuts=range(600))
+@example(value="line one\nline two\r\n\tline 'three'", wrapping="76 columns, CRLF", cuts=[3])
+def test_no_listed_form_comes_through_and_nothing_else_changes(
+    encoding: str, value: str, wrapping: str, cuts: Iterable[int]
+) -> None:
+    spelled = ENCODINGS[encoding](value)
+    if encoding != "plain" and len(value) >= SHORT:
+        spelled = WRAPPINGS[wrapping](spelled)
+    out = redacted(b"\a" + spelled + b"\a", {"TOKEN": value}, cuts)
+    assert out == redacted(b"\a" + spelled + b"\a", {"TOKEN": value})
+    quotes = (
+        (b"'", b"'") if spelled.startswith(b"'") and "quoted" in encoding and out.startswith(b"\a'") else (b"", b"")
+    )
+    assert out == b"\a" + quotes[0] + MARK + quotes[1] + b"\a"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\n\n"])
+def test_a_newline_at_the_end_of_a_value_may_be_missing(newline: str) -> None:
+    for encoding, spell in ENCODINGS.items():
+        for spelled in (spell(TOKEN), spell(TOKEN + newline)):
+            out = redacted(b"\a" + spelled + b"\a", {"TOKEN": TOKEN + newline})
+            rest = out.replace(MARK, b"").replace(b"\a", b"")
+            assert MARK in out, encoding
+            assert len(rest) <= 20, encoding
+            assert not any(TOKEN[at : at + 3].encode() in rest for at in range(len(TOKEN) - 3))
+
+
+@given(value=st.text(string.ascii_letters + string.digits + "-_", min_size=SHORT, max_size=99), data=st.data())
+def test_base64_of_more_than_the_value_loses_the_value_alone(value: str, data: st.DataObject) -> None:
+    before = data.draw(st.binary(max_size=70))
+    after = data.draw(st.binary(max_size=70))
+    whole = base64.b64encode(before + value.encode() + after)
+    start = -(-8 * len(before) // 6)
+    end = -(-8 * (len(before) + len(value)) // 6)
+    rest = whole[end:] if after else b""
+    expected = whole[:start] + MARK + rest
+    for newline in (b"", b"\n", b"\r\n"):
+        spelled = wrapped(whole, 76, newline) if newline else whole
+        out = redacted(b"<" + spelled + b">", {"TOKEN": value}, data.draw(cuts))
+        assert out.replace(newline, b"") if newline else out == b"<" + expected + b">"
+        assert out.replace(b"\r", b"").replace(b"\n", b"") == b"<" + expected + b">"
+
+
+@given(text=st.binary(max_size=300) | st.text(max_size=300).map(str.encode), cuts=cuts)
+def test_a_text_without_the_value_stays_as_it_is(text: bytes, cuts: Iterable[int]) -> None:
+    assert redacted(text, {"TOKEN": TOKEN, "OTHER": "a" * 400, "LINES": "x" * 301 + "\n" + "y" * 301}, cuts) == text
+
+
+few = st.text("ab", min_size=SHORT, max_size=9)
+
+
+@given(
+    values=st.lists(few, min_size=1, max_size=4),
+    text=st.text("ab\n%\\", max_size=60).map(str.encode),
+    cuts=cuts,
+)
+@example(values=["aaaaaa"], text=b"aaaaaaaaaaa", cuts=range(11))
+@example(values=["abaaaa", "aaaabbbb"], text=b"abaaaabbbb", cuts=[4])
+def test_however_values_overlap_none_comes_through_in_any_chunking(
+    values: list[str], text: bytes, cuts: Iterable[int]
+) -> None:
+    secrets = {f"S{number}": value for number, value in enumerate(values)}
+    out = redacted(text, secrets, cuts)
+    assert out == redacted(text, secrets)
+    for value in values:
+        assert value.encode() not in out
+        for between in ("", "\n", "\\n"):
+            assert redacted(between.join(value).encode(), secrets).startswith(b"[secret://S")
+
+
+def test_of_what_overlaps_the_longest_is_replaced() -> None:
+    values = {"SHORT": "abcdefgh", "LONG": "cdefghijklmnop", "INNER": "efghij"}
+    assert redacted(b"x abcdefghijklmnop y", values) == b"x ab[secret://LONG] y"
+    assert redacted(b"x abcdefghijkl y", values) == b"x [secret://SHORT]ijkl y"
+    assert redacted(b"abcdefghabcdefgh", values) == b"[secret://SHORT]" * 2
+
+
+@pytest.mark.parametrize("value", ["a", "abc", "12345", "ab_"])
+def test_a_short_value_is_replaced_as_a_whole_word_alone(value: str) -> None:
+    around = {"TOKEN": value}
+    plain = value.encode()
+    for cuts in ((), range(99)):
+        assert redacted(b"x=%s, y\n" % plain, around, cuts) == b"x=%s, y\n" % MARK
+        assert redacted(plain, around, cuts) == MARK
+        for kept in (b"x%s" % plain, b"%sx" % plain, b"_%s " % plain, b"%s9" % plain, "é".encode() + plain):
+            assert redacted(kept, around, cuts) == kept
+    split = b"\n".join(bytes([byte]) for byte in plain)
+    assert redacted(split, around) == (split if len(plain) > 1 else MARK)
+
+
+def test_each_long_line_of_a_value_counts_by_itself() -> None:
+    lines = ["-----BEGIN KEY-----", "MIIEvQIBADANBgkq", "short", "  indented by two", "-----END KEY-----"]
+    values = {"KEY": "\n".join(lines) + "\n"}
+    for line in lines:
+        out = redacted(f"{line}\n".encode(), values)
+        stripped = line.strip()
+        assert out == (
+            f"{line}\n".encode()
+            if len(stripped) < LINE
+            else line.replace(stripped, MARK.decode()).replace("TOKEN", "KEY").encode() + b"\n"
+        )
+    for whole in ("\n".join(lines), "\r\n".join(lines), "\\n".join(lines)):
+        assert redacted(whole.encode(), values) == b"[secret://KEY]"
+
+
+def test_a_long_value_is_found_in_small_pieces() -> None:
+    value = "".join(random.Random(1).choices(string.ascii_letters, k=1 << 16))
+    for data in (value.encode(), base64.encodebytes(b"x" + value.encode())):
+        out = redacted(data, {"TOKEN": value}, range(0, len(data), 4096))
+        assert out.count(MARK) == 1
+        assert len(out) < 64
+
+
+def test_a_terminal_sees_the_first_characters_of_what_may_become_a_value_and_no_more() -> None:
+    redactor = Redactor(Finder({"TOKEN": TOKEN}))
+    assert redactor.feed(b"Name: g") == b"Name: "
+    assert redactor.idle() == b"g"
+    assert redactor.idle() == b""
+    assert redactor.feed(b"hp") == b""
+    assert redactor.idle() == b"hp"
+    assert redactor.feed(TOKEN[3:40].encode()) == b""
+    assert redactor.idle() == b""
+    assert redactor.feed(TOKEN[40:].encode() + b"\n") == MARK + b"\n"
+    assert redactor.feed(b"gh") == b""
+    assert redactor.idle() == b"gh"
+    assert redactor.feed(b"ost") == b"ost"
+    assert redactor.finish() == b""
+
+
+def test_nothing_of_a_value_stands_in_what_describes_a_finder() -> None:
+    finder = Finder({"TOKEN": TOKEN})
+    assert TOKEN[:8] not in f"{finder!r} {Redactor(finder)!r}"
