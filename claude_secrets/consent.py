@@ -74,7 +74,7 @@ def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Wa
     if not trusted:
         found.append(Want(WantKind.SECRET, call.name, _use(call, case.record)))
     # What was revoked was allowed for no session.
-    if call.tool is Tool.GET_SECRET and reads_use_only(case) and not (trusted and session.holds(case)):
+    if call.tool is Tool.GET_SECRET and not call.use and reads_use_only(case) and not (trusted and session.holds(case)):
         found.append(Want(WantKind.READ, call.name, f"read the value of {call.name}, which is use-only"))
     if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
         for applied in case.verdict.approvals:

@@ -86,7 +86,8 @@ class Gate:
         is raised is a fault of ours.
         """
         channel = "" if answer is None else answer.channel
-        logged = _Logged(Event(caller="agent", action=call.tool.value, outcome="", client=client, channel=channel))
+        action = "exec" if call.use else call.tool.value
+        logged = _Logged(Event(caller="agent", action=action, outcome="", client=client, channel=channel))
         try:
             return self._carry_out(call, where, answer, logged)
         except SecretsError as error:

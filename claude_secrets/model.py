@@ -55,13 +55,17 @@ class EnteredBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One tool call with arguments that have been checked."""
+    """One tool call with arguments that have been checked.
+
+    `use`: the value is for a program's environment and not shown to the agent.
+    """
 
     tool: Tool
     name: str = ""
     value: str = field(default="", repr=False)
     pattern: str = ""
     prompt: str = ""
+    use: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

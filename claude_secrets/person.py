@@ -95,25 +95,35 @@ class Person:
         Raises:
             CallerError: NOT_FOUND.
         """
-        check_name(name)
-        self.require_store(name)
+        found = self.values([name], "get", warn=warn)
+        if name not in found:
+            raise self.missing(name)
+        return found[name]
+
+    def values(self, names: Sequence[str], action: str, *, warn: Callable[[str], None]) -> dict[str, str]:
+        """The current values of those of `names` that there are, as `get` has them; the log says `action`."""
+        for name in names:
+            check_name(name)
+        if not self.store.exists():
+            return {}
         try:
             with self.store.write(durable=False) as tx:
-                value = self._value(tx, name)
-                self.note(tx, "get", name)
+                found = self._values(tx, names)
+                for name in found:
+                    self.note(tx, action, name)
         except StoreError as error:
             if error.code not in _READABLE_STILL:
                 raise
-            return self._unlogged(name, error.code, warn)
-        return value
+            return self._unlogged(names, error.code, warn)
+        return found
 
-    def _unlogged(self, name: str, why: Code, warn: Callable[[str], None]) -> str:
-        """A value from a store that takes no note of it."""
+    def _unlogged(self, names: Sequence[str], why: Code, warn: Callable[[str], None]) -> dict[str, str]:
+        """Values from a store that takes no note of it."""
         whole, immutable = why is not Code.STORE_TAMPERED, why is Code.STORE_UNAVAILABLE
         with self.store.read(whole=whole, immutable=immutable) as tx:
-            value = self._value(tx, name)
+            found = self._values(tx, names)
         warn(_READABLE_STILL[why])
-        return value
+        return found
 
     def delete(self, name: str) -> bool:
         """Delete a secret; its versions are kept. Returns False where there is none."""
@@ -295,8 +305,9 @@ class Person:
         if self.project and self.scope != SHARED:
             grants.add(tx, Grant(project=self.project.identity, scope=self.scope))
 
-    def _value(self, tx: Transaction, name: str) -> str:
-        return records.value(tx, self.existing(tx, name))
+    def _values(self, tx: Transaction, names: Sequence[str]) -> dict[str, str]:
+        found = ((name, records.find(tx, self.scope, name)) for name in names)
+        return {name: records.value(tx, record) for name, record in found if record and not record.deleted}
 
     def existing(self, tx: Transaction, name: str) -> Record:
         """The secret of that name, which is not deleted. Raises `CallerError` NOT_FOUND."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,8 +73,8 @@ class Evidence:
             self.add("wire", b"".join(wire.said))
             self.add("stderr", wire.stderr)
 
-    def run(self, *arguments: str, at: Path, stdin: str | None = None) -> None:
-        done = self.machine.run(*arguments, at=at, stdin=stdin)
+    def run(self, *arguments: str, at: Path, stdin: str | None = None, environment: Mapping[str, str] = {}) -> None:
+        done = self.machine.run(*arguments, at=at, stdin=stdin, environment=environment)
         self.add("command output", done.stdout.encode())
         self.add("command stderr", done.stderr.encode())
 
@@ -182,11 +182,25 @@ def what_rules_deny(evidence: Evidence, ruled: Path) -> None:
     with evidence.server(ruled) as wire:
         wire.call("set_secret", name="R", value=VALUE)  # DENIED_BY_RULE
         wire.call("delete_secret", name="R")  # APPROVAL_REFUSED
+    what_agents_at_the_shell_may_not(evidence, ruled)
     evidence.run("policy", "explain", "set_secret", VALUE, at=ruled)
     evidence.run("policy", "check", VALUE, at=ruled)
     evidence.run("log", "--since", VALUE, at=ruled)
     evidence.run("log", "--json", at=ruled)
     shutil.rmtree(ruled)  # the rule spells the value out, and every file is searched in the end
+
+
+def what_agents_at_the_shell_may_not(evidence: Evidence, project: Path) -> None:
+    evidence.run("set", "X", at=project, stdin=VALUE)
+    (project / ".env").write_text("A=secret://X\nB='secret://X\n")
+    evidence.run("export", at=project)
+    (project / ".env").write_text("A=secret://X secret://ABSENT\n")
+    evidence.run("export", at=project)
+    evidence.run("exec", "--redact", "--only", "X", "--", "printenv", "X", at=project)
+    evidence.run("exec", "--redact", "--only", "X", "--", "/", at=project)
+    marked = {"CLAUDECODE": "1"}
+    for words in (["export"], ["get", "X", "--scope", VALUE], ["set", "X", "--readable"]):
+        evidence.run(*words, at=project, stdin=VALUE, environment=marked)  # PERSON_ONLY
 
 
 def what_the_disk_does(evidence: Evidence, project: Path) -> None:

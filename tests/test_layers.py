@@ -17,9 +17,9 @@ LINE_LIMIT = 350
 
 # From the ground up. A module imports only from layers below its own.
 LAYERS: list[set[str]] = [
-    {"", "errors", "paths"},
+    {"", "errors", "paths", "agents"},
     {"model"},
-    {"cipher", "patterns", "strict_yaml"},
+    {"cipher", "patterns", "strict_yaml", "references", "dotenv_file"},
     {"rules", "forms"},
     {"policy", "rules_file", "redaction"},
     {"passphrase"},
@@ -58,9 +58,11 @@ OUTSIDE: dict[str, set[str]] = {
     "pydantic": {"server"},
     "yaml": {"strict_yaml"},
     "re2": {"patterns"},
+    "dotenv": {"dotenv_file"},
+    "psutil": {"agents"},
     "platformdirs": {"paths"},
 }
-HEAVY = ("anyio", "cryptography", "keyring", "mcp", "mcp_types", "pydantic", "re2", "sqlite3", "yaml")
+HEAVY = ("anyio", "cryptography", "dotenv", "keyring", "mcp", "mcp_types", "pydantic", "re2", "sqlite3", "yaml")
 """What the command line loads only for the commands that need it."""
 
 

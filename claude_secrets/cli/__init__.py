@@ -6,12 +6,13 @@ each with `add_arguments(parser)` and `run(options) -> int`.
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from claude_secrets import __version__
+from claude_secrets import __version__, agents
 from claude_secrets.cli import output
 from claude_secrets.errors import CallerError, Code, CustodyError, DeniedError, SecretsError
 from claude_secrets.paths import command
@@ -28,7 +29,8 @@ COMMANDS: Final = {
     "restore": "Bring back an earlier value of a secret, or a deleted secret.",
     "purge": "Take a secret, or all deleted ones, away for good.",
     "rename": "Give a secret another name.",
-    "exec": "Run a program with secrets in its environment.",
+    "exec": "Run a program with secrets in its environment; redact what it prints.",
+    "export": "Print variables with their secrets for a shell, as a .env file or as JSON.",
     "access": "Say whether agents may be given the values of secrets.",
     "allow": "Put a name in this project's allowlist and let the project use it.",
     "revoke": "Take a name, or all, away from this project again.",
@@ -63,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     try:
         options = _parse(given)
+        if (agent := agents.find(os.environ)) is not None:
+            return importlib.import_module("claude_secrets.cli.as_agent").run(agent, options)  # type: ignore[no-any-return]  # looked up by name
         module = importlib.import_module(f"claude_secrets.cli.{options.command}")
         return int(module.run(options))
     except SecretsError as error:

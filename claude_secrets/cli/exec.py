@@ -1,111 +1,81 @@
-"""`exec`: become another program that has secrets in its environment."""
+"""`exec`: become another program that has secrets in its environment, or run it and redact what it prints."""
 
 import os
-import re
 import shutil
+import signal
 import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
-from typing import Final
+from collections.abc import Mapping, Sequence
 
+from claude_secrets.cli import variables
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.output import warn
+from claude_secrets.cli.variables import Source
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.model import check_name
-
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-# These say how programs are found, loaded and shown: whoever stored one could run code of their own.
-_LOADING: Final = frozenset(
-    {
-        "PATH",
-        "ENV",
-        "BASH_ENV",
-        "SHELLOPTS",
-        "BASHOPTS",
-        "PS4",
-        "PROMPT_COMMAND",
-        "IFS",
-        "SHELL",
-        "EDITOR",
-        "VISUAL",
-        "PAGER",
-        "BROWSER",
-        "GCONV_PATH",
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "PYTHONSTARTUP",
-        "PYTHONINSPECT",
-        "PYTHONBREAKPOINT",
-        "NODE_OPTIONS",
-        "NODE_PATH",
-        "PERL5LIB",
-        "PERL5OPT",
-        "RUBYLIB",
-        "RUBYOPT",
-        "JAVA_TOOL_OPTIONS",
-        "JDK_JAVA_OPTIONS",
-        "_JAVA_OPTIONS",
-        "CLASSPATH",
-        "GIT_SSH",
-        "GIT_SSH_COMMAND",
-        "GIT_ASKPASS",
-        "GIT_EXTERNAL_DIFF",
-        "GIT_EXEC_PATH",
-        "GIT_CONFIG_GLOBAL",
-        "GIT_CONFIG_SYSTEM",
-        "GIT_CONFIG_COUNT",
-        "GIT_CONFIG_PARAMETERS",
-        "GIT_EDITOR",
-        "GIT_SEQUENCE_EDITOR",
-        "GIT_PAGER",
-        "LESSOPEN",
-        "LESSCLOSE",
-        "MAKEFLAGS",
-        "MFLAGS",
-        "PERL5DB",
-        "OPENSSL_CONF",
-        "PYTHONWARNINGS",
-        "SSH_ASKPASS",
-        "SUDO_ASKPASS",
-    }
-)
-_LOADING_PREFIXES: Final = ("LD_", "DYLD_", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "BASH_FUNC_")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the names and the program with its arguments."""
-    parser.usage = "%(prog)s --only NAME [--only NAME …] [--scope SCOPE] -- COMMAND …"
+    """Take files, names and the program with its arguments."""
+    parser.usage = "%(prog)s [--file FILE …] [--only NAME …] [--redact] [--scope SCOPE] -- COMMAND …"
+    variables.add_arguments(parser)
     parser.add_argument(
-        "--only",
-        metavar="NAME",
-        action="append",
-        required=True,
-        help="put this secret into the environment; repeatable",
+        "--redact",
+        action="store_true",
+        help="put [secret://NAME] where the program prints a value, plain or encoded (always where an agent runs it)",
     )
     add_scope(parser)
     parser.add_argument("program", metavar="COMMAND", nargs=REMAINDER, help="the program and its arguments")
 
 
 def run(options: Namespace) -> int:
-    """Become the program; comes back only where that cannot be."""
+    """Become the program, or run it to its end."""
+    person = the_person(options, find_project(options), options.scope)
+
+    def values(names: Sequence[str]) -> dict[str, str]:
+        return person.values(names, "exec", warn=warn)
+
+    return start(options, Source(values, person.store.close), os.environ, redact=options.redact)
+
+
+def start(options: Namespace, source: Source, environment: Mapping[str, str], *, redact: bool) -> int:
+    """Run the program with its secrets and `environment`.
+
+    Raises:
+        CallerError: there is no such program; or as `variables` says.
+    """
     words = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not words:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no program to run.", "exec --only NAME -- COMMAND …")
-    person = the_person(options, find_project(options), options.scope)
-    values = {_checked(name): person.get(name, warn=warn) for name in options.only}
-    for name, value in values.items():
-        if "\0" in value:
-            raise CallerError(Code.INVALID_VALUE, f"'{name}' holds a NUL, which no environment can.")
-    program = shutil.which(words[0])
+    templates = variables.templates(options)
+    program = shutil.which(words[0], path=environment.get("PATH"))
     if program is None:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no such program.")
+    found = variables.resolved(templates, source)
+    variables.refuse_nul(found)
+    source.close()
+    full = {**environment, **found.environment}
     sys.stdout.flush()
-    os.execve(program, words, {**os.environ, **values})  # noqa: S606  what the person asked for, without a shell
+    try:
+        if redact:
+            return _redacted(program, words, full, found.secrets)
+        _expect_signals()
+        os.execve(program, words, full)  # noqa: S606  what the person asked for, without a shell
+    except OSError as error:  # it is no program, or its arguments and environment are too long
+        raise CallerError(
+            Code.INVALID_ARGUMENTS, f"The program cannot be run: {os.strerror(error.errno or 0)}."
+        ) from None
 
 
-def _checked(name: str) -> str:
-    check_name(name)
-    if not _VARIABLE.fullmatch(name):
-        raise CallerError(Code.INVALID_NAME, f"'{name}' cannot name a variable of an environment.")
-    if name.upper() in _LOADING or name.upper().startswith(_LOADING_PREFIXES):
-        raise CallerError(Code.INVALID_NAME, f"'{name}' says how programs are loaded, so it is not set from the store.")
-    return name
+def _expect_signals() -> None:
+    """Undo what Python does to signals at its start: programs expect to end where nobody reads what they write."""
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+def _redacted(program: str, words: Sequence[str], environment: Mapping[str, str], secrets: Mapping[str, str]) -> int:
+    from claude_secrets.human import supervise
+    from claude_secrets.redaction import Finder, Redactor
+
+    finder = Finder(secrets)
+    return supervise.run(program, words, environment, lambda: Redactor(finder))

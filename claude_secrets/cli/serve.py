@@ -22,11 +22,16 @@ def run(options: Namespace) -> int:
 
     given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
     project = Path(options.project).expanduser() if options.project else None
-    asked = [word for word in (options.trust, os.environ.get("CLAUDE_SECRETS_TRUST")) if word]
-    tighten = max((_mode(word) for word in asked), default=Trust.OFF)
+    tighten = tightened(options.trust)
     return serve(
         project=project, store_argument=options.store, environment=os.environ, tighten=tighten, passphrase=given
     )
+
+
+def tightened(argument: str | None) -> Trust:
+    """The mode of trust that the arguments and the environment ask for."""
+    asked = [word for word in (argument, os.environ.get("CLAUDE_SECRETS_TRUST")) if word]
+    return max((_mode(word) for word in asked), default=Trust.OFF)
 
 
 def _mode(word: str) -> Trust:

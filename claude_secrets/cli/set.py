@@ -43,7 +43,7 @@ def run(options: Namespace) -> int:
     project = find_project(options)
     expires = _expires(options.expires)
     person = the_person(options, project, options.scope)
-    stored = person.set(name, _value(name, exact=options.exact), options.access, expires=expires)
+    stored = person.set(name, value_from_input(name, exact=options.exact), options.access, expires=expires)
     kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
     if stored.changed:
         say(f"Stored '{name}' (version {stored.version}).{kind}")
@@ -65,7 +65,12 @@ def _expires(text: str | None) -> int | None:
     return NEVER if text == "never" else from_now(text, "--expires")
 
 
-def _value(name: str, *, exact: bool) -> str:
+def value_from_input(name: str, *, exact: bool) -> str:
+    """The value, typed at the terminal or read from standard input.
+
+    Raises:
+        CallerError: INVALID_VALUE.
+    """
     if sys.stdin is not None and sys.stdin.isatty():
         from claude_secrets.human.terminal import read_hidden
 

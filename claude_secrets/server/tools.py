@@ -89,7 +89,13 @@ class Row:
         texts = {name: text for name, text in given.items() if isinstance(text, str)}
         if len(texts.get("prompt", "")) > PROMPT_LIMIT:
             raise CallerError(Code.INVALID_ARGUMENTS, f"The prompt has more than {PROMPT_LIMIT} characters.")
-        return Call(tool=self.tool, **texts)
+        return Call(
+            tool=self.tool,
+            name=texts.get("name", ""),
+            value=texts.get("value", ""),
+            pattern=texts.get("pattern", ""),
+            prompt=texts.get("prompt", ""),
+        )
 
 
 def _schema(properties: Mapping[str, object], required: list[str]) -> dict[str, Any]:

@@ -1,0 +1,188 @@
+"""The command line where an agent runs it: the gate decides as it does for the tools, in the agent's own project.
+
+Always: where the agent works is where its own process stands, whatever it changed to, named or set in between; what is
+the person's alone is refused.
+"""
+
+import atexit
+import os
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.agents import Agent
+from claude_secrets.cli import serve, variables
+from claude_secrets.cli.output import say, say_json, write
+from claude_secrets.cli.set import value_from_input
+from claude_secrets.custody import Custody
+from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
+from claude_secrets.gate import Gate
+from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
+from claude_secrets.own_files import read_config
+from claude_secrets.paths import command, config_directory, store_path
+from claude_secrets.project import Whereabouts
+from claude_secrets.store import Store
+
+_PLACES: Final = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "CLAUDE_PROJECT_DIR")
+_PLACE_PREFIXES: Final = ("XDG_", "CLAUDE_SECRETS_")
+
+
+def run(agent: Agent, options: Namespace) -> int:
+    """Run one command for an agent.
+
+    Raises:
+        DeniedError: PERSON_ONLY, and what the gate refuses.
+    """
+    if options.command == "serve":
+        return _serve(agent, options)
+    _refuse_options(options)
+    act = _ALLOWED.get(options.command)
+    if act is None:
+        raise _person_only(f"`{options.command}` is the person's alone")
+    process = agent.process
+    if process is None or process.directory is None or not process.environment:
+        raise DeniedError(
+            Code.NO_PROJECT,
+            f"An agent runs this ({agent.marker} is set), and where it works cannot be seen, so nothing is allowed.",
+            "The agent can use the tools of the MCP server instead.",
+        )
+    before = dict(os.environ)
+    _stand_where(process.environment)
+    return act(options, _Caller(agent.marker, process.directory), before)
+
+
+class _Caller:
+    """The gate, for calls of this agent."""
+
+    def __init__(self, marker: str, directory: Path) -> None:
+        self._client = f"command line ({marker})"
+        self._where = Whereabouts(argument=None, environment=None, root=None, working_directory=directory)
+
+    @cached_property
+    def _gate(self) -> Gate:
+        configured = read_config(config_directory()).store
+        store = Store(store_path(None, os.environ, configured), Custody(environment=os.environ), time.time)
+        atexit.register(store.close)
+        return Gate(store=store, config=config_directory(), tighten=serve.tightened(None))
+
+    def close(self) -> None:
+        """Close the store."""
+        self._gate.close()
+
+    def done(self, call: Call) -> Done:
+        """Carry out a call. Raises `SecretsError` where it is refused; nobody is asked for consent."""
+        gate = self._gate
+        outcome = gate.call(call, self._where, client=self._client)
+        if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
+            nobody = Declined(digest=outcome.question.digest, channel="none", said_no=False)
+            outcome = gate.call(call, self._where, nobody, client=self._client)
+        if isinstance(outcome, Refused):
+            raise outcome.error
+        if isinstance(outcome, Ask):  # `input_secret` is no command
+            raise TypeError
+        return outcome
+
+
+_Act = Callable[[Namespace, _Caller, dict[str, str]], int]
+
+
+def _get(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
+    done = caller.done(Call(tool=Tool.GET_SECRET, name=options.name))
+    write(done.text.encode())
+    return 0
+
+
+def _set(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
+    if options.access or options.expires:
+        raise _person_only("access and expiry are the person's to choose")
+    value = value_from_input(options.name, exact=options.exact)
+    done = caller.done(Call(tool=Tool.SET_SECRET, name=options.name, value=value))
+    say(done.text)
+    return 0
+
+
+def _delete(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
+    done = caller.done(Call(tool=Tool.DELETE_SECRET, name=options.name))
+    say(done.text)
+    return 0
+
+
+def _list(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
+    return _show(options, caller, Call(tool=Tool.LIST_SECRETS))
+
+
+def _search(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
+    return _show(options, caller, Call(tool=Tool.SEARCH_SECRETS, pattern=options.pattern))
+
+
+def _show(options: Namespace, caller: _Caller, call: Call) -> int:
+    done = caller.done(call)
+    if options.json:
+        say_json(dict(done.data))
+        return 0
+    names, use_only = done.data["names"], done.data["use_only"]
+    if not isinstance(names, list) or not isinstance(use_only, list):
+        raise TypeError
+    for name in names:
+        say(f"{name}  use-only" if name in use_only else name)
+    return 0
+
+
+def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
+    from claude_secrets.cli import exec as exec_command
+
+    def values(names: Sequence[str]) -> dict[str, str]:
+        found = {}
+        for name in names:
+            with suppress(CallerError):  # it is not there: told with all others that are not
+                found[name] = caller.done(Call(tool=Tool.GET_SECRET, name=name, use=True)).text
+        return found
+
+    return exec_command.start(options, variables.Source(values, caller.close), before, redact=True)
+
+
+def _serve(agent: Agent, options: Namespace) -> int:
+    """The server, which clients mark as they do what agents run: no argument names another project than the agent's."""
+    if options.project:
+        os.environ["CLAUDE_PROJECT_DIR"], options.project = options.project, None
+    if agent.process is not None and agent.process.directory is not None:
+        os.chdir(agent.process.directory)
+    return serve.run(options)
+
+
+_ALLOWED: Final[dict[str, _Act]] = {
+    "get": _get,
+    "set": _set,
+    "delete": _delete,
+    "list": _list,
+    "search": _search,
+    "exec": _exec,
+}
+
+
+def _refuse_options(options: Namespace) -> None:
+    for option in ("project", "store", "scope"):
+        if getattr(options, option, None):
+            raise _person_only(f"--{option} is the person's to choose")
+
+
+def _person_only(what: str) -> SecretsError:
+    return DeniedError(
+        Code.PERSON_ONLY,
+        f"An agent runs this, and {what}.",
+        f"The person can run it in a terminal of their own: {command()} …",
+    )
+
+
+def _stand_where(environment: Mapping[str, str]) -> None:
+    """Find the person's own files and store where the agent's process does, whatever was set in between."""
+    for name in {*os.environ, *environment}:
+        if name in _PLACES or name.startswith(_PLACE_PREFIXES):
+            if name in environment and name != "CLAUDE_PROJECT_DIR":
+                os.environ[name] = environment[name]
+            else:
+                os.environ.pop(name, None)

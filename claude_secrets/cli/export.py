@@ -1,0 +1,57 @@
+"""`export`: print variables with their secrets, for a shell, as a .env file or as JSON."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+
+from claude_secrets import dotenv_file
+from claude_secrets.cli import variables
+from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.output import say_json, warn, write
+from claude_secrets.cli.variables import Source
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take files, names, the format and what to do about missing secrets."""
+    variables.add_arguments(parser)
+    parser.add_argument(
+        "--format",
+        choices=["shell", "dotenv", "json"],
+        default="shell",
+        help='shell (the default): for eval "$(claude-secrets export)" in any POSIX shell',
+    )
+    parser.add_argument(
+        "--on-missing",
+        choices=["error", "empty", "keep"],
+        default="error",
+        help="for a reference to a secret that is not there: print nothing at all (the default), nothing in its "
+        "place, or the reference",
+    )
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Print the variables."""
+    person = the_person(options, find_project(options), options.scope)
+
+    def values(names: Sequence[str]) -> dict[str, str]:
+        return person.values(names, "export", warn=warn)
+
+    templates = variables.templates(options)
+    found = variables.resolved(templates, Source(values, person.store.close), on_missing=options.on_missing)
+    if options.format == "json":
+        say_json(found.environment)
+        return 0
+    variables.refuse_nul(found)
+    text = _shell(found.environment) if options.format == "shell" else _dotenv(found.environment)
+    write(text.encode())
+    return 0
+
+
+def _shell(environment: Mapping[str, str]) -> str:
+    """Assignments in single quotes, in which POSIX shells replace nothing (IEEE 1003.1, Shell, 2.2.2)."""
+    quoted = {name: value.replace("'", "'\\''") for name, value in environment.items()}
+    return "".join(f"export {name}='{value}'\n" for name, value in quoted.items())
+
+
+def _dotenv(environment: Mapping[str, str]) -> str:
+    return "".join(f"{name}={dotenv_file.quoted(value)}\n" for name, value in environment.items())

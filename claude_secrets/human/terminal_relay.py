@@ -1,0 +1,241 @@
+"""A terminal for the program between it and the person's: what `supervise` does where standard output is one.
+
+Always: the program leads the foreground of a pseudo-terminal of its own, below a monitor that leads the session, so
+that it can be stopped and continued; the person's terminal is raw only while we are in its foreground.
+"""
+
+import fcntl
+import os
+import selectors
+import signal
+import struct
+import termios
+import tty
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from claude_secrets.human.supervise import (
+    CHUNK,
+    QUIET_SECONDS,
+    Filter,
+    Signals,
+    Stream,
+    become,
+    leave,
+    started,
+)
+
+_FORWARDED: Final = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGINT", "SIGQUIT", "SIGTSTP")
+_STARTED: Final = ord("P")
+_STOPPED: Final = ord("S")
+_ENDED: Final = ord("X")
+_REPORT: Final = struct.Struct("<Bi")
+
+
+def run(program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]) -> int:
+    """Run a program on a pseudo-terminal; returns a status as `waitpid` does.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    person = _PersonsTerminal()
+    master, slave = os.openpty()
+    person.copy_to(slave)
+    ends, streams = {1: slave}, [Stream(master, 1, make_filter(), terminal=True)]
+    if os.isatty(0):
+        ends[0] = slave
+    if os.isatty(2):
+        ends[2] = slave
+    else:
+        source, ends[2] = os.pipe()
+        streams.append(Stream(source, 2, make_filter()))
+    reports, report = os.pipe()
+    orders, order = os.pipe()
+    with Signals() as signals:
+        signals.ignore("SIGTTOU", "SIGCONT", "SIGWINCH")
+        if not os.fork():
+            for own in (master, reports, order):
+                os.close(own)
+            _monitor(lambda: become(program, words, environment, ends), slave, report, orders)
+        for its in {slave, ends[2], report, orders}:
+            os.close(its)
+        try:
+            relay = _Relay(person, master, streams, reports, order)
+            status = relay.run(signals)
+        finally:
+            person.restore()
+        os.close(reports)
+        os.close(order)
+        leave(streams)
+    return status
+
+
+def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int) -> NoReturn:
+    """Lead the session, start the program, and tell what becomes of it; never returns."""
+    try:
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        for name in (*_FORWARDED, "SIGCHLD", "SIGCONT", "SIGWINCH"):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+
+        def begin() -> None:
+            os.setpgid(0, 0)
+            os.tcsetpgrp(slave, os.getpid())
+            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            become_it()
+
+        child = started(begin)
+        os.write(report, _REPORT.pack(_STARTED, child))
+        while True:
+            _, status = os.waitpid(child, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):
+                os.write(report, _REPORT.pack(_ENDED, status))
+                break
+            os.write(report, _REPORT.pack(_STOPPED, status))
+            if not os.read(orders, 1):  # nobody is there any more
+                os.killpg(child, signal.SIGHUP)
+            os.killpg(child, signal.SIGCONT)
+    except OSError as error:
+        with suppress(OSError):
+            os.write(report, _REPORT.pack(0, error.errno or 0))
+    finally:
+        os._exit(0)
+
+
+class _Relay:
+    """Carries bytes between the person's terminal and the program's, and stops and goes on as the program does."""
+
+    def __init__(
+        self, person: "_PersonsTerminal", master: int, streams: Sequence[Stream], reports: int, order: int
+    ) -> None:
+        self._person = person
+        self._master = master
+        self._streams = streams
+        self._reports = reports
+        self._order = order
+        self._program = 0
+        self._ready = selectors.DefaultSelector()
+
+    def run(self, signals: Signals) -> int:
+        """Carry bytes until the program has ended; returns its status."""
+        status: int | None = None
+        with self._ready:
+            self._ready.register(signals.descriptor, selectors.EVENT_READ, signals)
+            self._ready.register(self._reports, selectors.EVENT_READ, self._reports)
+            for stream in self._streams:
+                self._ready.register(stream.source, selectors.EVENT_READ, stream)
+            self._take_turn()
+            while status is None:
+                events = self._ready.select(QUIET_SECONDS)
+                if not events:
+                    for stream in self._streams:
+                        stream.show()
+                for key, _ in events:
+                    if isinstance(key.data, Stream):
+                        if not key.data.pump():
+                            self._ready.unregister(key.fd)
+                    elif key.data is signals:
+                        signals.clear()
+                        self._person.copy_size(self._master)
+                        self._take_turn()
+                    elif key.data is self._person:
+                        self._take_input()
+                    else:
+                        status = self._reported(signals)
+        return status
+
+    def _reported(self, signals: Signals) -> int | None:
+        data = os.read(self._reports, _REPORT.size)
+        if not data:  # the monitor is gone: something killed it, and the terminal's end kills the program
+            return int(signal.SIGKILL)
+        what, number = _REPORT.unpack(data)
+        if what == _ENDED:
+            return int(number)
+        if what == _STARTED:
+            self._program = number
+            signals.forward(lambda signum: os.killpg(self._program, signum), _FORWARDED)
+        elif what == _STOPPED:
+            self._stop()
+        else:
+            raise OSError(number, os.strerror(number))
+        return None
+
+    def _stop(self) -> None:
+        """Stop with all of our process group, as the terminal would have had it; go on when somebody wants us to."""
+        for stream in self._streams:
+            stream.show()
+        self._person.restore()
+        before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(0, signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, before)
+        self._take_turn()
+        self._person.copy_size(self._master)
+        os.write(self._order, b"C")
+
+    def _take_turn(self) -> None:
+        """Read what the person types while we are in the foreground, and only then."""
+        if self._person.take():
+            with suppress(KeyError):
+                self._ready.register(0, selectors.EVENT_READ, self._person)
+        else:
+            with suppress(KeyError, ValueError):
+                self._ready.unregister(0)
+
+    def _take_input(self) -> None:
+        try:
+            data = os.read(0, CHUNK)
+        except OSError:  # the terminal is gone
+            data = b""
+        if not data:
+            self._ready.unregister(0)
+        while data and self._streams[0].open:
+            data = data[os.write(self._master, data[:1024]) :]
+
+
+class _PersonsTerminal:
+    """The terminal that we were started on: its settings and size."""
+
+    def __init__(self) -> None:
+        self._settings = termios.tcgetattr(0) if os.isatty(0) else None
+        self._raw = False
+
+    def copy_to(self, slave: int) -> None:
+        """Give a new terminal the settings and the size."""
+        settings = termios.tcgetattr(1)
+        if self._settings is None:
+            settings[1] &= ~termios.OPOST  # the person's terminal is not raw then, and does it
+        termios.tcsetattr(slave, termios.TCSANOW, settings)
+        self.copy_size(slave)
+
+    def copy_size(self, other: int) -> None:
+        """Give a terminal the size."""
+        with suppress(OSError):
+            size = fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8))
+            if fcntl.ioctl(other, termios.TIOCGWINSZ, bytes(8)) != size:
+                fcntl.ioctl(other, termios.TIOCSWINSZ, size)
+
+    def take(self) -> bool:
+        """Make the terminal raw, where we are in its foreground. Returns whether we are."""
+        if self._settings is None:
+            return False
+        try:
+            foreground = os.tcgetpgrp(0) == os.getpgrp()
+        except OSError:  # it is not our own terminal
+            foreground = False
+        if foreground and not self._raw:
+            self._settings = termios.tcgetattr(0)
+            tty.setraw(0, termios.TCSADRAIN)
+            self._raw = True
+        elif not foreground:
+            self._raw = False  # whoever has it now has settings of their own
+        return foreground
+
+    def restore(self) -> None:
+        """Put the settings back."""
+        if self._raw and self._settings is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSADRAIN, self._settings)
+            self._raw = False

@@ -1,0 +1,74 @@
+"""A person at an interactive bash on a terminal of their own."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+DEADLINE = 30.0
+PROMPT = "ready> "
+
+
+class Bash:
+    """`bash -i` with job control; `see` waits for what it shows, `type` types."""
+
+    def __init__(self, at: Path, environment: Mapping[str, str], *, size: tuple[int, int] = (31, 97)) -> None:
+        self.shown = ""
+        words = ["bash", "--norc", "--noprofile", "-i"]
+        number, self._terminal = pty.fork()
+        if not number:
+            os.chdir(at)
+            os.execvpe(words[0], words, {**environment, "PS1": PROMPT, "TERM": "dumb", "HISTFILE": ""})
+        self._process = number
+        self.resize(size)
+        self.see(re.escape(PROMPT))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._terminal)
+        with suppress(ProcessLookupError):
+            os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Give the window so many rows and columns."""
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+
+    def settings(self) -> list[object]:
+        """What `stty` would show."""
+        return termios.tcgetattr(self._terminal)
+
+    def type(self, text: str) -> None:
+        """Type text; Enter is a newline, ^C and ^Z are what they are."""
+        os.write(self._terminal, text.encode())
+
+    def see(self, pattern: str) -> str:
+        """Wait until `pattern` is shown, and return what was shown up to its end since the last time."""
+        ends = time.monotonic() + DEADLINE
+        while (found := re.search(pattern, self.shown)) is None:
+            left = ends - time.monotonic()
+            assert left > 0, f"{pattern!r} was not shown, but {self.shown!r}"
+            if select.select([self._terminal], [], [], left)[0]:
+                try:
+                    self.shown += os.read(self._terminal, 65536).decode(errors="replace").replace("\r", "")
+                except OSError:
+                    raise AssertionError(f"the terminal ended at {self.shown!r}") from None
+        seen, self.shown = self.shown[: found.end()], self.shown[found.end() :]
+        return seen
+
+    def run(self, line: str) -> str:
+        """Type a command, and return what it shows before the next prompt."""
+        self.type(f"{line}\n")
+        self.see(re.escape(line[-20:]) + r"\n")
+        return self.see(re.escape(PROMPT)).removesuffix(PROMPT)

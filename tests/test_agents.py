@@ -1,0 +1,206 @@
+"""An agent at the shell is that agent: in its own project, under the same rules, and whatever it does in between."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from claude_secrets import agents
+from claude_secrets.cli import COMMANDS
+from tests.machine import DEADLINE, PROGRAM, Machine
+
+if sys.platform == "win32":
+    pytest.skip("these are POSIX shells", allow_module_level=True)
+
+AGENT = (
+    "import os, subprocess, sys\n"
+    "marked = {**os.environ, sys.argv[1]: '1'}\n"
+    "sys.exit(subprocess.run(['bash', '-c', sys.argv[2]], env=marked).returncode)\n"
+)
+"""What a client does: stays where its project is, and marks what it runs."""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    machine = Machine(tmp_path_factory.mktemp("agents")).use_key_file()
+    for name in ("a", "b"):
+        machine.run("set", "TOKEN", at=machine.project(name), stdin=f"canary-{name}-value") if name == "a" else None
+    b = machine.project("b")
+    machine.run("set", "B_TOKEN", at=b, stdin="canary-b-value")
+    machine.run("set", "KEPT", "--use-only", at=machine.project("a"), stdin="canary-kept-value")
+    (machine.home / "link").symlink_to(b)
+    evil = machine.home / "evil" / "claude-secrets"
+    evil.mkdir(parents=True)
+    (evil / "config.yml").write_text("trust: off\n")
+    return machine
+
+
+def agent_runs(
+    machine: Machine, script: str, *, at: str = "a", marker: str = "CLAUDECODE", stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Have an agent of a project run a script, in which `cs` is the program."""
+    prelude = f"cs={shlex.quote(shlex.join(PROGRAM))}; b={shlex.quote(str(machine.home / 'work' / 'b'))}; export cs b; "
+    return subprocess.run(
+        [sys.executable, "-c", AGENT, marker, prelude + script],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=DEADLINE,
+        cwd=machine.home / "work" / at,
+        env=machine.environment,
+        check=False,
+    )
+
+
+def test_an_agent_gets_what_its_project_may_and_the_log_says_who(machine: Machine) -> None:
+    assert agent_runs(machine, "$cs get TOKEN").stdout == "canary-a-value"
+    assert agent_runs(machine, "cd / && $cs get TOKEN").stdout == "canary-a-value"
+    listed = agent_runs(machine, "$cs list").stdout
+    assert listed == "KEPT  use-only\nTOKEN\n"
+    assert json.loads(agent_runs(machine, "$cs search --json tok").stdout)["names"] == ["TOKEN"]
+    stored = agent_runs(machine, "$cs set NEW && $cs delete NEW", stdin="v\n")
+    assert (stored.returncode, stored.stdout.count("\n")) == (0, 2)
+    refused = agent_runs(machine, "$cs get KEPT")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "[USE_ONLY]" in refused.stderr
+    events = json.loads(machine.run("log", "--json", at=machine.home / "work" / "a").stdout)
+    assert {event["client"] for event in events if event["caller"] == "agent"} == {"command line (CLAUDECODE)"}
+
+
+def test_an_agent_uses_what_it_may_not_read_and_sees_its_reference(machine: Machine) -> None:
+    show = "printenv KEPT; printenv KEPT | base64; printf %s \"$KEPT\" | od -v -An -tx1 | tr -d ' \\n'"
+    done = agent_runs(machine, f"cd / && $cs exec --only KEPT --only TOKEN -- sh -c {shlex.quote(show)}; pwd")
+    assert done.stdout == "[secret://KEPT]\n[secret://KEPT]K\n[secret://KEPT]/\n"
+    counted = agent_runs(machine, "$cs exec --only KEPT -- sh -c 'test ${#KEPT} = 17; echo $?'")
+    assert (counted.stdout, counted.stderr) == ("0\n", "")
+    events = json.loads(machine.run("log", "--json", "--tool", "exec", at=machine.home / "work" / "a").stdout)
+    assert {(event["caller"], event["outcome"]) for event in events} == {("agent", "done")}
+    missing = agent_runs(machine, "$cs exec --only NO_1 --only NO_2 --only KEPT -- true")
+    assert "'NO_1', 'NO_2'" in missing.stderr
+
+
+ATTEMPTS = {
+    "going there": "cd $b && {}",
+    "naming it": "{} --project $b",
+    "the environment": "CLAUDE_PROJECT_DIR=$b {}",
+    "a link": "cd ~/link && {}",
+    "without the mark": "cd $b && env -u CLAUDECODE {}",
+    "without an environment": "cd $b && env -i HOME=$HOME PATH=$PATH XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR {}",
+    "on another terminal": "cd $b && script -qec '{}' /dev/null",
+    "on another terminal without the mark": "cd $b && env -u CLAUDECODE script -qec '{}' /dev/null",
+    "in another session": "cd $b && env -u CLAUDECODE setsid -w {}",
+    "a configuration of its own": "XDG_CONFIG_HOME=~/evil {}",
+    "another home": "cd $b && env -u CLAUDECODE HOME=~/evil {}",
+    "another store": "CLAUDE_SECRETS_STORE=/nowhere/secrets.db {}",
+    "another scope": "{} --scope shared",
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+@pytest.mark.parametrize("command", ["get B_TOKEN", "exec --only B_TOKEN -- printenv B_TOKEN", "list"])
+def test_an_agent_gets_nothing_of_another_project(machine: Machine, attempt: str, command: str) -> None:
+    words = f"$cs {command}"
+    if attempt in ("naming it", "another scope"):  # before the program's own arguments
+        option = ATTEMPTS[attempt].removeprefix("{} ")
+        script = words.replace(" -- ", f" {option} -- ") if " -- " in words else f"{words} {option}"
+    else:
+        script = ATTEMPTS[attempt].format(words)
+    done = agent_runs(machine, script)
+    assert "canary" not in done.stdout + done.stderr
+    assert command != "list" or "B_TOKEN" not in done.stdout
+    assert done.returncode in (0, 3) if command == "list" else done.returncode == 3, done.stderr
+
+
+def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: Machine) -> None:
+    lines = [
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "initialize",
+            "params": {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {},
+                "clientInfo": {"name": "c", "version": "1"},
+            },
+        },
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        *(
+            {
+                "jsonrpc": "2.0",
+                "id": n,
+                "method": "tools/call",
+                "params": {"name": "get_secret", "arguments": {"name": n}},
+            }
+            for n in ("TOKEN", "B_TOKEN")
+        ),
+    ]
+    stdin = "".join(json.dumps(line) + "\n" for line in lines)
+    for script in (
+        "cd $b && $cs",
+        "$cs --project $b",
+        "CLAUDE_PROJECT_DIR=$b $cs",
+        "cd $b && env -u CLAUDECODE $cs serve",
+    ):
+        done = agent_runs(machine, script, stdin=stdin)
+        assert "canary-b" not in done.stdout
+        assert done.stdout.count('"id"') == 3
+    assert "canary-a" in agent_runs(machine, "cd /; $cs", stdin=stdin).stdout
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"serve", "get", "set", "delete", "list", "search", "exec"}))
+def test_what_is_the_persons_alone_is_refused(machine: Machine, command: str) -> None:
+    arguments = {
+        "history": "TOKEN", "restore": "TOKEN", "purge": "TOKEN", "rename": "TOKEN X", "access": "TOKEN --readable",
+        "allow": "X", "backup": "x", "key": "list", "recover": "create", "policy": "check",
+    }  # fmt: skip
+    done = agent_runs(machine, f"$cs {command} {arguments.get(command, '')}")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"[PERSON_ONLY] An agent runs this, and `{command}` is the person's alone." in done.stderr
+
+
+def test_access_and_expiry_are_the_persons_to_choose(machine: Machine) -> None:
+    for option in ("--readable", "--use-only", "--expires 1d"):
+        done = agent_runs(machine, f"$cs set KEPT {option}", stdin="w")
+        assert "[PERSON_ONLY]" in done.stderr
+
+
+@pytest.mark.parametrize("marker", [*agents.MARKERS, "CODEX_SANDBOX_NETWORK_DISABLED"])
+def test_every_clients_mark_is_known(machine: Machine, marker: str) -> None:
+    assert "[PERSON_ONLY]" in agent_runs(machine, "$cs projects", marker=marker).stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["CODEX_HOME", "CURSOR_TRACE_ID", "CLAUDE_PROJECT_DIR", "CLAUDE_CONFIG_DIR", "claudecode"]
+)
+def test_what_people_have_in_their_environment_is_no_mark(machine: Machine, name: str) -> None:
+    assert agent_runs(machine, "$cs projects", marker=name).returncode == 0
+
+
+def test_where_the_agent_cannot_be_seen_nothing_is_allowed(machine: Machine) -> None:
+    gone = machine.project("gone")
+    done = agent_runs(machine, f"rm -r {gone}; $cs get TOKEN", at="gone")
+    assert (done.returncode, done.stdout) == (3, "")
+    script = "(setsid sh -c 'sleep 0.5; $cs get TOKEN' >~/orphan 2>&1 &) ; true"
+    agent_runs(machine, f"{script}; sleep 3")
+    assert "canary" not in (machine.home / "orphan").read_text()
+
+
+def test_a_broken_policy_of_the_persons_refuses_an_agent(machine: Machine, tmp_path: Path) -> None:
+    other = Machine(tmp_path).use_key_file()
+    project = other.project("a")
+    other.run("set", "TOKEN", at=project, stdin="canary")
+    (other.home / ".config" / "claude-secrets").mkdir(parents=True, exist_ok=True)
+    (other.home / ".config" / "claude-secrets" / "policy.yml").write_text("version: '1'\ndefault: deny\n")
+    done = agent_runs(other, "$cs get TOKEN; $cs exec --only TOKEN -- true")
+    assert done.stderr.count("[DENIED_BY_RULE]") == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc to compare with")
+def test_both_ways_of_looking_at_processes_see_the_same() -> None:
+    ours = list(agents._by_proc(os.getppid()))
+    assert ours == list(agents._by_psutil())[: len(ours)]
+    assert ours[0].directory is not None

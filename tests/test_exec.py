@@ -1,0 +1,392 @@
+"""`exec` and `export`: values where a program needs them, everything else as without; and no value in what is shown."""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from claude_secrets.cli import export
+from claude_secrets.dotenv_file import quoted
+from tests.machine import DEADLINE, PROGRAM, Machine
+from tests.terminals import Bash
+
+if sys.platform == "win32":
+    pytest.skip("these are POSIX shells and terminals", allow_module_level=True)
+
+TOKEN = "canary-" + "x1Yz" * 22
+VALUES = {
+    "PLAIN": "p",
+    "SHELL_CODE": "$(touch x)`touch x`;touch x\n'\"\\ $HOME ${HOME}!x é\U0001f511\t\x01",
+    "MULTI": "one\ntwo\r\nthree\n",
+    "QUOTES": "'''\"\"\"''\\'\\",
+}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    machine = Machine(tmp_path_factory.mktemp("exec")).use_key_file()
+    machine.project("api")
+    for name, value in {**VALUES, "TOKEN": TOKEN}.items():
+        assert machine.run("set", name, "--exact", stdin=value).returncode == 0
+    return machine
+
+
+@pytest.fixture
+def here(machine: Machine, tmp_path: Path) -> Path:
+    """An empty directory in the person's home, and no project."""
+    place = machine.home / tmp_path.name
+    place.mkdir()
+    return place
+
+
+def exec_words(*options: str) -> list[str]:
+    return [*PROGRAM, "exec", "--redact", *options, "--"]
+
+
+# References
+
+
+def test_references_stand_anywhere_in_the_values_of_a_file(machine: Machine, here: Path) -> None:
+    (here / ".env").write_text(
+        "# ours\nexport URL='postgres://u:secret://PLAIN@h/db'  # a comment\nBOTH=secret://PLAIN/secret://TOKEN\n"
+        'OWN="${URL}?x"\nNOTHING=\nALONE\nKEPT=plain\n'
+    )
+    done = machine.run("export", "--format", "json", at=here)
+    assert json.loads(done.stdout) == {
+        "URL": "postgres://u:p@h/db",
+        "BOTH": f"p/{TOKEN}",
+        "OWN": "postgres://u:p@h/db?x",
+        "NOTHING": "",
+        "KEPT": "plain",
+    }
+    (here / "more.env").write_text("KEPT=secret://MULTI\n")
+    done = machine.run(
+        "export", "--format", "json", "--file", ".env", "--file", "more.env", "--only", "QUOTES", at=here
+    )
+    assert {name: json.loads(done.stdout)[name] for name in ("KEPT", "QUOTES")} == {
+        "KEPT": VALUES["MULTI"],
+        "QUOTES": VALUES["QUOTES"],
+    }
+
+
+def test_what_a_value_holds_is_no_reference(machine: Machine, here: Path) -> None:
+    machine.run("set", "POINTS", stdin="secret://TOKEN")
+    (here / ".env").write_text("A=secret://POINTS\n")
+    assert json.loads(machine.run("export", "--format", "json", at=here).stdout) == {"A": "secret://TOKEN"}
+
+
+def test_all_that_is_missing_is_listed_at_once(machine: Machine, here: Path) -> None:
+    (here / ".env").write_text("A=secret://ONE\nB=secret://TWO-secret://PLAIN\nC=secret://PLAIN\n")
+    done = machine.run("export", at=here)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "[NOT_FOUND]" in done.stderr
+    assert "'ONE', 'TWO-secret'" in done.stderr or "'ONE', 'TWO-secret" in done.stderr
+    (here / ".env").write_text("A=secret://ONE\nB=secret://TWO/secret://PLAIN\n")
+    assert "'ONE', 'TWO'" in machine.run("export", at=here).stderr
+    empty = machine.run("export", "--on-missing", "empty", "--format", "json", at=here)
+    assert json.loads(empty.stdout) == {"A": "", "B": "/p"}
+    kept = machine.run("export", "--on-missing", "keep", "--format", "json", at=here)
+    assert json.loads(kept.stdout) == {"A": "secret://ONE", "B": "secret://TWO/p"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("A=1\nB='open\nC=2\n", "INVALID_ARGUMENTS] Line 2"),
+        ("LD_PRELOAD=/tmp/x.so\nPATH=/x\n", "INVALID_NAME] 'LD_PRELOAD', 'PATH'"),
+        ("a.b=1\nc-d=2\n", "INVALID_NAME] 'a.b', 'c-d'"),
+        ("A=secret://\n", "INVALID_NAME] A secret's name"),
+        ("A=secret://" + "N" * 129 + "\n", "INVALID_NAME] A secret's name"),
+        (b"A=\xff\n", "INVALID_ARGUMENTS] The .env file is not UTF-8"),
+        (None, "INVALID_ARGUMENTS] The file .env cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("command", [["export"], ["exec", "--", "true"]], ids=["export", "exec"])
+def test_a_file_that_cannot_be_used_is_told_before_any_value_is_fetched(
+    machine: Machine, here: Path, command: list[str], text: str | bytes | None, says: str
+) -> None:
+    if text is not None:
+        (here / ".env").write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = machine.run(*command, at=here)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: [{says}")
+    if "LD_PRELOAD" in str(text):
+        assert machine.run(*command[:1], "--allow-dangerous-names", *command[1:], at=here).returncode != 2
+
+
+# Exporting
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])
+def test_a_shell_takes_what_is_exported_exactly_and_runs_none_of_it(machine: Machine, here: Path, shell: str) -> None:
+    if shutil.which(shell) is None:
+        if os.environ.get("CLAUDE_SECRETS_REQUIRE_REAL"):
+            pytest.fail(f"{shell} is missing")
+        pytest.skip(f"{shell} is missing")
+    names = " ".join(f"--only {name}" for name in VALUES)
+    program = shlex.join(PROGRAM)
+    show = f"{shlex.quote(sys.executable)} -c 'import os, json; print(json.dumps(dict(os.environ)))'"
+    done = subprocess.run(
+        [shell, "-c", f'eval "$({program} export {names})"; {show}'],
+        cwd=here,
+        env=machine.environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    seen = json.loads(done.stdout)
+    assert {name: seen[name] for name in VALUES} == VALUES
+    assert (done.stderr, list(here.iterdir())) == ("", [])
+
+
+values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
+
+
+@given(found=st.dictionaries(st.sampled_from("ABC"), values, min_size=1))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_value_comes_through_a_shell_exactly(found: dict[str, str]) -> None:
+    show = "import os, json; print(json.dumps(dict(os.environ)))"
+    script = f"{export._shell(found)}{shlex.join([sys.executable, '-c', show])}"
+    done = subprocess.run(["sh"], input=script.encode(), capture_output=True, timeout=DEADLINE, check=True)
+    seen = json.loads(done.stdout)
+    assert {name: seen[name] for name in found} == found
+
+
+@given(value=values.filter(lambda value: "${" not in value))
+def test_any_value_comes_through_a_dotenv_file_exactly(value: str) -> None:
+    import io
+
+    assert dotenv_values(stream=io.StringIO(f"A={quoted(value)}\nB=1\n", newline="")) == {"A": value, "B": "1"}
+
+
+def test_a_dotenv_file_cannot_hold_what_its_readers_replace(machine: Machine) -> None:
+    done = machine.run("export", "--format", "dotenv", "--only", "SHELL_CODE")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "[INVALID_VALUE]" in done.stderr
+
+
+# Running programs, on pipes
+
+
+PROGRAMS = {
+    "an exit code": "exit 7",
+    "its input": "cat; echo end",
+    "both streams": "echo out; echo err >&2; exit 3",
+    "killed": "kill -TERM $$",
+    "killed for good": "kill -9 $$",
+    "closes its output": "exec >&-; echo err >&2; exit 4",
+    "closes everything": "exec >&- 2>&- <&-; exit 5",
+    "no newline at its end": "printf 'no newline'",
+    "bytes": r"printf '\000\377\r\n\033[1m'",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_is_as_without_exec(machine: Machine, program: str) -> None:
+    words = ["sh", "-c", PROGRAMS[program]]
+    done = [
+        subprocess.run(
+            start, input=b"given\n", capture_output=True, timeout=DEADLINE, env=machine.environment, check=False
+        )
+        for start in (
+            words,
+            [*exec_words("--only", "TOKEN"), *words],
+            [*PROGRAM, "exec", "--only", "TOKEN", "--", *words],
+        )
+    ]
+    plain, *others = [(one.returncode, one.stdout, one.stderr) for one in done]
+    assert others == [plain, plain]
+
+
+def test_what_goes_to_one_place_stays_in_order(machine: Machine) -> None:
+    script = "for i in 1 2 3 4 5 6 7 8 9; do echo o$i; echo e$i >&2; done"
+    words = [*exec_words("--only", "TOKEN"), "sh", "-c", script]
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE, env=machine.environment, check=True
+    )
+    assert done.stdout.decode().split() == [f"{stream}{i}" for i in range(1, 10) for stream in "oe"]
+
+
+def test_a_hundred_megabytes_come_through_as_they_are(machine: Machine) -> None:
+    script = "import os\nblock = bytes(range(256)) * 4096\nfor _ in range(100): os.write(1, block)"
+    words = [*exec_words("--only", "TOKEN"), sys.executable, "-c", script]
+    digest, size = hashlib.sha256(), 0
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=machine.environment) as process:
+        assert process.stdout is not None
+        while block := process.stdout.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    wanted = hashlib.sha256(bytes(range(256)) * 4096 * 100).hexdigest()
+    assert (process.returncode, size, digest.hexdigest()) == (0, 100 << 20, wanted)
+
+
+def test_a_program_whose_reader_goes_is_told_as_always(machine: Machine) -> None:
+    script = f"{shlex.join(exec_words('--only', 'TOKEN'))} yes | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=DEADLINE, env=machine.environment, check=True
+    )
+    assert (done.stdout, done.stderr) == (f"y\n{128 + signal.SIGPIPE}\n", "")
+
+
+def test_signals_are_handed_on(machine: Machine) -> None:
+    script = "trap 'echo usr1' USR1; trap 'echo term; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    words = [*exec_words("--only", "TOKEN"), "sh", "-c", script]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=machine.environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout.readline() == "usr1\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "term\n"
+        assert process.wait(DEADLINE) == 9
+
+
+def test_what_a_program_leaves_behind_is_redacted_to_its_end(machine: Machine) -> None:
+    script = 'echo now; (exec >&1 2>&-; sleep 1; echo "late $TOKEN") & exit 6'
+    words = [*exec_words("--only", "TOKEN"), "sh", "-c", script]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=machine.environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        assert process.wait(DEADLINE) == 6
+        assert process.stdout.read() == "late [secret://TOKEN]\n"
+
+
+def test_a_program_that_cannot_be_started_is_told(machine: Machine, here: Path) -> None:
+    (here / "bad").write_bytes(b"\x7fELF nonsense")
+    (here / "bad").chmod(0o755)
+    for words in (exec_words("--only", "TOKEN"), [*PROGRAM, "exec", "--only", "TOKEN", "--"]):
+        done = subprocess.run(
+            [*words, "./bad"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            env=machine.environment,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "[INVALID_ARGUMENTS] The program cannot be run: Exec format error." in done.stderr
+
+
+def test_no_value_is_shown_in_any_form_on_either_stream(machine: Machine) -> None:
+    script = (
+        'printenv TOKEN; printenv TOKEN | base64; printf %s "$TOKEN" | base64 -w 0; printenv TOKEN | od -v -An -tx1 | '
+        'tr -d " \\n"; printf "%q\\n" "$SHELL_CODE"; printf %s "$SHELL_CODE" >&2'
+    )
+    words = [*exec_words("--only", "TOKEN", "--only", "SHELL_CODE"), "bash", "-c", script]
+    done = subprocess.run(words, capture_output=True, timeout=DEADLINE, env=machine.environment, check=True)
+    assert done.stdout.count(b"[secret://TOKEN]") == 4
+    assert b"canary" not in done.stdout
+    assert b"touch" not in done.stdout + done.stderr
+
+
+def test_without_redaction_exec_is_the_program_itself(machine: Machine) -> None:
+    script = "import os; print(os.getpid(), os.getppid(), sep='\\n')"
+    words = [*PROGRAM, "exec", "--only", "TOKEN", "--", sys.executable, "-c", script]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=machine.environment) as process:
+        out, _ = process.communicate(timeout=DEADLINE)
+    assert out.split() == [str(process.pid), str(os.getpid())]
+
+
+# On a terminal
+
+
+@pytest.fixture
+def bash(machine: Machine, here: Path) -> Iterator[Bash]:
+    start = shlex.join(exec_words("--only", "TOKEN"))
+    with Bash(here, {**machine.environment, "RUN": start, "PYTHONDONTWRITEBYTECODE": "1"}) as bash:
+        yield bash
+
+
+def test_a_program_has_a_terminal_of_the_same_size(bash: Bash) -> None:
+    assert bash.run("$RUN stty size") == "31 97\n"
+    assert bash.run("$RUN sh -c 'test -t 0 && test -t 1 && test -t 2 && tty </dev/tty >/dev/null; echo $?'") == "0\n"
+    bash.type("$RUN sh -c 'trap \"stty size\" WINCH; echo go; while :; do sleep 0.05; done'\n")
+    bash.see("\ngo\n")
+    bash.resize((12, 34))
+    bash.see("12 34\n")
+    bash.type("\x03")
+    bash.see("ready> ")
+
+
+def test_a_program_reads_the_terminal_with_and_without_echo(bash: Bash) -> None:
+    before = bash.settings()
+    bash.type("$RUN sh -c 'read a; stty -echo; printf pass:; read b; stty echo; echo; echo \"[$a$b]\"'\n")
+    bash.see("echo.*\n")
+    bash.type("visible\n")
+    bash.see("visible\npass:")
+    bash.type("hidden\n")
+    assert "hidden" not in bash.see(r"\n\[visible")
+    bash.see("ready> ")
+    assert bash.settings() == before
+
+
+def test_what_it_prints_to_a_terminal_is_redacted_and_nothing_is_held_back_for_long(bash: Bash) -> None:
+    assert bash.run("$RUN sh -c 'echo \"<$TOKEN>\"; echo $TOKEN >&2'") == "<[secret://TOKEN]>\n[secret://TOKEN]\n"
+    bash.type("$RUN sh -c 'printf can; read x; echo \"[$x]\"'\n")
+    bash.see("x.*\ncan")  # as a value begins
+    bash.type("ca")
+    bash.see("ca")
+    bash.type("\n")
+    bash.see(r"\n\[ca\]\n")
+
+
+def test_stopping_and_going_on(bash: Bash) -> None:
+    before = bash.settings()
+    bash.type("$RUN sh -c 'echo go; read x; echo \"got $x\"'\n")
+    bash.see("\ngo\n")
+    bash.type("\x1a")
+    bash.see("Stopped")
+    bash.see("ready> ")
+    assert bash.settings() == before
+    assert "Stopped" in bash.run("jobs")
+    bash.type("fg\n")
+    bash.see("fg\n.*\n")
+    bash.type("this\n")
+    bash.see("got this\n")
+    bash.see("ready> ")
+    assert bash.settings() == before
+
+
+def test_interrupting_and_being_killed(bash: Bash) -> None:
+    before = bash.settings()
+    bash.type("$RUN sleep 100\n")
+    bash.see("100\n")
+    time.sleep(1)  # until it has begun; too early is the same for the shell
+    bash.type("\x03")
+    bash.see("ready> ")
+    assert bash.run("echo $?") == "130\n"
+    bash.run("$RUN sh -c 'stty raw -echo; kill -9 $$'")
+    assert bash.settings() == before
+    assert bash.run("echo $?") == "137\n"
+
+
+def test_in_the_background(bash: Bash) -> None:
+    before = bash.settings()
+    bash.run("$RUN sh -c 'sleep 1; echo \"late $TOKEN\"; exit 3' & true")
+    assert bash.settings() == before
+    assert bash.run("echo typed here") == "typed here\n"
+    shown = bash.run('wait %1; echo "code $?"')
+    assert "late [secret://TOKEN]\n" in shown
+    assert "code 3\n" in shown
+    assert bash.settings() == before
+
+
+def test_where_only_the_output_is_a_terminal(bash: Bash) -> None:
+    assert bash.run("echo piped | $RUN sh -c 'cat; test -t 0 || echo no; test -t 1 && echo yes'") == "piped\nno\nyes\n"
+    assert bash.run("$RUN sh -c 'echo out; echo \"$TOKEN\" >&2' 2>err; cat err") == "out\n[secret://TOKEN]\n"
+    assert bash.run("$RUN sh -c 'test -t 1 || echo no; test -t 0 && echo yes' | cat") == "no\nyes\n"
+    assert "cannot be run" in bash.run("touch bad; chmod +x bad; printf '\\177ELF' > bad; $RUN ./bad")
