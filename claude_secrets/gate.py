@@ -5,7 +5,7 @@ before the look-up and does not depend on whether the name exists; a question is
 transaction open; what is not logged is not done. One thread uses one gate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,8 +32,9 @@ from claude_secrets.model import (
 )
 from claude_secrets.own_files import Trust
 from claude_secrets.patterns import Search
+from claude_secrets.policy_file import Entry
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
-from claude_secrets.records import Stored
+from claude_secrets.records import Record, Stored
 from claude_secrets.setting import Setting, SettingReader
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
@@ -78,6 +79,21 @@ class Gate:
             return self._settings.read(self._locate(where)).hidden
         except SecretsError:
             return frozenset()
+
+    def visible_values(self, where: Whereabouts) -> dict[str, str]:
+        """The values of the names that `list_secrets` shows, to take them out of other texts: never to be handed out.
+
+        Raises:
+            SecretsError: the project or the store cannot be read.
+        """
+        setting = self._settings.read(self._locate(where))
+        if not self._store.exists():
+            return {}
+        self._store.unlock()
+        with self._store.read() as tx:
+            if not consent.may_claim_scope(tx, setting):
+                return {}
+            return {record.name: records.value(tx, record) for record, _ in _visible(tx, setting)}
 
     def call(self, call: Call, where: Whereabouts, answer: Answer | None = None, *, client: str = "") -> Outcome:
         """Carry out one call; `answer` is what the person said where an earlier try returned `Ask`.
@@ -198,15 +214,10 @@ class Gate:
 
     def _list(self, tx: Transaction, case: Case, search: Search | None = None) -> Done:
         """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
-        setting = case.setting
         found = sorted(
             (record.name, record.access, entry.access)
-            for record in records.every(tx)
-            if not record.deleted
-            and record.scope == setting.scope
-            and consent.is_trusted(tx, setting, record)
-            and (entry := setting.allowlist.entry_for(record.name)) is not None
-            and (search is None or search.matches(record.name))
+            for record, entry in _visible(tx, case.setting)
+            if search is None or search.matches(record.name)
         )
         shown = found[:VISIBLE_LIMIT]
         return _names(
@@ -275,6 +286,15 @@ class Gate:
                     consent.remember_no(tx, logged.setting, call)
         except SecretsError:  # a store that is busy, full or damaged: nothing was given out
             return
+
+
+def _visible(tx: Transaction, setting: Setting) -> Iterator[tuple[Record, Entry]]:
+    """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
+    for record in records.every(tx):
+        if not record.deleted and record.scope == setting.scope and consent.is_trusted(tx, setting, record):
+            entry = setting.allowlist.entry_for(record.name)
+            if entry is not None:
+                yield record, entry
 
 
 def _consent_in(answer: Answer | None) -> Consented | Declined | None:

@@ -33,6 +33,10 @@ _RUN: Final = re.compile(rb"[^%\\'\"\x00-\x1f\x7f-\xff]{1,7}")
 _WRAPS: Final = (b"\n", b"\r\n", b"\\n", b"\\r\\n", b"\\\\n", b"\\\\r\\\\n")
 """Line breaks inside an encoded value, also those of a JSON text (and of one inside another)."""
 
+_ANY_WRAP: Final = re.compile(rb"(?:\r|\\{1,2}r)?(?:\n|\\{1,2}n)")
+_SURE: Final = re.compile(rb"[A-Za-z0-9]{8}")
+"""A part of a form that every spelling of it has, but for line breaks and what `_FOLDED` makes the same."""
+
 _BREAK: Final = re.compile(rb"[\r\n\\]")
 _MORE: Final = -1
 
@@ -133,6 +137,23 @@ class Finder:
         if form not in self._units:
             self._units[form] = form.units()
         return self._units[form]
+
+
+def likely(values: Mapping[str, str], texts: Iterable[bytes]) -> dict[str, str]:
+    """Those of many values that may be in `texts`, at little cost: all that are, and few that are not."""
+    parts: set[bytes] = set()
+    for text in texts:
+        for flat in {text.translate(_FOLDED), _ANY_WRAP.sub(b"", text).translate(_FOLDED)}:
+            parts.update(flat[at : at + HEAD] for at in range(len(flat) - HEAD + 1))
+    return {name: value for name, value in values.items() if _may_be_in(name, value, parts)}
+
+
+def _may_be_in(name: str, value: str, parts: set[bytes]) -> bool:
+    for form in forms_of(name, value):
+        run = _SURE.search(form.literal)
+        if run is None or run.group().translate(_FOLDED) in parts:
+            return True
+    return False
 
 
 class Redactor:

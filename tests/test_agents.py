@@ -151,7 +151,9 @@ def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: 
     assert "canary-a" in agent_runs(machine, "cd /; $cs", stdin=stdin).stdout
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"serve", "get", "set", "delete", "list", "search", "exec"}))
+@pytest.mark.parametrize(
+    "command", sorted(set(COMMANDS) - {"serve", "get", "set", "delete", "list", "search", "exec", "hook"})
+)
 def test_what_is_the_persons_alone_is_refused(machine: Machine, command: str) -> None:
     arguments = {
         "history": "TOKEN", "restore": "TOKEN", "purge": "TOKEN", "rename": "TOKEN X", "access": "TOKEN --readable",

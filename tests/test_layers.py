@@ -19,7 +19,7 @@ LINE_LIMIT = 350
 LAYERS: list[set[str]] = [
     {"", "errors", "paths", "agents"},
     {"model"},
-    {"cipher", "patterns", "strict_yaml", "references", "dotenv_file"},
+    {"cipher", "patterns", "strict_yaml", "references", "dotenv_file", "credentials"},
     {"rules", "forms"},
     {"policy", "rules_file", "redaction"},
     {"passphrase"},

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets.agents import Agent
-from claude_secrets.cli import serve, variables
+from claude_secrets.cli import hook, serve, variables
 from claude_secrets.cli.output import say, say_json, write
 from claude_secrets.cli.set import value_from_input
 from claude_secrets.custody import Custody
@@ -39,6 +39,8 @@ def run(agent: Agent, options: Namespace) -> int:
     """
     if options.command == "serve":
         return _serve(agent, options)
+    if options.command == "hook":
+        return hook.answer(options.event, None if agent.process is None else agent.process.directory)
     _refuse_options(options)
     act = _ALLOWED.get(options.command)
     if act is None:

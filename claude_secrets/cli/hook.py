@@ -1,0 +1,240 @@
+"""`hook`: what Claude Code's hooks run; the event comes on standard input, the answer goes to standard output.
+
+Always: a hook that fails says so on standard error, without what it was given, and stops nothing; the formats are those
+of https://code.claude.com/docs/en/hooks (`hookSpecificOutput`).
+"""
+
+import atexit
+import json
+import os
+import signal
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from claude_secrets.cli.output import note, say
+from claude_secrets.custody import Custody
+from claude_secrets.errors import SecretsError
+from claude_secrets.gate import Gate
+from claude_secrets.model import Call, Done, Tool
+from claude_secrets.own_files import read_config
+from claude_secrets.paths import command, config_directory, store_path, working_directory
+from claude_secrets.project import Whereabouts
+from claude_secrets.store import Store
+
+SECONDS: Final = 10
+"""How long a hook may take before it gives up."""
+
+SIZE_LIMIT: Final = 64 << 20
+"""Bytes of an event, at most."""
+
+SHORTEST: Final = 16
+"""Characters of a value that is taken out of what tools print, at least: shorter ones stand in texts by chance."""
+
+NAMES_LIMIT: Final = 100
+"""Names that are told at the start of a session, at most."""
+
+_FILE_TOOLS: Final = ("Read", "Edit", "MultiEdit", "Write", "NotebookEdit", "NotebookRead", "Grep", "Glob", "LS")
+_PATHS: Final = ("file_path", "notebook_path", "path")
+
+Event: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = dict[str, object] | None
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the event's name; what is wrong must not end with code 2, by which a hook blocks."""
+    parser.add_argument("event", metavar="EVENT", nargs="?", default="", help=", ".join(_EVENTS))
+
+
+def run(options: Namespace) -> int:
+    """Answer one event for the project that it names."""
+    return answer(options.event, None)
+
+
+def answer(name: str, directory: Path | None) -> int:
+    """Answer the event on standard input, for the project of `directory` or the one that the event names."""
+    try:
+        _begin_waiting()
+        act = _EVENTS[name]
+        event = json.loads(sys.stdin.buffer.read(SIZE_LIMIT))
+        hook = _Hook(event, directory)
+        said = act(hook, event)
+    except SecretsError as error:
+        note(f"claude-secrets hook: {error.code}")
+        return 0
+    except Exception as error:  # noqa: BLE001  a hook stops nothing, and an exception's text may hold a value
+        note(f"claude-secrets hook {name if name in _EVENTS else '(no such event)'}: {type(error).__name__}")
+        return 0
+    if said is not None:
+        say(json.dumps(said))
+    return 0
+
+
+class _Hook:
+    """The gate for the project in which an event happened."""
+
+    def __init__(self, event: Event, directory: Path | None) -> None:
+        stands = event.get("cwd")
+        named = os.environ.get("CLAUDE_PROJECT_DIR") if directory is None else None
+        self.directory = directory or (Path(stands) if isinstance(stands, str) else working_directory())
+        self._where = Whereabouts(
+            argument=None,
+            environment=Path(named) if named else None,
+            root=None,
+            working_directory=Path(named) if named else self.directory,
+        )
+        configured = read_config(config_directory()).store
+        self.store = Store(store_path(None, os.environ, configured), Custody(environment=os.environ), time.time)
+        atexit.register(self.store.close)
+        self._gate = Gate(store=self.store, config=config_directory())
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """The names that agents of the project may use, and those of them that are use-only."""
+        outcome = self._gate.call(Call(tool=Tool.LIST_SECRETS), self._where, client="hook")
+        if not isinstance(outcome, Done):
+            return [], []
+        names, use_only = outcome.data["names"], outcome.data["use_only"]
+        return (names, use_only) if isinstance(names, list) and isinstance(use_only, list) else ([], [])
+
+    def values(self) -> dict[str, str]:
+        """The values of those, as far as they are long enough to be told from other text."""
+        found = self._gate.visible_values(self._where)
+        return {name: value for name, value in found.items() if len(value) >= SHORTEST}
+
+
+def _session_start(hook: _Hook, _event: Event) -> Answer:
+    names, use_only = hook.names()
+    if not names:
+        return None
+    listed = [f"{name} (use-only)" if name in use_only else name for name in names[:NAMES_LIMIT]]
+    more = f", and {len(names) - NAMES_LIMIT} more (list_secrets)" if len(names) > NAMES_LIMIT else ""
+    text = (
+        f"Claude Secrets keeps credentials for this project: {', '.join(listed)}{more}. "
+        f"To use one without seeing it: `{command()} exec --only NAME -- COMMAND`, or secret://NAME in a .env file "
+        f"and `{command()} exec -- COMMAND`. Where a credential is missing call input_secret, which asks the person "
+        "for it; never ask for it in the chat."
+    )
+    return _specific("SessionStart", additionalContext=text)
+
+
+def _post_tool_use(hook: _Hook, event: Event) -> Answer:
+    tool, response = event.get("tool_name", ""), event.get("tool_response")
+    if tool.startswith("mcp__") and tool.endswith("__get_secret"):
+        return None  # it was asked for, and the gate has decided
+    redacted, count = _redacted(response, hook.values())
+    if not count:
+        return None
+    return _specific("PostToolUse", updatedToolOutput=redacted)
+
+
+def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
+    from claude_secrets.credentials import kinds_in
+    from claude_secrets.redaction import Finder, likely
+
+    prompt = str(event.get("prompt", ""))
+    data = prompt.encode("utf-8", "replace")
+    values = likely(hook.values(), [data])
+    stored = sorted({found.name for found in Finder(values).find(data, before=None, final=True)[0]}) if values else []
+    kinds = [] if stored else kinds_in(prompt)
+    if not stored and not kinds:
+        return None
+    what = f"the value of {', '.join(stored)}" if stored else f"what looks like {' and '.join(kinds)}"
+    warning = (
+        f"Your prompt holds {what}. It is in this session's transcript and goes to the model; think of replacing it. "
+        "Next time let the agent call input_secret, which asks you outside of the chat."
+    )
+    advice = f"The person's prompt holds {what}. Do not repeat it, write it to a file or put it into a command. " + (
+        f"Use it as secret://{stored[0]}." if stored else "Offer to call input_secret, so that it is stored instead."
+    )
+    return {"systemMessage": warning, **_specific("UserPromptSubmit", additionalContext=advice)}
+
+
+def _pre_tool_use(hook: _Hook, event: Event) -> Answer:
+    given = event.get("tool_input")
+    if event.get("tool_name") not in _FILE_TOOLS or not isinstance(given, dict):
+        return None
+    kept = {path.resolve() for path in (hook.store.path, *hook.store.key_files())}
+    for name in _PATHS:
+        path = given.get(name)
+        if isinstance(path, str) and _is_kept((hook.directory / Path(path).expanduser()).resolve(), kept):
+            return _specific(
+                "PreToolUse",
+                permissionDecision="deny",
+                permissionDecisionReason="This is where Claude Secrets keeps its store or a key. Names are told by "
+                "list_secrets, and values are used by reference.",
+            )
+    return None
+
+
+def _is_kept(path: Path, kept: set[Path]) -> bool:
+    """Whether it is the store, one of its other files, a key file, or the directory that one of these stands in."""
+    beside = any(path.parent == one.parent and path.name.startswith(one.name) for one in kept)
+    return beside or any(path == one.parent for one in kept)
+
+
+def _redacted(response: object, values: Mapping[str, str]) -> tuple[object, int]:
+    """What a tool answered with references in place of values, and how many texts of it have changed."""
+    from claude_secrets.redaction import Finder, Redactor, likely
+
+    texts = [text.encode("utf-8", "surrogatepass") for text in _texts(response)]
+    found = likely(values, texts)
+    if not found:
+        return response, 0
+    finder, changed = Finder(found), 0
+
+    def replace(text: str) -> str:
+        nonlocal changed
+        redactor, data = Redactor(finder), text.encode("utf-8", "surrogatepass")
+        redacted = redactor.feed(data) + redactor.finish()
+        changed += redacted != data
+        return redacted.decode("utf-8", "surrogatepass")
+
+    return _mapped(response, replace), changed
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield key
+            yield from _texts(one)
+
+
+def _mapped(value: object, replace: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, list):
+        return [_mapped(one, replace) for one in value]
+    if isinstance(value, dict):
+        return {replace(key): _mapped(one, replace) for key, one in value.items()}
+    return value
+
+
+def _specific(event: str, **fields: object) -> dict[str, object]:
+    return {"hookSpecificOutput": {"hookEventName": event, **fields}}
+
+
+def _begin_waiting() -> None:
+    """Give up in time, so that a keyring or a client that waits does not hold the session up."""
+    if hasattr(signal, "SIGALRM"):
+
+        def give_up(*_: object) -> None:
+            raise TimeoutError
+
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(SECONDS)
+
+
+_EVENTS: Final[dict[str, Callable[[_Hook, Event], Answer]]] = {
+    "session-start": _session_start,
+    "user-prompt-submit": _user_prompt_submit,
+    "pre-tool-use": _pre_tool_use,
+    "post-tool-use": _post_tool_use,
+}
