@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.cli import COMMANDS
+from claude_secrets.cli.hook import EVENTS
 from claude_secrets.errors import Code
 from claude_secrets.model import Access, Tool
 from claude_secrets.own_files import read_own_files
@@ -106,9 +107,15 @@ def test_every_tool_is_in_the_table_with_its_arguments() -> None:
 
 
 def test_the_configuration_of_claude_desktop_is_json_that_names_the_project() -> None:
-    (block,) = blocks("json")
-    (server,) = json.loads(block)["mcpServers"].values()
+    (server,) = json.loads(blocks("json")[0])["mcpServers"].values()
     assert [server["command"], *server["args"][:2]] == ["uvx", "claude-secrets", "--project"]
+
+
+def test_the_hooks_that_are_shown_are_those_there_are() -> None:
+    shown = json.loads(blocks("json")[1])["hooks"]
+    named = {event: one["command"] for event, ((one,),) in ((e, [h["hooks"] for h in hs]) for e, hs in shown.items())}
+    assert sorted(named.values()) == sorted(f"claude-secrets hook {event}" for event in EVENTS)
+    assert all(command.endswith(re.sub(r"(?<!^)(?=[A-Z])", "-", event).lower()) for event, command in named.items())
 
 
 def test_the_allowlist_that_is_shown_means_what_the_readme_says() -> None:

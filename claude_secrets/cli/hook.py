@@ -46,7 +46,7 @@ Answer: TypeAlias = dict[str, object] | None
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take the event's name; what is wrong must not end with code 2, by which a hook blocks."""
-    parser.add_argument("event", metavar="EVENT", nargs="?", default="", help=", ".join(_EVENTS))
+    parser.add_argument("event", metavar="EVENT", nargs="?", default="", help=", ".join(EVENTS))
 
 
 def run(options: Namespace) -> int:
@@ -58,7 +58,7 @@ def answer(name: str, directory: Path | None) -> int:
     """Answer the event on standard input, for the project of `directory` or the one that the event names."""
     try:
         _begin_waiting()
-        act = _EVENTS[name]
+        act = EVENTS[name]
         event = json.loads(sys.stdin.buffer.read(SIZE_LIMIT))
         hook = _Hook(event, directory)
         said = act(hook, event)
@@ -66,7 +66,7 @@ def answer(name: str, directory: Path | None) -> int:
         note(f"claude-secrets hook: {error.code}")
         return 0
     except Exception as error:  # noqa: BLE001  a hook stops nothing, and an exception's text may hold a value
-        note(f"claude-secrets hook {name if name in _EVENTS else '(no such event)'}: {type(error).__name__}")
+        note(f"claude-secrets hook {name if name in EVENTS else '(no such event)'}: {type(error).__name__}")
         return 0
     if said is not None:
         say(json.dumps(said))
@@ -232,7 +232,7 @@ def _begin_waiting() -> None:
         signal.alarm(SECONDS)
 
 
-_EVENTS: Final[dict[str, Callable[[_Hook, Event], Answer]]] = {
+EVENTS: Final[dict[str, Callable[[_Hook, Event], Answer]]] = {
     "session-start": _session_start,
     "user-prompt-submit": _user_prompt_submit,
     "pre-tool-use": _pre_tool_use,

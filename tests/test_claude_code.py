@@ -1,0 +1,117 @@
+"""Claude Code itself runs our commands and hooks; the model behind it is a stand-in on loopback, which sees all."""
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.machine import PROGRAM, Machine
+from tests.model_api import ModelApi
+from tests.realparts import require
+from tests.test_canary import forms
+
+TOKEN = "canary-" + "x1Yz" * 21 + "ab"
+SHOW = "printenv TOKEN; printenv TOKEN | base64; printenv TOKEN | xxd -p"
+HOOKS = {
+    "SessionStart": "session-start",
+    "UserPromptSubmit": "user-prompt-submit",
+    "PreToolUse": "pre-tool-use",
+    "PostToolUse": "post-tool-use",
+}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path).use_key_file()
+    project = machine.project("api")
+    assert len(TOKEN) == 93
+    assert machine.run("set", "TOKEN", "--use-only", at=project, stdin=TOKEN).returncode == 0
+    (machine.home / ".claude").mkdir()
+    return machine
+
+
+def use_hooks(machine: Machine) -> None:
+    hooks = {
+        event: [{"hooks": [{"type": "command", "command": f"{shlex.join(PROGRAM)} hook {name}", "timeout": 30}]}]
+        for event, name in HOOKS.items()
+    }
+    (machine.home / ".claude" / "settings.json").write_text(json.dumps({"hooks": hooks}))
+
+
+def claude(machine: Machine, command: str, prompt: str = "run it") -> ModelApi:
+    """Have Claude Code run one command in the project; returns what the model was sent."""
+    with ModelApi(command) as api:
+        done = subprocess.run(
+            [require("claude"), "-p", prompt, "--allowedTools", "Bash,Read", "--output-format", "json"],
+            cwd=machine.home / "work" / "api",
+            env={
+                **machine.environment,
+                "ANTHROPIC_BASE_URL": api.address,
+                "ANTHROPIC_API_KEY": "none",
+                "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+                "DISABLE_AUTOUPDATER": "1",
+                "NO_PROXY": "127.0.0.1",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert api.results(), "the model was told of no result"
+    return api
+
+
+def places_of(machine: Machine, api: ModelApi) -> dict[str, bytes]:
+    """All that was sent to the model, and every file that Claude Code wrote."""
+    sent = {f"request {number}": body for number, body in enumerate(api.requests)}
+    files = [path for path in (machine.home / ".claude").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".jsonl" for path in files), "there is no transcript"
+    return {**sent, **{str(path): path.read_bytes() for path in files}}
+
+
+def holding_the_value(machine: Machine, api: ModelApi) -> list[str]:
+    wrapped = {"\\n": "", "\\r": "", "\n": ""}
+    found = []
+    for place, data in places_of(machine, api).items():
+        text = data.decode("utf-8", "replace")
+        for old, new in wrapped.items():
+            text = text.replace(old, new)
+        if any(form in text.encode() or form in data for form in forms(TOKEN)):
+            found.append(place)
+    return found
+
+
+def test_a_real_agent_uses_a_secret_that_it_never_sees(machine: Machine) -> None:
+    command = f"{shlex.join(PROGRAM)} exec --only TOKEN -- sh -c {shlex.quote(SHOW)}"
+    api = claude(machine, command)
+    assert api.results()[-1] == "[secret://TOKEN]\n[secret://TOKEN]Cg==\n[secret://TOKEN]0a"
+    assert holding_the_value(machine, api) == []
+
+
+def test_its_project_is_where_it_was_started(machine: Machine) -> None:
+    other = machine.project("other")
+    machine.run("set", "OTHER", at=other, stdin="canary-of-another-project")
+    command = f"cd {other} && env -u CLAUDECODE {shlex.join(PROGRAM)} exec --only OTHER -- printenv OTHER"
+    result = claude(machine, command).results()[-1]
+    assert "NOT_TRUSTED" in result
+    assert "canary" not in result
+
+
+def test_its_hooks_tell_it_the_names_and_keep_the_value_from_the_model(machine: Machine) -> None:
+    use_hooks(machine)
+    leaked = machine.home / "work" / "api" / "leaked.txt"
+    leaked.write_text(f"{TOKEN}\n")
+    api = claude(machine, "cat leaked.txt; base64 leaked.txt; xxd -p leaked.txt")
+    assert api.results()[-1] == "[secret://TOKEN]\n[secret://TOKEN]Cg==\n[secret://TOKEN]0a"
+    assert holding_the_value(machine, api) == []
+    assert any(b"Claude Secrets keeps credentials for this project: TOKEN (use-only)." in body for body in api.requests)
+
+
+def test_without_the_hooks_the_value_would_be_seen(machine: Machine) -> None:
+    """What the others find is there to be found."""
+    (machine.home / "work" / "api" / "leaked.txt").write_text(f"{TOKEN}\n")
+    assert len(holding_the_value(machine, claude(machine, "base64 leaked.txt"))) >= 2
