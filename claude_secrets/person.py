@@ -117,6 +117,20 @@ class Person:
             return self._unlogged(names, error.code, warn)
         return found
 
+    def every_value(self) -> dict[str, str]:
+        """The current values of all secrets, to look for them elsewhere; by name, and `SCOPE/NAME` outside of `shared`.
+
+        Raises:
+            StoreError: STORE_TAMPERED.
+        """
+        with self.store.write(durable=False) as tx:
+            self.note(tx, "scan")
+            return {
+                record.name if record.scope == SHARED else f"{record.scope}/{record.name}": records.value(tx, record)
+                for record in records.every(tx)
+                if not record.deleted
+            }
+
     def _unlogged(self, names: Sequence[str], why: Code, warn: Callable[[str], None]) -> dict[str, str]:
         """Values from a store that takes no note of it."""
         whole, immutable = why is not Code.STORE_TAMPERED, why is Code.STORE_UNAVAILABLE

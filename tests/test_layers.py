@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
     {"cipher", "patterns", "strict_yaml", "references", "dotenv_file", "credentials"},
     {"rules", "forms"},
     {"policy", "rules_file", "redaction"},
+    {"leaks"},
     {"passphrase"},
     {"draft_file"},
     {"schema", "human", "keyring_backend", "key_file"},

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "rename": "Give a secret another name.",
     "exec": "Run a program with secrets in its environment; redact what it prints.",
     "export": "Print variables with their secrets for a shell, as a .env file or as JSON.",
+    "scan": "Look for stored values in files, git history and transcripts.",
     "hook": "Answer an event of Claude Code's hooks.",
     "access": "Say whether agents may be given the values of secrets.",
     "allow": "Put a name in this project's allowlist and let the project use it.",

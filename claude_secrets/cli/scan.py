@@ -1,0 +1,168 @@
+"""`scan`: look for stored values where they should not be."""
+
+import os
+import stat
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from claude_secrets.cli.common import existing_person
+from claude_secrets.cli.output import hint, note, progress, say, say_json, table
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.forms import SHORT
+from claude_secrets.human.git import Object, Repository
+from claude_secrets.leaks import leaks_in
+from claude_secrets.paths import command, working_directory
+from claude_secrets.project import grounds_of
+from claude_secrets.redaction import Finder
+
+FOUND: Final = 3
+"""The exit code where a value was found."""
+
+_PIECE: Final = 1 << 20
+_Progress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands, and which secret's it is."""
+
+    where: str
+    line: int
+    name: str
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the paths and what else is to be looked through."""
+    parser.add_argument("path", metavar="PATH", nargs="*", help="files and directories (without any: this directory)")
+    parser.add_argument("--git", action="store_true", help="everything in the history of the git repository here")
+    parser.add_argument(
+        "--staged", action="store_true", help="what the next commit would bring in (for a pre-commit hook)"
+    )
+    parser.add_argument("--transcripts", action="store_true", help="what Claude Code keeps of its sessions")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: Namespace) -> int:
+    """Look for every stored value in every form, and tell where it is; 3 where there is one."""
+    person = existing_person(options)
+    values = person.every_value()
+    kept = {path.resolve() for path in (person.store.path, *person.store.key_files())}
+    person.store.close()
+    long = {name: value for name, value in values.items() if len(value) >= SHORT}
+    finder = Finder(long)
+    found = []
+    with progress("Looking") as tell:
+        for part in _parts(options, kept):
+            found += part(finder, tell)
+    if len(long) < len(values):
+        note(f"Not looked for: values of fewer than {SHORT} characters ({len(values) - len(long)}).")
+    return _told(found, as_json=options.json)
+
+
+_Part: TypeAlias = Callable[[Finder, _Progress], list[Place]]
+
+
+def _parts(options: Namespace, kept: set[Path]) -> Iterator[_Part]:
+    paths = [Path(path).expanduser() for path in options.path]
+    for path in paths:
+        if not path.exists():
+            raise CallerError(Code.INVALID_ARGUMENTS, f"There is no {path}.")
+    if options.transcripts:
+        paths.append(_claude_code())
+    if not paths and not options.git and not options.staged:
+        paths = [working_directory()]
+    if paths:
+        yield lambda finder, tell: _in_files(finder, _files(paths, kept), tell)
+    repository = Repository(working_directory(), os.environ, grounds_of(working_directory()))
+    if options.staged:
+        yield lambda finder, tell: _in_objects(finder, repository, repository.staged(), tell, history=False)
+    if options.git:
+        yield lambda finder, tell: _in_objects(finder, repository, repository.objects(), tell, history=True)
+
+
+def _claude_code() -> Path:
+    path = Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
+    if not path.is_dir():
+        raise CallerError(Code.INVALID_ARGUMENTS, f"Claude Code has kept nothing in {path}.")
+    return path
+
+
+def _files(paths: Sequence[Path], kept: set[Path]) -> list[tuple[Path, int]]:
+    """The plain files with their sizes; links are not followed, and the store and its keys are where values belong."""
+    found: dict[Path, int] = {}
+    for path in paths:
+        if path.is_dir():
+            for directory, names, files in os.walk(path):
+                names[:] = [name for name in names if name != ".git"]
+                _take(found, [Path(directory, name) for name in files])
+        else:
+            _take(found, [path.resolve()])
+    beside = {one.with_name(one.name + end) for one in kept for end in ("", "-wal", "-shm")}
+    return sorted((path, size) for path, size in found.items() if path.resolve() not in beside)
+
+
+def _take(found: dict[Path, int], paths: Sequence[Path]) -> None:
+    for path in paths:
+        try:
+            status = path.lstat()
+        except OSError:  # gone meanwhile
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found[path] = status.st_size
+
+
+def _in_files(finder: Finder, files: Sequence[tuple[Path, int]], tell: _Progress) -> list[Place]:
+    total, done, unreadable = sum(size for _, size in files), 0, 0
+    found = []
+    for path, size in files:
+        try:
+            found += [Place(str(path), leak.line, leak.name) for leak in leaks_in(finder, _pieces(path))]
+        except OSError:
+            unreadable += 1
+        done += size
+        tell(done, total)
+    if unreadable:
+        note(f"{unreadable} files could not be read.")
+    return found
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _in_objects(
+    finder: Finder, repository: Repository, objects: Sequence[Object], tell: _Progress, *, history: bool
+) -> list[Place]:
+    found: list[tuple[Object, int, str]] = []
+    for number, (one, pieces) in enumerate(repository.contents(objects), start=1):
+        found += [(one, leak.line, leak.name) for leak in leaks_in(finder, pieces)]
+        tell(number, len(objects))
+    commits = {one: repository.first_commit_with(one) for one, _, _ in found if history and one.path}
+    return [Place(_named(one, commits.get(one, "")), line, name) for one, line, name in found]
+
+
+def _named(one: Object, commit: str) -> str:
+    """A blob by path and commit; what is no blob, by its own number."""
+    if not one.path:
+        return f"git object {one.number[:12]}"
+    return f"{one.path} (commit {commit})" if commit else f"{one.path} (staged)"
+
+
+def _told(found: Sequence[Place], *, as_json: bool) -> int:
+    if as_json:
+        say_json([{"where": one.where, "line": one.line, "name": one.name} for one in found])
+    elif found:
+        table([("WHERE", "SECRET"), *((f"{one.where}:{one.line}", one.name) for one in found)])
+    else:
+        say("No stored value was found.")
+    if not found:
+        return 0
+    names = sorted({one.name for one in found})
+    hint(f"to be replaced where they are used, and here: {', '.join(names)}")
+    hint(f"to store a new value: {command()} set NAME; what stands in a history or a transcript stays there")
+    return FOUND
