@@ -19,12 +19,12 @@ LINE_LIMIT = 350
 LAYERS: list[set[str]] = [
     {"", "errors", "paths"},
     {"model"},
-    {"cipher", "patterns", "strict_yaml"},
-    {"rules", "forms"},
+    {"cipher", "patterns", "strict_yaml", "dotenv_file"},
+    {"rules", "forms", "sources"},
     {"policy", "rules_file", "redaction"},
     {"passphrase"},
     {"draft_file"},
-    {"schema", "human", "keyring_backend", "key_file"},
+    {"schema", "human", "keyring_backend", "key_file", "plain_file"},
     {"key_slot", "transaction"},
     {"custody", "slots"},
     {"creation", "migrations"},
@@ -37,7 +37,7 @@ LAYERS: list[set[str]] = [
     {"setting"},
     {"consent"},
     {"gate", "person"},
-    {"past", "reseal"},
+    {"past", "reseal", "imports"},
     {"keys", "backups"},
     {"server"},
     {"cli"},
@@ -58,9 +58,10 @@ OUTSIDE: dict[str, set[str]] = {
     "pydantic": {"server"},
     "yaml": {"strict_yaml"},
     "re2": {"patterns"},
+    "dotenv": {"dotenv_file"},
     "platformdirs": {"paths"},
 }
-HEAVY = ("anyio", "cryptography", "keyring", "mcp", "mcp_types", "pydantic", "re2", "sqlite3", "yaml")
+HEAVY = ("anyio", "cryptography", "dotenv", "keyring", "mcp", "mcp_types", "pydantic", "re2", "sqlite3", "yaml")
 """What the command line loads only for the commands that need it."""
 
 
