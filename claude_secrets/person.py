@@ -70,23 +70,36 @@ class Person:
         check_name(name)
         check_value(value)
         with self.store.write() as tx:
-            before = records.find(tx, self.scope, name)
-            stored = records.put(
-                tx,
-                scope=self.scope,
-                name=name,
-                value=value,
-                origin=self.project.identity if self.project else PERSON,
-                entered_by=EnteredBy.PERSON,
-                access=access or (self._default_access if before is None else None),
-                expires=expires,
-                keep=self.keep_versions,
-            )
-            record = records.find(tx, self.scope, name)
-            if self.project and record and record.origin != self.project.identity:
-                grants.add(tx, Grant(project=self.project.identity, scope=self.scope, name=name))
-            self._claim_scope(tx)
-            self.note(tx, "set", name)
+            return self.put(tx, name, value, access, action="set", expires=expires)
+
+    def put(
+        self,
+        tx: Transaction,
+        name: str,
+        value: str,
+        access: Access | None = None,
+        *,
+        action: str,
+        expires: int | None = None,
+    ) -> Stored:
+        """What `set` does, in an open transaction, for the log as `action`."""
+        before = records.find(tx, self.scope, check_name(name))
+        stored = records.put(
+            tx,
+            scope=self.scope,
+            name=name,
+            value=check_value(value),
+            origin=self.project.identity if self.project else PERSON,
+            entered_by=EnteredBy.PERSON,
+            access=access or (self._default_access if before is None else None),
+            expires=expires,
+            keep=self.keep_versions,
+        )
+        record = records.find(tx, self.scope, name)
+        if self.project and record and record.origin != self.project.identity:
+            grants.add(tx, Grant(project=self.project.identity, scope=self.scope, name=name))
+        self._claim_scope(tx)
+        self.note(tx, action, name)
         return stored
 
     def get(self, name: str, *, warn: Callable[[str], None]) -> str:
