@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "purge": "Take a secret, or all deleted ones, away for good.",
     "rename": "Give a secret another name.",
     "exec": "Run a program with secrets in its environment.",
+    "import": "Bring secrets along from a .env file, a JSON object or the TypeScript tool's store.",
     "access": "Say whether agents may be given the values of secrets.",
     "allow": "Put a name in this project's allowlist and let the project use it.",
     "revoke": "Take a name, or all, away from this project again.",
