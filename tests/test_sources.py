@@ -3,6 +3,7 @@
 import io
 import json
 import string
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_secrets import sources
+from claude_secrets.cipher import TokenInvalid, open_gcm
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import NAME_LIMIT, VALUE_LIMIT
 from claude_secrets.sources import Contents, Kind
@@ -287,7 +289,24 @@ def test_a_store_of_the_typescript_tool_opens_or_is_refused(vector: dict[str, An
 def test_a_key_that_is_none_is_wrong(key: bytes) -> None:
     with pytest.raises(SecretsError) as caught:
         sources.read(Kind.TYPESCRIPT, VECTORS[0]["file"].encode(), lambda: key)
-    assert caught.value.code is Code.KEY_WRONG
+    assert (caught.value.code, "32 bytes" in caught.value.message) == (Code.KEY_WRONG, True)
+
+
+def test_key_and_tag_have_one_length_and_no_byte_is_taken_for_another() -> None:
+    key = b64decode(VECTORS[0]["key"])
+    iv, tag, ciphertext = map(b64decode, VECTORS[0]["file"].split(":"))
+    assert open_gcm(key, iv=iv, tag=tag, ciphertext=ciphertext)
+    for changed in (
+        {"ciphertext": ciphertext[:-1], "tag": ciphertext[-1:] + tag},
+        {"ciphertext": ciphertext + tag[:1], "tag": tag[1:]},
+        {"iv": b"\0" * 7},
+        {"iv": b"\0" * 129},
+    ):
+        with pytest.raises(TokenInvalid):
+            open_gcm(key, **{"iv": iv, "tag": tag, "ciphertext": ciphertext, **changed})
+    for length in (0, 16, 31, 33):
+        with pytest.raises(TokenInvalid):
+            open_gcm((key + key)[:length], iv=iv, tag=tag, ciphertext=ciphertext)
 
 
 # Which kind
