@@ -180,6 +180,23 @@ def stretched(passphrase: bytes, *, salt: bytes, iterations: int, lanes: int, me
     return _fernet_key(kdf.derive(passphrase))
 
 
+def open_gcm(key: bytes, *, iv: bytes, tag: bytes, ciphertext: bytes) -> bytes:
+    """What another program sealed with AES-256-GCM (NIST SP 800-38D) and no associated data.
+
+    Raises:
+        TokenInvalid: another key, changed bytes, or not that many bytes as such a key, IV or tag has.
+    """
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    if len(key) != KEY_BYTES or len(tag) != 16 or not 8 <= len(iv) <= 128:
+        raise TokenInvalid
+    try:
+        return AESGCM(key).decrypt(iv, ciphertext + tag, None)
+    except InvalidTag:
+        raise TokenInvalid from None
+
+
 def wrap(master_key: bytes, data_key: DataKey, *, store_id: str, slot_id: str, slot_kind: str, now: float) -> bytes:
     """Wrap the data key for one key slot.
 

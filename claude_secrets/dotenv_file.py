@@ -1,47 +1,83 @@
-"""Reading and writing `.env` files, in the syntax of python-dotenv (https://saurabh-kumar.com/python-dotenv/).
+"""A .env file as python-dotenv reads it: its statements, what it gives each name, and the same text with references.
 
-Always: a statement that cannot be read is an error with its line, never skipped; no error repeats what the file says.
-Only this module imports `dotenv`.
+Always: pure; no error repeats what the file says; rewriting changes values alone, and what it gives is parsed again
+before anyone may use it. Only this module imports `dotenv`, and only when there is a file.
 """
 
 import io
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from claude_secrets.errors import CallerError, Code
 
-SIZE_LIMIT = 16 << 20
-"""Bytes of a file, at most."""
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
+
+SIZE_LIMIT: Final = 16 << 20
+"""Bytes of a file whose variables are used, at most."""
+
+_BEFORE_VALUE: Final = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*")
+# Versions of python-dotenv differ in what a backslash before a quote means; which of these fits is tried.
+_CLOSED: Final = {
+    quote: (
+        re.compile(rf"{quote}(?:\\.|[^{quote}\\])*{quote}", re.DOTALL),
+        re.compile(rf"{quote}(?:\\{quote}|[^{quote}])*{quote}"),
+    )
+    for quote in ("'", '"')
+}
+
+
+class CannotRewrite(Exception):  # noqa: N818  it says what is so, and no fault has happened
+    """No reference can be put in the place of the value in `line`."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"line {line}")
+        self.line = line
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
-    """One statement: `text` as it stands in the file, with the newline; a comment or blank lines have no `key`.
+class Statement:
+    """One statement: its name, its value (None: a name alone), and the line on which it begins.
 
-    `value` is None for a name alone.
+    Without a name it is a comment or blank; or, where it is `wrong`, something that cannot be parsed. `padded`: it
+    looks like the last line of base64, so that its name may be part of a value.
     """
 
-    key: str | None
+    name: str | None
     value: str | None = field(repr=False)
     line: int
-    text: str = field(repr=False)
+    wrong: bool
+    padded: bool = False
+
+    @property
+    def said(self) -> tuple[str | None, str | None, bool]:
+        """What it means, wherever it stands."""
+        return self.name, self.value, self.wrong
 
 
-def parse(text: str) -> list[Binding]:
-    """All statements, in order; together their texts are the file.
+def parse(text: str) -> list[Statement]:
+    """The statements of a file, with the values that python-dotenv gives to programs: each line ends with a newline."""
+    return [
+        Statement(binding.key, binding.value, _first_line(binding), binding.error, _is_padded(binding))
+        for binding in _bindings(_lines(text))
+    ]
+
+
+def values(text: str) -> dict[str, str]:
+    """What the file gives each name, with `${NAME}` replaced as python-dotenv does; a name alone gives nothing.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS, with the line.
+        CallerError: INVALID_ARGUMENTS, with the line of what cannot be parsed.
     """
-    from dotenv.parser import parse_stream
+    from dotenv import dotenv_values
 
-    found = []
-    for one in parse_stream(io.StringIO(text)):
-        if one.error:
-            raise CallerError(
-                Code.INVALID_ARGUMENTS, f"Line {one.original.line} of the .env file is no NAME=VALUE, and no comment."
-            )
-        found.append(Binding(one.key, one.value, one.original.line, one.original.string))
-    return found
+    wrong = next((statement.line for statement in parse(text) if statement.wrong), None)
+    if wrong is not None:
+        raise CallerError(Code.INVALID_ARGUMENTS, f"Line {wrong} of the .env file is no NAME=VALUE, and no comment.")
+    found = dotenv_values(stream=io.StringIO(_lines(text), newline=""))
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def decoded(data: bytes) -> str:
@@ -53,22 +89,9 @@ def decoded(data: bytes) -> str:
     if len(data) > SIZE_LIMIT:
         raise CallerError(Code.INVALID_ARGUMENTS, f"The .env file has more than {SIZE_LIMIT >> 20} MiB.")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise CallerError(Code.INVALID_ARGUMENTS, "The .env file is not UTF-8.") from None
-
-
-def values(text: str) -> dict[str, str]:
-    """What the file gives each name, with `${NAME}` replaced as python-dotenv does; a name alone gives nothing.
-
-    Raises:
-        CallerError: INVALID_ARGUMENTS, with the line.
-    """
-    from dotenv import dotenv_values
-
-    parse(text)
-    found = dotenv_values(stream=io.StringIO(text))
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def quoted(value: str) -> str:
@@ -82,3 +105,67 @@ def quoted(value: str) -> str:
         raise CallerError(Code.INVALID_VALUE, f"A value holds {what}; a .env file cannot hold it.")
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def rewritten(text: str, references: Mapping[int, str]) -> str:
+    """The text with `references` in the place of the values of the statements of those numbers.
+
+    Raises:
+        CannotRewrite: the text would not be read as the same statements with these values.
+    """
+    bindings, wanted = _bindings(text), parse(text)
+    parts = [binding.original.string for binding in bindings]
+    for number, reference in references.items():
+        before, line = wanted[number], wanted[number].line
+        if len(bindings) <= number or bindings[number].key != before.name:
+            raise CannotRewrite(line)
+        parts[number] = _replaced(bindings[number], reference, line)
+        wanted[number] = Statement(before.name, reference, line, wrong=False)
+    after = "".join(parts)
+    if [statement.said for statement in parse(after)] != [statement.said for statement in wanted]:
+        raise CannotRewrite(min(wanted[number].line for number in references))
+    return after
+
+
+def _bindings(text: str) -> "list[Binding]":
+    from dotenv.parser import parse_stream
+
+    return list(parse_stream(io.StringIO(text, newline="")))
+
+
+def _is_padded(binding: "Binding") -> bool:
+    return binding.value == "=" and binding.original.string.strip().endswith("==")
+
+
+def _first_line(binding: "Binding") -> int:
+    """Where the statement itself begins: the parser counts from the blank lines before it."""
+    text = binding.original.string
+    blank = text[: len(text) - len(text.lstrip())]
+    return binding.original.line + (blank.count("\n") if text.strip() else 0)
+
+
+def _replaced(binding: "Binding", reference: str, line: int) -> str:
+    text, value = binding.original.string, binding.value or ""
+    head = _BEFORE_VALUE.match(text)
+    if head is None:
+        raise CannotRewrite(line)
+    start = head.end()
+    quote = text[start : start + 1]
+    if quote not in _CLOSED:
+        if not text.startswith(value, start):
+            raise CannotRewrite(line)
+        return text[:start] + reference + text[start + len(value) :]
+    for closed in _CLOSED[quote]:
+        found = closed.match(text, start)
+        if found is not None and _has_value(text[: found.end()], value):
+            return text[: start + 1] + reference + text[found.end() - 1 :]
+    raise CannotRewrite(line)
+
+
+def _has_value(text: str, value: str) -> bool:
+    return [(binding.value, binding.error) for binding in _bindings(text)] == [(value, False)]
+
+
+def _lines(text: str) -> str:
+    """The text as programs that open the file read it."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

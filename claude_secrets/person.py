@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from claude_secrets import audit, damage, grants, limits, records, versions
+from claude_secrets import audit, grants, limits, records, versions
 from claude_secrets.audit import AuditLog, Entry, Event
 from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
@@ -70,23 +70,36 @@ class Person:
         check_name(name)
         check_value(value)
         with self.store.write() as tx:
-            before = records.find(tx, self.scope, name)
-            stored = records.put(
-                tx,
-                scope=self.scope,
-                name=name,
-                value=value,
-                origin=self.project.identity if self.project else PERSON,
-                entered_by=EnteredBy.PERSON,
-                access=access or (self._default_access if before is None else None),
-                expires=expires,
-                keep=self.keep_versions,
-            )
-            record = records.find(tx, self.scope, name)
-            if self.project and record and record.origin != self.project.identity:
-                grants.add(tx, Grant(project=self.project.identity, scope=self.scope, name=name))
-            self._claim_scope(tx)
-            self.note(tx, "set", name)
+            return self.put(tx, name, value, access, action="set", expires=expires)
+
+    def put(
+        self,
+        tx: Transaction,
+        name: str,
+        value: str,
+        access: Access | None = None,
+        *,
+        action: str,
+        expires: int | None = None,
+    ) -> Stored:
+        """What `set` does, in an open transaction, for the log as `action`."""
+        before = records.find(tx, self.scope, check_name(name))
+        stored = records.put(
+            tx,
+            scope=self.scope,
+            name=name,
+            value=check_value(value),
+            origin=self.project.identity if self.project else PERSON,
+            entered_by=EnteredBy.PERSON,
+            access=access or (self._default_access if before is None else None),
+            expires=expires,
+            keep=self.keep_versions,
+        )
+        record = records.find(tx, self.scope, name)
+        if self.project and record and record.origin != self.project.identity:
+            grants.add(tx, Grant(project=self.project.identity, scope=self.scope, name=name))
+        self._claim_scope(tx)
+        self.note(tx, action, name)
         return stored
 
     def get(self, name: str, *, warn: Callable[[str], None]) -> str:
@@ -116,20 +129,6 @@ class Person:
                 raise
             return self._unlogged(names, error.code, warn)
         return found
-
-    def every_value(self) -> dict[str, str]:
-        """The current values of all secrets, to look for them elsewhere; by name, and `SCOPE/NAME` outside of `shared`.
-
-        Raises:
-            StoreError: STORE_TAMPERED.
-        """
-        with self.store.write(durable=False) as tx:
-            self.note(tx, "scan")
-            return {
-                record.name if record.scope == SHARED else f"{record.scope}/{record.name}": records.value(tx, record)
-                for record in records.every(tx)
-                if not record.deleted
-            }
 
     def _unlogged(self, names: Sequence[str], why: Code, warn: Callable[[str], None]) -> dict[str, str]:
         """Values from a store that takes no note of it."""
@@ -298,16 +297,6 @@ class Person:
             audit.verify(tx)
             tx.verify_table("key_slots", tx.head.slots)
         return sum(not record.deleted for record in found), versions
-
-    def damage(self, progress: Callable[[int, int], None]) -> list[str]:
-        """What is damaged, record by record, in words; `progress` is told how many of how many are looked at.
-
-        Raises:
-            CustodyError: the key cannot be had.
-            StoreError: nothing in the store can be read.
-        """
-        with self.store.read(whole=False) as tx:
-            return [line for found in damage.examine(tx, progress) for line in found.wrong]
 
     def note(self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None) -> None:
         """Write into the log what the person does."""

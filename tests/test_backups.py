@@ -14,6 +14,7 @@ from claude_secrets import backups, past, records
 from claude_secrets.backups import Contents
 from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
+from claude_secrets.inspection import damages
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy
 from claude_secrets.person import Person
 from claude_secrets.store import Store
@@ -325,7 +326,7 @@ def test_every_record_that_opens_is_saved_and_the_others_are_named(full: World, 
     full.close()
     with attacks.attacker(full.store_path) as connection:
         meddle(connection, found)
-    told = full.person().damage(quietly)
+    told = damages(full.person(), quietly)
     path, contents = make(full)
     assert len(contents.wrong) == len(wrong)
     assert contents.logged is not ("head" in fault)  # a store whose heads do not fit takes no notes

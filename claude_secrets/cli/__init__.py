@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "export": "Print variables with their secrets for a shell, as a .env file or as JSON.",
     "scan": "Look for stored values in files, git history and transcripts.",
     "hook": "Answer an event of Claude Code's hooks.",
+    "import": "Bring secrets along from a .env file, a JSON object or the TypeScript tool's store.",
     "access": "Say whether agents may be given the values of secrets.",
     "allow": "Put a name in this project's allowlist and let the project use it.",
     "revoke": "Take a name, or all, away from this project again.",

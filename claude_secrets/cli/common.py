@@ -102,21 +102,26 @@ def passphrase(what: str, descriptor: int | None) -> str:
                 error.hint = "A file descriptor can give it; --help says by which option."
             raise
     if descriptor not in _read_already:  # once only: a pipe has nothing to say a second time
-        _read_already[descriptor] = _first_line(descriptor)
+        _read_already[descriptor] = first_line(descriptor, "passphrase")
     return _read_already[descriptor]
 
 
 _read_already: dict[int, str] = {}
 
 
-def _first_line(descriptor: int) -> str:
+def first_line(descriptor: int, what: str) -> str:
+    """The first line that a file descriptor gives, for a `what` ("passphrase").
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where nothing can be read from it.
+    """
     try:
         with open(descriptor, "rb", closefd=False) as file:
             line = file.readline(_PASSPHRASE_LIMIT).decode("utf-8").rstrip("\r\n")
     except (OSError, ValueError):  # from None: what cannot be decoded is in the exception
         line = ""
     if not line:
-        raise CallerError(Code.INVALID_ARGUMENTS, "No passphrase can be read from that file descriptor.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, f"No {what} can be read from that file descriptor.") from None
     return line
 
 

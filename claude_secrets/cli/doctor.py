@@ -10,6 +10,7 @@ from claude_secrets.cli.key import kind_of
 from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, SecretsError
+from claude_secrets.inspection import damages
 from claude_secrets.key_slot import State
 from claude_secrets.own_files import read_own_files
 from claude_secrets.paths import command, config_directory, default_store
@@ -149,7 +150,7 @@ def _no_key_yet() -> Finding:
 def _damage(person: Person) -> Iterator[Finding]:
     try:
         with progress("opening") as tell:
-            wrong = person.damage(tell)
+            wrong = damages(person, tell)
     except SecretsError as error:
         yield _failure("damage", error)
         return

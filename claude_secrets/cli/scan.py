@@ -13,6 +13,7 @@ from claude_secrets.cli.output import hint, note, progress, say, say_json, table
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.forms import SHORT
 from claude_secrets.human.git import Object, Repository
+from claude_secrets.inspection import every_value
 from claude_secrets.leaks import leaks_in
 from claude_secrets.paths import command, working_directory
 from claude_secrets.project import grounds_of
@@ -48,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Look for every stored value in every form, and tell where it is; 3 where there is one."""
     person = existing_person(options)
-    values = person.every_value()
+    values = every_value(person)
     kept = {path.resolve() for path in (person.store.path, *person.store.key_files())}
     person.store.close()
     long = {name: value for name, value in values.items() if len(value) >= SHORT}

@@ -1,0 +1,219 @@
+"""`import`: bring secrets along from a .env file, a JSON object or the TypeScript tool's store."""
+
+import os
+import shlex
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from claude_secrets import imports, plain_file, sources
+from claude_secrets.cli.common import add_scope, find_project, first_line, read_allowlist, short, the_person
+from claude_secrets.cli.delete import require_yes
+from claude_secrets.cli.output import hint, note, say, say_json, table
+from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.imports import Change, Planned
+from claude_secrets.model import PERSON, SHARED, check_scope
+from claude_secrets.paths import command
+from claude_secrets.person import Person
+from claude_secrets.plain_file import PlainFile
+from claude_secrets.project import Project, grounds_of
+from claude_secrets.records import Stored
+from claude_secrets.sources import Contents, Kind
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the file, what kind it is, and what may happen to what is there."""
+    parser.add_argument("file", metavar="FILE", help="a .env file, a JSON object of texts, or secrets.encrypted")
+    parser.add_argument(
+        "--from", dest="kind", choices=[*Kind], help="what kind of file it is; else its name or content tells"
+    )
+    parser.add_argument(
+        "--rewrite",
+        action="store_true",
+        help="dotenv: put secret://NAME in the place of each imported value; FILE.before-import stays as a copy",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="let secrets that have another value get this one")
+    parser.add_argument(
+        "--key-fd", metavar="N", type=int, help="typescript: read its key (base64) from this file descriptor"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Read all, show what would happen, ask, store all at once, and rewrite the file last."""
+    file = plain_file.read(Path(options.file).expanduser().absolute(), limit=sources.SIZE_LIMIT)
+    kind = _kind(file, options)
+    project = find_project(options)
+    contents = sources.read(kind, file.data, lambda: _key(options, project))
+    _refuse_problems(contents)
+    after = _rewriting(file, contents) if options.rewrite else None
+    person = the_person(options, project, None if options.scope is None else check_scope(options.scope))
+    planned = imports.preview(person, contents.entries)
+    _show(planned, contents, options)
+    _refuse_overwriting(planned, options)
+    stored: list[Stored] = []
+    rewritten = None
+    if _is_to_do(planned, after):
+        _ask(planned, file, person, options)
+        stored = imports.carry_out(person, planned)
+        _tell(planned, stored, person, options)
+        if after is not None:
+            rewritten = _rewrite(file, after, options)
+    elif not options.json:
+        say("Nothing to import.")
+    if options.json:
+        say_json(_as_data(kind, planned, stored, contents, rewritten))
+    return 0
+
+
+def _kind(file: PlainFile, options: Namespace) -> Kind:
+    if options.kind is not None:
+        kind, how = Kind(options.kind), "by --from"
+    else:
+        kind, how = sources.recognise(file.asked.name, file.data)
+    note(f"Read as {kind}, told {how}.")
+    if (options.rewrite and kind is not Kind.DOTENV) or (options.key_fd is not None and kind is not Kind.TYPESCRIPT):
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"This is read as {kind}; --rewrite is for dotenv, --key-fd for typescript.",
+            "--from says what kind of file it is.",
+        )
+    return kind
+
+
+def _key(options: Namespace, project: Project | None) -> bytes:
+    if options.key_fd is not None:
+        return first_line(options.key_fd, "key").encode()
+    from claude_secrets.human.mac_keychain import password
+
+    return password(
+        service="claude-secrets-mcp",
+        account="master-key",
+        environment=os.environ,
+        forbidden=grounds_of(project.path) if project else [],
+    )
+
+
+def _refuse_problems(contents: Contents) -> None:
+    for problem in contents.problems:
+        note(f"{problem.where}: [{problem.code}] {problem.words}")
+    if contents.problems:
+        number = len(contents.problems)
+        raise CallerError(
+            contents.problems[0].code,
+            f"{number} problem{'s' * (number > 1)} in the file, as listed; nothing was imported.",
+        )
+
+
+def _rewriting(file: PlainFile, contents: Contents) -> bytes | None:
+    """What the file will be; None where nothing in it changes."""
+    plain_file.refuse_what_cannot_be_replaced(file)
+    after = sources.rewrite(file.data, contents.entries)
+    return None if after == file.data else after
+
+
+def _show(planned: Sequence[Planned], contents: Contents, options: Namespace) -> None:
+    for line in contents.notes:
+        note(f"note: {line}")
+    rows = [(each.entry.name, _words(each)) for each in planned]
+    if options.json:
+        for name, words in rows:
+            note(f"{name}: {words}")
+    elif rows:
+        table([("NAME", "IMPORTING"), *rows])
+
+
+def _words(planned: Planned) -> str:
+    return {
+        Change.NEW: "new",
+        Change.SAME: f"the same value as stored (version {planned.version}): nothing to do",
+        Change.OVERWRITES: f"overwrites version {planned.version}",
+        Change.BRINGS_BACK: "brings back a deleted secret",
+    }[planned.change]
+
+
+def _refuse_overwriting(planned: Sequence[Planned], options: Namespace) -> None:
+    names = [each.entry.name for each in planned if each.change is Change.OVERWRITES]
+    if names and not options.overwrite:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"There are other values of {', '.join(names)} already; nothing was imported.",
+            "To have these overwritten (earlier versions are kept): --overwrite",
+        )
+
+
+def _is_to_do(planned: Sequence[Planned], after: bytes | None) -> bool:
+    return after is not None or any(each.change is not Change.SAME for each in planned)
+
+
+def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: Namespace) -> None:
+    asked = f"Import {_counted(planned)} into scope '{person.scope}'"
+    if options.rewrite:
+        if file.is_linked:
+            note(f"note: {file.asked} is a link; {file.path} is what is rewritten")
+        if file.status.st_nlink > 1:
+            note("note: the file has another name (a hard link), under which the values stay")
+        meant = read_allowlist(person.project).scope if person.project else SHARED
+        if meant != person.scope:
+            note(f"note: references mean the project's scope '{meant}'; these secrets come into '{person.scope}'")
+        asked += f", and put references in their place in {file.path}"
+    require_yes(f"{asked}?", options)
+
+
+def _counted(planned: Sequence[Planned]) -> str:
+    number = len(planned)
+    overwritten = sum(each.change is Change.OVERWRITES for each in planned)
+    return f"{number} secret{'s' * (number != 1)}" + (f" ({overwritten} overwritten)" if overwritten else "")
+
+
+def _had(same: int) -> str:
+    return f"; {same} of them had this value already" if same else ""
+
+
+def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, options: Namespace) -> None:
+    if not options.json:
+        same = sum(each.change is Change.SAME for each in planned)
+        say(f"Imported {_counted(planned)} into scope '{person.scope}'{_had(same)}.")
+    for each, done in zip(planned, stored, strict=True):
+        if done.moved_from is not None and done.moved_from != PERSON:
+            hint(f"'{each.entry.name}' was stored from {short(done.moved_from)}, whose agents may use it no more")
+    if person.project is None:
+        return
+    allowlist = read_allowlist(person.project)
+    if any(allowlist.entry_for(each.entry.name) is None for each in planned):
+        hint(f"agents of this project cannot use all of them yet; to let them, for each: {command()} allow NAME")
+
+
+def _rewrite(file: PlainFile, after: bytes, options: Namespace) -> Path:
+    """Put the references into the file. What is stored stays stored, whatever comes of it."""
+    try:
+        copy = plain_file.rewrite(file, after)
+    except SecretsError as error:
+        error.hint = "The secrets are imported all the same; try again, and only the file is rewritten."
+        raise
+    if not options.json:
+        say(f"Rewrote {file.path}: references stand there now in the place of the values.")
+    remove = "del" if sys.platform == "win32" else "rm"
+    hint(f"the copy from before still holds the values; to remove it: {remove} {shlex.quote(str(copy))}")
+    if b"#" in after:
+        hint("comments are as they were; look whether a value stands in one")
+    hint("if the file was ever committed, git's history may hold the values, too: get new ones from who issued them")
+    return copy
+
+
+def _as_data(
+    kind: Kind, planned: Sequence[Planned], stored: Sequence[Stored], contents: Contents, copy: Path | None
+) -> dict[str, object]:
+    versions = [done.version for done in stored] or [each.version for each in planned]
+    return {
+        "from": kind.value,
+        "secrets": [
+            {"name": each.entry.name, "change": each.change.value, "version": version}
+            for each, version in zip(planned, versions, strict=True)
+        ],
+        "notes": [*contents.notes],
+        "copy": None if copy is None else str(copy),
+    }

@@ -1,0 +1,180 @@
+"""A file of the person's that is read whole, and written anew in its place only if it is still what was read.
+
+Always: what is read and replaced is a plain file, reached through links only where the person named one; replacing is
+whole or not at all, and keeps mode and owner. The faces import it.
+"""
+
+import os
+import secrets
+import stat
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.draft_file import sync_directory, write_new
+from claude_secrets.errors import CallerError, Code, SecretsError
+
+# Checked on the open descriptor: what stands at the path may become a link or a pipe meanwhile.
+_FLAGS: Final = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainFile:
+    """A file as it was read: by the name `asked`, at `path` once all links were followed."""
+
+    asked: Path
+    path: Path
+    data: bytes = field(repr=False)
+    status: os.stat_result
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether the name that was asked for is a link."""
+        return self.asked.is_symlink()
+
+
+def read(asked: Path, *, limit: int) -> PlainFile:
+    """Read a file of at most `limit` bytes.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where there is none, it is no plain file, cannot be read or is longer.
+    """
+    try:
+        path = Path(os.path.realpath(asked, strict=True))
+        status, data = _contents(path, limit)
+    except FileNotFoundError:
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no file of that name.", "Look at the path.") from None
+    except OSError:
+        raise CallerError(Code.INVALID_ARGUMENTS, "That is no plain file, or it cannot be read.") from None
+    if len(data) > limit:
+        raise CallerError(Code.INVALID_ARGUMENTS, f"The file has more than {limit // (1024 * 1024)} MiB.")
+    return PlainFile(asked=asked, path=path, data=data, status=status)
+
+
+def copy_of(file: PlainFile) -> Path:
+    """Where the copy goes that is made before a file is replaced."""
+    return file.path.with_name(f"{file.path.name}.before-import")
+
+
+def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
+    """Find before anything happens what would be in the way.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where a copy is there already, or the file or its directory is not one's own.
+    """
+    if os.path.lexists(copy_of(file)):
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"A copy is there already, and is never overwritten: {copy_of(file)}",
+            "Remove it first if you need it no more: it holds values.",
+        )
+    if not _can_be_given_back(file.status) or not os.access(file.path.parent, os.W_OK | os.X_OK):
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            "The file cannot be replaced by one of the same owner: it, its group or its directory is not yours.",
+            "Import without --rewrite.",
+        )
+
+
+def rewrite(file: PlainFile, data: bytes) -> Path:
+    """Put `data` in the place of what was read, which stays in a new file that is private to the person.
+
+    Returns the path of that copy.
+
+    Raises:
+        SecretsError: the file is no longer what was read, or it or its copy cannot be written. It is left as it is,
+            and without a copy.
+    """
+    copy = copy_of(file)
+    try:
+        made = write_new(copy, file.data)
+    except OSError:
+        made = False
+    if not made:
+        raise SecretsError(Code.INVALID_ARGUMENTS, f"No copy can be made at {copy}, so {file.path} is left as it is.")
+    replaced = False
+    try:
+        _replace(file, data)
+        replaced = True
+    finally:
+        if not replaced:
+            copy.unlink(missing_ok=True)
+    return copy
+
+
+def _replace(file: PlainFile, data: bytes) -> None:
+    draft = file.path.with_name(f".{secrets.token_hex(8)}.new")
+    try:
+        _write_draft(draft, data, file.status)
+        if not _is_still(file):
+            raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} was changed meanwhile and is left as it is.")
+        draft.replace(file.path)
+    except OSError:
+        raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} cannot be written and is left as it is.") from None
+    finally:
+        with suppress(OSError):  # it has become the file
+            draft.unlink()
+    sync_directory(file.path.parent)
+
+
+def _contents(path: Path, limit: int) -> tuple[os.stat_result, bytes]:
+    descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError
+        with open(descriptor, "rb", closefd=False) as file:
+            return status, file.read(limit + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _is_still(file: PlainFile) -> bool:
+    path = Path(os.path.realpath(file.asked, strict=True))
+    status, data = _contents(path, len(file.data))
+    same_owner = (status.st_uid, status.st_gid, status.st_mode) == (
+        file.status.st_uid,
+        file.status.st_gid,
+        file.status.st_mode,
+    )
+    return path == file.path and os.path.samestat(status, file.status) and same_owner and data == file.data
+
+
+if sys.platform == "win32":
+
+    def _can_be_given_back(_status: os.stat_result) -> bool:
+        return True  # who may read a new file stands in the access list of its directory there
+
+    def _write_draft(draft: Path, data: bytes, _status: os.stat_result) -> None:
+        with draft.open("xb") as file:
+            _write(file.fileno(), data)
+
+else:
+
+    def _can_be_given_back(status: os.stat_result) -> bool:
+        groups = {os.getegid(), *os.getgroups()}
+        return os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in groups)
+
+    def _write_draft(draft: Path, data: bytes, status: os.stat_result) -> None:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+        try:
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))  # after the owner: changing that takes bits away
+            _write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
