@@ -157,7 +157,7 @@ def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: 
 def test_what_is_the_persons_alone_is_refused(machine: Machine, command: str) -> None:
     arguments = {
         "history": "TOKEN", "restore": "TOKEN", "purge": "TOKEN", "rename": "TOKEN X", "access": "TOKEN --readable",
-        "allow": "X", "backup": "x", "key": "list", "recover": "create", "policy": "check",
+        "allow": "X", "backup": "x", "key": "list", "recover": "create", "policy": "check", "import": "x.env",
     }  # fmt: skip
     done = agent_runs(machine, f"$cs {command} {arguments.get(command, '')}")
     assert (done.returncode, done.stdout) == (3, "")
