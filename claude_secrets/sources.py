@@ -18,11 +18,11 @@ from claude_secrets.cipher import KEY_BYTES, TokenInvalid, open_gcm
 from claude_secrets.dotenv_file import CannotRewrite, Statement
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
 from claude_secrets.model import check_name, check_value
+from claude_secrets.references import PREFIX, reference
 
 SIZE_LIMIT: Final = 50 * 1024 * 1024
 """Bytes of a file, at most."""
 
-REFERENCE: Final = "secret://"
 
 _BOM: Final = "\ufeff"
 _SEALED: Final = re.compile(rb"\s*[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]*=*\s*")
@@ -116,7 +116,7 @@ def rewrite(data: bytes, entries: Sequence[Entry]) -> bytes:
     Raises:
         CallerError: INVALID_VALUE where that cannot be done in that file.
     """
-    references = {number: f"{REFERENCE}{entry.name}" for entry in entries for number in entry.statements}
+    references = {number: reference(entry.name) for entry in entries for number in entry.statements}
     text = data.decode("utf-8")
     bom = _BOM if text.startswith(_BOM) else ""
     try:
@@ -178,7 +178,7 @@ def _left_out(value: object) -> str | None:
 
 
 def _is_reference(value: object) -> bool:
-    return isinstance(value, str) and value.startswith(REFERENCE) and not _wrong("", value[len(REFERENCE) :], "-")
+    return isinstance(value, str) and value.startswith(PREFIX) and not _wrong("", value[len(PREFIX) :], "-")
 
 
 def _wrong(where: str, name: str, value: object) -> list[Problem]:

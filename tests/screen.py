@@ -65,7 +65,7 @@ class Screen:
     def type(self, window: int, text: str) -> None:
         """Type `text` in `window`."""
         self._run("windowfocus", "--sync", str(window))
-        self._run("type", "--delay", "60", "--", text)
+        self._run("type", "--delay", "150", "--", text)
 
     def title(self, window: int) -> str:
         """The window's title."""
