@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import termios
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ class Bash:
 
     def __init__(self, at: Path, environment: Mapping[str, str], *, size: tuple[int, int] = (31, 97)) -> None:
         self.shown = ""
+        self._at = at
         words = ["bash", "--norc", "--noprofile", "-i"]
         number, self._terminal = pty.fork()
         if not number:
@@ -66,6 +68,10 @@ class Bash:
                     raise AssertionError(f"the terminal ended at {self.shown!r}") from None
         seen, self.shown = self.shown[: found.end()], self.shown[found.end() :]
         return seen
+
+    def run_elsewhere(self, line: str) -> None:
+        """Run a command in the same directory, but not on this terminal."""
+        subprocess.run(["sh", "-c", line], cwd=self._at, check=True, timeout=DEADLINE)
 
     def run(self, line: str) -> str:
         """Type a command, and return what it shows before the next prompt."""

@@ -264,6 +264,26 @@ def test_what_a_program_leaves_behind_is_redacted_to_its_end(machine: Machine) -
         assert process.stdout.read() == "late [secret://TOKEN]\n"
 
 
+def test_what_a_program_leaves_behind_writing_without_end_is_not_waited_for(machine: Machine) -> None:
+    words = [*exec_words("--only", "TOKEN"), "sh", "-c", "yes & exit 6"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=machine.environment) as process:
+        assert process.stdout is not None
+        ends = time.monotonic() + DEADLINE
+        while process.poll() is None and time.monotonic() < ends:
+            os.read(process.stdout.fileno(), 65536)
+        assert process.returncode == 6
+        assert process.stdout.read(4) in (b"y\ny\n", b"\ny\ny")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("redact", ["--redact", ""])
+def test_standard_streams_may_be_closed(machine: Machine, here: Path, closed: str, redact: str) -> None:
+    words = [*PROGRAM, "exec", *redact.split(), "--only", "TOKEN", "--", "sh", "-c", "printenv TOKEN >there"]
+    script = ["sh", "-c", f"{shlex.join(words)} {closed}"]
+    done = subprocess.run(script, cwd=here, capture_output=True, timeout=DEADLINE, env=machine.environment, check=False)
+    assert (done.returncode, (here / "there").read_text()) == (0, f"{TOKEN}\n")
+
+
 def test_a_program_that_cannot_be_started_is_told(machine: Machine, here: Path) -> None:
     (here / "bad").write_bytes(b"\x7fELF nonsense")
     (here / "bad").chmod(0o755)
@@ -372,6 +392,19 @@ def test_interrupting_and_being_killed(bash: Bash) -> None:
     bash.run("$RUN sh -c 'stty raw -echo; kill -9 $$'")
     assert bash.settings() == before
     assert bash.run("echo $?") == "137\n"
+
+
+def test_typing_more_than_a_program_reads_holds_nothing_up(bash: Bash) -> None:
+    bash.type("$RUN sh -c 'stty -echo; echo go; while test ! -e end; do sleep 0.1; done; echo over; cat >got'\n")
+    bash.see("\ngo\n")
+    for number in range(200):
+        bash.type(f"{number:0100}\n")
+    bash.run_elsewhere("touch end")
+    bash.see("over\n")
+    time.sleep(0.5)
+    bash.type("\x04")
+    bash.see("ready> ")
+    assert bash.run("wc -l <got; stty echo").split()[0] == "200"
 
 
 def test_in_the_background(bash: Bash) -> None:

@@ -3,11 +3,10 @@
 import os
 import shutil
 import signal
-import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 
-from claude_secrets.cli import variables
+from claude_secrets.cli import output, variables
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.output import warn
 from claude_secrets.cli.variables import Source
@@ -54,7 +53,7 @@ def start(options: Namespace, source: Source, environment: Mapping[str, str], *,
     variables.refuse_nul(found)
     source.close()
     full = {**environment, **found.environment}
-    sys.stdout.flush()
+    output.flush()
     try:
         if redact:
             return _redacted(program, words, full, found.secrets)

@@ -13,6 +13,9 @@ from contextlib import suppress
 from typing import Final, Protocol, Self
 
 CHUNK: Final = 1 << 18
+_READS: Final = 64
+"""So many reads empty a pipe or terminal of what the program can have left in it."""
+
 QUIET_SECONDS: Final = 0.1
 """How long a terminal is quiet before the filter is asked to show the little it holds back."""
 
@@ -43,7 +46,7 @@ class Stream:
         self.open = True
 
     def pump(self) -> bool:
-        """Hand on what has come. Returns False where nothing had, or the stream has ended."""
+        """Hand on what has come. Returns False where nothing had, or the stream has ended (it is `open` no more)."""
         try:
             data = os.read(self.source, CHUNK)
         except BlockingIOError:
@@ -89,6 +92,7 @@ def run(program: str, words: Sequence[str], environment: Mapping[str, str], make
     """
     if sys.platform == "win32":
         return _by_subprocess(program, words, environment, make_filter)
+    _open_what_is_closed()
     if os.isatty(1):
         from claude_secrets.human import terminal_relay
 
@@ -96,6 +100,16 @@ def run(program: str, words: Sequence[str], environment: Mapping[str, str], make
     else:
         status = _by_pipes(program, words, environment, make_filter)
     return end_like(status)
+
+
+def _open_what_is_closed() -> None:
+    """Let nothing of ours take the number of a standard stream that we were started without."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.set_inheritable(number, True)  # noqa: FBT003  it takes no names
 
 
 def end_like(status: int) -> int:
@@ -134,7 +148,7 @@ def _by_pipes(
                 for key, _ in ready.select():
                     if key.data is None:
                         signals.clear()
-                    elif not key.data.pump():
+                    elif not key.data.pump() and not key.data.open:
                         ready.unregister(key.fd)
                 pid, found = os.waitpid(child, os.WNOHANG)
                 status = found if pid else None
@@ -186,16 +200,18 @@ def leave(streams: Sequence[Stream]) -> None:
     for stream in streams:
         if stream.open:
             os.set_blocking(stream.source, False)
-            while stream.pump():
-                pass
+            for _ in range(_READS):  # something may write on without end
+                if not stream.pump():
+                    break
             stream.show()
     rest = [stream for stream in streams if stream.open]
     if not rest or os.fork():
         for stream in rest:
             stream.close()
         return
-    for number in ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGTTOU"):
-        signal.signal(getattr(signal, number), signal.SIG_IGN)
+    for name in ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGTTOU"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    os.close(0)
     signal.set_wakeup_fd(-1)
     with suppress(OSError), selectors.DefaultSelector() as ready:
         for stream in rest:
@@ -203,7 +219,7 @@ def leave(streams: Sequence[Stream]) -> None:
             ready.register(stream.source, selectors.EVENT_READ, stream)
         while ready.get_map():
             for key, _ in ready.select():
-                if not key.data.pump():
+                if not key.data.pump() and not key.data.open:
                     ready.unregister(key.fd)
     os._exit(0)
 

@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 from claude_secrets.human.supervise import (
-    CHUNK,
     QUIET_SECONDS,
     Filter,
     Signals,
@@ -27,6 +26,7 @@ from claude_secrets.human.supervise import (
 )
 
 _FORWARDED: Final = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGINT", "SIGQUIT", "SIGTSTP")
+_AT_ONCE: Final = 1024
 _STARTED: Final = ord("P")
 _STOPPED: Final = ord("S")
 _ENDED: Final = ord("X")
@@ -42,6 +42,7 @@ def run(program: str, words: Sequence[str], environment: Mapping[str, str], make
     person = _PersonsTerminal()
     master, slave = os.openpty()
     person.copy_to(slave)
+    os.set_blocking(master, False)
     ends, streams = {1: slave}, [Stream(master, 1, make_filter(), terminal=True)]
     if os.isatty(0):
         ends[0] = slave
@@ -117,6 +118,8 @@ class _Relay:
         self._reports = reports
         self._order = order
         self._program = 0
+        self._typed = b""
+        self._in_front = self._listening = False
         self._ready = selectors.DefaultSelector()
 
     def run(self, signals: Signals) -> int:
@@ -135,7 +138,7 @@ class _Relay:
                         stream.show()
                 for key, _ in events:
                     if isinstance(key.data, Stream):
-                        if not key.data.pump():
+                        if not key.data.pump() and not key.data.open:
                             self._ready.unregister(key.fd)
                     elif key.data is signals:
                         signals.clear()
@@ -145,6 +148,7 @@ class _Relay:
                         self._take_input()
                     else:
                         status = self._reported(signals)
+                self._pass_on()
         return status
 
     def _reported(self, signals: Signals) -> int | None:
@@ -177,22 +181,32 @@ class _Relay:
 
     def _take_turn(self) -> None:
         """Read what the person types while we are in the foreground, and only then."""
-        if self._person.take():
-            with suppress(KeyError):
-                self._ready.register(0, selectors.EVENT_READ, self._person)
-        else:
-            with suppress(KeyError, ValueError):
-                self._ready.unregister(0)
+        self._in_front = self._person.take()
+        self._listen()
+
+    def _listen(self) -> None:
+        """Read on, unless the program has not yet taken what was typed before."""
+        wanted = self._in_front and not self._typed
+        if wanted and not self._listening:
+            self._ready.register(0, selectors.EVENT_READ, self._person)
+        elif self._listening and not wanted:
+            self._ready.unregister(0)
+        self._listening = wanted
 
     def _take_input(self) -> None:
         try:
-            data = os.read(0, CHUNK)
+            self._typed = os.read(0, _AT_ONCE)
         except OSError:  # the terminal is gone
-            data = b""
-        if not data:
-            self._ready.unregister(0)
-        while data and self._streams[0].open:
-            data = data[os.write(self._master, data[:1024]) :]
+            self._typed = b""
+        if not self._typed:
+            self._in_front = False
+
+    def _pass_on(self) -> None:
+        """Give the program what was typed, as far as its terminal takes it."""
+        with suppress(BlockingIOError):
+            while self._typed and self._streams[0].open:
+                self._typed = self._typed[os.write(self._master, self._typed) :]
+        self._listen()
 
 
 class _PersonsTerminal:
