@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 from claude_secrets.cli import export
 from claude_secrets.dotenv_file import quoted
 from tests.machine import DEADLINE, PROGRAM, Machine
+from tests.realparts import require
 from tests.terminals import Bash
 
 if sys.platform == "win32":
@@ -131,10 +131,7 @@ def test_a_file_that_cannot_be_used_is_told_before_any_value_is_fetched(
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])
 def test_a_shell_takes_what_is_exported_exactly_and_runs_none_of_it(machine: Machine, here: Path, shell: str) -> None:
-    if shutil.which(shell) is None:
-        if os.environ.get("CLAUDE_SECRETS_REQUIRE_REAL"):
-            pytest.fail(f"{shell} is missing")
-        pytest.skip(f"{shell} is missing")
+    require(shell)
     names = " ".join(f"--only {name}" for name in VALUES)
     program = shlex.join(PROGRAM)
     show = f"{shlex.quote(sys.executable)} -c 'import os, json; print(json.dumps(dict(os.environ)))'"
@@ -327,6 +324,7 @@ def test_without_redaction_exec_is_the_program_itself(machine: Machine) -> None:
 @pytest.fixture
 def bash(machine: Machine, here: Path) -> Iterator[Bash]:
     start = shlex.join(exec_words("--only", "TOKEN"))
+    require("bash")
     with Bash(here, {**machine.environment, "RUN": start, "PYTHONDONTWRITEBYTECODE": "1"}) as bash:
         yield bash
 
