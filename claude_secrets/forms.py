@@ -5,6 +5,7 @@ Always: pure; a form is a row of units, and a unit is all the ways in which one 
 """
 
 import base64
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
@@ -17,6 +18,7 @@ SHORT: Final = 6
 LINE: Final = 12
 """Each line of so many characters of a value of several lines is found by itself."""
 
+_AMBIGUOUS: Final = re.compile(r"[\\']")
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
@@ -60,8 +62,9 @@ def forms_of(name: str, value: str) -> list[Form]:
 
 
 def _escaped(name: str, text: str, *, word: bool = False) -> Form:
-    # Without the last character: of its spellings one may begin like another.
-    return Form(name, text, "escaped", text[:-1].encode(), len(text) - 1, word=word)
+    # Without the last character, and up to one of which one spelling begins like another: all have to be tried.
+    literal = _AMBIGUOUS.split(text[:-1], maxsplit=1)[0]
+    return Form(name, text, "escaped", literal.encode(), len(literal), word=word)
 
 
 def _spellings(character: str) -> Unit:

@@ -27,6 +27,7 @@ def machine(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path).use_key_file()
     project = machine.project("api")
     assert len(TOKEN) == 93
+    require("xxd")
     assert machine.run("set", "TOKEN", "--use-only", at=project, stdin=TOKEN).returncode == 0
     (machine.home / ".claude").mkdir()
     return machine

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.forms import LINE, SHORT
-from claude_secrets.redaction import Finder, Redactor
+from claude_secrets.redaction import Finder, Redactor, likely
 
 MARK = b"[secret://TOKEN]"
 TOKEN = "ghp_" + "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=85)) + "-/+_"
@@ -85,6 +85,9 @@ values = (
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\a"), min_size=1, max_size=80)
     | st.text(string.printable, min_size=1, max_size=80)
 ).map(_a_value)
+long_values = st.text(st.characters(exclude_categories=["Cs"]), min_size=16, max_size=80) | st.text(
+    string.printable, min_size=16, max_size=80
+)
 cuts = st.lists(st.integers(0, 400), max_size=8) | st.just(range(0, 400, 3))
 
 
@@ -93,6 +96,8 @@ cuts = st.lists(st.integers(0, 400), max_size=8) | st.just(range(0, 400, 3))
 @given(value=values, wrapping=st.sampled_from(list(WRAPPINGS)), cuts=cuts)
 @example(value=TOKEN, wrapping="60 columns", cuts=range(600))
 @example(value="line one\nline two\r\n\tline 'three'", wrapping="76 columns, CRLF", cuts=[3])
+@example(value="\\\\\\\\", wrapping="in one piece", cuts=[3])
+@example(value="''\\'\\\\'' ''", wrapping="60 columns", cuts=[3, 5, 7])
 def test_no_listed_form_comes_through_and_nothing_else_changes(
     encoding: str, value: str, wrapping: str, cuts: Iterable[int]
 ) -> None:
@@ -218,6 +223,23 @@ def test_a_terminal_sees_the_first_characters_of_what_may_become_a_value_and_no_
     assert redactor.idle() == b"gh"
     assert redactor.feed(b"ost") == b"ost"
     assert redactor.finish() == b""
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=30, deadline=None)
+@given(value=long_values, wrapping=st.sampled_from(list(WRAPPINGS)), before=st.text())
+@example(value=TOKEN, wrapping="60 columns", before="")
+def test_what_is_there_is_always_likely(encoding: str, value: str, wrapping: str, before: str) -> None:
+    text = before.encode("utf-8", "replace") + WRAPPINGS[wrapping](ENCODINGS[encoding](value))
+    assert likely({"TOKEN": value, "OTHER": "x" * 40}, [b"", text]) | {"OTHER": ""} == {"TOKEN": value, "OTHER": ""}
+
+
+def test_what_is_not_there_is_seldom_likely() -> None:
+    chosen = random.Random(3)
+    many = {f"S{n}": "".join(chosen.choices(string.ascii_letters + string.digits, k=40)) for n in range(200)}
+    text = "".join(chosen.choices(string.ascii_letters + string.digits + " \n", k=200_000)).encode()
+    assert likely(many, [text]) == {}
+    assert likely(many, [text, many["S7"].encode()]) == {"S7": many["S7"]}
 
 
 def test_nothing_of_a_value_stands_in_what_describes_a_finder() -> None:
