@@ -6,7 +6,7 @@ Always: pure; a form is a row of units, and a unit is all the ways in which one 
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -30,9 +30,9 @@ class Form:
     """
 
     name: str
-    text: str
+    text: str = field(repr=False)
     kind: str
-    literal: bytes
+    literal: bytes = field(repr=False)
     covered: int
     word: bool = False
 

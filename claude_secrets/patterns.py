@@ -3,9 +3,11 @@
 Always: pure; a pattern that cannot be used is refused without being repeated. Only this module imports `re2`.
 """
 
+import heapq
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from time import monotonic
+from typing import Any
 
 from claude_secrets.errors import CallerError, Code
 
@@ -17,7 +19,10 @@ _SEARCH_MEMORY = 1 << 18
 """Bytes that one search may take, at most."""
 
 _BYTES_MEMORY = 256 << 20
-"""Bytes that looking for many values may take, at most."""
+"""Bytes that looking for one group of patterns may take, at most."""
+
+_GROUP = 2000
+"""Patterns that are looked for at once: RE2 refuses programs that are too large."""
 
 _SEARCH_SECONDS = 1.0
 """How long one search may be at its names: in linear time, too, a pattern can be slow."""
@@ -100,7 +105,7 @@ class Search:
 
 
 class ByteSearch:
-    """Finds where any of several patterns (RE2, in bytes) begins."""
+    """Finds where any of many patterns (RE2, in bytes) begins."""
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
         import re2
@@ -108,17 +113,27 @@ class ByteSearch:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.never_capture = True
-        options.dot_nl = True
         options.log_errors = False
         options.max_mem = _BYTES_MEMORY
-        source = b"|".join(pattern for pattern in patterns if pattern)
-        self._pattern = re2.compile(source, options) if source else None
-        re2.purge()  # it would keep the pattern, which holds parts of values
+        each = list(dict.fromkeys(patterns))
+        groups = [each[at : at + _GROUP] for at in range(0, len(each), _GROUP)]
+        self._patterns = [re2.compile(b"|".join(group), options) for group in groups]
+        re2.purge()  # it would keep the patterns, which hold parts of values
 
-    def find(self, data: bytes, start: int) -> int:
-        """Where the first one begins, from `start` on; -1: nowhere."""
-        found = None if self._pattern is None else self._pattern.search(data, start)
-        return -1 if found is None else int(found.start())
+    def starts(self, data: bytes) -> Iterator[int]:
+        """Where they begin in `data`, in order."""
+        last = -1
+        for start in heapq.merge(*(_starts(pattern, data) for pattern in self._patterns)):
+            if start != last:
+                yield start
+            last = start
+
+
+def _starts(pattern: Any, data: bytes) -> Iterator[int]:
+    found = pattern.search(data)
+    while found is not None:
+        yield int(found.start())
+        found = pattern.search(data, found.start() + 1)
 
 
 def spelled(choices: Iterable[bytes], between: bytes = b"") -> bytes:

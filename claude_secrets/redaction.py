@@ -69,7 +69,7 @@ class Finder:
             self._prefixes.update(head[:length] for length in range(1, len(head) + 1))
             heads.append(_head(units, wraps=not form.word))
         self._units: dict[Form, list[Unit]] = {}
-        self._heads = ByteSearch(dict.fromkeys(heads))
+        self._heads = ByteSearch(heads)
 
     def find(self, data: bytes, *, before: int | None, final: bool) -> tuple[list[Found], int]:
         """The longest find at each place, in order, and from where on nothing can be said before more has come.
@@ -78,14 +78,14 @@ class Finder:
         """
         known = len(data) if final else self._unfinished(data)
         found = []
-        at = self._heads.find(data, 0)
-        while 0 <= at < known:
+        for at in self._heads.starts(data):
+            if at >= known:
+                break
             end, name = self._longest(data, at, before=before, final=final)
             if end == _MORE:
                 known = at
             elif name:
                 found.append(Found(at, end, name))
-            at = self._heads.find(data, at + 1)
         return found, known
 
     def _unfinished(self, data: bytes) -> int:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from claude_secrets.forms import LINE, SHORT
+from claude_secrets.forms import LINE, SHORT, forms_of
 from claude_secrets.redaction import Finder, Redactor, likely
 
 MARK = b"[secret://TOKEN]"
@@ -244,4 +244,13 @@ def test_what_is_not_there_is_seldom_likely() -> None:
 
 def test_nothing_of_a_value_stands_in_what_describes_a_finder() -> None:
     finder = Finder({"TOKEN": TOKEN})
-    assert TOKEN[:8] not in f"{finder!r} {Redactor(finder)!r}"
+    assert TOKEN[:8] not in f"{finder!r} {Redactor(finder)!r} {forms_of('TOKEN', TOKEN)!r}"
+
+
+def test_thousands_of_values_are_found(capfd: pytest.CaptureFixture[str]) -> None:
+    chosen = random.Random(5)
+    many = {f"S{n}": "".join(chosen.choices(string.ascii_letters, k=20)) for n in range(2000)}
+    text = b" ".join(value.encode() for value in many.values())
+    out = redacted(text, many, [70, 7000, 30_000])
+    assert out.split() == [f"[secret://{name}]".encode() for name in many]
+    assert capfd.readouterr() == ("", "")
