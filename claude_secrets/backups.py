@@ -7,22 +7,28 @@ grants, counters or events; it appears at its path whole or not at all. The face
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from claude_secrets import damage, passphrase, records, reseal, schema
-from claude_secrets.cipher import Cipher, DataKey
-from claude_secrets.creation import empty_head
+from claude_secrets import damage, passphrase, records, reseal, schema, slots
+from claude_secrets.cipher import Cipher, DataKey, Envelope, EnvelopeMismatch
+from claude_secrets.creation import empty_head, refuse_draft_name
 from claude_secrets.custody import Custody
 from claude_secrets.draft_file import write_new
 from claude_secrets.errors import CallerError, Code, StoreError
-from claude_secrets.key_slot import Slot
+from claude_secrets.key_slot import PASSPHRASE, Slot
+from claude_secrets.model import check_name, check_scope, check_value
 from claude_secrets.person import Person
+from claude_secrets.records import Record
 from claude_secrets.slots import row
 from claude_secrets.store import Store
-from claude_secrets.transaction import HEAD, Transaction
+from claude_secrets.transaction import HEAD, Transaction, tampered
+from claude_secrets.versions import Version
+
+_LATEST = 253_402_300_800
+"""The first second of the year 10000, beyond which no calendar here goes."""
 
 Progress = Callable[[int, int], None]
 
@@ -51,6 +57,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> Content
     """
     passphrase.check(secret)
     refuse_taken(path)
+    refuse_draft_name(path)
     contents, data = _read(person.store, secret, progress)
     with schema.translated():
         if not write_new(path, data):
@@ -87,9 +94,31 @@ def verify(path: Path, secret: str) -> Contents:
         StoreError: STORE_FORMAT, STORE_TAMPERED, STORE_UNAVAILABLE.
     """
     with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as tx:
-        found, count = records.verify_every(tx)
-        tx.verify_table("key_slots", tx.head.slots)
+        return _verified(tx)
+
+
+def _verified(tx: Transaction) -> Contents:
+    found, count = records.verify_every(tx)
+    tx.verify_table("key_slots", tx.head.slots)
+    for record in found:
+        _check(record, list(records.rows(tx, record)))
     return Contents(secrets=len(found), versions=count)
+
+
+def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
+    """Refuse what no command could do anything with: a backup is made by whoever knows its passphrase."""
+    try:
+        check_name(record.name)
+        check_scope(record.scope)
+        found = [(Version.read(number, envelope), envelope.payload) for number, envelope in rows]
+        for version, payload in found:
+            if not version.deleted:
+                check_value(payload.decode("utf-8"))
+        sound = all(0 <= (version.expires or 0) < _LATEST for version, _ in found)
+    except (CallerError, EnvelopeMismatch, ValueError):
+        sound = False
+    if not sound:
+        raise tampered("a record of the backup")
 
 
 def restore(person: Person, path: Path, secret: str, progress: Progress) -> Contents:
@@ -100,47 +129,74 @@ def restore(person: Person, path: Path, secret: str, progress: Progress) -> Cont
         CustodyError: the passphrase is another one, or the store's own key cannot be had or made.
         StoreError: as `verify`; nothing is changed.
     """
-    contents = verify(path, secret)
-    with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as source, person.store.write() as tx:
-        if tx.connection.execute("SELECT EXISTS (SELECT 1 FROM records)").fetchone()[0]:
-            raise CallerError(
-                Code.INVALID_ARGUMENTS,
-                "The store holds secrets already; a backup is restored into an empty one.",
-                "Name another store with --store, or have this one set aside with --aside.",
-            )
-        for done, record in enumerate(list(records.every(source)), start=1):
-            reseal.copy_record(tx, record, records.rows(source, record))
-            progress(done, contents.secrets)
-        person.note(tx, "backup restore")
+    with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as source:
+        contents = _verified(source)
+        with person.store.write() as tx:
+            if tx.connection.execute("SELECT EXISTS (SELECT 1 FROM records)").fetchone()[0]:
+                raise CallerError(
+                    Code.INVALID_ARGUMENTS,
+                    "The store holds secrets already; a backup is restored into an empty one.",
+                    "Name another store with --store, or have this one set aside with --aside.",
+                )
+            for done, record in enumerate(list(records.every(source)), start=1):
+                reseal.copy_record(tx, record, records.rows(source, record))
+                progress(done, contents.secrets)
+            person.note(tx, "backup restore")
     return contents
 
 
-def set_aside(store: Store, stamp: str) -> Path:
-    """Give the store another name, so that there is none; returns it.
+def beside(store: Path, stamp: str) -> Path:
+    """Where a store is made that is to take this one's place: in the same directory, whatever links lead there."""
+    real = store.resolve()
+    return real.with_name(f"{real.name}.restored-{stamp}")
+
+
+def take_place(store: Store, new: Store, stamp: str) -> Path:
+    """Put a new store, made `beside`, in the place of this one, which gets another name; returns that.
+
+    At every moment one of the two stands at the store's path.
 
     Raises:
-        StoreError: STORE_BUSY where a client has it open.
+        StoreError: STORE_BUSY where a client has the old one open.
     """
     store.close()
-    aside = store.path.with_name(f"{store.path.name}.{stamp}")
+    new.close()
+    real = store.path.resolve()
+    aside = real.with_name(f"{real.name}.aside-{stamp}")
     with schema.translated():
-        with closing(sqlite3.connect(store.path, isolation_level=None, timeout=schema.BUSY_SECONDS)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        # The last connection to close folds the log in; one that stays belongs to somebody.
-        if store.path.with_name(f"{store.path.name}-wal").exists():
-            raise StoreError(Code.STORE_BUSY, "A client has the store open.", "Stop all clients, then try again.")
-        aside.hardlink_to(store.path)
-        store.path.unlink()
+        refuse_open(store)
+        aside.hardlink_to(real)
+        new.path.replace(real)
     return aside
 
 
-def put_back(store: Store, aside: Path) -> None:
-    """Undo `set_aside`, where no new store has come to be meanwhile."""
+def refuse_open(store: Store) -> None:
+    """Raise `StoreError` STORE_BUSY where a client has the store open."""
     store.close()
+    real = store.path.resolve()
     with schema.translated():
-        if not store.exists():
-            store.path.hardlink_to(aside)
-            aside.unlink()
+        try:
+            with closing(sqlite3.connect(real, isolation_level=None, timeout=schema.BUSY_SECONDS)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # damaged beyond that; it is kept as it is
+            pass
+        # The last connection to close folds the log in; one that stays belongs to somebody.
+        if real.with_name(f"{real.name}-wal").exists():
+            raise StoreError(Code.STORE_BUSY, "A client has the store open.", "Stop all clients, then try again.")
+
+
+def discard(store: Store) -> None:
+    """Take away a store that was made and did not come to be used, with its key."""
+    if not store.exists():
+        return
+    with store.read() as tx:
+        found, store_id = slots.every(tx), tx.cipher.store_id
+    for slot in found:
+        store.custody.take_away(store_id, slot)
+    store.close()
+    store.path.unlink()
 
 
 def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[Contents, bytes]:
@@ -175,12 +231,24 @@ def _new_store(connection: sqlite3.Connection, store_id: str, data_key: DataKey,
 
 def _opened(path: Path, secret: str) -> Store:
     require(path)
-    return Store(path, Custody(environment={}, ask_passphrase=lambda: secret), lambda: 0.0)
+    backup = Store(path, Custody(environment={}, ask_passphrase=lambda: secret), lambda: 0.0)
+    if [slot.kind for slot in backup.slots(immutable=True)] != [PASSPHRASE]:
+        backup.close()
+        raise StoreError(
+            Code.STORE_FORMAT,
+            "That is no backup: a backup opens by one passphrase and nothing else.",
+            "Name another file.",
+        )
+    return backup
 
 
 def require(path: Path) -> None:
     """Raise `CallerError` INVALID_ARGUMENTS where there is no file at `path`."""
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # such a name cannot be
+        there = False
+    if not there:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup of that name.", "Look at the path.")
 
 

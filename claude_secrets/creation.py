@@ -22,13 +22,23 @@ from claude_secrets.key_slot import NewSlot, Slot
 from claude_secrets.slots import row
 from claude_secrets.transaction import HEAD, StoreHead, as_bytes
 
+DRAFT: Final = ".claude-secrets-draft"
+
 _PATIENCE: Final = 60.0
 """Seconds to wait for another process that makes the store: it may be waiting for the keyring's password."""
 
 
 def draft_of(path: Path) -> Path:
-    """Where the draft of the store at `path` is."""
-    return path.with_name(f"{path.name}.new")
+    """Where the draft of the store at `path` is: a name that nobody gives to anything else, for it is removed."""
+    return path.with_name(f".{path.name}{DRAFT}")
+
+
+def refuse_draft_name(path: Path) -> None:
+    """Raise `StoreError` STORE_UNAVAILABLE for a store or backup with a name such as drafts have."""
+    if path.name.endswith(DRAFT):
+        raise StoreError(
+            Code.STORE_UNAVAILABLE, f"Names that end in {DRAFT} are removed as left-overs.", "Choose another name."
+        )
 
 
 def create(
@@ -42,6 +52,7 @@ def create(
         StoreError: STORE_UNAVAILABLE, STORE_FULL or STORE_BUSY; nothing stays behind.
         CustodyError: the key cannot be put in its place; nothing stays behind.
     """
+    refuse_draft_name(path)
     with schema.translated():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with draft(draft_of(path), patience=_PATIENCE) as begun:
@@ -83,7 +94,7 @@ def _made(
     try:
         kept = begun.put_in_place(path)
     finally:
-        if not kept:  # something else was put there, or the disk said no: leave no key without a store
+        if not kept and not begun.stands_at(path):  # what is there is something else: leave no key without a store
             new.take_back()
     return slot if kept else None
 

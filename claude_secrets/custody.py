@@ -22,7 +22,7 @@ from claude_secrets.key_file import PUT_BACK
 from claude_secrets.key_slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State, as_params
 from claude_secrets.keyring_backend import SystemKeyring
 from claude_secrets.passphrase import Stretching, read_code
-from claude_secrets.paths import command
+from claude_secrets.paths import command, expanded
 
 KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
 """Names the key file, wherever a slot says it is; and where the first write makes it."""
@@ -62,7 +62,7 @@ class Custody:
         ask_passphrase: Callable[[], str] | None = None,
     ) -> None:
         named = environment.get(KEY_FILE_VARIABLE)
-        self.named_file = Path(named).expanduser().absolute() if named else None
+        self.named_file = expanded(named) if named else None
         self._clock = clock
         self._check_key_file = check_key_file
         self._keyring = keyring or SystemKeyring(environment, platform)
@@ -71,10 +71,11 @@ class Custody:
 
     # Opening
 
-    def unlock(self, store_id: str, slots: Sequence[Slot]) -> DataKey:
+    def unlock(self, store_id: str, slots: Sequence[Slot], generation: int | None = None) -> DataKey:
         """Unwrap the data key by the first slot that opens: of the keyring, by a key file, by a passphrase.
 
-        A recovery code is not asked for.
+        A recovery code is not asked for. `generation` is the store's: a slot with the data key of another one opens
+        nothing.
 
         Raises:
             CustodyError: KEY_MISSING (no master key is there), KEY_WRONG (what is there does not open the slot or may
@@ -85,12 +86,12 @@ class Custody:
             if slot.kind == PASSPHRASE and (slot.slot_id, slot.params) not in self._derived:
                 continue
             try:
-                return self._unwrap(store_id, slot)
+                return self._unwrap(store_id, slot, generation)
             except CustodyError as error:
                 failures.append(error)
         with_passphrase = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery]
         if with_passphrase and (text := self._asked()) is not None:
-            return self._open_with(text, store_id, with_passphrase)
+            return self._open_with(text, store_id, with_passphrase, generation)
         if not failures:
             raise _nothing_opens(slots)
         told = min(failures, key=lambda failure: _TOLD_FIRST.index(failure.code) if failure.code in _TOLD_FIRST else -1)
@@ -99,7 +100,9 @@ class Custody:
             raise CustodyError(told.code, told.message, f"{told.hint} {other}")
         raise told
 
-    def unlock_with_code(self, store_id: str, slots: Sequence[Slot], code: str) -> DataKey:
+    def unlock_with_code(
+        self, store_id: str, slots: Sequence[Slot], code: str, generation: int | None = None
+    ) -> DataKey:
         """Unwrap the data key by a recovery code, as it was typed.
 
         Raises:
@@ -110,7 +113,7 @@ class Custody:
         with_code = [slot for slot in slots if slot.is_recovery]
         if not with_code:
             raise CustodyError(Code.KEY_MISSING, "This store has no recovery code.", PUT_BACK)
-        return self._open_with(canonical, store_id, with_code)
+        return self._open_with(canonical, store_id, with_code, generation)
 
     def learn(self, store_id: str, slot: Slot, passphrase: str) -> None:
         """Remember what a passphrase or recovery code gives for its slot, so that the slot can be wrapped anew.
@@ -126,10 +129,10 @@ class Custody:
         path = slot.key_file
         return path and (self.named_file or path)
 
-    def failure(self, store_id: str, slot: Slot) -> CustodyError | None:
+    def failure(self, store_id: str, slot: Slot, generation: int | None = None) -> CustodyError | None:
         """Why a slot of the keyring or of a key file does not open here and now; None where it does."""
         try:
-            self._unwrap(store_id, slot)
+            self._unwrap(store_id, slot, generation)
         except CustodyError as error:
             return error
         return None
@@ -240,29 +243,38 @@ class Custody:
                 return None
             raise
 
-    def _open_with(self, passphrase: str, store_id: str, slots: Sequence[Slot]) -> DataKey:
+    def _open_with(
+        self, passphrase: str, store_id: str, slots: Sequence[Slot], generation: int | None = None
+    ) -> DataKey:
         for slot in slots:
-            master_key = slot.stretching.master_key(passphrase)
-            with suppress(CustodyError):
-                data_key = self._opened(store_id, slot, master_key)
+            with suppress(CustodyError, MemoryError):  # a slot says how much memory its passphrase takes
+                master_key = slot.stretching.master_key(passphrase)
+                data_key = self._opened(store_id, slot, master_key, generation)
                 self._derived[slot.slot_id, slot.params] = master_key  # so that a new data key needs no one to ask
                 return data_key
         what = "recovery code" if slots[0].is_recovery else "passphrase"
         raise CustodyError(Code.KEY_WRONG, f"This {what} does not open the store.", "Try again.")
 
-    def _unwrap(self, store_id: str, slot: Slot) -> DataKey:
-        return self._opened(store_id, slot, self._master_key(store_id, slot))
+    def _unwrap(self, store_id: str, slot: Slot, generation: int | None) -> DataKey:
+        return self._opened(store_id, slot, self._master_key(store_id, slot), generation)
 
     @staticmethod
-    def _opened(store_id: str, slot: Slot, master_key: bytes) -> DataKey:
+    def _opened(store_id: str, slot: Slot, master_key: bytes, generation: int | None = None) -> DataKey:
         try:
-            return unwrap(master_key, slot.wrapped, store_id=store_id, slot_id=slot.slot_id, slot_kind=slot.kind)
+            data_key = unwrap(master_key, slot.wrapped, store_id=store_id, slot_id=slot.slot_id, slot_kind=slot.kind)
         except TokenInvalid:
             what = {KEYRING: "The key in the system's keyring", FILE: "What is in the key file"}
             message = f"{what.get(slot.kind, 'The passphrase')} does not open this store."
             raise CustodyError(Code.KEY_WRONG, message, PUT_BACK) from None
         except EnvelopeMismatch:
             raise CustodyError(Code.KEY_WRONG, "A key slot of the store belongs to another store.", PUT_BACK) from None
+        if generation not in (None, data_key.generation):
+            raise CustodyError(
+                Code.KEY_WRONG,
+                "The key belongs to another generation of this store.",
+                "Put back the store and the key that belong together.",
+            )
+        return data_key
 
     def _master_key(self, store_id: str, slot: Slot) -> bytes:
         if slot.kind == KEYRING:

@@ -76,6 +76,9 @@ def _examined(tx: Transaction, key: bytes) -> Examined:
         opened[record.version] = Envelope(_deletion(record), b"")
     elif not wrong and not _fits(tx, record):
         wrong.append(f"versions of {about} were removed, added or put back")
+    if (number := max(opened)) > record.version:  # the head is older: what was sealed after it counts
+        later = Version.read(number, opened[number])
+        record = replace(record, version=number, deleted=later.deleted, revision=opened[number].number("revision"))
     newest = opened[record.version]
     fitting = {**versions.own_fields(newest), "revision": record.revision, "deleted": record.deleted}
     opened[record.version] = Envelope(fitting, newest.payload)

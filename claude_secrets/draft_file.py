@@ -5,6 +5,7 @@ path already is never replaced. The keeping layer imports it.
 """
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -38,6 +39,13 @@ class Draft:
         while view:
             view = view[os.write(self._descriptor, view) :]
         os.fsync(self._descriptor)
+
+    def stands_at(self, target: Path) -> bool:
+        """Whether the file has that name, too."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), target.stat())
+        except OSError:
+            return False
 
     def put_in_place(self, target: Path) -> bool:
         """Give the file its own name. Returns False, having changed nothing, where that is taken. Raises `OSError`."""
@@ -79,8 +87,7 @@ def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
 def write_new(path: Path, data: bytes) -> bool:
     """Make a file that is private to the person and holds `data`. Returns False where `path` is taken.
 
-    On Linux a process that is killed on the way leaves nothing at all; elsewhere it can leave a draft, which the next
-    one for the same path takes over.
+    On Linux a process that is killed on the way leaves nothing at all; elsewhere it can leave a draft.
 
     Raises:
         OSError: it cannot be made.
@@ -88,7 +95,8 @@ def write_new(path: Path, data: bytes) -> bool:
     if hasattr(os, "O_TMPFILE"):
         with suppress(OSError):  # a file system that has no files without names, or no /proc
             return _write_nameless(path, data)
-    with draft(path.with_name(f"{path.name}.new"), patience=0) as begun:
+    # Nobody else has a file of that name, which is removed in the end.
+    with draft(path.with_name(f".{path.name}.{secrets.token_hex(8)}"), patience=0) as begun:
         if begun is None:
             return False
         begun.write(data)

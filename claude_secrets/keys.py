@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_secrets import passphrase, slots
-from claude_secrets.cipher import sealed_at
-from claude_secrets.errors import CallerError, Code, CustodyError
+from claude_secrets.cipher import DataKey, sealed_at
+from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
 from claude_secrets.key_slot import KEYRING, PASSPHRASE, NewSlot, Slot, State
 from claude_secrets.person import Person
 from claude_secrets.reseal import replace_data_key
+from claude_secrets.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +39,13 @@ def every(person: Person) -> list[KeyInfo]:
         StoreError: STORE_TAMPERED.
     """
     with person.store.read() as tx:
-        found, store_id = slots.every(tx), tx.cipher.store_id
+        found, store_id, generation = slots.every(tx), tx.cipher.store_id, tx.cipher.generation
     custody = person.store.custody
     infos = [
         KeyInfo(
             slot=slot,
             since=sealed_at(slot.wrapped),
-            failure=None if slot.kind == PASSPHRASE else custody.failure(store_id, slot),
+            failure=None if slot.kind == PASSPHRASE else custody.failure(store_id, slot, generation),
         )
         for slot in found
     ]
@@ -62,7 +63,7 @@ def add_file(person: Person, path: Path) -> Slot:
     store, data_key = person.store, person.store.fetch_key()
     clear_away(person)
     new = store.custody.new_file_slot(_store_id(person), data_key, path, store=store.path)
-    return _added(person, new, "key add-file")
+    return _added(person, new, data_key, "key add-file")
 
 
 def recover(person: Person, code: str, path: Path | None) -> Slot:
@@ -79,7 +80,7 @@ def recover(person: Person, code: str, path: Path | None) -> Slot:
         new = store.custody.new_keyring_slot(_store_id(person), data_key)
     else:
         new = store.custody.new_file_slot(_store_id(person), data_key, path, store=store.path)
-    return _added(person, new, "recover use")
+    return _added(person, new, data_key, "recover use")
 
 
 def create_code(person: Person, *, replacing: bool) -> str:
@@ -92,6 +93,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
     code = passphrase.new_code()
     new = person.store.custody.new_passphrase_slot(_store_id(person), data_key, code, recovery=True)
     with person.store.write() as tx:
+        _refuse_another(data_key, tx)
         old = [slot for slot in slots.every(tx) if slot.is_recovery]
         if old and not replacing:
             raise CallerError(
@@ -120,14 +122,18 @@ def remove(person: Person, slot_id: str) -> Slot:
         raise CallerError(
             Code.NOT_FOUND, "There is no key slot, or more than one, whose id begins so.", "See key list."
         )
-    others = [info for info in found if info.slot != chosen[0] and info.slot.state is State.THERE]
-    if not any(info.failure is None for info in others):
+    others = [
+        info.slot
+        for info in found
+        if info.slot != chosen[0] and info.slot.state is State.THERE and info.failure is None
+    ]
+    if not others:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "No other key opens the store here: without this one nobody would open it any more.",
             "Add another one first: key add-passphrase, key add-file or recover create.",
         )
-    _remove(person, chosen[0], "key remove")
+    _remove(person, chosen[0], "key remove", others)
     return chosen[0]
 
 
@@ -150,7 +156,7 @@ def rotate(person: Person) -> list[Slot]:
     made = []
     for slot in old:
         new = person.store.custody.new_keyring_slot(_store_id(person), data_key)
-        made.append(_added(person, new, "key rotate", replacing=slot))
+        made.append(_added(person, new, data_key, "key rotate", replacing=slot))
         _clear(person, slot.moved(State.LEAVING))
     return made
 
@@ -165,8 +171,8 @@ def lost_by_rotating_data(person: Person) -> list[Slot]:
     clear_away(person)
     store_id = _store_id(person)
     with person.store.read() as tx:
-        found = slots.every(tx)
-    return [slot for slot in found if person.store.custody.failure(store_id, slot) is not None]
+        found, generation = slots.every(tx), tx.cipher.generation
+    return [slot for slot in found if person.store.custody.failure(store_id, slot, generation) is not None]
 
 
 def rotate_data(person: Person, losing: Sequence[Slot], progress: Callable[[int, int], None]) -> bool:
@@ -176,12 +182,14 @@ def rotate_data(person: Person, losing: Sequence[Slot], progress: Callable[[int,
     Returns False where pages that the old key sealed stay for now (`Store.scrub` says when).
 
     Raises:
-        StoreError: STORE_BUSY where the slots are not what the person was shown.
+        StoreError: STORE_BUSY where the slots are not what the person was shown, or another process was first.
         CustodyError: another slot does not open any more.
     """
-    data_key = person.store.fetch_key().successor()
+    old = person.store.fetch_key()
+    data_key = old.successor()
     custody, store_id = person.store.custody, _store_id(person)
     with person.store.write() as tx:
+        _refuse_another(old, tx)
         for slot in losing:
             slots.change(tx, slot, None)
         for slot in slots.every(tx):
@@ -192,13 +200,26 @@ def rotate_data(person: Person, losing: Sequence[Slot], progress: Callable[[int,
 
 
 def clear_away(person: Person) -> None:
-    """Finish what a killed process left: slots that are COMING or LEAVING. One whose keyring is locked has to wait."""
+    """Finish what a killed process left: slots that are COMING or LEAVING. One whose keyring is locked has to wait.
+
+    Where none of the others opens the store here and now (a keyring can be put back to an earlier state), one that does
+    stays for good.
+    """
     with person.store.read() as tx:
-        found = slots.every(tx)
+        found, store_id, generation = slots.every(tx), tx.cipher.store_id, tx.cipher.generation
+    custody = person.store.custody
+    opening = [slot for slot in found if custody.failure(store_id, slot, generation) is None]
+    staying = [slot for slot in opening if slot.state is State.THERE]
     for slot in found:
-        if slot.state is not State.THERE:
-            with suppress(CustodyError):
-                _remove(person, slot, "key remove")
+        if slot.state is State.THERE:
+            continue
+        with suppress(CustodyError):
+            if staying:
+                _remove(person, slot, "key remove", staying)
+            elif slot in opening:
+                with person.store.write() as tx:
+                    slots.change(tx, slot, slot.moved(State.THERE))
+                staying.append(slot.moved(State.THERE))
 
 
 def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -> Slot:
@@ -206,14 +227,22 @@ def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -
     clear_away(person)
     slot = person.store.custody.new_passphrase_slot(_store_id(person), data_key, new, recovery=recovery)
     with person.store.write() as tx:
+        _refuse_another(data_key, tx)
         slots.add(tx, slot.recorded)
         person.note(tx, action)
     return slot.recorded
 
 
-def _added(person: Person, new: NewSlot, action: str, *, replacing: Slot | None = None) -> Slot:
+def _refuse_another(data_key: DataKey, tx: Transaction) -> None:
+    """Refuse to wrap a data key that was replaced since it was fetched: nothing would open by it."""
+    if tx.cipher.generation != data_key.generation:
+        raise StoreError(Code.STORE_BUSY, "Another process replaced the store's key meanwhile.", "Try again.")
+
+
+def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, replacing: Slot | None = None) -> Slot:
     coming = new.recorded.moved(State.COMING)
     with person.store.write() as tx:
+        _refuse_another(data_key, tx)
         slots.add(tx, coming)
     try:
         new.place()
@@ -230,22 +259,33 @@ def _added(person: Person, new: NewSlot, action: str, *, replacing: Slot | None 
             person.note(tx, action)
         kept = True
     finally:
-        if not kept:
+        if not kept and not _is_recorded(person, new.recorded):
             new.take_back()
     return new.recorded
 
 
-def _remove(person: Person, slot: Slot, action: str) -> None:
-    if slot.kind == KEYRING or slot.state is not State.THERE:
-        leaving = slot.moved(State.LEAVING)
-        if leaving != slot:
-            with person.store.write() as tx:
-                slots.change(tx, slot, leaving)
-        _clear(person, leaving)
-        return
+def _is_recorded(person: Person, slot: Slot) -> bool:
+    """Whether the store says that the slot is there; if that cannot be told, nothing of it is taken back."""
+    try:
+        with person.store.read() as tx:
+            return slot in slots.every(tx)
+    except SecretsError:
+        return True
+
+
+def _remove(person: Person, slot: Slot, action: str, others: Sequence[Slot]) -> None:
+    """Remove a slot, as long as one of `others`, which open the store, is there still."""
+    leaving = slot.moved(State.LEAVING)
+    in_place = slot.kind == KEYRING or slot.state is not State.THERE
     with person.store.write() as tx:
-        slots.change(tx, slot, None)
-        person.note(tx, action)
+        if not any(other in others for other in slots.every(tx)):
+            raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
+        if not in_place:
+            person.note(tx, action)
+        if leaving != slot or not in_place:
+            slots.change(tx, slot, leaving if in_place else None)
+    if in_place:
+        _clear(person, leaving)
 
 
 def _clear(person: Person, leaving: Slot) -> None:

@@ -4,10 +4,11 @@ Always: nothing is evicted or lost by bringing back; what is purged is in no pag
 call it with the `Person` who asks.
 """
 
+import sys
 from dataclasses import dataclass
 
 from claude_secrets import grants, records
-from claude_secrets.errors import CallerError, Code
+from claude_secrets.errors import CallerError, Code, StoreError
 from claude_secrets.model import check_name
 from claude_secrets.person import Person
 from claude_secrets.records import Record, Stored
@@ -59,7 +60,7 @@ def restore(person: Person, name: str, number: int | None = None) -> Restored:
     with person.store.write() as tx:
         record = _ever(tx, person, name)
         earlier = _chosen(record, records.history(tx, record), number)
-        stored = records.restore(tx, record, earlier.number, keep=person.keep_versions)
+        stored = records.restore(tx, record, earlier.number, keep=sys.maxsize)
         person.note(tx, "restore", name)
     return Restored(earlier=earlier, stored=stored)
 
@@ -73,26 +74,31 @@ def deleted(person: Person) -> list[Record]:
     return sorted(found, key=lambda record: (record.scope, record.name))
 
 
-def purge(person: Person, name: str) -> Purged:
+def purge(person: Person, name: str, shown: Record | None = None) -> Purged:
     """Take a secret, deleted or not, away with all its versions and the grants on it.
+
+    `shown` is the record as the person saw it.
 
     Raises:
         CallerError: NOT_FOUND.
+        StoreError: STORE_BUSY where it is not that any more.
     """
     check_name(name)
     person.require_store(name)
     with person.store.write() as tx:
         record = _ever(tx, person, name)
+        if shown is not None and record != shown:
+            raise StoreError(Code.STORE_BUSY, f"'{name}' has changed meanwhile; nothing was purged.", "Try again.")
         _purge(tx, person, record)
     return Purged(records=(record,), scrubbed=person.store.scrub())
 
 
 def purge_deleted(person: Person, shown: list[Record]) -> Purged:
-    """Take away those of the deleted secrets that were `shown` and have not come back since."""
+    """Take away those of the deleted secrets that were `shown` and are still as they were."""
     if not person.store.exists():
         return Purged(records=(), scrubbed=True)
     with person.store.write() as tx:
-        found = [record for each in shown if (record := records.find(tx, each.scope, each.name)) and record.deleted]
+        found = [each for each in shown if records.find(tx, each.scope, each.name) == each]
         for record in found:
             _purge(tx, person, record)
     return Purged(records=tuple(found), scrubbed=person.store.scrub())

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import platformdirs
 
+from claude_secrets.errors import CallerError, Code
+
 APPLICATION = "claude-secrets"
 
 
@@ -26,8 +28,24 @@ def config_directory() -> Path:
 
 def store_path(argument: str | None, environment: Mapping[str, str], configured: Path | None) -> Path:
     """The store to use: `--store`, else `CLAUDE_SECRETS_STORE`, else `config.yml`'s, else the usual path."""
+    if argument == "":  # a variable that was not set, maybe: surely not the usual store
+        raise CallerError(Code.INVALID_ARGUMENTS, "--store names no file.")
     chosen = argument or environment.get("CLAUDE_SECRETS_STORE") or ""
-    return Path(chosen).expanduser().absolute() if chosen else configured or default_store()
+    return expanded(chosen) if chosen else configured or default_store()
+
+
+def expanded(text: str) -> Path:
+    """The absolute path that a person names, with `~` for a home.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where that is nobody's home, or nothing.
+    """
+    if not text:
+        raise CallerError(Code.INVALID_ARGUMENTS, "A path is empty.")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise CallerError(Code.INVALID_ARGUMENTS, "A path begins with the home of somebody who is not there.") from None
 
 
 def working_directory() -> Path:

@@ -125,7 +125,12 @@ def verify_every(tx: Transaction) -> tuple[list[Record], int]:
         StoreError: STORE_TAMPERED.
     """
     found = list(every(tx))
-    count = sum(len(history(tx, record)) for record in found)
+    count = 0
+    for record in found:
+        numbers = [version.number for version in history(tx, record)]
+        if not numbers or numbers[-1] != record.version:
+            raise tampered("a record's head")
+        count += len(numbers)
     if tx.connection.execute("SELECT count(*) FROM versions").fetchone()[0] != count:
         raise tampered("a version")
     return found, count

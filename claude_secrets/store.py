@@ -52,9 +52,9 @@ class Store:
             return named
         return named + [path for slot in self.slots() if (path := self.custody.file_of(slot)) is not None]
 
-    def slots(self) -> list[Slot]:
-        """This store's key slots; needs no key, so nothing vouches for them."""
-        return self._slots(self._open())
+    def slots(self, *, immutable: bool = False) -> list[Slot]:
+        """This store's key slots; needs no key, so nothing vouches for them. `immutable` as in `read`."""
+        return self._slots(self._open(immutable=immutable))
 
     @property
     def unlocked(self) -> bool:
@@ -86,7 +86,8 @@ class Store:
             CustodyError: the store has none, or another one.
         """
         data_key, self._cipher = self._fetched(
-            self._open(), lambda store_id, slots: self.custody.unlock_with_code(store_id, slots, code)
+            self._open(),
+            lambda store_id, slots, generation: self.custody.unlock_with_code(store_id, slots, code, generation),
         )
         return data_key
 
@@ -138,6 +139,12 @@ class Store:
             StoreError: STORE_UNAVAILABLE where a store exists already.
             CustodyError: the key file cannot be made there.
         """
+        if self.custody.named_file not in (None, key_file.absolute()):
+            raise CustodyError(
+                Code.KEY_MISSING,
+                "CLAUDE_SECRETS_KEY_FILE names another file, in which the key would be looked for.",
+                "Unset it, or name the same file.",
+            )
         slot = self._create_first(
             lambda store_id, data_key: self.custody.new_file_slot(store_id, data_key, key_file, store=self.path)
         )
@@ -243,19 +250,13 @@ class Store:
         return self._cipher
 
     def _fetched(
-        self, connection: sqlite3.Connection, fetch: Callable[[str, Sequence[Slot]], DataKey]
+        self, connection: sqlite3.Connection, fetch: Callable[[str, Sequence[Slot], int], DataKey]
     ) -> tuple[DataKey, Cipher]:
         with schema.translated():
             row = connection.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
         if row is None:
             raise tampered("the store's head")
-        data_key = fetch(row[0], self._slots(connection))
-        if data_key.generation != row[1]:
-            raise CustodyError(
-                Code.KEY_WRONG,
-                "The key belongs to another generation of this store.",
-                "Put back the store and the key that belong together.",
-            )
+        data_key = fetch(row[0], self._slots(connection), row[1])
         self._slots_checked = False
         return data_key, Cipher(row[0], data_key)
 

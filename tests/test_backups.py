@@ -156,31 +156,78 @@ def test_a_store_with_secrets_is_not_restored_over(full: World) -> None:
     assert full.rows() == before
 
 
-def test_a_store_is_set_aside_whole_and_put_back(full: World) -> None:
+def other_store(full: World) -> Person:
+    path = backups.beside(full.store_path, "stamp")
+    other = Store(path, Custody(environment={}), lambda: full.time)
+    other.create_with_key_file(full.key_file.with_name("other.key"))
+    return Person(store=other)
+
+
+def test_a_new_store_takes_the_place_of_the_old_one_which_stays_whole(full: World) -> None:
     path, contents = make(full)
     full.close()
     before = full.store_path.read_bytes()
-    aside = backups.set_aside(full.store(), "aside")
-    assert not full.store_path.exists()
-    backups.put_back(full.store(), aside)
-    assert (full.store_path.read_bytes(), aside.exists()) == (before, False)
-    aside = backups.set_aside(full.store(), "aside")
-    full.key_file.unlink()
-    full.store().create_with_key_file(full.key_file)
-    assert backups.restore(full.person(), path, PASSPHRASE, quietly) == contents
-    assert aside.read_bytes() == before
+    link = full.root / "link.db"
+    link.symlink_to(full.store_path)
+    new = other_store(full)
+    assert backups.restore(new, path, PASSPHRASE, quietly) == contents
+    full.store_path = link
+    aside = backups.take_place(full.store(), new.store, "stamp")
+    assert (aside.name, aside.read_bytes()) == ("secrets.db.aside-stamp", before)
+    assert link.is_symlink()
+    assert sorted(one.name for one in aside.parent.iterdir()) == ["secrets.db", aside.name]
+    assert full.person().check()[1] == contents.versions
 
 
-def test_a_store_that_a_client_has_open_is_not_set_aside(full: World) -> None:
+def test_a_store_with_a_damaged_header_can_be_replaced(full: World) -> None:
+    path, contents = make(full)
     full.close()
+    data = b"x" * 32 + full.store_path.read_bytes()[32:]
+    full.store_path.write_bytes(data)
+    new = other_store(full)
+    backups.restore(new, path, PASSPHRASE, quietly)
+    assert backups.take_place(full.store(), new.store, "stamp").read_bytes() == data
+    assert full.person().check()[1] == contents.versions
+
+
+def test_a_store_that_a_client_has_open_is_not_replaced(full: World) -> None:
+    full.close()
+    new = other_store(full)
     with closing(full.store()) as client:
         client.unlock()
         with client.write() as tx:
             full.person().note(tx, "get", "T")
         with pytest.raises(StoreError) as caught:
-            backups.set_aside(full.store(), "aside")
+            backups.take_place(full.store(), new.store, "stamp")
         assert caught.value.code is Code.STORE_BUSY
-    assert full.store_path.exists()
+    backups.discard(new.store)
+    assert sorted(one.name for one in full.store_path.parent.iterdir()) == ["secrets.db"]
+    assert [one.name for one in full.key_file.parent.iterdir()] == [full.key_file.name]
+
+
+def test_what_another_key_opens_is_no_backup(full: World) -> None:
+    full.close()
+    with pytest.raises(StoreError) as caught:
+        backups.verify(full.store_path, "nonsense of some length")
+    assert caught.value.code is Code.STORE_FORMAT
+
+
+def test_what_is_newer_than_its_head_is_kept_and_can_be_used(full: World) -> None:
+    person = full.person()
+    person.set("X", "old")
+    full.close()
+    with attacks.attacker(full.store_path) as connection:
+        heads = connection.execute("SELECT record, head FROM records").fetchall()
+    full.person().set("X", "new")
+    full.close()
+    with attacks.attacker(full.store_path) as connection:
+        connection.executemany("UPDATE records SET head = ?2 WHERE record = ?1", heads)
+    path, contents = make(full)
+    assert any("'X'" in line for line in contents.wrong)
+    new = other_store(full)
+    backups.restore(new, path, PASSPHRASE, quietly)
+    new.check()
+    assert new.get("X", warn=print) == "new"
 
 
 @pytest.mark.parametrize("fault", ["text", "empty", "cut", "changed", "row gone", "no such file", "directory"])

@@ -624,6 +624,65 @@ def test_a_store_that_is_set_aside_is_put_back_where_no_other_can_be_made(machin
     assert (done.returncode, done.stderr.split()[1]) == (4, "[KEYRING_UNAVAILABLE]")
     assert sorted(path.name for path in machine.store.parent.iterdir()) == before
     assert machine.run("get", "T").stdout == "v"
+    key = str(machine.home / "another.key")
+    done = with_passphrase(machine, "restore", file, "--aside", "--yes", "--key-file", key)
+    assert (done.returncode, "The store that was there is" in done.stdout) == (0, True)
+    machine.key_file.unlink()
+    assert machine.run("get", "T").stdout == "v"
+
+
+@pytest.mark.parametrize("when", range(4))
+def test_a_restore_that_is_killed_leaves_the_store_that_was_there(machine: Machine, tmp_path: Path, when: int) -> None:
+    for number in range(20):
+        machine.run("set", f"T{number}", stdin="v")
+    file = str(tmp_path / "b")
+    with_passphrase(machine, file)
+    key = str(machine.home / "another.key")
+    words = ["backup", "restore", file, "--aside", "--yes", "--key-file", key, "--backup-passphrase-fd", "0"]
+    with subprocess.Popen(
+        [*PROGRAM, *words], stdin=subprocess.PIPE, env=machine.environment, cwd=machine.home
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(PASSPHRASE.encode() + b"\n")
+        process.stdin.close()
+        ends = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < ends and len(list(machine.store.parent.iterdir())) < 2:
+            time.sleep(0.002)
+        time.sleep(0.01 * when)
+        process.kill()
+    listed = json.loads(machine.run("list", "--json").stdout)
+    assert len(listed) == 20
+
+
+def test_a_file_beside_the_store_is_never_taken_for_a_left_over(machine: Machine, tmp_path: Path) -> None:
+    machine.run("set", "T", stdin="v")
+    file = Path(f"{machine.store}.new")
+    with_passphrase(machine, str(file))
+    data = file.read_bytes()
+    machine.run("set", "T", stdin="w")
+    machine.run("--store", str(tmp_path / "x.db"), "init", "--key-file", str(machine.home / "x.key"))
+    (tmp_path / "y.db.new").write_bytes(b"mine")
+    machine.run("--store", str(tmp_path / "y.db"), "init", "--key-file", str(machine.home / "y.key"))
+    assert (file.read_bytes(), (tmp_path / "y.db.new").read_bytes()) == (data, b"mine")
+    reserved = str(machine.store.parent / ".x.claude-secrets-draft")
+    assert with_passphrase(machine, reserved).stderr.split()[1] == "[STORE_UNAVAILABLE]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--store", "", "list"],
+        ["--store", "~nobody-of-this-name/x", "list"],
+        ["backup", "~nobody-of-this-name/x"],
+        ["backup", "--verify", "x" * 300],
+        ["backup", "--verify", "x", "--backup-passphrase-fd", "99999999999"],
+        ["init", "--key-file", "~nobody-of-this-name/k"],
+        ["init", "--key-file", ""],
+    ],
+)
+def test_paths_and_descriptors_that_cannot_be_are_told(machine: Machine, words: list[str]) -> None:
+    done = machine.run(*words, at=machine.project("api"))
+    assert done.stderr.startswith("error: [INVALID_ARGUMENTS]"), done.stderr
 
 
 def test_a_new_passphrase_is_typed_twice(machine: Machine, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -475,3 +475,82 @@ def test_the_code_is_shown_once_and_read_from_standard_input(tmp_path: Path) -> 
     assert machine.run("get", "T").stdout == "v"
     raw = subprocess.run([*PROGRAM, "key", "list"], env=machine.environment, capture_output=True, check=True, cwd="/")
     assert code.strip().encode() not in raw.stdout + raw.stderr
+
+
+def test_of_two_removals_at_once_one_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = keys.every(world.person())[0].slot
+    second = keys.add_file(world.person(), world.root / "keys" / "second.key")
+    looked = keys.every
+
+    def then_another_was_quicker(person: Person) -> list[keys.KeyInfo]:
+        found = looked(person)
+        monkeypatch.setattr(keys, "every", looked)
+        keys.remove(world.person(), second.slot_id)
+        return found
+
+    monkeypatch.setattr(keys, "every", then_another_was_quicker)
+    with pytest.raises(StoreError) as caught:
+        keys.remove(world.person(), first.slot_id)
+    assert caught.value.code is Code.STORE_BUSY
+    assert [info.slot for info in keys.every(world.person())] == [first]
+
+
+@pytest.mark.parametrize("action", ["file", "code", "passphrase", "data key"])
+def test_a_key_that_was_replaced_meanwhile_is_wrapped_for_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    world.person().set("T", "v")
+    before = [info.slot.slot_id for info in keys.every(world.person())]
+    person = world.person()
+    old = person.store.fetch_key()
+    keys.rotate_data(world.person(), [], lambda *_: None)
+    monkeypatch.setattr(person.store, "fetch_key", lambda: old)
+    act: dict[str, Callable[[], object]] = {
+        "file": lambda: keys.add_file(person, world.root / "keys" / "second.key"),
+        "code": lambda: keys.create_code(person, replacing=False),
+        "passphrase": lambda: keys.add_passphrase(person, "correct horse battery staple"),
+        "data key": lambda: keys.rotate_data(person, [], lambda *_: None),
+    }
+    with pytest.raises(StoreError) as caught:
+        act[action]()
+    assert caught.value.code is Code.STORE_BUSY
+    assert [info.slot.slot_id for info in keys.every(world.person())] == before
+    assert world.person().get("T", warn=print) == "v"
+
+
+def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(world: World) -> None:
+    world.person().set("T", "v")
+    person = world.person()
+    (good,) = (info.slot for info in keys.every(person))
+    with person.store.read() as tx:
+        store_id = tx.cipher.store_id
+    path, custody = world.root / "keys" / "stale.key", person.store.custody
+    stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.store_path)
+    while stale.recorded.slot_id > good.slot_id:  # slots are tried in the order of their numbers
+        stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.store_path)
+    stale.place()
+    keys.rotate_data(world.person(), [], lambda *_: None)
+    with world.person().store.write() as tx:
+        slots.add(tx, stale.recorded)
+    again = world.person()
+    assert again.get("T", warn=print) == "v"
+    failures = {info.slot.slot_id: info.failure for info in keys.every(again)}
+    assert (failures[good.slot_id], failures[stale.recorded.slot_id] is None) == (None, False)
+    with pytest.raises(CallerError):
+        keys.remove(again, good.slot_id)
+
+
+def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
+    """As where a keyring was put back to an earlier state after its new entry had been made."""
+    world.person().set("T", "v")
+    first = keys.every(world.person())[0].slot
+    second = keys.add_file(world.person(), world.root / "keys" / "second.key")
+    person = world.person()
+    with person.store.write() as tx:
+        slots.change(tx, first, first.moved(State.LEAVING))
+    (world.root / "keys" / "second.key").unlink()
+    keys.clear_away(world.person())
+    assert world.key_file.exists()
+    assert world.person().get("T", warn=print) == "v"
+    states = {info.slot.slot_id: info.slot.state for info in keys.every(world.person())}
+    assert states == {first.slot_id: State.THERE, second.slot_id: State.THERE}

@@ -404,3 +404,25 @@ def _changed(tx: Transaction, name: str, dice: random.Random) -> list[bytes]:
         value = "".join(dice.choices(string.ascii_letters, k=dice.choice([5, 60, 900, 3000])))
         records.put(tx, scope=SHARED, name=name, value=value, origin=PERSON, entered_by=BY_PERSON)
     return gone
+
+
+def test_bringing_back_lets_nothing_go(world: World) -> None:
+    person = world.person()
+    for number in range(1, 12):
+        person.set("T", f"value {number}")
+        world.time += 1
+    world.time += 60 * 86_400
+    past.restore(person, "T", 2)
+    _, kept = past.history(world.person(), "T")
+    assert [version.number for version in kept][:2] == [1, 2]
+
+
+def test_what_has_changed_since_it_was_shown_is_not_purged(world: World) -> None:
+    person = world.person()
+    person.set("T", "one")
+    shown, _ = past.history(person, "T")
+    world.person().set("T", "two")
+    with pytest.raises(StoreError) as caught:
+        past.purge(person, "T", shown)
+    assert caught.value.code is Code.STORE_BUSY
+    assert person.get("T", warn=print) == "two"

@@ -238,7 +238,7 @@ def test_four_processes_with_many_first_writes_make_one_store_with_one_key_and_k
 def test_a_draft_beside_a_store_is_removed_and_no_key_with_it(keep: Keep) -> None:
     put(keep.store(), "TOKEN", "v")
     keep.close()
-    draft = keep.path.with_name("secrets.db.new")
+    draft = keep.path.with_name(".secrets.db.claude-secrets-draft")
     for content in (keep.path.read_bytes(), b"", b"notes"):  # a copy of the store names its key, too
         draft.write_bytes(content)
         assert get(keep.store(), "TOKEN") == "v"
@@ -248,7 +248,7 @@ def test_a_draft_beside_a_store_is_removed_and_no_key_with_it(keep: Keep) -> Non
 
 
 def test_a_draft_that_somebody_holds_is_left_alone(keep: Keep) -> None:
-    draft = keep.path.with_name("secrets.db.new")
+    draft = keep.path.with_name(".secrets.db.claude-secrets-draft")
     with draft_file.draft(draft, patience=0) as held:
         assert held is not None
         put(keep.store(), "TOKEN", "v")
@@ -261,7 +261,7 @@ def test_a_draft_that_somebody_holds_is_left_alone(keep: Keep) -> None:
 def killed_after(keep: Keep, moment: str) -> None:
     """What a process leaves that was killed while it made the store."""
     keep.create().close()
-    draft = keep.path.with_name("secrets.db.new")
+    draft = keep.path.with_name(".secrets.db.claude-secrets-draft")
     if moment == "the store has its name":
         draft.hardlink_to(keep.path)
         return
@@ -311,7 +311,7 @@ def test_a_draft_that_is_a_link_or_a_directory_is_not_written_through(bare: Keep
     bare.path.parent.mkdir()
     notes = tmp_path / "notes"
     notes.write_text("my notes")
-    draft = bare.path.with_name("secrets.db.new")
+    draft = bare.path.with_name(".secrets.db.claude-secrets-draft")
     draft.symlink_to(notes)
     with pytest.raises(StoreError) as caught:
         bare.create()
@@ -326,7 +326,7 @@ def test_a_draft_that_is_a_link_or_a_directory_is_not_written_through(bare: Keep
 def test_a_store_that_another_process_is_making_is_waited_for(bare: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(creation, "_PATIENCE", 0.2)
     bare.path.parent.mkdir()
-    with draft_file.draft(bare.path.with_name("secrets.db.new"), patience=0):
+    with draft_file.draft(bare.path.with_name(".secrets.db.claude-secrets-draft"), patience=0):
         with pytest.raises(StoreError) as caught:
             bare.create()
         assert caught.value.code is Code.STORE_BUSY

@@ -11,7 +11,8 @@ from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.output import hint, progress, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import SHARED
-from claude_secrets.paths import command
+from claude_secrets.paths import command, expanded
+from claude_secrets.person import Person
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,6 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="restore: give the store that is there another name first",
     )
+    parser.add_argument("--key-file", metavar="PATH", help="restore: keep the new store's key in a new file there")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--backup-passphrase-fd", metavar="N", type=int, help="read the backup's passphrase from this file descriptor"
@@ -35,7 +37,7 @@ def run(options: Namespace) -> int:
     *verbs, file = options.words
     if verbs not in ([], ["restore"]) or (verbs and options.verify) or (file == "restore" and not verbs):
         raise CallerError(Code.INVALID_ARGUMENTS, "That is not how backups are made.", "backup --help")
-    path = Path(file).expanduser().absolute()
+    path = expanded(file)
     if verbs:
         return _restore(path, options)
     if options.verify:
@@ -67,22 +69,38 @@ def _restore(path: Path, options: Namespace) -> int:
     secret = passphrase("the backup", options.backup_passphrase_fd)
     backups.verify(path, secret)
     person = the_person(options, find_project(options), SHARED)
-    aside = None
     if options.aside and person.store.exists():
         require_yes("Give the store that is there another name, and begin a new one from the backup?", options)
-        aside = backups.set_aside(person.store, f"aside-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-    try:
-        with progress("restoring") as tell:
-            contents = backups.restore(person, path, secret, tell)
-    except BaseException:
-        if aside is not None:
-            backups.put_back(person.store, aside)
-        raise
-    if aside is not None:
-        say(f"The store that was there is {aside} now.")
+        contents = _restore_beside(person, path, secret, options)
+    else:
+        contents = _filled(person, path, secret, options)
     say(f"Restored {_counted(contents)} into {person.store.path}.")
     hint("grants did not come along: projects ask again for what is not their own")
     return 0
+
+
+def _filled(person: Person, path: Path, secret: str, options: Namespace) -> Contents:
+    if options.key_file and not person.store.exists():
+        person.store.create_with_key_file(expanded(options.key_file))
+    with progress("restoring") as tell:
+        return backups.restore(person, path, secret, tell)
+
+
+def _restore_beside(person: Person, path: Path, secret: str, options: Namespace) -> Contents:
+    """Fill a new store, and only then put it in the place of the one that is there."""
+    backups.refuse_open(person.store)
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    new = the_person(options, find_project(options), SHARED, at=backups.beside(person.store.path, stamp))
+    done = False
+    try:
+        contents = _filled(new, path, secret, options)
+        aside = backups.take_place(person.store, new.store, stamp)
+        done = True
+    finally:
+        if not done:
+            backups.discard(new.store)
+    say(f"The store that was there is {aside} now.")
+    return contents
 
 
 def _counted(contents: Contents) -> str:

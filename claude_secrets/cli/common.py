@@ -13,7 +13,7 @@ from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, InputError, StoreError
 from claude_secrets.model import PERSON, SHARED
 from claude_secrets.own_files import read_config
-from claude_secrets.paths import command, config_directory, home_directories, store_path, working_directory
+from claude_secrets.paths import command, config_directory, expanded, home_directories, store_path, working_directory
 from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist, AllowlistReader
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
@@ -25,7 +25,7 @@ _PASSPHRASE_LIMIT = 4096
 
 def whereabouts(options: Namespace) -> Whereabouts:
     """Where the person stands: the directory named by `--project`, or the working directory."""
-    named = Path(options.project).expanduser() if options.project else None
+    named = expanded(options.project) if options.project else None
     return Whereabouts(argument=named, environment=None, root=None, working_directory=working_directory())
 
 
@@ -49,9 +49,11 @@ def read_allowlist(project: Project) -> Allowlist:
     return AllowlistReader().read(project.path)
 
 
-def open_store(options: Namespace, project: Project | None) -> Store:
-    """The store, unless a project brought it or its key file along."""
-    return _store_at(store_path(options.store, os.environ, read_config(config_directory()).store), options, project)
+def open_store(options: Namespace, project: Project | None, at: Path | None = None) -> Store:
+    """The store (or the one `at` a path), unless a project brought it or its key file along."""
+    return _store_at(
+        at or store_path(options.store, os.environ, read_config(config_directory()).store), options, project
+    )
 
 
 def _store_at(path: Path, options: Namespace, project: Project | None) -> Store:
@@ -71,13 +73,15 @@ def _store_at(path: Path, options: Namespace, project: Project | None) -> Store:
     return store
 
 
-def the_person(options: Namespace, project: Project | None, scope: str | None = None) -> Person:
-    """The person's doorway, in `scope` or the project's."""
+def the_person(
+    options: Namespace, project: Project | None, scope: str | None = None, *, at: Path | None = None
+) -> Person:
+    """The person's doorway, in `scope` or the project's; to the store `at` a path, where one is given."""
     if scope is None:
         scope = read_allowlist(project).scope if project else SHARED
     config = read_config(config_directory())
     return Person(
-        store=open_store(options, project),
+        store=open_store(options, project, at),
         project=project,
         scope=scope,
         default_access=config.default_access,
@@ -118,7 +122,7 @@ def first_line(descriptor: int, what: str) -> str:
     try:
         with open(descriptor, "rb", closefd=False) as file:
             line = file.readline(_PASSPHRASE_LIMIT).decode("utf-8").rstrip("\r\n")
-    except (OSError, ValueError):  # from None: what cannot be decoded is in the exception
+    except (OSError, ValueError, TypeError, OverflowError):  # from None: what cannot be decoded is in the exception
         line = ""
     if not line:
         raise CallerError(Code.INVALID_ARGUMENTS, f"No {what} can be read from that file descriptor.") from None

@@ -14,7 +14,7 @@ from claude_secrets.cli.output import hint, note, say, say_json, table
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.imports import Change, Planned
 from claude_secrets.model import PERSON, SHARED, check_scope
-from claude_secrets.paths import command
+from claude_secrets.paths import command, expanded
 from claude_secrets.person import Person
 from claude_secrets.plain_file import PlainFile
 from claude_secrets.project import Project, grounds_of
@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Read all, show what would happen, ask, store all at once, and rewrite the file last."""
-    file = plain_file.read(Path(options.file).expanduser().absolute(), limit=sources.SIZE_LIMIT)
+    file = plain_file.read(expanded(options.file), limit=sources.SIZE_LIMIT)
     kind = _kind(file, options)
     project = find_project(options)
     contents = sources.read(kind, file.data, lambda: _key(options, project))

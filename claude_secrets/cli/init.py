@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
-from pathlib import Path
 
 from claude_secrets.allowlist_edit import TEMPLATE
 from claude_secrets.cli import allowlist_file
@@ -10,7 +9,7 @@ from claude_secrets.cli.common import find_project, new_passphrase, open_store, 
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, DeniedError
 from claude_secrets.passphrase import check
-from claude_secrets.paths import command, home_directories
+from claude_secrets.paths import command, expanded, home_directories
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,9 +46,9 @@ def run(options: Namespace) -> int:
         say(f"Made {directory / '.claude' / 'secrets.yml'}: nothing is allowed yet.")
     else:
         say(f"{directory / '.claude' / 'secrets.yml'} is there already; it was left as it is.")
-    if options.key_file:
+    if options.key_file is not None:
         store = open_store(options, find_project(options))
-        key_file = Path(options.key_file).expanduser().absolute()
+        key_file = expanded(options.key_file)
         with suppress(OSError):  # what cannot be made is told when the key file cannot
             key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         store.create_with_key_file(key_file)

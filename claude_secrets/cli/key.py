@@ -2,7 +2,6 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from claude_secrets import keys
 from claude_secrets.cli.common import existing_person, new_passphrase, passphrase, short
@@ -12,7 +11,7 @@ from claude_secrets.cli.times import date
 from claude_secrets.errors import CallerError, Code, InputError
 from claude_secrets.key_slot import FILE, PASSPHRASE, Slot, State
 from claude_secrets.keys import KeyInfo
-from claude_secrets.paths import command
+from claude_secrets.paths import command, expanded
 from claude_secrets.person import Person
 
 _VERBS = {
@@ -51,7 +50,7 @@ def run(options: Namespace) -> int:
         text = new_passphrase("the store", options.new_passphrase_fd)
         say(f"Added key slot {keys.add_passphrase(person, text).slot_id}: the passphrase opens the store, too.")
     elif verb == "add-file":
-        path = Path(what).expanduser().absolute()
+        path = expanded(what)
         say(f"Added key slot {keys.add_file(person, path).slot_id}: the key file {path} opens the store, too.")
         hint("keep a copy of it where no copy of the store is")
     elif verb == "remove":

@@ -1,13 +1,13 @@
 """`log`: who asked for what, when, and what came of it."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from claude_secrets.audit import Entry
 from claude_secrets.cli.common import require_project, short, the_person
 from claude_secrets.cli.output import note, say, say_json
 from claude_secrets.cli.times import before_now, date
 from claude_secrets.errors import DeniedError
+from claude_secrets.paths import expanded
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def _identity(options: Namespace) -> str:
     try:
         return require_project(options).identity
     except DeniedError:
-        return str(Path(options.project).expanduser().resolve())
+        return str(expanded(options.project).resolve())
 
 
 def _line(entry: Entry) -> str:

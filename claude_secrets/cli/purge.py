@@ -44,7 +44,7 @@ def _one(person: Person, options: Namespace) -> Purged:
         "and the grants on it? Nothing brings it back.",
         options,
     )
-    return past.purge(person, options.name)
+    return past.purge(person, options.name, record)
 
 
 def _deleted(person: Person, options: Namespace) -> Purged:

@@ -2,13 +2,12 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from claude_secrets import keys
 from claude_secrets.cli.common import existing_person
 from claude_secrets.cli.output import hint, note, say, verbs
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.paths import command
+from claude_secrets.paths import command, expanded
 
 _CODE_LIMIT = 256
 
@@ -36,7 +35,7 @@ def run(options: Namespace) -> int:
         say(code)
         hint(f"when the key is lost: {command()} recover use")
         return 0
-    path = Path(options.key_file).expanduser().absolute() if options.key_file else None
+    path = expanded(options.key_file) if options.key_file else None
     slot = keys.recover(person, _code(), path)
     where = "the keyring has" if path is None else f"the file {path} holds"
     say(f"The code opens the store, and {where} a new key for it (slot {slot.slot_id}).")

@@ -15,7 +15,7 @@ from claude_secrets.forms import SHORT
 from claude_secrets.human.git import Object, Repository
 from claude_secrets.inspection import every_value
 from claude_secrets.leaks import leaks_in
-from claude_secrets.paths import command, working_directory
+from claude_secrets.paths import command, expanded, working_directory
 from claude_secrets.project import grounds_of
 from claude_secrets.redaction import Finder
 
@@ -67,7 +67,7 @@ _Part: TypeAlias = Callable[[Finder, _Progress], list[Place]]
 
 
 def _parts(options: Namespace, kept: set[Path]) -> Iterator[_Part]:
-    paths = [Path(path).expanduser() for path in options.path]
+    paths = [expanded(path) for path in options.path]
     for path in paths:
         if not path.exists():
             raise CallerError(Code.INVALID_ARGUMENTS, f"There is no {path}.")

@@ -2,10 +2,10 @@
 
 import os
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from claude_secrets.cli.common import passphrase
 from claude_secrets.own_files import Trust
+from claude_secrets.paths import expanded
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def run(options: Namespace) -> int:
     from claude_secrets.server import serve
 
     given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
-    project = Path(options.project).expanduser() if options.project else None
+    project = expanded(options.project) if options.project else None
     tighten = tightened(options.trust)
     return serve(
         project=project, store_argument=options.store, environment=os.environ, tighten=tighten, passphrase=given

@@ -27,13 +27,13 @@ class HeldKey(Custody):
         super().__init__(environment={"XDG_RUNTIME_DIR": "/nonexistent"})
         self._held = master_key.encode("ascii")
 
-    def unlock(self, store_id: str, slots: Sequence[Slot]) -> DataKey:
+    def unlock(self, store_id: str, slots: Sequence[Slot], generation: int | None = None) -> DataKey:
         files = [slot for slot in slots if slot.kind == "file"]
         for slot in files:
             with suppress(TokenInvalid, EnvelopeMismatch):
                 return unwrap(self._held, slot.wrapped, store_id=store_id, slot_id=slot.slot_id, slot_kind=slot.kind)
         if not files:
-            return super().unlock(store_id, slots)
+            return super().unlock(store_id, slots, generation)
         raise CustodyError(Code.KEY_WRONG, "No slot opens with this key.")
 
     def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
