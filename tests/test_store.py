@@ -126,10 +126,10 @@ def test_the_key_is_asked_for_outside_any_transaction_and_once(keep: Keep, monke
     asked = []
     unlock = Custody.unlock
 
-    def watched(self: Custody, store_id: str, slots: list[Slot]) -> DataKey:
+    def watched(self: Custody, store_id: str, slots: list[Slot], generation: int | None = None) -> DataKey:
         asked.append(store_id)
         put(keep.store(), f"DURING_{len(asked)}", "another process writes") if len(asked) == 1 else None
-        return unlock(self, store_id, slots)
+        return unlock(self, store_id, slots, generation)
 
     monkeypatch.setattr(Custody, "unlock", watched)
     store = keep.store()

@@ -31,7 +31,10 @@ class HeldKey(Custody):
         files = [slot for slot in slots if slot.kind == "file"]
         for slot in files:
             with suppress(TokenInvalid, EnvelopeMismatch):
-                return unwrap(self._held, slot.wrapped, store_id=store_id, slot_id=slot.slot_id, slot_kind=slot.kind)
+                bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
+                data_key = unwrap(self._held, slot.wrapped, **bound)
+                if generation in (None, data_key.generation):
+                    return data_key
         if not files:
             return super().unlock(store_id, slots, generation)
         raise CustodyError(Code.KEY_WRONG, "No slot opens with this key.")
