@@ -77,8 +77,9 @@ WRAPPINGS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def _a_value(text: str) -> str:
-    """What a newline at the end of a value comes to is tested by itself."""
-    return text.rstrip("\r\n") or "x"
+    """Not these, that have tests of their own: a newline at the end, and the one value that quotes around it are."""
+    value = text.rstrip("\r\n") or "x"
+    return value if value != "'" else "x"
 
 
 values = (
@@ -110,6 +111,11 @@ def test_no_listed_form_comes_through_and_nothing_else_changes(
         (b"'", b"'") if spelled.startswith(b"'") and "quoted" in encoding and out.startswith(b"\a'") else (b"", b"")
     )
     assert out == b"\a" + quotes[0] + MARK + quotes[1] + b"\a"
+
+
+def test_quotes_around_a_value_that_is_a_quote_are_that_value_too() -> None:
+    for cuts in ((), range(9)):
+        assert redacted(b"<''\"'\"''>", {"TOKEN": "'"}, cuts) == b"<%s>" % (3 * MARK)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\n\n"])
