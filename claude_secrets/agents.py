@@ -2,7 +2,7 @@
 
 Always: an agent's clients mark the environment of what they run; the mark counts in this process and in every process
 above it, so that a program in between cannot take it away. The agent is what started the topmost marked process.
-The faces import it.
+Who hides what is above them (in a sandbox, below thousands of processes) is taken for an agent. The faces import it.
 """
 
 import os
@@ -23,7 +23,7 @@ MARKERS: Final = (
 """Variables that clients set in the environment of what their agents run (and nowhere else)."""
 
 _MARKER_PREFIX: Final = "CODEX_SANDBOX_"
-_DEPTH: Final = 128
+_DEPTH: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,11 @@ class Agent:
 def find(environment: Mapping[str, str]) -> Agent | None:
     """The agent that runs this process, whose own environment is `environment`; None: a person does."""
     found, agent = marker_in(environment), None
-    for process in _ancestors():
+    if _hidden():
+        return Agent(found or "a sandbox", None)
+    for number, process in enumerate(_ancestors(), start=1):
+        if number == _DEPTH:
+            return Agent(found or "too many processes", None)
         if found and agent is None:
             agent = process
         if (marker := marker_in(process.environment)) is not None:
@@ -66,9 +70,32 @@ def _ancestors() -> Iterator[Process]:
     return _by_proc(os.getppid()) if sys.platform == "linux" else _by_psutil()
 
 
+def _hidden() -> bool:
+    """Whether somebody without rights has put this process where those above it cannot be seen (Linux).
+
+    That takes a user namespace, of which such a one can fill in a single line, for a single user; containers that
+    people work in map all of theirs (user_namespaces(7), pid_namespaces(7)).
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        if Path("/proc/self").readlink().name != str(os.getpid()):
+            return True  # this is the list of processes of somewhere else
+        if Path("/proc/self/ns/pid").readlink().name == _FIRST_NAMESPACE:
+            return False
+        lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+    except OSError:  # there is no /proc
+        return False
+    return len(lines) == 1 and lines[0].split()[2] == "1"
+
+
+_FIRST_NAMESPACE: Final = f"pid:[{0xEFFFFFFC}]"
+"""The machine's own, whose number is fixed (PROC_PID_INIT_INO of Linux's proc_ns.h)."""
+
+
 def _by_proc(number: int) -> Iterator[Process]:
     """Linux: what proc(5) tells, without the cost of a library at every command."""
-    for _ in range(_DEPTH):
+    while True:
         above = Path("/proc", str(number))
         try:
             # The name of the program, in parentheses, may hold anything.

@@ -22,13 +22,15 @@ _SMALL: Final = 4096
 class Whereabouts:
     """What a face knows about where a call comes from.
 
-    `argument` is `--project`, `environment` CLAUDE_PROJECT_DIR, `root` the client's first root.
+    `argument` is `--project`, `environment` CLAUDE_PROJECT_DIR, `root` the client's first root; `bound`: the working
+    directory is the agent's own, and has to lead to the project by itself.
     """
 
     argument: Path | None
     environment: Path | None
     root: Path | None
     working_directory: Path
+    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ def locate(where: Whereabouts, *, homes: frozenset[Path], command: str) -> Proje
     named = [places[path] for path in (where.environment, where.root) if path]
     here = places[where.working_directory]
     chosen = named[0] if named else here
-    if chosen.project is None:
-        if named:
+    if chosen.project is None or (where.bound and here.project is None):
+        if named and not where.bound:
             raise _no_allowlist(chosen.directory, command)
         raise _no_project(where, command)
     for place in named:

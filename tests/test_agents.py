@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     evil = machine.home / "evil" / "claude-secrets"
     evil.mkdir(parents=True)
     (evil / "config.yml").write_text("trust: off\n")
+    for directory in ("claude-secrets", ".config/claude-secrets"):
+        evil_b = machine.home / "evil-b" / directory
+        evil_b.mkdir(parents=True)
+        (evil_b / "config.yml").write_text(f"trust: off\nstore: {machine.store}\n")
     return machine
 
 
@@ -144,11 +149,51 @@ def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: 
         "$cs --project $b",
         "CLAUDE_PROJECT_DIR=$b $cs",
         "cd $b && env -u CLAUDECODE $cs serve",
+        "XDG_CONFIG_HOME=~/evil-b $cs",
+        "cd $b && env -u CLAUDECODE XDG_CONFIG_HOME=~/evil-b $cs",
+        "HOME=~/evil-b XDG_CONFIG_HOME= $cs",
     ):
         done = agent_runs(machine, script, stdin=stdin)
         assert "canary-b" not in done.stdout
         assert done.stdout.count('"id"') == 3
     assert "canary-a" in agent_runs(machine, "cd /; $cs", stdin=stdin).stdout
+    for script in ("$cs --project $b", "CLAUDE_PROJECT_DIR=$b $cs", "cd $b && $cs"):
+        done = agent_runs(machine, script, stdin=stdin, at="../..")  # where there is no project
+        assert ("canary" in done.stdout, done.stdout.count("[NO_PROJECT]")) == (False, 2)
+
+
+def test_a_server_whose_agent_cannot_be_seen_does_not_start(machine: Machine) -> None:
+    agent_runs(machine, "(setsid sh -c 'sleep 0.5; $cs serve; echo $?' </dev/null >~/served 2>&1 &) ; sleep 4")
+    said = (machine.home / "served").read_text()
+    assert "[NO_PROJECT]" in said
+    assert said.endswith("3\n")
+
+
+def test_a_clients_own_settings_of_the_server_hold(machine: Machine) -> None:
+    script = f"CLAUDE_SECRETS_STORE={machine.home}/other.db $cs --store {machine.home}/another.db"
+    ping = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"}) + "\n"
+    assert agent_runs(machine, script, stdin=ping).returncode == 0
+    assert agent_runs(machine, "cd ~; $cs --project work/a", stdin=ping).returncode == 0
+
+
+def sandboxes() -> bool:
+    sandboxed = [shutil.which("unshare") or "false", "-rpf", "--mount-proc", "true"]
+    return subprocess.run(sandboxed, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not sandboxes(), reason="this user may make no namespaces")
+@pytest.mark.parametrize("options", ["-rpf --mount-proc", "-rpf"])
+def test_who_hides_what_is_above_is_taken_for_an_agent(machine: Machine, options: str) -> None:
+    for command in ("get B_TOKEN", "projects", "serve"):
+        done = agent_runs(machine, f"cd $b && unset CLAUDECODE; unshare {options} $cs {command}")
+        assert (done.returncode, done.stdout) == (3, "")
+
+
+def test_thousands_of_processes_hide_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = "d() { if [ $1 = 0 ]; then $cs projects; else (d $(($1 - 1)); :); fi; }; unset CLAUDECODE; d 300"
+    assert "[PERSON_ONLY]" in agent_runs(machine, deep).stderr
+    monkeypatch.setattr(agents, "_ancestors", lambda: iter([agents.Process({}, None)] * 5000))
+    assert agents.find({}) == agents.Agent("too many processes", None)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def test_use_only_values_are_redacted_too_and_what_is_not_ours_stays(machine: Ma
     for text in ("nothing", SHORT, "canary-of-another-project", VALUE[:-1], "", ["\ud800"], None, 7):
         assert hook(machine, "post-tool-use", tool_name="Bash", tool_response=text) == {}
     for name in ("mcp__secrets__get_secret", "mcp__claude-secrets__get_secret"):
-        assert hook(machine, "post-tool-use", tool_name=name, tool_response=VALUE) == {}
+        given = {"name": "TOKEN"}
+        assert hook(machine, "post-tool-use", tool_name=name, tool_input=given, tool_response=VALUE) == {}
     assert hook(machine, "post-tool-use", tool_name="mcp__other__fetch", tool_response=VALUE) != {}
 
 
@@ -127,14 +128,51 @@ def test_file_tools_do_not_read_the_store_or_a_key(machine: Machine) -> None:
         "link",
         "../../.keys/master.key",
     ]
+    hard = machine.home / "work" / "a" / "hard"
+    hard.hardlink_to(machine.key_file)
+    kept.append(hard)
     for tool in ("Read", "Edit", "Grep", "Write"):
         for path in kept:
             key = "path" if tool == "Grep" else "file_path"
             said = hook(machine, "pre-tool-use", tool_name=tool, tool_input={key: str(path)})["hookSpecificOutput"]
             assert (said["hookEventName"], said["permissionDecision"]) == ("PreToolUse", "deny"), (tool, path)
+    hard.unlink()
+    for above in ({"path": str(machine.home)}, {"path": "/", "glob": "**/master.key"}, {"path": "../.."}):
+        said = hook(machine, "pre-tool-use", tool_name="Grep", tool_input=above)["hookSpecificOutput"]
+        assert "search in a narrower one" in said["permissionDecisionReason"]
+    said = hook(machine, "pre-tool-use", at="../.keys", tool_name="Grep", tool_input={"pattern": "."})
+    assert said["hookSpecificOutput"]["permissionDecision"] == "deny"
+    assert hook(machine, "pre-tool-use", tool_name="Grep", tool_input={"pattern": "."}) == {}
     for given in ({"file_path": "README.md"}, {"file_path": str(machine.home)}, {}, {"file_path": 1}, "text"):
         assert hook(machine, "pre-tool-use", tool_name="Read", tool_input=given) == {}
     assert hook(machine, "pre-tool-use", tool_name="Bash", tool_input={"command": f"cat {machine.key_file}"}) == {}
+
+
+def test_nor_where_the_configuration_is_broken(tmp_path: Path) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    machine.run("set", "TOKEN", at=machine.project("a"), stdin=VALUE)
+    own = machine.home / ".config" / "claude-secrets"
+    own.mkdir(parents=True, exist_ok=True)
+    (own / "config.yml").write_text("trust: [")
+    said = hook(machine, "pre-tool-use", tool_name="Read", tool_input={"file_path": str(machine.key_file)})
+    assert said["hookSpecificOutput"]["permissionDecision"] == "deny"
+
+
+def test_what_get_secret_was_asked_for_stays_and_nothing_else(machine: Machine) -> None:
+    for name, left in (("TOKEN", {"TOKEN"}), ("KEPT", set()), ("OTHERS", set()), (None, set())):
+        told = hook(
+            machine,
+            "post-tool-use",
+            tool_name="mcp__anything__get_secret",
+            tool_input={"name": name},
+            tool_response=f"{VALUE} {KEPT}",
+        )["hookSpecificOutput"]["updatedToolOutput"]
+        assert {each for each, value in (("TOKEN", VALUE), ("KEPT", KEPT)) if value in told} == left
+
+
+@pytest.mark.parametrize("arguments", [["pre-tool-use", "more"], ["--what"], ["pre-tool-use", "--x=1"]])
+def test_no_wrong_use_ends_with_the_code_that_blocks(machine: Machine, arguments: list[str]) -> None:
+    assert machine.run("hook", *arguments, stdin="{}").returncode == 1
 
 
 @pytest.mark.parametrize("event", [*EVENTS, "no-such-event", ""])
@@ -174,6 +212,15 @@ def test_an_agent_that_runs_a_hook_is_answered_for_its_own_project(machine: Mach
         done = agent_runs(machine, f"cd $b; CLAUDE_PROJECT_DIR=$b $cs hook {event}", stdin=told)
         assert "OTHERS" not in done.stdout
         assert done.returncode == 0
+    evil = machine.home / "evil" / "claude-secrets"
+    evil.mkdir(parents=True)
+    (evil / "config.yml").write_text(f"trust: off\nstore: {machine.store}\n")
+    for event in ("session-start", "post-tool-use"):
+        done = agent_runs(machine, f"XDG_CONFIG_HOME={evil.parent} $cs hook {event}", stdin=told)
+        assert ("OTHERS" in done.stdout, done.stdout != "") == (False, event == "session-start")
+    orphan = f"setsid sh -c 'sleep 0.5; $cs hook session-start; echo $?' <<<'{told}' >~/told 2>&1"
+    agent_runs(machine, f"({orphan} &); sleep 3")
+    assert (machine.home / "told").read_text() == "0\n"
 
 
 def test_a_client_that_never_says_anything_is_not_waited_for(machine: Machine) -> None:

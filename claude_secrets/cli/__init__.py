@@ -79,7 +79,8 @@ def _run(given: list[str]) -> int:
     except BrokenPipeError:
         raise
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        code = end.code if isinstance(end.code, int) else 0
+        return min(code, 1) if _command_in(given) == "hook" else code  # by 2 a hook would block
     except Exception as error:  # noqa: BLE001  nothing may escape: a traceback could show a value
         fault = f"Something went wrong inside Claude Secrets ({type(error).__name__})."
         return _tell(SecretsError(Code.INTERNAL, fault))

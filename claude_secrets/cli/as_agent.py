@@ -23,12 +23,13 @@ from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
 from claude_secrets.own_files import read_config
-from claude_secrets.paths import command, config_directory, store_path
+from claude_secrets.paths import command, config_directory, expanded, store_path
 from claude_secrets.project import Whereabouts
 from claude_secrets.store import Store
 
 _PLACES: Final = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "CLAUDE_PROJECT_DIR")
-_PLACE_PREFIXES: Final = ("XDG_", "CLAUDE_SECRETS_")
+_PLACE_PREFIX: Final = "XDG_"
+_SETTING_PREFIX: Final = "CLAUDE_SECRETS_"
 
 
 def run(agent: Agent, options: Namespace) -> int:
@@ -37,30 +38,29 @@ def run(agent: Agent, options: Namespace) -> int:
     Raises:
         DeniedError: PERSON_ONLY, and what the gate refuses.
     """
-    if options.command == "serve":
-        return _serve(agent, options)
-    if options.command == "hook":
-        return hook.answer(options.event, None if agent.process is None else agent.process.directory)
     _refuse_options(options)
     act = _ALLOWED.get(options.command)
     if act is None:
         raise _person_only(f"`{options.command}` is the person's alone")
     process = agent.process
     if process is None or process.directory is None or not process.environment:
+        if options.command == "hook":
+            return hook.answer(options.event, Path(os.sep))  # where there is no project
         raise DeniedError(
             Code.NO_PROJECT,
-            f"An agent runs this ({agent.marker} is set), and where it works cannot be seen, so nothing is allowed.",
-            "The agent can use the tools of the MCP server instead.",
+            f"An agent runs this ({agent.marker}), and where it works cannot be seen, so nothing is allowed.",
+            "The agent can use the tools of the MCP server that its client started.",
         )
     before = dict(os.environ)
-    _stand_where(process.environment)
+    _stand_where(process.environment, settings=options.command == "serve")
     return act(options, _Caller(agent.marker, process.directory), before)
 
 
 class _Caller:
-    """The gate, for calls of this agent."""
+    """The gate, for calls of this agent, whose process stands in `directory`."""
 
     def __init__(self, marker: str, directory: Path) -> None:
+        self.directory = directory
         self._client = f"command line ({marker})"
         self._where = Whereabouts(argument=None, environment=None, root=None, working_directory=directory)
 
@@ -147,16 +147,22 @@ def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
     return exec_command.start(options, variables.Source(values, caller.close), before, redact=True)
 
 
-def _serve(agent: Agent, options: Namespace) -> int:
-    """The server, which clients mark as they do what agents run: no argument names another project than the agent's."""
-    if options.project:
-        os.environ["CLAUDE_PROJECT_DIR"], options.project = options.project, None
-    if agent.process is not None and agent.process.directory is not None:
-        os.chdir(agent.process.directory)
-    return serve.run(options)
+def _hook(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
+    return hook.answer(options.event, caller.directory)
+
+
+def _serve(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
+    """The server, which clients mark as they do what agents run: nothing names another project than the agent's."""
+    named = options.project or before.get("CLAUDE_PROJECT_DIR")
+    if named:
+        os.environ["CLAUDE_PROJECT_DIR"], options.project = str(expanded(named)), None
+    os.chdir(caller.directory)
+    return serve.run(options, bound=True)
 
 
 _ALLOWED: Final[dict[str, _Act]] = {
+    "serve": _serve,
+    "hook": _hook,
     "get": _get,
     "set": _set,
     "delete": _delete,
@@ -167,6 +173,8 @@ _ALLOWED: Final[dict[str, _Act]] = {
 
 
 def _refuse_options(options: Namespace) -> None:
+    if options.command == "serve":  # its arguments come from the person's configuration of the client
+        return
     for option in ("project", "store", "scope"):
         if getattr(options, option, None):
             raise _person_only(f"--{option} is the person's to choose")
@@ -180,10 +188,15 @@ def _person_only(what: str) -> SecretsError:
     )
 
 
-def _stand_where(environment: Mapping[str, str]) -> None:
-    """Find the person's own files and store where the agent's process does, whatever was set in between."""
+def _stand_where(environment: Mapping[str, str], *, settings: bool) -> None:
+    """Find the person's own files where the agent's process does, whatever was set in between.
+
+    `settings`: a client's configuration may choose the store and its key file.
+    """
     for name in {*os.environ, *environment}:
-        if name in _PLACES or name.startswith(_PLACE_PREFIXES):
+        if name.startswith(_SETTING_PREFIX) and settings:
+            continue
+        if name in _PLACES or name.startswith((_PLACE_PREFIX, _SETTING_PREFIX)):
             if name in environment and name != "CLAUDE_PROJECT_DIR":
                 os.environ[name] = environment[name]
             else:

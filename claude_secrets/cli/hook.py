@@ -12,6 +12,8 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -37,7 +39,8 @@ SHORTEST: Final = 16
 NAMES_LIMIT: Final = 100
 """Names that are told at the start of a session, at most."""
 
-_FILE_TOOLS: Final = ("Read", "Edit", "MultiEdit", "Write", "NotebookEdit", "NotebookRead", "Grep", "Glob", "LS")
+_FILE_TOOLS: Final = ("Read", "Edit", "MultiEdit", "Write", "NotebookEdit", "NotebookRead")
+_SEARCH_TOOL: Final = "Grep"
 _PATHS: Final = ("file_path", "notebook_path", "path")
 
 Event: TypeAlias = Mapping[str, Any]
@@ -55,7 +58,7 @@ def run(options: Namespace) -> int:
 
 
 def answer(name: str, directory: Path | None) -> int:
-    """Answer the event on standard input, for the project of `directory` or the one that the event names."""
+    """Answer the event on standard input, for the project of an agent's `directory` or the one that the event names."""
     try:
         _begin_waiting()
         act = EVENTS[name]
@@ -79,17 +82,19 @@ class _Hook:
     def __init__(self, event: Event, directory: Path | None) -> None:
         stands = event.get("cwd")
         named = os.environ.get("CLAUDE_PROJECT_DIR") if directory is None else None
-        self.directory = directory or (Path(stands) if isinstance(stands, str) else working_directory())
+        self.directory = Path(stands) if isinstance(stands, str) else working_directory()
         self._where = Whereabouts(
             argument=None,
             environment=Path(named) if named else None,
             root=None,
-            working_directory=Path(named) if named else self.directory,
+            working_directory=Path(named) if named else directory or self.directory,
         )
-        configured = read_config(config_directory()).store
-        self.store = Store(store_path(None, os.environ, configured), Custody(environment=os.environ), time.time)
-        atexit.register(self.store.close)
-        self._gate = Gate(store=self.store, config=config_directory())
+
+    @cached_property
+    def _gate(self) -> Gate:
+        store = _store(read_config(config_directory()).store)
+        atexit.register(store.close)
+        return Gate(store=store, config=config_directory())
 
     def names(self) -> tuple[list[str], list[str]]:
         """The names that agents of the project may use, and those of them that are use-only."""
@@ -121,13 +126,21 @@ def _session_start(hook: _Hook, _event: Event) -> Answer:
 
 
 def _post_tool_use(hook: _Hook, event: Event) -> Answer:
-    tool, response = event.get("tool_name", ""), event.get("tool_response")
-    if tool.startswith("mcp__") and tool.endswith("__get_secret"):
-        return None  # it was asked for, and the gate has decided
-    redacted, count = _redacted(response, hook.values())
+    values = hook.values()
+    if (wanted := _asked_for(event)) in values and wanted not in hook.names()[1]:
+        del values[wanted]
+    redacted, count = _redacted(event.get("tool_response"), values)
     if not count:
         return None
     return _specific("PostToolUse", updatedToolOutput=redacted)
+
+
+def _asked_for(event: Event) -> str:
+    """The name of the secret that the agent has asked a server for by `get_secret`; the gate has decided on it."""
+    tool, given = str(event.get("tool_name")), event.get("tool_input")
+    if not (tool.startswith("mcp__") and tool.endswith("__get_secret") and isinstance(given, dict)):
+        return ""
+    return str(given.get("name"))
 
 
 def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
@@ -153,26 +166,56 @@ def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
 
 
 def _pre_tool_use(hook: _Hook, event: Event) -> Answer:
-    given = event.get("tool_input")
-    if event.get("tool_name") not in _FILE_TOOLS or not isinstance(given, dict):
+    tool, given = event.get("tool_name"), event.get("tool_input")
+    if (tool not in _FILE_TOOLS and tool != _SEARCH_TOOL) or not isinstance(given, dict):
         return None
-    kept = {path.resolve() for path in (hook.store.path, *hook.store.key_files())}
-    for name in _PATHS:
-        path = given.get(name)
-        if isinstance(path, str) and _is_kept((hook.directory / Path(path).expanduser()).resolve(), kept):
-            return _specific(
-                "PreToolUse",
-                permissionDecision="deny",
-                permissionDecisionReason="This is where Claude Secrets keeps its store or a key. Names are told by "
-                "list_secrets, and values are used by reference.",
-            )
+    named = [path for name in _PATHS if isinstance(path := given.get(name), str)]
+    if tool == _SEARCH_TOOL and not named:
+        named = ["."]
+    paths = [(hook.directory / Path(path).expanduser()).resolve() for path in named]
+    store, keys = _kept()
+    if any(_is_kept(path, {store, *keys}) for path in paths):
+        return _denied("This is where Claude Secrets keeps its store or a key.")
+    if tool == _SEARCH_TOOL and any(key.is_relative_to(path) for key in keys for path in paths):
+        return _denied("A key of Claude Secrets lies somewhere in that directory: search in a narrower one.")
     return None
+
+
+def _denied(why: str) -> Answer:
+    advice = "Names are told by list_secrets, and values are used by reference."
+    return _specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{why} {advice}")
+
+
+def _kept() -> tuple[Path, list[Path]]:
+    """The store and its key files, as far as they can be told; where `config.yml` is broken, of the usual store."""
+    try:
+        configured = read_config(config_directory()).store
+    except SecretsError:
+        configured = None
+    with closing(_store(configured)) as store:
+        try:
+            keys = store.key_files()
+        except SecretsError:
+            keys = [] if store.custody.named_file is None else [store.custody.named_file]
+        return store.path.resolve(), [key.resolve() for key in keys]
 
 
 def _is_kept(path: Path, kept: set[Path]) -> bool:
     """Whether it is the store, one of its other files, a key file, or the directory that one of these stands in."""
     beside = any(path.parent == one.parent and path.name.startswith(one.name) for one in kept)
-    return beside or any(path == one.parent for one in kept)
+    return beside or any(path == one.parent or _same(path, one) for one in kept)
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether both are names of one file."""
+    try:
+        return path.samefile(other)
+    except OSError:  # one is not there
+        return False
+
+
+def _store(configured: Path | None) -> Store:
+    return Store(store_path(None, os.environ, configured), Custody(environment=os.environ), time.time)
 
 
 def _redacted(response: object, values: Mapping[str, str]) -> tuple[object, int]:

@@ -16,15 +16,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(options: Namespace) -> int:
-    """Serve until the client is gone."""
+def run(options: Namespace, *, bound: bool = False) -> int:
+    """Serve until the client is gone; `bound`: the project of the working directory alone."""
     from claude_secrets.server import serve
 
     given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
     project = expanded(options.project) if options.project else None
     tighten = tightened(options.trust)
     return serve(
-        project=project, store_argument=options.store, environment=os.environ, tighten=tighten, passphrase=given
+        project=project,
+        store_argument=options.store,
+        environment=os.environ,
+        tighten=tighten,
+        passphrase=given,
+        bound=bound,
     )
 
 

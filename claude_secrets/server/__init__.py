@@ -14,16 +14,18 @@ def serve(
     environment: MutableMapping[str, str],
     tighten: Trust,
     passphrase: str | None,
+    bound: bool,
 ) -> int:
     """Serve MCP until the client is gone; returns the exit code.
 
     `project` is the directory of `--project`, `store_argument` the path of `--store`, where given; `tighten` the mode
-    of trust that arguments or environment ask for; `passphrase` opens the store where a slot of it has one.
+    of trust that arguments or environment ask for; `passphrase` opens the store where a slot of it has one; `bound`:
+    no other project is served than that of the working directory.
     """
     gc.disable()  # what the SDK's import allocates stays: collecting meanwhile costs a tenth of the start
     from claude_secrets.server.app import run
 
     gc.freeze()
     gc.enable()
-    run(project, store_argument, environment, tighten, passphrase)
+    run(project, store_argument, environment, tighten, passphrase, bound=bound)
     return 0

@@ -67,6 +67,8 @@ class App:
         environment: MutableMapping[str, str],
         tighten: Trust = Trust.OFF,
         passphrase: str | None = None,
+        *,
+        bound: bool = False,
     ) -> None:
         configured = read_config(config_directory()).store
         custody = Custody(environment=environment, ask_passphrase=None if passphrase is None else lambda: passphrase)
@@ -82,6 +84,7 @@ class App:
             environment=Path(named) if named else None,
             root=None,
             working_directory=working_directory(),
+            bound=bound,
         )
         self._roots_known = project is not None
         self._asking_roots = anyio.Lock()
@@ -226,10 +229,12 @@ def run(
     environment: MutableMapping[str, str],
     tighten: Trust,
     passphrase: str | None,
+    *,
+    bound: bool,
 ) -> None:
     """Serve until the client is gone."""
     # The SDK and asyncio log exceptions with their texts, which may hold what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")  # roots are deprecated, and the older clients' only way to name the project
-    anyio.run(App(project, store_argument, environment, tighten, passphrase).serve)
+    anyio.run(App(project, store_argument, environment, tighten, passphrase, bound=bound).serve)
