@@ -3,8 +3,10 @@
 Always: pure; memory holds a piece and what may go on in the next one, however long the whole is.
 """
 
+import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from claude_secrets.redaction import Finder
 
@@ -38,6 +40,29 @@ def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> Iterator[Leak]:
         if known:
             before = held[known - 1]
         held = held[known:]
+
+
+def as_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of a text; one that begins as UTF-16 does (as PowerShell writes) in UTF-8."""
+    rest = iter(pieces)
+    first = next(rest, b"")
+    if not first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield first
+        yield from rest
+        return
+    decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+    for piece in chain([first], rest):
+        yield decoder.decode(piece).encode()
+
+
+def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Which of many names hold a value, each up to the value's end, and whose value it is."""
+    rows = [name.replace("\n", " ").encode("utf-8", "surrogateescape") for name in names]
+    # A NUL, for an encoded value may go on after a line break.
+    for line in sorted({leak.line for leak in leaks_in(finder, [b"\0\n".join(rows)])}):
+        row = rows[line - 1]
+        for one in finder.find(row, before=None, final=True)[0]:
+            yield row[: one.end].decode("utf-8", "replace"), one.name
 
 
 def _with_end(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import shlex
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_secrets.cli.scan import IN_NAME
 from claude_secrets.leaks import Leak, leaks_in
 from claude_secrets.redaction import Finder
-from tests.machine import Machine
+from tests.machine import PROGRAM, Machine
 
 VALUE = "canary/" + "q7Rt+" * 9
 SCOPED = "canary-in-another-scope"
@@ -35,7 +38,7 @@ def scan(machine: Machine, *arguments: str, at: Path | None = None) -> list[tupl
     plain = machine.run("scan", *arguments, at=at)
     for text in (done.stdout, done.stderr, plain.stdout, plain.stderr):
         assert "canary" not in text
-    assert all(f"{where}:{line}" in plain.stdout for where, line, _ in found)
+    assert all((f"{where}:{line}" if line else f"{where}, in its name") in plain.stdout for where, line, _ in found)
     return found
 
 
@@ -78,6 +81,9 @@ def test_what_cannot_be_looked_through_is_an_error(machine: Machine, arguments: 
     assert (done.returncode, done.stdout, done.stderr.split()[1]) == (2, "", "[INVALID_ARGUMENTS]")
 
 
+LOGS = ("HEAD", "refs/heads/main")
+
+
 def test_history_is_looked_through_however_it_was_left_behind(machine: Machine) -> None:
     place = machine.home / "repository"
     place.mkdir()
@@ -94,12 +100,106 @@ def test_history_is_looked_through_however_it_was_left_behind(machine: Machine) 
     (place / "b").unlink()
     git(place, "add", ".")
     git(place, "commit", "--quiet", "--amend", "--allow-empty", "-m", "nothing")
-    assert scan(machine, str(place)) == []
+    assert scan(machine, str(place)) == [(str(place / ".git" / "logs" / branch), 2, "acme/SCOPED") for branch in LOGS]
     found = scan(machine, "--git", at=place)
     assert (f"a.env (commit {first})", 2, "TOKEN") in found
     assert [name for where, _, name in found if where.startswith("git object")] == ["acme/SCOPED"]
     assert any(where.startswith("b (commit") for where, _, _ in found)
     assert len(found) == 3
+
+
+def test_what_nothing_reaches_any_more_is_looked_through(machine: Machine) -> None:
+    place = machine.home / "repository"
+    place.mkdir()
+    git(place, "init", "--quiet")
+    (place / "lost").write_text(VALUE)
+    number = git(place, "hash-object", "-w", "lost").strip()
+    assert scan(machine, "--git", at=place) == [(f"git object {number[:12]}", 1, "TOKEN")]
+    (place / "lost").unlink()
+    git(place, "remote", "add", "origin", f"https://x:{SCOPED}@example.com/a.git")
+    config = place / ".git" / "config"
+    line = next(n for n, text in enumerate(config.read_text().splitlines(), start=1) if SCOPED in text)
+    assert scan(machine, str(place)) == [(str(config), line, "acme/SCOPED")]
+
+
+def test_values_in_names_are_found_and_not_shown(machine: Machine) -> None:
+    place = machine.home / "repository"
+    (place / f"d-{SCOPED}" / "deep").mkdir(parents=True)
+    for name in ("a", f"b {SCOPED}.txt", "deep/c", "deep/d"):
+        (place / f"d-{SCOPED}" / name).write_text(SCOPED if name == "a" else "")
+    shown = f"{place}/d-[secret://acme/SCOPED]"
+    names = [(shown, IN_NAME, "acme/SCOPED"), (f"{shown}/b [secret://acme/SCOPED]", IN_NAME, "acme/SCOPED")]
+    assert scan(machine, str(place)) == [*names, (f"{shown}/a", 1, "acme/SCOPED")]
+    git(place, "init", "--quiet")
+    git(place, "add", ".")
+    assert {where for where, line, _ in scan(machine, "--staged", at=place) if not line} == {
+        "d-[secret://acme/SCOPED]",
+        "d-[secret://acme/SCOPED]/b [secret://acme/SCOPED]",
+    }
+    git(place, "commit", "--quiet", "-m", "begin")
+    git(place, "branch", f"fix/{SCOPED}")
+    found = scan(machine, "--git", at=place)
+    assert ("refs/heads/fix/[secret://acme/SCOPED]", IN_NAME, "acme/SCOPED") in found
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_what_powershell_writes_is_read(machine: Machine, encoding: str) -> None:
+    (machine.home / "out.txt").write_bytes(f"\ufeffone\r\n\u00e9 {VALUE}\r\n".encode(encoding))
+    assert scan(machine, "out.txt", at=machine.home) == [(str(machine.home / "out.txt"), 2, "TOKEN")]
+
+
+def test_what_is_no_file_is_an_error_and_what_is_closed_is_told(machine: Machine) -> None:
+    os.mkfifo(machine.home / "pipe")
+    done = machine.run("scan", "pipe", at=machine.home)
+    assert (done.returncode, "neither a file nor a directory" in done.stderr) == (2, True)
+    (machine.home / "closed").mkdir(mode=0)
+    done = machine.run("scan", str(machine.home))
+    assert ("1 directories could not be read" in done.stderr) == (os.getuid() != 0)
+
+
+@pytest.mark.parametrize("words", [["-a"], ["file"], ["--include", "file"], []])
+def test_as_a_hook_before_a_commit_it_sees_what_that_commit_brings_in(machine: Machine, words: list[str]) -> None:
+    place = machine.home / "repository"
+    (place / "sub").mkdir(parents=True)
+    git(place, "init", "--quiet")
+    (place / "file").write_text("clean")
+    git(place, "add", ".")
+    git(place, "commit", "--quiet", "-m", "begin")
+    hook = place / ".git" / "hooks" / "pre-commit"
+    hook.write_text(f"#!/bin/sh\nexec {shlex.join(PROGRAM)} scan --staged\n")
+    hook.chmod(0o755)
+    (place / "file").write_text(VALUE)
+    if not words:
+        git(place, "add", "file")
+        git(place, "config", "diff.relative", "true")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    done = subprocess.run(
+        ["git", *identity, "commit", "-m", "x", *(f"../{word}" if word == "file" else word for word in words)],
+        cwd=place / "sub", capture_output=True, text=True, timeout=60, env=machine.environment, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "file (staged):1  TOKEN" in done.stdout + done.stderr) == (1, True), done.stderr
+    assert [one[2] for one in scan(machine, "--staged", at=place / "sub")] == ([] if words else ["TOKEN"])
+
+
+def test_a_partial_clone_fetches_nothing_and_says_so(machine: Machine) -> None:
+    origin, place = machine.home / "origin", machine.home / "clone"
+    origin.mkdir()
+    git(origin, "init", "--quiet")
+    git(origin, "config", "uploadpack.allowFilter", "true")
+    (origin / "a").write_text(VALUE)
+    git(origin, "add", ".")
+    git(origin, "commit", "--quiet", "-m", f"begin {VALUE}")
+    git(machine.home, "clone", "--quiet", "--no-checkout", "--filter=blob:none", f"file://{origin}", str(place))
+    git(place, "config", "remote.origin.uploadpack", f"touch {place}/was-run; git-upload-pack")
+    done = machine.run("scan", "--json", "--git", at=place)
+    assert [one["name"] for one in json.loads(done.stdout)] == ["TOKEN"]
+    assert "shallow or partial" in done.stderr
+    blob = git(origin, "rev-parse", "HEAD:a").strip()
+    git(place, "read-tree", "HEAD")
+    git(place, "update-index", "--add", "--cacheinfo", f"100644,{blob},b")
+    done = machine.run("scan", "--staged", at=place)
+    assert (done.returncode, f"cannot read the object {blob[:12]}" in done.stderr) == (2, True)
+    assert not (place / "was-run").exists()
 
 
 def test_what_the_next_commit_would_bring_in(machine: Machine) -> None:
@@ -137,10 +237,22 @@ def test_nothing_that_a_repository_configures_is_run(machine: Machine) -> None:
     git(place, "commit", "--quiet", "-m", "begin")
     (place / "c").write_text(f"{VALUE} again")
     git(place, "add", ".")
-    touch = f"touch {place / 'was-run'}"
+    touch = str(place / "touch")
+    Path(touch).write_text(f"#!/bin/sh\ntouch {place / 'was-run'}\n")
+    Path(touch).chmod(0o755)
     for key in ("core.fsmonitor", "diff.external", "diff.x.command", "diff.x.textconv", "core.pager", "core.sshCommand",
-                "filter.x.smudge", "filter.x.clean", "core.hooksPath", "core.alternateRefsCommand"):  # fmt: skip
+                "filter.x.smudge", "filter.x.clean", "core.hooksPath", "core.alternateRefsCommand",
+                "gpg.program", "gpg.ssh.program"):  # fmt: skip
         git(place, "config", key, touch)
+    git(place, "config", "log.showSignature", "true")
+    signed = git(place, "cat-file", "commit", "HEAD").replace(
+        "\n\n", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n eA==\n -----END PGP SIGNATURE-----\n\n", 1
+    )
+    (place / ".git" / "signed").write_text(signed)
+    git(place, "update-ref", "HEAD", git(place, "hash-object", "-w", "-t", "commit", ".git/signed").strip())
+    git(place, "log")
+    assert (place / "was-run").exists()  # it would be
+    (place / "was-run").unlink()
     (place / "git").write_text(f"#!/bin/sh\n{touch}\n")
     (place / "git").chmod(0o755)
     path = {"PATH": f"{place}:{machine.environment['PATH']}"}

@@ -3,7 +3,7 @@
 import os
 import stat
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -14,10 +14,10 @@ from claude_secrets.errors import CallerError, Code
 from claude_secrets.forms import SHORT
 from claude_secrets.human.git import Object, Repository
 from claude_secrets.inspection import every_value
-from claude_secrets.leaks import leaks_in
+from claude_secrets.leaks import as_utf8, leaks_in, leaks_in_names
 from claude_secrets.paths import command, expanded, working_directory
 from claude_secrets.project import grounds_of
-from claude_secrets.redaction import Finder
+from claude_secrets.redaction import Finder, Redactor
 
 FOUND: Final = 3
 """The exit code where a value was found."""
@@ -26,9 +26,13 @@ _PIECE: Final = 1 << 20
 _Progress: TypeAlias = Callable[[int, int], None]
 
 
+IN_NAME: Final = 0
+"""The line of a value that stands in the very name of a file or a branch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands, and which secret's it is."""
+    """Where a value stands, as it may be shown, and which secret's it is."""
 
     where: str
     line: int
@@ -71,6 +75,8 @@ def _parts(options: Namespace, kept: set[Path]) -> Iterator[_Part]:
     for path in paths:
         if not path.exists():
             raise CallerError(Code.INVALID_ARGUMENTS, f"There is no {path}.")
+        if not path.is_dir() and not path.is_file():
+            raise CallerError(Code.INVALID_ARGUMENTS, f"{path} is neither a file nor a directory.")
     if options.transcripts:
         paths.append(_claude_code())
     if not paths and not options.git and not options.staged:
@@ -81,7 +87,10 @@ def _parts(options: Namespace, kept: set[Path]) -> Iterator[_Part]:
     if options.staged:
         yield lambda finder, tell: _in_objects(finder, repository, repository.staged(), tell, history=False)
     if options.git:
+        yield lambda finder, _: _in_names(finder, repository.references())
         yield lambda finder, tell: _in_objects(finder, repository, repository.objects(), tell, history=True)
+        if repository.is_partial():
+            note("This clone is shallow or partial: what it has not fetched was not looked through.")
 
 
 def _claude_code() -> Path:
@@ -92,15 +101,22 @@ def _claude_code() -> Path:
 
 
 def _files(paths: Sequence[Path], kept: set[Path]) -> list[tuple[Path, int]]:
-    """The plain files with their sizes; links are not followed, and the store and its keys are where values belong."""
+    """The plain files with their sizes; links are not followed, and the store and its keys are where values belong.
+
+    Of git's own directories all but the objects, which are compressed: addresses in `.git/config` often hold tokens.
+    """
     found: dict[Path, int] = {}
+    closed = list[OSError]()
     for path in paths:
         if path.is_dir():
-            for directory, names, files in os.walk(path):
-                names[:] = [name for name in names if name != ".git"]
+            for directory, names, files in os.walk(path, onerror=closed.append):
+                if {"objects", "refs"}.issubset(names) and "HEAD" in files:
+                    names.remove("objects")
                 _take(found, [Path(directory, name) for name in files])
         else:
             _take(found, [path.resolve()])
+    if closed:
+        note(f"{len(closed)} directories could not be read.")
     beside = {one.with_name(one.name + end) for one in kept for end in ("", "-wal", "-shm")}
     return sorted((path, size) for path, size in found.items() if path.resolve() not in beside)
 
@@ -117,10 +133,11 @@ def _take(found: dict[Path, int], paths: Sequence[Path]) -> None:
 
 def _in_files(finder: Finder, files: Sequence[tuple[Path, int]], tell: _Progress) -> list[Place]:
     total, done, unreadable = sum(size for _, size in files), 0, 0
-    found = []
+    found = _in_names(finder, (str(path) for path, _ in files))
     for path, size in files:
         try:
-            found += [Place(str(path), leak.line, leak.name) for leak in leaks_in(finder, _pieces(path))]
+            leaks = [*leaks_in(finder, as_utf8(_pieces(path)))]
+            found += [Place(_shown(finder, str(path)), leak.line, leak.name) for leak in leaks]
         except OSError:
             unreadable += 1
         done += size
@@ -128,6 +145,18 @@ def _in_files(finder: Finder, files: Sequence[tuple[Path, int]], tell: _Progress
     if unreadable:
         note(f"{unreadable} files could not be read.")
     return found
+
+
+def _in_names(finder: Finder, names: Iterable[str]) -> list[Place]:
+    places = (Place(_shown(finder, path), IN_NAME, name) for path, name in leaks_in_names(finder, names))
+    return [*dict.fromkeys(places)]
+
+
+def _shown(finder: Finder, path: str) -> str:
+    """A path with references in the place of values."""
+    redactor = Redactor(finder)
+    data = redactor.feed(path.encode("utf-8", "surrogateescape")) + redactor.finish()
+    return data.decode("utf-8", "replace")
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
@@ -141,24 +170,27 @@ def _in_objects(
 ) -> list[Place]:
     found: list[tuple[Object, int, str]] = []
     for number, (one, pieces) in enumerate(repository.contents(objects), start=1):
-        found += [(one, leak.line, leak.name) for leak in leaks_in(finder, pieces)]
+        found += [(one, leak.line, leak.name) for leak in leaks_in(finder, as_utf8(pieces))]
         tell(number, len(objects))
     commits = {one: repository.first_commit_with(one) for one, _, _ in found if history and one.path}
-    return [Place(_named(one, commits.get(one, "")), line, name) for one, line, name in found]
+    places = _in_names(finder, (one.path for one in objects))
+    for one, line, name in found:
+        where = f"commit {commits[one]}" if commits.get(one) else "git object" if history else "staged"
+        places.append(Place(f"{_shown(finder, one.path)} ({where})" if one.path else _number(one), line, name))
+    return places
 
 
-def _named(one: Object, commit: str) -> str:
-    """A blob by path and commit; what is no blob, by its own number."""
-    if not one.path:
-        return f"git object {one.number[:12]}"
-    return f"{one.path} (commit {commit})" if commit else f"{one.path} (staged)"
+def _number(one: Object) -> str:
+    """How a commit, a tag and what nothing reaches any more is called."""
+    return f"git object {one.number[:12]}"
 
 
 def _told(found: Sequence[Place], *, as_json: bool) -> int:
     if as_json:
         say_json([{"where": one.where, "line": one.line, "name": one.name} for one in found])
     elif found:
-        table([("WHERE", "SECRET"), *((f"{one.where}:{one.line}", one.name) for one in found)])
+        rows = [(one.where + (f":{one.line}" if one.line else ", in its name"), one.name) for one in found]
+        table([("WHERE", "SECRET"), *rows])
     else:
         say("No stored value was found.")
     if not found:

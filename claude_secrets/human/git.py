@@ -1,31 +1,50 @@
 """Reading a git repository's objects for the person, by git itself.
 
-Always: nothing that the repository configures is run (no hooks, filters, monitors or external programs); contents come
-raw.
+Always: nothing that the repository configures is run (no hooks, filters, monitors or external programs), and nothing
+is fetched; contents come raw. Where git has called us, as for a hook, its own words say which index and repository.
 """
 
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.human import programs
 
-_SAFELY = (
-    "-c",
+_SETTINGS: Final = (
     "core.fsmonitor=false",
-    "-c",
     "core.hooksPath=/dev/null",
+    "core.commitGraph=false",  # it may tell of another history than the commits do
+    "log.showSignature=false",  # which runs gpg.program
+    "log.showRoot=true",
+)
+_SAFELY: Final = (
+    *(word for setting in _SETTINGS for word in ("-c", setting)),
     "--no-optional-locks",
     "--no-replace-objects",
 )
-_PIECE = 1 << 20
+_OFFLINE: Final = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_GRAFT_FILE": os.devnull}
+"""What is missing in a partial clone stays missing: a fetch would run what the repository names for it."""
+
+_SAID_BY_GIT: Final = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+)
+"""Where things are while git runs a hook: `git commit FILE` makes an index for that commit alone (githooks(5))."""
+
+_PIECE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """A blob, commit or tag; `path` is one by which a blob is or was known, or empty."""
+    """A blob, commit, tag or tree; `path` is one by which it is or was known, or empty."""
 
     number: str
     path: str
@@ -37,23 +56,38 @@ class Repository:
     def __init__(self, directory: Path, environment: Mapping[str, str], forbidden: Sequence[Path]) -> None:
         self._directory = directory
         kept = programs.clean(environment, forbidden)
-        self._environment = {name: value for name, value in kept.items() if not name.startswith("GIT_")}
+        self._environment = {name: value for name, value in kept.items() if not name.startswith("GIT_")} | _OFFLINE
+        self._environment |= {name: environment[name] for name in _SAID_BY_GIT if name in environment}
         self._git = programs.find("git", self._environment["PATH"], forbidden)
 
     def objects(self) -> list[Object]:
-        """Every object that a branch, tag, stash or note reaches, and what is staged.
+        """Every object that is there, reached by something or not; what a branch, tag or stash reaches comes first.
 
         Raises:
             CallerError: INVALID_ARGUMENTS where there is no git, or no repository.
         """
-        listed = self._run("rev-list", "--objects", "--all", "--indexed-objects", "--reflog")
-        found = (line.partition(b" ") for line in listed.splitlines())
-        return [Object(number.decode("ascii"), path.decode("utf-8", "replace")) for number, _, path in found]
+        reached = self._run("rev-list", "--objects", "--missing=allow-any", "--all", "--indexed-objects", "--reflog")
+        pairs = (line.partition(b" ") for line in reached.splitlines())
+        paths = {number: path.decode("utf-8", "replace") for number, _, path in pairs}
+        every = self._run("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+        here = set(every)
+        ordered = [*(number for number in paths if number in here), *(here - paths.keys())]
+        return [Object(number.decode("ascii"), paths.get(number, "")) for number in ordered]
+
+    def references(self) -> list[str]:
+        """The names of branches, tags and other references. Raises `CallerError` as `objects`."""
+        listed = self._run("for-each-ref", "--format=%(refname)")
+        return listed.decode("utf-8", "replace").splitlines()
+
+    def is_partial(self) -> bool:
+        """Whether a part of the history is elsewhere: in the clone that this one is shallow or partial to."""
+        shallow = self._run("rev-parse", "--is-shallow-repository").strip() == b"true"
+        return shallow or bool(self._run("config", "--get-regexp", r"^remote\..*\.promisor$", or_else=b""))
 
     def staged(self) -> list[Object]:
         """The blobs that the next commit would bring in. Raises `CallerError` as `objects`."""
-        diff = ("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-textconv")
-        words = self._run(*diff).split(b"\0")
+        raw = ("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-relative")
+        words = self._run(*raw, "--no-ext-diff", "--no-textconv").split(b"\0")
         pairs = zip(words[::2], words[1::2], strict=False)
         found = [(meta.split(b" "), path) for meta, path in pairs if meta.startswith(b":")]
         return [
@@ -63,7 +97,11 @@ class Repository:
         ]
 
     def contents(self, objects: Sequence[Object]) -> Iterator[tuple[Object, Iterator[bytes]]]:
-        """Each object with its content in pieces, which have to be taken before the next one is; trees are left out."""
+        """Each object with its content in pieces, which have to be taken before the next one is; trees are left out.
+
+        Raises:
+            CallerError: INVALID_ARGUMENTS where git cannot give one, as in a partial clone.
+        """
         with subprocess.Popen(  # noqa: S603  git as it was found on a cleaned PATH
             self._words("cat-file", "--batch"),
             stdin=subprocess.PIPE,
@@ -77,8 +115,12 @@ class Repository:
                 process.stdin.write(one.number.encode("ascii") + b"\n")
                 process.stdin.flush()
                 head = process.stdout.readline().split()
-                if len(head) != 3:  # it is missing, as in a shallow clone
-                    continue
+                if len(head) != 3:
+                    raise CallerError(
+                        Code.INVALID_ARGUMENTS,
+                        f"git cannot read the object {one.number[:12]}, so it was not looked through.",
+                        "In a partial clone, have git fetch what is missing first.",
+                    )
                 pieces = self._pieces(process, int(head[2]))
                 if head[1] != b"tree":
                     yield one, pieces
@@ -88,9 +130,16 @@ class Repository:
             process.stdin.close()
 
     def first_commit_with(self, one: Object) -> str:
-        """The oldest commit that has a blob, shortened; empty where none has."""
+        """The oldest commit that has a blob, shortened; empty where none has, or a part of the history is missing."""
         found = self._run(
-            "log", "--all", "--reflog", "--topo-order", "--format=%h", f"--find-object={one.number}", "--no-textconv"
+            "log",
+            "--all",
+            "--reflog",
+            "--topo-order",
+            "--format=%h",
+            "--no-textconv",
+            f"--find-object={one.number}",
+            or_else=b"",
         )
         return found.decode("ascii").split("\n")[-2] if b"\n" in found else ""
 
@@ -105,13 +154,16 @@ class Repository:
             size -= len(piece)
             yield piece
 
-    def _run(self, *arguments: str) -> bytes:
+    def _run(self, *arguments: str, or_else: bytes | None = None) -> bytes:
+        """What git prints; `or_else` where it fails."""
         done = subprocess.run(  # noqa: S603  as above
             self._words(*arguments), capture_output=True, env=self._environment, check=False
         )
-        if done.returncode:
+        if not done.returncode:
+            return done.stdout
+        if or_else is None:
             raise CallerError(Code.INVALID_ARGUMENTS, "That is no git repository, or git cannot read it.")
-        return done.stdout
+        return or_else
 
     def _words(self, *arguments: str) -> list[str]:
         if self._git is None:
