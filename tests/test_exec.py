@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.cli import export
+from claude_secrets.cli.export import _shell
 from claude_secrets.dotenv_file import quoted
+from claude_secrets.variable_names import is_loading, is_shells_own
 from tests.machine import DEADLINE, PROGRAM, Machine
 from tests.realparts import require
 from tests.terminals import Bash
@@ -126,7 +128,51 @@ def test_a_file_that_cannot_be_used_is_told_before_any_value_is_fetched(
         assert machine.run(*command[:1], "--allow-dangerous-names", *command[1:], at=here).returncode != 2
 
 
+DANGEROUS = """
+HOME XDG_CONFIG_HOME GIT_DIR GIT_CONFIG GIT_CONFIG_KEY_0 TAR_OPTIONS npm_config_script_shell NPM_CONFIG_USERCONFIG
+GOFLAGS LUA_PATH LUA_CPATH LUA_INIT_5_4 PYTHONPYCACHEPREFIX PYTHONPLATLIBDIR GLIBC_TUNABLES MODULE_PATH NULLCMD
+READNULLCMD BASH_LOADABLES_PATH PS0 PS1 PS2 MANPAGER VIMINIT KUBECONFIG AWS_CONFIG_FILE MAVEN_OPTS GRADLE_OPTS JAVA_HOME
+ERL_FLAGS BUN_OPTIONS CLAUDE_SECRETS_STORE DYLD_INSERT_LIBRARIES Path node_options
+"""
+HARMLESS = "TOKEN GIT_TOKEN GITHUB_TOKEN NPM_TOKEN AWS_SECRET_ACCESS_KEY PYTHON_TOKEN NODE_AUTH_TOKEN HOME_PW"
+
+
+def test_names_that_change_how_programs_load_are_told_from_others() -> None:
+    assert [name for name in DANGEROUS.split() if not is_loading(name)] == []
+    assert [name for name in HARMLESS.split() if is_loading(name) or is_shells_own(name)] == []
+
+
 # Exporting
+
+VARIABLES = {"bash": "compgen -v", "dash": "set", "zsh": "typeset +m '*'"}
+
+
+@pytest.mark.parametrize("shell", VARIABLES)
+def test_no_variable_of_a_shell_takes_code_for_a_value(shell: str, tmp_path: Path) -> None:
+    require(shell)
+    bare = [shell, *({"bash": ["--norc"], "zsh": ["-f"]}.get(shell, []))]
+    listed = subprocess.run([*bare, "-c", VARIABLES[shell]], capture_output=True, text=True, env={}, check=True)
+    known = {line.partition("=")[0].split()[-1] for line in listed.stdout.splitlines() if line.strip()}
+    names = [name for name in sorted({*known, "TOKEN"}) if name.isidentifier() and not is_loading(name)]
+    wrong = []
+    for name in names:
+        value = "a[$(touch ran)]"
+        script = _shell({name: value}) + f'printf "<%s>" "${name}"'
+        done = subprocess.run([*bare, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+        if (done.stdout != f"<{value}>" or (tmp_path / "ran").exists()) and not is_shells_own(name):
+            wrong.append(name)
+        (tmp_path / "ran").unlink(missing_ok=True)
+    assert wrong == []
+
+
+def test_what_a_shell_keeps_for_itself_is_never_exported_to_one(machine: Machine, here: Path) -> None:
+    (here / ".env").write_text("RANDOM='a[$(touch ran)]'\nPLAIN=secret://PLAIN\nstatus=1\nBASH_CMDS=x\n")
+    for option in ([], ["--allow-dangerous-names"]):
+        done = machine.run("export", *option, at=here)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "[INVALID_NAME] 'RANDOM', 'status', 'BASH_CMDS': shells keep" in done.stderr
+    assert json.loads(machine.run("export", "--format", "json", at=here).stdout)["status"] == "1"
+    assert machine.run("exec", "--", "printenv", "RANDOM", at=here).stdout == "a[$(touch ran)]\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])

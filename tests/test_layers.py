@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"", "errors", "agents"},
     {"paths"},
     {"model"},
-    {"cipher", "patterns", "strict_yaml", "references", "dotenv_file", "credentials"},
+    {"cipher", "patterns", "strict_yaml", "references", "dotenv_file", "credentials", "variable_names"},
     {"rules", "forms", "sources"},
     {"policy", "rules_file", "redaction"},
     {"leaks"},

@@ -37,6 +37,8 @@ def run(options: Namespace) -> int:
         return person.values(names, "export", warn=warn)
 
     templates = variables.templates(options)
+    if options.format == "shell":
+        variables.refuse_shells_own(templates)
     found = variables.resolved(templates, Source(values, person.store.close), on_missing=options.on_missing)
     if options.format == "json":
         say_json(found.environment)

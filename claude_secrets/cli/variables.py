@@ -6,29 +6,17 @@ looked at again. `exec` and `export` use it.
 
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from claude_secrets import dotenv_file, references
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.variable_names import is_loading, is_shells_own
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _USUAL_FILE: Final = ".env"
-# These say how programs are found, loaded and shown: whoever chose their values could run code of their own.
-_WORDS: Final = """
-PATH ENV BASH_ENV SHELLOPTS BASHOPTS PS4 PROMPT_COMMAND IFS SHELL EDITOR VISUAL PAGER BROWSER GCONV_PATH
-PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONBREAKPOINT PYTHONWARNINGS PYTHONUSERBASE NODE_OPTIONS
-NODE_PATH PERL5LIB PERL5OPT PERL5DB RUBYLIB RUBYOPT JAVA_TOOL_OPTIONS JDK_JAVA_OPTIONS _JAVA_OPTIONS CLASSPATH
-GIT_SSH GIT_SSH_COMMAND GIT_ASKPASS GIT_EXTERNAL_DIFF GIT_EXEC_PATH GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM
-GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_PAGER GIT_PROXY_COMMAND
-GIT_TEMPLATE_DIR LESSOPEN LESSCLOSE MAKEFLAGS MFLAGS OPENSSL_CONF OPENSSL_MODULES SSH_ASKPASS SUDO_ASKPASS
-DOTNET_STARTUP_HOOKS R_PROFILE R_PROFILE_USER LUA_INIT JULIA_LOAD_PATH PHPRC PHP_INI_SCAN_DIR GEM_PATH GEM_HOME
-ZDOTDIR FPATH RUSTC_WRAPPER CARGO_BUILD_RUSTC_WRAPPER
-"""
-_LOADING: Final = frozenset(_WORDS.split())
-_LOADING_PREFIXES: Final = ("LD_", "DYLD_", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "BASH_FUNC_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +82,17 @@ def templates(options: Namespace) -> dict[str, str]:
     return found
 
 
+def refuse_shells_own(names: Iterable[str]) -> None:
+    """Raise `CallerError` INVALID_NAME for names whose variables a shell does not leave as they are assigned."""
+    wrong = [name for name in names if is_shells_own(name)]
+    if wrong:
+        raise CallerError(
+            Code.INVALID_NAME,
+            f"{_listed(wrong)}: shells keep this for themselves, and an assignment to it can run code.",
+            "exec sets any variable; --format dotenv and json print it.",
+        )
+
+
 def resolved(found: dict[str, str], source: Source, *, on_missing: str = "error") -> Variables:
     """The variables with values in the place of references; `on_missing` is `error`, `empty` or `keep`.
 
@@ -114,11 +113,6 @@ def refuse_nul(found: Variables) -> None:
     wrong = [name for name, value in found.environment.items() if "\0" in value]
     if wrong:
         raise CallerError(Code.INVALID_VALUE, f"{_listed(wrong)}: the value holds a NUL, which no environment can.")
-
-
-def is_loading(name: str) -> bool:
-    """Whether a variable of that name changes how programs are found, loaded or shown."""
-    return name.upper() in _LOADING or name.upper().startswith(_LOADING_PREFIXES)
 
 
 def _text(file: str) -> str:
