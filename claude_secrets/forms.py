@@ -18,6 +18,9 @@ SHORT: Final = 6
 LINE: Final = 12
 """Each line of so many characters of a value of several lines is found by itself."""
 
+_ARMOR: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
+"""A line that every key has (RFC 7468), and that tells nothing."""
+
 _AMBIGUOUS: Final = re.compile(r"[\\']")
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -57,7 +60,7 @@ def forms_of(name: str, value: str) -> list[Form]:
         found.append(Form(name, text, str(skipped), literal, len(literal), word=word))
     found.append(Form(name, text, "hex", raw.hex().encode(), 2 * len(raw), word=word))
     lines = {line.strip() for line in text.splitlines()} - {text}
-    found += [_escaped(name, line) for line in sorted(lines) if len(line) >= LINE]
+    found += [_escaped(name, line) for line in sorted(lines) if len(line) >= LINE and not _ARMOR.fullmatch(line)]
     return found
 
 
@@ -67,40 +70,57 @@ def _escaped(name: str, text: str, *, word: bool = False) -> Form:
     return Form(name, text, "escaped", literal.encode(), len(literal), word=word)
 
 
+_JSON_LETTERS: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
+_LETTERS: Final = {**_JSON_LETTERS, "\x1b": "Ee", "\a": "a", "\v": "v"}
+"""Letters of escapes in $'…' (IEEE 1003.1-2024, Shell, 2.2.4)."""
+
+
 def _spellings(character: str) -> Unit:
     """An ASCII character in plain text, URLs, JSON (also JSON within JSON) and shells."""
     byte = ord(character)
     found = [character]
     if not character.isalnum():
         found += [f"%{byte:02X}", f"%{byte:02x}"]
-        escape = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}.get(character, character)
+        escape = _JSON_LETTERS.get(character, character)
         unicode = [f"u{byte:04x}", f"u{byte:04X}"]
         found += [f"{slashes}{escaped}" for slashes in ("\\", "\\\\") for escaped in (*unicode, escape)]
         found += [f"\\{character}"] if character != "\n" else []
-        found += [f"\\{byte:03o}", f"\\x{byte:02x}", f"\\x{byte:02X}"] if byte < 0x20 or byte == 0x7F else []
+        if byte < 0x20 or byte == 0x7F:
+            codes = [f"{byte:03o}", f"x{byte:02x}", f"x{byte:02X}", f"C-{chr(byte ^ 0x40)}"]
+            found += _in_dollar_quotes([*codes, *_LETTERS.get(character, "")])
     more = {
         " ": ["+"],
         "\n": ["\r\n", "%0D%0A", "%0d%0a", "\\r\\n", "\\\\r\\\\n"],
         '"': ['\\\\\\"'],
         "\\": ["\\\\\\\\"],
-        "'": ["'\\''", "'\"'\"'"],
-        "\x1b": ["\\E", "\\e"],
+        # In 'quotes' each by itself, or several in one pair of "quotes"; at their beginning, end, or both.
+        "'": ["'\\''", "'\"'\"'", "'\\'", "\\''", "'\"'", "'\"'"],
     }
     return tuple(dict.fromkeys(one.encode() for one in found + more.get(character, [])))
+
+
+def _in_dollar_quotes(codes: list[str]) -> list[str]:
+    """Escapes as shells print them inside $'…', and such a $'…' between 'quotes': all of it, its beginning, its end."""
+    found = []
+    for code in codes:
+        escape = f"\\{code}"
+        found += [escape, f"'$'{escape}''", f"'$'{escape}", f"{escape}''", f"$'{escape}'"]
+    return found
 
 
 _ESCAPED: Final = tuple(_spellings(chr(byte)) for byte in range(128))
 
 
 def _wide(character: str) -> Unit:
-    """A character beyond ASCII, in UTF-8, percent-encoded, or escaped as JSON does (RFC 8259, section 7)."""
+    """A character beyond ASCII, in UTF-8, percent-encoded, or escaped as JSON (RFC 8259, section 7) and shells do."""
     raw = character.encode()
     two = character.encode("utf-16-be")
     escaped = "".join(f"\\u{two[i]:02x}{two[i + 1]:02x}" for i in range(0, len(two), 2))
     upper = escaped.upper().replace("\\U", "\\u")
     percent = "".join(f"%{byte:02X}" for byte in raw)
-    spelled = (escaped, upper, escaped.replace("\\", "\\\\"), percent, percent.lower())
-    return tuple(dict.fromkeys([raw, *(one.encode() for one in spelled)]))
+    codes = ["\\".join(form.format(byte) for byte in raw) for form in ("{:03o}", "x{:02x}", "x{:02X}")]
+    spelled = [escaped, upper, escaped.replace("\\", "\\\\"), percent, percent.lower()]
+    return tuple(dict.fromkeys([raw, *(one.encode() for one in spelled + _in_dollar_quotes(codes))]))
 
 
 def _base64_core(raw: bytes, skipped: int) -> bytes:

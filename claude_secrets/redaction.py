@@ -6,7 +6,8 @@ wins. This is against accidents: whoever chooses the program can spell a value i
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,6 +101,12 @@ class Finder:
                     return at
         return len(data)
 
+    def shown_early(self, data: bytes) -> int:
+        """How many bytes of `data`, which may become a value, can be shown before it is known: a quarter of it."""
+        forms = self._by_first.get(data[0], ()) if data else ()
+        begun = [form for form in forms if self._end(form, data, 0, final=False) == _MORE]
+        return min([SHOWN_EARLY, *(0 if form.word else len(form.text) // 4 for form in begun)])
+
     def _longest(self, data: bytes, at: int, *, before: int | None, final: bool) -> tuple[int, str]:
         longest, name = 0, ""
         for form in self._candidates(data, at):
@@ -176,8 +183,11 @@ class Redactor:
         return self._let_go(final=False)
 
     def idle(self) -> bytes:
-        """Return the first few bytes that are held back: somebody at a terminal may be waiting for them."""
-        if len(self._held) > SHOWN_EARLY:
+        """Return the first few bytes that are held back: somebody at a terminal may be waiting for them.
+
+        Of what may become a short value nothing.
+        """
+        if len(self._held) > self._finder.shown_early(self._held):
             return b""
         early, self._shown = self._held[self._shown :], len(self._held)
         return early
@@ -188,14 +198,11 @@ class Redactor:
 
     def _let_go(self, *, final: bool) -> bytes:
         found, known = self._finder.find(self._held, before=self._before, final=final)
+        chosen, known = _settled(found, known)
         parts, done = [], 0
-        for group in _groups(found):
-            if max(one.end for one in group) > known:  # what is not known yet may overlap it
-                known = group[0].start
-                break
-            for one in _chosen(group):
-                parts += [self._plain(done, one.start), f"[secret://{one.name}]".encode()]
-                done = one.end
+        for one in chosen:
+            parts += [self._plain(done, one.start), f"[secret://{one.name}]".encode()]
+            done = one.end
         parts.append(self._plain(done, known))
         if known:
             self._before = self._held[known - 1]
@@ -206,27 +213,53 @@ class Redactor:
         return self._held[max(start, self._shown) : end]
 
 
-def _groups(found: Iterable[Found]) -> Iterator[list[Found]]:
-    """Finds that overlap, directly or through others; those of one group are independent of all others."""
-    group: list[Found] = []
-    end = 0
-    for one in found:
-        if group and one.start >= end:
-            yield group
-            group = []
-        group.append(one)
-        end = max(end, one.end)
-    if group:
-        yield group
+def _settled(found: list[Found], known: int) -> tuple[list[Found], int]:
+    """Of finds that overlap the longer ones (of equal ones the earlier), and up to where this can be told.
 
-
-def _chosen(group: list[Found]) -> list[Found]:
-    """Of finds that overlap the longest, and of what then is left the longest again, in order."""
+    `known` is where finds are known up to. Only a longer one can take a place from an earlier one: so a text that is
+    one find after the other is told as it comes, and nothing waits for its end.
+    """
     chosen: list[Found] = []
-    for one in sorted(group, key=lambda each: (each.start - each.end, each.start)):
-        if all(one.end <= other.start or one.start >= other.end for other in chosen):
-            chosen.append(one)
-    return sorted(chosen)
+    at = end = 0
+    while at < len(found):
+        if found[at].start < end:
+            at += 1
+            continue
+        stop = _independent(found, at)
+        if max(one.end for one in found[at:stop]) > known:
+            return chosen, found[at].start
+        chosen += _longest_first(found[at:stop])
+        at, end = stop, max(end, chosen[-1].end)
+    return chosen, known
+
+
+def _independent(found: list[Found], at: int) -> int:
+    """Up to where finds from `at` on belong together: none after it is longer than one of them that it overlaps."""
+    stop, looked = at + 1, at
+    while looked < stop:
+        one, after = found[looked], stop
+        while after < len(found) and found[after].start < one.end:
+            after += 1
+            if _length(found[after - 1]) > _length(one):
+                stop = after
+        looked += 1
+    return stop
+
+
+def _longest_first(group: list[Found]) -> list[Found]:
+    """The longest, of what then is left the longest again, and so on, in order."""
+    chosen: list[Found] = []
+    for one in sorted(group, key=lambda each: (-_length(each), each.start)):
+        place = bisect(chosen, one)
+        if (not place or chosen[place - 1].end <= one.start) and (
+            place == len(chosen) or one.end <= chosen[place].start
+        ):
+            chosen.insert(place, one)
+    return chosen
+
+
+def _length(one: Found) -> int:
+    return one.end - one.start
 
 
 def _is_word(byte: int | None) -> bool:

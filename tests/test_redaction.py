@@ -5,17 +5,21 @@ import binascii
 import itertools
 import json
 import random
+import re
 import shlex
 import string
+import subprocess
 import urllib.parse
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.forms import LINE, SHORT, forms_of
-from claude_secrets.redaction import Finder, Redactor, likely
+from claude_secrets.redaction import Finder, Found, Redactor, _settled, likely
+from tests.realparts import require
 
 MARK = b"[secret://TOKEN]"
 TOKEN = "ghp_" + "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=85)) + "-/+_"
@@ -50,7 +54,15 @@ ENCODINGS: dict[str, Callable[[str], bytes]] = {
     "quoted for a shell": lambda value: shlex.quote(value).encode(),
     "escaped for a shell": lambda value: _backslashed(value).encode(),
     "quoted for a shell by backslash": lambda value: ("'" + value.replace("'", "'\\''") + "'").encode(),
+    "quoted for a shell by dash": lambda value: quotes_apart(value, "'\"", "", "\"'"),
+    "quoted for a shell by zsh": lambda value: quotes_apart(value, "'", "\\", "'"),
 }
+
+
+def quotes_apart(value: str, before: str, each: str, after: str) -> bytes:
+    """In 'quotes', outside of which every run of quotes stands together."""
+    inner = re.sub("'+", lambda run: before + "".join(each + one for one in run[0]) + after, value)
+    return f"'{inner}'".encode()
 
 
 def _lower(percent: str) -> str:
@@ -193,14 +205,14 @@ def test_a_short_value_is_replaced_as_a_whole_word_alone(value: str) -> None:
 
 
 def test_each_long_line_of_a_value_counts_by_itself() -> None:
-    lines = ["-----BEGIN KEY-----", "MIIEvQIBADANBgkq", "short", "  indented by two", "-----END KEY-----"]
+    lines = ["-----BEGIN KEY-----", "MIIEvQIBADANBgkq", "short", "  indented by two", "-----BEGIN key-----x"]
     values = {"KEY": "\n".join(lines) + "\n"}
     for line in lines:
         out = redacted(f"{line}\n".encode(), values)
         stripped = line.strip()
         assert out == (
             f"{line}\n".encode()
-            if len(stripped) < LINE
+            if len(stripped) < LINE or stripped == lines[0]
             else line.replace(stripped, MARK.decode()).replace("TOKEN", "KEY").encode() + b"\n"
         )
     for whole in ("\n".join(lines), "\r\n".join(lines), "\\n".join(lines)):
@@ -229,6 +241,73 @@ def test_a_terminal_sees_the_first_characters_of_what_may_become_a_value_and_no_
     assert redactor.idle() == b"gh"
     assert redactor.feed(b"ost") == b"ost"
     assert redactor.finish() == b""
+
+
+@pytest.mark.parametrize(("value", "most"), [("abc", 0), ("abcde", 0), ("abcdef", 1), ("abcdefgh", 2), ("a" * 12, 3)])
+def test_a_terminal_never_sees_more_than_a_quarter_of_a_value(value: str, most: int) -> None:
+    redactor, seen = Redactor(Finder({"TOKEN": value})), b""
+    for byte in value.encode()[:-1]:
+        seen += redactor.feed(bytes([byte])) + redactor.idle()
+    assert seen == value[:most].encode()
+    assert redactor.feed(value[-1:].encode() + b" \n") == MARK + b" \n"
+
+
+@pytest.mark.parametrize("value", ["aaaaaaaa", "abababababab", "a" * 4096, "aaaaaaab\naaaaaaaaaaaaaaaa"])
+def test_a_text_that_is_one_value_after_the_other_is_told_as_it_comes(value: str) -> None:
+    redactor = Redactor(Finder({"TOKEN": value, "LONGER": value + value[-1]}))
+    most = 0
+    for at in range(12):
+        out = redactor.feed(value.encode()[:2] * 4096)
+        assert at < 2 or out
+        most = max(most, len(redactor._held))
+    assert most < 20_000
+
+
+@given(
+    finds=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 12)), max_size=30, unique_by=lambda find: find[0]),
+    known=st.integers(0, 72),
+)
+def test_of_overlapping_finds_the_longest_wins_whatever_is_known(finds: list[tuple[int, int]], known: int) -> None:
+    found = sorted(Found(start, start + length, "X") for start, length in finds)
+    expected: list[Found] = []
+    for one in sorted(found, key=lambda one: (one.start - one.end, one.start)):
+        if all(one.end <= other.start or one.start >= other.end for other in expected):
+            expected.append(one)
+    assert _settled(found, 72) == (sorted(expected), 72)
+    some, safe = _settled([one for one in found if one.start < known], known)
+    assert some == [one for one in sorted(expected) if one.start < safe]
+    assert safe <= known
+
+
+SHELLS = {
+    "bash": ['printf %q "$TOKEN"', "declare -p TOKEN", "export -p | grep -A9 TOKEN", 'echo "${TOKEN@Q}"', "set"],
+    "dash": ["export -p", "set"],
+    "zsh": [
+        *(f'print -r -- "${{({q})TOKEN}}"' for q in ("q", "qq", "qqq", "qqqq", "q-", "q+")),
+        "typeset -p TOKEN",
+        "set",
+    ],
+    "coreutils": ["exec /usr/bin/printf '%q\\n' \"$TOKEN\"", 'touch "$TOKEN" && ls --quoting-style=shell-escape'],
+}
+AWKWARD = [
+    "pa''ssw'ord",
+    "tab\tseparated\x01value",
+    "two\nlines 'here'",
+    "p\u00e4ss-w\u00f6rd $(x)",
+    "it's\n''\ta `b` \"c\"",
+]
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+@pytest.mark.parametrize(("shell", "script"), [(shell, script) for shell in SHELLS for script in SHELLS[shell]])
+def test_what_real_shells_print_is_found(shell: str, script: str, value: str, tmp_path: Path) -> None:
+    name = "bash" if shell == "coreutils" else shell
+    require(name)
+    for locale in ("C.UTF-8", "C")[: 1 if shell == "zsh" else 2]:  # for bytes beyond ASCII zsh has \\M-c, in C alone
+        environment = {"TOKEN": value, "PATH": "/usr/bin:/bin", "LC_ALL": locale}
+        done = subprocess.run([name, "-c", script], env=environment, capture_output=True, cwd=tmp_path, check=True)
+        assert done.stdout
+        assert MARK in redacted(done.stdout, {"TOKEN": value}), done.stdout
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
