@@ -297,6 +297,96 @@ def test_signals_are_handed_on(machine: Machine) -> None:
         assert process.wait(DEADLINE) == 9
 
 
+def test_every_other_signal_that_ends_a_program_is_handed_on(machine: Machine) -> None:
+    names = [
+        "INT",
+        "QUIT",
+        "HUP",
+        "ALRM",
+        "USR2",
+        "PROF",
+        "XCPU",
+        *(["RTMIN", "34", "PWR"] * (sys.platform == "linux")),
+    ]
+    script = (
+        "import signal, sys, time\nfor n in sys.argv[1:]: signal.signal(int(n), lambda n, _: print(n, flush=True))\n"
+    )
+    script += "print('ready', flush=True)\nwhile True: time.sleep(1)"
+    numbers = [int(name) if name.isdigit() else int(getattr(signal, f"SIG{name}")) for name in names]
+    words = [*exec_words("--only", "TOKEN"), sys.executable, "-c", script, *map(str, numbers)]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, text=True, env=machine.environment, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for number in numbers:
+            process.send_signal(number)
+            assert process.stdout.readline() == f"{number}\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == -signal.SIGTERM
+
+
+def test_where_ends_of_children_are_ignored_the_program_ends_as_it_does(machine: Machine) -> None:
+    for words in (exec_words("--only", "TOKEN"), [*PROGRAM, "exec", "--only", "TOKEN", "--"]):
+        ignoring = "import os, signal as s, sys; s.signal(s.SIGCHLD, s.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+        start = [sys.executable, "-c", ignoring, *words, "sh", "-c", "echo said; exit 7"]
+        done = subprocess.run(
+            start, capture_output=True, text=True, env=machine.environment, timeout=DEADLINE, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (7, "said\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_cannot_be_written_is_told(machine: Machine) -> None:
+    for program, code in (("echo some", 1), ("echo some; exit 5", 5)):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [*exec_words("--only", "TOKEN"), "sh", "-c", program],
+                stdout=full, stderr=subprocess.PIPE, text=True, env=machine.environment, timeout=DEADLINE, check=False,
+            )  # fmt: skip
+        said = "error: The output could not be written: No space left on device.\n"
+        assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_a_stream_that_nobody_reads_holds_up_no_other(machine: Machine) -> None:
+    script = "yes | head -c 1000000 & sleep 0.5; echo err >&2; wait"
+    words = [*exec_words("--only", "TOKEN"), "sh", "-c", script]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=machine.environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == "err\n"
+        assert len(process.stdout.read()) == 1_000_000
+        assert process.wait(DEADLINE) == 0
+
+
+def test_what_carries_on_for_a_program_that_was_left_behind_can_be_ended(machine: Machine, here: Path) -> None:
+    words = [*exec_words("--only", "TOKEN"), "sh", "-c", "trap '' TERM; sleep 100 & echo $! >number; exit 6"]
+    with subprocess.Popen(words, cwd=here, stdout=subprocess.PIPE, env=machine.environment, process_group=0) as process:
+        assert process.stdout is not None
+        assert process.wait(DEADLINE) == 6
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stdout.read() == b""
+        os.kill(int((here / "number").read_text()), signal.SIGKILL)
+
+
+def test_a_descriptor_with_a_passphrase_is_not_handed_on(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    (tmp_path / "phrase").write_text("five words that nobody guesses\n")
+    cs, phrase = shlex.join(PROGRAM), f"7<{tmp_path}/phrase"
+    script = (
+        f"{cs} init --passphrase --new-passphrase-fd 7 {phrase}; echo v | {cs} set TOKEN --passphrase-fd 7 {phrase}; "
+    )
+    script += f"{cs} exec --passphrase-fd 7 --only TOKEN -- sh -c 'echo $TOKEN; cat <&7' {phrase}"
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, cwd=machine.project("a"), env=machine.environment,
+        timeout=DEADLINE, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "v"
+    assert "7: Bad file descriptor" in done.stderr
+
+
 def test_what_a_program_leaves_behind_is_redacted_to_its_end(machine: Machine) -> None:
     script = 'echo now; (exec >&1 2>&-; sleep 1; echo "late $TOKEN") & exit 6'
     words = [*exec_words("--only", "TOKEN"), "sh", "-c", script]
@@ -449,6 +539,47 @@ def test_typing_more_than_a_program_reads_holds_nothing_up(bash: Bash) -> None:
     bash.type("\x04")
     bash.see("ready> ")
     assert bash.run("wc -l <got; stty echo").split()[0] == "200"
+
+
+def test_what_a_program_leaves_behind_at_a_terminal_goes_on(bash: Bash) -> None:
+    assert bash.run("$RUN sh -c '(sleep 2; touch quiet) >/dev/null 2>&1 </dev/null & sleep 0.2'") == ""
+    bash.run("$RUN sh -c '(sleep 2; echo late $TOKEN) & sleep 0.2'")
+    bash.see(r"late \[secret://TOKEN\]\n")
+    assert bash.run("ls quiet") == "quiet\n"
+
+
+def test_what_was_printed_before_stopping_is_shown_before(bash: Bash) -> None:
+    bash.type("$RUN sh -c 'echo go; seq 1 20000; kill -STOP $$; echo on'\n")
+    bash.see("\n20000\n")
+    bash.see("Stopped")
+    bash.see("ready> ")
+    bash.type("fg\n")
+    bash.see("\non\nready> ")
+
+
+def test_a_signal_that_comes_early_leaves_the_terminal_as_it_was(bash: Bash, here: Path) -> None:
+    # For what happens only in the first milliseconds, the program is kept from beginning.
+    (here / "early.py").write_text(
+        "import os, signal, sys\n"
+        "from claude_secrets.human import terminal_relay\n"
+        "take = terminal_relay._PersonsTerminal.take\n"
+        "def early(self):\n"
+        "    answer = take(self)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return answer\n"
+        "terminal_relay._PersonsTerminal.take = early\n"
+        "from claude_secrets.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    python = shlex.quote(sys.executable)
+    (here / "script").write_text(
+        "stty -g >before\n"
+        f"{python} early.py exec --redact --only TOKEN -- sh -c 'sleep 9; echo no'\n"
+        "echo $?\n"
+        "stty -g >after\n"
+    )
+    assert bash.run("sh script").endswith("143\n")
+    assert (here / "before").read_text() == (here / "after").read_text()
 
 
 def test_in_the_background(bash: Bash) -> None:

@@ -120,6 +120,8 @@ def first_line(descriptor: int, what: str) -> str:
         CallerError: INVALID_ARGUMENTS where nothing can be read from it.
     """
     try:
+        if descriptor > 2:
+            os.set_inheritable(descriptor, False)  # noqa: FBT003  it takes no names
         with open(descriptor, "rb", closefd=False) as file:
             line = file.readline(_PASSPHRASE_LIMIT).decode("utf-8").rstrip("\r\n")
     except (OSError, ValueError, TypeError, OverflowError):  # from None: what cannot be decoded is in the exception

@@ -77,4 +77,8 @@ def _redacted(program: str, words: Sequence[str], environment: Mapping[str, str]
     from claude_secrets.redaction import Finder, Redactor
 
     finder = Finder(secrets)
-    return supervise.run(program, words, environment, lambda: Redactor(finder))
+
+    def tell(error: OSError) -> None:
+        output.error(f"The output could not be written: {os.strerror(error.errno or 0)}.")
+
+    return supervise.run(program, words, environment, lambda: Redactor(finder), tell)

@@ -5,87 +5,34 @@ it was. Where standard output is a terminal the program has one, too (`terminal_
 """
 
 import os
-import selectors
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Protocol, Self
+from typing import Final, Self, TypeAlias
 
-CHUNK: Final = 1 << 18
-_READS: Final = 64
-"""So many reads empty a pipe or terminal of what the program can have left in it."""
+from claude_secrets.human.streams import Filter, Stream, carry, drain
 
-QUIET_SECONDS: Final = 0.1
-"""How long a terminal is quiet before the filter is asked to show the little it holds back."""
+_ENDING: Final = "TERM HUP USR1 USR2 ALRM VTALRM PROF POLL IO PWR STKFLT XCPU"
+FORWARDED: Final = frozenset(
+    [
+        *(getattr(signal, f"SIG{name}") for name in _ENDING.split() if hasattr(signal, f"SIG{name}")),
+        *range(getattr(signal, "SIGRTMIN", 0), getattr(signal, "SIGRTMAX", -1) + 1),
+    ]
+)
+"""Signals that somebody sends to a program, which would end us before it."""
 
-_FORWARDED: Final = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCONT")
+_KEYS: Final = frozenset({signal.SIGINT, signal.SIGQUIT}) if sys.platform != "win32" else frozenset()
 
-
-class Filter(Protocol):
-    """What a stream passes through."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take more, and return what may be written now."""
-
-    def idle(self) -> bytes:
-        """Return what may be written because a terminal is waiting."""
-
-    def finish(self) -> bytes:
-        """Return the rest."""
+Tell: TypeAlias = Callable[[OSError], None]
 
 
-class Stream:
-    """One stream of the program, from the descriptor `source` through a filter to our own `target`."""
-
-    def __init__(self, source: int, target: int, through: Filter, *, terminal: bool = False) -> None:
-        self.source = source
-        self.terminal = terminal
-        self._target = target
-        self._through = through
-        self.open = True
-
-    def pump(self) -> bool:
-        """Hand on what has come. Returns False where nothing had, or the stream has ended (it is `open` no more)."""
-        try:
-            data = os.read(self.source, CHUNK)
-        except BlockingIOError:
-            return False
-        except OSError:  # Linux: the last one that had the pseudo-terminal open has closed it
-            data = b""
-        if data:
-            self._write(self._through.feed(data))
-        else:
-            self._write(self._through.finish())
-            self.close()
-        return self.open
-
-    def show(self) -> None:
-        """Show what a terminal may be waiting for."""
-        if self.open and self.terminal:
-            self._write(self._through.idle())
-
-    def close(self) -> None:
-        """Read no more: the program is told when it writes again."""
-        if self.open:
-            self.open = False
-            os.close(self.source)
-
-    def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest and self.open:
-            try:
-                rest = rest[os.write(self._target, rest) :]
-            except BlockingIOError:  # whoever gave us the descriptor made it so
-                with selectors.DefaultSelector() as ready:
-                    ready.register(self._target, selectors.EVENT_WRITE)
-                    ready.select()
-            except OSError:  # its reader has gone, or the disk is full
-                self.close()
-
-
-def run(program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]) -> int:
+def run(
+    program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter], tell: Tell
+) -> int:
     """Run a program to its end and return its exit code; where a signal ended it, end by that, too.
+
+    `tell` is called with the reason where what it wrote could not be written; the code is not 0 then.
 
     Raises:
         OSError: it cannot be started.
@@ -96,10 +43,14 @@ def run(program: str, words: Sequence[str], environment: Mapping[str, str], make
     if os.isatty(1):
         from claude_secrets.human import terminal_relay
 
-        status = terminal_relay.run(program, words, environment, make_filter)
+        status, streams = terminal_relay.run(program, words, environment, make_filter)
     else:
-        status = _by_pipes(program, words, environment, make_filter)
-    return end_like(status)
+        status, streams = _by_pipes(program, words, environment, make_filter)
+    _leave(streams)
+    lost = [stream.lost for stream in streams if stream.lost]
+    if lost:
+        tell(lost[0])
+    return end_like(status) or len(lost[:1])
 
 
 def _open_what_is_closed() -> None:
@@ -125,7 +76,7 @@ def end_like(status: int) -> int:
 
 def _by_pipes(
     program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]
-) -> int:
+) -> tuple[int, list[Stream]]:
     """The program keeps our standard input, process group and session, so that the shell's job control goes on."""
     pipes = [(1, *os.pipe())]
     together = os.path.sameopenfile(1, 2)  # what is written to both stays in order
@@ -134,26 +85,36 @@ def _by_pipes(
     ends = {1: pipes[0][2], 2: pipes[-1][2]}
     with Signals() as signals:
         child = started(lambda: become(program, words, environment, ends))
-        signals.forward(lambda number: os.kill(child, number), _FORWARDED)
-        signals.ignore("SIGINT", "SIGQUIT")  # a terminal sends them to the program, too
+
+        def hand_on(number: int) -> None:
+            if number not in _KEYS or not _at_a_terminal():  # whose keys reach the program, too
+                os.kill(child, number)
+
+        signals.forward(hand_on, {*FORWARDED, *_KEYS, signal.SIGCONT})
         for end in set(ends.values()):
             os.close(end)
         streams = [Stream(source, target, make_filter()) for target, source, _ in pipes]
         status = None
-        with selectors.DefaultSelector() as ready:
-            ready.register(signals.descriptor, selectors.EVENT_READ)
-            for stream in streams:
-                ready.register(stream.source, selectors.EVENT_READ, stream)
-            while status is None:
-                for key, _ in ready.select():
-                    if key.data is None:
-                        signals.clear()
-                    elif not key.data.pump() and not key.data.open:
-                        ready.unregister(key.fd)
+        while status is None:
+            if signals.descriptor in carry(streams, [signals.descriptor]):
+                signals.clear()
                 pid, found = os.waitpid(child, os.WNOHANG)
                 status = found if pid else None
-        leave(streams)
-    return status
+    return status, streams
+
+
+def _at_a_terminal() -> bool:
+    """Whether the keys of a terminal send their signals to our process group."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:  # we have none
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def started(become_it: Callable[[], None]) -> int:
@@ -188,22 +149,21 @@ def become(program: str, words: Sequence[str], environment: Mapping[str, str], e
     """In the child: take over descriptors and become the program, with the signals as programs expect them."""
     for target, end in ends.items():
         os.dup2(end, target)
+    forget_handlers()
+    os.execve(program, list(words), dict(environment))  # noqa: S606  what the person asked for, without a shell
+
+
+def forget_handlers() -> None:
+    """In a child: let signals do what they do to programs; what was ignored at our start still is."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None) or number in _IGNORED_BY_PYTHON:
             signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    os.execve(program, list(words), dict(environment))  # noqa: S606  what the person asked for, without a shell
 
 
-def leave(streams: Sequence[Stream]) -> None:
+def _leave(streams: Sequence[Stream]) -> None:
     """Hand on all that the program wrote; where something it started writes on, leave a process behind for that."""
-    for stream in streams:
-        if stream.open:
-            os.set_blocking(stream.source, False)
-            for _ in range(_READS):  # something may write on without end
-                if not stream.pump():
-                    break
-            stream.show()
+    drain(streams)
     rest = [stream for stream in streams if stream.open]
     if not rest or os.fork():
         for stream in rest:
@@ -211,16 +171,10 @@ def leave(streams: Sequence[Stream]) -> None:
         return
     for name in ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGTTOU"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    os.close(0)
-    signal.set_wakeup_fd(-1)
-    with suppress(OSError), selectors.DefaultSelector() as ready:
-        for stream in rest:
-            os.set_blocking(stream.source, True)
-            ready.register(stream.source, selectors.EVENT_READ, stream)
-        while ready.get_map():
-            for key, _ in ready.select():
-                if not key.data.pump() and not key.data.open:
-                    ready.unregister(key.fd)
+    with suppress(OSError):
+        os.close(0)
+        while any(stream.open or stream.waiting for stream in rest):
+            carry(rest)
     os._exit(0)
 
 
@@ -235,7 +189,8 @@ class Signals:
 
     def __enter__(self) -> Self:
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
-        self._set("SIGCHLD", lambda *_: None)
+        # Where it was ignored at our start, the system would throw away how the program ended.
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -245,20 +200,20 @@ class Signals:
         os.close(self.descriptor)
         os.close(self._wakes)
 
-    def forward(self, to: Callable[[int], None], names: Sequence[str]) -> None:
+    def forward(self, to: Callable[[int], object], numbers: Iterable[int]) -> None:
         """Hand signals on, as long as there is somebody to take them."""
 
         def hand_on(number: int, _frame: object) -> None:
             with suppress(ProcessLookupError, PermissionError):
                 to(number)
 
-        for name in names:
-            self._set(name, hand_on)
+        for number in numbers:
+            self._set(number, hand_on)
 
-    def ignore(self, *names: str) -> None:
+    def ignore(self, *numbers: int) -> None:
         """Let signals pass by; the program does not inherit that."""
-        for name in names:
-            self._set(name, lambda *_: None)
+        for number in numbers:
+            self._set(number, lambda *_: None)
 
     def clear(self) -> None:
         """Take note that signals came."""
@@ -266,9 +221,8 @@ class Signals:
             while os.read(self.descriptor, 512):
                 pass
 
-    def _set(self, name: str, handler: Callable[..., None]) -> None:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
+    def _set(self, number: int, handler: Callable[..., object]) -> None:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
             self._before.setdefault(number, signal.signal(number, handler))
 
 
@@ -288,8 +242,8 @@ def _by_subprocess(
 
     def pump(source: int, target: int) -> None:
         stream = Stream(os.dup(source), target, make_filter())
-        while stream.pump():
-            pass
+        while stream.open or stream.waiting:
+            stream.write() if stream.waiting else stream.read()
 
     pipes = [(1, process.stdout), (2, process.stderr)]
     threads = [threading.Thread(target=pump, args=(pipe.fileno(), target)) for target, pipe in pipes if pipe]

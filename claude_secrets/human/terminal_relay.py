@@ -6,7 +6,6 @@ that it can be stopped and continued; the person's terminal is raw only while we
 
 import fcntl
 import os
-import selectors
 import signal
 import struct
 import termios
@@ -15,17 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from claude_secrets.human.supervise import (
-    QUIET_SECONDS,
-    Filter,
-    Signals,
-    Stream,
-    become,
-    leave,
-    started,
-)
+from claude_secrets.human.streams import Filter, Stream, carry, drain
+from claude_secrets.human.supervise import FORWARDED, Signals, become, forget_handlers, started
 
-_FORWARDED: Final = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGINT", "SIGQUIT", "SIGTSTP")
 _AT_ONCE: Final = 1024
 _STARTED: Final = ord("P")
 _STOPPED: Final = ord("S")
@@ -33,8 +24,10 @@ _ENDED: Final = ord("X")
 _REPORT: Final = struct.Struct("<Bi")
 
 
-def run(program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]) -> int:
-    """Run a program on a pseudo-terminal; returns a status as `waitpid` does.
+def run(
+    program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]
+) -> tuple[int, list[Stream]]:
+    """Run a program on a pseudo-terminal; returns a status as `waitpid` does, and the streams it may have left open.
 
     Raises:
         OSError: it cannot be started.
@@ -54,7 +47,7 @@ def run(program: str, words: Sequence[str], environment: Mapping[str, str], make
     reports, report = os.pipe()
     orders, order = os.pipe()
     with Signals() as signals:
-        signals.ignore("SIGTTOU", "SIGCONT", "SIGWINCH")
+        signals.ignore(signal.SIGTTOU, signal.SIGCONT, signal.SIGWINCH)
         if not os.fork():
             for own in (master, reports, order):
                 os.close(own)
@@ -62,14 +55,12 @@ def run(program: str, words: Sequence[str], environment: Mapping[str, str], make
         for its in {slave, ends[2], report, orders}:
             os.close(its)
         try:
-            relay = _Relay(person, master, streams, reports, order)
-            status = relay.run(signals)
+            status = _Relay(person, master, streams, reports, order).run(signals)
         finally:
             person.restore()
         os.close(reports)
         os.close(order)
-        leave(streams)
-    return status
+    return status, streams
 
 
 def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int) -> NoReturn:
@@ -77,10 +68,8 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
     try:
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        forget_handlers()
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        for name in (*_FORWARDED, "SIGCHLD", "SIGCONT", "SIGWINCH"):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-        signal.set_wakeup_fd(-1)
 
         def begin() -> None:
             os.setpgid(0, 0)
@@ -93,6 +82,7 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
         while True:
             _, status = os.waitpid(child, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
+                os.tcsetpgrp(slave, os.getpgrp())  # or our end would hang up on what it leaves behind
                 os.write(report, _REPORT.pack(_ENDED, status))
                 break
             os.write(report, _REPORT.pack(_STOPPED, status))
@@ -118,40 +108,38 @@ class _Relay:
         self._reports = reports
         self._order = order
         self._program = 0
+        self._early: list[int] = []
         self._typed = b""
-        self._in_front = self._listening = False
-        self._ready = selectors.DefaultSelector()
+        self._in_front = False
 
     def run(self, signals: Signals) -> int:
         """Carry bytes until the program has ended; returns its status."""
+        signals.forward(self._hand_on, {*FORWARDED, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP})
+        self._take_turn()
         status: int | None = None
-        with self._ready:
-            self._ready.register(signals.descriptor, selectors.EVENT_READ, signals)
-            self._ready.register(self._reports, selectors.EVENT_READ, self._reports)
-            for stream in self._streams:
-                self._ready.register(stream.source, selectors.EVENT_READ, stream)
-            self._take_turn()
-            while status is None:
-                events = self._ready.select(QUIET_SECONDS)
-                if not events:
-                    for stream in self._streams:
-                        stream.show()
-                for key, _ in events:
-                    if isinstance(key.data, Stream):
-                        if not key.data.pump() and not key.data.open:
-                            self._ready.unregister(key.fd)
-                    elif key.data is signals:
-                        signals.clear()
-                        self._person.copy_size(self._master)
-                        self._take_turn()
-                    elif key.data is self._person:
-                        self._take_input()
-                    else:
-                        status = self._reported(signals)
-                self._pass_on()
+        while status is None:
+            listening = [0] if self._in_front and not self._typed else []
+            typing = [self._master] if self._typed else []
+            ready = carry(self._streams, [signals.descriptor, self._reports, *listening], typing)
+            if signals.descriptor in ready:
+                signals.clear()
+                self._person.copy_size(self._master)
+                self._take_turn()
+            if self._reports in ready:
+                status = self._reported()
+            if listening and 0 in ready:
+                self._take_input()
+            self._pass_on()
         return status
 
-    def _reported(self, signals: Signals) -> int | None:
+    def _hand_on(self, number: int) -> None:
+        if self._program:
+            with suppress(ProcessLookupError):
+                os.killpg(self._program, number)
+        else:
+            self._early.append(number)
+
+    def _reported(self) -> int | None:
         data = os.read(self._reports, _REPORT.size)
         if not data:  # the monitor is gone: something killed it, and the terminal's end kills the program
             return int(signal.SIGKILL)
@@ -160,7 +148,8 @@ class _Relay:
             return int(number)
         if what == _STARTED:
             self._program = number
-            signals.forward(lambda signum: os.killpg(self._program, signum), _FORWARDED)
+            for early in self._early:
+                self._hand_on(early)
         elif what == _STOPPED:
             self._stop()
         else:
@@ -169,8 +158,7 @@ class _Relay:
 
     def _stop(self) -> None:
         """Stop with all of our process group, as the terminal would have had it; go on when somebody wants us to."""
-        for stream in self._streams:
-            stream.show()
+        drain(self._streams)
         self._person.restore()
         before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(0, signal.SIGTSTP)
@@ -182,16 +170,6 @@ class _Relay:
     def _take_turn(self) -> None:
         """Read what the person types while we are in the foreground, and only then."""
         self._in_front = self._person.take()
-        self._listen()
-
-    def _listen(self) -> None:
-        """Read on, unless the program has not yet taken what was typed before."""
-        wanted = self._in_front and not self._typed
-        if wanted and not self._listening:
-            self._ready.register(0, selectors.EVENT_READ, self._person)
-        elif self._listening and not wanted:
-            self._ready.unregister(0)
-        self._listening = wanted
 
     def _take_input(self) -> None:
         try:
@@ -203,10 +181,11 @@ class _Relay:
 
     def _pass_on(self) -> None:
         """Give the program what was typed, as far as its terminal takes it."""
+        if not self._streams[0].open:
+            self._typed = b""
         with suppress(BlockingIOError):
-            while self._typed and self._streams[0].open:
+            while self._typed:
                 self._typed = self._typed[os.write(self._master, self._typed) :]
-        self._listen()
 
 
 class _PersonsTerminal:

@@ -1,0 +1,151 @@
+"""What a program writes, on its way through filters to our own output.
+
+Always: no stream waits for another; a reader that does not read holds up its own stream alone, as a full pipe would;
+nothing that was read is lost, unless it cannot be written.
+"""
+
+import errno
+import os
+import select
+import stat
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+CHUNK: Final = 1 << 18
+_AT_ONCE: Final = min(select.PIPE_BUF, 4096) if hasattr(select, "PIPE_BUF") else 512
+"""Bytes that can be written to a pipe that has room, without waiting."""
+
+_READS: Final = 64
+"""So many reads empty a pipe or terminal of what the program can have left in it."""
+
+QUIET_SECONDS: Final = 0.1
+"""How long a terminal is quiet before the filter is asked to show the little it holds back."""
+
+
+class Filter(Protocol):
+    """What a stream passes through."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more, and return what may be written now."""
+
+    def idle(self) -> bytes:
+        """Return what may be written because a terminal is waiting."""
+
+    def finish(self) -> bytes:
+        """Return the rest."""
+
+
+class Stream:
+    """One stream of the program, from the descriptor `source` through a filter to our own `target`.
+
+    `open`: more may come. `waiting`: what is to be written. `lost`: why something could not be, but for a reader who
+    has gone.
+    """
+
+    def __init__(self, source: int, target: int, through: Filter, *, terminal: bool = False) -> None:
+        self.source = source
+        self.target = target
+        self.open = True
+        self.waiting = b""
+        self.lost: OSError | None = None
+        self.unshown = False
+        self._terminal = terminal
+        self._through = through
+        self._piece = sys.maxsize if stat.S_ISREG(os.fstat(target).st_mode) else _AT_ONCE
+
+    def read(self) -> bool:
+        """Take what has come. Returns whether anything had."""
+        try:
+            data = os.read(self.source, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:  # Linux: the last one that had the pseudo-terminal open has closed it
+            data = b""
+        if data:
+            self.waiting += self._through.feed(data)
+            self.unshown = self._terminal
+        else:
+            self.waiting += self._through.finish()
+            self.close()
+        return self.open
+
+    def write(self) -> None:
+        """Write what can be written without waiting, once the target is ready for it."""
+        try:
+            self.waiting = self.waiting[os.write(self.target, self.waiting[: self._piece]) :]
+        except BlockingIOError:  # whoever gave us the descriptor made it so
+            return
+        except OSError as error:  # its reader has gone, or the disk is full: the program is told when it writes again
+            self.waiting = b""
+            self.lost = None if error.errno == errno.EPIPE else error
+            self.close()
+
+    def show(self) -> None:
+        """Have that written which a terminal may be waiting for."""
+        if self.open and self.unshown:
+            self.waiting += self._through.idle()
+        self.unshown = False
+
+    def close(self) -> None:
+        """Read no more."""
+        if self.open:
+            self.open = False
+            os.close(self.source)
+
+
+def carry(streams: Sequence[Stream], reading: Iterable[int] = (), writing: Iterable[int] = ()) -> set[int]:
+    """Wait until something can be done, and do what the streams can; returns all descriptors that are ready.
+
+    `reading`, `writing`: descriptors to wait for besides.
+    """
+    wanted = dict.fromkeys(reading, select.POLLIN)
+    for descriptor in writing:
+        wanted[descriptor] = wanted.get(descriptor, 0) | select.POLLOUT
+    for stream in streams:
+        if stream.waiting:
+            wanted[stream.target] = wanted.get(stream.target, 0) | select.POLLOUT
+        elif stream.open:
+            wanted[stream.source] = wanted.get(stream.source, 0) | select.POLLIN
+    quiet = any(stream.unshown and not stream.waiting for stream in streams)
+    ready = _ready(wanted, QUIET_SECONDS if quiet else None)
+    for stream in streams:
+        if stream.waiting:
+            if stream.target in ready:
+                stream.write()
+        elif stream.open and stream.source in ready:
+            stream.read()
+        elif not ready:
+            stream.show()
+    return ready
+
+
+def _ready(wanted: Mapping[int, int], seconds: float | None) -> set[int]:
+    """Which descriptors can be read or written, none after `seconds`."""
+    if sys.platform == "darwin":  # whose poll(2) knows no terminals
+        reading = [number for number, events in wanted.items() if events & select.POLLIN]
+        writing = [number for number, events in wanted.items() if events & select.POLLOUT]
+        readable, writable, _ = select.select(reading, writing, [], seconds)
+        return {*readable, *writable}
+    poll = select.poll()
+    for number, events in wanted.items():
+        poll.register(number, events)
+    return {number for number, _ in poll.poll(None if seconds is None else 1000 * seconds)}
+
+
+def drain(streams: Sequence[Stream]) -> None:
+    """Hand on all that the program has written until now; what goes on writing is not waited for."""
+    reads = dict.fromkeys(streams, _READS)
+    for stream in streams:
+        if stream.open:
+            os.set_blocking(stream.source, False)
+    while True:
+        for stream in streams:
+            while stream.open and not stream.waiting and reads[stream]:
+                reads[stream] = reads[stream] - 1 if stream.read() else 0
+            if not stream.waiting:
+                stream.show()
+        waiting = [stream for stream in streams if stream.waiting]
+        if not waiting:
+            return
+        carry(waiting)
