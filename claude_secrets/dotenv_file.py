@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SIZE_LIMIT: Final = 16 << 20
 """Bytes of a file whose variables are used, at most."""
 
+_VARIABLE: Final = re.compile(r"\$\{(?P<name>[^}:]*)(?::-[^}]*)?\}")
+"""As python-dotenv's `variables` has it."""
+
 _BEFORE_VALUE: Final = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*")
 # Versions of python-dotenv differ in what a backslash before a quote means; which of these fits is tried.
 _CLOSED: Final = {
@@ -42,7 +45,8 @@ class Statement:
     """One statement: its name, its value (None: a name alone), and the line on which it begins.
 
     Without a name it is a comment or blank; or, where it is `wrong`, something that cannot be parsed. `padded`: it
-    looks like the last line of base64, so that its name may be part of a value.
+    looks like the last line of base64, so that its name may be part of a value. `meant` is the value with the
+    variables in it, `${NAME}`, as far as the file itself gives them: None where it does not.
     """
 
     name: str | None
@@ -50,6 +54,7 @@ class Statement:
     line: int
     wrong: bool
     padded: bool = False
+    meant: str | None = field(default=None, repr=False)
 
     @property
     def said(self) -> tuple[str | None, str | None, bool]:
@@ -59,10 +64,16 @@ class Statement:
 
 def parse(text: str) -> list[Statement]:
     """The statements of a file, with the values that python-dotenv gives to programs: each line ends with a newline."""
-    return [
-        Statement(binding.key, binding.value, _first_line(binding), binding.error, _is_padded(binding))
-        for binding in _bindings(_lines(text))
-    ]
+    given = dict[str, str]()
+    statements = []
+    for binding in _bindings(_lines(text)):
+        meant = None if binding.value is None else _filled(binding.value, given)
+        if binding.key is not None:
+            given.pop(binding.key, None)
+            given.update({} if meant is None else {binding.key: meant})
+        line, padded = _first_line(binding), _is_padded(binding)
+        statements.append(Statement(binding.key, binding.value, line, binding.error, padded, meant))
+    return statements
 
 
 def values(text: str) -> dict[str, str]:
@@ -114,6 +125,10 @@ def rewritten(text: str, references: Mapping[int, str]) -> str:
         CannotRewrite: the text would not be read as the same statements with these values.
     """
     bindings, wanted = _bindings(text), parse(text)
+    names = {wanted[number].name for number in references}
+    for number, statement in enumerate(wanted):
+        if number not in references and not names.isdisjoint(_variables_in(statement.value or "")):
+            raise CannotRewrite(statement.line)  # a reference would come to stand inside of another value
     parts = [binding.original.string for binding in bindings]
     for number, reference in references.items():
         before, line = wanted[number], wanted[number].line
@@ -125,6 +140,17 @@ def rewritten(text: str, references: Mapping[int, str]) -> str:
     if [statement.said for statement in parse(after)] != [statement.said for statement in wanted]:
         raise CannotRewrite(min(wanted[number].line for number in references))
     return after
+
+
+def _variables_in(value: str) -> set[str]:
+    return {found["name"] for found in _VARIABLE.finditer(value)}
+
+
+def _filled(value: str, given: Mapping[str, str]) -> str | None:
+    """The value with its variables, which may come from the environment where they are not `given`: None then."""
+    if not _variables_in(value) <= given.keys():
+        return None
+    return _VARIABLE.sub(lambda found: given[found["name"]], value)
 
 
 def _bindings(text: str) -> "list[Binding]":

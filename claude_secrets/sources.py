@@ -26,7 +26,7 @@ SIZE_LIMIT: Final = 50 * 1024 * 1024
 
 _BOM: Final = "\ufeff"
 _SEALED: Final = re.compile(rb"\s*[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]*=*\s*")
-_BINDING: Final = re.compile(rb"^\s*(?:export\s+)?[A-Za-z0-9_.'-]+[ \t]*=", re.MULTILINE)
+_BINDING: Final = re.compile(rb"^[^\S\r\n]*(?:export\s+)?[A-Za-z0-9_.'-]+[ \t]*=", re.MULTILINE)
 
 
 class Kind(StrEnum):
@@ -147,25 +147,31 @@ def _from_dotenv(statements: Sequence[Statement]) -> Contents:
             problems.append(Problem(Code.INVALID_VALUE, where, "python-dotenv cannot read this."))
         if statement.name is not None:
             numbers.setdefault(statement.name, []).append(number)
-            left_out = _left_out(statement.value)
+            left_out = _left_out_of(statement)
             if left_out:
                 notes.append(f"{where}: {left_out}; left out")
             elif statement.padded:
                 problems.append(Problem(Code.INVALID_VALUE, where, "A value of several lines has to stand in quotes."))
             else:
-                problems += _wrong(where, statement.name, statement.value)
+                problems += _wrong(where, statement.name, statement.meant)
     entries = []
     for name, places in numbers.items():
-        value = statements[places[-1]].value
+        last = statements[places[-1]]
         if len(places) > 1:
             lines = ", ".join(str(statements[number].line) for number in places)
             notes.append(f"lines {lines}: the same name; the last one counts")
-        if value is not None and not _left_out(value):
-            given = tuple(number for number in places if not _left_out(statements[number].value))
-            entries.append(Entry(name, value, given))
-            if "${" in value:
-                notes.append(f"line {statements[places[-1]].line}: ${{…}} is imported as it is written, not filled in")
+        if last.meant is not None and not _left_out_of(last):
+            given = tuple(number for number in places if not _left_out_of(statements[number]))
+            entries.append(Entry(name, last.meant, given))
+            if last.meant != last.value:
+                notes.append(f"line {last.line}: ${{…}} is filled in with what the file says")
     return _contents(entries, notes, problems)
+
+
+def _left_out_of(statement: Statement) -> str | None:
+    if statement.meant is None and statement.value:
+        return "a value with ${…} that the file does not give"
+    return _left_out(statement.value)
 
 
 def _left_out(value: object) -> str | None:

@@ -35,7 +35,7 @@ DOTENV = """\
 # canary in a comment
 export TOKEN=canary-one  # why
 
-URL="canary-two ${HOST}"
+URL="canary-two ${TOKEN}"
 KEY='-----BEGIN canary-----
 canary-three
 '
@@ -55,7 +55,7 @@ THERE=secret://THERE
 """
 VALUES = {
     "TOKEN": "canary-one",
-    "URL": "canary-two ${HOST}",
+    "URL": "canary-two canary-one",
     "KEY": "-----BEGIN canary-----\ncanary-three\n",
 }
 WHERE = {"TOKEN": "line 2", "ALONE": "line 8", "EMPTY": "line 9", "THERE": "line 10", "URL": "line 4"}
@@ -549,6 +549,26 @@ def test_rewriting_changes_the_values_alone_and_keeps_a_private_copy(machine: Wa
     assert f"rm {copy}" in said
     assert "git's history" in said
     assert machine.values() == VALUES
+
+
+@pytest.mark.parametrize("ignored", [".env\n", "", ".env*\n", "!*.before-import\n"])
+@pytest.mark.parametrize("name", [".env", "odd [name]*.env"])
+def test_git_takes_the_copy_into_no_commit(machine: Watched, ignored: str, name: str) -> None:
+    place = machine.home / "repository"
+    (place / "sub").mkdir(parents=True)
+    subprocess.run(["git", "init", "--quiet"], cwd=place, check=True)
+    (place / ".gitignore").write_text(ignored)
+    (place / ".git" / "info" / "exclude").write_text("*.tmp")
+    file = place / "sub" / name
+    file.write_text(DOTENV)
+    code, _, said = machine.bring(str(file), "--yes", "--rewrite")
+    subprocess.run(["git", "add", "-A"], cwd=place, check=True)
+    taken = subprocess.run(["git", "ls-files", "-z"], cwd=place, check=True, capture_output=True, text=True).stdout
+    told = "git does not ignore" in said
+    assert (code, file.with_name(f"{name}.before-import").exists()) == (0, True)
+    assert (f"sub/{name}.before-import" in taken.split("\0")) == told == ignored.startswith("!")
+    lines = (place / ".git" / "info" / "exclude").read_text().splitlines()
+    assert (lines[0], len(lines)) == ("*.tmp", 1 if ignored == ".env*\n" and name == ".env" else 2)
 
 
 def test_rewriting_keeps_the_owner_and_all_of_the_mode(machine: Watched) -> None:

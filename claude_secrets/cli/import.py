@@ -12,6 +12,7 @@ from claude_secrets.cli.common import add_scope, find_project, first_line, read_
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.output import hint, note, say, say_json, table
 from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.human.git import Repository
 from claude_secrets.imports import Change, Planned
 from claude_secrets.model import PERSON, SHARED, check_scope
 from claude_secrets.paths import command, expanded
@@ -189,6 +190,7 @@ def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, 
 
 def _rewrite(file: PlainFile, after: bytes, options: Namespace) -> Path:
     """Put the references into the file. What is stored stays stored, whatever comes of it."""
+    _keep_out_of_git(plain_file.copy_of(file))
     try:
         copy = plain_file.rewrite(file, after)
     except SecretsError as error:
@@ -202,6 +204,16 @@ def _rewrite(file: PlainFile, after: bytes, options: Namespace) -> Path:
         hint("comments are as they were; look whether a value stands in one")
     hint("if the file was ever committed, git's history may hold the values, too: get new ones from who issued them")
     return copy
+
+
+def _keep_out_of_git(copy: Path) -> None:
+    """Have git ignore the copy before it is there: `git add -A` would take the values into a commit."""
+    try:
+        ignored = Repository(copy.parent, os.environ, grounds_of(copy.parent)).keep_out(copy)
+    except CallerError:  # there is no git, or no repository
+        ignored = not any((ground / ".git").exists() for ground in grounds_of(copy.parent))
+    if not ignored:
+        hint(f"git does not ignore {copy}, which holds the values: do not commit it")
 
 
 def _as_data(

@@ -5,8 +5,10 @@ is fetched; contents come raw. Where git has called us, as for a hook, its own w
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -83,6 +85,25 @@ class Repository:
         """Whether a part of the history is elsewhere: in the clone that this one is shallow or partial to."""
         shallow = self._run("rev-parse", "--is-shallow-repository").strip() == b"true"
         return shallow or bool(self._run("config", "--get-regexp", r"^remote\..*\.promisor$", or_else=b""))
+
+    def keep_out(self, path: Path) -> bool:
+        """Have this clone ignore a file, whatever the repository's own files say. Returns whether it now does.
+
+        It is known by `info/exclude`, which is in no commit (gitignore(5)). Raises `CallerError` as `objects`.
+        """
+        top = Path(os.fsdecode(self._run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
+        exclude = Path(os.fsdecode(self._run("rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")))
+        if not self._ignores(path):
+            pattern = re.sub(r"([\\*?\[])", r"\\\1", f"/{path.relative_to(top).as_posix()}")
+            with suppress(OSError):
+                (self._directory / exclude).parent.mkdir(exist_ok=True)
+                with (self._directory / exclude).open("ab+") as file:
+                    file.seek(0)
+                    file.write((b"" if file.read()[-1:] in (b"\n", b"") else b"\n") + os.fsencode(pattern) + b"\n")
+        return self._ignores(path)
+
+    def _ignores(self, path: Path) -> bool:
+        return bool(self._run("check-ignore", "--", str(path), or_else=b""))
 
     def staged(self) -> list[Object]:
         """The blobs that the next commit would bring in. Raises `CallerError` as `objects`."""
