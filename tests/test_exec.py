@@ -308,10 +308,9 @@ def test_every_other_signal_that_ends_a_program_is_handed_on(machine: Machine) -
         "XCPU",
         *(["RTMIN", "34", "PWR"] * (sys.platform == "linux")),
     ]
-    script = (
-        "import signal, sys, time\nfor n in sys.argv[1:]: signal.signal(int(n), lambda n, _: print(n, flush=True))\n"
-    )
-    script += "print('ready', flush=True)\nwhile True: time.sleep(1)"
+    script = "import os, signal, sys, time\ndef tell(text): os.write(1, f'{text}\\n'.encode())\n"
+    script += "for n in sys.argv[1:]: signal.signal(int(n), lambda n, _: tell(n))\n"
+    script += "tell('ready')\nwhile True: time.sleep(1)"
     numbers = [int(name) if name.isdigit() else int(getattr(signal, f"SIG{name}")) for name in names]
     words = [*exec_words("--only", "TOKEN"), sys.executable, "-c", script, *map(str, numbers)]
     with subprocess.Popen(
