@@ -5,7 +5,6 @@ grants, counters or events; it appears at its path whole or not at all. The face
 """
 
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -201,7 +200,7 @@ def discard(store: Store) -> None:
 
 def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[Contents, bytes]:
     """All that opens, as the bytes of a store with a key of its own."""
-    store_id, data_key = secrets.token_hex(16), DataKey.generate()
+    store_id, data_key = os.urandom(16).hex(), DataKey.generate()
     custody = Custody(environment={}, clock=lambda: tx.now)
     slot = custody.new_passphrase_slot(store_id, data_key, secret, recovery=False).recorded
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:

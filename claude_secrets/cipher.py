@@ -10,7 +10,6 @@ import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from hashlib import sha256
 from typing import Final, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -156,15 +155,19 @@ class Cipher:
         and be renewed at the cost of one row. After Clarke et al., "Incremental Multiset Hash Functions" (2003),
         MSet-Add-Hash; the sum itself is only ever kept sealed.
         """
-        return self._set_step(total, key, token, 1)
+        return self.set_add_all(total, [(key, token)])
+
+    def set_add_all(self, total: str, rows: Iterable[tuple[bytes, ...]]) -> str:
+        """Add many rows at once."""
+        return self._set_sum(total, rows, 1)
 
     def set_remove(self, total: str, key: bytes, token: bytes) -> str:
         """Take one row out of a set hash."""
-        return self._set_step(total, key, token, -1)
+        return self._set_sum(total, [(key, token)], -1)
 
-    def _set_step(self, total: str, key: bytes, token: bytes, sign: int) -> str:
-        row = int.from_bytes(_mac(self._heads, "member", [key, token]), "big")
-        return f"{(int(total, 16) + sign * row) % _SET_MODULUS:x}"
+    def _set_sum(self, total: str, rows: Iterable[tuple[bytes, ...]], sign: int) -> str:
+        macs = (int.from_bytes(_mac(self._heads, "member", row), "big") for row in rows)
+        return f"{(int(total, 16) + sign * sum(macs)) % _SET_MODULUS:x}"
 
 
 def new_master_key() -> bytes:
@@ -278,8 +281,5 @@ def _fernet_key(secret: bytes) -> bytes:
 
 def _mac(key: bytes, kind: str, parts: Iterable[bytes]) -> bytes:
     """HMAC-SHA256 over the kind and the parts, each with its length before it, so that no two lists look alike."""
-    mac = hmac.new(key, digestmod=sha256)
-    for part in (kind.encode("ascii"), *parts):
-        mac.update(len(part).to_bytes(8, "big"))
-        mac.update(part)
-    return mac.digest()
+    framed = [len(part).to_bytes(8, "big") + part for part in (kind.encode("ascii"), *parts)]
+    return hmac.digest(key, b"".join(framed), "sha256")

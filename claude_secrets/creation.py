@@ -6,7 +6,6 @@ imports it.
 """
 
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -86,7 +85,7 @@ def tidy(path: Path) -> None:
 def _made(
     begun: Draft, path: Path, make_slot: Callable[[str, DataKey], NewSlot], now: Callable[[], float]
 ) -> Slot | None:
-    store_id, data_key = secrets.token_hex(16), DataKey.generate()
+    store_id, data_key = os.urandom(16).hex(), DataKey.generate()
     new = make_slot(store_id, data_key)
     begun.write(_contents(store_id, data_key, new.recorded, now()))
     slot = new.place()

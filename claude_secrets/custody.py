@@ -6,23 +6,25 @@ is above it import this module.
 """
 
 import os
-import secrets
 import sys
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from claude_secrets import key_file
 from claude_secrets.cipher import DataKey, EnvelopeMismatch, TokenInvalid, new_master_key, unwrap, wrap
 from claude_secrets.errors import Code, CustodyError, InputError
 from claude_secrets.key_file import PUT_BACK
 from claude_secrets.key_slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State, as_params
-from claude_secrets.keyring_backend import SystemKeyring
 from claude_secrets.passphrase import Stretching, read_code
 from claude_secrets.paths import command, expanded
+
+if TYPE_CHECKING:
+    from claude_secrets.keyring_backend import SystemKeyring
 
 KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
 """Names the key file, wherever a slot says it is; and where the first write makes it."""
@@ -58,16 +60,22 @@ class Custody:
         platform: str = sys.platform,
         clock: Callable[[], float] = time.time,
         check_key_file: Callable[[Path], None] | None = None,
-        keyring: SystemKeyring | None = None,
+        keyring: "SystemKeyring | None" = None,
         ask_passphrase: Callable[[], str] | None = None,
     ) -> None:
         named = environment.get(KEY_FILE_VARIABLE)
         self.named_file = expanded(named) if named else None
         self._clock = clock
         self._check_key_file = check_key_file
-        self._keyring = keyring or SystemKeyring(environment, platform)
+        self._given_keyring, self._environment, self._platform = keyring, environment, platform
         self._ask_passphrase = ask_passphrase
         self._derived: dict[tuple[str, str], bytes] = {}
+
+    @cached_property
+    def _keyring(self) -> "SystemKeyring":
+        from claude_secrets.keyring_backend import SystemKeyring  # costly, and not needed where the key is in a file
+
+        return self._given_keyring or SystemKeyring(self._environment, self._platform)
 
     # Opening
 
@@ -154,7 +162,7 @@ class Custody:
         Placing it raises `CustodyError` KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another
         custody.
         """
-        slot_id, master_key = secrets.token_hex(8), new_master_key()
+        slot_id, master_key = os.urandom(8).hex(), new_master_key()
 
         def place() -> None:
             try:
@@ -178,7 +186,7 @@ class Custody:
         """A slot that a passphrase opens, or a recovery code."""
         stretching = Stretching.new()
         params = {**stretching.params(), "recovery": True} if recovery else stretching.params()
-        slot = Slot(secrets.token_hex(8), PASSPHRASE, as_params(params), b"")
+        slot = Slot(os.urandom(8).hex(), PASSPHRASE, as_params(params), b"")
         return NewSlot(self._wrapped(store_id, slot, stretching.master_key(passphrase), data_key))
 
     def rewrapped(self, store_id: str, slot: Slot, data_key: DataKey) -> Slot:
@@ -221,7 +229,7 @@ class Custody:
             self._check_key_file(path)
         key_file.refuse_beside(path, store)
         master_key = key_file.read(path) if exists else new_master_key()
-        slot = Slot(secrets.token_hex(8), FILE, as_params({"path": str(path)}), b"")
+        slot = Slot(os.urandom(8).hex(), FILE, as_params({"path": str(path)}), b"")
         slot = self._wrapped(store_id, slot, master_key, data_key)
         if exists:  # the person's own, which is not ours to make or remove
             return NewSlot(slot)

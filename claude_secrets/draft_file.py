@@ -5,7 +5,6 @@ path already is never replaced. The keeping layer imports it.
 """
 
 import os
-import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -96,7 +95,7 @@ def write_new(path: Path, data: bytes) -> bool:
         with suppress(OSError):  # a file system that has no files without names, or no /proc
             return _write_nameless(path, data)
     # Nobody else has a file of that name, which is removed in the end.
-    with draft(path.with_name(f".{path.name}.{secrets.token_hex(8)}"), patience=0) as begun:
+    with draft(path.with_name(f".{path.name}.{os.urandom(8).hex()}"), patience=0) as begun:
         if begun is None:
             return False
         begun.write(data)

@@ -4,7 +4,7 @@ Always: pure; neither is repeated in an error. A code is a passphrase that the p
 characters of which the last one checks the group. FORMAT.md specifies both. `custody.py` and the faces import it.
 """
 
-import secrets
+import os
 import unicodedata
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -40,7 +40,7 @@ class Stretching:
     @classmethod
     def new(cls) -> "Stretching":
         """With a salt of its own."""
-        return cls(salt=secrets.token_hex(16))
+        return cls(salt=os.urandom(16).hex())
 
     @classmethod
     def read(cls, params: object) -> "Stretching":
@@ -102,6 +102,8 @@ def check(passphrase: str) -> str:
 
 def new_code() -> str:
     """Draw a recovery code, as it is shown: `ABCD2-…`, seven groups."""
+    import secrets
+
     groups = ["".join(secrets.choice(ALPHABET) for _ in range(_IN_GROUP)) for _ in range(GROUPS)]
     return "-".join(group + _check_character(number, group) for number, group in enumerate(groups, start=1))
 

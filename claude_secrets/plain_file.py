@@ -5,7 +5,6 @@ whole or not at all, and keeps mode and owner. The faces import it.
 """
 
 import os
-import secrets
 import stat
 import sys
 from contextlib import suppress
@@ -111,7 +110,7 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
 
 
 def _replace(file: PlainFile, data: bytes) -> None:
-    draft = file.path.with_name(f".{secrets.token_hex(8)}.new")
+    draft = file.path.with_name(f".{os.urandom(8).hex()}.new")
     try:
         _write_draft(draft, data, file.status)
         if not _is_still(file):

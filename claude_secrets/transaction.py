@@ -112,10 +112,8 @@ class Transaction:
         Raises:
             StoreError: STORE_TAMPERED where a record was removed, added or put back to an older state.
         """
-        total = "0"
-        for row in self.rows("SELECT record, head FROM records"):
-            total = self.cipher.set_add(total, *as_bytes(row))
-        if total != self.head.records:
+        rows = (as_bytes(row) for row in self.rows("SELECT record, head FROM records"))
+        if self.cipher.set_add_all("0", rows) != self.head.records:
             raise tampered("a record")
 
     def table_digest(self, table: str) -> str:

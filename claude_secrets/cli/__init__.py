@@ -102,7 +102,9 @@ def _parse(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"claude-secrets {__version__}")
     _add_common(parser, None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for each, line in COMMANDS.items():
+    # Making the parsers of all commands takes longer than the work of some.
+    for each in [name] if name in COMMANDS and name == given[0] else COMMANDS:
+        line = COMMANDS[each]
         one = commands.add_parser(each, help=line, description=line, allow_abbrev=False)
         if each == name:
             importlib.import_module(f"claude_secrets.cli.{each}").add_arguments(one)
