@@ -8,9 +8,8 @@ Who hides what is above them (in a sandbox, below thousands of processes) is tak
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 MARKERS: Final = (
     "CLAUDECODE",
@@ -26,16 +25,14 @@ _MARKER_PREFIX: Final = "CODEX_SANDBOX_"
 _DEPTH: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process: the environment it was started with (empty where that cannot be seen), and its directory now."""
 
     environment: Mapping[str, str]
     directory: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(NamedTuple):
     """An agent that runs this process: by which variable it is known, and its own process, where that can be seen."""
 
     marker: str

@@ -5,7 +5,6 @@ command line imports it.
 """
 
 import re
-from dataclasses import replace
 from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
@@ -153,7 +152,7 @@ def _checked(edited: str, before: Allowlist, entries: tuple[Entry, ...]) -> byte
         after = parse_allowlist(data)
     except DeniedError:
         after = None
-    if after != replace(before, entries=entries):
+    if after != before._replace(entries=entries):
         raise DeniedError(
             Code.ALLOWLIST_INVALID,
             f"{FILE} cannot be changed without touching what else stands there.",

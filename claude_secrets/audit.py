@@ -5,8 +5,7 @@ one is found; identical events of a moment are one with a count. Functions and m
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.cipher import Envelope
 from claude_secrets.transaction import Transaction, tampered
@@ -30,8 +29,7 @@ _CUT_AT_ONCE: Final = 2000
 _REMEMBERED: Final = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """What happened, once or several times. All text; what does not apply is empty.
 
     `caller` is `agent`, `person` or (for what the log does itself) `log`; `action` a tool's or a command's name;
@@ -51,15 +49,14 @@ class Event:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """An event as the log keeps it: `count` of them between `first` and `last` (seconds since 1970)."""
+class Entry(NamedTuple):
+    """An event as the log keeps it: `times` of them between `first` and `last` (seconds since 1970)."""
 
     sequence: int
     event: Event
     first: int
     last: int
-    count: int
+    times: int
 
 
 class AuditLog:
@@ -77,12 +74,12 @@ class AuditLog:
         now = int(tx.now)
         entry = self._count_again(tx, event, now)
         if entry is None:
-            tx.head.audit_sequence += 1
-            entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, count=1)
+            tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
+            entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=1)
         if len(self._recent) >= _REMEMBERED:
             self._recent.clear()
         self._recent[event] = (entry, write(tx, entry))
-        if entry.count == 1 and entry.sequence % _CUT_EVERY == 0:
+        if entry.times == 1 and entry.sequence % _CUT_EVERY == 0:
             cut(tx)
 
     def _count_again(self, tx: Transaction, event: Event, now: int) -> Entry | None:
@@ -97,7 +94,7 @@ class AuditLog:
         ):
             return None
         _remove(tx, entry.sequence, token)
-        return replace(entry, last=now, count=entry.count + 1)
+        return entry._replace(last=now, times=entry.times + 1)
 
 
 def entries(tx: Transaction) -> Iterator[Entry]:
@@ -128,17 +125,17 @@ def verify(tx: Transaction) -> int:
 
 def write(tx: Transaction, entry: Entry) -> bytes:
     """Write one entry under its own number and return its token."""
-    fields = {**asdict(entry.event), "first": entry.first, "last": entry.last, "count": entry.count}
+    fields = {**entry.event._asdict(), "first": entry.first, "last": entry.last, "count": entry.times}
     token = tx.seal("audit", str(entry.sequence), fields)
     tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, _flag(entry.event), token))
-    tx.head.audit = tx.cipher.set_add(tx.head.audit, _member(entry.sequence), token)
+    tx.head = tx.head._replace(audit=tx.cipher.set_add(tx.head.audit, _member(entry.sequence), token))
     tx.dirty = True
     return token
 
 
 def _remove(tx: Transaction, sequence: int, token: bytes) -> None:
     tx.connection.execute("DELETE FROM audit WHERE sequence = ?", (sequence,))
-    tx.head.audit = tx.cipher.set_remove(tx.head.audit, _member(sequence), token)
+    tx.head = tx.head._replace(audit=tx.cipher.set_remove(tx.head.audit, _member(sequence), token))
     tx.dirty = True
 
 
@@ -157,12 +154,12 @@ def _opened(tx: Transaction, sequence: int, refused: int, token: bytes) -> Entry
         event=event,
         first=envelope.number("first"),
         last=envelope.number("last"),
-        count=envelope.number("count"),
+        times=envelope.number("count"),
     )
 
 
 def _event(envelope: Envelope) -> Event:
-    return Event(**{key: envelope.text(key) for key in Event.__slots__})
+    return Event(**{key: envelope.text(key) for key in Event._fields})
 
 
 def cut(tx: Transaction) -> None:
@@ -185,9 +182,9 @@ def cut(tx: Transaction) -> None:
     for sequence, _, token in rows.values():
         _remove(tx, sequence, token)
     if rows:
-        tx.head.audit_sequence += 1
+        tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
         event, now = Event(caller="log", action="cut", outcome=DONE), int(tx.now)
-        write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, count=len(rows)))
+        write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=len(rows)))
 
 
 def _member(sequence: int) -> bytes:

@@ -8,8 +8,8 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from claude_secrets import damage, passphrase, records, reseal, schema, slots
 from claude_secrets.cipher import Cipher, DataKey, Envelope, EnvelopeMismatch
@@ -32,8 +32,7 @@ _LATEST = 253_402_300_800
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class Contents(NamedTuple):
     """What is in a backup: how many secrets (deleted ones too) and versions, and what is `wrong`, in words.
 
     `logged`: whether the store's log tells of it; a damaged, full or read-only store takes no notes.
@@ -65,7 +64,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> Content
         with person.store.write(durable=False) as tx:
             person.note(tx, "backup")
     except StoreError:  # it can be read still, and that is what backups are for
-        return replace(contents, logged=False)
+        return contents._replace(logged=False)
     return contents
 
 
@@ -81,7 +80,7 @@ def _read(store: Store, secret: str, progress: Progress) -> tuple[Contents, byte
         with store.read(whole=not damaged, immutable=not damaged) as tx:
             contents, data = _copied(tx, secret, progress)
         if damaged and not contents.wrong:
-            contents = replace(contents, wrong=(error.message,))
+            contents = contents._replace(wrong=(error.message,))
         return contents, data
 
 
@@ -222,7 +221,7 @@ def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[Contents,
 def _new_store(connection: sqlite3.Connection, store_id: str, data_key: DataKey, slot: Slot, now: float) -> Transaction:
     cipher = Cipher(store_id, data_key)
     head = empty_head(cipher, slot)
-    token = cipher.seal(*HEAD, fields=asdict(head), now=now)
+    token = cipher.seal(*HEAD, fields=head._asdict(), now=now)
     connection.execute("INSERT INTO store VALUES (1, ?, ?, ?)", (store_id, data_key.generation, token))
     connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", row(slot))
     return Transaction(connection, cipher, head, now)

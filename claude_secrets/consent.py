@@ -6,9 +6,8 @@ what was granted is remembered in the transaction that uses it. Only the gate im
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets import grants, limits, policy
 from claude_secrets.errors import DeniedError
@@ -22,8 +21,7 @@ from claude_secrets.setting import Setting, arguments
 from claude_secrets.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """One call in its setting, with the record it is about (None: there has never been one, or no store)."""
 
     call: Call

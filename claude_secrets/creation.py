@@ -8,7 +8,6 @@ imports it.
 import os
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -136,5 +135,5 @@ def empty_head(cipher: Cipher, slot: Slot) -> StoreHead:
 
 def _contents(store_id: str, data_key: DataKey, slot: Slot, now: float) -> bytes:
     cipher = Cipher(store_id, data_key)
-    token = cipher.seal(*HEAD, fields=asdict(empty_head(cipher, slot)), now=now)
+    token = cipher.seal(*HEAD, fields=empty_head(cipher, slot)._asdict(), now=now)
     return schema.contents(store_id=store_id, generation=data_key.generation, head=token, slot=row(slot))

@@ -10,10 +10,9 @@ import sys
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from claude_secrets import key_file
 from claude_secrets.cipher import DataKey, EnvelopeMismatch, TokenInvalid, new_master_key, unwrap, wrap
@@ -33,8 +32,7 @@ KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
 _TOLD_FIRST: Final = (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE, Code.KEY_WRONG, Code.KEY_MISSING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyringStatus:
+class KeyringStatus(NamedTuple):
     """What `doctor` says about the OS keyring: its name, whether it works, and if not why."""
 
     name: str
@@ -238,7 +236,7 @@ class Custody:
     def _wrapped(self, store_id: str, slot: Slot, master_key: bytes, data_key: DataKey) -> Slot:
         bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
         try:
-            return replace(slot, wrapped=wrap(master_key, data_key, now=self._clock(), **bound))
+            return slot._replace(wrapped=wrap(master_key, data_key, now=self._clock(), **bound))
         except TokenInvalid:
             raise CustodyError(Code.KEY_WRONG, "What is in the key file is no key.", "Name another file.") from None
 

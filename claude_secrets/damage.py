@@ -7,7 +7,7 @@ an open transaction, which need not vouch for the whole.
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from claude_secrets import records, versions
 from claude_secrets.cipher import Envelope
@@ -38,8 +38,7 @@ _TOKENS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(NamedTuple):
     """One record: what is left of it, with its versions, and what is wrong with it in words.
 
     `record` None: nothing is left. A record whose newest value is lost is left as a deleted one, so that nothing older
@@ -72,13 +71,13 @@ def _examined(tx: Transaction, key: bytes) -> Examined:
         return Examined(None, (), (f"{about} is lost: none of its values can be read",))
     if record.version not in opened:
         wrong.append(f"the newest value of {about} is lost; earlier ones are kept")
-        record = replace(record, deleted=True)
+        record = record._replace(deleted=True)
         opened[record.version] = Envelope(_deletion(record), b"")
     elif not wrong and not _fits(tx, record):
         wrong.append(f"versions of {about} were removed, added or put back")
     if (number := max(opened)) > record.version:  # the head is older: what was sealed after it counts
         later = Version.read(number, opened[number])
-        record = replace(record, version=number, deleted=later.deleted, revision=opened[number].number("revision"))
+        record = record._replace(version=number, deleted=later.deleted, revision=opened[number].number("revision"))
     newest = opened[record.version]
     fitting = {**versions.own_fields(newest), "revision": record.revision, "deleted": record.deleted}
     opened[record.version] = Envelope(fitting, newest.payload)

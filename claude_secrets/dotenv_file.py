@@ -7,8 +7,7 @@ before anyone may use it. Only this module imports `dotenv`, and only when there
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from claude_secrets.errors import CallerError, Code
 
@@ -40,8 +39,7 @@ class CannotRewrite(Exception):  # noqa: N818  it says what is so, and no fault 
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One statement: its name, its value (None: a name alone), and the line on which it begins.
 
     Without a name it is a comment or blank; or, where it is `wrong`, something that cannot be parsed. `padded`: it
@@ -50,11 +48,14 @@ class Statement:
     """
 
     name: str | None
-    value: str | None = field(repr=False)
+    value: str | None
     line: int
     wrong: bool
     padded: bool = False
-    meant: str | None = field(default=None, repr=False)
+    meant: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Statement(line={self.line})"
 
     @property
     def said(self) -> tuple[str | None, str | None, bool]:

@@ -6,9 +6,8 @@ Always: pure; a form is a row of units, and a unit is all the ways in which one 
 
 import base64
 import re
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 Unit: TypeAlias = tuple[bytes, ...]
 
@@ -25,19 +24,21 @@ _AMBIGUOUS: Final = re.compile(r"[\\']")
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """One form of the value `text` (or of a line of it) of the secret `name`.
 
     `literal` is how programs usually spell the first `covered` of its units. `word`: a whole word only.
     """
 
     name: str
-    text: str = field(repr=False)
+    text: str
     kind: str
-    literal: bytes = field(repr=False)
+    literal: bytes
     covered: int
     word: bool = False
+
+    def __repr__(self) -> str:
+        return f"Form({self.name!r}, {self.kind!r})"
 
     def units(self, limit: int | None = None) -> list[Unit]:
         """The units, or the first `limit` of them."""

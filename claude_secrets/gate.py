@@ -6,7 +6,6 @@ transaction open; what is not logged is not done. One thread uses one gate.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from claude_secrets import consent, limits, paths, policy, records
@@ -45,12 +44,12 @@ VISIBLE_LIMIT = 1000
 _READING = (Tool.GET_SECRET, Tool.LIST_SECRETS, Tool.SEARCH_SECRETS)
 
 
-@dataclass(slots=True)
 class _Logged:
     """What becomes one event of the log while a call is carried out, and where that happens."""
 
-    event: Event
-    setting: Setting | None = None
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self.setting: Setting | None = None
 
 
 class Gate:
@@ -114,11 +113,11 @@ class Gate:
         project = self._locate(where)
         setting = self._settings.read(project)
         logged.setting = setting
-        logged.event = replace(logged.event, project=setting.identity, scope=setting.scope)
+        logged.event = logged.event._replace(project=setting.identity, scope=setting.scope)
         if self._store.exists():
             self._store.unlock()
         act = self._prepared(call, answer)
-        logged.event = replace(logged.event, name=call.name)
+        logged.event = logged.event._replace(name=call.name)
         verdict = setting.decide(call)
         if not self._store.exists():
             ask = consent.settle(None, Case(call, setting, verdict, None), self._session, _consent_in(answer))
@@ -260,7 +259,7 @@ class Gate:
 
     def _enter(self, tx: Transaction, case: Case, answer: Entered) -> Done:
         name = case.call.name
-        if self._question(case) != replace(answer.question, prompt=case.call.prompt):
+        if self._question(case) != answer.question._replace(prompt=case.call.prompt):
             raise policy.changed_since_shown(name)
         stored = records.put(
             tx,
@@ -278,7 +277,7 @@ class Gate:
         """Note a refusal, and a person's no, where there is an open store to note it in; it stands all the same."""
         if not self._store.exists() or not self._store.unlocked:
             return
-        event = replace(logged.event, outcome="refused", code=error.code.value, rule=error.rule)
+        event = logged.event._replace(outcome="refused", code=error.code.value, rule=error.rule)
         try:
             with self._store.write(durable=False) as tx:
                 self._log.add(tx, event)
@@ -304,12 +303,12 @@ def _consent_in(answer: Answer | None) -> Consented | Declined | None:
 def _with_outcome(event: Event, outcome: Outcome) -> Event:
     match outcome:
         case Refused(error):
-            return replace(event, outcome="refused", code=error.code.value, rule=error.rule)
+            return event._replace(outcome="refused", code=error.code.value, rule=error.rule)
         case Ask():
-            return replace(event, outcome="asked")
+            return event._replace(outcome="asked")
         case Done():
             # Deleting what is not there changes nothing, and an agent can do it any number of times.
-            return replace(event, outcome="nothing" if outcome.data.get("deleted") is False else "done")
+            return event._replace(outcome="nothing" if outcome.data.get("deleted") is False else "done")
 
 
 def _nothing_to_delete(name: str) -> Done:

@@ -4,13 +4,12 @@ Always: sealed rows, found by MAC, and the whole table vouched for by the store'
 of one scope for one project, or one scope that a project may claim. Each function takes an open transaction.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from claude_secrets.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True, order=True, kw_only=True)
-class Grant:
+class Grant(NamedTuple):
     """Project `project` (its identity) may use `name` in `scope`; an empty name: it may claim the scope."""
 
     project: str
@@ -81,5 +80,5 @@ def _place(tx: Transaction, grant: Grant) -> bytes:
 
 
 def _renew(tx: Transaction) -> None:
-    tx.head.grants = tx.table_digest("grants")
+    tx.head = tx.head._replace(grants=tx.table_digest("grants"))
     tx.dirty = True

@@ -5,8 +5,8 @@ the `Person` who asks.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from claude_secrets import records
 from claude_secrets.errors import Code, StoreError
@@ -25,8 +25,7 @@ class Change(StrEnum):
     BRINGS_BACK = "brings back"
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """An entry, what storing it does, and the version that is there now (0: none)."""
 
     entry: Entry

@@ -7,10 +7,9 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, CustodyError
 from claude_secrets.key_file import PUT_BACK
@@ -29,8 +28,7 @@ class State(StrEnum):
     LEAVING = "leaving"
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One wrapped copy of the data key, as the store keeps it.
 
     `kind` says where the master key is; `params` (JSON) what else has to be known: of a `file` its `path`, of a
@@ -40,7 +38,10 @@ class Slot:
     slot_id: str
     kind: str
     params: str
-    wrapped: bytes = field(repr=False)
+    wrapped: bytes
+
+    def __repr__(self) -> str:
+        return f"Slot({self.slot_id!r}, {self.kind!r})"
 
     @property
     def state(self) -> State:
@@ -51,7 +52,7 @@ class Slot:
     def moved(self, state: State) -> "Slot":
         """The slot in another state."""
         params = {key: value for key, value in self._params().items() if key != "state"}
-        return replace(self, params=as_params(params if state is State.THERE else {**params, "state": state.value}))
+        return self._replace(params=as_params(params if state is State.THERE else {**params, "state": state.value}))
 
     @property
     def is_recovery(self) -> bool:
@@ -86,26 +87,25 @@ class Slot:
         return params if isinstance(params, dict) else {"state": State.LEAVING.value}
 
 
-@dataclass(frozen=True, slots=True)
-class NewSlot:
+class NewSlot(NamedTuple):
     """A slot whose master key is not in its place yet.
 
     Whoever records where it will be, and only then calls `place`, can find the key again when killed between.
     """
 
     recorded: Slot
-    _place: Callable[[], None] = lambda: None
-    _take_back: Callable[[], None] = lambda: None
+    placing: Callable[[], None] = lambda: None
+    taking_back: Callable[[], None] = lambda: None
 
     def place(self) -> Slot:
         """Put the master key in its place and return the slot. Raises `CustodyError`."""
-        self._place()
+        self.placing()
         return self.recorded
 
     def take_back(self) -> None:
         """Remove the master key again where that is possible; one that stays behind opens nothing."""
         with suppress(CustodyError, OSError):
-            self._take_back()
+            self.taking_back()
 
 
 def as_params(params: dict[str, object]) -> str:

@@ -7,8 +7,8 @@ LEAVING, and the next command about keys clears it away. The faces call it with 
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from claude_secrets import passphrase, slots
 from claude_secrets.cipher import DataKey, sealed_at
@@ -19,8 +19,7 @@ from claude_secrets.reseal import replace_data_key
 from claude_secrets.transaction import Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyInfo:
+class KeyInfo(NamedTuple):
     """A key slot, when it was wrapped (seconds since 1970), and why it does not open the store here and now.
 
     `failure` None: it does, or (where a passphrase opens it) nobody was asked.

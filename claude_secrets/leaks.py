@@ -5,14 +5,13 @@ Always: pure; memory holds a piece and what may go on in the next one, however l
 
 import codecs
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from claude_secrets.redaction import Finder
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Leak:
+class Leak(NamedTuple):
     """A value of the secret `name` that begins on `line` (counted from 1)."""
 
     line: int

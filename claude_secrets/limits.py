@@ -28,7 +28,7 @@ def check(tx: Transaction, *, project: str, applied: Applied, tool: Tool) -> Non
 
 def remember(tx: Transaction, *, project: str, what: str, seconds: int) -> None:
     """Remember for so long that something happened in a project."""
-    _write(tx, project, what, Window(tx.now, count=1, seconds=seconds))
+    _write(tx, project, what, Window(tx.now, calls=1, seconds=seconds))
 
 
 def remembers(tx: Transaction, *, project: str, what: str) -> bool:
@@ -54,13 +54,13 @@ def _write(tx: Transaction, project: str, what: str, window: Window) -> None:
     place = _place(tx, project, what)
     fields: dict[str, object] = {
         "start": int(window.start * 1000),
-        "count": window.count,
+        "count": window.calls,
         "before": window.before,
         "seconds": int(window.seconds),
     }
     token = tx.seal("counter", place.hex(), fields)
     tx.connection.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (place, token))
-    tx.head.counters = tx.table_digest("counters")
+    tx.head = tx.head._replace(counters=tx.table_digest("counters"))
     tx.dirty = True
 
 
@@ -79,8 +79,8 @@ def _forget_past(tx: Transaction) -> None:
 
 def _opened(tx: Transaction, place: bytes, token: bytes) -> Window:
     envelope = tx.open("counter", place.hex(), token)
-    count, before, seconds = (envelope.number(key) for key in ("count", "before", "seconds"))
-    return Window(envelope.number("start") / 1000, count, before, seconds)
+    calls, before, seconds = (envelope.number(key) for key in ("count", "before", "seconds"))
+    return Window(envelope.number("start") / 1000, calls, before, seconds)
 
 
 def _place(tx: Transaction, project: str, what: str) -> bytes:

@@ -5,10 +5,9 @@ Always: nothing here does input or output, and no value of a secret appears in a
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from claude_secrets.errors import CallerError, Code, SecretsError
 
@@ -53,8 +52,7 @@ class EnteredBy(StrEnum):
     PERSON = "person"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """One tool call with arguments that have been checked.
 
     `use`: the value is for a program's environment and not shown to the agent.
@@ -62,24 +60,28 @@ class Call:
 
     tool: Tool
     name: str = ""
-    value: str = field(default="", repr=False)
+    value: str = ""
     pattern: str = ""
     prompt: str = ""
     use: bool = False
 
+    def __repr__(self) -> str:
+        return f"Call({self.tool.value})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entered:
+
+class Entered(NamedTuple):
     """What the person entered for the `question` that they were shown, and by which channel."""
 
-    value: str = field(repr=False)
+    value: str
     access: Access
     question: "InputQuestion"
     channel: str = "page"
 
+    def __repr__(self) -> str:
+        return "Entered(...)"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consented:
+
+class Consented(NamedTuple):
     """A person's yes to the `ConsentQuestion` of that digest; `session`: for reading, until the server ends."""
 
     digest: str
@@ -87,8 +89,7 @@ class Consented:
     session: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declined:
+class Declined(NamedTuple):
     """No yes: the person `said_no`, or nobody answered or could be asked. `digest` as in `Consented`."""
 
     digest: str
@@ -99,23 +100,23 @@ class Declined:
 Answer: TypeAlias = Entered | Consented | Declined
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(NamedTuple):
     """A call that was carried out. `text` may be a secret's value; `data` never holds one."""
 
-    text: str = field(repr=False)
-    data: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    text: str
+    data: Mapping[str, object] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        return "Done(...)"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A call that was not carried out, and why."""
 
     error: SecretsError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputQuestion:
+class InputQuestion(NamedTuple):
     """What a person is shown when an agent asks them to enter a value.
 
     `scope` is where it will be stored, `replaces` the number of the version that would no longer be current, `store`
@@ -143,8 +144,7 @@ class WantKind(StrEnum):
     APPROVAL = "approval"
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(NamedTuple):
     """One thing a call needs consent for: what it is about, and the words in which the person is asked.
 
     `said` is what the author of the rule says that makes it so (never to be trusted or rendered as markup).
@@ -156,8 +156,7 @@ class Want:
     said: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentQuestion:
+class ConsentQuestion(NamedTuple):
     """What a person is asked before a call is carried out: exactly `wants`, for one project.
 
     `digest` binds an answer to the call, its arguments, the project, what its files say and the wants.
@@ -180,8 +179,7 @@ class ConsentQuestion:
 Question: TypeAlias = InputQuestion | ConsentQuestion
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A call that needs a person's answer before it can be carried out."""
 
     question: Question

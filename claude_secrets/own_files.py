@@ -6,11 +6,10 @@ The faces and the doorway import it.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from claude_secrets import versions
 from claude_secrets.errors import Code, DeniedError
@@ -54,8 +53,7 @@ class Channels(StrEnum):
     DIALOG = "dialog"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(NamedTuple):
     """What `config.yml` says, or what holds without it. `store` is the path to use where nothing else names one."""
 
     trust: Trust = Trust.ASK
@@ -65,8 +63,7 @@ class Config:
     keep_versions: int = versions.KEPT
 
 
-@dataclass(frozen=True, slots=True)
-class OwnFiles:
+class OwnFiles(NamedTuple):
     """The person's rules and settings as they are now; `data` is what was read, so that a change can be seen."""
 
     rules: Rules

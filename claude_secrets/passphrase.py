@@ -6,8 +6,7 @@ characters of which the last one checks the group. FORMAT.md specifies both. `cu
 
 import os
 import unicodedata
-from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.cipher import stretched
 from claude_secrets.errors import CallerError, Code, CustodyError
@@ -25,8 +24,7 @@ _IN_GROUP: Final = 4  # and one that checks them: 7 * 4 characters of 31 are 138
 _MOST: Final = {"iterations": 32, "lanes": 16, "memory_kib": 1024 * 1024}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stretching:
+class Stretching(NamedTuple):
     """How Argon2id (RFC 9106) stretches a passphrase; `salt` in hexadecimal, `memory_kib` in KiB.
 
     By default the RFC's second recommended choice (section 4), for machines that need not have 2 GiB to spare.
@@ -72,7 +70,7 @@ class Stretching:
 
     def params(self) -> dict[str, object]:
         """As a slot keeps it."""
-        return {"kdf": "argon2id", **asdict(self)}
+        return {"kdf": "argon2id", **self._asdict()}
 
     def master_key(self, passphrase: str) -> bytes:
         """The master key that a passphrase gives; its Unicode is composed (NFC) first, as keyboards differ."""

@@ -5,7 +5,7 @@ call it with the `Person` who asks.
 """
 
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from claude_secrets import grants, records
 from claude_secrets.errors import CallerError, Code, StoreError
@@ -16,16 +16,14 @@ from claude_secrets.transaction import Transaction
 from claude_secrets.versions import Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class Restored(NamedTuple):
     """The outcome of bringing back: the earlier version, and what was stored."""
 
     earlier: Version
     stored: Stored
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purged:
+class Purged(NamedTuple):
     """What was taken away; `scrubbed` False where old pages of it stay for now (`Store.scrub` says when)."""
 
     records: tuple[Record, ...]

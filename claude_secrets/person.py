@@ -5,8 +5,7 @@ does from inside a project lets that project use it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets import audit, grants, limits, records, versions
 from claude_secrets.audit import AuditLog, Entry, Event
@@ -29,8 +28,7 @@ _READABLE_STILL: Final = {
 """What a person may still read from, and what they have to know then."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a project's allowlist covers that it is not trusted with yet: a scope to claim, secrets from elsewhere."""
 
     scope: str | None

@@ -8,9 +8,8 @@ import os
 import stat
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.draft_file import sync_directory, write_new
 from claude_secrets.errors import CallerError, Code, SecretsError
@@ -25,14 +24,16 @@ _FLAGS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainFile:
+class PlainFile(NamedTuple):
     """A file as it was read: by the name `asked`, at `path` once all links were followed."""
 
     asked: Path
     path: Path
-    data: bytes = field(repr=False)
+    data: bytes
     status: os.stat_result
+
+    def __repr__(self) -> str:
+        return f"PlainFile({str(self.path)!r})"
 
     @property
     def is_linked(self) -> bool:

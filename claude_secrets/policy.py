@@ -4,9 +4,8 @@ Always: pure; a decision depends on nothing but its arguments; no sentence tells
 access, only what the person can run.
 """
 
-from dataclasses import dataclass, replace
 from math import ceil, floor
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, DeniedError, InputError
 from claude_secrets.model import Access, ConsentQuestion, Declined, Tool
@@ -21,15 +20,14 @@ NO_HOLDS_SECONDS: Final = 600
 _PERIODS: Final = {60: "a minute", 3600: "an hour", 86_400: "a day"}
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """How often something happened in a window of `seconds` since `start` (seconds since 1970), and in the one before.
 
     Both together stand for a window that slides: the one before counts for as much as still overlaps.
     """
 
     start: float
-    count: int = 0
+    calls: int = 0
     before: int = 0
     seconds: float = WINDOW_SECONDS
 
@@ -38,22 +36,22 @@ class Window:
         windows = floor((now - self.start) / self.seconds)
         if windows in (-1, 0):
             return self
-        before = self.count if windows == 1 else 0
+        before = self.calls if windows == 1 else 0
         return Window(self.start + self.seconds if before else now, 0, before, self.seconds)
 
     def is_over(self, now: float) -> bool:
         """Whether nothing of it counts any more."""
         window = self.at(now)
-        return window.count == window.before == 0
+        return window.calls == window.before == 0
 
     def wait(self, limit: int, now: float) -> float:
         """Seconds until one more fits in `limit`; zero or less: it fits now."""
         elapsed = max(0.0, now - self.start)
-        if self.count >= limit:  # the next window begins as full as this one
-            return self.seconds * (2 - (limit - 1) / self.count) - elapsed
-        if self.count + self.before < limit:
+        if self.calls >= limit:  # the next window begins as full as this one
+            return self.seconds * (2 - (limit - 1) / self.calls) - elapsed
+        if self.calls + self.before < limit:
             return 0.0
-        return self.seconds * (1 - (limit - 1 - self.count) / self.before) - elapsed
+        return self.seconds * (1 - (limit - 1 - self.calls) / self.before) - elapsed
 
 
 def count_one(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:
@@ -76,7 +74,7 @@ def count_one(window: Window | None, *, applied: Applied, tool: Tool, now: float
             f"(rule {rule.rule_id}).{_said(rule)}",
             rule=rule.rule_id,
         )
-    return replace(window, count=window.count + 1)
+    return window._replace(calls=window.calls + 1)
 
 
 def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:

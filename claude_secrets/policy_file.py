@@ -9,9 +9,8 @@ import re
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from claude_secrets.errors import Code, DeniedError, SecretsError
@@ -37,8 +36,7 @@ WILD_LIMIT: Final = 100
 _ADDRESS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of an allowlist: a glob, and what it says of the names it covers."""
 
     pattern: str
@@ -47,14 +45,13 @@ class Entry:
     url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Allowlist:
+class Allowlist(NamedTuple):
     """What a project's file says. `warnings` are for `doctor`."""
 
     scope: str = SHARED
     entries: tuple[Entry, ...] = ()
     warnings: tuple[str, ...] = ()
-    rules: Rules = field(default_factory=lambda: Rules(source="project"))
+    rules: Rules = Rules(source="project")
 
     def entry_for(self, name: str) -> Entry | None:
         """The first entry that covers `name`, or None: denied. It is use-only where any covering entry is."""

@@ -7,10 +7,9 @@ each other are refused. The doorway and the faces import it.
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
 
@@ -18,8 +17,7 @@ _FILE: Final = str(Path(".claude", "secrets.yml"))
 _SMALL: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
+class Whereabouts(NamedTuple):
     """What a face knows about where a call comes from.
 
     `argument` is `--project`, `environment` CLAUDE_PROJECT_DIR, `root` the client's first root; `bound`: the working
@@ -33,8 +31,7 @@ class Whereabouts:
     bound: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(NamedTuple):
     """A directory with an allowlist.
 
     `path` is its real path. `identity` is what it is known by: that path or, for a linked git work tree, the
@@ -46,8 +43,7 @@ class Project:
     work_tree: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """A directory somebody named: the project found from it, and the git work tree it is in."""
 
     directory: Path

@@ -5,8 +5,7 @@ version too, so that an older head never fits. Each function takes the doorway's
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets import versions
 from claude_secrets.cipher import Envelope
@@ -18,8 +17,7 @@ NEVER: Final = 0
 """As the time when a value expires: it does not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """What a record's head says. Times are seconds since 1970.
 
     `version` is the newest version; `revision` counts the head's changes and is repeated in the newest version;
@@ -57,8 +55,7 @@ class Record:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(NamedTuple):
     """The outcome of storing: the version that is now current, and whether anything changed.
 
     `moved_from` is the origin the secret had, where it has another one now.
@@ -166,7 +163,7 @@ def put(
     moved_from = before.origin if before is not None and before.origin != origin else None
     if before is not None and not repeats and _has_value(tx, before, value):
         until = before.expires if expires is None else expires or None
-        after = replace(before, access=access, origin=origin, expires=until)
+        after = before._replace(access=access, origin=origin, expires=until)
         if after != before:
             _reseal(tx, before, after)
         return Stored(version=before.version, changed=after != before, access=access, moved_from=moved_from)
@@ -201,8 +198,7 @@ def restore(tx: Transaction, record: Record, number: int, *, keep: int = version
     earlier = Version.read(number, envelope)
     if not record.deleted and _newest(tx, record).payload == envelope.payload:
         return Stored(version=record.version, changed=False, access=record.access)
-    after = replace(
-        record,
+    after = record._replace(
         origin=earlier.origin,
         version=record.version + 1,
         deleted=False,
@@ -220,14 +216,13 @@ def set_access(tx: Transaction, record: Record, access: Access) -> bool:
     """Give a record another access. Returns False where it has that already."""
     if record.access is access:
         return False
-    _reseal(tx, record, replace(record, access=access))
+    _reseal(tx, record, record._replace(access=access))
     return True
 
 
 def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int = versions.KEPT) -> None:
     """Mark a record as deleted by an empty newest version. Its earlier versions are kept, and so is its access."""
-    after = replace(
-        record,
+    after = record._replace(
         deleted=True,
         version=record.version + 1,
         revision=record.revision + 1,
@@ -255,7 +250,7 @@ def rename(tx: Transaction, record: Record, new_name: str) -> None:
         fields = versions.own_fields(envelope)
         total = versions.insert(tx, new_key, number, fields=fields, payload=envelope.payload, history=total)
     purge(tx, record)
-    write_head(tx, replace(record, name=new_name, history=total), new_key)
+    write_head(tx, record._replace(name=new_name, history=total), new_key)
 
 
 def _is_claimed(before: Record, entered_by: EnteredBy) -> bool:
@@ -272,7 +267,7 @@ def _reseal(tx: Transaction, before: Record, after: Record) -> None:
     key = key_of(tx, before.scope, before.name)
     envelope = _newest(tx, before)
     total = versions.remove(tx, key, before.version, before.history)
-    after = replace(after, revision=before.revision + 1)
+    after = after._replace(revision=before.revision + 1)
     own = {
         "access": after.access.value,
         "origin": after.origin,
@@ -281,7 +276,7 @@ def _reseal(tx: Transaction, before: Record, after: Record) -> None:
     }
     fields = {**versions.own_fields(envelope), **own}
     total = versions.insert(tx, key, before.version, fields=fields, payload=envelope.payload, history=total)
-    write_head(tx, replace(after, history=total), key)
+    write_head(tx, after._replace(history=total), key)
 
 
 def _write_version(tx: Transaction, after: Record, payload: bytes, *, keep: int, by: EnteredBy) -> None:
@@ -298,7 +293,7 @@ def _write_version(tx: Transaction, after: Record, payload: bytes, *, keep: int,
     }
     total = versions.insert(tx, key, after.version, fields=fields, payload=payload, history=after.history)
     total = versions.evict(tx, key, total, keep=keep, by=by)
-    write_head(tx, replace(after, history=total), key)
+    write_head(tx, after._replace(history=total), key)
 
 
 def write_head(tx: Transaction, record: Record, key: bytes) -> None:
@@ -306,13 +301,13 @@ def write_head(tx: Transaction, record: Record, key: bytes) -> None:
     _remove_head(tx, key)
     head = tx.seal("record-head", key.hex(), record.fields())
     tx.connection.execute("INSERT INTO records VALUES (?, ?)", (key, head))
-    tx.head.records = tx.cipher.set_add(tx.head.records, key, head)
+    tx.head = tx.head._replace(records=tx.cipher.set_add(tx.head.records, key, head))
 
 
 def _remove_head(tx: Transaction, key: bytes) -> None:
     row = tx.connection.execute("DELETE FROM records WHERE record = ? RETURNING head", (key,)).fetchone()
     if row is not None:
-        tx.head.records = tx.cipher.set_remove(tx.head.records, key, row[0])
+        tx.head = tx.head._replace(records=tx.cipher.set_remove(tx.head.records, key, row[0]))
     tx.dirty = True
 
 

@@ -8,8 +8,7 @@ import re
 import sys
 from bisect import bisect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.forms import Form, Unit, forms_of
 from claude_secrets.patterns import ByteSearch, spelled
@@ -43,8 +42,7 @@ _BREAK: Final = re.compile(rb"[\r\n\\]")
 _MORE: Final = -1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Found:
+class Found(NamedTuple):
     """A value of the secret `name` in `data[start:end]`."""
 
     start: int

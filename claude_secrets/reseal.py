@@ -5,7 +5,6 @@ skipped here. `keys` and `backups` import it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from claude_secrets import audit, grants, records, versions
 from claude_secrets.cipher import Cipher, DataKey, Envelope
@@ -34,13 +33,13 @@ def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int
         progress(done := done + 1, total)
     for table in ("grants", "counters", "audit"):
         tx.connection.execute(f"DELETE FROM {table}")  # noqa: S608  our own names
-    new.head.grants, new.head.counters = new.table_digest("grants"), new.table_digest("counters")
+    new.head = new.head._replace(grants=new.table_digest("grants"), counters=new.table_digest("counters"))
     for grant, created in granted:
         grants.add(new, grant, created=created)
     for entry in events:
         audit.write(new, entry)
         progress(done := done + 1, total)
-    new.head.slots = new.table_digest("key_slots")
+    new.head = new.head._replace(slots=new.table_digest("key_slots"))
     tx.connection.execute("UPDATE store SET generation = ? WHERE id = 1", (data_key.generation,))
     tx.cipher, tx.head, tx.dirty = new.cipher, new.head, True
 
@@ -51,7 +50,7 @@ def copy_record(tx: Transaction, record: Record, rows: Iterable[tuple[int, Envel
     for number, envelope in rows:
         fields = versions.own_fields(envelope)
         total = versions.insert(tx, key, number, fields=fields, payload=envelope.payload, history=total)
-    records.write_head(tx, replace(record, history=total), key)
+    records.write_head(tx, record._replace(history=total), key)
 
 
 def _empty_head(tx: Transaction) -> StoreHead:

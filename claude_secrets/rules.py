@@ -5,10 +5,9 @@ aside; patterns are RE2. The doorway and the readers of policy files import it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from claude_secrets.errors import CallerError
 from claude_secrets.model import Tool
@@ -37,8 +36,7 @@ class Operator(StrEnum):
     EXISTS = "exists"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """One comparison. `value` is a tuple for `in` and `not_in`, a truth value for `exists`, else text."""
 
     argument: str
@@ -100,8 +98,7 @@ class Kind(StrEnum):
     LIMIT = "limit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule.
 
     `rule_id` is where it stands in its file; a limit is `limit` calls in `seconds`; `said` is the message that its
@@ -129,14 +126,13 @@ class Rule:
         return all(condition.holds(arguments) for condition in self.conditions)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(NamedTuple):
     """What one policy says. `tools` are those it lists, even without a rule; `everywhere` holds for all tools."""
 
     source: str
     default_allow: bool = True
     hidden: frozenset[Tool] = frozenset()
-    tools: Mapping[Tool, tuple[Rule, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    tools: Mapping[Tool, tuple[Rule, ...]] = MappingProxyType({})
     everywhere: tuple[Rule, ...] = ()
 
     def of(self, tool: Tool) -> Iterator[Rule]:
@@ -149,8 +145,7 @@ class Rules:
         yield from self.everywhere
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """A rule together with the source of the policy it stands in (`project`, `person`, `built-in`)."""
 
     source: str
@@ -163,8 +158,7 @@ class Applied:
         return f"{self.source}:{self.rule.rule_id}:{self.rule.seconds}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the rules say of one call: which refuses it, else the limits to count it in and the approvals it needs."""
 
     refused_by: Applied | None = None

@@ -5,8 +5,8 @@ faces import it.
 """
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from claude_secrets import policy, rules
 from claude_secrets.model import SHARED, Call, Tool
@@ -16,8 +16,7 @@ from claude_secrets.project import Project
 from claude_secrets.rules import Rules, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A project, its allowlist and rules, the person's rules and settings, and the mode of trust that holds."""
 
     project: Project

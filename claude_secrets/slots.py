@@ -46,5 +46,5 @@ def row(slot: Slot) -> tuple[str, str, str, bytes]:
 
 
 def _renew(tx: Transaction) -> None:
-    tx.head.slots = tx.table_digest("key_slots")
+    tx.head = tx.head._replace(slots=tx.table_digest("key_slots"))
     tx.dirty = True

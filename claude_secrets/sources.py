@@ -8,10 +8,9 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets import dotenv_file
 from claude_secrets.cipher import KEY_BYTES, TokenInvalid, open_gcm
@@ -37,17 +36,18 @@ class Kind(StrEnum):
     TYPESCRIPT = "typescript"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A name and its value. `statements` are the numbers of those in a .env file that give it one, the last counts."""
 
     name: str
-    value: str = field(repr=False)
+    value: str
     statements: tuple[int, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Entry({self.name!r})"
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+
+class Problem(NamedTuple):
     """What is wrong, and where."""
 
     code: Code
@@ -55,8 +55,7 @@ class Problem:
     words: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class Contents(NamedTuple):
     """What a file holds: entries, each name once; `notes` on what is left out. With any `problems`: no entries."""
 
     entries: tuple[Entry, ...] = ()

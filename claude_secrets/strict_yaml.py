@@ -5,8 +5,7 @@ constructed. Only this module imports `yaml`; the readers and editors of our fil
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from claude_secrets.errors import Code, DeniedError
 
@@ -23,8 +22,7 @@ DEPTH_LIMIT: Final = 9
 _NO_ANCHORS: Final = "there are no anchors and aliases (& and *); a text that begins so needs quotes"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A place in a file, counted from 1."""
 
     line: int
@@ -34,8 +32,7 @@ class Mark:
         return f"line {self.line}, column {self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A scalar. `kind` is what YAML 1.1 makes of it: "str", or "null", "bool", "int", … where it is unquoted.
 
     `start` and `end` of any node are its place in the decoded text, in characters.
@@ -48,8 +45,7 @@ class Text:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """A list; `flow`: written in brackets. One without brackets ends where its last item does."""
 
     mark: Mark
@@ -59,8 +55,7 @@ class Items:
     flow: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """A mapping, in the order of the file. One without braces ends where its last value does."""
 
     mark: Mark

@@ -6,8 +6,7 @@ Always: a token is opened only for the place where it stands; what does not fit 
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from claude_secrets.cipher import Cipher, Envelope, EnvelopeMismatch, TokenInvalid
 from claude_secrets.errors import Code, StoreError
@@ -26,8 +25,7 @@ def tampered(what: str) -> StoreError:
     )
 
 
-@dataclass
-class StoreHead:
+class StoreHead(NamedTuple):
     """What the store's sealed head vouches for. It is renewed by every transaction that writes.
 
     `changes` counts the writing transactions; `records` is the set hash of the record heads; `grants`,
@@ -123,8 +121,8 @@ class Transaction:
 
     def renew_head(self) -> None:
         """Seal the head as it is now; called once, before the commit of a transaction that wrote."""
-        self.head.changes += 1
-        token = self.seal(*HEAD, fields=asdict(self.head))
+        self.head = self.head._replace(changes=self.head.changes + 1)
+        token = self.seal(*HEAD, fields=self.head._asdict())
         self.connection.execute("UPDATE store SET head = ? WHERE id = 1", (token,))
 
 

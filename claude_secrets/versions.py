@@ -5,9 +5,8 @@ and has to put it into the record's head. `records` and what copies whole stores
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.cipher import Envelope
 from claude_secrets.model import EnteredBy
@@ -23,8 +22,7 @@ _EVICTED_AT_ONCE: Final = 100
 _BINDING: Final = frozenset({"store", "generation", "kind", "place"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(NamedTuple):
     """What is known of one stored value but the value. Times are seconds since 1970; `deleted`: it is a deletion."""
 
     number: int

@@ -36,7 +36,7 @@ def add(store: Store, log: AuditLog, *events: Event) -> None:
 def told(store: Store) -> list[tuple[int, str, int]]:
     with store.read() as tx:
         assert audit.verify(tx) == len(list(audit.entries(tx)))
-        return [(entry.sequence, entry.event.name or entry.event.action, entry.count) for entry in audit.entries(tx)]
+        return [(entry.sequence, entry.event.name or entry.event.action, entry.times) for entry in audit.entries(tx)]
 
 
 def test_events_are_told_as_they_were_written(keep: Keep) -> None:
@@ -46,7 +46,7 @@ def test_events_are_told_as_they_were_written(keep: Keep) -> None:
     add(store, log, DENIED)
     with keep.store().read() as tx:
         first, second = audit.entries(tx)
-    assert (first.event, first.first, first.last, first.count) == (GET, 1_800_000_000, 1_800_000_000, 1)
+    assert (first.event, first.first, first.last, first.times) == (GET, 1_800_000_000, 1_800_000_000, 1)
     assert (second.event, second.first) == (DENIED, 1_800_000_005)
 
 

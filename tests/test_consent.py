@@ -1,7 +1,6 @@
 """What the person is asked, what an answer counts for, and for how long: at the gate."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,7 +131,7 @@ def test_a_no_holds_for_ten_minutes_for_that_project_and_name_in_every_process(w
     assert isinstance(again, Refused)
     assert again.error.code is Code.NOT_TRUSTED
     assert "said no" in again.error.message
-    assert kinds(world.gate().call(replace(GET, name="OTHER"), at(clone))) == [WantKind.SECRET]
+    assert kinds(world.gate().call(GET._replace(name="OTHER"), at(clone))) == [WantKind.SECRET]
     assert kinds(world.gate().call(GET, at(world.project("another")))) == [WantKind.SECRET]
     world.time += 2
     assert kinds(world.gate().call(GET, at(clone))) == [WantKind.SECRET]
@@ -142,7 +141,7 @@ def test_a_no_to_a_scope_holds_for_every_name_of_the_project(world: World) -> No
     world.person(scope="acme").set("TOKEN", "v")
     project = world.project("clone", scope="acme")
     assert "said no" in Asked(world, project).no().error.message
-    for call in (GET, replace(GET, name="OTHER"), Call(tool=Tool.LIST_SECRETS)):
+    for call in (GET, GET._replace(name="OTHER"), Call(tool=Tool.LIST_SECRETS)):
         outcome = world.gate().call(call, at(project))
         assert isinstance(outcome, Refused)
         assert outcome.error.code is Code.NOT_TRUSTED
@@ -220,8 +219,8 @@ def test_an_allowlist_swapped_for_one_of_the_same_size_and_time_is_noticed(world
 @pytest.mark.parametrize(
     "other",
     [
-        replace(GET, name="OTHER"),
-        replace(GET, tool=Tool.DELETE_SECRET),
+        GET._replace(name="OTHER"),
+        GET._replace(tool=Tool.DELETE_SECRET),
         Call(tool=Tool.SET_SECRET, name="TOKEN", value="x"),
     ],
     ids=["another name", "another tool", "another tool with a value"],
@@ -237,7 +236,7 @@ def test_a_yes_to_one_value_is_none_to_another(world: World) -> None:
     world.person().set("TOKEN", "v")
     call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="shown")
     asked = Asked(world, world.project("clone"), call)
-    assert isinstance(asked.yes(call=replace(call, value="another")), Ask)
+    assert isinstance(asked.yes(call=call._replace(value="another")), Ask)
 
 
 def test_a_yes_is_none_in_another_project(world: World) -> None:
@@ -389,7 +388,7 @@ def test_arguments_only_tighten(world: World, own: Trust, asked_for: Trust) -> N
     project = world.project("clone")
     world.person().set("FOREIGN", "v")
     gate = Gate(store=world.store(), config=world.config, tighten=asked_for)
-    foreign = gate.call(replace(GET, name="FOREIGN"), at(project))
+    foreign = gate.call(GET._replace(name="FOREIGN"), at(project))
     new = gate.call(Call(tool=Tool.SET_SECRET, name="NEW", value="v"), at(project))
     mode = max(own, asked_for)
     assert isinstance(foreign, Done) == (mode is Trust.OFF)
@@ -414,9 +413,9 @@ def test_every_decision_is_in_the_log_with_who_asked_and_which_rule(world: World
         Call(tool=Tool.GET_SECRET, name="ABSENT"),
     ):
         gate.call(call, at(project), client="test 1")
-    Asked(world, project, replace(GET, name="FOREIGN"), gate).no()
+    Asked(world, project, GET._replace(name="FOREIGN"), gate).no()
     events = [
-        (e.event.action, e.event.name, e.event.code or e.event.outcome, e.event.rule, e.count)
+        (e.event.action, e.event.name, e.event.code or e.event.outcome, e.event.rule, e.times)
         for e in world.person().log(lambda entry: entry.event.caller == "agent")
     ]
     assert events == [

@@ -3,7 +3,6 @@
 import shutil
 import string
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -344,8 +343,8 @@ def test_whoever_waits_as_long_as_told_gets_through_and_nobody_sooner(
             now += wait + 0.001
             window = window.at(now)
             assert window.wait(limit, now) <= 0.001
-        window = replace(window, count=window.count + 1)
-        assert window.count <= limit
+        window = window._replace(calls=window.calls + 1)
+        assert window.calls <= limit
 
 
 def test_deleting_says_what_happened_and_keeps_the_name_for_the_person(world: World) -> None:
@@ -416,7 +415,7 @@ def test_deleting_what_is_not_there_does_not_fill_the_log(world: World) -> None:
         world.time += 61
         agent.done(Tool.DELETE_SECRET, "TOKEN")
     entries = world.person().log(lambda entry: entry.event.action == "delete_secret")
-    assert [(entry.event.outcome, entry.count) for entry in entries] == [("nothing", 50)]
+    assert [(entry.event.outcome, entry.times) for entry in entries] == [("nothing", 50)]
 
 
 @pytest.mark.parametrize("tool", [Tool.GET_SECRET, Tool.DELETE_SECRET, Tool.LIST_SECRETS, Tool.SEARCH_SECRETS])

@@ -9,7 +9,6 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -714,7 +713,7 @@ def test_what_is_not_ones_own_is_found_before_anything_happens(
         monkeypatch.setattr(os, "geteuid", lambda: file.status.st_uid + 1)
     if what == "group":  # not as root, who may give it any
         monkeypatch.setattr(os, "geteuid", lambda: 1234)
-        file = replace(file, status=os.stat_result([*file.status[:4], 1234, 4321, *file.status[6:]]))
+        file = file._replace(status=os.stat_result([*file.status[:4], 1234, 4321, *file.status[6:]]))
     if what == "directory":
         monkeypatch.setattr(os, "access", lambda place, _: place != tmp_path)
     if what == "nothing":

@@ -146,7 +146,7 @@ class Victim(World):
             wrapped = wrap(master_key, data_key, slot_id=slot_id, now=self.time, **bound)
             row = (slot_id, first.kind, first.params, wrapped)
             tx.connection.execute("INSERT OR REPLACE INTO key_slots VALUES (?, ?, ?, ?)", row)
-            tx.head.slots = tx.table_digest("key_slots")
+            tx.head = tx.head._replace(slots=tx.table_digest("key_slots"))
             tx.dirty = True
 
     def _seen_at(self, moment: str) -> Seen:

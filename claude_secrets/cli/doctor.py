@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from claude_secrets.cli.common import existing_person, expired, find_project, open_store, read_allowlist
 from claude_secrets.cli.key import kind_of
@@ -18,8 +18,7 @@ from claude_secrets.person import Person
 from claude_secrets.project import Project
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One line: `state` is ok, warn or fail; `hint` says what to do."""
 
     about: str
@@ -38,7 +37,7 @@ def run(options: Namespace) -> int:
     """Look at everything; exit code 1 where something fails."""
     findings = list(_findings(options))
     if options.json:
-        say_json([asdict(finding) for finding in findings])
+        say_json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
             say(f"{finding.state:4}  {finding.about:9}  {finding.message}")

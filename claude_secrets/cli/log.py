@@ -64,7 +64,7 @@ def _line(entry: Entry) -> str:
     outcome = event.code or event.outcome
     more = [f"rule {event.rule}"] if event.rule else []
     more += [f"asked by {event.channel}"] if event.channel else []
-    more += [f"{entry.count} times, last {date(entry.last)}"] if entry.count > 1 else []
+    more += [f"{entry.times} times, last {date(entry.last)}"] if entry.times > 1 else []
     about = f" {event.name}" if event.name else ""
     return f"{date(entry.first)}  {outcome:16}  {event.action}{about}  {who}{place}" + "".join(f"; {m}" for m in more)
 
@@ -75,6 +75,6 @@ def _as_data(entry: Entry) -> dict[str, object]:
         "sequence": entry.sequence,
         "first": date(entry.first),
         "last": date(entry.last),
-        "count": entry.count,
-        **{key: getattr(event, key) for key in type(event).__slots__},
+        "count": entry.times,
+        **{key: getattr(event, key) for key in type(event)._fields},
     }

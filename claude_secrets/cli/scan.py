@@ -4,9 +4,8 @@ import os
 import stat
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from claude_secrets.cli.common import existing_person
 from claude_secrets.cli.output import hint, note, progress, say, say_json, table
@@ -30,8 +29,7 @@ IN_NAME: Final = 0
 """The line of a value that stands in the very name of a file or a branch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a value stands, as it may be shown, and which secret's it is."""
 
     where: str

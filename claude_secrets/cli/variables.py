@@ -7,9 +7,8 @@ looked at again. `exec` and `export` use it.
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets import dotenv_file, references
 from claude_secrets.errors import CallerError, Code
@@ -19,20 +18,21 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _USUAL_FILE: Final = ".env"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where values come from: `values` gives those of some names that there are; `close` ends it."""
 
     values: Callable[[Sequence[str]], dict[str, str]]
     close: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Variables:
+class Variables(NamedTuple):
     """Names with what they are to hold, and the values of the secrets that are in them, by the secret's name."""
 
-    environment: dict[str, str] = field(repr=False)
-    secrets: dict[str, str] = field(repr=False)
+    environment: dict[str, str]
+    secrets: dict[str, str]
+
+    def __repr__(self) -> str:
+        return "Variables(...)"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

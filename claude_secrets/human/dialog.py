@@ -13,8 +13,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from claude_secrets.human import programs
 from claude_secrets.human.dialog_programs import KDIALOG, OSASCRIPT, POWERSHELL, ZENITY, Answer, Asked, Family
@@ -30,10 +30,12 @@ _GRACE = 1.0
 """Seconds for reading what an ended program has written, should a stranger to it hold its output open."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
+class _Ended(NamedTuple):
     code: int
-    output: bytes = field(repr=False)  # it may hold a value
+    output: bytes  # it may hold a value
+
+    def __repr__(self) -> str:
+        return f"_Ended({self.code})"
 
 
 if sys.platform == "win32":
@@ -51,17 +53,19 @@ else:
         return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialogs:
+class Dialogs(NamedTuple):
     """The dialogs that can be shown from here.
 
     `forbidden` are directories (a project's, its work tree's) from which nothing is run or read; `platform` is
     `sys.platform`. The time a person has is in seconds; a set `cancelled` ends a dialog at once.
     """
 
-    environment: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str]
     forbidden: Sequence[Path]
     platform: str
+
+    def __repr__(self) -> str:
+        return f"Dialogs({self.platform!r})"
 
     def available(self) -> bool:
         """Whether there are a dialog program and, on Linux, a display, by DISPLAY or WAYLAND_DISPLAY."""

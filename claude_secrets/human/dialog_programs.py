@@ -8,8 +8,9 @@ import base64
 import html
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 _WIDTH = 80
 """Characters of a line; some dialogs do not wrap, so that words and buttons would be off the screen."""
@@ -23,8 +24,7 @@ class Answer(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """What a dialog shows; `hidden` if it is to read a value instead of a yes or no."""
 
     hidden: bool
@@ -32,19 +32,18 @@ class Asked:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class Family(NamedTuple):
     """How the dialogs of one kind of program are called and understood."""
 
     words: Callable[[Asked], list[str]]
     """Its arguments."""
-    given: Callable[[Asked], bytes] = lambda _asked: b""
-    """Its standard input."""
-    environment: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[tuple[int, bytes], Answer]
     """What its exit code and output mean after a question; any others mean that nobody answered."""
     entered: int
     """The exit code with which input was entered."""
+    given: Callable[[Asked], bytes] = lambda _asked: b""
+    """Its standard input."""
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
 _UTF8 = {"LC_ALL": "C.UTF-8", "CHARSET": "UTF-8"}

@@ -9,9 +9,8 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.human import programs
@@ -44,8 +43,7 @@ _SAID_BY_GIT: Final = (
 _PIECE: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(NamedTuple):
     """A blob, commit, tag or tree; `path` is one by which it is or was known, or empty."""
 
     number: str

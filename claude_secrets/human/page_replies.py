@@ -4,21 +4,23 @@ Always: fixed texts but for a secret's name, a version's number and an error's o
 the page's own modules import it.
 """
 
-from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import NamedTuple
 
 from claude_secrets.errors import SecretsError
 from claude_secrets.human.page_html import message_page
 from claude_secrets.model import Done
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What a visitor gets."""
 
     status: HTTPStatus
-    body: str = field(default="", repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Reply({self.status!r})"
 
 
 def stored(name: str, done: Done) -> Reply:

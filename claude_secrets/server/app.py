@@ -9,7 +9,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -172,7 +171,7 @@ class App:
         async with self._asking_roots:  # a second call waits for the first one's answer
             if not self._roots_known:
                 with anyio.move_on_after(ROOTS_SECONDS):
-                    self._where = replace(self._where, root=await _first_root(context))
+                    self._where = self._where._replace(root=await _first_root(context))
                     self._roots_known = True
         return self._where
 

@@ -5,8 +5,7 @@ Always: pure; no reply repeats anything of the line but a valid id. Only the ser
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 from pydantic import ValidationError
@@ -18,8 +17,7 @@ _PARSE_ERROR: Final = -32700
 _INVALID_REQUEST: Final = -32600
 
 
-@dataclass(frozen=True, slots=True)
-class BadLine:
+class BadLine(NamedTuple):
     """A line that is no message; `reply` is the line to answer with."""
 
     reply: bytes

@@ -4,8 +4,8 @@ Always: arguments are checked by hand and never repeated; the list is the same a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from mcp_types import Tool as ToolRow
 from mcp_types import ToolAnnotations
@@ -40,14 +40,13 @@ _NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One tool. `properties` are its arguments, all text; `optional` need not be given."""
 
     tool: Tool
     title: str
     description: str
-    properties: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    properties: Mapping[str, Mapping[str, object]] = MappingProxyType({})
     optional: frozenset[str] = frozenset()
     output: Mapping[str, object] | None = None
     read_only: bool = False

@@ -71,7 +71,7 @@ class Draft:
             slot = custody.wrapped(tx.cipher.store_id, data_key, KEY_FILE, slot_id)
             row = (slot.slot_id, slot.kind, slot.params, slot.wrapped)
             tx.connection.execute("INSERT OR REPLACE INTO key_slots VALUES (?, ?, ?, ?)", row)
-            tx.head.slots = tx.table_digest("key_slots")
+            tx.head = tx.head._replace(slots=tx.table_digest("key_slots"))
             tx.dirty = True
 
     def count(self) -> None:
@@ -134,7 +134,7 @@ def stated(tx: Transaction) -> Entry:
         "deleted": [{"scope": record.scope, "name": record.name} for record in found if record.deleted],
         "grants": [{"project": grant.project, "scope": grant.scope, "name": grant.name} for grant in grants.every(tx)],
         "events": [
-            {"sequence": entry.sequence, "count": entry.count, "outcome": entry.event.outcome, "name": entry.event.name}
+            {"sequence": entry.sequence, "count": entry.times, "outcome": entry.event.outcome, "name": entry.event.name}
             for entry in audit.entries(tx)
         ],
     }
