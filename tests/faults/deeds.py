@@ -215,13 +215,14 @@ def held(path: Path) -> Store:
     return Store(path, HeldKey(master_key), lambda: TIME)
 
 
+def cheap() -> Stretching:
+    """What stretches passphrases a little only: how well is tested elsewhere."""
+    return Stretching(salt=os.urandom(16).hex(), iterations=1, lanes=1, memory_kib=64)
+
+
 def quick() -> None:
-    """Stretch passphrases a little only: how well is tested elsewhere."""
-
-    def new() -> Stretching:
-        return Stretching(salt=os.urandom(16).hex(), iterations=1, lanes=1, memory_kib=64)
-
-    type.__setattr__(Stretching, "new", staticmethod(new))
+    """Stretch passphrases a little only, in this process from now on."""
+    type.__setattr__(Stretching, "new", staticmethod(cheap))
 
 
 def work(root: Path, environment: Mapping[str, str], deeds: Sequence[Deed], done: Connection) -> None:

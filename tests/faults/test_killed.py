@@ -19,6 +19,7 @@ import pytest
 
 from claude_secrets import backups, keys, records, schema
 from claude_secrets.key_slot import KEYRING, State
+from claude_secrets.passphrase import Stretching
 from tests import keyrings
 from tests.faults import deeds
 from tests.faults.deeds import PASSPHRASES, Deed, Known, Place
@@ -43,11 +44,11 @@ def keyring() -> Iterator[RealKeyring]:
 
 
 @pytest.fixture
-def place(keyring: RealKeyring, tmp_path: Path) -> Iterator[Place]:
+def place(keyring: RealKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A store with its key in a real keyring, and a backup."""
     place = Place(tmp_path, dict(keyring.environment))
     (tmp_path / "keys").mkdir()
-    deeds.quick()
+    monkeypatch.setattr(Stretching, "new", staticmethod(deeds.cheap))
     person = place.person()
     person.set("NAME_0", "value 0")
     backups.make(person, tmp_path / "kept.backup", PASSPHRASES, lambda *_: None)
