@@ -5,6 +5,7 @@ each with `add_arguments(parser)` and `run(options) -> int`.
 """
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -50,6 +51,7 @@ COMMANDS: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 error, 2 wrong usage, 3 denied, 4 key custody."""
+    gc.disable()  # most commands end before collecting pays; those that go on for long begin it again
     given = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here, once it was run
     _no_core_dumps()
     output.prepare()

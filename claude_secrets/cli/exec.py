@@ -73,6 +73,8 @@ def _expect_signals() -> None:
 
 
 def _redacted(program: str, words: Sequence[str], environment: Mapping[str, str], secrets: Mapping[str, str]) -> int:
+    import gc
+
     from claude_secrets.human import supervise
     from claude_secrets.redaction import Finder, Redactor
 
@@ -81,4 +83,5 @@ def _redacted(program: str, words: Sequence[str], environment: Mapping[str, str]
     def tell(error: OSError) -> None:
         output.error(f"The output could not be written: {os.strerror(error.errno or 0)}.")
 
+    gc.enable()
     return supervise.run(program, words, environment, lambda: Redactor(finder), tell)

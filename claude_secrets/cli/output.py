@@ -4,6 +4,7 @@ Always: a control, format or line-breaking character (a directory's name may hav
 and warnings go to standard error; a stream that is closed or gone is no fault of ours.
 """
 
+import gc
 import json
 import os
 import sys
@@ -58,6 +59,7 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
     """Show how far long work is, on a terminal and not at all elsewhere; call it with what is done and the total."""
+    gc.enable()  # `main` has no use for it
     stream = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
     shown = -1
 

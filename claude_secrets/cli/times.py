@@ -1,18 +1,18 @@
 """Times as people write and read them: days, and so many minutes, hours or days from now."""
 
 import re
-from datetime import UTC, datetime, timedelta
+import time
 from typing import Final
 
 from claude_secrets.errors import CallerError, Code
 
 _SPAN: Final = re.compile(r"([0-9]{1,5})([mhd])", re.ASCII)
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+_SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def date(seconds: int) -> str:
     """A time of the store as a date and time in UTC, in ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def before_now(text: str, option: str) -> float:
@@ -21,7 +21,7 @@ def before_now(text: str, option: str) -> float:
     Raises:
         CallerError: INVALID_ARGUMENTS, naming the `option`.
     """
-    return _moment(text, option, -1).timestamp()
+    return _moment(text, option, -1)
 
 
 def from_now(text: str, option: str) -> int:
@@ -31,17 +31,19 @@ def from_now(text: str, option: str) -> int:
         CallerError: INVALID_ARGUMENTS.
     """
     moment = _moment(text, option, 1)
-    if moment <= datetime.now(UTC):
+    if moment <= time.time():
         raise CallerError(Code.INVALID_ARGUMENTS, f"{option} names a time that is over.")
-    return int(moment.timestamp())
+    return int(moment)
 
 
-def _moment(text: str, option: str, sign: int) -> datetime:
+def _moment(text: str, option: str, sign: int) -> float:
+    from datetime import UTC, datetime  # not for the commands that show times alone
+
+    if (span := _SPAN.fullmatch(text)) is not None:
+        return time.time() + sign * int(span[1]) * _SECONDS[span[2]]
     try:
-        if (span := _SPAN.fullmatch(text)) is not None:
-            return datetime.now(UTC) + sign * timedelta(**{_UNITS[span[2]]: int(span[1])})
         when = datetime.fromisoformat(text)
-        return when if when.tzinfo else when.replace(tzinfo=UTC)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         wrong = f"{option} is a day such as 2027-01-31, or 30m, 12h, 7d."
         raise CallerError(Code.INVALID_ARGUMENTS, wrong) from None
