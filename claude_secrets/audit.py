@@ -71,30 +71,37 @@ class AuditLog:
         Raises:
             StoreError: STORE_TAMPERED.
         """
+        if self._count_again(tx, event):
+            return
         now = int(tx.now)
-        entry = self._count_again(tx, event, now)
-        if entry is None:
-            tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
-            entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=1)
+        tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
+        entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=1)
         if len(self._recent) >= _REMEMBERED:
             self._recent.clear()
         self._recent[event] = (entry, write(tx, entry))
-        if entry.times == 1 and entry.sequence % _CUT_EVERY == 0:
+        if entry.sequence % _CUT_EVERY == 0:
             cut(tx)
 
-    def _count_again(self, tx: Transaction, event: Event, now: int) -> Entry | None:
-        """The identical event of a moment ago with one more, taken out of the log to be written again."""
-        entry, token = self._recent.get(event, (None, b""))
+    def _count_again(self, tx: Transaction, event: Event) -> bool:
+        """Count it in the identical event of a moment ago, where there is one."""
+        now = int(tx.now)
+        entry, before = self._recent.get(event, (None, b""))
         together = DONE_TOGETHER_SECONDS if event.outcome == DONE else TOGETHER_SECONDS
         if entry is None or not 0 <= now - entry.first < together:
-            return None
+            return False
+        entry = entry._replace(last=now, times=entry.times + 1)
+        token, member = _sealed(tx, entry), _member(entry.sequence)
         # A transaction that was rolled back took its event along; another process's may have the number now.
-        if tx.connection.execute("SELECT token FROM audit WHERE sequence = ?", (entry.sequence,)).fetchone() != (
-            token,
-        ):
-            return None
-        _remove(tx, entry.sequence, token)
-        return entry._replace(last=now, times=entry.times + 1)
+        counted = tx.connection.execute(
+            "UPDATE audit SET token = ? WHERE sequence = ? AND token = ?", (token, entry.sequence, before)
+        )
+        if counted.rowcount == 0:
+            return False
+        total = tx.cipher.set_remove(tx.head.audit, member, before)
+        tx.head = tx.head._replace(audit=tx.cipher.set_add(total, member, token))
+        tx.dirty = True
+        self._recent[event] = (entry, token)
+        return True
 
 
 def entries(tx: Transaction) -> Iterator[Entry]:
@@ -125,12 +132,16 @@ def verify(tx: Transaction) -> int:
 
 def write(tx: Transaction, entry: Entry) -> bytes:
     """Write one entry under its own number and return its token."""
-    fields = {**entry.event._asdict(), "first": entry.first, "last": entry.last, "count": entry.times}
-    token = tx.seal("audit", str(entry.sequence), fields)
+    token = _sealed(tx, entry)
     tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, _flag(entry.event), token))
     tx.head = tx.head._replace(audit=tx.cipher.set_add(tx.head.audit, _member(entry.sequence), token))
     tx.dirty = True
     return token
+
+
+def _sealed(tx: Transaction, entry: Entry) -> bytes:
+    fields = {**entry.event._asdict(), "first": entry.first, "last": entry.last, "count": entry.times}
+    return tx.seal("audit", str(entry.sequence), fields)
 
 
 def _remove(tx: Transaction, sequence: int, token: bytes) -> None:

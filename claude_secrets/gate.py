@@ -51,6 +51,11 @@ class _Logged:
         self.event = event
         self.setting: Setting | None = None
 
+    def at(self, setting: Setting, name: str = "") -> None:
+        """Say where it happens, and to what."""
+        self.setting = setting
+        self.event = self.event._replace(project=setting.identity, scope=setting.scope, name=name)
+
 
 class Gate:
     """Carries out the six tools for the agents of whatever project a call comes from.
@@ -111,31 +116,26 @@ class Gate:
 
     def _carry_out(self, call: Call, where: Whereabouts, answer: Answer | None, logged: _Logged) -> Outcome:
         project = self._locate(where)
-        setting = self._settings.read(project)
-        logged.setting = setting
-        logged.event = logged.event._replace(project=setting.identity, scope=setting.scope)
+        if not self._store.unlocked:  # nobody is asked for a key on behalf of what has no allowlist
+            logged.at(self._settings.read(project))
         if self._store.exists():
             self._store.unlock()
         act = self._prepared(call, answer)
-        logged.event = logged.event._replace(name=call.name)
-        verdict = setting.decide(call)
         if not self._store.exists():
-            ask = consent.settle(None, Case(call, setting, verdict, None), self._session, _consent_in(answer))
-            if ask is not None:
-                return ask
-            if call.tool is not Tool.SET_SECRET and not isinstance(answer, Entered):
-                return self._without_store(call, setting)
+            outcome = self._without_store(call, answer, self._settings.read(project))
+            if outcome is not None:
+                return outcome
         with self._store.write(durable=call.tool not in _READING) as tx:
             setting = self._settings.read(project)  # as it is now: it may have changed while the key was fetched
+            logged.at(setting, call.name)
             verdict = setting.decide(call)
             record = records.find(tx, setting.scope, call.name) if call.name else None
             case = Case(call, setting, verdict, record)
-            for applied in verdict.limits:
-                limits.check(tx, project=setting.identity, applied=applied, tool=call.tool)
+            spent = limits.check(tx, project=setting.identity, applied=verdict.limits, tool=call.tool)
             ask = consent.settle(tx, case, self._session, _consent_in(answer))
             outcome = act(tx, case) if ask is None else ask
-            for applied in verdict.limits if isinstance(outcome, Done) else ():
-                limits.spend(tx, project=setting.identity, applied=applied, tool=call.tool)
+            if isinstance(outcome, Done):
+                limits.spend(tx, spent)
             self._log.add(tx, _with_outcome(logged.event, outcome))
         return outcome
 
@@ -228,14 +228,20 @@ class Gate:
             ],
         )
 
-    def _without_store(self, call: Call, setting: Setting) -> Outcome:
-        """What a call comes to where nothing was ever stored: reading never makes a store."""
+    def _without_store(self, call: Call, answer: Answer | None, setting: Setting) -> Outcome | None:
+        """What a call comes to where nothing was ever stored: reading never makes a store. None: it stores, go on."""
+        case = Case(call, setting, setting.decide(call), None)
+        ask = consent.settle(None, case, self._session, _consent_in(answer))
+        if ask is not None:
+            return ask
+        if call.tool is Tool.SET_SECRET or isinstance(answer, Entered):
+            return None
         if call.tool is Tool.GET_SECRET:
             return Refused(_not_found(call.name))
         if call.tool is Tool.DELETE_SECRET:
             return _nothing_to_delete(call.name)
         if call.tool is Tool.INPUT_SECRET:
-            return self._input_question(None, Case(call, setting, setting.verdict(call), None))
+            return self._input_question(None, case)
         return _names(call, total=0, names=[], use_only=[])
 
     def _input_question(self, _tx: Transaction | None, case: Case) -> Ask:

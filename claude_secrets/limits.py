@@ -4,26 +4,42 @@ Always: a count is spent in the transaction of the write it counts, so that a wr
 counted by project, whatever the client calls itself; windows that are over leave the table.
 """
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from claude_secrets.cipher import sealed_at
 from claude_secrets.model import Tool
-from claude_secrets.policy import Window, count_one
+from claude_secrets.policy import WINDOW_SECONDS, Window, count_one
 from claude_secrets.rules import Applied
 from claude_secrets.transaction import Transaction
 
 
-def spend(tx: Transaction, *, project: str, applied: Applied, tool: Tool) -> None:
-    """Count one call of `tool` in `project` in one limit.
+class Spent(NamedTuple):
+    """A counter with one call more in it, which is not in the store yet."""
+
+    project: str
+    what: str
+    window: Window
+
+
+def check(tx: Transaction, *, project: str, applied: Iterable[Applied], tool: Tool) -> list[Spent]:
+    """What one more call of `tool` in `project` makes of its limits; nothing is counted yet.
 
     Raises:
         DeniedError: RATE_LIMITED.
         StoreError: STORE_TAMPERED.
     """
-    window = count_one(_window(tx, project, applied.counter), applied=applied, tool=tool, now=tx.now)
-    _write(tx, project, applied.counter, window)
+    spent = []
+    for one in applied:
+        window = count_one(_window(tx, project, one.counter), applied=one, tool=tool, now=tx.now)
+        spent.append(Spent(project, one.counter, window))
+    return spent
 
 
-def check(tx: Transaction, *, project: str, applied: Applied, tool: Tool) -> None:
-    """Raise what `spend` would raise now, and count nothing."""
-    count_one(_window(tx, project, applied.counter), applied=applied, tool=tool, now=tx.now)
+def spend(tx: Transaction, spent: Iterable[Spent]) -> None:
+    """Count what `check` gave."""
+    for one in spent:
+        _write(tx, *one)
 
 
 def remember(tx: Transaction, *, project: str, what: str, seconds: int) -> None:
@@ -49,7 +65,7 @@ def verify(tx: Transaction) -> None:
 
 
 def _write(tx: Transaction, project: str, what: str, window: Window) -> None:
-    _window(tx, project, what)  # the table is as the head says
+    tx.verify_table("counters", tx.head.counters)
     _forget_past(tx)
     place = _place(tx, project, what)
     fields: dict[str, object] = {
@@ -73,7 +89,8 @@ def _window(tx: Transaction, project: str, what: str) -> Window | None:
 
 def _forget_past(tx: Transaction) -> None:
     for place, token in tx.connection.execute("SELECT place, token FROM counters").fetchall():
-        if _opened(tx, place, token).is_over(tx.now):
+        # What was counted a moment ago is not over, and opening each would be the dearest part of a write.
+        if sealed_at(token) <= tx.now - WINDOW_SECONDS and _opened(tx, place, token).is_over(tx.now):
             tx.connection.execute("DELETE FROM counters WHERE place = ?", (place,))
 
 

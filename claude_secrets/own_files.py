@@ -77,14 +77,17 @@ def read_own_files(directory: Path) -> OwnFiles:
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.
     """
-    for name in _MISSPELLED:
-        if os.path.lexists(os.path.join(directory, name)):  # noqa: PTH118  at every call: joining text is quicker
+    there = _names_in(directory)
+    for name in there.intersection(_MISSPELLED):
+        if os.path.lexists(directory / name):
             raise DeniedError(
                 Code.ALLOWLIST_INVALID,
                 f"You have a {name}, which is not a name that is read; while you do, everything is denied.",
                 f"In {directory} there may be {POLICY} or {POLICY_JSON}, and {CONFIG}.",
             )
-    policy, policy_json, config = (_read(directory / name) for name in (POLICY, POLICY_JSON, CONFIG))
+    policy, policy_json, config = (
+        _read(directory / name) if name in there else None for name in (POLICY, POLICY_JSON, CONFIG)
+    )
     if policy is not None and policy_json is not None:
         raise DeniedError(
             Code.ALLOWLIST_INVALID,
@@ -115,6 +118,16 @@ def parse_policy(data: bytes, file: str) -> Rules:
     """
     # A tab can only be indentation in JSON, and YAML knows none.
     return _understood(file, _rules, data.replace(b"\t", b" ") if file.endswith(".json") else data)
+
+
+def _names_in(directory: Path) -> frozenset[str]:
+    """What there may be, in lower case as some file systems see it: sooner told than by trying to open each file."""
+    try:
+        return frozenset(name.lower() for name in os.listdir(directory))  # noqa: PTH208  names are all that is wanted
+    except FileNotFoundError:
+        return frozenset()
+    except OSError:
+        raise _unreadable(directory) from None
 
 
 def _read(path: Path) -> bytes | None:

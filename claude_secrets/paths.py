@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import platformdirs
@@ -67,6 +68,7 @@ def home_directories() -> frozenset[Path]:
     return frozenset(home.resolve() for home in homes)
 
 
+@cache
 def command() -> str:
     """How a person calls this program here: what the hints in messages begin with."""
     if "/uv/" in Path(sys.prefix).as_posix() and "archive-v0" in Path(sys.prefix).as_posix():

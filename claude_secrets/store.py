@@ -32,6 +32,8 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int, bool] | None = None
         self._verified_at = -1
+        self._synchronous = ""
+        self._head: tuple[bytes, StoreHead] | None = None
         self._cipher: Cipher | None = None
         self._slots_checked = False
 
@@ -114,7 +116,7 @@ class Store:
         with self._transaction("BEGIN IMMEDIATE", durable=durable) as tx:
             yield tx
             if tx.dirty:
-                tx.renew_head()
+                self._head = (tx.renew_head(), tx.head)  # in memory before it is committed: it counts where it stands
 
     def scrub(self) -> bool:
         """Rewrite the store without what was deleted, and empty its log of changes; takes no transaction.
@@ -182,12 +184,13 @@ class Store:
             tx = None
             try:
                 with schema.translated():
-                    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self._synchronize(connection, "FULL" if durable else "NORMAL")
                     connection.execute(begin)
-                    if schema.format_of(connection) < schema.FORMAT:
+                    seen = _data_version(connection)
+                    if seen != self._verified_at and schema.format_of(connection) < schema.FORMAT:
                         self._migrate(connection, cipher)
                         continue
-                    tx = self._begun(connection, cipher, whole=whole)
+                    tx = self._begun(connection, cipher, seen, whole=whole)
                     if tx is None:  # another process replaced the data key since: fetch the new one
                         self._cipher = None
                         continue
@@ -208,7 +211,7 @@ class Store:
         connection.execute("BEGIN IMMEDIATE")
         if schema.format_of(connection) >= schema.FORMAT:  # another process was first
             return
-        tx = self._begun(connection, cipher, whole=True)
+        tx = self._begun(connection, cipher, _data_version(connection), whole=True)
         if tx is None:
             self._cipher = None
             return
@@ -218,8 +221,12 @@ class Store:
         connection.execute("COMMIT")
         self._verified_at = -1
 
-    def _begun(self, connection: sqlite3.Connection, cipher: Cipher, *, whole: bool) -> Transaction | None:
-        seen = connection.execute("PRAGMA data_version").fetchone()[0]
+    def _synchronize(self, connection: sqlite3.Connection, how: str) -> None:
+        if how != self._synchronous:
+            connection.execute(f"PRAGMA synchronous = {how}")
+            self._synchronous = how
+
+    def _begun(self, connection: sqlite3.Connection, cipher: Cipher, seen: int, *, whole: bool) -> Transaction | None:
         changed = seen != self._verified_at  # another connection wrote since, or this one is new
         if changed:  # a newer version may have migrated the store while we run
             schema.check_format(connection)
@@ -229,12 +236,7 @@ class Store:
         row = rows[0]
         if row[:2] != (cipher.store_id, cipher.generation):
             return None
-        try:
-            head = StoreHead.read(cipher.open(*HEAD, row[2]))
-        except (TokenInvalid, EnvelopeMismatch):
-            if whole:
-                raise tampered("the store's head") from None
-            head = StoreHead(changes=0, records="", grants="", counters="", slots="")  # which vouches for nothing
+        head = self._opened_head(cipher, row[2], whole=whole)
         tx = Transaction(connection, cipher, head, self._now())
         if whole and not self._slots_checked:
             tx.verify_table("key_slots", head.slots)
@@ -243,6 +245,16 @@ class Store:
             tx.verify_records()
             self._verified_at = seen
         return tx
+
+    def _opened_head(self, cipher: Cipher, token: bytes, *, whole: bool) -> StoreHead:
+        if self._head is None or self._head[0] != token:
+            try:
+                self._head = (token, StoreHead.read(cipher.open(*HEAD, token)))
+            except (TokenInvalid, EnvelopeMismatch):
+                if whole:
+                    raise tampered("the store's head") from None
+                return StoreHead(changes=0, records="", grants="", counters="", slots="")  # it vouches for nothing
+        return self._head[1]
 
     def _unlocked(self, connection: sqlite3.Connection) -> Cipher:
         if self._cipher is None:
@@ -277,8 +289,14 @@ class Store:
             migrations.expire(self.path)
             self._connection = schema.connect(self.path, immutable=immutable)
             self._file = wanted
-            self._verified_at = -1
+            self._verified_at, self._synchronous, self._head = -1, "", None
         return self._connection
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    """A number that changes when another connection has written."""
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
 def _there_already() -> StoreError:

@@ -119,11 +119,12 @@ class Transaction:
         rows = self.connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608  our own names
         return self.cipher.digest(table, (as_bytes(row) for row in rows))
 
-    def renew_head(self) -> None:
-        """Seal the head as it is now; called once, before the commit of a transaction that wrote."""
+    def renew_head(self) -> bytes:
+        """Seal the head as it is now, and return it; called once, before the commit of a transaction that wrote."""
         self.head = self.head._replace(changes=self.head.changes + 1)
         token = self.seal(*HEAD, fields=self.head._asdict())
         self.connection.execute("UPDATE store SET head = ? WHERE id = 1", (token,))
+        return token
 
 
 def as_bytes(row: tuple[object, ...]) -> tuple[bytes, ...]:
