@@ -255,14 +255,17 @@ def _decrypt(fernet: Fernet, token: object) -> bytes:
 
 
 def _encode(header: Mapping[str, object]) -> bytes:
-    # Sorted and without spaces: the same fields always give the same bytes. JSON escapes every newline.
-    return json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return _ENCODER.encode(header).encode("ascii")
+
+
+# Sorted and without spaces: the same fields always give the same bytes. JSON escapes every newline.
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def _decode(plaintext: bytes) -> Envelope:
     header, separator, payload = plaintext.partition(b"\n")
     try:
-        fields = json.loads(header)
+        fields = json.loads(header.decode("utf-8"))  # it would guess the encoding first
     except ValueError:
         raise EnvelopeMismatch from None
     if not separator or not isinstance(fields, dict):

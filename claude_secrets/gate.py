@@ -118,10 +118,11 @@ class Gate:
         project = self._locate(where)
         if not self._store.unlocked:  # nobody is asked for a key on behalf of what has no allowlist
             logged.at(self._settings.read(project))
-        if self._store.exists():
+        there = self._store.exists()
+        if there:
             self._store.unlock()
         act = self._prepared(call, answer)
-        if not self._store.exists():
+        if not there:
             outcome = self._without_store(call, answer, self._settings.read(project))
             if outcome is not None:
                 return outcome
@@ -213,20 +214,11 @@ class Gate:
 
     def _list(self, tx: Transaction, case: Case, search: Search | None = None) -> Done:
         """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
-        found = sorted(
-            (record.name, record.access, entry.access)
-            for record, entry in _visible(tx, case.setting)
-            if search is None or search.matches(record.name)
-        )
+        readable = _shown(tx, case.setting)
+        found = list(readable) if search is None else search.among(list(readable))
         shown = found[:VISIBLE_LIMIT]
-        return _names(
-            case.call,
-            total=len(found),
-            names=[name for name, _, _ in shown],
-            use_only=[
-                name for name, access, entry in shown if not policy.may_be_read(record=access, allowlisted=entry)
-            ],
-        )
+        use_only = [name for name in shown if not readable[name]]
+        return _names(case.call, total=len(found), names=shown, use_only=use_only)
 
     def _without_store(self, call: Call, answer: Answer | None, setting: Setting) -> Outcome | None:
         """What a call comes to where nothing was ever stored: reading never makes a store. None: it stores, go on."""
@@ -293,10 +285,27 @@ class Gate:
             return
 
 
+def _shown(tx: Transaction, setting: Setting) -> dict[str, bool]:
+    """The names that a project is shown, sorted, and whether agents are given their values."""
+    decided_by = ("shown", setting.identity, setting.trust, setting.data[0], tx.head.grants)
+    names: dict[str, bool] | None = tx.remembered.get(decided_by)
+    if names is None:
+        found = {
+            record.name: policy.may_be_read(record=record.access, allowlisted=entry.access)
+            for record, entry in _visible(tx, setting)
+        }
+        names = tx.remembered[decided_by] = dict(sorted(found.items()))
+    return names
+
+
 def _visible(tx: Transaction, setting: Setting) -> Iterator[tuple[Record, Entry]]:
     """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
-    for record in records.every(tx):
-        if not record.deleted and record.scope == setting.scope and consent.is_trusted(tx, setting, record):
+    exact = setting.allowlist.names
+    looked_up = (records.find(tx, setting.scope, name) for name in exact or ())
+    for record in records.every(tx) if exact is None else looked_up:
+        if record is None or record.deleted or record.scope != setting.scope:
+            continue
+        if consent.is_trusted(tx, setting, record):
             entry = setting.allowlist.entry_for(record.name)
             if entry is not None:
                 yield record, entry

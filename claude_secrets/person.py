@@ -199,8 +199,9 @@ class Person:
 
     def search(self, pattern: str) -> list[Record]:
         """The secrets whose names match the RE2 pattern, case-insensitively, anywhere in the name."""
-        search = Search(pattern)
-        return [record for record in self.secrets() if search.matches(record.name)]
+        search, found = Search(pattern), self.secrets()
+        names = set(search.among([record.name for record in found]))
+        return [record for record in found if record.name in names]
 
     def wanted(self, allowlist: Allowlist) -> Wanted:
         """What `trust` would grant to this project."""

@@ -53,6 +53,12 @@ class Allowlist(NamedTuple):
     warnings: tuple[str, ...] = ()
     rules: Rules = Rules(source="project")
 
+    @property
+    def names(self) -> frozenset[str] | None:
+        """All names that it covers; None where there are wildcards."""
+        patterns = frozenset(entry.pattern for entry in self.entries)
+        return None if any(is_wild(pattern) for pattern in patterns) else patterns
+
     def entry_for(self, name: str) -> Entry | None:
         """The first entry that covers `name`, or None: denied. It is use-only where any covering entry is."""
         covering = [entry for entry in self.entries if glob_match(entry.pattern, name)]
@@ -107,15 +113,14 @@ def read_bytes(project: Path) -> bytes:
     Raises:
         DeniedError: NO_ALLOWLIST where there is none, ALLOWLIST_INVALID where it is no plain file of 16 KiB at most.
     """
-    missing = DeniedError(
-        Code.NO_ALLOWLIST,
-        f"{project} has no {FILE}, so its agents may use nothing.",
-        f"The person can make one, in that directory: {command()} init",
-    )
     try:
         data = _read_plain_file(project)
     except FileNotFoundError:
-        raise missing from None
+        raise DeniedError(
+            Code.NO_ALLOWLIST,
+            f"{project} has no {FILE}, so its agents may use nothing.",
+            f"The person can make one, in that directory: {command()} init",
+        ) from None
     except OSError:
         raise _unreadable("it is a link, not a plain file, or not readable") from None
     if len(data) > SIZE_LIMIT:

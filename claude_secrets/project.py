@@ -7,7 +7,8 @@ each other are refused. The doorway and the faces import it.
 import os
 import stat
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -167,19 +168,24 @@ def _refuse_contradiction(project: Path, place: _Place, anchor: Path | None) -> 
 
 def _place(path: Path, homes: frozenset[Path]) -> _Place:
     directory = _resolved(path)
-    too_high = _too_high(homes)
     project = work_tree = None
-    for candidate in (directory, *directory.parents):
-        if candidate in too_high:
-            break
-        if project is None and _has_file(candidate):
+    for candidate, file, git in _upward(directory, homes):
+        if project is None and os.path.lexists(file):
             project = candidate
-        if _is_work_tree(candidate):
+        if os.path.lexists(git):
             work_tree = candidate
             break
     if work_tree is None and project != directory and homes.isdisjoint(directory.parents):
         project = None  # neither a work tree nor a home says how far up this place reaches
     return _Place(directory, project, work_tree)
+
+
+@lru_cache
+def _upward(directory: Path, homes: frozenset[Path]) -> tuple[tuple[Path, str, str], ...]:
+    """The directory and those above it, below all homes, with the paths to look at in each: at every call the same."""
+    upward = (directory, *directory.parents)
+    below = takewhile(lambda candidate: candidate not in _too_high(homes), upward)
+    return tuple((one, str(one / _FILE), str(one / ".git")) for one in below)
 
 
 @cache
@@ -239,7 +245,7 @@ def _is_work_tree(directory: Path) -> bool:
 
 def _resolved(path: Path) -> Path:
     try:
-        return path.resolve()
+        return Path(os.path.realpath(path))
     except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL in a name
         raise DeniedError(Code.NO_PROJECT, "A directory that was named cannot be found.") from None
 

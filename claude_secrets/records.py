@@ -73,6 +73,14 @@ def find(tx: Transaction, scope: str, name: str) -> Record | None:
     Raises:
         StoreError: STORE_TAMPERED where the head does not fit the newest version, or versions lack a head.
     """
+    known = tx.remembered
+    if (scope, name) not in known:
+        known[scope, name] = _found(tx, scope, name)
+    record: Record | None = known[scope, name]
+    return record
+
+
+def _found(tx: Transaction, scope: str, name: str) -> Record | None:
     key = key_of(tx, scope, name)
     row = tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchone()
     newest = versions.newest(tx, key)
@@ -302,6 +310,7 @@ def write_head(tx: Transaction, record: Record, key: bytes) -> None:
     head = tx.seal("record-head", key.hex(), record.fields())
     tx.connection.execute("INSERT INTO records VALUES (?, ?)", (key, head))
     tx.head = tx.head._replace(records=tx.cipher.set_add(tx.head.records, key, head))
+    tx.remembered[record.scope, record.name] = record
 
 
 def _remove_head(tx: Transaction, key: bytes) -> None:

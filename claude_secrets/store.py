@@ -16,7 +16,7 @@ from claude_secrets.cipher import Cipher, DataKey, EnvelopeMismatch, TokenInvali
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError, StoreError
 from claude_secrets.key_slot import PASSPHRASE, NewSlot, Slot
-from claude_secrets.transaction import HEAD, StoreHead, Transaction, tampered
+from claude_secrets.transaction import HEAD, Memory, StoreHead, Transaction, tampered
 
 
 class Store:
@@ -34,6 +34,7 @@ class Store:
         self._verified_at = -1
         self._synchronous = ""
         self._head: tuple[bytes, StoreHead] | None = None
+        self._memory = Memory()
         self._cipher: Cipher | None = None
         self._slots_checked = False
 
@@ -236,8 +237,10 @@ class Store:
         row = rows[0]
         if row[:2] != (cipher.store_id, cipher.generation):
             return None
+        if changed:
+            self._memory = Memory()
         head = self._opened_head(cipher, row[2], whole=whole)
-        tx = Transaction(connection, cipher, head, self._now())
+        tx = Transaction(connection, cipher, head, self._now(), self._memory if whole else None)
         if whole and not self._slots_checked:
             tx.verify_table("key_slots", head.slots)
             self._slots_checked = True

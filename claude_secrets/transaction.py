@@ -14,6 +14,9 @@ from claude_secrets.errors import Code, StoreError
 HEAD: Final = ("store-head", "store")
 """Kind and place of the store's head."""
 
+_REMEMBERED: Final = 2000
+"""Things that are remembered at once, at most."""
+
 
 def tampered(what: str) -> StoreError:
     """The error for rows that do not fit together; `what` names the kind of row, never its content."""
@@ -55,17 +58,46 @@ class StoreHead(NamedTuple):
         )
 
 
-class Transaction:
-    """One open transaction: a connection, the cipher that fits it, the head, and the time it began (seconds)."""
+class Memory:
+    """What was found out about the records, for as long as the store's head vouches for the same ones.
 
-    def __init__(self, connection: sqlite3.Connection, cipher: Cipher, head: StoreHead, now: float) -> None:
+    `tables` are the digests of small tables as they were last read. A store keeps all of it while no other connection
+    writes.
+    """
+
+    def __init__(self) -> None:
+        self._records = ""
+        self._found: dict[object, Any] = {}
+        self.tables: dict[str, str] = {}
+
+    def of(self, head: StoreHead) -> dict[object, Any]:
+        """What is remembered under this head: nothing, where any record has changed since."""
+        if self._records != head.records or len(self._found) > _REMEMBERED:
+            self._records, self._found = head.records, {}
+        return self._found
+
+
+class Transaction:
+    """One open transaction: a connection, the cipher that fits it, the head, and the time it began (seconds).
+
+    `memory` outlasts it.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, cipher: Cipher, head: StoreHead, now: float, memory: Memory | None = None
+    ) -> None:
         self.connection = connection
         self.cipher = cipher
         self.head = head
         self.now = now
         self.dirty = False
-        self._verified: set[str] = set()
+        self._memory = memory or Memory()
         self._cursors: list[sqlite3.Cursor] = []
+
+    @property
+    def remembered(self) -> dict[object, Any]:
+        """What an earlier look at the same records found, by whatever key it was put here."""
+        return self._memory.of(self.head)
 
     def rows(self, statement: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one by one, for as long as the transaction is open.
@@ -93,16 +125,13 @@ class Transaction:
             raise tampered(f"a row of kind '{kind}'") from None
 
     def verify_table(self, table: str, expected: str) -> None:
-        """Compare a small table with the digest in the head, once in a transaction.
+        """Compare a small table with the digest in the head, where it may have changed since that was done last.
 
         Raises:
             StoreError: STORE_TAMPERED.
         """
-        if table in self._verified:
-            return
-        if self.table_digest(table) != expected:
+        if self._memory.tables.get(table) != expected and self.table_digest(table) != expected:
             raise tampered(f"a row of table '{table}'")
-        self._verified.add(table)
 
     def verify_records(self) -> None:
         """Hold all record heads against the store's head.
@@ -117,7 +146,8 @@ class Transaction:
     def table_digest(self, table: str) -> str:
         """The digest of a small table (`grants`, `counters`, `key_slots`) as it is now."""
         rows = self.connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608  our own names
-        return self.cipher.digest(table, (as_bytes(row) for row in rows))
+        digest = self._memory.tables[table] = self.cipher.digest(table, (as_bytes(row) for row in rows))
+        return digest
 
     def renew_head(self) -> bytes:
         """Seal the head as it is now, and return it; called once, before the commit of a transaction that wrote."""

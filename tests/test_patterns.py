@@ -149,6 +149,32 @@ def test_a_pattern_that_is_slow_on_every_name_ends_the_search(pattern: str) -> N
     assert caught.value.code is Code.INVALID_PATTERN
     assert "a?" not in str(caught.value)
 
+    with pytest.raises(CallerError) as caught:
+        Search(pattern).among(["a" * 120 + f"{number:06}" for number in range(20_000)])
+    assert caught.value.code is Code.INVALID_PATTERN
+
+
+PARTS = st.sampled_from(
+    [
+        *("^", "$", "A", "b", "_", "1", ".", "[^a]", "[^_]", "(?s)", "(?-m)", "(?m:^)", "(?:a|1)", "(", ")"),
+        *("|", "*", "+", "?", "{2}", r"\A", r"\z", r"\b", r"\B", r"\s", r"\S", r"\W", r"\n", r"[\n]"),
+        *(r"\C", r"\pL", r"\Q^\E"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(PARTS, max_size=6).map("".join),
+    st.lists(st.text(alphabet="aAb_1.-", min_size=1, max_size=6), max_size=250, unique=True),
+)
+def test_searching_many_names_at_once_finds_what_searching_each_does(pattern: str, names: list[str]) -> None:
+    try:
+        search = Search(pattern)
+    except CallerError:
+        return
+    assert search.among(names) == [name for name in names if search.matches(name)]
+
 
 def test_an_agents_earlier_patterns_are_not_kept() -> None:
     import re2

@@ -168,6 +168,8 @@ class App:
 
     async def _whereabouts(self, context: Context) -> Whereabouts:
         """Where the call comes from; asks a client of the handshake era for its roots, once."""
+        if self._roots_known:
+            return self._where
         async with self._asking_roots:  # a second call waits for the first one's answer
             if not self._roots_known:
                 with anyio.move_on_after(ROOTS_SECONDS):
