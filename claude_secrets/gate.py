@@ -30,7 +30,7 @@ from claude_secrets.model import (
     check_value,
 )
 from claude_secrets.own_files import Trust
-from claude_secrets.patterns import Search
+from claude_secrets.patterns import NameSearch
 from claude_secrets.policy_file import Entry
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
 from claude_secrets.records import Record, Stored
@@ -161,7 +161,7 @@ class Gate:
         if call.tool is Tool.LIST_SECRETS:
             return self._list
         if call.tool is Tool.SEARCH_SECRETS:
-            search = Search(call.pattern)
+            search = NameSearch(call.pattern)
             return lambda tx, case: self._list(tx, case, search)
         check_name(call.name)
         if call.tool is Tool.SET_SECRET:
@@ -212,7 +212,7 @@ class Gate:
             data={"deleted": True},
         )
 
-    def _list(self, tx: Transaction, case: Case, search: Search | None = None) -> Done:
+    def _list(self, tx: Transaction, case: Case, search: NameSearch | None = None) -> Done:
         """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
         readable = _shown(tx, case.setting)
         found = list(readable) if search is None else search.among(list(readable))

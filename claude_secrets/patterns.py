@@ -21,7 +21,7 @@ _GLOB = re.compile(r"[A-Za-z0-9_.*?-]{1,128}", re.ASCII)
 _OF_LINES = re.compile(r"\\[ACzZ]|\(\?(?!:)")
 """What in a pattern means the beginning or end of all the text, changes what they mean, or takes any byte."""
 
-_LINES = 100
+_BLOCK = 100
 """Names that are searched in one scan."""
 
 _SEARCH_MEMORY = 1 << 18
@@ -34,7 +34,7 @@ _GROUP = 2000
 """Patterns that are looked for at once: RE2 refuses programs that are too large."""
 
 _SEARCH_SECONDS = 1.0
-"""How long one search may be at its names: in linear time, too, a pattern can be slow."""
+"""How long one search may take."""
 
 
 def is_glob(pattern: str) -> bool:
@@ -72,72 +72,89 @@ def glob_match(pattern: str, name: str) -> bool:
 
 
 class Search:
-    """A search: an RE2 pattern, found anywhere in the text; upper and lower case alike, unless told.
+    """A search: an RE2 pattern, found anywhere in a text; upper and lower case alike, unless told.
 
     Raises:
         CallerError: INVALID_PATTERN where it is too long, or not RE2 (which has no back-references or look-around).
     """
 
     def __init__(self, pattern: str, *, case_sensitive: bool = False) -> None:
-        if len(pattern) > SEARCH_LIMIT:
-            raise CallerError(Code.INVALID_PATTERN, f"The pattern has more than {SEARCH_LIMIT} characters.")
-        self._taken = 0.0
-        self._text, self._case_sensitive = pattern, case_sensitive
-        self._pattern = self._compiled(pattern)
+        self._pattern = _compiled(pattern, case_sensitive=case_sensitive)
+        self._clock = _Clock()
 
-    def matches(self, name: str) -> bool:
-        """Whether the pattern is found in a name or another text.
+    def matches(self, text: str) -> bool:
+        """Whether the pattern is found in a text.
 
         Raises:
             CallerError: INVALID_PATTERN where all that was searched so far took too long.
         """
-        with self._counted():
-            return self._pattern.search(name.encode("utf-8", "surrogatepass")) is not None
+        with self._clock.counting():
+            return self._pattern.search(text.encode("utf-8", "surrogatepass")) is not None
+
+
+class NameSearch:
+    """A `Search` in many secrets' names: one scan over all of them, a line each, in place of one for each.
+
+    Where the pattern itself says what a line is or where the text begins, each name is searched by itself.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._each = Search(pattern) if _OF_LINES.search(pattern) else None
+        self._lines = None if self._each else _compiled(pattern, by_line=True)
+        self._clock = _Clock()
 
     def among(self, names: Sequence[str]) -> list[str]:
-        """Those of many secrets' names in which the pattern is found; `names` hold no line break.
-
-        One scan over all of them, a line each, in place of one for each; where the pattern itself says what a line or
-        the text's beginning is, each by itself.
+        """Those of the names in which the pattern is found.
 
         Raises:
-            CallerError: as `matches`.
+            CallerError: as `Search.matches`.
         """
-        if _OF_LINES.search(self._text):
-            return [name for name in names if self.matches(name)]
-        pattern, found = self._compiled(f"(?m){self._text}", never_nl=True), list[str]()
-        for start in range(0, len(names), _LINES):  # so that time is looked at between them
-            block = names[start : start + _LINES]
-            with self._counted():
-                found += [block[line] for line in _lines_with(pattern, block)]
+        if self._each is not None:
+            return [name for name in names if self._each.matches(name)]
+        found = list[str]()
+        for start in range(0, len(names), _BLOCK):  # so that time is looked at between them
+            block = names[start : start + _BLOCK]
+            with self._clock.counting():
+                found += [block[line] for line in _lines_with(self._lines, block)]
         return found
 
+
+class _Clock:
+    """How long one pattern was searched for: in linear time, too, one can be slow."""
+
+    def __init__(self) -> None:
+        self._taken = 0.0
+
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def counting(self) -> Iterator[None]:
+        """Count what the block takes. Raises `CallerError` INVALID_PATTERN where all of it is too long."""
         began = monotonic()
         yield
         self._taken += monotonic() - began
         if self._taken > _SEARCH_SECONDS:
             raise CallerError(Code.INVALID_PATTERN, "Searching for this pattern takes too long; use a simpler one.")
 
-    def _compiled(self, pattern: str, *, never_nl: bool = False) -> Any:
-        import re2
 
-        options = re2.Options()
-        options.case_sensitive = self._case_sensitive
-        options.log_errors = False
-        options.max_mem = _SEARCH_MEMORY
-        options.never_capture = True
-        options.never_nl = never_nl
-        re2.purge()  # it would keep the last 128 patterns of an agent, and what their matching took
-        try:
-            return re2.compile(pattern, options)
-        except (re2.error, UnicodeEncodeError):
-            raise CallerError(
-                Code.INVALID_PATTERN,
-                "The pattern is not a regular expression that RE2 knows.",
-                "RE2 has no look-around and no back-references: https://github.com/google/re2/wiki/Syntax",
-            ) from None
+def _compiled(pattern: str, *, case_sensitive: bool = False, by_line: bool = False) -> Any:
+    import re2
+
+    if len(pattern) > SEARCH_LIMIT:
+        raise CallerError(Code.INVALID_PATTERN, f"The pattern has more than {SEARCH_LIMIT} characters.")
+    options = re2.Options()
+    options.case_sensitive = case_sensitive
+    options.log_errors = False
+    options.max_mem = _SEARCH_MEMORY
+    options.never_capture = True
+    options.never_nl = by_line
+    re2.purge()  # it would keep the last 128 patterns of an agent, and what their matching took
+    try:
+        return re2.compile(f"(?m){pattern}" if by_line else pattern, options)
+    except (re2.error, UnicodeEncodeError):
+        raise CallerError(
+            Code.INVALID_PATTERN,
+            "The pattern is not a regular expression that RE2 knows.",
+            "RE2 has no look-around and no back-references: https://github.com/google/re2/wiki/Syntax",
+        ) from None
 
 
 def _lines_with(pattern: Any, names: Sequence[str]) -> Iterator[int]:

@@ -12,7 +12,7 @@ from claude_secrets.audit import AuditLog, Entry, Event
 from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, check_name, check_value
-from claude_secrets.patterns import Search
+from claude_secrets.patterns import NameSearch
 from claude_secrets.policy_file import Allowlist
 from claude_secrets.project import Project
 from claude_secrets.records import Record, Stored
@@ -199,7 +199,7 @@ class Person:
 
     def search(self, pattern: str) -> list[Record]:
         """The secrets whose names match the RE2 pattern, case-insensitively, anywhere in the name."""
-        search, found = Search(pattern), self.secrets()
+        search, found = NameSearch(pattern), self.secrets()
         names = set(search.among([record.name for record in found]))
         return [record for record in found if record.name in names]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.patterns import SEARCH_LIMIT, Search, glob_match, is_glob
+from claude_secrets.patterns import SEARCH_LIMIT, NameSearch, Search, glob_match, is_glob
 
 FEW = st.text(alphabet="ab*?", max_size=10)
 NAMES = st.text(alphabet="ab", max_size=12)
@@ -116,9 +116,12 @@ MARKER = "s3cret-value-in-the-wrong-place"
     "pattern",
     ["(", "[", "*", "a{1001}", "(?=A)", "(?<=A)", r"(A)\1", "(a{1000}){1000}", "\ud800", "a" * (SEARCH_LIMIT + 1)],
 )
-def test_what_is_no_pattern_is_refused_without_being_repeated(pattern: str, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", [Search, NameSearch])
+def test_what_is_no_pattern_is_refused_without_being_repeated(
+    pattern: str, kind: type[Search | NameSearch], capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(CallerError) as caught:
-        Search(f"{pattern}{MARKER}" if len(pattern) < 100 else pattern + MARKER)
+        kind(f"{pattern}{MARKER}" if len(pattern) < 100 else pattern + MARKER)
     assert caught.value.code is Code.INVALID_PATTERN
     assert MARKER not in f"{caught.value} {caught.value.hint} {caught.value.message}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -150,7 +153,7 @@ def test_a_pattern_that_is_slow_on_every_name_ends_the_search(pattern: str) -> N
     assert "a?" not in str(caught.value)
 
     with pytest.raises(CallerError) as caught:
-        Search(pattern).among(["a" * 120 + f"{number:06}" for number in range(20_000)])
+        NameSearch(pattern).among(["a" * 120 + f"{number:06}" for number in range(20_000)])
     assert caught.value.code is Code.INVALID_PATTERN
 
 
@@ -172,8 +175,10 @@ def test_searching_many_names_at_once_finds_what_searching_each_does(pattern: st
     try:
         search = Search(pattern)
     except CallerError:
+        with pytest.raises(CallerError):
+            NameSearch(pattern)
         return
-    assert search.among(names) == [name for name in names if search.matches(name)]
+    assert NameSearch(pattern).among(names) == [name for name in names if search.matches(name)]
 
 
 def test_an_agents_earlier_patterns_are_not_kept() -> None:
