@@ -1,15 +1,14 @@
 """Counters: how often something happened in a project, counted across processes and restarts.
 
 Always: a count is spent in the transaction of the write it counts, so that a write that fails gives it back;
-counted by project, whatever the client calls itself; windows that are over leave the table.
+counted by project, whatever the client calls itself; windows that are over leave the table when another one comes.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from claude_secrets.cipher import sealed_at
 from claude_secrets.model import Tool
-from claude_secrets.policy import WINDOW_SECONDS, Window, count_one
+from claude_secrets.policy import Window, count_one
 from claude_secrets.rules import Applied
 from claude_secrets.transaction import Transaction
 
@@ -66,7 +65,6 @@ def verify(tx: Transaction) -> None:
 
 def _write(tx: Transaction, project: str, what: str, window: Window) -> None:
     tx.verify_table("counters", tx.head.counters)
-    _forget_past(tx)
     place = _place(tx, project, what)
     fields: dict[str, object] = {
         "start": int(window.start * 1000),
@@ -75,7 +73,9 @@ def _write(tx: Transaction, project: str, what: str, window: Window) -> None:
         "seconds": int(window.seconds),
     }
     token = tx.seal("counter", place.hex(), fields)
-    tx.connection.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (place, token))
+    if tx.connection.execute("UPDATE counters SET token = ? WHERE place = ?", (token, place)).rowcount == 0:
+        _forget_past(tx)  # where one comes, others may go
+        tx.connection.execute("INSERT INTO counters VALUES (?, ?)", (place, token))
     tx.head = tx.head._replace(counters=tx.table_digest("counters"))
     tx.dirty = True
 
@@ -89,8 +89,7 @@ def _window(tx: Transaction, project: str, what: str) -> Window | None:
 
 def _forget_past(tx: Transaction) -> None:
     for place, token in tx.connection.execute("SELECT place, token FROM counters").fetchall():
-        # What was counted a moment ago is not over, and opening each would be the dearest part of a write.
-        if sealed_at(token) <= tx.now - WINDOW_SECONDS and _opened(tx, place, token).is_over(tx.now):
+        if _opened(tx, place, token).is_over(tx.now):
             tx.connection.execute("DELETE FROM counters WHERE place = ?", (place,))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from claude_secrets.cipher import Envelope
+from claude_secrets.cipher import Envelope, sealed_at
 from claude_secrets.model import EnteredBy
 from claude_secrets.transaction import Transaction, tampered
 
@@ -125,6 +125,8 @@ def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy
     ).fetchone()
     if row is None:
         return history
+    if _oldest_is_young(tx, key):
+        return history
     protected = _protected(tx, key, keep) if by is EnteredBy.PERSON else None
     gone: list[int] = []
     for version, successor in pairwise(_oldest_first(tx, key)):
@@ -136,6 +138,14 @@ def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy
     for number in gone:
         history = remove(tx, key, number, history)
     return history
+
+
+def _oldest_is_young(tx: Transaction, key: bytes) -> bool:
+    """Whether the oldest version was replaced too recently to go; told by when its successor was sealed, unopened."""
+    row = tx.connection.execute(
+        "SELECT token FROM versions WHERE record = ? ORDER BY version LIMIT 1 OFFSET 1", (key,)
+    ).fetchone()
+    return row is not None and sealed_at(row[0]) > tx.now - KEPT_SECONDS
 
 
 def _oldest_first(tx: Transaction, key: bytes) -> Iterator[Version]:
