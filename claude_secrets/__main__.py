@@ -19,6 +19,6 @@ def _forget_working_directory() -> None:
 
 if __name__ == "__main__":
     _forget_working_directory()
-    from claude_secrets.cli import main
+    from claude_secrets.cli import entry
 
-    sys.exit(main())
+    entry()

@@ -99,6 +99,8 @@ def translated() -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "") or ""
         primary = "_".join(name.split("_")[:2])
         raise StoreError(*_MEANINGS.get(primary, _UNREADABLE)) from None
+    except UnicodeDecodeError:  # SQLite's own message, which repeats a damaged schema
+        raise StoreError(*_MEANINGS["SQLITE_CORRUPT"]) from None
     except OSError:
         raise StoreError(*_UNREADABLE) from None
 

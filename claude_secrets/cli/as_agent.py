@@ -4,7 +4,6 @@ Always: where the agent works is where its own process stands, whatever it chang
 the person's alone is refused.
 """
 
-import atexit
 import os
 import time
 from argparse import Namespace
@@ -16,6 +15,7 @@ from typing import Final
 
 from claude_secrets.agents import Agent
 from claude_secrets.cli import hook, serve, variables
+from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
 from claude_secrets.cli.set import value_from_input
 from claude_secrets.custody import Custody
@@ -68,7 +68,7 @@ class _Caller:
     def _gate(self) -> Gate:
         configured = read_config(config_directory()).store
         store = Store(store_path(None, os.environ, configured), Custody(environment=os.environ), time.time)
-        atexit.register(store.close)
+        at_end(store.close)
         return Gate(store=store, config=config_directory(), tighten=serve.tightened(None))
 
     def close(self) -> None:

@@ -1,12 +1,12 @@
 """What the commands share: where the person stands, the store with its guards, and how secrets are listed."""
 
-import atexit
 import os
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
+from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date
 from claude_secrets.custody import Custody
@@ -69,7 +69,7 @@ def _store_at(path: Path, options: Namespace, project: Project | None) -> Store:
         ask_passphrase=lambda: passphrase("the store", options.passphrase_fd),
     )
     store = Store(path, custody, time.time)
-    atexit.register(store.close)  # folds the store's log into its file
+    at_end(store.close)  # folds the store's log into its file
     return store
 
 

@@ -4,7 +4,6 @@ Always: a hook that fails says so on standard error, without what it was given, 
 of https://code.claude.com/docs/en/hooks (`hookSpecificOutput`).
 """
 
-import atexit
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import note, say
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
@@ -93,7 +93,7 @@ class _Hook:
     @cached_property
     def _gate(self) -> Gate:
         store = _store(read_config(config_directory()).store)
-        atexit.register(store.close)
+        at_end(store.close)
         return Gate(store=store, config=config_directory())
 
     def names(self) -> tuple[list[str], list[str]]:

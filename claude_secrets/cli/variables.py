@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets import dotenv_file, references
+from claude_secrets import references
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.variable_names import is_loading, is_shells_own
 
@@ -67,7 +67,7 @@ def templates(options: Namespace) -> dict[str, str]:
     files = options.file or ([] if options.only else [_USUAL_FILE])
     found = {}
     for file in files:
-        found.update(dotenv_file.values(_text(file)))
+        found.update(_variables_of(file))
     found.update({name: references.reference(name) for name in options.only})
     wrong = [name for name in found if not _VARIABLE.fullmatch(name)]
     if wrong:
@@ -115,10 +115,12 @@ def refuse_nul(found: Variables) -> None:
         raise CallerError(Code.INVALID_VALUE, f"{_listed(wrong)}: the value holds a NUL, which no environment can.")
 
 
-def _text(file: str) -> str:
+def _variables_of(file: str) -> dict[str, str]:
+    from claude_secrets import dotenv_file  # not needed for --only
+
     try:
         with Path(file).expanduser().open("rb") as opened:
-            return dotenv_file.decoded(opened.read(dotenv_file.SIZE_LIMIT + 1))
+            return dotenv_file.values(dotenv_file.decoded(opened.read(dotenv_file.SIZE_LIMIT + 1)))
     except OSError:
         hint = "Name another with --file, or secrets with --only." if file == _USUAL_FILE else None
         raise CallerError(Code.INVALID_ARGUMENTS, f"The file {file} cannot be read.", hint) from None

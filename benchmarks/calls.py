@@ -1,0 +1,111 @@
+"""Calls over the wire: what a tool costs where the server is warm, how the server starts, what memory it takes."""
+
+import random
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks.homes import SERVER, VISIBLE, Home, value
+from benchmarks.wire import Client
+
+EMPTY = [sys.executable, "-m", "benchmarks.empty_server"]
+CHECKOUT = Path(__file__).parent.parent
+
+
+class Tool(NamedTuple):
+    """A tool and the arguments of the call of that number."""
+
+    name: str
+    arguments: Callable[[random.Random], Mapping[str, object]]
+
+
+TOOLS = {
+    "get": Tool("get_secret", lambda chosen: {"name": chosen.choice(VISIBLE)}),
+    "list": Tool("list_secrets", lambda _: {}),
+    "search": Tool("search_secrets", lambda chosen: {"pattern": f"^visible_[{chosen.randrange(10)}z]"}),
+    "set": Tool("set_secret", lambda chosen: {"name": chosen.choice(VISIBLE), "value": value(chosen)}),
+}
+
+
+class Warm(NamedTuple):
+    """Medians of one tool: seconds of a call, of the empty tool's beside it, and their ratio call by call."""
+
+    seconds: float
+    empty: float
+    ratio: float
+
+
+def warm(home: Home, rounds: int) -> tuple[dict[str, Warm], int]:
+    """Each tool against the empty one, in turn; and the server's peak memory in bytes."""
+    found = {}
+    chosen = random.Random(rounds)
+    with (
+        Client(EMPTY, CHECKOUT, home.environment) as empty,
+        Client(SERVER, home.project, home.environment) as server,
+    ):
+        for name, tool in TOOLS.items():
+            pairs = []
+            for number in range(rounds + 20):
+                pair = empty.call("empty", {}), server.call(tool.name, tool.arguments(chosen))
+                if number >= 20:
+                    pairs.append(pair)
+            ratio = median(ours / theirs for theirs, ours in pairs)
+            found[name] = Warm(median(ours for _, ours in pairs), median(theirs for theirs, _ in pairs), ratio)
+        return found, server.peak_bytes()
+
+
+def durable_commit(directory: Path, rounds: int) -> float:
+    """The seconds that the smallest durable transaction takes on the disk where the store is."""
+    path, spent = directory / "commit.db", []
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB)")
+        for number in range(rounds):
+            begun = time.perf_counter()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT OR REPLACE INTO t VALUES (1, ?)", (number.to_bytes(100, "big"),))
+            connection.execute("COMMIT")
+            spent.append(time.perf_counter() - begun)
+    return median(spent)
+
+
+def cold_start(home: Home, rounds: int) -> tuple[float, float, float]:
+    """Seconds from a server's start to its list of tools: ours, the empty one's, and the ratio pair by pair."""
+    pairs = []
+    for number in range(rounds + 1):
+        pair = _until_listed(EMPTY, CHECKOUT, home), _until_listed(SERVER, home.project, home)
+        if number:
+            pairs.append(pair)
+    ratio = median(ours / theirs for theirs, ours in pairs)
+    return median(ours for _, ours in pairs), median(theirs for theirs, _ in pairs), ratio
+
+
+def _until_listed(command: list[str], at: Path, home: Home) -> float:
+    with Client(command, at, home.environment) as client:
+        client.ask("tools/list", {})
+        return client.age
+
+
+def writers(home: Home, servers: int, sets: int) -> tuple[int, float]:
+    """How many secrets are there after so many servers stored so many each at once, and the median seconds of one."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(SERVER, home.project, home.environment)) for _ in range(servers)]
+
+        def store(number: int) -> list[float]:
+            chosen = random.Random(number)
+            return [
+                clients[number].call("set_secret", {"name": f"VISIBLE_{number}_{each}", "value": value(chosen)})
+                for each in range(sets)
+            ]
+
+        with ThreadPoolExecutor(servers) as pool:
+            spent = [seconds for each in pool.map(store, range(servers)) for seconds in each]
+        listed, _ = clients[0].ask("tools/call", {"name": "search_secrets", "arguments": {"pattern": r"^VISIBLE_\d_"}})
+    return int(listed["structuredContent"]["total"]), median(spent)
