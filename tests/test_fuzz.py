@@ -6,7 +6,7 @@ from tests.fuzz import corpus
 from tests.fuzz.mutate import mutations
 from tests.fuzz.targets import TARGETS
 
-COUNTS = {"redactor": 150, "store": 300}
+COUNTS = {"wire": 500, "redactor": 150, "store": 300}
 
 
 def test_every_target_has_its_corpus() -> None:

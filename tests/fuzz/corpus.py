@@ -7,6 +7,7 @@ HERE: Final = Path(__file__).parent
 VECTORS: Final = HERE.parent / "vectors"
 
 TARGET_NAMES: Final = (
+    "wire",
     "line",
     "allowlist",
     "policy-yaml",
@@ -21,6 +22,7 @@ TARGET_NAMES: Final = (
 
 def directories(target: str) -> list[Path]:
     """Where the inputs of a target are."""
+    target = "line" if target == "wire" else target
     return [HERE / "corpus" / target, *([VECTORS] if target == "store" else [])]
 
 

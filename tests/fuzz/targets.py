@@ -26,6 +26,7 @@ from claude_secrets.setting import arguments
 from claude_secrets.sources import Kind
 from claude_secrets.sources import read as read_source
 from claude_secrets.store import Store
+from tests.fuzz.wire import wire
 from tests.vectors.held import HeldKey
 
 NAMES: Final = ("GITHUB_TOKEN", "A", "x.y-z", "_", "Z" * 128)
@@ -193,6 +194,6 @@ def _redacted(finder: Finder, pieces: list[bytes]) -> bytes:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__.replace("_", "-"): target
-    for target in (line, allowlist, policy_yaml, policy_json, dotenv_text, source, redactor, pattern, store)
+    for target in (wire, line, allowlist, policy_yaml, policy_json, dotenv_text, source, redactor, pattern, store)
 }
 """By name."""
