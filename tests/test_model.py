@@ -22,9 +22,12 @@ from claude_secrets.model import PERSON, SHARED, Access, Call, Done, EnteredBy, 
 from claude_secrets.person import Person
 from tests.world import Agent, World, at
 
-NAMES = ("A", "B", "C")
+NAMES = ("A", "B")
 PROJECTS = ("api", "clone")
 KILLED = 9
+
+STEPS = (Tool.SET_SECRET, Tool.GET_SECRET, Tool.DELETE_SECRET, Tool.LIST_SECRETS, "edit")
+"""What an agent does: calls a tool, or edits its allowlist."""
 
 name = st.sampled_from(NAMES)
 project = st.sampled_from(PROJECTS)
@@ -69,6 +72,7 @@ class Machine(RuleBasedStateMachine):
         self.world.write_limit(1_000_000)
         self.projects = {each: self.world.project(each) for each in PROJECTS}
         self.agents = {(each, number): Agent(self.world, self.projects[each]) for each in PROJECTS for number in (0, 1)}
+        self.allowed = {each: frozenset(NAMES) for each in PROJECTS}
         self.secrets: dict[str, Secret] = {}
         self.grants: set[tuple[str, str]] = set()
 
@@ -88,6 +92,14 @@ class Machine(RuleBasedStateMachine):
         secret = self.secrets.get(name)
         return secret is None or secret.current.origin == self.identity(project) or (project, name) in self.grants
 
+    def refusal(self, project: str, name: str) -> Code | None:
+        if name not in self.allowed[project]:
+            return Code.NOT_ALLOWLISTED
+        return None if self.trusts(project, name) else Code.NOT_TRUSTED
+
+    def is_shown(self, project: str, name: str) -> bool:
+        return self.secrets[name].is_there and self.refusal(project, name) is None
+
     def stored(self, name: str, value: str, origin: str, *, by_agent: bool) -> None:
         secret = self.secrets.setdefault(name, Secret())
         if secret.versions:
@@ -104,51 +116,52 @@ class Machine(RuleBasedStateMachine):
 
     # What agents do
 
-    @rule(target=values, project=project, server=server, name=name, value=value)
-    def an_agent_sets(self, project: str, server: int, name: str, value: str) -> str:
-        outcome = self.agents[project, server](Tool.SET_SECRET, name, value=value)
-        if self.trusts(project, name):
-            assert isinstance(outcome, Done), outcome
-            self.stored(name, value, self.identity(project), by_agent=True)
-        else:
-            assert isinstance(outcome, Refused)
-            assert outcome.error.code is Code.NOT_TRUSTED
-        return value
+    @rule(
+        project=project,
+        server=server,
+        steps=st.lists(st.tuples(st.sampled_from(STEPS), name, value), min_size=1, max_size=8),
+    )
+    def an_agent_works(self, project: str, server: int, steps: list[tuple[str, str, str]]) -> None:
+        """Several steps with no other process between them: a server remembers what nobody else has changed."""
+        for step, name, value in steps:
+            if step == "edit":
+                self.allowed[project] ^= {name}
+                self.world.project(project, sorted(self.allowed[project]))
+            else:
+                self.an_agent_calls(self.agents[project, server], project, Tool(step), name, value)
 
     @rule(project=project, server=server, name=name, value=values)
     def an_agent_sets_a_value_again(self, project: str, server: int, name: str, value: str) -> None:
-        self.an_agent_sets(project, server, name, value)
+        self.an_agent_calls(self.agents[project, server], project, Tool.SET_SECRET, name, value)
 
-    @rule(project=project, server=server, name=name)
-    def an_agent_gets(self, project: str, server: int, name: str) -> None:
-        outcome, secret = self.agents[project, server](Tool.GET_SECRET, name), self.secrets.get(name)
-        if secret is not None and self.trusts(project, name) and secret.is_there and secret.access is Access.READABLE:
-            assert isinstance(outcome, Done), outcome
-            assert outcome.text == secret.current.value
+    def an_agent_calls(self, agent: Agent, project: str, tool: Tool, name: str, value: str) -> None:
+        if tool is Tool.LIST_SECRETS:
+            assert agent.names() == [one for one in sorted(self.secrets) if self.is_shown(project, one)]
             return
-        assert isinstance(outcome, Refused)
-        if not self.trusts(project, name):
-            assert outcome.error.code is Code.NOT_TRUSTED
-        elif secret is None or not secret.is_there:
-            assert outcome.error.code is Code.NOT_FOUND
-        else:
-            assert outcome.error.code is Code.USE_ONLY
-
-    @rule(project=project, server=server, name=name)
-    def an_agent_deletes(self, project: str, server: int, name: str) -> None:
-        outcome, secret = self.agents[project, server](Tool.DELETE_SECRET, name), self.secrets.get(name)
-        if not self.trusts(project, name):
-            assert isinstance(outcome, Refused)
+        outcome, refused = (
+            agent(tool, name, value=value if tool is Tool.SET_SECRET else ""),
+            self.refusal(project, name),
+        )
+        secret = self.secrets.get(name)
+        if refused is None and tool is Tool.GET_SECRET:
+            if secret is None or not secret.is_there:
+                refused = Code.NOT_FOUND
+            elif secret.access is Access.USE_ONLY:
+                refused = Code.USE_ONLY
+        assert refused == (outcome.error.code if isinstance(outcome, Refused) else None)
+        if refused is not None:
             return
         assert isinstance(outcome, Done)
-        assert outcome.data["deleted"] is (secret is not None and secret.is_there)
-        if secret is not None and secret.is_there:
-            secret.versions.append(Version(None, secret.current.origin, by_agent=True))
-
-    @rule(project=project, server=server)
-    def an_agent_lists(self, project: str, server: int) -> None:
-        wanted = sorted(one for one, secret in self.secrets.items() if secret.is_there and self.trusts(project, one))
-        assert self.agents[project, server].names() == wanted
+        if tool is Tool.SET_SECRET:
+            self.stored(name, value, self.identity(project), by_agent=True)
+        elif tool is Tool.GET_SECRET:
+            assert secret is not None
+            assert outcome.text == secret.current.value
+        else:
+            there = secret is not None and secret.is_there
+            assert outcome.data["deleted"] is there
+            if secret is not None and there:
+                secret.versions.append(Version(None, secret.current.origin, by_agent=True))
 
     # What the person does
 
@@ -228,7 +241,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(project=project, name=name, value=value, steps=st.integers(1, 40))
     def a_server_is_killed_as_it_sets(self, project: str, name: str, value: str, steps: int) -> None:
-        if sys.platform == "win32" or not self.trusts(project, name):
+        if sys.platform == "win32" or self.refusal(project, name) is not None:
             return
         child = os.fork()
         if child == 0:
@@ -241,7 +254,7 @@ class Machine(RuleBasedStateMachine):
             assert now == value
             self.stored(name, value, self.identity(project), by_agent=True)
         elif now == value:  # nobody can tell whether it was stored once more
-            self.an_agent_sets(project, 0, name, value + "!")
+            self.an_agent_calls(self.agents[project, 0], project, Tool.SET_SECRET, name, value + "!")
 
     def _set_and_die(self, project: str, name: str, value: str, steps: int) -> None:
         """In a process of its own: set, and end at that SQL statement, or right after all of them."""
@@ -287,6 +300,7 @@ class Machine(RuleBasedStateMachine):
             one: (secret.current.origin, secret.access, [version.value for version in secret.versions])
             for one, secret in self.secrets.items()
         }
+        assert self.grants == {(Path(grant.project).name, grant.name) for grant in person.grants()}
         person.store.close()
 
 
