@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,8 +52,9 @@ def _guided(name: str, seconds: int, seed: int) -> None:
     with atheris.instrument_imports(include=["claude_secrets", "yaml", "dotenv"]):
         from tests.fuzz.targets import TARGETS
     words = [f"-max_total_time={seconds}", f"-seed={seed}", "-timeout=20", f"-artifact_prefix=fuzz-{name}-"]
-    atheris.Setup([sys.argv[0], *words, *map(str, corpus.directories(name))], TARGETS[name])
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory() as found:  # it keeps in the first directory what reaches something new
+        atheris.Setup([sys.argv[0], *words, found, *map(str, corpus.directories(name))], TARGETS[name])
+        atheris.Fuzz()
 
 
 if __name__ == "__main__":
