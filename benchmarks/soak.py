@@ -79,8 +79,8 @@ class Soak:
         parameters = StdioServerParameters(
             command=SERVER[0], args=SERVER[1:], cwd=str(at), env=dict(self.home.environment)
         )
-        while time.monotonic() < self.until:  # a session ends now and then, as sessions do
-            session_ends = min(self.until, time.monotonic() + chosen.uniform(40, 80))
+        while time.monotonic() < self.until:  # some sessions end now and then, others go on all the time
+            session_ends = min(self.until, time.monotonic() + chosen.uniform(40, 80)) if number > 1 else self.until
             async with Client(parameters, mode=era, elicitation_callback=person) as client:  # type: ignore[arg-type]  # the callback's context is of no interest here
                 while time.monotonic() < session_ends:
                     await self._call(client, chosen, era)

@@ -5,7 +5,7 @@ version too, so that an older head never fits. Each function takes the doorway's
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from claude_secrets import versions
 from claude_secrets.cipher import Envelope
@@ -73,11 +73,9 @@ def find(tx: Transaction, scope: str, name: str) -> Record | None:
     Raises:
         StoreError: STORE_TAMPERED where the head does not fit the newest version, or versions lack a head.
     """
-    known = tx.remembered
-    if (scope, name) not in known:
-        known[scope, name] = _found(tx, scope, name)
-    record: Record | None = known[scope, name]
-    return record
+    if (scope, name) not in tx.remembered:
+        tx.remembered[scope, name] = _found(tx, scope, name)
+    return cast("Record | None", tx.remembered[scope, name])
 
 
 def _found(tx: Transaction, scope: str, name: str) -> Record | None:

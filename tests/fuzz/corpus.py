@@ -29,4 +29,4 @@ def directories(target: str) -> list[Path]:
 def seeds(target: str) -> list[bytes]:
     """The inputs of a target."""
     found = [path for directory in directories(target) for path in sorted(directory.iterdir())]
-    return [path.read_bytes() for path in found if path.suffix in ("", ".db")]
+    return [path.read_bytes() for path in found if path.is_file() and path.suffix in ("", ".db")]
