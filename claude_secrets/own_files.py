@@ -63,6 +63,9 @@ class Config(NamedTuple):
     keep_versions: int = versions.KEPT
 
 
+_NO_RULES: Final = Rules(source="person")
+
+
 class OwnFiles(NamedTuple):
     """The person's rules and settings as they are now; `data` is what was read, so that a change can be seen."""
 
@@ -94,7 +97,7 @@ def read_own_files(directory: Path) -> OwnFiles:
             f"You have both {POLICY} and {POLICY_JSON}; while you do, everything is denied.",
             f"Remove one of them from {directory}.",
         )
-    rules, settings = Rules(source="person"), Config()
+    rules, settings = _NO_RULES, Config()
     if policy is not None:
         rules = parse_policy(policy, POLICY)
     if policy_json is not None:

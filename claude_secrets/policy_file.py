@@ -162,12 +162,15 @@ def read_plain(descriptor: int) -> bytes:
     Raises:
         OSError: it is no plain file, or cannot be read.
     """
-    # First of all: open() would not close the descriptor of a directory that it refuses.
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    data = b""
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError
+        while len(data) <= SIZE_LIMIT and (more := os.read(descriptor, SIZE_LIMIT + 1 - len(data))):
+            data += more
+    finally:
         os.close(descriptor)
-        raise OSError
-    with open(descriptor, "rb") as file:
-        return file.read(SIZE_LIMIT + 1)
+    return data
 
 
 def _allowlist(node: Node | None) -> Allowlist:

@@ -22,6 +22,7 @@ class Setting(NamedTuple):
     project: Project
     allowlist: Allowlist
     person: Rules
+    built_in: Rules
     config: Config
     trust: Trust
     command: str
@@ -56,7 +57,7 @@ class Setting(NamedTuple):
     @property
     def policies(self) -> tuple[Rules, ...]:
         """The project's rules, the person's, and the built-in ones: each must allow a call."""
-        return (self.allowlist.rules, self.person, rules.built_in(self.person))
+        return (self.allowlist.rules, self.person, self.built_in)
 
     def entry(self, name: str) -> Entry:
         """The allowlist's entry for a name.
@@ -99,6 +100,8 @@ class SettingReader:
         self._command = command
         self._tighten = tighten
         self._allowlists = AllowlistReader()
+        self._person = Rules(source="person")
+        self._built_in = rules.built_in(self._person)
 
     def read(self, project: Project) -> Setting:
         """The setting as it is now.
@@ -108,8 +111,18 @@ class SettingReader:
         """
         data, allowlist = self._allowlists.read_with_bytes(project.path)
         own = read_own_files(self._config)
-        trust = max(own.config.trust, self._tighten)
-        return Setting(project, allowlist, own.rules, own.config, trust, self._command, (data, *own.data))
+        if own.rules is not self._person:
+            self._person, self._built_in = own.rules, rules.built_in(own.rules)
+        return Setting(
+            project=project,
+            allowlist=allowlist,
+            person=own.rules,
+            built_in=self._built_in,
+            config=own.config,
+            trust=max(own.config.trust, self._tighten),
+            command=self._command,
+            data=(data, *own.data),
+        )
 
 
 def arguments(call: Call) -> dict[str, str]:
