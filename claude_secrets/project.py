@@ -167,9 +167,9 @@ def _refuse_contradiction(project: Path, place: _Place, anchor: Path | None) -> 
 
 
 def _place(path: Path, homes: frozenset[Path]) -> _Place:
-    directory = _resolved(path)
+    directory, upward = _upward(_real(path), homes)
     project = work_tree = None
-    for candidate, file, git in _upward(directory, homes):
+    for candidate, file, git in upward:
         if project is None and os.path.lexists(file):
             project = candidate
         if os.path.lexists(git):
@@ -181,11 +181,11 @@ def _place(path: Path, homes: frozenset[Path]) -> _Place:
 
 
 @lru_cache
-def _upward(directory: Path, homes: frozenset[Path]) -> tuple[tuple[Path, str, str], ...]:
-    """The directory and those above it, below all homes, with the paths to look at in each: at every call the same."""
-    upward = (directory, *directory.parents)
-    below = takewhile(lambda candidate: candidate not in _too_high(homes), upward)
-    return tuple((one, str(one / _FILE), str(one / ".git")) for one in below)
+def _upward(real: str, homes: frozenset[Path]) -> tuple[Path, tuple[tuple[Path, str, str], ...]]:
+    """A directory; and it and those above it, below all homes, with the paths to look at: at every call the same."""
+    directory = Path(real)
+    below = takewhile(lambda candidate: candidate not in _too_high(homes), (directory, *directory.parents))
+    return directory, tuple((one, str(one / _FILE), str(one / ".git")) for one in below)
 
 
 @cache
@@ -244,8 +244,12 @@ def _is_work_tree(directory: Path) -> bool:
 
 
 def _resolved(path: Path) -> Path:
+    return Path(_real(path))
+
+
+def _real(path: Path) -> str:
     try:
-        return Path(os.path.realpath(path))
+        return os.path.realpath(path)
     except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL in a name
         raise DeniedError(Code.NO_PROJECT, "A directory that was named cannot be found.") from None
 
