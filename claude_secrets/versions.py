@@ -114,7 +114,8 @@ def own_fields(envelope: Envelope) -> dict[str, object]:
 def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy) -> str:
     """Let go of versions that need not be kept when `by` stores one more, and return the history without them.
 
-    The newest `keep` stay, and so does whatever another version replaced less than `KEPT_SECONDS` ago. What a person
+    The newest `keep` stay, and so does whatever another version replaced less than `KEPT_SECONDS` ago (or where that was
+    sealed anew since: it is not opened to look). What a person
     entered goes only when a person stores, and only where `keep` newer values were entered by a person too.
 
     Raises:

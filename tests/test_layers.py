@@ -2,15 +2,17 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 import claude_secrets
+from tests.machine import Machine
 
 PACKAGE = Path(claude_secrets.__file__).parent
 LINE_LIMIT = 350
@@ -66,6 +68,9 @@ OUTSIDE: dict[str, set[str]] = {
 }
 HEAVY = ("anyio", "cryptography", "dotenv", "keyring", "mcp", "mcp_types", "pydantic", "re2", "sqlite3", "yaml")
 """What the command line loads only for the commands that need it."""
+
+COSTLY = ("anyio", "asyncio", "concurrent", "dataclasses", "dotenv", "keyring", "logging", "mcp", "pydantic", "re2")
+"""What nothing needs that only reads a value; each is as much as all of our own modules, or more."""
 
 
 def modules() -> dict[str, Path]:
@@ -153,17 +158,21 @@ def test_a_module_says_what_it_is_for_and_can_be_read_at_a_sitting(module: str) 
     assert len(text.splitlines()) <= LINE_LIMIT
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)
-def test_telling_the_version_or_the_usage_loads_nothing_heavy(arguments: list[str]) -> None:
+def loaded_by(arguments: list[str], at: Path, environment: Mapping[str, str]) -> set[str]:
+    """The packages that a command has loaded when it ends."""
     code = (
         "import json, sys\n"
         "from claude_secrets.cli import main\n"
         "try:\n    main(json.loads(sys.argv[1]))\n"
         "except SystemExit:\n    pass\n"
+        "print()\n"
         "print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, json.dumps(arguments)],
+        cwd=at,
+        env=environment,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=True,
@@ -171,4 +180,18 @@ def test_telling_the_version_or_the_usage_loads_nothing_heavy(arguments: list[st
     )
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert "claude_secrets" in loaded
-    assert not loaded & set(HEAVY)
+    return loaded
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)
+def test_telling_the_version_or_the_usage_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    assert not loaded_by(arguments, tmp_path, os.environ) & set(HEAVY)
+
+
+def test_getting_a_value_with_a_key_file_loads_what_it_needs_and_nothing_that_costs_as_much(tmp_path: Path) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    project = machine.project("api")
+    machine.run("set", "TOKEN", at=project, stdin="value")
+    loaded = loaded_by(["get", "TOKEN"], project, machine.environment)
+    assert {"cryptography", "sqlite3", "yaml"} <= loaded
+    assert not loaded & set(COSTLY)
