@@ -114,9 +114,9 @@ def own_fields(envelope: Envelope) -> dict[str, object]:
 def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy) -> str:
     """Let go of versions that need not be kept when `by` stores one more, and return the history without them.
 
-    The newest `keep` stay, and so does whatever another version replaced less than `KEPT_SECONDS` ago (or where that was
-    sealed anew since: it is not opened to look). What a person
-    entered goes only when a person stores, and only where `keep` newer values were entered by a person too.
+    The newest `keep` stay, and so does whatever another version replaced less than `KEPT_SECONDS` ago (or that one was
+    sealed anew since: it is not opened to look). What a person entered goes only when a person stores, and only where
+    `keep` newer values were entered by a person too.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -124,9 +124,7 @@ def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy
     row = tx.connection.execute(
         "SELECT version FROM versions WHERE record = ? ORDER BY version DESC LIMIT 1 OFFSET ?", (key, keep)
     ).fetchone()
-    if row is None:
-        return history
-    if _oldest_is_young(tx, key):
+    if row is None or _oldest_is_young(tx, key):
         return history
     protected = _protected(tx, key, keep) if by is EnteredBy.PERSON else None
     gone: list[int] = []
