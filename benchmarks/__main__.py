@@ -1,114 +1,127 @@
 """`python -m benchmarks`: measures everything in one run, prints the table, writes figures and plot."""
 
 import argparse
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import calls, commands, report
+from benchmarks import calls, commands
 from benchmarks.homes import Home
-from benchmarks.report import Row
+from benchmarks.report import Report, write_plot
 
 SIZES = (10, 1000, 10_000, 100_000)
 QUICK = (10, 1000)
+ALL_UP_TO = 1000
 TEN = '["VISIBLE_?"]'
 ALL = '"*"'
 
 
 def main() -> None:
     """Measure, and report."""
-    options = _options()
-    sizes, rounds = (QUICK, 60) if options.quick else (SIZES, 500)
-    rows: list[Row] = []
-    figures: dict[str, object] = {"machine": commands.machine(), "rounds": rounds}
-    with tempfile.TemporaryDirectory() as root:
-        ratios = _warm(Path(root), sizes, rounds, rows, figures)
-        _starts(Path(root), 5 if options.quick else 25, rows, figures)
-        _rest(Path(root), 8 if options.quick else 64, rows, figures)
-    print(f"{commands.machine()}\n\n{report.show(rows)}")
-    report.write_json(options.output / "figures.json", figures)
-    report.write_plot(options.output / "cost.svg", ratios)
-
-
-def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small stores and few rounds, to see that it runs")
     parser.add_argument("--output", type=Path, default=Path(), help="where figures.json and cost.svg go (here)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    sizes, rounds = (QUICK, 60) if options.quick else (SIZES, 500)
+    report = Report({"machine": commands.machine(), "rounds": rounds})
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        warm = _warm(root, sizes, rounds, report)
+        _cold(root, 5 if options.quick else 25, report)
+        _commands(root, 5 if options.quick else 25, report)
+        _throughput(8 if options.quick else 64, report)
+        _writers(root, report)
+    print(f"{commands.machine()}\n\n{report.table()}")
+    report.write_json(options.output / "figures.json")
+    write_plot(options.output / "cost.svg", warm)
 
 
-def _warm(
-    root: Path, sizes: tuple[int, ...], rounds: int, rows: list[Row], figures: dict[str, object]
-) -> dict[str, dict[int, float]]:
+def _warm(root: Path, sizes: tuple[int, ...], rounds: int, report: Report) -> dict[str, dict[int, float]]:
+    """Rows of warm calls; returns each tool's ratio by the number of stored secrets, ten of them visible."""
     commit = calls.durable_commit(root, rounds)
-    ratios: dict[str, dict[int, float]] = {tool: {} for tool in calls.TOOLS}
+    shown: dict[str, dict[int, float]] = {tool: {} for tool in calls.TOOLS}
     peaks, raw = {}, {}
     for stored in sizes:
         _say(f"warm calls, {stored} stored")
-        home = Home(root / f"ten of {stored}", stored, allow=TEN)
-        found, peaks[stored] = calls.warm(home, rounds)
+        found, peaks[stored] = calls.warm(Home(root / f"ten of {stored}", stored, allow=TEN), rounds)
         raw[stored] = {tool: one.ratio for tool, one in found.items()}
         for tool, one in found.items():
-            less = commit if tool == "set" else 0.0
-            ratios[tool][stored] = round(one.ratio - less / one.empty, 2)
-            note = " less one durable commit" if tool == "set" else ""
-            rows.append(Row(f"warm {tool}{note}, {stored} stored, ten visible", f"{ratios[tool][stored]} x", "1.5 x"))
-    for stored in (size for size in sizes if size <= 1000):
+            shown[tool][stored] = _less_commit(tool, one, commit)
+            report.row(f"warm {_label(tool)}, {stored} stored, ten visible", f"{shown[tool][stored]:.2f} x", "1.5 x")
+    for stored in (size for size in sizes if size <= ALL_UP_TO):
         found, _ = calls.warm(Home(root / f"all of {stored}", stored, allow=ALL), rounds)
-        rows += [
-            Row(f"warm {tool}, {stored} stored, all visible", f"{found[tool].ratio:.2f} x")
-            for tool in ("get", "list", "search")
-        ]
+        for tool, one in found.items():
+            report.row(f"warm {_label(tool)}, {stored} stored, all visible", f"{_less_commit(tool, one, commit):.2f} x")
     first, last = min(sizes), max(sizes)
     for tool in ("get", "set"):
         growth = raw[last][tool] / raw[first][tool]  # of ratios: machines change their speed meanwhile
-        rows.append(Row(f"growth of {tool}, {first} to {last} stored", f"{growth:.2f} x", "1.3 x"))
-    rows.append(Row(f"peak memory, {last} against {first} stored", f"{peaks[last] / peaks[first]:.2f} x", "1.5 x"))
-    figures |= {"warm": ratios, "with commits": raw, "commit": commit, "peak bytes": peaks}
-    return ratios
+        report.row(f"growth of {tool}, {first} to {last} stored", f"{growth:.2f} x", "1.3 x")
+    report.row(f"peak memory, {last} against {first} stored", f"{peaks[last] / peaks[first]:.2f} x", "1.5 x")
+    report.figures |= {"warm": shown, "with commits": raw, "commit": commit, "peak bytes": peaks}
+    return shown
 
 
-def _starts(root: Path, rounds: int, rows: list[Row], figures: dict[str, object]) -> None:
+def _label(tool: str) -> str:
+    return "set less one durable commit" if tool == "set" else tool
+
+
+def _less_commit(tool: str, one: calls.Warm, commit: float) -> float:
+    return one.ratio - (commit / one.empty if tool == "set" else 0.0)
+
+
+def _cold(root: Path, rounds: int, report: Report) -> None:
     _say("cold start")
-    home, large = Home(root / "start", 10, allow=TEN), Home(root / "hooks", 1000, allow=ALL)
-    ours, empty, ratio = calls.cold_start(home, rounds)
-    rows.append(Row(f"cold start to tools/list ({1000 * ours:.0f} ms)", f"{ratio:.2f} x", "1.15 x"))
-    found: dict[str, object] = {"cold start": {"ours": ours, "empty": empty, "ratio": ratio}}
-    _say("commands")
-    for custody, keyring, reach in (("file", nullcontext({}), "7 x"), ("keyring", _keyring(), "14 x")):
-        with keyring as environment:
-            if environment is None:
-                rows.append(Row(f"commands, {custody} custody", "not measured: there is no gnome-keyring here"))
-                continue
-            at = home if custody == "file" else Home(root / "keyring", 10, allow=TEN, keyring=environment)
-            found[custody] = measured = commands.commands(at, rounds)
-            rows += [Row(f"{name}, {custody} custody", f"{times:.1f} x", reach) for name, times in measured.items()]
-    found["hooks"] = measured = commands.hooks(large, rounds)
-    rows += [Row(f"hook {name}, 1000 stored", f"{times:.1f} x", "15 x") for name, times in measured.items()]
-    figures |= found
+    ours, empty, ratio = calls.cold_start(Home(root / "start", 10, allow=TEN), rounds)
+    report.row(f"cold start to tools/list ({1000 * ours:.0f} ms)", f"{ratio:.2f} x", "1.15 x")
+    report.figures["cold start"] = {"ours": ours, "empty": empty, "ratio": ratio}
 
 
-def _rest(root: Path, megabytes: int, rows: list[Row], figures: dict[str, object]) -> None:
+def _commands(root: Path, rounds: int, report: Report) -> None:
+    _of_custody(root / "file", "file", "7 x", None, rounds, report)
+    with _keyring() as keyring:
+        if keyring is None:
+            report.row("commands and hooks, keyring custody", "not measured: there is no gnome-keyring here")
+        else:
+            _of_custody(root / "keyring", "keyring", "14 x", keyring, rounds, report)
+
+
+def _of_custody(  # noqa: PLR0917  each of another kind
+    root: Path, custody: str, reach: str, keyring: Mapping[str, str] | None, rounds: int, report: Report
+) -> None:
+    _say(f"commands, {custody} custody")
+    found = commands.commands(Home(root / "few", 10, allow=TEN, keyring=keyring), rounds)
+    for name, times in found.items():
+        report.row(f"{name}, {custody} custody", f"{times:.1f} x", reach)
+    hooks = commands.hooks(Home(root / "many", 1000, allow=ALL, keyring=keyring), rounds)
+    for name, times in hooks.items():
+        report.row(f"hook {name}, 1000 stored, {custody} custody", f"{times:.1f} x", "15 x" * (keyring is None))
+    report.figures[custody] = found | hooks
+
+
+def _throughput(megabytes: int, report: Report) -> None:
     _say("redaction and scan")
-    figures["MB/s"] = rates = commands.throughput(megabytes)
+    report.figures["MB/s"] = rates = commands.throughput(megabytes)
     for what, reach in (("redaction", "50 MB/s"), ("scan", "20 MB/s")):
-        rows += [Row(f"{what}, {kind}", f"{rate:.0f} MB/s", reach) for kind, rate in rates[what].items()]
+        for kind, rate in rates[what].items():
+            report.row(f"{what}, {kind}", f"{rate:.0f} MB/s", reach)
+
+
+def _writers(root: Path, report: Report) -> None:
     _say("four writers")
     kept, seconds = calls.writers(Home(root / "writers", 10, allow='["VISIBLE_*"]'), 4, 50)
-    rows.append(Row(f"four servers x 50 sets at once ({1000 * seconds:.1f} ms each)", f"{kept} kept", "200 kept"))
-    figures["writers"] = {"kept": kept, "seconds": seconds}
+    report.row(f"four servers x 50 sets at once ({1000 * seconds:.1f} ms each)", f"{kept} kept", "200 kept")
+    report.figures["writers"] = {"kept": kept, "seconds": seconds}
 
 
 @contextmanager
 def _keyring() -> Iterator[dict[str, str] | None]:
     """The environment of a real, unlocked gnome-keyring; None where there is none."""
-    from shutil import which
-
     from tests import keyrings
 
-    if which("gnome-keyring-daemon") is None or which("dbus-daemon") is None:
+    if shutil.which("gnome-keyring-daemon") is None or shutil.which("dbus-daemon") is None:
         yield None
         return
     with keyrings.real_keyring() as keyring:

@@ -1,30 +1,31 @@
 """The table, the JSON and the plot of one run."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 
-class Row(NamedTuple):
-    """One line of the table: what was measured, the figure, what is to be reached."""
+class Report:
+    """What one run has measured: rows for people, `figures` for whoever wants to compare runs."""
 
-    what: str
-    figure: str
-    reach: str = ""
+    def __init__(self, figures: dict[str, object]) -> None:
+        self.figures = figures
+        self._rows = [("what", "measured", "to reach")]
 
+    def row(self, what: str, figure: str, reach: str = "") -> None:
+        """Add a line to the table."""
+        self._rows.append((what, figure, reach))
 
-def show(rows: Sequence[Row]) -> str:
-    """The table as text."""
-    heads = [Row("what", "measured", "to reach"), *rows]
-    widths = [max(len(row[column]) for row in heads) for column in range(3)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in heads]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+    def table(self) -> str:
+        """The table as text."""
+        widths = [max(len(row[column]) for row in self._rows) for column in range(3)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in self._rows
+        ]
+        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
-
-def write_json(path: Path, data: object) -> None:
-    """All figures, for whoever wants to compare runs."""
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    def write_json(self, path: Path) -> None:
+        """Write the figures."""
+        path.write_text(json.dumps(self.figures, indent=2) + "\n", encoding="utf-8")
 
 
 def write_plot(path: Path, ratios: dict[str, dict[int, float]]) -> None:
@@ -37,9 +38,8 @@ def write_plot(path: Path, ratios: dict[str, dict[int, float]]) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4))
     for tool, by_size in ratios.items():
-        axes.plot(
-            list(by_size), list(by_size.values()), marker="o", label="set, less one commit" if tool == "set" else tool
-        )
+        label = "set, less one commit" if tool == "set" else tool
+        axes.plot(list(by_size), list(by_size.values()), marker="o", label=label)
     axes.axhline(1.5, color="grey", linestyle="--", linewidth=1)
     axes.set(xscale="log", xlabel="secrets stored", ylabel="times an empty tool's call", ylim=(0, None))
     axes.set_title("A warm call by stdio, ten names visible")
