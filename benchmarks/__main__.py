@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small stores and few rounds, to see that it runs")
     parser.add_argument("--output", type=Path, default=Path(), help="where figures.json and cost.svg go (here)")
     options = parser.parse_args()
-    sizes, rounds = (QUICK, 60) if options.quick else (SIZES, 500)
+    sizes, rounds = (QUICK, 60) if options.quick else (SIZES, 600)
     report = Report({"machine": commands.machine(), "rounds": rounds})
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
