@@ -57,15 +57,19 @@ def working_directory() -> Path:
         return Path(os.sep)
 
 
-def home_directories() -> frozenset[Path]:
-    """The person's home as the environment tells it and, on POSIX, the user database's (a client can set HOME)."""
-    homes = {Path.home()}
+def account_home() -> Path:
+    """The home of the account: on POSIX the user database's, for a client can set HOME."""
     if sys.platform != "win32":
         import pwd
 
         with suppress(KeyError):  # a container's user without an entry: HOME is all there is
-            homes.add(Path(pwd.getpwuid(os.getuid()).pw_dir))
-    return frozenset(home.resolve() for home in homes)
+            return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    return Path.home()
+
+
+def home_directories() -> frozenset[Path]:
+    """The person's home as the environment tells it, and the account's."""
+    return frozenset(home.resolve() for home in (Path.home(), account_home()))
 
 
 @cache

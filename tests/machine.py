@@ -17,7 +17,8 @@ import yaml
 DEADLINE = 30.0
 """Seconds any one answer may take before a test gives up."""
 
-PROGRAM = [sys.executable, "-P", "-m", "claude_secrets"]
+PROGRAM = [sys.executable, "-P", str(Path(__file__).with_name("program.py"))]
+"""The program, with the account's home where the environment's is; `tests/program.py` says how that is told."""
 
 
 class Machine:

@@ -1,0 +1,28 @@
+"""The program as whole-program tests run it: the real one, whose account has its home where the environment says.
+
+What an environment must not choose (the home of the account) is told here by variables of the tests alone, which the
+program itself never sees.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+ACCOUNT_HOME = "TESTS_ACCOUNT_HOME"
+"""Names the account's home, where that is not HOME."""
+
+
+def main() -> None:
+    """Run the program on this process's arguments."""
+    from claude_secrets import paths
+    from claude_secrets.cli import entry
+
+    sys.argv[0] = str(Path(paths.__file__).with_name("__main__.py"))
+    home = os.environ.pop(ACCOUNT_HOME, None) or os.environ.get("HOME")
+    if home is not None:
+        paths.account_home = lambda: Path(home)
+    entry()
+
+
+if __name__ == "__main__":
+    main()
