@@ -154,9 +154,9 @@ def refusal(case: Case, want: Want) -> DeniedError:
     setting, project = case.setting, str(case.setting.project.path)
     match want.kind:
         case WantKind.SECRET:
-            return policy.not_trusted(want.subject, command=setting.command, project=project)
+            return policy.not_trusted(want.subject, project=project)
         case WantKind.SCOPE:
-            return policy.scope_not_trusted(want.subject, command=setting.command, project=project)
+            return policy.scope_not_trusted(want.subject, project=project)
         case WantKind.READ:
             return policy.use_only(want.subject, command=setting.command)
         case WantKind.APPROVAL:

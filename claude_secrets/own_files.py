@@ -53,6 +53,13 @@ class Channels(StrEnum):
     DIALOG = "dialog"
 
 
+class Presence(StrEnum):
+    """Where commands that loosen something may run: at a terminal, or anywhere."""
+
+    TERMINAL = "terminal"
+    ANY = "any"
+
+
 class Config(NamedTuple):
     """What `config.yml` says, or what holds without it. `store` is the path to use where nothing else names one."""
 
@@ -61,6 +68,8 @@ class Config(NamedTuple):
     store: Path | None = None
     default_access: Access | None = None
     keep_versions: int = versions.KEPT
+    presence: Presence = Presence.TERMINAL
+    namespace_is_mine: bool = False
 
 
 _NO_RULES: Final = Rules(source="person")
@@ -179,7 +188,8 @@ def _config(data: bytes) -> Config:
     for key, value in node.entries:
         if key.value not in _CONFIG_KEYS:
             raise NotUnderstood(key.mark, f"this key is unknown; there are {', '.join(_CONFIG_KEYS)}")
-        found[key.value] = _CONFIG_KEYS[key.value](value)
+        field, read = _CONFIG_KEYS[key.value]
+        found[field] = read(value)
     return Config(**found)  # type: ignore[arg-type]  # each reader returns what its field takes
 
 
@@ -220,16 +230,31 @@ def _versions(node: Node) -> int:
     return int(text)
 
 
+def _presence(node: Node) -> Presence:
+    if (text := _scalar(node)) not in set(Presence):
+        raise NotUnderstood(node.mark, "presence is terminal or any")
+    return Presence(text)
+
+
+def _namespace(node: Node) -> bool:
+    if _scalar(node) != "mine":
+        raise NotUnderstood(node.mark, "namespace is mine, or the line is left out")
+    return True
+
+
 def _scalar(node: Node) -> str:
     if not isinstance(node, Text):
         raise NotUnderstood(node.mark, "this must be text")
     return node.value
 
 
-_CONFIG_KEYS: Final[dict[str, Callable[[Node], object]]] = {
-    "trust": _trust,
-    "consent": _consent,
-    "store": _store,
-    "default_access": _access,
-    "keep_versions": _versions,
+_CONFIG_KEYS: Final[dict[str, tuple[str, Callable[[Node], object]]]] = {
+    "trust": ("trust", _trust),
+    "consent": ("consent", _consent),
+    "store": ("store", _store),
+    "default_access": ("default_access", _access),
+    "keep_versions": ("keep_versions", _versions),
+    "presence": ("presence", _presence),
+    "namespace": ("namespace_is_mine", _namespace),
 }
+"""The keys of `config.yml`, each with its field of `Config` and what reads it."""

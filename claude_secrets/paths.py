@@ -4,6 +4,7 @@ Always: nothing is created. Anyone may import it.
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -70,6 +71,12 @@ def account_home() -> Path:
 def home_directories() -> frozenset[Path]:
     """The person's home as the environment tells it, and the account's."""
     return frozenset(home.resolve() for home in (Path.home(), account_home()))
+
+
+def in_own_terminal(directory: Path | str, words: str) -> str:
+    """How a hint tells the person what to type, when an agent reads it first."""
+    typed = f"cd {shlex.quote(str(directory))} && {command()} {words}"
+    return f"not with ! in the chat and not through the agent, but in another terminal: {typed}"
 
 
 @cache

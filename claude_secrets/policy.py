@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, DeniedError, InputError
 from claude_secrets.model import Access, ConsentQuestion, Declined, Tool
+from claude_secrets.paths import in_own_terminal
 from claude_secrets.rules import Applied, Rule
 
 WINDOW_SECONDS: Final = 60.0
@@ -97,30 +98,30 @@ def may_be_read(*, record: Access, allowlisted: Access | None) -> bool:
     return Access.USE_ONLY not in (record, allowlisted)
 
 
-def not_allowlisted(name: str, *, command: str, project: str) -> DeniedError:
+def not_allowlisted(name: str, *, project: str) -> DeniedError:
     """The refusal of a name that the project's allowlist does not have, whether or not there is such a secret."""
     return DeniedError(
         Code.NOT_ALLOWLISTED,
         f"'{name}' is not in this project's allowlist (.claude/secrets.yml).",
-        f"If agents of this project should use it, the person can run, in {project}: {command} allow {name}",
+        f"If agents of this project should use it, the person can say so, {in_own_terminal(project, f'allow {name}')}",
     )
 
 
-def not_trusted(name: str, *, command: str, project: str) -> DeniedError:
+def not_trusted(name: str, *, project: str) -> DeniedError:
     """The refusal of a secret that was stored elsewhere and not granted; does not say where."""
     return DeniedError(
         Code.NOT_TRUSTED,
         f"'{name}' was stored outside this project, and the person has not let this project use it.",
-        f"The person can look at what this project wants and decide, in {project}: {command} trust",
+        f"The person can look at what this project wants and decide, {in_own_terminal(project, 'trust')}",
     )
 
 
-def scope_not_trusted(scope: str, *, command: str, project: str) -> DeniedError:
+def scope_not_trusted(scope: str, *, project: str) -> DeniedError:
     """The refusal of a scope that this project has not been let claim."""
     return DeniedError(
         Code.NOT_TRUSTED,
         f"This project's file names the scope '{scope}', which the person has not let it use yet.",
-        f"The person can look at what this project wants and decide, in {project}: {command} trust",
+        f"The person can look at what this project wants and decide, {in_own_terminal(project, 'trust')}",
     )
 
 
@@ -138,6 +139,7 @@ def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
     """The refusal of a call that the person did not consent to; `error` is what it is without anyone to ask."""
     why = {
         "none": "",
+        "agent": " An agent started this server, so the person is not asked by it.",
         "busy": " Another question is being put to the person; try again when it is answered.",
         "paused": " Several questions stayed unanswered, so the person is not asked for the moment.",
     }.get(answer.channel, " Nobody answered the question.")

@@ -67,7 +67,7 @@ class Setting(NamedTuple):
         """
         entry = self.allowlist.entry_for(name)
         if entry is None:
-            raise policy.not_allowlisted(name, command=self.command, project=str(self.project.path))
+            raise policy.not_allowlisted(name, project=str(self.project.path))
         return entry
 
     def verdict(self, call: Call) -> Verdict:

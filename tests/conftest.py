@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from claude_secrets import paths
+from claude_secrets import client_records, paths
 from tests import keyrings
 from tests.browser import Browser
 from tests.realparts import require
@@ -42,6 +42,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         directory.mkdir(mode=0o700)
         monkeypatch.setenv(name, str(directory))
     monkeypatch.setattr(paths, "account_home", lambda: person / "home")
+    monkeypatch.setattr(client_records, "directory", lambda: person / "clients")
     for name in _REMOVED:
         # Set first: pytest then takes it away again at the end, where the program under test has set it.
         monkeypatch.setenv(name, "")

@@ -22,4 +22,4 @@ if __name__ == "__main__":
     vars(consenting).update(QUESTION_SECONDS=1.0)
     if "--broken" in sys.argv:
         vars(app)["Gate"].call = broken_call
-    app.run(None, None, os.environ, Trust.OFF, None, bound=False)
+    app.run(None, None, os.environ, Trust.OFF, None, bound=False, asks=True)

@@ -31,6 +31,7 @@ class Machine:
         self.key_file = self.home / ".keys" / "master.key"
         session = root / "session"
         session.mkdir(mode=0o700)
+        self.configure("presence: any")  # the tests are the person's scripts
         self.environment = {
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],
@@ -53,9 +54,14 @@ class Machine:
         (directory / ".claude" / "secrets.yml").write_text(yaml.safe_dump({"allow": allow}))
         return directory
 
-    def write_limit(self, per_minute: int) -> None:
+    def configure(self, *lines: str) -> None:
+        """Write the person's configuration."""
         config = self.home / ".config" / "claude-secrets"
         config.mkdir(parents=True, exist_ok=True)
+        (config / "config.yml").write_text("".join(f"{line}\n" for line in lines))
+
+    def write_limit(self, per_minute: int) -> None:
+        config = self.home / ".config" / "claude-secrets"
         rules = {tool: {"rules": [{"rate_limit": f"{per_minute}/minute"}]} for tool in ("set_secret", "input_secret")}
         (config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": rules}))
 
@@ -72,6 +78,7 @@ class Machine:
             timeout=DEADLINE,
             cwd=at or self.home,
             env={**self.environment, **environment},
+            start_new_session=True,  # a developer's own terminal is not this person's
             check=False,
         )
 

@@ -1,16 +1,24 @@
-"""A stand-in for the model's API on loopback: it has the client run one command, and keeps what it was sent."""
+"""A stand-in for the model's API on loopback: it has the client use one tool, and keeps what it was sent."""
 
 import json
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+_PATIENCE = 60
+"""Uses of a tool in one session, at most."""
+
 
 class ModelApi:
-    """Serves the messages API; `requests` are the bodies that came."""
+    """Serves the messages API; `requests` are the bodies that came.
 
-    def __init__(self, command: str) -> None:
-        self.command = command
+    The client's `tool` is used with what is `given`; while the client does not offer it yet, it waits by its Bash tool.
+    """
+
+    def __init__(self, given: Mapping[str, object], tool: str = "Bash") -> None:
+        self._tool = tool
+        self._given = given
         self.requests: list[bytes] = []
         handler = type("Handler", (_Handler,), {"api": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -39,11 +47,15 @@ class ModelApi:
         return told
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The command, where the client can run it and has not yet; else a word."""
+        """The use of the tool, where the client has it and has not used it yet; else a word."""
         tools = {tool.get("name") for tool in request.get("tools", [])}
-        if "Bash" in tools and "tool_result" not in json.dumps(request["messages"]):
-            given = {"command": self.command, "description": "as asked"}
-            content, stop = {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": given}, "tool_use"
+        uses = [use for message in request["messages"] for use in _uses(message)]
+        content: dict[str, object]
+        if "Bash" in tools and self._tool not in uses and len(uses) < _PATIENCE:
+            ready = self._tool in tools
+            given = self._given if ready else {"command": "sleep 1", "description": "as asked"}
+            name = self._tool if ready else "Bash"
+            content, stop = {"type": "tool_use", "id": f"toolu_{len(uses)}", "name": name, "input": given}, "tool_use"
         else:
             content, stop = {"type": "text", "text": "done"}, "end_turn"
         return {
@@ -56,6 +68,11 @@ class ModelApi:
             "stop_sequence": None,
             "usage": {"input_tokens": 1, "output_tokens": 1},
         }
+
+
+def _uses(message: Mapping[str, Any]) -> list[str]:
+    blocks = message["content"] if isinstance(message["content"], list) else []
+    return [block["name"] for block in blocks if block.get("type") == "tool_use"]
 
 
 class _Handler(BaseHTTPRequestHandler):

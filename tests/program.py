@@ -11,16 +11,21 @@ from pathlib import Path
 ACCOUNT_HOME = "TESTS_ACCOUNT_HOME"
 """Names the account's home, where that is not HOME."""
 
+CLIENT_RECORDS = "TESTS_CLIENT_RECORDS"
+"""Names where servers note their clients. Without it they note none: of most tests the client is the person, too."""
+
 
 def main() -> None:
     """Run the program on this process's arguments."""
-    from claude_secrets import paths
+    from claude_secrets import client_records, paths
     from claude_secrets.cli import entry
 
     sys.argv[0] = str(Path(paths.__file__).with_name("__main__.py"))
     home = os.environ.pop(ACCOUNT_HOME, None) or os.environ.get("HOME")
     if home is not None:
         paths.account_home = lambda: Path(home)
+    records = os.environ.pop(CLIENT_RECORDS, None) or "/dev/null/clients"
+    client_records.directory = lambda: Path(records)
     entry()
 
 

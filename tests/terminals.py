@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -22,14 +22,20 @@ PROMPT = "ready> "
 class Bash:
     """`bash -i` with job control; `see` waits for what it shows, `type` types."""
 
-    def __init__(self, at: Path, environment: Mapping[str, str], *, size: tuple[int, int] = (31, 97)) -> None:
+    def __init__(
+        self,
+        at: Path,
+        environment: Mapping[str, str],
+        *,
+        size: tuple[int, int] = (31, 97),
+        words: Sequence[str] = ("bash", "--norc", "--noprofile", "-i"),
+    ) -> None:
         self.shown = ""
         self._at = at
-        words = ["bash", "--norc", "--noprofile", "-i"]
         number, self._terminal = pty.fork()
         if not number:
             os.chdir(at)
-            os.execvpe(words[0], words, {**environment, "PS1": PROMPT, "TERM": "dumb", "HISTFILE": ""})
+            os.execvpe(words[0], [*words], {**environment, "PS1": PROMPT, "TERM": "dumb", "HISTFILE": ""})
         self._process = number
         self.resize(size)
         self.see(re.escape(PROMPT))

@@ -1,28 +1,25 @@
 """An agent at the shell is that agent: in its own project, under the same rules, and whatever it does in between."""
 
 import json
-import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from claude_secrets import agents
+from claude_secrets import agents, processes
 from claude_secrets.cli import COMMANDS
+from tests.agent_shells import ANSWERS_ITSELF, CLIENT, CONVERSATION
 from tests.machine import DEADLINE, PROGRAM, Machine
+from tests.realparts import require, require_real
 
 if sys.platform == "win32":
     pytest.skip("these are POSIX shells", allow_module_level=True)
-
-AGENT = (
-    "import os, subprocess, sys\n"
-    "marked = {**os.environ, sys.argv[1]: '1'}\n"
-    "sys.exit(subprocess.run(['bash', '-c', sys.argv[2]], env=marked).returncode)\n"
-)
-"""What a client does: stays where its project is, and marks what it runs."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +31,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     machine.run("set", "B_TOKEN", at=b, stdin="canary-b-value")
     machine.run("set", "KEPT", "--use-only", at=machine.project("a"), stdin="canary-kept-value")
     (machine.home / "link").symlink_to(b)
+    (machine.home / "answers.py").write_text(ANSWERS_ITSELF)
     evil = machine.home / "evil" / "claude-secrets"
     evil.mkdir(parents=True)
     (evil / "config.yml").write_text("trust: off\n")
@@ -45,20 +43,44 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 
 def agent_runs(
-    machine: Machine, script: str, *, at: str = "a", marker: str = "CLAUDECODE", stdin: str = ""
+    machine: Machine,
+    script: str,
+    *,
+    at: str = "a",
+    marker: str = "CLAUDECODE",
+    stdin: str = "",
+    client: str = "runtime",
+    server: Sequence[str] = (),
+    shell: str = "bash",
+    environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[str]:
-    """Have an agent of a project run a script, in which `cs` is the program."""
-    prelude = f"cs={shlex.quote(shlex.join(PROGRAM))}; b={shlex.quote(str(machine.home / 'work' / 'b'))}; export cs b; "
+    """Have an agent of a project run a script, in which `cs` is the program, below a client of that name."""
+    here = f"b={shlex.quote(str(machine.home / 'work' / 'b'))} python={shlex.quote(sys.executable)}"
+    prelude = f"cs={shlex.quote(shlex.join(PROGRAM))} {here}; export cs b python; "
+    prelude += "setopt shwordsplit; " if shell == "zsh" else ""
+    program = machine.home / client
+    if not program.exists():
+        program.symlink_to(sys.executable)
     return subprocess.run(
-        [sys.executable, "-c", AGENT, marker, prelude + script],
+        [program, "-c", CLIENT, marker, "|".join(server), require(shell), prelude + script],
         input=stdin,
         capture_output=True,
         encoding="utf-8",
         timeout=DEADLINE,
         cwd=machine.home / "work" / at,
-        env=machine.environment,
+        env={**machine.environment, **environment},
         check=False,
     )
+
+
+SECURITY = " ".join((Path(__file__).parent.parent / "SECURITY.md").read_text().split())
+
+
+def until(fact: Callable[[], bool]) -> None:
+    ends = time.monotonic() + DEADLINE
+    while not fact():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def test_an_agent_gets_what_its_project_may_and_the_log_says_who(machine: Machine) -> None:
@@ -118,6 +140,157 @@ def test_an_agent_gets_nothing_of_another_project(machine: Machine, attempt: str
     assert "canary" not in done.stdout + done.stderr
     assert command != "list" or "B_TOKEN" not in done.stdout
     assert done.returncode in (0, 3) if command == "list" else done.returncode == 3, done.stderr
+
+
+DESCENDS = {
+    "the shell is replaced": "cd $b && exec env -u CLAUDECODE {}",
+    "the shell is replaced by its last command": "cd $b; env -u CLAUDECODE {}",
+    "unset": "cd $b; unset CLAUDECODE; {}",
+    "unset, and replaced": "cd $b; unset CLAUDECODE; exec {}",
+    "an empty environment": "cd $b; exec env -i HOME=$HOME PATH=$PATH XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR {}",
+    "a subshell": "(cd $b; unset CLAUDECODE; {})",
+    "another shell": "unset CLAUDECODE; exec sh -c 'cd $b; {}'",
+    "a session of its own": "cd $b; unset CLAUDECODE; exec setsid -w {}",
+    "nohup": "cd $b; unset CLAUDECODE; exec nohup {}",
+    "in the background": "cd $b; unset CLAUDECODE; {} & wait",
+    "a terminal by script": "cd $b; unset CLAUDECODE; exec script -qec '{}' /dev/null",
+    "a terminal of its own": "cd $b; unset CLAUDECODE; exec $python -c 'import pty, sys; pty.spawn(sys.argv[1:])' {}",
+    "python": "cd $b; unset CLAUDECODE; exec $python -c 'import subprocess, sys; subprocess.run(sys.argv[1:])' {}",
+    "env": "cd $b; exec env -u CLAUDECODE env -u CLAUDECODE {}",
+    "timeout": "cd $b; exec env -u CLAUDECODE timeout 20 {}",
+    "uv": "cd $b; exec env -u CLAUDECODE uv run --no-project --offline -- {}",
+    "a process that does not show its environment": "cd $b; exec $python -c "
+    '\'import ctypes, os, subprocess, sys; ctypes.CDLL(None).prctl(4, 0); os.environ.pop("CLAUDECODE");'
+    " subprocess.run(sys.argv[1:])' {}",
+}
+"""Ways to take the mark away that all leave the client above."""
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])
+@pytest.mark.parametrize("way", DESCENDS)
+def test_an_agent_below_a_client_that_is_known_by_its_name_stays_one(machine: Machine, way: str, shell: str) -> None:
+    if way == "uv":
+        require("uv")
+    for command in ("get B_TOKEN", "projects"):
+        done = agent_runs(machine, DESCENDS[way].format(f"$cs {command}"), client="claude", shell=shell)
+        assert "canary" not in done.stdout + done.stderr
+        assert re.search(r"\[(NOT_TRUSTED|NOT_ALLOWLISTED|PERSON_ONLY)\]", done.stdout + done.stderr), done
+
+
+def test_the_same_client_without_a_mark_or_a_name_would_be_the_person(machine: Machine) -> None:
+    """What the others are refused is there to be had."""
+    assert agent_runs(machine, "cd $b && exec $cs get B_TOKEN", marker="").stdout == "canary-b-value"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no namespaces")
+@pytest.mark.parametrize("options", ["-r", "-rm", "-rpf --mount-proc", "-U"])
+def test_nobody_leaves_by_a_namespace(machine: Machine, options: str) -> None:
+    require_real(sandboxes(), "a user who may make namespaces")
+    for client, mark in (("claude", "CLAUDECODE"), ("runtime", "")):
+        script = f"cd $b; unset CLAUDECODE; exec unshare {options} $cs get B_TOKEN"
+        done = agent_runs(machine, script, client=client, marker=mark)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "`namespace: mine`" in done.stderr
+
+
+def test_whoever_works_in_a_namespace_says_so(machine: Machine, tmp_path: Path) -> None:
+    require_real(sandboxes(), "a user who may make namespaces")
+    other = Machine(tmp_path).use_key_file()
+    other.run("set", "TOKEN", stdin="canary")
+    inside = ["unshare", "-r", *PROGRAM, "get", "TOKEN"]
+    assert "[NO_PROJECT]" in subprocess.run(inside, env=other.environment, capture_output=True, text=True).stderr  # noqa: PLW1510
+    other.configure("namespace: mine")
+    assert subprocess.run(inside, env=other.environment, capture_output=True, text=True).stdout == "canary"  # noqa: PLW1510
+
+
+@pytest.mark.parametrize("kill", ["", "1"])
+def test_a_client_without_a_name_is_known_once_it_has_started_a_server(
+    machine: Machine, tmp_path: Path, kill: str
+) -> None:
+    records = {"TESTS_CLIENT_RECORDS": str(tmp_path / "clients")}
+    server = {**records, "KILL_SERVER": kill}
+    attack = "cd $b && exec $cs get B_TOKEN"
+    done = agent_runs(machine, attack, marker="", server=PROGRAM, environment=server)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "[NOT_TRUSTED]" in done.stderr
+    (record,) = (tmp_path / "clients").iterdir()
+    # The person, beside it.
+    again = machine.run("get", "B_TOKEN", at=machine.home / "work" / "b", environment=records)
+    assert again.stdout == "canary-b-value"
+    # A record of another boot is dropped by the next server.
+    old = record.rename(record.with_name("another-boot.1.1"))
+    agent_runs(machine, "true", marker="", server=PROGRAM, environment=server)
+    assert not old.exists()
+
+
+def test_erasing_the_record_is_not_enough_where_the_name_tells(machine: Machine, tmp_path: Path) -> None:
+    records = {"TESTS_CLIENT_RECORDS": str(tmp_path / "clients")}
+    attack = f"rm -r {tmp_path}/clients; cd $b && exec $cs get B_TOKEN"
+    named = agent_runs(machine, attack, marker="", client="claude", server=PROGRAM, environment=records)
+    assert (named.returncode, named.stdout) == (3, "")
+    unnamed = agent_runs(machine, attack, marker="", server=PROGRAM, environment=records)
+    assert unnamed.stdout == "canary-b-value"
+    assert "removes the note" in SECURITY
+
+
+def test_what_security_says_that_leaves_the_descent_does(machine: Machine) -> None:
+    """A hole, so that its sentence is mended with it."""
+    script = "(setsid sh -c 'unset CLAUDECODE; cd $b; sleep 0.3; exec $cs get B_TOKEN' >~/orphan-said 2>&1 &) ; true"
+    agent_runs(machine, script, client="claude")
+    until(lambda: (machine.home / "orphan-said").exists() and (machine.home / "orphan-said").read_text() != "")
+    assert (machine.home / "orphan-said").read_text() == "canary-b-value"
+    assert "a process that its parents have left" in SECURITY
+
+
+BY_HAND = {
+    "": "cd $b; $answers $cs",
+    "without the mark": "cd $b; env -u CLAUDECODE $answers $cs; true",
+    "the shell is replaced": "cd $b; unset CLAUDECODE; exec $answers $cs",
+    "only the server is unmarked": "cd $b; exec $answers env -u CLAUDECODE $cs",
+    "uv": "cd $b; unset CLAUDECODE; exec $answers uv run --no-project --offline -- $cs",
+    "a shell between": 'cd $b; unset CLAUDECODE; exec $answers sh -c "$cs; true"',
+    "on a terminal": 'cd $b; unset CLAUDECODE; exec script -qec "$answers $cs" /dev/null',
+    "in its own project": "$answers $cs",
+    "naming the other": "$answers $cs --project $b",
+    "where it looks like the client": "cd $b; python=~/claude; unset CLAUDECODE; exec $answers $cs",
+}
+
+
+@pytest.mark.parametrize("way", BY_HAND)
+@pytest.mark.parametrize("client", ["claude", "runtime"])
+def test_an_agent_does_not_answer_its_own_questions(machine: Machine, way: str, client: str) -> None:
+    mark = "CLAUDECODE" if client == "claude" else "CLAUDE_SECRETS_AGENT"
+    if way == "uv":
+        require("uv")
+    if client == "runtime" and "unset" in BY_HAND[way]:  # that the mark was all that told of it is a hole
+        assert "replaces its shell" in SECURITY
+        return
+    script = BY_HAND[way].replace("CLAUDECODE", mark)
+    for name in ("B_TOKEN", "KEPT"):
+        answers = f"$python {machine.home / 'answers.py'} {name}"
+        done = agent_runs(machine, script.replace("$answers", answers), client=client, marker=mark)
+        assert "canary" not in done.stdout + done.stderr
+        assert "asked {" not in done.stdout
+        assert re.search("is not asked by it|NO_PROJECT|PROJECT_CONFLICT", done.stdout), done
+
+
+def test_the_persons_own_client_is_asked(machine: Machine) -> None:
+    """What the others are not asked is there to be asked."""
+    done = agent_runs(machine, "exec $python ~/answers.py KEPT $cs", marker="")
+    assert "canary-kept-value" in done.stdout
+    assert done.stdout.count("asked {") == 2
+
+
+def test_an_agent_does_not_answer_through_pipes_beside_a_server_that_replaces_its_shell(machine: Machine) -> None:
+    for client, expected in (("claude", "NOT_TRUSTED"), ("runtime", "asked\n")):
+        pipes = machine.home / f"pipes-{client}"
+        talk = CONVERSATION.replace("IN", f"{pipes}/in").replace("OUT", f"{pipes}/out").replace("NAME", "B_TOKEN")
+        script = (
+            f"mkdir {pipes}; mkfifo {pipes}/in {pipes}/out; unset CLAUDECODE; {talk} exec $cs <{pipes}/in >{pipes}/out"
+        )
+        done = agent_runs(machine, script, client=client)
+        assert expected in done.stderr, done
+        assert client == "runtime" or "asked\n" not in done.stderr
 
 
 def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: Machine) -> None:
@@ -189,11 +362,9 @@ def test_who_hides_what_is_above_is_taken_for_an_agent(machine: Machine, options
         assert (done.returncode, done.stdout) == (3, "")
 
 
-def test_thousands_of_processes_hide_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_of_processes_hide_nothing(machine: Machine) -> None:
     deep = "d() { if [ $1 = 0 ]; then $cs projects; else (d $(($1 - 1)); :); fi; }; unset CLAUDECODE; d 300"
     assert "[PERSON_ONLY]" in agent_runs(machine, deep).stderr
-    monkeypatch.setattr(agents, "_ancestors", lambda: iter([agents.Process({}, None)] * 5000))
-    assert agents.find({}) == agents.Agent("too many processes", None)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +377,7 @@ def test_what_is_the_persons_alone_is_refused(machine: Machine, command: str) ->
     }  # fmt: skip
     done = agent_runs(machine, f"$cs {command} {arguments.get(command, '')}")
     assert (done.returncode, done.stdout) == (3, "")
-    assert f"[PERSON_ONLY] An agent runs this, and `{command}` is the person's alone." in done.stderr
+    assert f"[PERSON_ONLY] An agent runs this, and `{command}` is for the person only." in done.stderr
 
 
 def test_access_and_expiry_are_the_persons_to_choose(machine: Machine) -> None:
@@ -215,7 +386,7 @@ def test_access_and_expiry_are_the_persons_to_choose(machine: Machine) -> None:
         assert "[PERSON_ONLY]" in done.stderr
 
 
-@pytest.mark.parametrize("marker", [*agents.MARKERS, "CODEX_SANDBOX_NETWORK_DISABLED"])
+@pytest.mark.parametrize("marker", sorted(agents.MARKERS))
 def test_every_clients_mark_is_known(machine: Machine, marker: str) -> None:
     assert "[PERSON_ONLY]" in agent_runs(machine, "$cs projects", marker=marker).stderr
 
@@ -248,6 +419,9 @@ def test_a_broken_policy_of_the_persons_refuses_an_agent(machine: Machine, tmp_p
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc to compare with")
 def test_both_ways_of_looking_at_processes_see_the_same() -> None:
-    ours = list(agents._by_proc(os.getppid()))
-    assert ours == list(agents._by_psutil())[: len(ours)]
-    assert ours[0].directory is not None
+    ours, theirs = list(processes._Linux().ancestors()), list(processes._Psutil().ancestors())
+    assert ours
+    for one, other in zip(ours, theirs, strict=False):
+        if one.environment is not None:
+            seen = one._replace(executable=one.executable.removesuffix(" (deleted)"))
+            assert seen == other._replace(started=one.started, privileged=one.privileged)

@@ -1,12 +1,16 @@
 """Claude Code itself runs our commands and hooks; the model behind it is a stand-in on loopback, which sees all."""
 
 import json
+import re
 import shlex
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.agent_shells import ANSWERS_ITSELF, CONVERSATION
 from tests.machine import PROGRAM, Machine
 from tests.model_api import ModelApi
 from tests.realparts import require
@@ -43,9 +47,14 @@ def use_hooks(machine: Machine) -> None:
 
 def claude(machine: Machine, command: str, prompt: str = "run it") -> ModelApi:
     """Have Claude Code run one command in the project; returns what the model was sent."""
-    with ModelApi(command) as api:
+    return use(machine, {"command": command, "description": "as asked"}, prompt=prompt)
+
+
+def use(machine: Machine, given: Mapping[str, object], tool: str = "Bash", prompt: str = "run it") -> ModelApi:
+    """Have Claude Code use one tool in the project, likewise."""
+    with ModelApi(given, tool) as api:
         done = subprocess.run(
-            [require("claude"), "-p", prompt, "--allowedTools", "Bash,Read", "--output-format", "json"],
+            [require("claude"), "-p", prompt, "--allowedTools", f"Bash,Read,{tool}", "--output-format", "json"],
             cwd=machine.home / "work" / "api",
             env={
                 **machine.environment,
@@ -53,6 +62,7 @@ def claude(machine: Machine, command: str, prompt: str = "run it") -> ModelApi:
                 "ANTHROPIC_API_KEY": "none",
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
                 "DISABLE_AUTOUPDATER": "1",
+                "ENABLE_TOOL_SEARCH": "false",
                 "NO_PROXY": "127.0.0.1",
             },
             stdin=subprocess.DEVNULL,
@@ -100,6 +110,57 @@ def test_its_project_is_where_it_was_started(machine: Machine) -> None:
     result = claude(machine, command).results()[-1]
     assert "NOT_TRUSTED" in result
     assert "canary" not in result
+
+
+CANARY = "canary-of-another-project"
+WITHOUT = "env -u CLAUDECODE -u AI_AGENT"
+ESCAPES = {
+    "without the mark": "; ".join(
+        [
+            f"{WITHOUT} $cs get OTHER",
+            "(unset CLAUDECODE; $cs get OTHER)",
+            f"{WITHOUT} setsid -w $cs get OTHER",
+            f"{WITHOUT} nohup $cs get OTHER",
+            f"{WITHOUT} script -qec '$cs get OTHER' /dev/null",
+            f"{WITHOUT} $cs projects",
+        ]
+    ),
+    "the shell is replaced": f"exec {WITHOUT} $cs get OTHER",
+    "the shell is replaced by another": "unset CLAUDECODE; exec bash -c 'cd $other; $cs exec --only OTHER -- env'",
+    "a namespace": f"exec {WITHOUT} unshare -r $cs get OTHER",
+    "a client of its own": "unset CLAUDECODE; exec $python ~/answers.py OTHER $cs",
+    "a client of its own by its own client's name": "ln -s $python ~/claude; unset CLAUDECODE; "
+    "exec ~/claude ~/answers.py OTHER $cs",
+    "the server replaces the shell": "mkfifo ~/in ~/out; unset CLAUDECODE; TALK exec $cs <~/in >~/out",
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_its_shell_gets_nothing_of_another_project(machine: Machine, escape: str) -> None:
+    other = machine.project("other")
+    machine.run("set", "OTHER", at=other, stdin=CANARY)
+    (machine.home / "answers.py").write_text(ANSWERS_ITSELF)
+    talk = CONVERSATION.replace("IN", "~/in").replace("OUT", "~/out").replace("NAME", "OTHER")
+    variables = f"cs={shlex.quote(shlex.join(PROGRAM))} other={other} python={sys.executable}"
+    script = f"{variables}; export cs other python; setopt shwordsplit 2>/dev/null; cd $other; "
+    api = claude(machine, script + ESCAPES[escape].replace("TALK", talk.strip()))
+    said = api.results()[-1]
+    assert re.search("NOT_TRUSTED|NO_PROJECT|PERSON_ONLY", said), said
+    assert not any(CANARY.encode() in data for data in places_of(machine, api).values())
+    assert "asked {" not in said
+
+
+def test_its_own_server_is_the_persons(machine: Machine) -> None:
+    """Nobody can be asked in a session without a terminal, but not because an agent had started the server."""
+    machine.run("set", "OTHER", at=machine.project("other"), stdin=CANARY)
+    servers = {"secrets": {"command": PROGRAM[0], "args": PROGRAM[1:]}}
+    (machine.home / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
+    api = use(machine, {"name": "OTHER"}, "mcp__secrets__get_secret")
+    said = api.results()[-1]
+    assert "[NOT_TRUSTED]" in said
+    assert "An agent started this server" not in said
+    events = json.loads(machine.run("log", "--json", "--denied").stdout)
+    assert [event["client"] for event in events] == ["claude-code 2.1.330"]
 
 
 def test_its_hooks_tell_it_the_names_and_keep_the_value_from_the_model(machine: Machine) -> None:

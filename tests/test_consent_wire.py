@@ -204,9 +204,7 @@ def test_a_question_that_nobody_answers_ends_and_after_three_nobody_is_asked(mac
 
 
 def test_whoever_wants_dialogs_is_not_asked_by_a_client(machine: Machine) -> None:
-    config = machine.home / ".config" / "claude-secrets"
-    config.mkdir(parents=True)
-    (config / "config.yml").write_text("consent: dialog\n")
+    machine.configure("presence: any", "consent: dialog")
     person = Person(YES)
     (said,) = session(machine, machine.project("clone"), "legacy", person, GET)
     assert said.startswith("[NOT_TRUSTED]")

@@ -235,9 +235,7 @@ def test_what_agents_of_another_project_stored_is_theirs_no_more_and_that_is_sai
 
 
 def test_new_secrets_have_the_access_that_the_person_configured(machine: Watched) -> None:
-    config = machine.home / ".config" / "claude-secrets"
-    config.mkdir(parents=True)
-    (config / "config.yml").write_text("default_access: use-only\n")
+    machine.configure("presence: any", "default_access: use-only")
     machine.run("set", "TOKEN", "--readable", stdin="canary-zero")
     machine.bring(str(machine.file(".env", DOTENV)), "--yes", "--overwrite")
     listed = {secret["name"]: secret["access"] for secret in json.loads(machine.run("list", "--json").stdout)}

@@ -19,8 +19,9 @@ LINE_LIMIT = 350
 
 # From the ground up. A module imports only from layers below its own.
 LAYERS: list[set[str]] = [
-    {"", "errors", "agents"},
-    {"paths"},
+    {"", "errors", "processes"},
+    {"paths", "agents"},
+    {"client_records"},
     {"model"},
     {"cipher", "patterns", "strict_yaml", "references", "dotenv_file", "credentials", "variable_names"},
     {"rules", "forms", "sources"},
@@ -63,7 +64,7 @@ OUTSIDE: dict[str, set[str]] = {
     "yaml": {"strict_yaml"},
     "re2": {"patterns"},
     "dotenv": {"dotenv_file"},
-    "psutil": {"agents"},
+    "psutil": {"processes"},
     "platformdirs": {"paths"},
 }
 HEAVY = ("anyio", "cryptography", "dotenv", "keyring", "mcp", "mcp_types", "pydantic", "re2", "sqlite3", "yaml")

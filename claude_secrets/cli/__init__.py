@@ -11,10 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from types import ModuleType
 from typing import Final, NoReturn
 
-from claude_secrets import __version__, agents
-from claude_secrets.cli import output
+from claude_secrets import __version__
+from claude_secrets.agents import Agent
+from claude_secrets.cli import caller, output, presence
 from claude_secrets.cli.ending import close_all
 from claude_secrets.errors import CallerError, Code, CustodyError, DeniedError, SecretsError
 from claude_secrets.paths import command
@@ -77,10 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     try:
         options = _parse(given)
-        if (agent := agents.find(os.environ)) is not None:
-            return importlib.import_module("claude_secrets.cli.as_agent").run(agent, options)  # type: ignore[no-any-return]  # looked up by name
-        module = importlib.import_module(f"claude_secrets.cli.{options.command}")
-        return int(module.run(options))
+        return _serve(options, given) if options.command == "serve" else _command(options, given)
     except SecretsError as error:
         return _tell(error)
     except KeyboardInterrupt:
@@ -93,6 +92,27 @@ def _run(given: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  nothing may escape: a traceback could show a value
         fault = f"Something went wrong inside Claude Secrets ({type(error).__name__})."
         return _tell(SecretsError(Code.INTERNAL, fault))
+
+
+def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
+    start = caller.started()
+    if start.agent is not None:
+        return int(_module("as_agent").run(start.agent, options, given, asks=False))
+    if start.marked:
+        return int(_module("as_agent").run(Agent("its client", start.client), options, given, asks=True))
+    return int(_module("serve").run(options))
+
+
+def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
+    if (agent := caller.find()) is not None:
+        return int(_module("as_agent").run(agent, options, given, asks=False))
+    if presence.is_wanted(options):
+        presence.require(f"`{options.command}`")
+    return int(_module(options.command).run(options))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"claude_secrets.cli.{name}")
 
 
 def _parse(given: list[str]) -> argparse.Namespace:
@@ -116,7 +136,7 @@ def _parse(given: list[str]) -> argparse.Namespace:
         line = COMMANDS[each]
         one = commands.add_parser(each, help=line, description=line, allow_abbrev=False)
         if each == name:
-            importlib.import_module(f"claude_secrets.cli.{each}").add_arguments(one)
+            _module(each).add_arguments(one)
             _add_common(one, argparse.SUPPRESS)
     return parser.parse_args(given)
 

@@ -5,6 +5,7 @@ the person's alone is refused.
 """
 
 import os
+import shlex
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from claude_secrets.agents import Agent
+from claude_secrets.agents import SANDBOX, Agent
 from claude_secrets.cli import hook, serve, variables
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
@@ -22,46 +23,55 @@ from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
-from claude_secrets.own_files import read_config
-from claude_secrets.paths import command, config_directory, expanded, store_path
+from claude_secrets.own_files import CONFIG, read_config
+from claude_secrets.paths import config_directory, expanded, in_own_terminal, store_path, working_directory
 from claude_secrets.project import Whereabouts
 from claude_secrets.store import Store
 
+_WORDS_LIMIT: Final = 200
 _PLACES: Final = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "CLAUDE_PROJECT_DIR")
 _PLACE_PREFIX: Final = "XDG_"
 _SETTING_PREFIX: Final = "CLAUDE_SECRETS_"
 
 
-def run(agent: Agent, options: Namespace) -> int:
-    """Run one command for an agent.
+def run(agent: Agent, options: Namespace, given: Sequence[str], *, asks: bool) -> int:
+    """Run one command, `given` in these words, for an agent; `asks`: a server may put questions to the person.
 
     Raises:
         DeniedError: PERSON_ONLY, and what the gate refuses.
     """
-    _refuse_options(options)
+    _refuse_options(options, given)
     act = _ALLOWED.get(options.command)
     if act is None:
-        raise _person_only(f"`{options.command}` is the person's alone")
+        raise _person_only(f"`{options.command}` is for the person only", given)
     process = agent.process
     if process is None or process.directory is None or not process.environment:
         if options.command == "hook":
             return hook.answer(options.event, Path(os.sep))  # where there is no project
-        raise DeniedError(
-            Code.NO_PROJECT,
-            f"An agent runs this ({agent.marker}), and where it works cannot be seen, so nothing is allowed.",
-            "The agent can use the tools of the MCP server that its client started.",
-        )
+        raise _unseen(agent)
     before = dict(os.environ)
     _stand_where(process.environment, settings=options.command == "serve")
-    return act(options, _Caller(agent.marker, process.directory), before)
+    return act(options, _Caller(agent.sign, process.directory, given, asks=asks), before)
+
+
+def _unseen(agent: Agent) -> DeniedError:
+    what = f"An agent may be running this ({agent.sign}), and its project cannot be seen, so nothing is allowed."
+    if agent.sign != SANDBOX:
+        return DeniedError(
+            Code.NO_PROJECT, what, "The agent can use the tools of the MCP server that its client started."
+        )
+    line = f"`namespace: mine` in {config_directory() / CONFIG}"
+    return DeniedError(Code.NO_PROJECT, what, f"If you work in a container or sandbox of your own, put {line}")
 
 
 class _Caller:
     """The gate, for calls of this agent, whose process stands in `directory`."""
 
-    def __init__(self, marker: str, directory: Path) -> None:
+    def __init__(self, sign: str, directory: Path, given: Sequence[str], *, asks: bool) -> None:
         self.directory = directory
-        self._client = f"command line ({marker})"
+        self.given = given
+        self.asks = asks
+        self._client = f"command line ({sign})"
         self._where = Whereabouts(argument=None, environment=None, root=None, working_directory=directory)
 
     @cached_property
@@ -100,7 +110,7 @@ def _get(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
 
 def _set(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
     if options.access or options.expires:
-        raise _person_only("access and expiry are the person's to choose")
+        raise _person_only("access and expiry are for the person to choose", caller.given)
     value = value_from_input(options.name, exact=options.exact)
     done = caller.done(Call(tool=Tool.SET_SECRET, name=options.name, value=value))
     say(done.text)
@@ -157,7 +167,7 @@ def _serve(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
     if named:
         os.environ["CLAUDE_PROJECT_DIR"], options.project = str(expanded(named)), None
     os.chdir(caller.directory)
-    return serve.run(options, bound=True)
+    return serve.run(options, bound=True, asks=caller.asks)
 
 
 _ALLOWED: Final[dict[str, _Act]] = {
@@ -172,19 +182,22 @@ _ALLOWED: Final[dict[str, _Act]] = {
 }
 
 
-def _refuse_options(options: Namespace) -> None:
+def _refuse_options(options: Namespace, given: Sequence[str]) -> None:
     if options.command == "serve":  # its arguments come from the person's configuration of the client
         return
     for option in ("project", "store", "scope"):
         if getattr(options, option, None):
-            raise _person_only(f"--{option} is the person's to choose")
+            raise _person_only(f"--{option} is for the person to choose", given)
 
 
-def _person_only(what: str) -> SecretsError:
+def _person_only(what: str, given: Sequence[str]) -> SecretsError:
+    words = shlex.join(given)
+    if len(words) > _WORDS_LIMIT:
+        words = f"{words[:_WORDS_LIMIT]}…"
     return DeniedError(
         Code.PERSON_ONLY,
         f"An agent runs this, and {what}.",
-        f"The person can run it in a terminal of their own: {command()} …",
+        f"The person can run it, {in_own_terminal(working_directory(), words)}",
     )
 
 

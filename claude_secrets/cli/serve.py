@@ -16,8 +16,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(options: Namespace, *, bound: bool = False) -> int:
-    """Serve until the client is gone; `bound`: the project of the working directory alone."""
+def run(options: Namespace, *, bound: bool = False, asks: bool = True) -> int:
+    """Serve until the client is gone.
+
+    `bound`: the project of the working directory only; `asks`: the person's own client started this, so that they can
+    be asked.
+    """
     from claude_secrets.server import serve
 
     given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
@@ -30,6 +34,7 @@ def run(options: Namespace, *, bound: bool = False) -> int:
         tighten=tighten,
         passphrase=given,
         bound=bound,
+        asks=asks,
     )
 
 

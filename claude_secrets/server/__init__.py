@@ -15,17 +15,18 @@ def serve(
     tighten: Trust,
     passphrase: str | None,
     bound: bool,
+    asks: bool,
 ) -> int:
     """Serve MCP until the client is gone; returns the exit code.
 
     `project` is the directory of `--project`, `store_argument` the path of `--store`, where given; `tighten` the mode
     of trust that arguments or environment ask for; `passphrase` opens the store where a slot of it has one; `bound`:
-    no other project is served than that of the working directory.
+    no other project is served than that of the working directory; without `asks` nobody is asked anything.
     """
     gc.disable()  # what the SDK's import allocates stays: collecting meanwhile costs a tenth of the start
     from claude_secrets.server.app import run
 
     gc.freeze()
     gc.enable()
-    run(project, store_argument, environment, tighten, passphrase, bound=bound)
+    run(project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks)
     return 0

@@ -68,6 +68,7 @@ class App:
         passphrase: str | None = None,
         *,
         bound: bool = False,
+        asks: bool = True,
     ) -> None:
         configured = read_config(config_directory()).store
         custody = Custody(environment=environment, ask_passphrase=None if passphrase is None else lambda: passphrase)
@@ -75,8 +76,8 @@ class App:
         self._gate = Gate(store=store, config=config_directory(), tighten=tighten)
         self._worker = Worker()
         self._environment = environment
-        self._asker = Asker(environment, self._dialogs)
-        self._consenter = Consenter(self._dialogs)
+        self._asker = Asker(environment, self._dialogs, asks=asks)
+        self._consenter = Consenter(self._dialogs, asks=asks)
         named = environment.get("CLAUDE_PROJECT_DIR")
         self._where = Whereabouts(
             argument=project,
@@ -232,10 +233,11 @@ def run(
     passphrase: str | None,
     *,
     bound: bool,
+    asks: bool,
 ) -> None:
     """Serve until the client is gone."""
     # The SDK and asyncio log exceptions with their texts, which may hold what was sent.
     logging.getLogger().addHandler(logging.NullHandler())
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")  # roots are deprecated, and the older clients' only way to name the project
-    anyio.run(App(project, store_argument, environment, tighten, passphrase, bound=bound).serve)
+    anyio.run(App(project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks).serve)

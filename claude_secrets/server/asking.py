@@ -33,7 +33,7 @@ from claude_secrets.human.dialog import Answer, Dialogs
 from claude_secrets.human.page import LIFETIME, InputPage
 from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
-from claude_secrets.paths import command
+from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.project import grounds_of
 
 CALL_SECONDS: Final = 50.0
@@ -68,7 +68,7 @@ class Asker:
     """The pages of this process.
 
     `environment` tells whether there is a display; `dialogs` makes those for a project's directory; `now` returns
-    seconds.
+    seconds; without `asks` nobody is asked, because an agent started this server.
     """
 
     def __init__(
@@ -76,7 +76,10 @@ class Asker:
         environment: Mapping[str, str],
         dialogs: Callable[[Path], Dialogs],
         now: Callable[[], float] = time.monotonic,
+        *,
+        asks: bool = True,
     ) -> None:
+        self._asks = asks
         self._environment = environment
         self._dialogs = dialogs
         self._now = now
@@ -100,6 +103,8 @@ class Asker:
         store: Callable[[Entered], Outcome],
     ) -> Done | Refused | InputRequiredResult:
         """Put the question, or join the page that does already, and wait a while for its result."""
+        if not self._asks:
+            return _not_asked(question)
         key = (question.project, question.name)
         self._forget_old()
         entry = self._pages.get(key)
@@ -300,6 +305,14 @@ def _too_many(question: InputQuestion) -> Refused:
         Code.WAITING,
         f"{PAGES_LIMIT} other values are being asked for; '{question.name}' was not.",
         "Call again when the person has entered them.",
+    )
+
+
+def _not_asked(question: InputQuestion) -> Refused:
+    return _refused(
+        Code.NO_INPUT_CHANNEL,
+        "An agent started this server, so the person is not asked by it.",
+        f"The person can enter the value, {in_own_terminal(question.project, f'set {question.name}')}",
     )
 
 

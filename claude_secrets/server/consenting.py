@@ -43,6 +43,7 @@ DIALOG: Final = "dialog"
 NONE: Final = "none"
 PAUSED: Final = "paused"
 BUSY: Final = "busy"
+AGENT: Final = "agent"
 
 _KEY: Final = "consent"
 _STATE: Final = "consent:"
@@ -51,9 +52,15 @@ Context: TypeAlias = ServerRequestContext[Any, Any]
 
 
 class Consenter:
-    """The questions of this process. `dialogs` makes those for a project's directory; `now` returns seconds."""
+    """The questions of this process. `dialogs` makes those for a project's directory; `now` returns seconds.
 
-    def __init__(self, dialogs: Callable[[Path], Dialogs], now: Callable[[], float] = time.monotonic) -> None:
+    Without `asks` nobody is asked, because an agent started this server.
+    """
+
+    def __init__(
+        self, dialogs: Callable[[Path], Dialogs], now: Callable[[], float] = time.monotonic, *, asks: bool = True
+    ) -> None:
+        self._asks = asks
         self._dialogs = dialogs
         self._now = now
         self._turn = anyio.Lock()
@@ -82,6 +89,8 @@ class Consenter:
 
     async def put(self, context: Context, question: ConsentQuestion) -> Consented | Declined | InputRequiredResult:
         """Put the question by the first channel that works, and return the answer or what the client has to do."""
+        if not self._asks:
+            return Declined(digest=question.digest, channel=AGENT, said_no=False)
         self._forget_old()
         if (refused := self._refused_before(question)) is not None:
             return refused

@@ -1,0 +1,85 @@
+"""What an agent with a shell does to be taken for the person: programs and scripts for tests of the built product."""
+
+import json
+import shlex
+
+CLIENT = """
+import os, subprocess, sys
+mark, server, shell, script = sys.argv[1:5]
+if server:
+    started = subprocess.Popen(server.split('|'), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    started.stdin.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\\n')
+    started.stdin.flush()
+    assert started.stdout.readline()
+    if os.environ.get("KILL_SERVER"):
+        started.kill()
+        started.communicate()
+marked = {**os.environ, mark: "1"} if mark else os.environ
+done = subprocess.run([shell, "-c", script], env=marked, start_new_session=True)
+if server and not os.environ.get("KILL_SERVER"):
+    started.communicate()
+sys.exit(done.returncode)
+"""
+"""What a client does: stays where its project is, starts our server, and runs what its agent says in a marked shell
+that has a session of its own. Arguments: the mark, the server's words with | between them (or nothing), the shell, the
+script."""
+
+ANSWERS_ITSELF = """
+import json, os, subprocess, sys
+name, words = sys.argv[1], sys.argv[2:]
+server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+def say(**message):
+    server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\\n")
+    server.stdin.flush()
+
+say(id=1, method="initialize", params={
+    "protocolVersion": "2025-11-25",
+    "capabilities": {"elicitation": {"form": {}, "url": {}}},
+    "clientInfo": {"name": "c", "version": "1"}})
+say(method="notifications/initialized")
+say(id=2, method="tools/call", params={"name": "get_secret", "arguments": {"name": name}})
+say(id=3, method="tools/call", params={"name": "input_secret", "arguments": {"name": "PAGE"}})
+left = {1, 2, 3}
+while left and (line := server.stdout.readline()):
+    message = json.loads(line)
+    if message.get("method", "").startswith("elicitation/"):
+        print("asked", json.dumps(message["params"]))
+        content = {"approve": True} if "requestedSchema" in message["params"] else None
+        say(id=message["id"], result={"action": "accept", "content": content} if content else {"action": "decline"})
+    elif message.get("id") in left:
+        left.discard(message["id"])
+        print(json.dumps(message.get("result")))
+server.stdin.close()
+server.wait()
+"""
+"""A client that says yes to whatever it is asked. Arguments: a secret's name, the words that start a server."""
+
+_MESSAGES: tuple[dict[str, object], ...] = (
+    {
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {"elicitation": {"form": {}}},
+            "clientInfo": {"name": "c", "version": "1"},
+        },
+    },
+    {"method": "notifications/initialized"},
+    {"id": 2, "method": "tools/call", "params": {"name": "get_secret", "arguments": {"name": "NAME"}}},
+)
+_LINES = " ".join(shlex.quote(json.dumps({"jsonrpc": "2.0", **message})) for message in _MESSAGES)
+_YES = '{"jsonrpc": "2.0", "id": %s, "result": {"action": "accept", "content": {"approve": true}}}'
+
+CONVERSATION = f"""
+{{ printf '%s\\n' {_LINES}
+  while read -r line; do
+    case $line in
+      *elicitation/create*)
+        echo asked >&2; printf '{_YES}\\n' "$(printf '%s' "$line" | sed 's/.*"id":\\([0-9]*\\).*/\\1/')";;
+      *'"id":2'*) printf '%s\\n' "$line" >&2; break;;
+    esac
+  done <OUT
+}} >IN &
+"""
+"""Shell: talks to a server through two named pipes, IN and OUT; the shell can then become that server."""
