@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from claude_secrets import records
+from claude_secrets import foreign, records
 from claude_secrets.errors import Code, StoreError
 from claude_secrets.person import Person
 from claude_secrets.records import Stored
@@ -26,11 +26,15 @@ class Change(StrEnum):
 
 
 class Planned(NamedTuple):
-    """An entry, what storing it does, and the version that is there now (0: none)."""
+    """An entry, what storing it does, the version that is there now (0: none), and where that was stored.
+
+    `origin` is empty where it was here, or this project was let use it.
+    """
 
     entry: Entry
     change: Change
     version: int
+    origin: str = ""
 
 
 def preview(person: Person, entries: Iterable[Entry]) -> list[Planned]:
@@ -67,4 +71,5 @@ def _planned(tx: Transaction, person: Person, entry: Entry) -> Planned:
     if record.deleted:
         return Planned(entry, Change.BRINGS_BACK, record.version)
     same = records.value(tx, record) == entry.value
-    return Planned(entry, Change.SAME if same else Change.OVERWRITES, record.version)
+    origin = "" if foreign.is_own(tx, person, record) else record.origin
+    return Planned(entry, Change.SAME if same else Change.OVERWRITES, record.version, origin)

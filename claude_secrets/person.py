@@ -164,6 +164,14 @@ class Person:
                 self.note(tx, f"access {access.value}", name)
         return changed
 
+    def is_use_only(self, name: str) -> bool:
+        """Whether agents are not given the value of that name; False where it was never stored."""
+        if not self.store.exists():
+            return False
+        with self.store.read() as tx:
+            record = records.find(tx, self.scope, check_name(name))
+        return record is not None and record.access is Access.USE_ONLY
+
     def rename(self, name: str, new_name: str) -> None:
         """Give a secret, with its versions and grants, a name that was never used in its scope.
 
@@ -302,6 +310,12 @@ class Person:
         project, scope = self.project.identity if self.project else "", scope or self.scope
         event = Event(caller="person", action=action, outcome="done", project=project, scope=scope, name=name)
         self._log.add(tx, event)
+
+    def claim_scope(self) -> None:
+        """Let this project use the scope that its file names."""
+        with self.store.write() as tx:
+            self._claim_scope(tx)
+            self.note(tx, "trust", "")
 
     def _claim_scope(self, tx: Transaction) -> None:
         if self.project and self.scope != SHARED:

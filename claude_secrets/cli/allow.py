@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.allowlist_edit import add_entry
-from claude_secrets.cli import allowlist_file
+from claude_secrets.cli import allowlist_file, foreign
 from claude_secrets.cli.common import require_project, the_person
 from claude_secrets.cli.output import say
 from claude_secrets.model import check_name
@@ -13,6 +13,7 @@ from claude_secrets.policy_file import read_bytes
 def add_arguments(parser: ArgumentParser) -> None:
     """Take the name."""
     parser.add_argument("name", metavar="NAME")
+    foreign.add_yes(parser)
 
 
 def run(options: Namespace) -> int:
@@ -21,7 +22,9 @@ def run(options: Namespace) -> int:
     project = require_project(options)
     before = read_bytes(project.path)
     after = add_entry(before, name)
-    the_person(options, project).allow(name)
+    person = the_person(options, project)
+    foreign.require_name(person, name, "let this project use it", options)
+    person.allow(name)
     if after is None:
         say(f"'{name}' is in the allowlist of {project.path} already; the project may use it.")
     else:

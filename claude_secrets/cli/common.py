@@ -21,6 +21,10 @@ from claude_secrets.records import Record
 from claude_secrets.store import Store
 
 _PASSPHRASE_LIMIT = 4096
+_IN_A_SCOPE = frozenset(
+    {"get", "set", "delete", "rename", "history", "restore", "purge", "access", "exec", "export", "import", "allow"}
+)
+"""Commands whose names mean secrets of the project's scope."""
 
 
 def whereabouts(options: Namespace) -> Whereabouts:
@@ -77,16 +81,22 @@ def the_person(
     options: Namespace, project: Project | None, scope: str | None = None, *, at: Path | None = None
 ) -> Person:
     """The person's doorway, in `scope` or the project's; to the store `at` a path, where one is given."""
+    claimed = scope is None and project is not None
     if scope is None:
         scope = read_allowlist(project).scope if project else SHARED
     config = read_config(config_directory())
-    return Person(
+    person = Person(
         store=open_store(options, project, at),
         project=project,
         scope=scope,
         default_access=config.default_access,
         keep_versions=config.keep_versions,
     )
+    if claimed and options.command in _IN_A_SCOPE:
+        from claude_secrets.cli.foreign import require_scope
+
+        require_scope(person, options)
+    return person
 
 
 def passphrase(what: str, descriptor: int | None) -> str:

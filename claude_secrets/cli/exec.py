@@ -6,7 +6,7 @@ import signal
 from argparse import REMAINDER, ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 
-from claude_secrets.cli import output, variables
+from claude_secrets.cli import foreign, output, variables
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.output import warn
 from claude_secrets.cli.variables import Source
@@ -23,6 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="put [secret://NAME] where the program prints a value, plain or encoded (always where an agent runs it)",
     )
     add_scope(parser)
+    foreign.add_yes(parser)
     parser.add_argument("program", metavar="COMMAND", nargs=REMAINDER, help="the program and its arguments")
 
 
@@ -33,7 +34,10 @@ def run(options: Namespace) -> int:
     def values(names: Sequence[str]) -> dict[str, str]:
         return person.values(names, "exec", warn=warn)
 
-    return start(options, Source(values, person.store.close), os.environ, redact=options.redact)
+    def check(names: Sequence[str]) -> None:
+        foreign.require_references(person, names, options)
+
+    return start(options, Source(values, person.store.close, check), os.environ, redact=options.redact)
 
 
 def start(options: Namespace, source: Source, environment: Mapping[str, str], *, redact: bool) -> int:
@@ -49,7 +53,8 @@ def start(options: Namespace, source: Source, environment: Mapping[str, str], *,
     program = shutil.which(words[0], path=environment.get("PATH"))
     if program is None:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no such program.")
-    found = variables.resolved(templates, source)
+    source.check(templates.named_by_files)
+    found = variables.resolved(templates.variables, source)
     variables.refuse_nul(found)
     source.close()
     full = {**environment, **found.environment}

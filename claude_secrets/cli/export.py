@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 
 from claude_secrets import dotenv_file
-from claude_secrets.cli import variables
+from claude_secrets.cli import foreign, variables
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.output import say_json, warn, write
 from claude_secrets.cli.variables import Source
@@ -27,6 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "place, or the reference",
     )
     add_scope(parser)
+    foreign.add_yes(parser)
 
 
 def run(options: Namespace) -> int:
@@ -38,8 +39,9 @@ def run(options: Namespace) -> int:
 
     templates = variables.templates(options)
     if options.format == "shell":
-        variables.refuse_shells_own(templates)
-    found = variables.resolved(templates, Source(values, person.store.close), on_missing=options.on_missing)
+        variables.refuse_shells_own(templates.variables)
+    foreign.require_references(person, templates.named_by_files, options)
+    found = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
     if options.format == "json":
         say_json(found.environment)
         return 0

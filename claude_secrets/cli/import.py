@@ -128,6 +128,11 @@ def _show(planned: Sequence[Planned], contents: Contents, options: Namespace) ->
 
 
 def _words(planned: Planned) -> str:
+    words = _change(planned)
+    return f"{words}; it was stored from {short(planned.origin)}" if planned.origin else words
+
+
+def _change(planned: Planned) -> str:
     return {
         Change.NEW: "new",
         Change.SAME: f"the same value as stored (version {planned.version}): nothing to do",

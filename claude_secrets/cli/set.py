@@ -3,12 +3,14 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
+from claude_secrets.cli import foreign, presence
 from claude_secrets.cli.common import add_scope, find_project, read_allowlist, short, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import from_now
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import PERSON, VALUE_LIMIT, Access, check_name, without_stray_newline
 from claude_secrets.paths import command
+from claude_secrets.person import Person
 from claude_secrets.records import NEVER
 
 
@@ -35,6 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="when to remind you that the value has expired: a day such as 2027-01-31, 90d from now, or never",
     )
     add_scope(parser)
+    foreign.add_yes(parser)
 
 
 def run(options: Namespace) -> int:
@@ -43,6 +46,8 @@ def run(options: Namespace) -> int:
     project = find_project(options)
     expires = _expires(options.expires)
     person = the_person(options, project, options.scope)
+    foreign.require_name(person, name, "overwrite it" if project is None else "overwrite and use it here", options)
+    _require_presence_to_loosen(person, name, options)
     stored = person.set(name, value_from_input(name, exact=options.exact), options.access, expires=expires)
     kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
     if stored.changed:
@@ -57,6 +62,11 @@ def run(options: Namespace) -> int:
     if project and read_allowlist(project).entry_for(name) is None:
         hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
     return 0
+
+
+def _require_presence_to_loosen(person: Person, name: str, options: Namespace) -> None:
+    if options.access is Access.READABLE and person.is_use_only(name):
+        presence.require(f"Making '{name}' readable for agents")
 
 
 def _expires(text: str | None) -> int | None:

@@ -19,10 +19,21 @@ _USUAL_FILE: Final = ".env"
 
 
 class Source(NamedTuple):
-    """Where values come from: `values` gives those of some names that there are; `close` ends it."""
+    """Where values come from: `values` gives those of some names that there are; `close` ends it.
+
+    `check` refuses names that a file may not bring up.
+    """
 
     values: Callable[[Sequence[str]], dict[str, str]]
     close: Callable[[], None]
+    check: Callable[[Sequence[str]], None] = lambda _names: None
+
+
+class Templates(NamedTuple):
+    """Variables with references in them, and the secrets that are named by files and by nobody at the keyboard."""
+
+    variables: dict[str, str]
+    named_by_files: tuple[str, ...]
 
 
 class Variables(NamedTuple):
@@ -58,7 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def templates(options: Namespace) -> dict[str, str]:
+def templates(options: Namespace) -> Templates:
     """The variables with their references.
 
     Raises:
@@ -68,6 +79,7 @@ def templates(options: Namespace) -> dict[str, str]:
     found = {}
     for file in files:
         found.update(_variables_of(file))
+    named = [name for name in references.names_in(found.values()) if name not in options.only]
     found.update({name: references.reference(name) for name in options.only})
     wrong = [name for name in found if not _VARIABLE.fullmatch(name)]
     if wrong:
@@ -79,7 +91,7 @@ def templates(options: Namespace) -> dict[str, str]:
             f"{_listed(loading)}: this says how programs are found or loaded, so it is not set.",
             "If that is what you want: --allow-dangerous-names",
         )
-    return found
+    return Templates(found, tuple(named))
 
 
 def refuse_shells_own(names: Iterable[str]) -> None:

@@ -1,0 +1,62 @@
+"""Whose secrets are: what a person's command would use, overwrite or grant that belongs to someone else.
+
+Always: decided by where a secret was stored and by grants, as for agents; nothing is changed. Faces call it with the
+`Person` who asks.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from claude_secrets import grants, records
+from claude_secrets.grants import Grant
+from claude_secrets.model import PERSON, SHARED
+from claude_secrets.person import Person
+from claude_secrets.records import Record
+from claude_secrets.transaction import Transaction
+
+
+class Theirs(NamedTuple):
+    """A secret that belongs to someone else: its origin, and the other projects that were let use it."""
+
+    name: str
+    origin: str
+    users: tuple[str, ...] = ()
+
+
+def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = False) -> list[Theirs]:
+    """Those of the names in the person's scope whose secrets are not the project's own, and not granted to it.
+
+    Outside a project what the person stored there is their own, unless it is asked for, too.
+    """
+    if not person.store.exists():
+        return []
+    with person.store.read() as tx:
+        found = (records.find(tx, person.scope, name) for name in names)
+        live = [record for record in found if record is not None and not record.deleted]
+        return [_theirs(tx, person, record) for record in live if also_the_persons or not is_own(tx, person, record)]
+
+
+def in_claimed_scope(person: Person) -> list[Theirs]:
+    """What the scope holds that the project's file claims without a grant; empty where nobody else has stored there."""
+    project = person.project
+    if project is None or person.scope == SHARED or not person.store.exists():
+        return []
+    with person.store.read() as tx:
+        if grants.holds(tx, Grant(project=project.identity, scope=person.scope)):
+            return []
+        there = [record for record in records.every(tx) if record.scope == person.scope]
+        return [_theirs(tx, person, record) for record in there if not is_own(tx, person, record)]
+
+
+def is_own(tx: Transaction, person: Person, record: Record) -> bool:
+    """Whether a secret is the project's own or granted to it; outside a project, the person's own."""
+    if person.project is None:
+        return record.origin == PERSON
+    identity = person.project.identity
+    return record.origin == identity or grants.holds(tx, Grant(project=identity, scope=record.scope, name=record.name))
+
+
+def _theirs(tx: Transaction, person: Person, record: Record) -> Theirs:
+    own = person.project.identity if person.project else PERSON
+    granted = (grant.project for grant in grants.every(tx) if (grant.scope, grant.name) == (record.scope, record.name))
+    return Theirs(record.name, record.origin, tuple(user for user in granted if user not in (own, record.origin)))
