@@ -74,9 +74,9 @@ def home_directories() -> frozenset[Path]:
 
 
 def in_own_terminal(directory: Path | str, words: str) -> str:
-    """How a hint tells the person what to type, when an agent reads it first."""
+    """How a hint that an agent may read first tells the person what to type."""
     typed = f"cd {shlex.quote(str(directory))} && {command()} {words}"
-    return f"not with ! in the chat and not through the agent, but in another terminal: {typed}"
+    return f"not with `!` and not through the agent; in another terminal type exactly: {typed}"
 
 
 @cache

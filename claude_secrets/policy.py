@@ -103,7 +103,7 @@ def not_allowlisted(name: str, *, project: str) -> DeniedError:
     return DeniedError(
         Code.NOT_ALLOWLISTED,
         f"'{name}' is not in this project's allowlist (.claude/secrets.yml).",
-        f"If agents of this project should use it, the person can say so, {in_own_terminal(project, f'allow {name}')}",
+        f"If agents of this project should use it, the person can say so: {in_own_terminal(project, f'allow {name}')}",
     )
 
 
@@ -112,7 +112,7 @@ def not_trusted(name: str, *, project: str) -> DeniedError:
     return DeniedError(
         Code.NOT_TRUSTED,
         f"'{name}' was stored outside this project, and the person has not let this project use it.",
-        f"The person can look at what this project wants and decide, {in_own_terminal(project, 'trust')}",
+        f"The person can look at what this project wants and decide: {in_own_terminal(project, 'trust')}",
     )
 
 
@@ -121,7 +121,7 @@ def scope_not_trusted(scope: str, *, project: str) -> DeniedError:
     return DeniedError(
         Code.NOT_TRUSTED,
         f"This project's file names the scope '{scope}', which the person has not let it use yet.",
-        f"The person can look at what this project wants and decide, {in_own_terminal(project, 'trust')}",
+        f"The person can look at what this project wants and decide: {in_own_terminal(project, 'trust')}",
     )
 
 

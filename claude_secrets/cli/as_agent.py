@@ -197,7 +197,7 @@ def _person_only(what: str, given: Sequence[str]) -> SecretsError:
     return DeniedError(
         Code.PERSON_ONLY,
         f"An agent runs this, and {what}.",
-        f"The person can run it, {in_own_terminal(working_directory(), words)}",
+        f"The person can run it: {in_own_terminal(working_directory(), words)}",
     )
 
 

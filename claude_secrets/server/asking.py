@@ -312,7 +312,7 @@ def _not_asked(question: InputQuestion) -> Refused:
     return _refused(
         Code.NO_INPUT_CHANNEL,
         "An agent started this server, so the person is not asked by it.",
-        f"The person can enter the value, {in_own_terminal(question.project, f'set {question.name}')}",
+        f"The person can enter the value: {in_own_terminal(question.project, f'set {question.name}')}",
     )
 
 
