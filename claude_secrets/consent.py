@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets import grants, limits, policy
+from claude_secrets import grants, limits, policy, records, trust
 from claude_secrets.errors import DeniedError
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, Ask, Call, Consented, ConsentQuestion, Declined, Tool, Want, WantKind
@@ -50,27 +50,27 @@ def is_trusted(tx: Transaction, setting: Setting, record: Record) -> bool:
     """Whether the project may use what is stored there."""
     if setting.trust is Trust.OFF:
         return True
-    own = record.origin == setting.identity and setting.trust is not Trust.REQUIRED
-    return own or grants.holds(tx, Grant(project=setting.identity, scope=record.scope, name=record.name))
+    own = record.origin in setting.project.identities and setting.trust is not Trust.REQUIRED
+    return own or trust.holds(tx, setting.project, record.scope, record.name)
 
 
 def may_claim_scope(tx: Transaction | None, setting: Setting) -> bool:
     """Whether the project may use the scope its file names."""
     if not setting.claims_scope or setting.trust is Trust.OFF:
         return True
-    return tx is not None and grants.holds(tx, Grant(project=setting.identity, scope=setting.scope))
+    return trust.holds(tx, setting.project, setting.scope)
+
+
+def standing(tx: Transaction | None, setting: Setting) -> Setting:
+    """The setting of the project by the identity by which it counts."""
+    return setting._replace(project=trust.standing(tx, setting.project))
 
 
 def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Want, ...]:
     """What the call needs consent for, in the order in which it is asked."""
-    setting, call = case.setting, case.call
-    found = []
-    if not may_claim_scope(tx, setting):
-        words = f"keep its secrets in the scope {setting.scope}"
-        found.append(Want(WantKind.SCOPE, setting.scope, words))
-    trusted = not call.name or _is_name_trusted(tx, case)
-    if not trusted:
-        found.append(Want(WantKind.SECRET, call.name, _use(call, case.record)))
+    found, case = _trust_wants(tx, case)
+    call = case.call
+    trusted = all(want.kind is not WantKind.SECRET for want in found)
     # What was revoked was allowed for no session.
     if call.tool is Tool.GET_SECRET and not call.use and reads_use_only(case) and not (trusted and session.holds(case)):
         found.append(Want(WantKind.READ, call.name, f"read the value of {call.name}, which is use-only"))
@@ -81,6 +81,33 @@ def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Wa
             words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {rule.rule_id} asks you)"
             found.append(Want(WantKind.APPROVAL, rule.rule_id, words, rule.said))
     return tuple(found)
+
+
+def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[Want], Case]:
+    """What the call needs a grant for, and the case as it is once what comes first is granted.
+
+    To count as its main work tree is wanted only where less is to be wanted then.
+    """
+    own, main = _grants_wanted(tx, case), case.setting.project.unjoined
+    if not own or main is None:
+        return own, case
+    project = case.setting.project._replace(identity=main)
+    as_main = case._replace(setting=case.setting._replace(project=project))
+    left = _grants_wanted(tx, as_main)
+    if len(left) == len(own):
+        return own, case
+    words = f"count as a work tree of {_short(main)}; from then on it may use, change and delete what that project may"
+    return [Want(WantKind.WORK_TREE, main, words), *left], as_main
+
+
+def _grants_wanted(tx: Transaction | None, case: Case) -> list[Want]:
+    setting, call = case.setting, case.call
+    found = []
+    if not may_claim_scope(tx, setting):
+        found.append(Want(WantKind.SCOPE, setting.scope, f"keep its secrets in the scope {setting.scope}"))
+    if call.name and not _is_name_trusted(tx, case):
+        found.append(Want(WantKind.SECRET, call.name, _use(call, case.record)))
+    return found
 
 
 def reads_use_only(case: Case) -> bool:
@@ -132,27 +159,33 @@ def settle(
         return Ask(asked)
     for want in wanted:
         _grant_one(tx, case, want)
+        case = case._replace(setting=standing(tx, case.setting))
         if want.kind is WantKind.READ and answer.session and asked.for_session:
             session.allow(case)
     return None
 
 
 def remember_no(tx: Transaction, setting: Setting, call: Call) -> None:
-    """Let a person's no hold for a while; where the scope was asked for, for every call of the project."""
-    what = _no(setting, call) if may_claim_scope(tx, setting) else _no_scope(setting)
+    """Let a person's no hold for a while; where the scope or the work tree was asked for, for all that wants it."""
+    record = records.find(tx, setting.scope, call.name) if call.name else None
+    wanted, _ = _trust_wants(tx, Case(call, setting, setting.verdict(call), record))
+    whole = [no for want in wanted if (no := _whole_no(setting, want))]
+    what = whole[0] if whole else _no(setting, call)
     limits.remember(tx, project=setting.identity, what=what, seconds=policy.NO_HOLDS_SECONDS)
 
 
 def _remembers_no(tx: Transaction, case: Case, wanted: tuple[Want, ...]) -> bool:
     setting = case.setting
-    noes = [_no(setting, case.call)] + [_no_scope(setting) for want in wanted if want.kind is WantKind.SCOPE]
-    return any(limits.remembers(tx, project=setting.identity, what=no) for no in noes)
+    noes = [_no(setting, case.call), *(_whole_no(setting, want) for want in wanted)]
+    return any(limits.remembers(tx, project=setting.identity, what=no) for no in noes if no)
 
 
 def refusal(case: Case, want: Want) -> DeniedError:
     """What the call is refused with where there is no consent to `want`."""
     setting, project = case.setting, str(case.setting.project.path)
     match want.kind:
+        case WantKind.WORK_TREE:
+            return policy.work_tree_not_trusted(command=setting.command, project=project)
         case WantKind.SECRET:
             return policy.not_trusted(want.subject, project=project)
         case WantKind.SCOPE:
@@ -169,14 +202,15 @@ def _is_name_trusted(tx: Transaction | None, case: Case) -> bool:
         return is_trusted(tx, setting, record)
     if setting.trust is not Trust.REQUIRED:
         return True  # there is nothing of anyone else's
-    grant = Grant(project=setting.identity, scope=setting.scope, name=case.call.name)
-    return tx is not None and grants.holds(tx, grant)
+    return trust.holds(tx, setting.project, setting.scope, case.call.name)
 
 
 def _grant_one(tx: Transaction | None, case: Case, want: Want) -> None:
     if tx is None:
         return
     setting = case.setting
+    if want.kind is WantKind.WORK_TREE:
+        grants.add(tx, grants.as_work_tree(setting.project.own_identity, want.subject))
     if want.kind is WantKind.SECRET:
         grants.add(tx, _grant(case))
     if want.kind is WantKind.SCOPE:
@@ -214,5 +248,6 @@ def _no(setting: Setting, call: Call) -> str:
     return f"no:{setting.scope}:{call.name or call.tool.value}"
 
 
-def _no_scope(setting: Setting) -> str:
-    return f"no:{setting.scope}:"
+def _whole_no(setting: Setting, want: Want) -> str | None:
+    """What a no to `want` holds for where that is more than one name."""
+    return {WantKind.SCOPE: f"no:{setting.scope}:", WantKind.WORK_TREE: f"no:worktree:{want.subject}"}.get(want.kind)

@@ -7,8 +7,7 @@ Always: decided by where a secret was stored and by grants, as for agents; nothi
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from claude_secrets import grants, records
-from claude_secrets.grants import Grant
+from claude_secrets import grants, records, trust
 from claude_secrets.model import PERSON, SHARED
 from claude_secrets.person import Person
 from claude_secrets.records import Record
@@ -38,11 +37,10 @@ def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = 
 
 def in_claimed_scope(person: Person) -> list[Theirs]:
     """What the scope holds that the project's file claims without a grant; empty where nobody else has stored there."""
-    project = person.project
-    if project is None or person.scope == SHARED or not person.store.exists():
+    if person.project is None or person.scope == SHARED or not person.store.exists():
         return []
     with person.store.read() as tx:
-        if grants.holds(tx, Grant(project=project.identity, scope=person.scope)):
+        if trust.holds(tx, trust.standing(tx, person.project), person.scope):
             return []
         there = [record for record in records.every(tx) if record.scope == person.scope]
         return [_theirs(tx, person, record) for record in there if not is_own(tx, person, record)]
@@ -52,11 +50,11 @@ def is_own(tx: Transaction, person: Person, record: Record) -> bool:
     """Whether a secret is the project's own or granted to it; outside a project, the person's own."""
     if person.project is None:
         return record.origin == PERSON
-    identity = person.project.identity
-    return record.origin == identity or grants.holds(tx, Grant(project=identity, scope=record.scope, name=record.name))
+    project = trust.standing(tx, person.project)
+    return record.origin in project.identities or trust.holds(tx, project, record.scope, record.name)
 
 
 def _theirs(tx: Transaction, person: Person, record: Record) -> Theirs:
-    own = person.project.identity if person.project else PERSON
+    own = trust.standing(tx, person.project).identities if person.project else (PERSON,)
     granted = (grant.project for grant in grants.every(tx) if (grant.scope, grant.name) == (record.scope, record.name))
-    return Theirs(record.name, record.origin, tuple(user for user in granted if user not in (own, record.origin)))
+    return Theirs(record.name, record.origin, tuple(user for user in granted if user not in (*own, record.origin)))

@@ -5,12 +5,14 @@ before the look-up and does not depend on whether the name exists; a question is
 transaction open; what is not logged is not done. One thread uses one gate.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets import consent, limits, paths, policy, records
 from claude_secrets.audit import AuditLog, Event
 from claude_secrets.consent import Case, SessionReads
+from claude_secrets.directories import Directories
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import (
     Access,
@@ -31,12 +33,12 @@ from claude_secrets.model import (
 )
 from claude_secrets.own_files import Trust
 from claude_secrets.patterns import NameSearch
-from claude_secrets.policy_file import Entry
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
-from claude_secrets.records import Record, Stored
+from claude_secrets.records import Stored
 from claude_secrets.setting import Setting, SettingReader
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
+from claude_secrets.visible import shown, visible
 
 VISIBLE_LIMIT = 1000
 """Names that one list or search returns, at most."""
@@ -71,10 +73,21 @@ class Gate:
         self._settings = SettingReader(config, self._command, tighten)
         self._log = AuditLog()
         self._session = SessionReads()
+        self._directories = Directories()
         self._guarded: tuple[Whereabouts, Project] | None = None
+
+    def start(self, where: Whereabouts) -> None:
+        """Take note of the directories that this process was started with: calls are held against them.
+
+        Not needed where a process ends after one call.
+        """
+        with suppress(SecretsError):  # what is wrong is told with each call
+            self._directories.start(where)
+            self._find(where)
 
     def close(self) -> None:
         """Close the store and forget its key."""
+        self._directories.close()
         self._store.close()
 
     def hidden(self, where: Whereabouts) -> frozenset[Tool]:
@@ -95,9 +108,10 @@ class Gate:
             return {}
         self._store.unlock()
         with self._store.read() as tx:
+            setting = consent.standing(tx, setting)
             if not consent.may_claim_scope(tx, setting):
                 return {}
-            return {record.name: records.value(tx, record) for record, _ in _visible(tx, setting)}
+            return {record.name: records.value(tx, record) for record, _ in visible(tx, setting)}
 
     def call(self, call: Call, where: Whereabouts, answer: Answer | None = None, *, client: str = "") -> Outcome:
         """Carry out one call; `answer` is what the person said where an earlier try returned `Ask`.
@@ -127,13 +141,15 @@ class Gate:
             if outcome is not None:
                 return outcome
         with self._store.write(durable=call.tool not in _READING) as tx:
-            setting = self._settings.read(project)  # as it is now: it may have changed while the key was fetched
+            # As it is now: it may have changed while the key was fetched.
+            setting = consent.standing(tx, self._settings.read(project))
             logged.at(setting, call.name)
             verdict = setting.decide(call)
             record = records.find(tx, setting.scope, call.name) if call.name else None
             case = Case(call, setting, verdict, record)
-            spent = limits.check(tx, project=setting.identity, applied=verdict.limits, tool=call.tool)
+            spent = limits.check(tx, projects=setting.counted_as, applied=verdict.limits, tool=call.tool)
             ask = consent.settle(tx, case, self._session, _consent_in(answer))
+            case = case._replace(setting=consent.standing(tx, setting))  # a yes may have changed as whom it counts
             outcome = act(tx, case) if ask is None else ask
             if isinstance(outcome, Done):
                 limits.spend(tx, spent)
@@ -141,8 +157,14 @@ class Gate:
         return outcome
 
     def _locate(self, where: Whereabouts) -> Project:
-        project = locate(where, homes=self._homes, command=self._command)
+        project = self._find(where)
         self._guard(where, project)
+        return project
+
+    def _find(self, where: Whereabouts) -> Project:
+        self._directories.check(where)
+        project = locate(where, homes=self._homes, command=self._command)
+        self._directories.check_project(where, project.path)
         return project
 
     def _guard(self, where: Whereabouts, project: Project) -> None:
@@ -214,11 +236,11 @@ class Gate:
 
     def _list(self, tx: Transaction, case: Case, search: NameSearch | None = None) -> Done:
         """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
-        readable = _shown(tx, case.setting)
+        readable = shown(tx, case.setting)
         found = list(readable) if search is None else search.among(list(readable))
-        shown = found[:VISIBLE_LIMIT]
-        use_only = [name for name in shown if not readable[name]]
-        return _names(case.call, total=len(found), names=shown, use_only=use_only)
+        names = found[:VISIBLE_LIMIT]
+        use_only = [name for name in names if not readable[name]]
+        return _names(case.call, total=len(found), names=names, use_only=use_only)
 
     def _without_store(self, call: Call, answer: Answer | None, setting: Setting) -> Outcome | None:
         """What a call comes to where nothing was ever stored: reading never makes a store. None: it stores, go on."""
@@ -283,32 +305,6 @@ class Gate:
                     consent.remember_no(tx, logged.setting, call)
         except SecretsError:  # a store that is busy, full or damaged: nothing was given out
             return
-
-
-def _shown(tx: Transaction, setting: Setting) -> dict[str, bool]:
-    """The names that a project is shown, sorted, and whether agents are given their values."""
-    decided_by = ("shown", setting.identity, setting.trust, setting.data[0], tx.head.grants)
-    names: dict[str, bool] | None = tx.remembered.get(decided_by)
-    if names is None:
-        found = {
-            record.name: policy.may_be_read(record=record.access, allowlisted=entry.access)
-            for record, entry in _visible(tx, setting)
-        }
-        names = tx.remembered[decided_by] = dict(sorted(found.items()))
-    return names
-
-
-def _visible(tx: Transaction, setting: Setting) -> Iterator[tuple[Record, Entry]]:
-    """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
-    exact = setting.allowlist.names
-    looked_up = (records.find(tx, setting.scope, name) for name in exact or ())
-    for record in records.every(tx) if exact is None else looked_up:
-        if record is None or record.deleted or record.scope != setting.scope:
-            continue
-        if consent.is_trusted(tx, setting, record):
-            entry = setting.allowlist.entry_for(record.name)
-            if entry is not None:
-                yield record, entry
 
 
 def _consent_in(answer: Answer | None) -> Consented | Declined | None:

@@ -1,20 +1,38 @@
 """Grants: what the person has let a project use beyond its own secrets.
 
 Always: sealed rows, found by MAC, and the whole table vouched for by the store's head. A grant names one secret
-of one scope for one project, or one scope that a project may claim. Each function takes an open transaction.
+of one scope for one project, or one scope that a project may claim, or the main work tree as which a linked one
+counts. Each function takes an open transaction.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from claude_secrets.transaction import Transaction
 
 
 class Grant(NamedTuple):
-    """Project `project` (its identity) may use `name` in `scope`; an empty name: it may claim the scope."""
+    """Project `project` (its identity) may use `name` in `scope`; an empty name: it may claim the scope.
+
+    `as_work_tree` makes those that say something else.
+    """
 
     project: str
     scope: str
     name: str = ""
+
+    @property
+    def main(self) -> str | None:
+        """The project as which this one counts, where the grant says that."""
+        return self.scope.removeprefix(_WORK_TREE) if self.scope.startswith(_WORK_TREE) else None
+
+
+_WORK_TREE: Final = "worktree:"
+"""No scope's name has a colon in it."""
+
+
+def as_work_tree(project: str, main: str) -> Grant:
+    """The grant by which a linked work tree counts as the project in the main one."""
+    return Grant(project=project, scope=f"{_WORK_TREE}{main}")
 
 
 def holds(tx: Transaction, grant: Grant) -> bool:

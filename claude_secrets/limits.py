@@ -4,7 +4,7 @@ Always: a count is spent in the transaction of the write it counts, so that a wr
 counted by project, whatever the client calls itself; windows that are over leave the table when another one comes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from claude_secrets.model import Tool
@@ -21,17 +21,18 @@ class Spent(NamedTuple):
     window: Window
 
 
-def check(tx: Transaction, *, project: str, applied: Iterable[Applied], tool: Tool) -> list[Spent]:
-    """What one more call of `tool` in `project` makes of its limits; nothing is counted yet.
+def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied], tool: Tool) -> list[Spent]:
+    """What one more call of `tool` makes of its limits, which hold in each of `projects`; nothing is counted yet.
 
     Raises:
         DeniedError: RATE_LIMITED.
         StoreError: STORE_TAMPERED.
     """
     spent = []
-    for one in applied:
-        window = count_one(_window(tx, project, one.counter), applied=one, tool=tool, now=tx.now)
-        spent.append(Spent(project, one.counter, window))
+    for project in projects:
+        for one in applied:
+            window = count_one(_window(tx, project, one.counter), applied=one, tool=tool, now=tx.now)
+            spent.append(Spent(project, one.counter, window))
     return spent
 
 

@@ -138,6 +138,7 @@ class InputQuestion(NamedTuple):
 class WantKind(StrEnum):
     """What a call needs the person's consent for."""
 
+    WORK_TREE = "work-tree"
     SECRET = "secret"
     SCOPE = "scope"
     READ = "read"

@@ -5,19 +5,20 @@ does from inside a project lets that project use it.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from claude_secrets import audit, grants, limits, records, versions
+from claude_secrets import audit, grants, limits, records, trust, versions
 from claude_secrets.audit import AuditLog, Entry, Event
 from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
-from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, check_name, check_value
+from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, check_name, check_scope, check_value
 from claude_secrets.patterns import NameSearch
 from claude_secrets.policy_file import Allowlist
 from claude_secrets.project import Project
 from claude_secrets.records import Record, Stored
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
+from claude_secrets.trust import Wanted
 
 _READABLE_STILL: Final = {
     Code.STORE_TAMPERED: "the store does not fit together: this value may be an older one, or one that was deleted",
@@ -26,16 +27,6 @@ _READABLE_STILL: Final = {
     Code.STORE_BUSY: "the store is busy: the log does not tell of this",
 }
 """What a person may still read from, and what they have to know then."""
-
-
-class Wanted(NamedTuple):
-    """What a project's allowlist covers that it is not trusted with yet: a scope to claim, secrets from elsewhere."""
-
-    scope: str | None
-    secrets: tuple[Record, ...]
-
-    def __bool__(self) -> bool:
-        return self.scope is not None or bool(self.secrets)
 
 
 class Person:
@@ -81,21 +72,21 @@ class Person:
         expires: int | None = None,
     ) -> Stored:
         """What `set` does, in an open transaction, for the log as `action`."""
-        before = records.find(tx, self.scope, check_name(name))
+        before, identity = records.find(tx, check_scope(self.scope), check_name(name)), self._identity(tx)
         stored = records.put(
             tx,
             scope=self.scope,
             name=name,
             value=check_value(value),
-            origin=self.project.identity if self.project else PERSON,
+            origin=identity or PERSON,
             entered_by=EnteredBy.PERSON,
             access=access or (self._default_access if before is None else None),
             expires=expires,
             keep=self.keep_versions,
         )
         record = records.find(tx, self.scope, name)
-        if self.project and record and record.origin != self.project.identity:
-            grants.add(tx, Grant(project=self.project.identity, scope=self.scope, name=name))
+        if identity and record and record.origin != identity:
+            grants.add(tx, Grant(project=identity, scope=self.scope, name=name))
         self._claim_scope(tx)
         self.note(tx, action, name)
         return stored
@@ -214,55 +205,46 @@ class Person:
     def wanted(self, allowlist: Allowlist) -> Wanted:
         """What `trust` would grant to this project."""
         project = self._require_project()
-        claim = allowlist.scope if allowlist.scope != SHARED else None
         if not self.store.exists():
-            return Wanted(scope=claim, secrets=())
+            return trust.wanted(None, project, allowlist)
         with self.store.read() as tx:
-            if claim and grants.holds(tx, Grant(project=project.identity, scope=claim)):
-                claim = None
-            found = [
-                record
-                for record in records.every(tx)
-                if record.scope == allowlist.scope
-                and record.origin != project.identity
-                and allowlist.entry_for(record.name) is not None
-                and not grants.holds(tx, Grant(project=project.identity, scope=record.scope, name=record.name))
-            ]
-        return Wanted(scope=claim, secrets=tuple(sorted(found, key=lambda record: record.name)))
+            return trust.wanted(tx, project, allowlist)
 
     def trust(self, wanted: Wanted) -> None:
         """Grant exactly what was shown."""
         project = self._require_project()
         with self.store.write() as tx:
-            if wanted.scope is not None:
-                grants.add(tx, Grant(project=project.identity, scope=wanted.scope))
+            trust.grant(tx, project, wanted)
+            if wanted.main is not None or wanted.scope is not None:
                 self.note(tx, "trust", "")
             for record in wanted.secrets:
-                grants.add(tx, Grant(project=project.identity, scope=record.scope, name=record.name))
                 self.note(tx, "trust", record.name)
+
+    def standing(self) -> Project | None:
+        """The project with the identity by which it counts."""
+        if self.project is None or not self.store.exists():
+            return self.project
+        with self.store.read() as tx:
+            return trust.standing(tx, self.project)
 
     def allow(self, name: str) -> None:
         """Let this project use the secret of that name, stored or still to come."""
         check_name(name)
         project = self._require_project()
         with self.store.write() as tx:
-            grants.add(tx, Grant(project=project.identity, scope=self.scope, name=name))
+            identity = trust.standing(tx, project).identity
+            grants.add(tx, Grant(project=identity, scope=self.scope, name=name))
             self._claim_scope(tx)
             self.note(tx, "allow", name)
 
     def revoke(self, name: str | None = None) -> list[Grant]:
-        """Take back this project's grant on one name, or (None) all its grants; returns what was taken back."""
+        """Take back this project's grant on one name, or (None) all its own; returns what was taken back."""
         project = self._require_project()
         if not self.store.exists():
             return []
         with self.store.write() as tx:
-            taken = [
-                grant
-                for grant in grants.every(tx)
-                if grant.project == project.identity and (name is None or grant.name == name)
-            ]
+            taken = trust.revoke(tx, project, name)
             for grant in taken:
-                grants.remove(tx, grant)
                 self.note(tx, "revoke", grant.name)
         return taken
 
@@ -307,7 +289,7 @@ class Person:
 
     def note(self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None) -> None:
         """Write into the log what the person does."""
-        project, scope = self.project.identity if self.project else "", scope or self.scope
+        project, scope = self._identity(tx) or "", scope or self.scope
         event = Event(caller="person", action=action, outcome="done", project=project, scope=scope, name=name)
         self._log.add(tx, event)
 
@@ -318,8 +300,12 @@ class Person:
             self.note(tx, "trust", "")
 
     def _claim_scope(self, tx: Transaction) -> None:
-        if self.project and self.scope != SHARED:
-            grants.add(tx, Grant(project=self.project.identity, scope=self.scope))
+        identity = self._identity(tx)
+        if identity and self.scope != SHARED:
+            grants.add(tx, Grant(project=identity, scope=self.scope))
+
+    def _identity(self, tx: Transaction) -> str | None:
+        return trust.standing(tx, self.project).identity if self.project else None
 
     def _values(self, tx: Transaction, names: Sequence[str]) -> dict[str, str]:
         found = ((name, records.find(tx, self.scope, name)) for name in names)

@@ -35,13 +35,30 @@ class Whereabouts(NamedTuple):
 class Project(NamedTuple):
     """A directory with an allowlist.
 
-    `path` is its real path. `identity` is what it is known by: that path or, for a linked git work tree, the
-    corresponding path in the main work tree, so that work trees of one repository are one project.
+    `path` is its real path, and `identity` is that path as text. For a linked git work tree `main` is the identity of
+    the corresponding directory in the main work tree. Files say so, and who writes them may lie: it takes the person's
+    grant for the project to count as that one (`trust.standing`), and then `identity` is `main`.
     """
 
     path: Path
     identity: str
     work_tree: Path | None
+    main: str | None = None
+
+    @property
+    def own_identity(self) -> str:
+        """What it is known by without any grant."""
+        return str(self.path)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """All that it is known by: what one of them stored or was granted is the project's own."""
+        return tuple(dict.fromkeys((self.identity, self.own_identity)))
+
+    @property
+    def unjoined(self) -> str | None:
+        """The main work tree's identity where the project does not count as that one."""
+        return None if self.main == self.identity else self.main
 
 
 class _Place(NamedTuple):
@@ -116,7 +133,7 @@ def _grounds(where: Whereabouts, project: Project | None, homes: frozenset[Path]
     places = {path for path in (where.argument, where.environment, where.root, where.working_directory) if path}
     if project is not None:
         # Another work tree of the repository holds what the repository brought, too.
-        places |= {project.path, Path(project.identity)}
+        places |= {project.path, Path(project.main or project.identity)}
     for place in (_place(path, homes) for path in places):
         if place.project is not None:
             yield place.project
@@ -167,7 +184,7 @@ def _refuse_contradiction(project: Path, place: _Place, anchor: Path | None) -> 
 
 
 def _place(path: Path, homes: frozenset[Path]) -> _Place:
-    directory, upward = _upward(_real(path), homes)
+    directory, upward = _upward(real_path(path), homes)
     project = work_tree = None
     for candidate, file, git in upward:
         if project is None and os.path.lexists(file):
@@ -196,14 +213,15 @@ def _too_high(homes: frozenset[Path]) -> frozenset[Path]:
 
 def _project(path: Path, work_tree: Path | None) -> Project:
     main = None if work_tree is None else _main_work_tree(work_tree)
-    identity = path if work_tree is None or main is None else main / path.relative_to(work_tree)
-    return Project(path, str(identity), work_tree)
+    in_main = None if work_tree is None or main is None else str(main / path.relative_to(work_tree))
+    return Project(path, str(path), work_tree, in_main)
 
 
 def _main_work_tree(work_tree: Path) -> Path | None:
-    """For a linked work tree the main one (or the bare repository), where both sides say so; else None.
+    """For a linked work tree the main one, where both sides say so; else None.
 
-    The layout is git's own: https://git-scm.com/docs/gitrepository-layout (worktrees/<id>/gitdir, commondir).
+    The layout is git's own: https://git-scm.com/docs/gitrepository-layout (worktrees/<id>/gitdir, commondir). A bare
+    repository is not followed: any directory with two entries of the right names looks like one.
     """
     pointer = _line(work_tree / ".git")
     if pointer is None or not pointer.startswith("gitdir: "):
@@ -213,11 +231,14 @@ def _main_work_tree(work_tree: Path) -> Path | None:
     if back is None or Path(os.path.realpath(entry / back)) != work_tree / ".git":
         return None
     common = entry.parent.parent
-    if entry.parent.name != "worktrees" or _line(common / "HEAD") is None:
+    if entry.parent.name != "worktrees" or common.name != ".git" or _line(common / "HEAD") is None:
+        return None
+    shared = _line(entry / "commondir")
+    if shared is None or Path(os.path.realpath(entry / shared)) != common:
         return None
     if common.is_relative_to(work_tree):  # git makes none there, but whoever may write in the project can
         return None
-    return common.parent if common.name == ".git" else common
+    return common.parent
 
 
 def _line(path: Path) -> str | None:
@@ -244,10 +265,11 @@ def _is_work_tree(directory: Path) -> bool:
 
 
 def _resolved(path: Path) -> Path:
-    return Path(_real(path))
+    return Path(real_path(path))
 
 
-def _real(path: Path) -> str:
+def real_path(path: Path) -> str:
+    """Where a path leads, whether or not something is there. Raises `DeniedError` NO_PROJECT where it leads nowhere."""
     try:
         return os.path.realpath(path)
     except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL in a name

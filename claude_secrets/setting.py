@@ -34,6 +34,11 @@ class Setting(NamedTuple):
         return self.project.identity
 
     @property
+    def counted_as(self) -> tuple[str, ...]:
+        """Whose limits a call counts in: the main work tree's as well, so that a new work tree has no new limits."""
+        return tuple(dict.fromkeys((self.project.own_identity, self.project.main or self.identity)))
+
+    @property
     def scope(self) -> str:
         """The scope that the project's file names."""
         return self.allowlist.scope

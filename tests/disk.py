@@ -76,3 +76,15 @@ def git(directory: Path, *arguments: str) -> None:
         timeout=60,
         capture_output=True,
     )
+
+
+def make_linked(main: Path, tree: Path, entry: str = "linked") -> Path:
+    """Write the files by which git makes `tree` a linked work tree of `main`; anyone could. Returns git's entry."""
+    common = main / ".git"
+    inner = common / "worktrees" / entry
+    inner.mkdir(parents=True, exist_ok=True)
+    (common / "HEAD").write_text("ref: refs/heads/main\n")
+    (inner / "commondir").write_text("../..\n")
+    (inner / "gitdir").write_text(f"{tree / '.git'}\n")
+    (tree / ".git").write_text(f"gitdir: {inner}\n")
+    return inner

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import attacks
+from tests.disk import make_linked
 from tests.machine import DEADLINE, PROGRAM, Machine
 
 
@@ -179,6 +180,88 @@ def test_trust_shows_what_is_new_and_grants_that_alone(machine: Machine) -> None
         assert "nothing" in machine.run("trust", at=project).stdout
         assert machine.run("revoke", "--all", at=project).returncode == 0
         assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
+
+
+def linked(machine: Machine) -> tuple[Path, Path]:
+    """A project and a linked git work tree of it, as far as files tell."""
+    main, tree = machine.project("main"), machine.project("tree")
+    (tree / ".git").rmdir()
+    make_linked(main, tree)
+    return main, tree
+
+
+def test_in_a_linked_work_tree_trust_asks_whether_it_counts_as_the_main_one(machine: Machine) -> None:
+    main, tree = linked(machine)
+    machine.run("set", "TOKEN", at=main, stdin="v")
+    machine.run("set", "ELSEWHERE", stdin="v")
+    done = machine.run("trust", "--yes", at=tree)
+    assert done.stdout.splitlines()[1:3] == [
+        "  to count as a work tree of ~/work/main, and to use whatever that project may",
+        "  ELSEWHERE, stored from you (readable)",
+    ]
+    assert json.loads(machine.run("projects", "--json").stdout) == [
+        {"project": str(main), "scope": "shared", "name": "ELSEWHERE", "work_tree_of": None},
+        {"project": str(tree), "scope": None, "name": None, "work_tree_of": str(main)},
+    ]
+    listed = machine.run("projects").stdout
+    assert "~/work/tree\n  to count as a work tree of ~/work/main, and to use whatever that project may\n" in listed
+    assert "wants nothing" in machine.run("trust", at=tree).stdout
+    assert "wants nothing" in machine.run("trust", at=main).stdout
+    taken = "Revoked: counting as a work tree of ~/work/main (which keeps its own grants).\n"
+    assert machine.run("revoke", "--all", at=tree).stdout == taken
+    assert [row["project"] for row in json.loads(machine.run("projects", "--json").stdout)] == [str(main)]
+
+
+def test_a_no_to_that_grants_nothing(machine: Machine) -> None:
+    _, tree = linked(machine)
+    code, screen = on_a_terminal(machine, ["trust"], tree, [("[y/N]", "n\n")])
+    assert (code, "count as a work tree of ~/work/main" in screen) == (1, True)
+    assert machine.run("projects", "--json").stdout == "[]\n"
+
+
+def test_what_is_stored_in_a_linked_work_tree_is_its_own_until_it_counts_as_the_main_one(machine: Machine) -> None:
+    main, tree = linked(machine)
+    for arguments in (["set", "OWN"], ["allow", "OTHER"]):
+        done = machine.run(*arguments, at=tree, stdin="v")
+        assert done.stderr == (
+            "hint: this is a git work tree of ~/work/main, and does not count as that project; "
+            "to let it: python -m claude_secrets trust\n"
+        )
+    machine.run("trust", "--yes", at=tree)
+    assert machine.run("set", "NEW", at=tree, stdin="v").stderr == ""
+    assert machine.run("set", "NEW", at=main, stdin="w").stderr == ""
+    origins = {secret["name"]: secret["origin"] for secret in json.loads(machine.run("list", "--json").stdout)}
+    assert origins == {"OWN": str(tree), "NEW": str(main)}
+
+
+def test_doctor_and_the_log_tell_as_whom_a_linked_work_tree_counts(machine: Machine) -> None:
+    main, tree = linked(machine)
+    machine.run("set", "OWN", at=tree, stdin="v")
+    found = {line["about"]: line for line in json.loads(machine.run("doctor", "--json", at=tree).stdout)}
+    assert found["project"]["message"] == str(tree)
+    assert (found["work tree"]["state"], found["work tree"]["hint"]) == (
+        "warn",
+        "If it should: python -m claude_secrets trust",
+    )
+    assert str(main) in found["work tree"]["message"]
+    machine.run("trust", "--yes", at=tree)
+    machine.run("set", "NEW", at=tree, stdin="v")
+    found = {line["about"]: line for line in json.loads(machine.run("doctor", "--json", at=tree).stdout)}
+    assert (found["work tree"]["state"], found["work tree"]["hint"]) == ("ok", None)
+    assert "work tree" not in machine.run("doctor", at=main).stdout
+
+    def names(project: Path) -> list[str]:
+        events = json.loads(machine.run("log", "--json", "--tool", "set", "--project", str(project)).stdout)
+        return [event["name"] for event in events]
+
+    assert (names(main), names(tree)) == (["NEW"], ["OWN", "NEW"])
+
+
+def test_no_scope_can_be_taken_for_a_work_tree(machine: Machine) -> None:
+    project = machine.project("api")
+    done = machine.run("set", "T", "--scope", f"worktree:{project}", at=machine.project("evil"), stdin="v")
+    assert (done.returncode, done.stderr.split()[1]) == (2, "[INVALID_NAME]")
+    assert machine.run("projects", "--json").stdout == "[]\n"
 
 
 def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -> None:

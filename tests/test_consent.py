@@ -23,7 +23,8 @@ from claude_secrets.model import (
     WantKind,
 )
 from claude_secrets.own_files import Trust
-from tests.world import Agent, World, at, enter
+from tests.disk import make_linked
+from tests.world import Agent, World, allowlist, at, enter
 
 GET = Call(tool=Tool.GET_SECRET, name="TOKEN")
 
@@ -105,18 +106,6 @@ def test_a_scope_and_a_secret_in_it_are_asked_for_together(world: World) -> None
     assert [want.kind for want in asked.question.wants] == [WantKind.SCOPE, WantKind.SECRET]
     assert text(asked.yes()) == "v"
     assert world.gate().call(Call(tool=Tool.LIST_SECRETS), at(project)).data["names"] == ["TOKEN"]  # type: ignore[union-attr]
-
-
-def test_work_trees_of_one_repository_ask_once(world: World) -> None:
-    world.person().set("TOKEN", "v")
-    main = world.project("main")
-    (main / ".git" / "worktrees" / "two").mkdir(parents=True)
-    (main / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
-    two = world.project("two")
-    (two / ".git").write_text(f"gitdir: {main}/.git/worktrees/two\n")
-    (main / ".git" / "worktrees" / "two" / "gitdir").write_text(f"{two}/.git\n")
-    assert text(Asked(world, main).yes()) == "v"
-    assert Agent(world, two).get("TOKEN") == "v"
 
 
 def test_a_no_holds_for_ten_minutes_for_that_project_and_name_in_every_process(world: World) -> None:
@@ -358,6 +347,182 @@ def test_entering_over_a_secret_from_elsewhere_is_asked_for_before_the_page(worl
     assert isinstance(outcome, Ask)
     assert isinstance(outcome.question, InputQuestion)
     assert isinstance(enter(asked.gate, asked.call, asked.project, "w"), Done)
+
+
+# Linked work trees
+
+TREE_WORDS = "count as a work tree of {}; from then on it may use, change and delete what that project may"
+
+
+def test_a_linked_work_tree_is_asked_for_once_and_then_is_the_main_one(world: World) -> None:
+    main = world.project("main")
+    Agent(world, main).set("TOKEN", "v")
+    Agent(world, main).set("OTHER", "w")
+    tree = world.linked(main, "tree")
+    asked = Asked(world, tree)
+    assert asked.words == [TREE_WORDS.format(main)]
+    assert text(asked.yes()) == "v"
+    later = Agent(world, tree)  # another process
+    assert (later.get("OTHER"), later.names()) == ("w", ["OTHER", "TOKEN"])
+    later.set("NEW", "x")
+    assert Agent(world, main).get("NEW") == "x"
+    assert [record.origin for record in world.person().secrets()] == [str(main)] * 3
+
+
+def test_what_it_does_by_that_very_yes_it_does_as_the_main_one(world: World) -> None:
+    main = world.project("main")
+    world.person(main).set("TOKEN", "v", Access.USE_ONLY)
+    tree = world.linked(main, "tree")
+    asked = Asked(world, tree)
+    assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE, WantKind.READ]
+    assert text(asked.yes()) == "v"
+    assert kinds(asked.gate.call(GET, at(tree))) == [WantKind.READ]
+    fresh = Asked(world, world.linked(main, "two"), Call(tool=Tool.SET_SECRET, name="TOKEN", value="w"))
+    assert [want.kind for want in fresh.question.wants] == [WantKind.WORK_TREE]
+    assert isinstance(fresh.yes(), Done)
+    assert [record.origin for record in world.person().secrets()] == [str(main)]
+
+
+def test_it_is_asked_for_only_where_the_main_one_may_do_more(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    main = world.project("main")
+    tree = world.linked(main, "tree")
+    assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SECRET]
+    Agent(world, tree).set("OWN", "own")
+    assert Agent(world, tree).get("OWN") == "own"
+    world.person(main).allow("TOKEN")
+    assert kinds(world.gate().call(GET, at(tree))) == [WantKind.WORK_TREE]
+
+
+def test_what_neither_may_use_is_asked_for_with_it_and_granted_to_both(world: World) -> None:
+    world.person(scope="acme").set("TOKEN", "v")
+    world.person(scope="acme").set("OTHER", "w")
+    main = world.project("main", scope="acme")
+    tree = world.linked(main, "tree", scope="acme")
+    assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SCOPE, WantKind.SECRET]
+    world.person(main, scope="acme").allow("OTHER")
+    asked = Asked(world, tree)
+    assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE, WantKind.SECRET]
+    assert text(asked.yes()) == "v"
+    assert Agent(world, main).get("TOKEN") == "v"
+    assert Agent(world, tree).get("OTHER") == "w"
+
+
+def test_what_the_tree_stored_and_was_granted_before_stays_its_own(world: World) -> None:
+    world.person().set("GRANTED", "g")
+    main = world.project("main")
+    Agent(world, main).set("TOKEN", "v")
+    tree = world.linked(main, "tree")
+    Agent(world, tree).set("OWN", "own")
+    world.person(tree).allow("GRANTED")
+    assert text(Asked(world, tree).yes()) == "v"
+    assert [Agent(world, tree).get(name) for name in ("OWN", "GRANTED", "TOKEN")] == ["own", "g", "v"]
+    for name in ("OWN", "GRANTED"):
+        assert Agent(world, main).refused(Tool.GET_SECRET, name) is Code.NOT_TRUSTED
+
+
+def test_a_no_to_it_holds_for_every_name_that_would_need_it_and_for_no_other_project(world: World) -> None:
+    main = world.project("main")
+    for name in ("TOKEN", "OTHER"):
+        Agent(world, main).set(name, "v")
+    tree = world.linked(main, "tree")
+    refused = Asked(world, tree).no()
+    assert refused.error.code is Code.NOT_TRUSTED
+    assert "said no" in refused.error.message
+    assert str(main) not in f"{refused.error.message} {refused.error.hint}"
+    again = world.gate().call(GET._replace(name="OTHER"), at(tree))
+    assert isinstance(again, Refused)
+    assert "said no" in again.error.message
+    Agent(world, tree).set("OWN", "own")
+    assert Agent(world, main).get("TOKEN") == "v"
+    assert kinds(world.gate().call(GET, at(world.linked(main, "another")))) == [WantKind.WORK_TREE]
+    world.time += 601
+    assert kinds(world.gate().call(GET._replace(name="OTHER"), at(tree))) == [WantKind.WORK_TREE]
+
+
+def test_it_counts_only_as_long_as_both_sides_name_that_main_work_tree(world: World) -> None:
+    main, other = world.project("main"), world.project("other")
+    Agent(world, main).set("TOKEN", "v")
+    Agent(world, other).set("TOKEN_TWO", "w")
+    tree = world.linked(main, "tree")
+    assert text(Asked(world, tree).yes()) == "v"
+    make_linked(other, tree)
+    for name in ("TOKEN", "TOKEN_TWO"):
+        assert Agent(world, tree).refused(Tool.GET_SECRET, name) is Code.NOT_TRUSTED
+    (tree / ".git").unlink()
+    assert Agent(world, tree).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
+    make_linked(main, tree)
+    assert Agent(world, tree).get("TOKEN") == "v"
+
+
+def test_a_yes_to_one_main_work_tree_is_none_to_another(world: World) -> None:
+    main, other = world.project("main"), world.project("other")
+    Agent(world, main).set("TOKEN", "v")
+    world.person(other).allow("TOKEN")
+    tree = world.linked(main, "tree")
+    asked = Asked(world, tree)
+    make_linked(other, tree)
+    outcome = asked.yes()
+    assert isinstance(outcome, Ask)
+    assert isinstance(outcome.question, ConsentQuestion)
+    assert [want.subject for want in outcome.question.wants] == [str(other)]
+    assert world.person().grants() == [grant for grant in world.person().grants() if grant.project == str(other)]
+
+
+def test_revoking_all_in_a_work_tree_ends_it_and_leaves_the_main_one_its_grants(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    main = world.project("main")
+    world.person(main).allow("TOKEN")
+    tree = world.linked(main, "tree")
+    assert text(Asked(world, tree).yes()) == "v"
+    assert [grant.main for grant in world.person(tree).revoke()] == [str(main)]
+    assert Agent(world, tree).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
+    assert Agent(world, main).get("TOKEN") == "v"
+
+
+def test_revoking_a_name_in_a_work_tree_takes_it_from_the_main_one_as_which_it_counts(world: World) -> None:
+    world.person().set("TOKEN", "v")
+    main = world.project("main")
+    world.person(main).allow("TOKEN")
+    tree = world.linked(main, "tree")
+    assert world.person(tree).revoke("TOKEN") == []
+    assert text(Asked(world, tree).yes()) == "v"
+    assert [(grant.project, grant.name) for grant in world.person(tree).revoke("TOKEN")] == [(str(main), "TOKEN")]
+    assert Agent(world, main).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
+
+
+def test_work_trees_write_within_the_limits_of_the_main_one_granted_or_not(world: World) -> None:
+    world.write_limit(3)
+    main = world.project("main")
+    Agent(world, main).set("TOKEN", "v")
+    one, two = world.linked(main, "one"), world.linked(main, "two")
+    Agent(world, one).set("ONE", "v")
+    world.person(two).trust(world.person(two).wanted(allowlist(two)))
+    Agent(world, two).set("TWO", "v")
+    for project in (main, one, two, world.linked(main, "three")):
+        assert Agent(world, project).refused(Tool.SET_SECRET, "MORE", value="v") is Code.RATE_LIMITED
+
+
+def test_claiming_one_main_work_tree_after_another_gives_no_new_limits(world: World) -> None:
+    world.write_limit(3)
+    tree = world.project("tree")
+    for number in range(3):
+        make_linked(world.project(f"made-up-{number}"), tree)
+        Agent(world, tree).set(f"T{number}", "v")
+    make_linked(world.project("made-up-more"), tree)
+    assert Agent(world, tree).refused(Tool.SET_SECRET, "MORE", value="v") is Code.RATE_LIMITED
+
+
+def test_required_and_off_hold_for_work_trees_too(world: World) -> None:
+    main = world.project("main")
+    tree = world.linked(main, "tree")
+    world.person(main).set("TOKEN", "v")
+    (world.config / "config.yml").write_text("trust: off\n")
+    assert Agent(world, tree).get("TOKEN") == "v"
+    (world.config / "config.yml").write_text("trust: required\n")
+    assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SECRET]
+    world.person(main).allow("TOKEN")
+    assert text(Asked(world, tree).yes()) == "v"
 
 
 # Modes of trust

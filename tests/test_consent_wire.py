@@ -13,6 +13,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import ElicitRequestFormParams, ElicitResult, TextContent
 
+from tests.disk import make_linked
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
 
 ERAS = ["legacy", "2026-07-28"]
@@ -92,6 +93,39 @@ def test_an_exact_yes_lets_the_call_go_on_and_is_remembered(machine: Machine, mo
         ("done", ""),
     ]
     assert (events[1]["channel"], events[0]["client"] != "") == ("client", True)
+
+
+def linked(machine: Machine) -> tuple[Path, Path]:
+    main, tree = machine.project("main"), machine.project("tree")
+    (tree / ".git").rmdir()
+    make_linked(main, tree)
+    for name in ("ONE", "TWO"):
+        machine.run("set", name, at=main, stdin="canary")
+    return main, tree
+
+
+ONE, TWO = ("get_secret", {"name": "ONE"}), ("get_secret", {"name": "TWO"})
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_a_linked_work_tree_is_asked_for_once(machine: Machine, mode: str) -> None:
+    main, tree = linked(machine)
+    person = Person(YES)
+    assert session(machine, tree, mode, person, ONE, TWO) == ["canary", "canary"]
+    (asked,) = person.asked
+    assert "count as a work tree of ~/work/main" in asked.message.replace(str(main.parent), "~/work")
+    assert str(tree) in asked.message
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_a_no_to_a_linked_work_tree_is_one_to_all_that_needs_it(machine: Machine, mode: str) -> None:
+    _, tree = linked(machine)
+    person = Person({"action": "decline"}, YES, YES)
+    said = session(machine, tree, mode, person, ONE, TWO)
+    assert [text.partition("]")[0] for text in said] == ["[NOT_TRUSTED"] * 2
+    assert all("said no" in text for text in said)
+    assert len(person.asked) == 1
+    assert machine.run("projects", "--json").stdout == "[]\n"
 
 
 NO_YES: list[dict[str, object]] = [

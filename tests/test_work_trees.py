@@ -1,4 +1,4 @@
-"""Work trees that git made share an identity; nothing a repository brings along gives it another project's."""
+"""Linked work trees: what files tell of the main one, and that they alone give no other project's identity."""
 
 import os
 import sys
@@ -16,40 +16,41 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-def test_linked_work_trees_have_the_identity_of_the_main_one(disk: Disk) -> None:
+def test_a_linked_work_tree_is_itself_and_knows_the_main_one(disk: Disk) -> None:
     api = disk.repository("work", "api")
     linked = disk.home / "work" / "api-feature"
     git(api, "worktree", "add", "--quiet", str(linked))
-    assert disk.locate(linked) == Project(linked, str(api), linked)
-    assert disk.locate(api) == Project(api, str(api), api)
+    assert disk.locate(linked) == Project(linked, str(linked), linked, main=str(api))
+    assert disk.locate(api) == Project(api, str(api), api, main=None)
 
 
-def test_a_project_below_the_top_has_the_corresponding_identity(disk: Disk) -> None:
+def test_a_project_below_the_top_knows_the_corresponding_one(disk: Disk) -> None:
     disk.project("work", "api", "services", "inner")
     api = disk.repository("work", "api")
     linked = disk.home / "elsewhere"
     git(api, "worktree", "add", "--quiet", str(linked))
     inner = linked / "services" / "inner"
-    assert disk.locate(inner) == Project(inner, str(api / "services" / "inner"), linked)
+    assert disk.locate(inner) == Project(inner, str(inner), linked, main=str(api / "services" / "inner"))
 
 
-def test_a_work_tree_inside_the_main_one_is_its_own_place_with_the_same_identity(disk: Disk) -> None:
+def test_a_work_tree_inside_the_main_one_is_a_place_of_its_own(disk: Disk) -> None:
     api = disk.repository("work", "api")
     linked = api / ".claude" / "worktrees" / "feature"
     git(api, "worktree", "add", "--quiet", str(linked))
-    assert disk.locate(linked) == Project(linked, str(api), linked)
+    assert disk.locate(linked) == Project(linked, str(linked), linked, main=str(api))
     (linked / ".claude" / "secrets.yml").unlink()
     assert disk.refused(linked).code is Code.NO_PROJECT
 
 
-def test_work_trees_of_a_bare_repository_share_an_identity(disk: Disk) -> None:
+def test_a_work_tree_of_a_bare_repository_is_a_project_of_its_own(disk: Disk) -> None:
     api = disk.repository("work", "api")
     bare = disk.home / "work" / "api.git"
     git(api, "clone", "--quiet", "--bare", str(api), str(bare))
     first, second = disk.home / "first", disk.home / "second"
     git(bare, "worktree", "add", "--quiet", str(first), "main")
     git(bare, "worktree", "add", "--quiet", "-b", "other", str(second))
-    assert disk.locate(first).identity == disk.locate(second).identity == str(bare)
+    assert disk.locate(first) == Project(first, str(first), first, main=None)
+    assert disk.locate(second) == Project(second, str(second), second, main=None)
 
 
 def test_a_work_tree_with_relative_links_is_recognised(disk: Disk) -> None:
@@ -60,14 +61,19 @@ def test_a_work_tree_with_relative_links_is_recognised(disk: Disk) -> None:
     # What git writes since 2.48 with worktree.useRelativePaths.
     (linked / ".git").write_text("gitdir: ../api/.git/worktrees/linked\n")
     (entry / "gitdir").write_text("../../../../linked/.git\n")
-    assert disk.locate(linked).identity == str(api)
+    assert disk.locate(linked).main == str(api)
 
 
 def test_a_submodule_is_a_work_tree_of_its_own(disk: Disk) -> None:
     library, api = disk.repository("work", "library"), disk.repository("work", "api")
     git(api, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "library")
     inner = api / "library"
-    assert disk.locate(inner) == Project(inner, str(inner), inner)
+    assert disk.locate(inner) == Project(inner, str(inner), inner, main=None)
+    linked = disk.home / "linked"
+    git(inner, "worktree", "add", "--quiet", str(linked))
+    (linked / ".claude").mkdir(exist_ok=True)
+    (linked / ".claude" / "secrets.yml").touch()
+    assert disk.locate(linked) == Project(linked, str(linked), linked, main=None)
 
 
 def test_a_clone_cannot_claim_to_be_a_work_tree_of_another_repository(disk: Disk) -> None:
@@ -83,29 +89,30 @@ def test_a_clone_cannot_claim_to_be_a_work_tree_of_another_repository(disk: Disk
         f"gitdir: {real}/.git\n",
     ):
         (clone / ".git").write_text(claim)
-        assert disk.locate(clone).identity == str(clone)
+        assert disk.locate(clone).identities == (str(clone),)
+        assert disk.locate(clone).main is None
 
 
-def test_a_link_in_the_place_of_git_s_file_gives_no_other_identity(disk: Disk) -> None:
+def test_a_link_in_the_place_of_git_s_file_tells_of_none(disk: Disk) -> None:
     api = disk.repository("work", "api")
     real = disk.home / "work" / "real"
     git(api, "worktree", "add", "--quiet", str(real))
     clone = disk.project("work", "clone")
     (clone / ".git").symlink_to(real / ".git")
-    assert disk.locate(clone).identity == str(clone)
+    assert disk.locate(clone).main is None
     (clone / ".git").unlink()
     (clone / ".git").symlink_to(api / ".git")
-    assert disk.locate(clone).identity == str(clone)
+    assert disk.locate(clone).main is None
 
 
-def test_a_repository_it_made_up_inside_gives_a_clone_no_other_identity(disk: Disk) -> None:
+def test_a_repository_it_made_up_inside_tells_of_no_main_work_tree(disk: Disk) -> None:
     """Whoever may write in a project could give it as many as they like, and with each its counts begin anew."""
     clone = disk.project("work", "clone")
     entry = disk.directory("work", "clone", "fake", ".git", "worktrees", "x")
     (clone / ".git").write_text("gitdir: fake/.git/worktrees/x\n")
     (entry / "gitdir").write_text(f"{clone}/.git\n")
     (entry.parent.parent / "HEAD").write_text("ref: refs/heads/main\n")
-    assert disk.locate(clone).identity == str(clone)
+    assert disk.locate(clone).main is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,7 @@ def test_a_git_file_without_sense_changes_no_identity(disk: Disk, content: bytes
 def test_a_named_pipe_in_the_place_of_gits_file_is_not_waited_for(disk: Disk) -> None:
     clone = disk.project("work", "clone")
     os.mkfifo(clone / ".git")
-    assert disk.locate(clone).identity == str(clone)
+    assert disk.locate(clone).main is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there")

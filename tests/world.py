@@ -29,6 +29,7 @@ from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist, parse_allowlist
 from claude_secrets.project import Whereabouts, locate
 from claude_secrets.store import Store
+from tests.disk import make_linked
 
 _OF_THE_LOG = tuple(f'INSERT INTO "{table}"' for table in ("audit", "store"))
 
@@ -65,6 +66,12 @@ class World:
         content = {"allow": allow} if scope == SHARED else {"scope": scope, "allow": allow}
         (directory / ".claude" / "secrets.yml").write_text(yaml.safe_dump(content))
         return directory
+
+    def linked(self, main: Path, name: str, allow: object = "*", *, scope: str = SHARED) -> Path:
+        """A project that is a linked git work tree of another one, as far as files tell."""
+        tree = self.project(name, allow, scope=scope)
+        make_linked(main, tree, name)
+        return tree
 
     def person(self, project: Path | None = None, *, scope: str = SHARED) -> Person:
         place = None

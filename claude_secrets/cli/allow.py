@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.allowlist_edit import add_entry
 from claude_secrets.cli import allowlist_file, foreign
-from claude_secrets.cli.common import require_project, the_person
+from claude_secrets.cli.common import hint_at_main, require_project, the_person
 from claude_secrets.cli.output import say
 from claude_secrets.model import check_name
 from claude_secrets.policy_file import read_bytes
@@ -30,4 +30,5 @@ def run(options: Namespace) -> int:
     else:
         allowlist_file.replace(project.path, before, after)
         say(f"Added '{name}' to {project.path / '.claude' / 'secrets.yml'}; the project may use it.")
+    hint_at_main(person)
     return 0

@@ -171,6 +171,14 @@ def add_scope(parser: ArgumentParser) -> None:
     parser.add_argument("--scope", help="another shelf than the project's (outside projects: than 'shared')")
 
 
+def hint_at_main(person: Person) -> None:
+    """Say how a linked work tree comes to count as its main one, where it does not yet."""
+    standing = person.standing()
+    if standing is not None and standing.unjoined is not None:
+        main = short(standing.unjoined)
+        hint(f"this is a git work tree of {main}, and does not count as that project; to let it: {command()} trust")
+
+
 def short(origin: str) -> str:
     """A project's identity as people write it, with ~ for their home."""
     if origin == PERSON:

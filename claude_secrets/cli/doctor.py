@@ -73,6 +73,8 @@ def _store_findings(options: Namespace, project: Project | None) -> Iterator[Fin
         return
     yield _checked("key", lambda: _key(person))
     yield _checked("store", lambda: _store(person))
+    if project is not None and (main := project.main) is not None:
+        yield _checked("work tree", lambda: _work_tree(person, main))
     if options.deep:
         yield from _damage(person)
     yield from _expiry(person)
@@ -94,8 +96,7 @@ def _project(project: Project | None) -> Finding:
         return Finding(
             "project", "warn", "You are not inside a project.", f"In a project's directory: {command()} init"
         )
-    linked = "" if str(project.path) == project.identity else f" (a work tree of {project.identity})"
-    return Finding("project", "ok", f"{project.path}{linked}")
+    return Finding("project", "ok", str(project.path))
 
 
 def _allowlist(project: Project) -> Finding:
@@ -123,6 +124,14 @@ def _store(person: Person) -> Finding:
     unusual = "" if path == default_store() else " (not the usual one)"
     counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
     return Finding("store", "ok", f"{path}{unusual}: {counted}, every row verified")
+
+
+def _work_tree(person: Person, main: str) -> Finding:
+    standing = person.standing()
+    if standing is not None and standing.unjoined is None:
+        return Finding("work tree", "ok", f"It counts as a work tree of {main}.")
+    hint = f"If it should: {command()} trust"
+    return Finding("work tree", "warn", f"By its files a work tree of {main}, it does not count as that project.", hint)
 
 
 def _key(person: Person) -> Finding:

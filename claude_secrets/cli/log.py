@@ -8,6 +8,7 @@ from claude_secrets.cli.output import note, say, say_json
 from claude_secrets.cli.times import before_now, date
 from claude_secrets.errors import DeniedError
 from claude_secrets.paths import expanded
+from claude_secrets.project import Project
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,19 +23,21 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Show or verify the log."""
-    person = the_person(options, None, "shared")
+    named = None if options.project is None else _named(options)
+    person = the_person(options, named if isinstance(named, Project) else None, "shared")
     if options.verify:
         say(f"The log is whole: {person.verify_log()} entries, each as it was written.")
         return 0
     since = None if options.since is None else before_now(options.since, "--since")
-    project = None if options.project is None else _identity(options)
+    standing = person.standing()
+    projects = {named} if isinstance(named, str) else set(standing.identities if standing else ())
 
     def keep(entry: Entry) -> bool:
         event = entry.event
         return (
             options.name in (None, event.name)
             and options.tool in (None, event.action)
-            and project in (None, event.project)
+            and (named is None or event.project in projects)
             and (since is None or entry.last >= since)
             and (not options.denied or event.outcome == "refused")
         )
@@ -49,10 +52,10 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _identity(options: Namespace) -> str:
-    """What the project named by `--project` is known by; one that is no project any more by its path."""
+def _named(options: Namespace) -> Project | str:
+    """The project named by `--project`; of one that is no project any more its path."""
     try:
-        return require_project(options).identity
+        return require_project(options)
     except DeniedError:
         return str(expanded(options.project).resolve())
 

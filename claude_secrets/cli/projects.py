@@ -5,6 +5,7 @@ from itertools import groupby
 
 from claude_secrets.cli.common import find_project, short, the_person
 from claude_secrets.cli.output import hint, note, say, say_json
+from claude_secrets.grants import Grant
 from claude_secrets.paths import command
 
 
@@ -17,7 +18,7 @@ def run(options: Namespace) -> int:
     """List all grants by project."""
     grants = the_person(options, find_project(options), "shared").grants()
     if options.json:
-        say_json([{"project": grant.project, "scope": grant.scope, "name": grant.name or None} for grant in grants])
+        say_json([_as_data(grant) for grant in grants])
         return 0
     if not grants:
         note("No project was granted anything. (Each uses what it stored itself.)")
@@ -25,7 +26,19 @@ def run(options: Namespace) -> int:
     for project, of_project in groupby(grants, key=lambda grant: grant.project):
         say(short(project))
         for grant in of_project:
-            scope = "" if grant.scope == "shared" else f" (scope {grant.scope})"
-            say(f"  {grant.name}{scope}" if grant.name else f"  the scope {grant.scope}")
+            say(f"  {_words(grant)}")
     hint(f"to take something back: {command()} --project DIR revoke NAME, or revoke --all")
     return 0
+
+
+def _words(grant: Grant) -> str:
+    if grant.main is not None:
+        return f"to count as a work tree of {short(grant.main)}, and to use whatever that project may"
+    scope = "" if grant.scope == "shared" else f" (scope {grant.scope})"
+    return f"{grant.name}{scope}" if grant.name else f"the scope {grant.scope}"
+
+
+def _as_data(grant: Grant) -> dict[str, object]:
+    if grant.main is not None:
+        return {"project": grant.project, "scope": None, "name": None, "work_tree_of": grant.main}
+    return {"project": grant.project, "scope": grant.scope, "name": grant.name or None, "work_tree_of": None}

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.allowlist_edit import remove_entry
 from claude_secrets.cli import allowlist_file
-from claude_secrets.cli.common import read_allowlist, require_project, the_person
+from claude_secrets.cli.common import read_allowlist, require_project, short, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.grants import Grant
@@ -41,6 +41,12 @@ def run(options: Namespace) -> int:
 
 def _tell(taken: list[Grant]) -> None:
     for grant in taken:
-        say(f"Revoked: {f'the name {grant.name}' if grant.name else f'the scope {grant.scope}'}.")
+        say(f"Revoked: {_words(grant)}.")
     if not taken:
         say("There was no grant to revoke. (What the project stored itself is its own.)")
+
+
+def _words(grant: Grant) -> str:
+    if grant.main is not None:
+        return f"counting as a work tree of {short(grant.main)} (which keeps its own grants)"
+    return f"the name {grant.name}" if grant.name else f"the scope {grant.scope}"

@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import foreign, presence
-from claude_secrets.cli.common import add_scope, find_project, read_allowlist, short, the_person
+from claude_secrets.cli.common import add_scope, find_project, hint_at_main, read_allowlist, short, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import from_now
 from claude_secrets.errors import CallerError, Code
@@ -61,6 +61,7 @@ def run(options: Namespace) -> int:
         )
     if project and read_allowlist(project).entry_for(name) is None:
         hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
+    hint_at_main(person)
     return 0
 
 

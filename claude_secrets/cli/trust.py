@@ -21,6 +21,8 @@ def run(options: Namespace) -> int:
         say(f"{project.path} wants nothing that it may not use already.")
         return 0
     say(f"{project.path} wants:")
+    if wanted.main is not None:
+        say(f"  to count as a work tree of {short(wanted.main)}, and to use whatever that project may")
     if wanted.scope is not None:
         say(f"  the scope {wanted.scope}, to keep its secrets in")
     for record in wanted.secrets:

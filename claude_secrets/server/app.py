@@ -86,6 +86,7 @@ class App:
             working_directory=working_directory(),
             bound=bound,
         )
+        self._gate.start(self._where)
         self._roots_known = project is not None
         self._asking_roots = anyio.Lock()
 

@@ -185,11 +185,12 @@ def _line(want: Want) -> str:
 def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
     """What a no to the question holds for, and after it what else such a no would have been said to."""
     own = (question.project, question.name or question.tool.value)
-    scopes = [(question.project, f"scope {w.subject}") for w in question.wants if w.kind is WantKind.SCOPE]
-    return [*scopes, own]
+    whole = [(question.project, f"{w.kind} {w.subject}") for w in question.wants if w.kind in _WHOLE]
+    return [*whole, own]
 
 
 _NOT_OPEN: Final = (None, 0.0)
+_WHOLE: Final = (WantKind.WORK_TREE, WantKind.SCOPE)
 _MARK: Final = "\ufffd"
 
 

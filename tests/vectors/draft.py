@@ -82,7 +82,7 @@ class Draft:
     def _count(tx: Transaction, project: str, tool: Tool) -> None:
         policy = built_in(Rules(source="person"))
         for rule in policy.tools[tool]:
-            limits.spend(tx, limits.check(tx, project=project, applied=[Applied(policy.source, rule)], tool=tool))
+            limits.spend(tx, limits.check(tx, projects=[project], applied=[Applied(policy.source, rule)], tool=tool))
 
     def log(self, outcome: str, *, seconds: float = 0.0) -> None:
         """Log an event, `seconds` after everything else; refusals of one draft come together."""
