@@ -377,10 +377,17 @@ def test_what_it_does_by_that_very_yes_it_does_as_the_main_one(world: World) -> 
     assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE, WantKind.READ]
     assert text(asked.yes()) == "v"
     assert kinds(asked.gate.call(GET, at(tree))) == [WantKind.READ]
-    fresh = Asked(world, world.linked(main, "two"), Call(tool=Tool.SET_SECRET, name="TOKEN", value="w"))
-    assert [want.kind for want in fresh.question.wants] == [WantKind.WORK_TREE]
-    assert isinstance(fresh.yes(), Done)
-    assert [record.origin for record in world.person().secrets()] == [str(main)]
+
+
+def test_what_it_stores_by_that_very_yes_is_the_main_one_s(world: World) -> None:
+    main = world.project("main", scope="acme")
+    world.person(main, scope="acme").set("TOKEN", "v")
+    tree = world.linked(main, "tree", scope="acme")
+    asked = Asked(world, tree, Call(tool=Tool.SET_SECRET, name="NEW", value="w"))
+    assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE]
+    assert isinstance(asked.yes(), Done)
+    assert [record.origin for record in world.person().secrets()] == [str(main)] * 2
+    assert Agent(world, main).get("NEW") == "w"
 
 
 def test_it_is_asked_for_only_where_the_main_one_may_do_more(world: World) -> None:

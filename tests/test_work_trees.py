@@ -8,7 +8,7 @@ import pytest
 
 from claude_secrets.errors import Code
 from claude_secrets.project import Project
-from tests.disk import Disk, git
+from tests.disk import Disk, git, make_linked
 
 
 @pytest.fixture
@@ -91,6 +91,17 @@ def test_a_clone_cannot_claim_to_be_a_work_tree_of_another_repository(disk: Disk
         (clone / ".git").write_text(claim)
         assert disk.locate(clone).identities == (str(clone),)
         assert disk.locate(clone).main is None
+
+
+@pytest.mark.parametrize("said", [None, "", "..\n", "../../..\n", "/nowhere\n", "../..\n../..\n"])
+def test_an_entry_that_does_not_say_which_repository_it_is_of_tells_of_none(disk: Disk, said: str | None) -> None:
+    api, tree = disk.project("work", "api"), disk.project("work", "tree")
+    entry = make_linked(api, tree)
+    assert disk.locate(tree).main == str(api)
+    (entry / "commondir").unlink()
+    if said is not None:
+        (entry / "commondir").write_text(said)
+    assert disk.locate(tree).main is None
 
 
 def test_a_link_in_the_place_of_git_s_file_tells_of_none(disk: Disk) -> None:
