@@ -185,7 +185,7 @@ def refusal(case: Case, want: Want) -> DeniedError:
     setting, project = case.setting, str(case.setting.project.path)
     match want.kind:
         case WantKind.WORK_TREE:
-            return policy.work_tree_not_trusted(command=setting.command, project=project)
+            return policy.work_tree_not_trusted(project=project)
         case WantKind.SECRET:
             return policy.not_trusted(want.subject, project=project)
         case WantKind.SCOPE:

@@ -125,12 +125,12 @@ def scope_not_trusted(scope: str, *, project: str) -> DeniedError:
     )
 
 
-def work_tree_not_trusted(*, command: str, project: str) -> DeniedError:
+def work_tree_not_trusted(*, project: str) -> DeniedError:
     """The refusal of what only the main work tree may use, to a linked one that has not been let count as it."""
     return DeniedError(
         Code.NOT_TRUSTED,
         "This git work tree does not count as one with its main work tree, as the person has not said that it does.",
-        f"The person can look at what this project wants and decide, in {project}: {command} trust",
+        f"The person can look at what this project wants and decide: {in_own_terminal(project, 'trust')}",
     )
 
 
