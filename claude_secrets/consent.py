@@ -77,7 +77,7 @@ def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Wa
     if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
         for applied in case.verdict.approvals:
             rule = applied.rule
-            whose = "your" if applied.source == "person" else "this project's"
+            whose = {"person": "your", "environment": "your environment's"}.get(applied.source, "this project's")
             words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {rule.rule_id} asks you)"
             found.append(Want(WantKind.APPROVAL, rule.rule_id, words, rule.said))
     return tuple(found)

@@ -7,7 +7,6 @@ transaction open; what is not logged is not done. One thread uses one gate.
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from claude_secrets import consent, limits, paths, policy, records
 from claude_secrets.audit import AuditLog, Event
@@ -32,6 +31,7 @@ from claude_secrets.model import (
     check_value,
 )
 from claude_secrets.own_files import Trust
+from claude_secrets.paths import OwnDirectories
 from claude_secrets.patterns import NameSearch
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
 from claude_secrets.records import Stored
@@ -62,10 +62,10 @@ class _Logged:
 class Gate:
     """Carries out the six tools for the agents of whatever project a call comes from.
 
-    `config` is the person's configuration directory; `tighten` as in `SettingReader`.
+    `config` are the directories of the person's own files; `tighten` as in `SettingReader`.
     """
 
-    def __init__(self, *, store: Store, config: Path, tighten: Trust = Trust.OFF) -> None:
+    def __init__(self, *, store: Store, config: OwnDirectories, tighten: Trust = Trust.OFF) -> None:
         self._store = store
         self._config = config
         self._homes = paths.home_directories()
@@ -93,7 +93,7 @@ class Gate:
     def hidden(self, where: Whereabouts) -> frozenset[Tool]:
         """The tools that the policies of this place hide; none where they cannot be read, for then all is denied."""
         try:
-            return self._settings.read(self._locate(where)).hidden
+            return self._settings.read(where, self._locate(where)).hidden
         except SecretsError:
             return frozenset()
 
@@ -103,7 +103,7 @@ class Gate:
         Raises:
             SecretsError: the project or the store cannot be read.
         """
-        setting = self._settings.read(self._locate(where))
+        setting = self._settings.read(where, self._locate(where))
         if not self._store.exists():
             return {}
         self._store.unlock()
@@ -131,18 +131,18 @@ class Gate:
     def _carry_out(self, call: Call, where: Whereabouts, answer: Answer | None, logged: _Logged) -> Outcome:
         project = self._locate(where)
         if not self._store.unlocked:  # nobody is asked for a key on behalf of what has no allowlist
-            logged.at(self._settings.read(project))
+            logged.at(self._settings.read(where, project))
         there = self._store.exists()
         if there:
             self._store.unlock()
         act = self._prepared(call, answer)
         if not there:
-            outcome = self._without_store(call, answer, self._settings.read(project))
+            outcome = self._without_store(call, answer, self._settings.read(where, project))
             if outcome is not None:
                 return outcome
         with self._store.write(durable=call.tool not in _READING) as tx:
             # As it is now: it may have changed while the key was fetched.
-            setting = consent.standing(tx, self._settings.read(project))
+            setting = consent.standing(tx, self._settings.read(where, project))
             logged.at(setting, call.name)
             verdict = setting.decide(call)
             record = records.find(tx, setting.scope, call.name) if call.name else None
@@ -172,7 +172,8 @@ class Gate:
         if (where, project) == self._guarded:
             return
         refuse_inside(self._store.path, "store", where, project, self._homes)
-        refuse_inside(self._config, "policy file", where, project, self._homes)
+        for directory in self._config.all():
+            refuse_inside(directory, "policy file", where, project, self._homes)
         for key_file in self._store.key_files():
             refuse_inside(key_file, "key file", where, project, self._homes)
         if self._store.exists():
@@ -264,17 +265,17 @@ class Gate:
     def _question(self, case: Case) -> InputQuestion:
         entry, record = case.setting.entry(case.call.name), case.record
         live = record if record is not None and not record.deleted else None
-        default = case.setting.config.default_access or Access.USE_ONLY
+        config = case.setting.config
         return InputQuestion(
             name=case.call.name,
             project=str(case.setting.project.path),
             scope=case.setting.scope,
             replaces=live.version if live is not None else None,
-            store=None if self._store.path == paths.default_store() else str(self._store.path),
+            store=None if paths.is_usual(self._store.path, config.usual_store) else str(self._store.path),
             about=entry.about,
             url=entry.url,
             prompt=case.call.prompt,
-            access=live.access if live is not None else default,
+            access=live.access if live is not None else config.default_access or Access.USE_ONLY,
         )
 
     def _enter(self, tx: Transaction, case: Case, answer: Entered) -> Done:

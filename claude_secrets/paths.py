@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 
@@ -18,14 +19,64 @@ from claude_secrets.errors import CallerError, Code
 APPLICATION = "claude-secrets"
 
 
+STORE = "secrets.db"
+
+
+class OwnDirectories(NamedTuple):
+    """Where the person's own files are: in the account's directory, and in the environment's if that is another one."""
+
+    account: Path
+    environment: Path | None = None
+
+    def all(self) -> tuple[Path, ...]:
+        """The directories that are read."""
+        return (self.account,) if self.environment is None else (self.account, self.environment)
+
+
 def default_store() -> Path:
-    """The store's usual path, in the user's data directory."""
-    return Path(platformdirs.user_data_path(APPLICATION, appauthor=False)) / "secrets.db"
+    """The store that is used if nothing names one: in the data directory that the environment tells."""
+    return Path(platformdirs.user_data_path(APPLICATION, appauthor=False)) / STORE
+
+
+def usual_store(configured: Path | None) -> Path:
+    """The store that people know as theirs: the `configured` one of the account's file, else by the account's home."""
+    if sys.platform == "win32":  # no environment moves the data directory there
+        return configured or default_store()
+    return configured or _of_account(".local/share") / STORE
+
+
+def is_usual(store: Path, configured: Path | None) -> bool:
+    """Whether a store is that one."""
+    return same(store, usual_store(configured))
 
 
 def config_directory() -> Path:
-    """The directory of the person's own files (`policy.yml`)."""
+    """The directory of the person's own files (`policy.yml`) that the environment tells."""
     return Path(platformdirs.user_config_path(APPLICATION, appauthor=False))
+
+
+def own_directories() -> OwnDirectories:
+    """The directories of the person's own files: what sets HOME or XDG_CONFIG_HOME must not replace the account's."""
+    environment = config_directory()
+    if sys.platform == "win32":  # as for the store
+        return OwnDirectories(environment)
+    account = _of_account(".config")
+    return OwnDirectories(account, None if same(account, environment) else environment)
+
+
+def same(path: Path, other: Path) -> bool:
+    """Whether both lead to one place, which need not be there yet."""
+    if path == other:
+        return True
+    with suppress(OSError, ValueError):
+        return path.samefile(other)
+    with suppress(OSError, ValueError):
+        return os.path.realpath(path) == os.path.realpath(other)
+    return False
+
+
+def _of_account(directory: str) -> Path:
+    return account_home() / ("Library/Application Support" if sys.platform == "darwin" else directory) / APPLICATION
 
 
 def store_path(argument: str | None, environment: Mapping[str, str], configured: Path | None) -> Path:

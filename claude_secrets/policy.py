@@ -80,7 +80,9 @@ def count_one(window: Window | None, *, applied: Applied, tool: Tool, now: float
 
 def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
     """The refusal by a rule of the project's or the person's policy."""
-    whose = {"project": "this project's", "person": "the person's"}.get(applied.source, "the built-in")
+    whose = {"project": "this project's", "person": "the person's", "environment": "the environment's"}.get(
+        applied.source, "the built-in"
+    )
     rule = applied.rule
     return DeniedError(
         Code.DENIED_BY_RULE,

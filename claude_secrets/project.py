@@ -120,6 +120,11 @@ def refuse_inside(path: Path, what: str, where: Whereabouts, project: Project | 
             raise _inside_errors(message, hint)[what]
 
 
+def way_to(path: Path) -> list[Path]:
+    """The directories that `path` leads through, those of each link on the way too; the outer ones first."""
+    return sorted(step for step in _steps(path) if step.is_dir())
+
+
 def _inside_errors(message: str, hint: str) -> dict[str, SecretsError]:
     return {
         "store": StoreError(Code.STORE_UNAVAILABLE, message, hint),

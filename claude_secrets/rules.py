@@ -146,7 +146,7 @@ class Rules(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """A rule together with the source of the policy it stands in (`project`, `person`, `built-in`)."""
+    """A rule together with the source of the policy it stands in (`project`, `person`, `environment`, `built-in`)."""
 
     source: str
     rule: Rule

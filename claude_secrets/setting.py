@@ -5,23 +5,26 @@ faces import it.
 """
 
 import hashlib
-from pathlib import Path
 from typing import NamedTuple
 
-from claude_secrets import policy, rules
+from claude_secrets import paths, policy, rules
 from claude_secrets.model import SHARED, Call, Tool
 from claude_secrets.own_files import Config, Trust, read_own_files
+from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy_file import Allowlist, AllowlistReader, Entry
-from claude_secrets.project import Project
+from claude_secrets.project import Project, Whereabouts, refuse_inside
 from claude_secrets.rules import Rules, Verdict
 
 
 class Setting(NamedTuple):
-    """A project, its allowlist and rules, the person's rules and settings, and the mode of trust that holds."""
+    """A project, its allowlist and rules, the person's rules and settings, and the mode of trust that holds.
+
+    `person` are the rules of the account's own directory and, if the environment names another one, those there.
+    """
 
     project: Project
     allowlist: Allowlist
-    person: Rules
+    person: tuple[Rules, ...]
     built_in: Rules
     config: Config
     trust: Trust
@@ -57,12 +60,12 @@ class Setting(NamedTuple):
     @property
     def hidden(self) -> frozenset[Tool]:
         """The tools that a policy hides."""
-        return self.allowlist.rules.hidden | self.person.hidden
+        return self.allowlist.rules.hidden.union(*(policy.hidden for policy in self.person))
 
     @property
     def policies(self) -> tuple[Rules, ...]:
         """The project's rules, the person's, and the built-in ones: each must allow a call."""
-        return (self.allowlist.rules, self.person, self.built_in)
+        return (self.allowlist.rules, *self.person, self.built_in)
 
     def entry(self, name: str) -> Entry:
         """The allowlist's entry for a name.
@@ -96,32 +99,33 @@ class Setting(NamedTuple):
 class SettingReader:
     """Reads settings.
 
-    `config` is the person's configuration directory; `tighten` the mode of trust that the server's arguments or
+    `config` are the directories of the person's own files; `tighten` the mode of trust that the server's arguments or
     environment ask for, which counts only where it is tighter than the person's own.
     """
 
-    def __init__(self, config: Path, command: str, tighten: Trust = Trust.OFF) -> None:
+    def __init__(self, config: OwnDirectories, command: str, tighten: Trust = Trust.OFF) -> None:
         self._config = config
+        self._homes = paths.home_directories()
         self._command = command
         self._tighten = tighten
         self._allowlists = AllowlistReader()
         self._person = Rules(source="person")
         self._built_in = rules.built_in(self._person)
 
-    def read(self, project: Project) -> Setting:
-        """The setting as it is now.
+    def read(self, where: Whereabouts, project: Project) -> Setting:
+        """The setting as it is now, for a call from there.
 
         Raises:
             DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID.
         """
         data, allowlist = self._allowlists.read_with_bytes(project.path)
-        own = read_own_files(self._config)
+        own = read_own_files(self._config, lambda link: refuse_inside(link, "policy file", where, project, self._homes))
         if own.rules is not self._person:
             self._person, self._built_in = own.rules, rules.built_in(own.rules)
         return Setting(
             project=project,
             allowlist=allowlist,
-            person=own.rules,
+            person=(own.rules,) if own.tightening is None else (own.rules, own.tightening),
             built_in=self._built_in,
             config=own.config,
             trust=max(own.config.trust, self._tighten),

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from tests import attacks
 from tests.disk import make_linked
 from tests.machine import DEADLINE, PROGRAM, Machine
+from tests.program import ACCOUNT_HOME
 
 
 @pytest.fixture
@@ -281,6 +283,95 @@ def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -
     assert ill.returncode == 1
     for finding in json.loads(ill.stdout):
         assert finding["state"] == "ok" or finding["hint"]
+
+
+def told_by_doctor(machine: Machine, about: str, **environment: str) -> list[str]:
+    """What `doctor` warns of, with what to do."""
+    found = json.loads(machine.run("doctor", "--json", environment=environment).stdout)
+    return [f"{each['message']} {each['hint']}" for each in found if (each["about"], each["state"]) == (about, "warn")]
+
+
+def test_doctor_says_which_settings_of_an_environment_do_not_count_and_where_to_put_them(machine: Machine) -> None:
+    account, dotfiles = machine.home / ".config" / "claude-secrets", machine.home / "dotfiles" / "claude-secrets"
+    dotfiles.mkdir(parents=True)
+    (dotfiles / "config.yml").write_text("trust: off\nconsent: dialog\ndefault_access: readable\n")
+    limit = {"set_secret": {"rules": [{"rate_limit": "90/minute"}]}}
+    (dotfiles / "policy.yml").write_text(json.dumps({"version": "1", "default": "allow", "tools": limit}))
+    (said,) = told_by_doctor(machine, "policy", XDG_CONFIG_HOME=str(dotfiles.parent))
+    assert "trust, default_access of config.yml; the higher limit of set_secret of the policy." in said
+    command = said.rpartition(": ")[2]
+    assert command == f"ln -s {dotfiles} {account}"
+    account.parent.mkdir(exist_ok=True)
+    subprocess.run(["sh", "-c", command], check=True)
+    assert told_by_doctor(machine, "policy", XDG_CONFIG_HOME=str(dotfiles.parent)) == []
+    assert "trust off, consent dialog" in machine.run("doctor").stdout
+    assert "90 in 60 seconds" in machine.run("policy", "explain", "set_secret", "A", at=machine.project("api")).stdout
+
+
+def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> None:
+    other = machine.home / "other" / "claude-secrets"
+    other.mkdir(parents=True)
+    environment = {"XDG_CONFIG_HOME": str(other.parent)}
+    (other / "policy.yml").write_text('version: "1"\ndefault: deny\n')
+    said = machine.run("policy", "check", environment=environment).stdout.splitlines()
+    assert said[-2:] == [
+        f"{machine.home / '.config' / 'claude-secrets'}: understood, 0 rules, allows by default",
+        f"{other}: understood, 0 rules, denies by default",
+    ]
+    explained = machine.run("policy", "explain", "get_secret", "A", at=machine.project("api"), environment=environment)
+    assert (explained.returncode, "refused by environment's (default deny)" in explained.stdout) == (3, True)
+
+
+def test_doctor_tells_an_unusual_store_by_the_home_of_the_account(machine: Machine) -> None:
+    machine.run("set", "T", stdin="v")
+    assert "not the usual one" not in machine.run("doctor").stdout
+    elsewhere = {"HOME": str(machine.home / "elsewhere"), ACCOUNT_HOME: str(machine.home)}
+    used = {**elsewhere, "CLAUDE_SECRETS_STORE": str(machine.store)}
+    assert "not the usual one" not in machine.run("doctor", environment=used).stdout
+    data = machine.home / "elsewhere" / "data"
+    data.parent.mkdir()
+    shutil.copytree(machine.store.parent, data / "claude-secrets")
+    environment = {"XDG_DATA_HOME": str(data)}
+    assert "not the usual one" in machine.run("doctor", environment=environment).stdout
+    own = machine.home / ".config" / "claude-secrets"
+    own.mkdir(parents=True)
+    (own / "config.yml").write_text("store: ~/elsewhere/data/claude-secrets/secrets.db\n")
+    assert "not the usual one" not in machine.run("doctor", environment=environment).stdout
+
+
+@pytest.mark.parametrize("place", ["key file's", "store's", "files'", "link's"])
+def test_doctor_warns_of_directories_that_others_can_write(machine: Machine, place: str) -> None:
+    machine.run("set", "T", stdin="v")
+    own = machine.home / ".config" / "claude-secrets"
+    own.mkdir(parents=True)
+    linked = machine.home / "dotfiles" / "deep"
+    linked.mkdir(parents=True)
+    (linked / "config.yml").touch()
+    (own / "config.yml").symlink_to(linked / "config.yml")
+    assert told_by_doctor(machine, "places") == []
+    directory = {
+        "key file's": machine.key_file.parent,
+        "store's": machine.store.parent.parent,
+        "files'": own.parent,
+        "link's": linked.parent,
+    }[place]
+    mode = directory.stat().st_mode
+    directory.chmod(0o777)
+    (said,) = told_by_doctor(machine, "places")
+    assert said.startswith(f"{directory}, on the way to ")
+    assert said.endswith(f" can be written by others. chmod go-w {directory}")
+    directory.chmod(0o1777)
+    assert told_by_doctor(machine, "places") == []
+    directory.chmod(mode)
+
+
+def test_doctor_warns_of_a_file_that_others_can_write(machine: Machine) -> None:
+    machine.run("set", "T", stdin="v")
+    path = machine.key_file
+    path.chmod(0o666)
+    assert told_by_doctor(machine, "places") == [f"{path} can be written by others. chmod go-w {path}"]
+    path.chmod(0o600)
+    assert told_by_doctor(machine, "places") == []
 
 
 def test_doctor_finds_a_row_that_was_changed(machine: Machine) -> None:

@@ -23,6 +23,7 @@ from claude_secrets.model import (
     WantKind,
 )
 from claude_secrets.own_files import Trust
+from claude_secrets.paths import OwnDirectories
 from tests.disk import make_linked
 from tests.world import Agent, World, allowlist, at, enter
 
@@ -559,7 +560,7 @@ def test_arguments_only_tighten(world: World, own: Trust, asked_for: Trust) -> N
     (world.config / "config.yml").write_text(f"trust: {own.name.lower()}\n")
     project = world.project("clone")
     world.person().set("FOREIGN", "v")
-    gate = Gate(store=world.store(), config=world.config, tighten=asked_for)
+    gate = Gate(store=world.store(), config=OwnDirectories(world.config), tighten=asked_for)
     foreign = gate.call(GET._replace(name="FOREIGN"), at(project))
     new = gate.call(Call(tool=Tool.SET_SECRET, name="NEW", value="v"), at(project))
     mode = max(own, asked_for)

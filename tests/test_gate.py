@@ -10,11 +10,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from claude_secrets import paths
 from claude_secrets.errors import Code
-from claude_secrets.gate import VISIBLE_LIMIT
+from claude_secrets.gate import VISIBLE_LIMIT, Gate
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, InputQuestion, Refused, Tool
+from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy import Window
-from claude_secrets.project import Whereabouts
+from claude_secrets.project import Whereabouts, locate
+from claude_secrets.setting import SettingReader
 from tests.world import Agent, World, allowlist, at
 
 
@@ -540,3 +543,85 @@ def test_names_and_values_cannot_be_read_from_the_store(world: World) -> None:
     content = world.stored_bytes()
     for text in ("SOME_TELLING_NAME", "canary-", str(project.resolve()), "use-only", "readable"):
         assert text.encode() not in content
+
+
+# What an environment must not choose
+
+
+def asked_at(world: World, gate: Gate) -> InputQuestion:
+    outcome = gate.call(Call(tool=Tool.INPUT_SECRET, name="NEW"), at(world.project("api")))
+    assert isinstance(outcome, Ask)
+    assert isinstance(outcome.question, InputQuestion)
+    return outcome.question
+
+
+def test_usual_is_the_store_of_the_account_wherever_the_environment_leads(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.store_path = paths.usual_store(None)
+    world.store().create_with_key_file(tmp_path / "other.key")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-home"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert asked_at(world, world.gate()).store is None
+    world.store_path = paths.default_store()
+    world.store().create_with_key_file(tmp_path / "another.key")
+    gate = world.gate()
+    assert asked_at(world, gate).store == str(world.store_path)
+    other = tmp_path / "of-the-environment"
+    other.mkdir()
+    (other / "config.yml").write_text(f"store: {world.store_path}\n")
+    redirected = Gate(store=world.store(), config=OwnDirectories(world.config, other))
+    assert asked_at(world, redirected).store == str(world.store_path)
+    (world.config / "config.yml").write_text(f"store: {world.store_path}\n")
+    assert asked_at(world, gate).store is None
+
+
+def test_a_policy_of_the_environments_narrows_and_its_limit_raises_nothing(world: World, tmp_path: Path) -> None:
+    other = tmp_path / "of-the-environment"
+    other.mkdir()
+    agent = Agent(world, world.project("api"))
+    agent.gate = Gate(store=world.store(), config=OwnDirectories(world.config, other))
+    limit = {"rules": [{"rate_limit": "1000/minute"}]}
+    policy = {"version": "1", "default": "allow", "tools": {"set_secret": limit}, "hide": ["delete_secret"]}
+    (other / "policy.yml").write_text(yaml.safe_dump(policy))
+    for number in range(30):
+        agent.set(f"N{number}", "v")
+    assert agent.refused(Tool.SET_SECRET, "N30", value="v") is Code.RATE_LIMITED
+    assert agent.refused(Tool.DELETE_SECRET, "N1") is Code.DENIED_BY_RULE
+    assert agent.gate.hidden(at(agent.project)) == {Tool.DELETE_SECRET}
+    world.write_limit(40)
+    agent.set("N30", "v")
+    (world.config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "deny"}))
+    assert agent.refused(Tool.GET_SECRET, "N1") is Code.DENIED_BY_RULE
+
+
+def test_a_change_of_the_environments_files_changes_the_fingerprint(world: World, tmp_path: Path) -> None:
+    other = tmp_path / "of-the-environment"
+    other.mkdir()
+    project = world.project("api")
+    reader = SettingReader(OwnDirectories(world.config, other), "claude-secrets")
+    place = locate(at(project), homes=paths.home_directories(), command="claude-secrets")
+    seen = [reader.read(at(project), place).fingerprint]
+    for directory in (world.config, other):
+        (directory / "config.yml").write_text("# another byte\n")
+        seen.append(reader.read(at(project), place).fingerprint)
+    assert len(set(seen)) == 3
+
+
+@pytest.mark.parametrize("name", ["config.yml", "policy.yml"])
+def test_a_file_of_the_persons_that_becomes_a_link_into_the_project_denies_everything(world: World, name: str) -> None:
+    agent = Agent(world, world.project("api"))
+    agent.set("TOKEN", "v")
+    inside, outside = agent.project / "mine.yml", world.root / "dotfiles.yml"
+    for file in (inside, outside):
+        file.write_text("trust: off\n" if name == "config.yml" else 'version: "1"\ndefault: allow\n')
+    own = world.config / name
+    own.symlink_to(outside)
+    assert agent.get("TOKEN") == "v"
+    own.unlink()
+    own.symlink_to(inside)
+    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.ALLOWLIST_INVALID
+    inside.unlink()
+    inside.symlink_to(outside)  # a link inside that leads out is the project's choice, too
+    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.ALLOWLIST_INVALID
+    assert Agent(world, world.project("other")).names() == []

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.machine import Machine
+from tests.machine import DEADLINE, PROGRAM, Machine, Wire
+from tests.program import ACCOUNT_HOME
 
 CANARY = "canary-3f1c-stored-elsewhere"
 
@@ -143,3 +144,105 @@ def test_a_clones_rules_only_narrow(machine: Machine) -> None:
         for number in range(30):
             wire.text("set_secret", name=f"N{number}", value="v")
         assert wire.code("set_secret", name="N30", value="v") == "RATE_LIMITED"
+
+
+def test_an_environment_that_leads_elsewhere_only_tightens(machine: Machine) -> None:
+    clone, _ = plant(machine)
+    elsewhere = machine.home / "elsewhere"
+    own = elsewhere / ".config" / "claude-secrets"
+    own.mkdir(parents=True)
+    (own / "config.yml").write_text(f"trust: off\nstore: {machine.store}\n")
+    moved = {
+        "XDG_CONFIG_HOME": {"XDG_CONFIG_HOME": str(elsewhere / ".config")},
+        "HOME": {"HOME": str(elsewhere), ACCOUNT_HOME: str(machine.home)},
+    }
+    for environment in moved.values():
+        with machine.server(clone, environment=environment) as wire:
+            assert wire.code("get_secret", name="PERSONAL") == "NOT_TRUSTED"
+            wire.text("set_secret", name="OWN", value="own")
+            assert wire.text("get_secret", name="OWN") == "own"
+    (own / "config.yml").write_text(f"trust: required\nstore: {machine.store}\n")
+    for environment in moved.values():
+        with machine.server(clone, environment=environment) as wire:
+            assert wire.code("get_secret", name="OWN") == "NOT_TRUSTED"
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_DATA_HOME"])
+def test_an_input_page_says_that_the_store_is_not_the_usual_one(machine: Machine, variable: str) -> None:
+    clone, _ = plant(machine)
+    (machine.home / "elsewhere").mkdir()
+    environment = {variable: str(machine.home / "elsewhere"), ACCOUNT_HOME: str(machine.home)}
+    environment["CLAUDE_SECRETS_KEY_FILE"] = str(machine.home / "other.key")
+    for more, is_usual in (({}, True), (environment, False)):
+        page = page_of(machine, clone, more)
+        assert ("Not your usual store" in page) is not is_usual
+        assert "NEW" in page
+
+
+def page_of(machine: Machine, clone: Path, environment: dict[str, str]) -> str:
+    """The page that a client is told to open for a new secret."""
+    import urllib.request
+
+    wire = Wire([*PROGRAM], clone, {**machine.environment, **environment})
+    with wire:
+        wire.shake_hands(capabilities={"elicitation": {"url": {}}})
+        wire.send(
+            {
+                "jsonrpc": "2.0",
+                "id": 99,
+                "method": "tools/call",
+                "params": {"name": "input_secret", "arguments": {"name": "NEW"}},
+            }
+        )
+        while "url" not in (message := wire.receive()).get("params", {}):
+            pass
+        with urllib.request.urlopen(message["params"]["url"], timeout=DEADLINE) as answer:
+            text = answer.read().decode()
+        wire.process.kill()
+    return str(text)
+
+
+@pytest.mark.parametrize("name", ["config.yml", "policy.yml"])
+def test_a_file_of_the_persons_that_leads_through_the_project_denies_everything(machine: Machine, name: str) -> None:
+    clone, _ = plant(machine)
+    own = machine.home / ".config" / "claude-secrets"
+    own.mkdir(parents=True)
+    inside = clone / "dotfile.yml"
+    inside.write_text("trust: off\n" if name == "config.yml" else 'version: "1"\ndefault: allow\n')
+    (own / name).symlink_to(inside)
+    with machine.server(clone) as wire:
+        assert wire.code("get_secret", name="PERSONAL") == "ALLOWLIST_INVALID"
+        assert wire.code("set_secret", name="OWN", value="v") == "ALLOWLIST_INVALID"
+    for command in (["policy", "check"], ["policy", "explain", "get_secret", "PERSONAL"], ["doctor"]):
+        done = machine.run(*command, at=clone)
+        assert f"Your {name} is a link that leads through the project" in done.stdout + done.stderr, command
+    if name == "config.yml":
+        for command in (["get", "PERSONAL"], ["list"], ["trust"]):
+            assert "[ALLOWLIST_INVALID]" in machine.run(*command, at=clone).stderr
+    assert machine.run("get", "PERSONAL").stdout == CANARY  # elsewhere it is a dotfile like any other
+
+
+def test_a_file_of_the_persons_that_others_can_write_denies_everything(machine: Machine) -> None:
+    own = machine.home / ".config" / "claude-secrets"
+    own.mkdir(parents=True)
+    api = machine.home / "work" / "api"
+    (own / "policy.yml").write_text('version: "1"\ndefault: allow\n')
+    with machine.server(api) as wire:
+        assert wire.text("get_secret", name="GITHUB_TOKEN") == CANARY
+        (own / "policy.yml").chmod(0o666)
+        text = str(wire.call("get_secret", name="GITHUB_TOKEN"))
+        assert "[ALLOWLIST_INVALID] Others than you can write your policy.yml" in text
+        (own / "policy.yml").chmod(0o600)
+        assert wire.text("get_secret", name="GITHUB_TOKEN") == CANARY
+    (own / "config.yml").touch()
+    (own / "config.yml").chmod(0o646)
+    for command in (
+        ["get", "GITHUB_TOKEN"],
+        ["list"],
+        ["policy", "explain", "get_secret", "A"],
+        ["set", "X"],
+        ["serve"],
+    ):
+        done = machine.run(*command, at=api, stdin="v")
+        assert (done.returncode, done.stdout) == (3, ""), command
+        assert f"chmod go-w {own / 'config.yml'}" in done.stderr

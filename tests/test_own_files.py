@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets import paths
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access, Tool
-from claude_secrets.own_files import Channels, Config, Trust, read_own_files
+from claude_secrets.own_files import Channels, Config, OwnFiles, Trust, read_config, read_own_files
+from claude_secrets.ownership import at_each_call
+from claude_secrets.paths import OwnDirectories
 from claude_secrets.rules import built_in
 from claude_secrets.rules_file import RATE_LIMIT
 from claude_secrets.strict_yaml import SIZE_LIMIT
@@ -24,9 +27,13 @@ def write(config: Path, rule: str) -> Path:
     return config
 
 
+def own(config: Path) -> OwnFiles:
+    return read_own_files(OwnDirectories(config), at_each_call)
+
+
 def refusal(config: Path) -> DeniedError:
     with pytest.raises(DeniedError) as caught:
-        read_own_files(config)
+        own(config)
     assert caught.value.code is Code.ALLOWLIST_INVALID
     assert MARKER not in f"{caught.value.message} {caught.value.hint}"
     return caught.value
@@ -34,7 +41,7 @@ def refusal(config: Path) -> DeniedError:
 
 def limits(config: Path) -> dict[str, tuple[int, int]]:
     """Calls and seconds of each tool that is limited, by the person's rules or the built-in ones."""
-    person = read_own_files(config).rules
+    person = own(config).rules
     found = {tool: rules for policy in (person, built_in(person)) for tool, rules in policy.tools.items()}
     return {tool.value: (rules[0].limit, rules[0].seconds) for tool, rules in found.items()}
 
@@ -42,13 +49,13 @@ def limits(config: Path) -> dict[str, tuple[int, int]]:
 def test_without_a_file_each_limit_is_thirty_a_minute(tmp_path: Path) -> None:
     assert limits(tmp_path) == {"set_secret": (30, 60), "input_secret": (30, 60)}
     assert limits(tmp_path / "nowhere") == limits(tmp_path)
-    assert read_own_files(tmp_path).config == Config()
+    assert own(tmp_path).config == Config()
 
 
 def test_a_limit_by_the_minute_takes_the_place_of_the_built_in_one_and_no_other_does(tmp_path: Path) -> None:
     assert limits(write(tmp_path, "{name: cap, rate_limit: 100/minute}"))["set_secret"] == (100, 60)
     assert limits(write(tmp_path, "rate_limit: 100/minute"))["input_secret"] == (30, 60)
-    person = read_own_files(write(tmp_path, "rate_limit: 100/hour")).rules
+    person = own(write(tmp_path, "rate_limit: 100/hour")).rules
     assert built_in(person).tools[Tool.SET_SECRET][0].limit == 30
 
 
@@ -68,7 +75,7 @@ def test_a_json_file_with_tabs_is_read_and_beside_a_yaml_file_denies(tmp_path: P
     (tmp_path / "policy.json").write_text(
         '{\n\t"version": "1",\n\t"default": "deny",\n\t"tools": {"get_secret": {}}\n}\n'
     )
-    rules = read_own_files(tmp_path).rules
+    rules = own(tmp_path).rules
     assert (rules.default_allow, dict(rules.tools)) == (False, {Tool.GET_SECRET: ()})
     (tmp_path / "policy.yml").write_text(GOOD)
     assert str(tmp_path) in str(refusal(tmp_path).hint)
@@ -90,22 +97,23 @@ def test_the_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(
         "trust: required\nconsent: dialog\nstore: ~/other.db\ndefault_access: use-only\nkeep_versions: 3\n"
     )
-    assert read_own_files(tmp_path).config == Config(
+    assert own(tmp_path).config == Config(
         trust=Trust.REQUIRED,
         consent=Channels.DIALOG,
         store=Path("~/other.db").expanduser(),
+        usual_store=Path("~/other.db").expanduser(),
         default_access=Access.USE_ONLY,
         keep_versions=3,
     )
     for nothing in ("", "# nothing\n", "~"):
         (tmp_path / "config.yml").write_text(nothing)
-        assert read_own_files(tmp_path).config == Config()
+        assert own(tmp_path).config == Config()
 
 
 @pytest.mark.parametrize(("word", "mode"), [("off", Trust.OFF), ('"off"', Trust.OFF), ("ask", Trust.ASK)])
 def test_a_mode_of_trust_that_yaml_takes_for_a_truth_value_is_read(tmp_path: Path, word: str, mode: Trust) -> None:
     (tmp_path / "config.yml").write_text(f"trust: {word}\n")
-    assert read_own_files(tmp_path).config.trust is mode
+    assert own(tmp_path).config.trust is mode
 
 
 @pytest.mark.parametrize(
@@ -204,3 +212,140 @@ def test_what_is_no_plain_file_denies(tmp_path: Path) -> None:
 def test_a_named_pipe_in_the_files_place_denies_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "policy.yml")
     refusal(tmp_path)
+
+
+# The account's directory, and another one that the environment names
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> OwnDirectories:
+    directories = OwnDirectories(tmp_path / "account", tmp_path / "environment")
+    for directory in directories.all():
+        directory.mkdir()
+    return directories
+
+
+def both(two: OwnDirectories) -> OwnFiles:
+    return read_own_files(two, at_each_call)
+
+
+STRICTER = [
+    ("", "trust: off", "trust: ask", False),
+    ("", "trust: required", "trust: required", True),
+    ("trust: off", "trust: ask", "trust: ask", True),
+    ("trust: off", "trust: off", "trust: off", True),
+    ("trust: off", "", "trust: off", True),
+    ("trust: required", "trust: ask", "trust: required", False),
+    ("", "consent: dialog", "consent: dialog", True),
+    ("consent: any", "consent: dialog", "consent: dialog", True),
+    ("consent: dialog", "consent: any", "consent: dialog", False),
+    ("", "default_access: readable", "", False),
+    ("", "default_access: use-only", "default_access: use-only", True),
+    ("default_access: readable", "default_access: use-only", "default_access: use-only", True),
+    ("default_access: readable", "", "default_access: readable", True),
+    ("default_access: use-only", "default_access: readable", "default_access: use-only", False),
+    ("", "keep_versions: 3", "keep_versions: 10", False),
+    ("", "keep_versions: 30", "keep_versions: 30", True),
+    ("keep_versions: 3", "keep_versions: 5", "keep_versions: 5", True),
+    ("keep_versions: 3", "keep_versions: 2", "keep_versions: 3", False),
+    ("store: /a.db", "store: /b.db", "store: /b.db", True),
+    ("store: /a.db", "", "store: /a.db", True),
+]
+
+
+@pytest.mark.parametrize(("account", "environment", "holds", "counts"), STRICTER)
+def test_the_stricter_of_both_files_holds(
+    two: OwnDirectories, tmp_path: Path, account: str, environment: str, holds: str, *, counts: bool
+) -> None:
+    for directory, text in zip((*two.all(), tmp_path), (account, environment, holds), strict=True):
+        (directory / "config.yml").write_text(text)
+    found = both(two)
+    assert found.config._replace(usual_store=None) == own(tmp_path).config._replace(usual_store=None)
+    assert found.ignored == (() if counts else (f"{environment.partition(':')[0]} of config.yml",))
+    assert read_config(two, at_each_call) == found.config
+
+
+def test_every_setting_has_its_rows_in_that_table() -> None:
+    assert {row[1].partition(":")[0] for row in STRICTER} - {""} == set(Config._fields) - {"usual_store"}
+
+
+def test_the_usual_store_is_the_one_that_the_accounts_file_names(two: OwnDirectories) -> None:
+    (two.environment or Path()).joinpath("config.yml").write_text("store: /b.db")
+    assert both(two).config.usual_store is None
+    (two.account / "config.yml").write_text("store: /a.db")
+    assert both(two).config.usual_store == Path("/a.db")
+
+
+def test_a_tilde_means_the_home_of_whose_file_it_is(two: OwnDirectories, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "account_home", lambda: Path("/home/account"))
+    monkeypatch.setenv("HOME", "/redirected")
+    (two.account / "config.yml").write_text("store: ~/s.db")
+    assert own(two.account).config.store == Path("/home/account/s.db")
+    (two.environment or Path()).joinpath("config.yml").write_text("store: ~/s.db")
+    assert both(two).config[2:3] == (Path("/redirected/s.db"),)
+    assert both(two).config.usual_store == Path("/home/account/s.db")
+
+
+def test_the_environments_policy_tightens_and_raises_no_limit(two: OwnDirectories) -> None:
+    account, environment = two.account, two.environment or Path()
+    write(environment, "rate_limit: 100/minute")
+    found = both(two)
+    assert found.tightening is not None
+    assert (found.rules.tools, [*found.tightening.tools]) == ({}, [Tool.SET_SECRET])
+    assert found.ignored == ("the higher limit of set_secret of the policy",)
+    write(environment, "rate_limit: 5/minute")
+    assert both(two).ignored == ()
+    write(account, "rate_limit: 200/minute")
+    write(environment, "rate_limit: 100/minute")
+    assert both(two).ignored == ()
+
+
+@pytest.mark.parametrize("name", ["policy.yml", "policy.json", "config.yml", "config.yaml"])
+def test_what_is_not_understood_in_either_directory_denies(two: OwnDirectories, name: str) -> None:
+    for directory in two.all():
+        (directory / name).write_text("[")
+        with pytest.raises(DeniedError):
+            both(two)
+        (directory / name).unlink()
+        both(two)
+
+
+def test_every_byte_of_both_directories_is_in_the_data(two: OwnDirectories) -> None:
+    for number, directory in enumerate(two.all()):
+        (directory / "config.yml").write_text(f"# {number}")
+        write(directory, f"rate_limit: {number + 7}/minute")
+    data = b"".join(both(two).data)
+    assert all(piece in data for piece in (b"# 0", b"# 1", b" 7/minute", b" 8/minute"))
+
+
+# Where they are
+
+
+def test_one_directory_is_read_once_however_it_is_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "account_home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    account = paths._of_account(".config")
+    for spelled in ("", str(tmp_path / ".config"), f"{tmp_path}/./.config/"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", spelled)
+        assert paths.own_directories() == (account, None)
+    other = tmp_path / "dotfiles" / "claude-secrets"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(other.parent))
+    assert paths.own_directories() == (account, other)
+    other.mkdir(parents=True)
+    account.parent.mkdir(parents=True)
+    account.symlink_to(other)
+    assert paths.own_directories() == (account, None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no environment moves the directories there")
+def test_a_home_of_the_environments_moves_neither_the_accounts_files_nor_the_usual_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = paths.own_directories().account
+    usual = paths.usual_store(None)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    assert paths.own_directories() == (before, paths.config_directory())
+    assert paths.config_directory().is_relative_to(tmp_path)
+    assert paths.default_store().is_relative_to(tmp_path)
+    assert (paths.usual_store(None), paths.usual_store(Path("/mine.db"))) == (usual, Path("/mine.db"))

@@ -14,6 +14,8 @@ from claude_secrets.cli.hook import EVENTS
 from claude_secrets.errors import Code
 from claude_secrets.model import Access, Tool
 from claude_secrets.own_files import read_own_files
+from claude_secrets.ownership import at_each_call
+from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy_file import Entry, parse_allowlist
 from claude_secrets.rules import built_in
 from claude_secrets.server.tools import ROWS
@@ -128,7 +130,7 @@ def test_the_allowlist_that_is_shown_means_what_the_readme_says() -> None:
 
 def test_the_policy_that_is_shown_raises_the_limit(tmp_path: Path) -> None:
     (tmp_path / "policy.yml").write_text(blocks("yaml")[1])
-    person = read_own_files(tmp_path).rules
+    person = read_own_files(OwnDirectories(tmp_path), at_each_call).rules
     (rule,) = person.tools[Tool.SET_SECRET]
     assert (rule.limit, rule.seconds, list(built_in(person).tools)) == (100, 60, [Tool.INPUT_SECRET])
 

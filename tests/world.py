@@ -24,7 +24,7 @@ from claude_secrets.model import (
     Refused,
     Tool,
 )
-from claude_secrets.paths import home_directories
+from claude_secrets.paths import OwnDirectories, home_directories
 from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist, parse_allowlist
 from claude_secrets.project import Whereabouts, locate
@@ -58,7 +58,7 @@ class World:
             store.close()
 
     def gate(self) -> Gate:
-        return Gate(store=self.store(), config=self.config)
+        return Gate(store=self.store(), config=OwnDirectories(self.config))
 
     def project(self, name: str, allow: object = "*", *, scope: str = SHARED) -> Path:
         directory = self.root / "work" / name

@@ -95,7 +95,7 @@ def _run(given: list[str]) -> int:
 
 
 def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
-    start = caller.started()
+    start = caller.started(options)
     if start.agent is not None:
         return int(_module("as_agent").run(start.agent, options, given, asks=False))
     if start.marked:
@@ -104,10 +104,10 @@ def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
-    if (agent := caller.find()) is not None:
+    if (agent := caller.find(options)) is not None:
         return int(_module("as_agent").run(agent, options, given, asks=False))
     if presence.is_wanted(options):
-        presence.require(f"`{options.command}`")
+        presence.require(f"`{options.command}`", options)
     return int(_module(options.command).run(options))
 
 

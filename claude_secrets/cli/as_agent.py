@@ -24,7 +24,8 @@ from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
 from claude_secrets.own_files import CONFIG, read_config
-from claude_secrets.paths import config_directory, expanded, in_own_terminal, store_path, working_directory
+from claude_secrets.ownership import at_each_call
+from claude_secrets.paths import expanded, in_own_terminal, own_directories, store_path, working_directory
 from claude_secrets.project import Whereabouts
 from claude_secrets.store import Store
 
@@ -60,7 +61,7 @@ def _unseen(agent: Agent) -> DeniedError:
         return DeniedError(
             Code.NO_PROJECT, what, "The agent can use the tools of the MCP server that its client started."
         )
-    line = f"`namespace: mine` in {config_directory() / CONFIG}"
+    line = f"`namespace: mine` in {own_directories().account / CONFIG}"
     return DeniedError(Code.NO_PROJECT, what, f"If you work in a container or sandbox of your own, put {line}")
 
 
@@ -76,10 +77,10 @@ class _Caller:
 
     @cached_property
     def _gate(self) -> Gate:
-        configured = read_config(config_directory()).store
+        configured = read_config(own_directories(), at_each_call).store
         store = Store(store_path(None, os.environ, configured), Custody(environment=os.environ), time.time)
         at_end(store.close)
-        return Gate(store=store, config=config_directory(), tighten=serve.tightened(None))
+        return Gate(store=store, config=own_directories(), tighten=serve.tightened(None))
 
     def close(self) -> None:
         """Close the store."""

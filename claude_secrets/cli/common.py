@@ -12,8 +12,9 @@ from claude_secrets.cli.times import date
 from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, InputError, StoreError
 from claude_secrets.model import PERSON, SHARED
-from claude_secrets.own_files import read_config
-from claude_secrets.paths import command, config_directory, expanded, home_directories, store_path, working_directory
+from claude_secrets.own_files import Config, read_config
+from claude_secrets.ownership import CheckLink
+from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
 from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist, AllowlistReader
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
@@ -56,8 +57,29 @@ def read_allowlist(project: Project) -> Allowlist:
 def open_store(options: Namespace, project: Project | None, at: Path | None = None) -> Store:
     """The store (or the one `at` a path), unless a project brought it or its key file along."""
     return _store_at(
-        at or store_path(options.store, os.environ, read_config(config_directory()).store), options, project
+        at or store_path(options.store, os.environ, read_settings(options, project).store), options, project
     )
+
+
+def read_settings(options: Namespace, project: Project | None) -> Config:
+    """What the person's `config.yml` says. Raises `DeniedError` ALLOWLIST_INVALID."""
+    return read_config(own_directories(), check_of_links(options, project))
+
+
+def check_of_links(options: Namespace, project: Project | None) -> CheckLink:
+    """What refuses files of the person's that are links through a project. Raises for their directories at once."""
+    where, homes = whereabouts(options), home_directories()
+
+    def check(path: Path) -> None:
+        refuse_inside(path, "policy file", where, project, homes)
+
+    for directory in own_directories().all():
+        try:
+            check(directory)
+        except DeniedError as error:
+            error.hint = f"{directory}: {error.hint}"
+            raise
+    return check
 
 
 def _store_at(path: Path, options: Namespace, project: Project | None) -> Store:
@@ -84,7 +106,7 @@ def the_person(
     claimed = scope is None and project is not None
     if scope is None:
         scope = read_allowlist(project).scope if project else SHARED
-    config = read_config(config_directory())
+    config = read_settings(options, project)
     person = Person(
         store=open_store(options, project, at),
         project=project,

@@ -3,19 +3,30 @@
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
-from claude_secrets.cli.common import existing_person, expired, find_project, open_store, read_allowlist
+from claude_secrets.cli.common import (
+    check_of_links,
+    existing_person,
+    expired,
+    find_project,
+    open_store,
+    read_allowlist,
+    read_settings,
+)
 from claude_secrets.cli.key import kind_of
 from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, SecretsError
 from claude_secrets.inspection import damages
 from claude_secrets.key_slot import State
-from claude_secrets.own_files import read_own_files
-from claude_secrets.paths import command, config_directory, default_store
+from claude_secrets.own_files import CONFIG, POLICY, POLICY_JSON, OwnFiles, read_own_files
+from claude_secrets.ownership import exposed, quoted
+from claude_secrets.paths import command, is_usual, own_directories
 from claude_secrets.person import Person
-from claude_secrets.project import Project
+from claude_secrets.project import Project, way_to
 
 
 class Finding(NamedTuple):
@@ -56,8 +67,9 @@ def _findings(options: Namespace) -> Iterator[Finding]:
         yield _project(project)
         if project is not None:
             yield _checked("allowlist", lambda: _allowlist(project))
-    yield _checked("policy", _own_files)
+    yield from _own_files(options, project)
     yield from _store_findings(options, project)
+    yield from _exposed(options, project)
 
 
 def _store_findings(options: Namespace, project: Project | None) -> Iterator[Finding]:
@@ -72,7 +84,7 @@ def _store_findings(options: Namespace, project: Project | None) -> Iterator[Fin
         yield _failure("store", error)
         return
     yield _checked("key", lambda: _key(person))
-    yield _checked("store", lambda: _store(person))
+    yield _checked("store", lambda: _store(options, project, person))
     if project is not None and (main := project.main) is not None:
         yield _checked("work tree", lambda: _work_tree(person, main))
     if options.deep:
@@ -111,17 +123,48 @@ def _allowlist(project: Project) -> Finding:
     return Finding("allowlist", "ok", message)
 
 
-def _own_files() -> Finding:
-    own = read_own_files(config_directory())
-    rules = sum(len(of_tool) for of_tool in own.rules.tools.values()) + len(own.rules.everywhere)
+def _own_files(options: Namespace, project: Project | None) -> Iterator[Finding]:
+    try:
+        own = read_own_files(own_directories(), check_of_links(options, project))
+    except SecretsError as error:
+        yield _failure("policy", error)
+        return
+    policies = (own.rules,) if own.tightening is None else (own.rules, own.tightening)
+    rules = sum(len(of_tool) for policy in policies for of_tool in (*policy.tools.values(), policy.everywhere))
     settings = f"trust {own.config.trust.name.lower()}, consent {own.config.consent.value}"
-    return Finding("policy", "ok", f"{rules} rules of your own, {settings}")
+    yield Finding("policy", "ok", f"{rules} rules of your own, {settings}")
+    if own.ignored:
+        yield _ignored(own)
 
 
-def _store(person: Person) -> Finding:
+def _ignored(own: OwnFiles) -> Finding:
+    account, environment = own_directories()
+    message = f"Not counted in {environment}, for an environment can only tighten: {'; '.join(own.ignored)}."
+    link = f"; or, if there is none: ln -s {quoted(environment)} {quoted(account)}" if environment else ""
+    return Finding("policy", "warn", message, f"To have it count, put it in {account}{link}")
+
+
+def _exposed(options: Namespace, project: Project | None) -> Iterator[Finding]:
+    """What others could change, of the store, its keys, the person's files and the directories on the way to each."""
+    places = [directory / name for directory in own_directories().all() for name in (CONFIG, POLICY, POLICY_JSON)]
+    with suppress(SecretsError):  # told with the store
+        store = open_store(options, project)
+        places += [store.path, *store.key_files()]
+    found: dict[Path, Path] = {}
+    for place in places:
+        for step in (*way_to(place), place):
+            found.setdefault(step, place)
+    for step, place in found.items():
+        if (problem := exposed(step)) is not None:
+            whose = "" if step == place else f", on the way to {place.name},"
+            yield Finding("places", "warn", f"{step}{whose} {problem[0]}.", problem[1])
+
+
+def _store(options: Namespace, project: Project | None, person: Person) -> Finding:
     secrets, versions = person.check()
     path = person.store.path
-    unusual = "" if path == default_store() else " (not the usual one)"
+    usual = is_usual(path, read_settings(options, project).usual_store)
+    unusual = "" if usual else " (not the usual one)"
     counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
     return Finding("store", "ok", f"{path}{unusual}: {counted}, every row verified")
 

@@ -6,6 +6,7 @@ of https://code.claude.com/docs/en/hooks (`hookSpecificOutput`).
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -17,13 +18,15 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from claude_secrets.cli.ending import at_end
+from claude_secrets.cli.guarded import Guard, texts
 from claude_secrets.cli.output import note, say
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Call, Done, Tool
-from claude_secrets.own_files import read_config
-from claude_secrets.paths import command, config_directory, store_path, working_directory
+from claude_secrets.own_files import Config, read_config
+from claude_secrets.ownership import at_each_call
+from claude_secrets.paths import command, own_directories, store_path, usual_store, working_directory
 from claude_secrets.project import Whereabouts
 from claude_secrets.store import Store
 
@@ -36,12 +39,19 @@ SIZE_LIMIT: Final = 64 << 20
 SHORTEST: Final = 16
 """Characters of a value that is taken out of what tools print, at least: shorter ones stand in texts by chance."""
 
+_KEPT: Final = "This is where Claude Secrets keeps its store or a key."
+
 NAMES_LIMIT: Final = 100
 """Names that are told at the start of a session, at most."""
 
-_FILE_TOOLS: Final = ("Read", "Edit", "MultiEdit", "Write", "NotebookEdit", "NotebookRead")
-_SEARCH_TOOL: Final = "Grep"
+_READING: Final = ("Read", "NotebookRead")
+_WRITING: Final = ("Edit", "MultiEdit", "Write", "NotebookEdit")
+_SEARCHING: Final = ("Grep", "Glob")
 _PATHS: Final = ("file_path", "notebook_path", "path")
+_MOVING: Final = frozenset(
+    ("move", "rename", "copy", "link", "symlink", "delete", "remove", "trash", "extract", "unzip")
+)
+"""Words in names of tools that change what is below a directory that they are given."""
 
 Event: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = dict[str, object] | None
@@ -92,9 +102,10 @@ class _Hook:
 
     @cached_property
     def _gate(self) -> Gate:
-        store = _store(read_config(config_directory()).store)
+        configured = read_config(own_directories(), at_each_call).store
+        store = _store(store_path(None, os.environ, configured))
         at_end(store.close)
-        return Gate(store=store, config=config_directory())
+        return Gate(store=store, config=own_directories())
 
     def names(self) -> tuple[list[str], list[str]]:
         """The names that agents of the project may use, and those of them that are use-only."""
@@ -167,17 +178,40 @@ def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
 
 def _pre_tool_use(hook: _Hook, event: Event) -> Answer:
     tool, given = event.get("tool_name"), event.get("tool_input")
-    if (tool not in _FILE_TOOLS and tool != _SEARCH_TOOL) or not isinstance(given, dict):
+    if not isinstance(tool, str) or not isinstance(given, dict):
         return None
-    named = [path for name in _PATHS if isinstance(path := given.get(name), str)]
-    if tool == _SEARCH_TOOL and not named:
-        named = ["."]
-    paths = [(hook.directory / Path(path).expanduser()).resolve() for path in named]
-    store, keys = _kept()
-    if any(_is_kept(path, {store, *keys}) for path in paths):
-        return _denied("This is where Claude Secrets keeps its store or a key.")
-    if tool == _SEARCH_TOOL and any(key.is_relative_to(path) for key in keys for path in paths):
+    if tool in _SEARCHING:
+        return _searched(tool, given, _guard(hook))
+    if tool in _READING or tool in _WRITING:
+        named = {path for name in _PATHS if isinstance(path := given.get(name), str)}
+        return _touched(named, _guard(hook), own=tool in _WRITING, above=False) if named else None
+    if tool.startswith("mcp__"):
+        words = re.split("[^a-z]+", re.sub("([A-Z])", r" \1", tool.rpartition("__")[2]).lower())
+        return _touched(set(texts(given)), _guard(hook), own=True, above=not _MOVING.isdisjoint(words))
+    return None
+
+
+def _touched(named: set[str], guard: Guard, *, own: bool, above: bool) -> Answer:
+    """The refusal of a tool that is given these paths; `own`: the person's own files count; `above`: what is below."""
+    for path in (path for text in named for path in guard.leads(text)):
+        if guard.keeps(path):
+            return _denied(_KEPT)
+        if own and guard.owns(path):
+            return _denied("These are the person's own settings of Claude Secrets, which only they change.")
+        if above and guard.is_below(path):
+            return _denied("What Claude Secrets needs lies somewhere in that directory.")
+    return None
+
+
+def _searched(tool: str, given: Mapping[str, object], guard: Guard) -> Answer:
+    directory = path if isinstance(path := given.get("path"), str) else "."
+    pattern = given.get("pattern" if tool == "Glob" else "glob")
+    if any(guard.keeps(path) for path in guard.leads(directory)):
+        return _denied(_KEPT)
+    if tool == "Grep" and any(guard.has_key_below(path) for path in guard.leads(directory)):
         return _denied("A key of Claude Secrets lies somewhere in that directory: search in a narrower one.")
+    if isinstance(pattern, str) and guard.may_match(pattern, directory):
+        return _denied(f"{_KEPT} Search in a narrower directory.")
     return None
 
 
@@ -186,36 +220,29 @@ def _denied(why: str) -> Answer:
     return _specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{why} {advice}")
 
 
-def _kept() -> tuple[Path, list[Path]]:
-    """The store and its key files, as far as they can be told; where `config.yml` is broken, of the usual store."""
+def _guard(hook: _Hook) -> Guard:
+    """What is guarded; where `config.yml` is broken, of the usual store."""
     try:
-        configured = read_config(config_directory()).store
+        config = read_config(own_directories(), at_each_call)
     except SecretsError:
-        configured = None
-    with closing(_store(configured)) as store:
+        config = Config()
+    stores = {store_path(None, os.environ, config.store), usual_store(config.usual_store)}
+    project = os.environ.get("CLAUDE_PROJECT_DIR")
+    bases = [hook.directory, Path(project)] if project else [hook.directory]
+    return Guard(stores, [key for store in stores for key in _keys(store)], bases)
+
+
+def _keys(path: Path) -> list[Path]:
+    """The key files of a store, as far as they can be told."""
+    with closing(_store(path)) as store:
         try:
-            keys = store.key_files()
+            return store.key_files()
         except SecretsError:
-            keys = [] if store.custody.named_file is None else [store.custody.named_file]
-        return store.path.resolve(), [key.resolve() for key in keys]
+            return [] if store.custody.named_file is None else [store.custody.named_file]
 
 
-def _is_kept(path: Path, kept: set[Path]) -> bool:
-    """Whether it is the store, one of its other files, a key file, or the directory that one of these stands in."""
-    beside = any(path.parent == one.parent and path.name.startswith(one.name) for one in kept)
-    return beside or any(path == one.parent or _same(path, one) for one in kept)
-
-
-def _same(path: Path, other: Path) -> bool:
-    """Whether both are names of one file."""
-    try:
-        return path.samefile(other)
-    except OSError:  # one is not there
-        return False
-
-
-def _store(configured: Path | None) -> Store:
-    return Store(store_path(None, os.environ, configured), Custody(environment=os.environ), time.time)
+def _store(path: Path) -> Store:
+    return Store(path, Custody(environment=os.environ), time.time)
 
 
 def _redacted(response: object, values: Mapping[str, str]) -> tuple[object, int]:

@@ -3,14 +3,13 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from claude_secrets.cli.common import find_project, require_project
+from claude_secrets.cli.common import check_of_links, find_project, require_project, whereabouts
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import Call, Tool
 from claude_secrets.own_files import parse_policy, read_own_files
-from claude_secrets.paths import command, config_directory
+from claude_secrets.paths import command, own_directories
 from claude_secrets.policy_file import AllowlistReader
-from claude_secrets.project import Project
 from claude_secrets.rules import Applied, Kind, Rules
 from claude_secrets.setting import SettingReader, arguments
 
@@ -30,14 +29,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Check or explain."""
     if options.verb == "explain":
-        return _explain(require_project(options), Tool(options.tool), options.name)
+        return _explain(options, Tool(options.tool), options.name)
     if options.file:
         return _check_file(Path(options.file))
     project = find_project(options)
     if project is not None:
         found = AllowlistReader().read(project.path).rules
         say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(found)}")
-    say(f"{config_directory()}: understood, {_count(read_own_files(config_directory()).rules)}")
+    directories = own_directories()
+    own = read_own_files(directories, check_of_links(options, project))
+    say(f"{directories.account}: understood, {_count(own.rules)}")
+    if own.tightening is not None:
+        say(f"{directories.environment}: understood, {_count(own.tightening)}")
     return 0
 
 
@@ -58,8 +61,10 @@ def _count(found: Rules) -> str:
     return f"{number} rule{'' if number == 1 else 's'}, {default} by default{hidden}"
 
 
-def _explain(project: Project, tool: Tool, name: str) -> int:
-    setting = SettingReader(config_directory(), command()).read(project)
+def _explain(options: Namespace, tool: Tool, name: str) -> int:
+    project = require_project(options)
+    check_of_links(options, project)
+    setting = SettingReader(own_directories(), command()).read(whereabouts(options), project)
     pattern = tool is Tool.SEARCH_SECRETS
     call = Call(tool=tool, name="" if pattern or tool is Tool.LIST_SECRETS else name, pattern=name if pattern else "")
     allowed = True

@@ -9,7 +9,7 @@ from argparse import Namespace
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access
-from claude_secrets.paths import config_directory
+from claude_secrets.paths import own_directories
 
 
 def is_wanted(options: Namespace) -> bool:
@@ -28,20 +28,21 @@ def is_wanted(options: Namespace) -> bool:
     return bool(loosens)
 
 
-def require(what: str) -> None:
+def require(what: str, options: Namespace) -> None:
     """Refuse a `what` that runs where no person is.
 
     Raises:
         DeniedError: PERSON_ONLY.
     """
-    from claude_secrets.own_files import CONFIG, Presence, read_config
+    from claude_secrets.cli.common import find_project, read_settings
+    from claude_secrets.own_files import CONFIG, Presence
 
-    if _in_foreground() or read_config(config_directory()).presence is Presence.ANY:
+    if _in_foreground() or read_settings(options, find_project(options)).presence is Presence.ANY:
         return
     raise DeniedError(
         Code.PERSON_ONLY,
         f"{what} needs a person at a terminal, and this does not run in the foreground of one.",
-        f"Run it in a terminal. For scripts of yours: put `presence: any` into {config_directory() / CONFIG}",
+        f"Run it in a terminal. For scripts of yours: put `presence: any` into {own_directories().account / CONFIG}",
     )
 
 

@@ -67,7 +67,7 @@ def run(options: Namespace) -> int:
 
 def _require_presence_to_loosen(person: Person, name: str, options: Namespace) -> None:
     if options.access is Access.READABLE and person.is_use_only(name):
-        presence.require(f"Making '{name}' readable for agents")
+        presence.require(f"Making '{name}' readable for agents", options)
 
 
 def _expires(text: str | None) -> int | None:

@@ -38,7 +38,8 @@ from claude_secrets.human.dialog import Dialogs
 from claude_secrets.human.plain import plain
 from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
 from claude_secrets.own_files import Trust, read_config
-from claude_secrets.paths import config_directory, store_path, working_directory
+from claude_secrets.ownership import at_each_call
+from claude_secrets.paths import own_directories, store_path, working_directory
 from claude_secrets.policy import changed_meanwhile
 from claude_secrets.project import Whereabouts, grounds_of
 from claude_secrets.server.asking import Asker, Context
@@ -70,10 +71,10 @@ class App:
         bound: bool = False,
         asks: bool = True,
     ) -> None:
-        configured = read_config(config_directory()).store
+        configured = read_config(own_directories(), at_each_call).store
         custody = Custody(environment=environment, ask_passphrase=None if passphrase is None else lambda: passphrase)
         store = Store(store_path(store_argument, environment, configured), custody, time.time)
-        self._gate = Gate(store=store, config=config_directory(), tighten=tighten)
+        self._gate = Gate(store=store, config=own_directories(), tighten=tighten)
         self._worker = Worker()
         self._environment = environment
         self._asker = Asker(environment, self._dialogs, asks=asks)
