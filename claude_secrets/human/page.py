@@ -20,6 +20,7 @@ from claude_secrets.human import page_replies
 from claude_secrets.human.page_html import claim_page, form_page
 from claude_secrets.human.page_replies import Reply
 from claude_secrets.human.page_server import COOKIE, PageServer
+from claude_secrets.human.visitor import UnseenError
 from claude_secrets.model import (
     Access,
     Done,
@@ -94,10 +95,15 @@ class InputPage:
         """Begin to listen; the page's lifetime begins now.
 
         Raises:
-            InputError: NO_INPUT_CHANNEL where nothing can listen on 127.0.0.1.
+            InputError: NO_INPUT_CHANNEL where nothing can listen on 127.0.0.1, or others could not be kept away.
         """
         try:
             self._server = PageServer(self)
+        except UnseenError:
+            raise InputError(
+                Code.NO_INPUT_CHANNEL,
+                "The input page cannot be opened: /proc/net/tcp does not show here which user a visitor is.",
+            ) from None
         except OSError:
             raise InputError(
                 Code.NO_INPUT_CHANNEL, "The input page cannot be opened: nothing can listen on 127.0.0.1 here."
@@ -305,7 +311,7 @@ class InputPage:
         try:
             with server:
                 while not self._over():
-                    server.handle_request()
+                    server.accept_visitors()
                     server.drop_overdue()
         finally:
             with self._lock:

@@ -1,8 +1,8 @@
 """The one-time page's transport: HTTP on 127.0.0.1, one request a connection, everything bounded.
 
 Always: the page is reached only under its exact Host and path and, to change something, its own Origin; nothing of
-a request is logged or repeated; no visitor can hold a thread for longer than the limits below. Only `page.py`
-imports it.
+a request is logged or repeated; no visitor can hold a thread for longer than the limits below; another user of the
+machine is sent away before anything is read (`visitor`). Only `page.py` imports it.
 """
 
 import logging
@@ -18,8 +18,10 @@ from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from claude_secrets.human import visitor
 from claude_secrets.human.page_html import CONTENT_SECURITY_POLICY
 from claude_secrets.human.page_replies import Reply, unreadable
+from claude_secrets.human.visitor import Visit
 from claude_secrets.model import VALUE_LIMIT
 
 COOKIE = "claude-secrets-visitor"
@@ -33,8 +35,16 @@ REQUEST_LIMIT = 10.0
 VISITORS_LIMIT = 32
 """Requests that may be arriving at once; the oldest gives way to the next."""
 
+_WAITING_LIMIT = 512
+"""Connections that may wait to be accepted. They are looked up together, so that many cost little more than one."""
+
 _DISCARD_LIMIT = 4 * BODY_LIMIT
 _POLL = 0.1
+
+_SENT_AWAY = (
+    b"HTTP/1.0 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"This page is open to one user of this machine only.\n"
+)
 
 _HEADERS = (
     ("Content-Type", "text/html; charset=utf-8"),
@@ -76,20 +86,61 @@ class _RefusedError(Exception):
 
 
 class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens on a random port of 127.0.0.1. Call `handle_request` and `drop_overdue` in turn; close it at the end."""
+    """Listens on a random port of 127.0.0.1. Call `accept_visitors` and `drop_overdue` in turn; close it at the end.
+
+    Raises:
+        OSError: nothing can listen there; `visitor.UnseenError` where nobody could tell whose a connection is.
+    """
 
     daemon_threads = True
     allow_reuse_address = False
     allow_reuse_port = False
-    request_queue_size = VISITORS_LIMIT
-    timeout = _POLL
+    request_queue_size = _WAITING_LIMIT
 
     def __init__(self, page: Visited) -> None:
         self.page = page
         self._arriving: dict[socket.socket, float] = {}
         self._lock = Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.host = f"127.0.0.1:{self.server_address[1]}"
+        self._address = ("127.0.0.1", int(self.server_address[1]))
+        self.host = f"127.0.0.1:{self._address[1]}"
+        try:
+            visitor.require_table(self.socket)
+        except OSError:
+            self.server_close()
+            raise
+
+    def accept_visitors(self) -> None:
+        """Wait a moment for connections; answer those that are the person's, and send the others away."""
+        visits = self._accepted()
+        if not visits:
+            return
+        try:
+            welcome = visitor.let_in(visits, self._address)
+        except OSError:
+            welcome = [False] * len(visits)
+        for visit, may in zip(visits, welcome, strict=True):
+            if may:
+                self._answer(visit)
+            else:
+                _send_away(visit.connection)
+
+    def _accepted(self) -> list[Visit]:
+        visits: list[Visit] = []
+        self.socket.settimeout(_POLL)
+        with suppress(OSError):  # nobody, or nobody more
+            while len(visits) < _WAITING_LIMIT:
+                visits.append(Visit(*self.socket.accept()))
+                self.socket.settimeout(0)
+        return visits
+
+    def _answer(self, visit: Visit) -> None:
+        visit.connection.settimeout(None)
+        try:
+            self.process_request(visit.connection, visit.address)
+        except Exception:  # noqa: BLE001 - one visitor's failure, as to start a thread, is not the next one's
+            self.handle_error(visit.connection, visit.address)
+            self.shutdown_request(visit.connection)
 
     def server_bind(self) -> None:
         """Bind so that on Windows, too, no other program can listen on the same port."""
@@ -144,6 +195,12 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         kind, _, _ = sys.exc_info()
         if kind is not None and not issubclass(kind, OSError):  # OSError: the visitor went away
             _log.error("a request to the input page failed: %s", kind.__name__)
+
+
+def _send_away(connection: socket.socket) -> None:
+    with connection, suppress(OSError):  # it has gone by itself
+        connection.settimeout(0)
+        connection.send(_SENT_AWAY)
 
 
 class _Handler(BaseHTTPRequestHandler):
