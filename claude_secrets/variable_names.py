@@ -1,7 +1,7 @@
 """Names of variables whose value does more than lie in an environment.
 
 Always: pure. The lists are those of the programs' own manuals; a shell's own variables are also held against real
-shells in the tests. `cli/variables` and `cli/export` use it.
+shells in the tests. `cli/variables`, `cli/export` and `human/programs` use it.
 """
 
 from typing import Final

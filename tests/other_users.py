@@ -25,7 +25,7 @@ _PYTHON = str(Path(sys.executable).resolve())
 """Not the environment's: that may be where only its owner can go."""
 
 _CLIENT = """
-import json, socket, struct, sys
+import errno, json, socket, struct, sys
 port, data, how, mapped, times = json.loads(sys.argv[1])
 answers = []
 for _ in range(times):
@@ -41,8 +41,11 @@ for _ in range(times):
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             while how in ("open", "half-closed") and (part := client.recv(65536)):
                 answer += part
-        except ConnectionError:
+        except (ConnectionResetError, BrokenPipeError):
             pass
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # it has been reset
+                raise
     answers.append(answer.decode("latin-1"))
 print(json.dumps(answers))
 """

@@ -1,7 +1,7 @@
 """The program as whole-program tests run it: the real one, whose account has its home where the environment says.
 
-What an environment must not choose (the home of the account) is told here by variables of the tests alone, which the
-program itself never sees.
+What an environment must not choose (the home of the account, the places of programs) is told here by variables of the
+tests alone, which the program itself never sees.
 """
 
 import os
@@ -13,6 +13,8 @@ ACCOUNT_HOME = "TESTS_ACCOUNT_HOME"
 
 CLIENT_RECORDS = "TESTS_CLIENT_RECORDS"
 """Names where servers note their clients. Without it they note none: of most tests the client is the person, too."""
+PLACES = "TESTS_PLACES"
+"""Directories, written as a PATH, that are the places of programs instead of the system's."""
 
 
 def main() -> None:
@@ -26,7 +28,19 @@ def main() -> None:
         paths.account_home = lambda: Path(home)
     records = os.environ.pop(CLIENT_RECORDS, None) or "/dev/null/clients"
     client_records.directory = lambda: Path(records)
+    places = os.environ.pop(PLACES, None)
+    if places is not None:
+        _take(places)
     entry()
+
+
+def _take(places: str) -> None:
+    # Not `tests.places`, which the program's own import path does not have.
+    from claude_secrets.human import programs
+
+    directories = [Path(os.path.realpath(each)) for each in places.split(os.pathsep)]
+    below = Path(os.path.commonpath(directories))
+    programs.SYSTEM = programs.Places(directories=directories, owner=os.getuid(), below=below)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from claude_secrets.server import app
 from claude_secrets.server.asking import PAGES_LIMIT, Asker
 from tests.browser import Browser
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
+from tests.places import make
+from tests.program import PLACES
 from tests.world import Agent, World, at
 
 URLS: dict[str, Any] = {"elicitation": {"url": {}}}
@@ -164,13 +166,13 @@ def test_without_elicitation_the_graphical_browser_is_opened_and_browser_is_igno
     machine: Machine, browser: Browser
 ) -> None:
     project = machine.project("api")
-    programs = machine.home / "programs"
-    programs.mkdir()
+    programs = make(machine.home / "programs")
     opened, ignored = machine.home / "opened", machine.home / "ignored"
-    stand_in(programs / "xdg-open", f'printf %s "$1" > {opened}.draft; mv {opened}.draft {opened}')
+    stand_in(programs / "xdg-open", f'printf %s "$1" > {opened}.draft; /bin/mv {opened}.draft {opened}')
     stand_in(project / "evil", f"touch {ignored}")
     environment = {
-        "PATH": f"{project}:{programs}:{machine.environment['PATH']}",
+        "PATH": f"{project}:{machine.environment['PATH']}",
+        PLACES: str(programs),
         "DISPLAY": ":77",
         "BROWSER": str(project / "evil"),
     }

@@ -16,6 +16,7 @@ import pytest
 from claude_secrets.human.browser import open_url
 from claude_secrets.human.page import InputPage
 from tests.browser import ARGUMENTS, Browser
+from tests.places import make, taken
 from tests.visitors import QUESTION, Kept
 
 URL = "http://127.0.0.1:1234/page"
@@ -33,11 +34,11 @@ class Programs:
         self.project = root / "project"
         self.said = root / "said"
         self.started = started
-        for directory in (self.system, self.project, self.said):
-            directory.mkdir(parents=True)
+        for directory in (root, self.system, self.project, self.said):
+            make(directory)
 
     def put(self, directory: Path, name: str, then: str = "exit 0") -> None:
-        directory.mkdir(exist_ok=True)
+        make(directory)
         note = shlex.quote(str(self.said / name))
         script = directory / name
         # With what is built into sh only: PATH holds nothing else.
@@ -47,9 +48,10 @@ class Programs:
         )
         script.chmod(0o755)
 
-    def open(self, path: str | None = None, **environment: str) -> bool:
-        chosen = {"DISPLAY": ":7", "PATH": str(self.system) if path is None else path, **environment}
-        return open_url(URL, chosen, forbidden=[self.project], platform="linux")
+    def open(self, *directories: Path, **environment: str) -> bool:
+        places = taken(*(directories or [self.system]))._replace(below=self.root)
+        chosen = {"DISPLAY": ":7", "PATH": "/usr/bin:/bin", **environment}
+        return open_url(URL, chosen, forbidden=[self.project], platform="linux", places=places)
 
     def called(self, name: str) -> list[str] | None:
         """The arguments it was given, once everything that was started has ended; None if it was not called."""
@@ -91,6 +93,8 @@ def programs(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> Programs
         ("chromium", []),
         ("google-chrome", []),
         ("firefox", []),
+        ("org.mozilla.firefox", []),
+        ("org.chromium.Chromium", []),
     ],
 )
 def test_each_program_is_given_the_address_alone(programs: Programs, name: str, arguments: list[str]) -> None:
@@ -130,38 +134,49 @@ def test_without_a_display_nothing_is_opened(programs: Programs, environment: di
 
 
 def test_without_a_browser_nothing_is_opened(programs: Programs) -> None:
-    for path in (str(programs.system), "", "/nowhere"):
-        assert not programs.open(path)
+    for directory in (programs.system, programs.root / "nowhere"):
+        assert not programs.open(directory)
 
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "PROJECT/bin",
-        "PROJECT",
-        "PROJECT/../project/bin",
-        "LINK",
-        ".",
-        "",
-        "bin",
-        "::",
-        "LINK:PROJECT/bin",
-        "/..PROJECT/bin",
-    ],
-)
-def test_a_project_cannot_put_its_own_program_first(
+    ["PROJECT/bin", "PROJECT", "PROJECT/../project/bin", "LINK", ".", "", "bin", "::", "LINK:PROJECT/bin", "OTHER",
+     "OTHER:/usr/bin:/bin"],
+)  # fmt: skip
+def test_no_path_chooses_the_program_or_what_it_runs(
     programs: Programs, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    for directory in (programs.project, programs.project / "bin"):
+    other = programs.root / "other"
+    for directory in (programs.project, programs.project / "bin", other):
         programs.put(directory, "xdg-open", "echo hostile > " + shlex.quote(str(programs.said / "hostile")))
     (programs.root / "link").symlink_to(programs.project / "bin")
     monkeypatch.chdir(programs.project)
-    hostile = path.replace("PROJECT", str(programs.project)).replace("LINK", str(programs.root / "link"))
-    assert not programs.open(hostile)
+    hostile = path
+    for word, directory in (("PROJECT", programs.project), ("LINK", programs.root / "link"), ("OTHER", other)):
+        hostile = hostile.replace(word, str(directory))
+    assert not programs.open(PATH=hostile)
     programs.put(programs.system, "firefox")
-    assert programs.open(f"{hostile}:{programs.system}")
+    assert programs.open(PATH=hostile)
     assert programs.called("hostile") is None
     assert programs.called("firefox") == [URL]
+    assert path_of_child(programs, "firefox") == str(programs.system)
+
+
+def path_of_child(programs: Programs, name: str) -> str:
+    [line] = [line for line in (programs.said / f"{name}.env").read_text().splitlines() if line[:12] == "export PATH="]
+    return line.removeprefix("export PATH=").strip("'\"")
+
+
+@pytest.mark.parametrize("place", ["project", "project/bin", "link"])
+def test_a_place_of_the_systems_that_is_in_the_project_does_not_count(programs: Programs, place: str) -> None:
+    for directory in (programs.project, programs.project / "bin"):
+        programs.put(directory, "xdg-open")
+    (programs.root / "link").symlink_to(programs.project / "bin")
+    assert not programs.open(programs.root / place)
+    programs.put(programs.system, "firefox")
+    assert programs.open(programs.root / place, programs.system)
+    assert programs.called("xdg-open") is None
+    assert path_of_child(programs, "firefox") == str(programs.system)
 
 
 def test_a_link_into_the_project_is_not_run(programs: Programs) -> None:
@@ -174,14 +189,14 @@ def test_a_link_into_the_project_is_not_run(programs: Programs) -> None:
 def test_a_directory_whose_name_only_begins_alike_is_not_the_project(programs: Programs) -> None:
     other = programs.root / "project-tools"
     programs.put(other, "xdg-open")
-    assert programs.open(str(other))
+    assert programs.open(other)
 
 
 def test_the_child_gets_neither_browser_nor_anything_that_leads_into_the_project(programs: Programs) -> None:
     programs.put(programs.system, "xdg-open")
     inside = programs.project / "config"
     assert programs.open(
-        f"{inside}:{programs.system}:bin",
+        PATH=f"{inside}:{programs.system}:bin",
         BROWSER="firefox",
         XDG_CONFIG_HOME=str(inside),
         XDG_DATA_DIRS=f"/usr/share:{inside}",
@@ -193,7 +208,7 @@ def test_the_child_gets_neither_browser_nor_anything_that_leads_into_the_project
     names = {line.split()[1].partition("=")[0] for line in given.splitlines() if line.startswith("export ")}
     assert not names & {"BROWSER", "XDG_CONFIG_HOME", "XDG_DATA_DIRS", "LD_PRELOAD"}
     assert {"HOME", "LANG", "DISPLAY"} <= names
-    assert f"PATH='{programs.system}'" in given.replace('"', "'")
+    assert path_of_child(programs, "xdg-open") == str(programs.system)
     assert str(programs.project) not in given
     assert (programs.said / "xdg-open.cwd").read_text() == "/\n"
 
@@ -227,7 +242,7 @@ def open_input(text: str) -> Iterator[None]:
 )
 def test_only_a_page_on_loopback_is_opened(programs: Programs, url: str) -> None:
     with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
-        open_url(url, {"DISPLAY": ":7", "PATH": str(programs.system)}, forbidden=[], platform="linux")
+        open_url(url, {"DISPLAY": ":7"}, forbidden=[], platform="linux", places=taken(programs.system))
 
 
 def test_windows_opens_it_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,8 +282,9 @@ def test_a_real_chromium_comes_to_the_address(programs: Programs, browser: Brows
     page.visit = lambda cookies: visited.set() or look(cookies)  # type: ignore[method-assign,func-returns-value]  # set() returns None
     page.start()
     try:
-        environment = {"DISPLAY": ":7", "PATH": str(programs.system), "HOME": str(browser.home)}
-        assert open_url(page.url, environment, forbidden=[programs.project], platform="linux")
+        environment = {"DISPLAY": ":7", "HOME": str(browser.home)}
+        places = taken(programs.system)
+        assert open_url(page.url, environment, forbidden=[programs.project], platform="linux", places=places)
         assert visited.wait(DEADLINE)
     finally:
         page.close()

@@ -15,7 +15,9 @@ import pytest
 
 from claude_secrets.human import dialog
 from claude_secrets.human.dialog import Answer, Dialogs
+from claude_secrets.human.programs import Places
 from tests.keyrings import wait_until, x_display
+from tests.places import make, taken
 from tests.realparts import require
 from tests.screen import Screen
 
@@ -61,19 +63,20 @@ class Desk:
         self.program = program
         self.real = require(program)
         self.screen = Screen(display)
-        (root / "bin").mkdir(parents=True)
+        self.places = taken(make(root / "bin"))
         (root / "bin" / program).symlink_to(self.real)
         (root / "run").mkdir(mode=0o700)
         self.environment = {
             "DISPLAY": display,
-            "PATH": str(root / "bin"),
+            "PATH": "/nowhere",
             "HOME": str(root),
             "XDG_RUNTIME_DIR": str(root / "run"),
             "DBUS_SESSION_BUS_ADDRESS": "disabled:",  # or a bus is started and stays
         }
 
     def dialogs(self, **environment: str) -> Dialogs:
-        return Dialogs(environment={**self.environment, **environment}, forbidden=[], platform="linux")
+        chosen = {**self.environment, **environment}
+        return Dialogs(environment=chosen, forbidden=[], platform="linux", places=self.places)
 
     def confirm(self, text: str = "Go on?", *, seconds: float = LONG, **environment: str) -> Asking:
         dialogs = self.dialogs(**environment)
@@ -334,7 +337,7 @@ class ProgramStandIn:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._note = path.with_suffix(".note")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make(path.parent)
         self.answer(b"")
 
     def answer(self, said: bytes, *, code: int = 0, then: str = "") -> "ProgramStandIn":
@@ -494,13 +497,16 @@ class Machine:
     """A Linux machine with stand-ins: a directory of the system and one of a project."""
 
     def __init__(self, root: Path) -> None:
+        self.root = make(root)
         self.project = root / "project"
         self.zenity = ProgramStandIn(root / "system" / "zenity")
         self.kdialog = ProgramStandIn(root / "system" / "kdialog")
-        self.environment = {"DISPLAY": ":7", "PATH": str(root / "system")}
+        self.places = taken(root / "system")._replace(below=root)
 
-    def dialogs(self, **environment: str) -> Dialogs:
-        return Dialogs(environment={**self.environment, **environment}, forbidden=[self.project], platform="linux")
+    def dialogs(self, *, places: Places | None = None, **environment: str) -> Dialogs:
+        chosen = {"DISPLAY": ":7", "PATH": "/nowhere", **environment}
+        places = places or self.places
+        return Dialogs(environment=chosen, forbidden=[self.project], platform="linux", places=places)
 
 
 @pytest.fixture
@@ -624,14 +630,31 @@ def test_the_child_has_nothing_of_ours(machine: Machine, capfd: pytest.CaptureFi
     assert not {"LD_PRELOAD", "GTK_PATH"} & set(machine.zenity.environment)
 
 
-@pytest.mark.parametrize("path", ["PROJECT", "PROJECT/bin", "", ".", "/nowhere"])
-def test_a_project_does_not_bring_the_program(machine: Machine, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    stand_ins = [ProgramStandIn(machine.project / "zenity"), ProgramStandIn(machine.project / "bin" / "zenity")]
+@pytest.mark.parametrize("path", ["PROJECT", "PROJECT/bin", "OTHER", "OTHER:/usr/bin:/bin", "", "."])
+def test_no_path_brings_the_program(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    directories = (machine.project, machine.project / "bin", tmp_path / "other")
+    stand_ins = [ProgramStandIn(directory / "zenity").answer(b"", code=64) for directory in directories]
     monkeypatch.chdir(machine.project)
-    dialogs = machine.dialogs(PATH=path.replace("PROJECT", str(machine.project)))
+    dialogs = machine.dialogs(PATH=path.replace("PROJECT", str(machine.project)).replace("OTHER", str(directories[2])))
+    machine.zenity.answer(b"", code=65)
+    assert ask(dialogs, "Go on?", hidden=False) is Answer.NO
+    assert machine.zenity.environment["PATH"] == str(machine.zenity.path.parent)
+    machine.zenity.path.unlink()
+    machine.kdialog.path.unlink()
     assert not dialogs.available()
     assert ask(dialogs, "Go on?", hidden=False) is Answer.NONE
     assert not any(stand_in.called for stand_in in stand_ins)
+
+
+@pytest.mark.parametrize("place", ["project", "project/bin"])
+def test_a_place_of_the_systems_that_is_in_the_project_does_not_count(machine: Machine, place: str) -> None:
+    stand_in = ProgramStandIn(machine.root / place / "zenity")
+    dialogs = machine.dialogs(places=machine.places._replace(directories=[machine.root / place]))
+    assert not dialogs.available()
+    assert ask(dialogs, "Go on?", hidden=False) is Answer.NONE
+    assert not stand_in.called
 
 
 def test_there_has_to_be_a_display_and_a_program(machine: Machine) -> None:

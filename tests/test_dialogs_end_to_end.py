@@ -8,6 +8,8 @@ import pytest
 
 from tests.keyrings import wait_until, x_display
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
+from tests.places import make
+from tests.program import PLACES
 from tests.realparts import require
 from tests.screen import Screen
 
@@ -41,10 +43,9 @@ class Desk:
         self.program = program
         self.project = machine.project("clone")
         self.screen = Screen(display)
-        programs = machine.home / "programs"
-        programs.mkdir()
+        programs = make(machine.home / "programs")
         (programs / program).symlink_to(require(program))
-        environment = {"PATH": str(programs), "DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+        environment = {PLACES: str(programs), "DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
         self.wire = Wire(PROGRAM, self.project, {**machine.environment, **environment})
         self.wire.shake_hands()
 

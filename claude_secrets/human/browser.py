@@ -1,8 +1,8 @@
 """Opens the one-time page in the person's graphical browser.
 
-Always: a project cannot choose the program: `BROWSER` is ignored, programs are taken from absolute PATH entries
-outside the named directories, and what points into those is taken out of the child's environment. The child never
-touches our standard streams (output is the wire) and nobody waits for it to end. Faces import it.
+Always: nobody else chooses the program: `BROWSER` and PATH are ignored, programs come from the system's directories
+outside the named ones, and what points into those is taken out of the child's environment. The child never touches
+our standard streams (output is the wire) and nobody waits for it to end. Faces import it.
 """
 
 import os
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from claude_secrets.human import programs
+from claude_secrets.human.programs import Places
 
 _LINUX = (
     ("xdg-open",),
@@ -20,16 +21,26 @@ _LINUX = (
     ("chromium",),
     ("google-chrome",),
     ("firefox",),
+    ("org.mozilla.firefox",),  # as Flatpak calls them
+    ("org.chromium.Chromium",),
 )
 _FAILURE_LIMIT = 1.0
 """Seconds in which a program that cannot open anything says so by its exit code."""
 
 
-def open_url(url: str, environment: Mapping[str, str], *, forbidden: Sequence[Path], platform: str) -> bool:
+def open_url(
+    url: str,
+    environment: Mapping[str, str],
+    *,
+    forbidden: Sequence[Path],
+    platform: str,
+    places: Places | None = None,
+) -> bool:
     """Open the page's `url`; whether a program took it. Takes up to a second for each program that fails.
 
-    `forbidden` are directories (a project's, its work tree's) from which nothing is run or read. On Linux there
-    has to be a display, named by DISPLAY or WAYLAND_DISPLAY.
+    `forbidden` are directories (a project's, its work tree's) from which nothing is run or read. Programs come from
+    `places`, the system's own where none are given. On Linux there has to be a display, named by DISPLAY or
+    WAYLAND_DISPLAY.
 
     Raises:
         ValueError: `url` is not an address on 127.0.0.1.
@@ -38,13 +49,14 @@ def open_url(url: str, environment: Mapping[str, str], *, forbidden: Sequence[Pa
         raise ValueError("only a page on 127.0.0.1 is opened")
     if platform == "win32":
         return _start_file(url)
-    clean = programs.clean(environment, forbidden)
+    places = places or programs.SYSTEM
+    clean = programs.clean_for(places, environment, forbidden)
     if platform == "darwin":
         return _run(["/usr/bin/open", url], clean)
     if not (clean.get("DISPLAY") or clean.get("WAYLAND_DISPLAY")):
         return False
     for name, *arguments in _LINUX:
-        program = programs.find(name, clean["PATH"], forbidden)
+        program = places.find(name, forbidden)
         if program is not None and _run([program, *arguments, url], clean):
             return True
     return False

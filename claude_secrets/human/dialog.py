@@ -1,7 +1,8 @@
 """Asks the person by a dialog of their desktop: a question with yes or no, a value without showing it.
 
-Always: a value comes back through a pipe alone; a dialog that is over leaves neither window nor process; the child
-never touches our standard streams (output is the wire). Faces import it.
+Always: a value comes back through a pipe alone; a dialog that is over leaves neither window nor process; the program
+is one of the system's, whatever the PATH is; the child never touches our standard streams (output is the wire). Faces
+import it.
 """
 
 import ctypes
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 from claude_secrets.human import programs
 from claude_secrets.human.dialog_programs import KDIALOG, OSASCRIPT, POWERSHELL, ZENITY, Answer, Asked, Family
+from claude_secrets.human.programs import Places
 
 __all__ = ["Answer", "Dialogs"]
 
@@ -57,12 +59,14 @@ class Dialogs(NamedTuple):
     """The dialogs that can be shown from here.
 
     `forbidden` are directories (a project's, its work tree's) from which nothing is run or read; `platform` is
-    `sys.platform`. The time a person has is in seconds; a set `cancelled` ends a dialog at once.
+    `sys.platform`; `places` are where programs come from, the system's own where none are given. The time a person has
+    is in seconds; a set `cancelled` ends a dialog at once.
     """
 
     environment: Mapping[str, str]
     forbidden: Sequence[Path]
     platform: str
+    places: Places | None = None
 
     def __repr__(self) -> str:
         return f"Dialogs({self.platform!r})"
@@ -120,13 +124,15 @@ class Dialogs(NamedTuple):
         if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
             return None
         for name, family in (("zenity", ZENITY), ("kdialog", KDIALOG)):
-            found = programs.find(name, environment["PATH"], self.forbidden)
+            found = (self.places or programs.SYSTEM).find(name, self.forbidden)
             if found is not None:
                 return family, found
         return None
 
     def _environment(self) -> dict[str, str]:
-        environment = programs.clean(self.environment, self.forbidden)
+        if self.platform == "win32":
+            return programs.clean(self.environment, self.forbidden)
+        environment = programs.clean_for(self.places or programs.SYSTEM, self.environment, self.forbidden)
         # GLib writes the messages that it asks for to standard output, before the value.
         environment.pop("G_MESSAGES_DEBUG", None)
         return environment

@@ -1,13 +1,123 @@
 """Programs of the machine, run for the person: where they are found, and with which environment they run.
 
 Always: pure but for looking at the file system; what a project put into the environment or the PATH chooses
-neither a program nor what it loads. The other modules of `human/` import it.
+neither a program nor what it loads. Programs that ask or show the person something come from the system's own
+directories, whatever the PATH is. The other modules of `human/` import it.
 """
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Final, NamedTuple
+
+from claude_secrets.variable_names import is_loading
+
+_ROOT: Final = 0
+_STEPS_LIMIT: Final = 400
+"""Parts of one path, with those of the links on its way, at most."""
+
+_CONFIGURATION: Final = frozenset({"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS"})
+"""Without these the browser would not be the one that the person knows."""
+
+_LIBRARIES: Final = """
+GTK_MODULES GTK2_MODULES GTK3_MODULES GTK_PATH GTK_EXE_PREFIX GTK_IM_MODULE_FILE GDK_PIXBUF_MODULE_FILE
+GDK_PIXBUF_MODULEDIR GIO_EXTRA_MODULES GIO_MODULE_DIR GI_TYPELIB_PATH
+QT_PLUGIN_PATH QT_QPA_PLATFORM_PLUGIN_PATH QML_IMPORT_PATH QML2_IMPORT_PATH
+LIBGL_DRIVERS_PATH LIBVA_DRIVERS_PATH VDPAU_DRIVER_PATH VK_ICD_FILENAMES VK_DRIVER_FILES VK_LAYER_PATH
+"""
+"""What GTK, Qt and graphics drivers load code by. Systems that need them set them for each program."""
+_LOADING: Final = frozenset(_LIBRARIES.split())
+
+_PER_USER: Final = Path("/etc/profiles/per-user")
+"""Where NixOS, as root, puts what it has for one account."""
+
+
+class Places(NamedTuple):
+    """Directories of programs.
+
+    Only what root or `owner` has and nobody else can change counts: the directory, the program, and every directory
+    and link on the way to each. Directories above `below` are not looked at.
+    """
+
+    directories: Sequence[Path]
+    owner: int = _ROOT
+    below: Path = Path("/")
+
+    def path(self, forbidden: Sequence[Path]) -> str:
+        """The directories that count and lie outside `forbidden`, as a PATH."""
+        return os.pathsep.join(
+            str(each) for each in self.directories if not _inside(str(each), forbidden) and self._counts(each, "dir")
+        )
+
+    def find(self, name: str, forbidden: Sequence[Path]) -> str | None:
+        """The absolute path of the program `name`; None if none counts and lies outside `forbidden`.
+
+        A link is not followed in it: some programs go by the name that they are called by.
+        """
+        for program in (directory / name for directory in self.directories):
+            if os.access(program, os.X_OK) and not _inside(str(program), forbidden) and self._counts(program, "file"):
+                return str(program)
+        return None
+
+    def _counts(self, path: Path, kind: str) -> bool:
+        """Walk to `path` as the system does, and look at each step."""
+        here, rest = Path("/"), [*reversed(path.parts)]
+        status = here.lstat()
+        for _ in range(_STEPS_LIMIT):
+            if not rest:
+                return stat.S_ISREG(status.st_mode) if kind == "file" else stat.S_ISDIR(status.st_mode)
+            step = here / rest.pop()
+            try:
+                status = step.lstat()
+                if stat.S_ISLNK(status.st_mode):
+                    rest += reversed(step.readlink().parts)
+                else:
+                    here = step
+            except OSError:
+                return False
+            if not self._is_kept(step, status):
+                return False
+        return False
+
+    def _is_kept(self, path: Path, status: os.stat_result) -> bool:
+        """Whether only `owner` or root can change what is there."""
+        if self.below != path and self.below.is_relative_to(path):
+            return True
+        if status.st_uid not in {_ROOT, self.owner}:
+            return False
+        if stat.S_ISLNK(status.st_mode):  # its mode says nothing
+            return True
+        if status.st_mode & stat.S_IWOTH:
+            return False
+        # With the sticky bit a group can add to a directory (/nix/store), and replace nothing in it.
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        return not status.st_mode & stat.S_IWGRP or status.st_gid == _ROOT or bool(sticky)
+
+
+def _system() -> Places:
+    directories = [
+        "/usr/local/bin",
+        "/usr/bin",
+        "/bin",
+        "/snap/bin",
+        "/var/lib/flatpak/exports/bin",
+        "/run/current-system/sw/bin",  # NixOS
+        "/run/current-system/profile/bin",  # Guix
+        "/nix/var/nix/profiles/default/bin",
+    ]
+    if _PER_USER.is_dir():
+        import pwd
+
+        with suppress(KeyError):  # no account
+            directories.append(str(_PER_USER / pwd.getpwuid(os.getuid()).pw_name / "bin"))
+    return Places([Path(each) for each in directories])
+
+
+SYSTEM: Places = _system()
+"""Where programs come from that ask or show the person something. Nothing that is handed in adds to it."""
 
 
 def clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
@@ -23,6 +133,13 @@ def clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str
     entries = environment.get("PATH", "").split(os.pathsep)
     kept["PATH"] = os.pathsep.join(e for e in entries if Path(e).is_absolute() and not _inside(e, forbidden))
     return kept
+
+
+def clean_for(places: Places, environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
+    """As `clean`, but with `places` for a PATH and without the variables by which programs are made to load code."""
+    kept = clean(environment, forbidden)
+    good = {name: kept[name] for name in kept if name in _CONFIGURATION or not (name in _LOADING or is_loading(name))}
+    return {**good, "PATH": places.path(forbidden)}
 
 
 def find(name: str, path: str, forbidden: Sequence[Path]) -> str | None:
