@@ -18,7 +18,7 @@ from tests.keyrings import wait_until, x_display
 from tests.machine import PROGRAM, Machine, Wire
 from tests.other_users import STRANGER
 from tests.places import make
-from tests.realparts import require, require_real
+from tests.realparts import require_real
 from tests.screen import Screen
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and links here are Unix'")
@@ -229,11 +229,10 @@ def test_a_preloaded_library_of_a_handed_in_environment_is_not_loaded(system: Sy
 
 
 def test_the_systems_own_places_hold_its_programs_and_nothing_handed_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    require("zenity")
     assert SYSTEM.owner == 0
     assert SYSTEM.below == Path("/")
-    assert SYSTEM.find("zenity", []) == "/usr/bin/zenity"
-    assert "/usr/bin" in SYSTEM.path([]).split(":")
+    assert Path(str(SYSTEM.find("sh", []))).parent in SYSTEM.directories
+    assert "/bin" in SYSTEM.path([]).split(":")
     expected = SYSTEM.path([])
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("HOME", "/nowhere")
