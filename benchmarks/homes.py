@@ -15,7 +15,8 @@ from claude_secrets.model import EnteredBy
 from claude_secrets.store import Store
 
 PROGRAM = [str(Path(sys.executable).with_name("claude-secrets"))]
-SERVER = [sys.executable, "-P", "-m", "claude_secrets"]
+SERVER = [sys.executable, "-P", str(Path(__file__).parent.parent / "tests" / "program.py")]
+"""It does not note its client, for that is the person who measures commands, too."""
 
 VISIBLE = [f"VISIBLE_{number}" for number in range(10)]
 _LETTERS = string.ascii_letters + string.digits

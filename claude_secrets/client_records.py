@@ -7,6 +7,7 @@ outlives the server. It is a help: whoever runs as the person can remove it. The
 import os
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -39,8 +40,8 @@ def read() -> frozenset[tuple[int, str]]:
     return frozenset(found)
 
 
-def note(client: Process) -> None:
-    """Note a client, and drop the notes of earlier boots. Where that cannot be done the others' signs are left."""
+def note(client: Process, lives: Callable[[int, str], bool]) -> None:
+    """Note a client, and drop the notes of those that are gone. Where that cannot be done other signs are left."""
     place, boot = directory(), _boot()
     with suppress(OSError):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def note(client: Process) -> None:
             return
         for name in os.listdir(place):  # noqa: PTH208  as above
             noted = _meaning(name)
-            if noted is None or noted[0] != boot:
+            if noted is None or noted[0] != boot or not lives(*noted[1:]):
                 (place / name).unlink(missing_ok=True)
         (place / f"{boot}.{client.number}.{client.started}").touch(mode=0o600)
 

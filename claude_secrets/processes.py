@@ -59,6 +59,10 @@ class Processes(Protocol):
         """Whether this process is where those above it may be hidden or cannot be read."""
         ...
 
+    def lives(self, number: int, started: str) -> bool:
+        """Whether the process of that number and start is still there."""
+        ...
+
     def holds_input(self, process: Process) -> bool | None:
         """Whether the process holds the other end of this one's standard input; None where that cannot be told."""
         ...
@@ -91,6 +95,12 @@ class _Linux:
         except OSError:  # whoever may mount can take it away
             return True
 
+    def lives(self, number: int, started: str) -> bool:
+        try:
+            return _fields(Path("/proc", str(number)))[1][19].decode("ascii") == started
+        except OSError:
+            return False
+
     def holds_input(self, process: Process) -> bool | None:
         try:
             opened = os.fstat(0)
@@ -106,12 +116,9 @@ class _Linux:
 def _read(number: int, capabilities: int) -> Process | None:
     place = Path("/proc", str(number))
     try:
-        text = (place / "stat").read_bytes()
+        name, fields = _fields(place)
     except OSError:  # gone, or hidden from this user
         return None
-    # The name, in parentheses, may hold anything.
-    name, _, rest = text.partition(b"(")[2].rpartition(b")")
-    fields = rest.split()
     status = _status(place)
     return Process(
         number=number,
@@ -127,6 +134,12 @@ def _read(number: int, capabilities: int) -> Process | None:
         directory=Path(directory) if (directory := _link(place / "cwd")) else None,
         privileged=status is not None and bool(status[1] & ~capabilities),
     )
+
+
+def _fields(place: Path) -> tuple[bytes, list[bytes]]:
+    """A process's name, and what its `stat` says after that. The name, in parentheses, may hold anything."""
+    name, _, rest = (place / "stat").read_bytes().partition(b"(")[2].rpartition(b")")
+    return name, rest.split()
 
 
 def _status(place: Path) -> tuple[int, int] | None:
@@ -200,6 +213,14 @@ class _Psutil:
 
     def confined(self) -> bool:
         return False
+
+    def lives(self, number: int, started: str) -> bool:
+        import psutil
+
+        try:
+            return str(psutil.Process(number).create_time()) == started
+        except psutil.Error:
+            return False
 
     def holds_input(self, process: Process) -> bool | None:  # noqa: ARG002  no such look without rights
         return None

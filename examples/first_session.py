@@ -36,9 +36,10 @@ class Demo:
     """A project, a store and a key file in one directory, and the program that uses them."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.project, self.store, self.key_file = root / "project", root / "data" / "secrets.db", root / "keys" / "key"
-        self.project.mkdir()
-        self.key_file.parent.mkdir()
+        self.project.mkdir(exist_ok=True)
+        self.key_file.parent.mkdir(exist_ok=True)
         program = shutil.which("claude-secrets", path=Path(sys.executable).parent)
         assert program is not None, "install Claude Secrets in this Python's environment first"
         self.program = [program, "--store", str(self.store)]
@@ -130,10 +131,14 @@ def main() -> None:
         demo.command("init", "--key-file", str(demo.key_file))
         (demo.project / ".claude" / "secrets.yml").write_text(ALLOWLIST, encoding="utf-8")
         print(f"\nThe project's .claude/secrets.yml now says:\n{ALLOWLIST.rstrip()}")
-        anyio.run(session, demo)
+        # In a process of its own: what is below a client is its agent's, and the person is not.
+        subprocess.run([sys.executable, __file__, str(demo.root)], check=True)  # noqa: S603  this program
         assert demo.command("get", "STRIPE_KEY").rstrip("\n") == PERSONS_VALUE
         show_what_is_on_disk(demo)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        anyio.run(session, Demo(Path(sys.argv[1])))
+    else:
+        main()

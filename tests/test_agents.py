@@ -217,10 +217,12 @@ def test_a_client_without_a_name_is_known_once_it_has_started_a_server(
     # The person, beside it.
     again = machine.run("get", "B_TOKEN", at=machine.home / "work" / "b", environment=records)
     assert again.stdout == "canary-b-value"
-    # A record of another boot is dropped by the next server.
-    old = record.rename(record.with_name("another-boot.1.1"))
+    # Notes of another boot and of processes that are gone are dropped by the next server.
+    old = record.with_name("another-boot.1.1")
+    old.touch()
     agent_runs(machine, "true", marker="", server=PROGRAM, environment=server)
     assert not old.exists()
+    assert not record.exists()
 
 
 def test_erasing_the_record_is_not_enough_where_the_name_tells(machine: Machine, tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ class Tree:
     def confined(self) -> bool:
         return self._confined
 
+    def lives(self, number: int, started: str) -> bool:
+        return any((one.number, one.started) == (number, started) for one in self.line)
+
     def holds_input(self, process: Process) -> bool | None:
         return process.name == self._input_from if self._tells else None
 

@@ -18,9 +18,10 @@ def find(options: Namespace) -> Agent | None:
 
 def started(options: Namespace) -> Start:
     """Who started this server; its client is noted, so that its agents are known later."""
-    start = agents.started(_view(options))
+    view = _view(options)
+    start = agents.started(view)
     if start.client is not None and agents.may_be_recorded(start.client):
-        client_records.note(start.client)
+        client_records.note(start.client, view.processes.lives)
     return start
 
 
