@@ -70,7 +70,7 @@ def visit():
         except OSError:
             pass
         made[0] += 1
-        if made[0] % 500 == 0:
+        if made[0] % 100 == 0:
             print(made[0], flush=True)
 for work in (silent, visit, visit, visit):
     threading.Thread(target=work, daemon=True).start()

@@ -6,15 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from claude_secrets.human.browser import open_url
+from claude_secrets.human.browser import open_page
 from claude_secrets.human.page import InputPage
+from claude_secrets.human.page_replies import Reply
 from tests.browser import ARGUMENTS, Browser
 from tests.places import make, taken
 from tests.visitors import QUESTION, Kept
@@ -51,7 +52,7 @@ class Programs:
     def open(self, *directories: Path, **environment: str) -> bool:
         places = taken(*(directories or [self.system]))._replace(below=self.root)
         chosen = {"DISPLAY": ":7", "PATH": "/usr/bin:/bin", **environment}
-        return open_url(URL, chosen, forbidden=[self.project], platform="linux", places=places)
+        return open_page(URL, chosen, forbidden=[self.project], platform="linux", places=places)
 
     def called(self, name: str) -> list[str] | None:
         """The arguments it was given, once everything that was started has ended; None if it was not called."""
@@ -242,20 +243,20 @@ def open_input(text: str) -> Iterator[None]:
 )
 def test_only_a_page_on_loopback_is_opened(programs: Programs, url: str) -> None:
     with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
-        open_url(url, {"DISPLAY": ":7"}, forbidden=[], platform="linux", places=taken(programs.system))
+        open_page(url, {"DISPLAY": ":7"}, forbidden=[], platform="linux", places=taken(programs.system))
 
 
 def test_windows_opens_it_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(os, "startfile", opened.append, raising=False)
-    assert open_url(URL, {}, forbidden=[], platform="win32")
+    assert open_page(URL, {}, forbidden=[], platform="win32")
     assert opened == [URL]
 
     def fail(_url: str) -> None:
         raise OSError("no association")
 
     monkeypatch.setattr(os, "startfile", fail, raising=False)
-    assert not open_url(URL, {}, forbidden=[], platform="win32")
+    assert not open_page(URL, {}, forbidden=[], platform="win32")
 
 
 def test_macos_runs_its_own_program_by_its_full_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +267,7 @@ def test_macos_runs_its_own_program_by_its_full_path(monkeypatch: pytest.MonkeyP
         raise FileNotFoundError
 
     monkeypatch.setattr(subprocess, "Popen", absent)
-    assert not open_url(URL, {"PATH": "/bin"}, forbidden=[], platform="darwin")
+    assert not open_page(URL, {"PATH": "/bin"}, forbidden=[], platform="darwin")
     assert commands == [["/usr/bin/open", URL]]
 
 
@@ -279,12 +280,17 @@ def test_a_real_chromium_comes_to_the_address(programs: Programs, browser: Brows
     page = InputPage(QUESTION, store=Kept())
     visited = threading.Event()
     look = page.visit
-    page.visit = lambda cookies: visited.set() or look(cookies)  # type: ignore[method-assign,func-returns-value]  # set() returns None
+
+    def watched(cookies: Sequence[str], *, keyed: bool) -> Reply:
+        visited.set()
+        return look(cookies, keyed=keyed)
+
+    page.visit = watched  # type: ignore[method-assign]  # to see it
     page.start()
     try:
         environment = {"DISPLAY": ":7", "HOME": str(browser.home)}
         places = taken(programs.system)
-        assert open_url(page.url, environment, forbidden=[programs.project], platform="linux", places=places)
+        assert open_page(page.url, environment, forbidden=[programs.project], platform="linux", places=places)
         assert visited.wait(DEADLINE)
     finally:
         page.close()

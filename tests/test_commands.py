@@ -158,7 +158,7 @@ def test_allow_lists_the_name_lets_the_project_use_it_and_keeps_comments(machine
     path.chmod(0o640)
     with machine.server(project) as wire:
         assert wire.code("get_secret", name="TOKEN") == "NOT_ALLOWLISTED"
-        assert machine.run("allow", "TOKEN", at=project).returncode == 0
+        assert machine.run("allow", "TOKEN", "--yes", at=project).returncode == 0
         assert wire.text("get_secret", name="TOKEN") == "v"
         assert {"# ours", "  - OTHER  # why", "  - TOKEN"} <= set(path.read_text().splitlines())
         assert path.stat().st_mode & 0o777 == 0o640
@@ -297,6 +297,8 @@ def test_doctor_says_which_settings_of_an_environment_do_not_count_and_where_to_
     (dotfiles / "config.yml").write_text("trust: off\nconsent: dialog\ndefault_access: readable\n")
     limit = {"set_secret": {"rules": [{"rate_limit": "90/minute"}]}}
     (dotfiles / "policy.yml").write_text(json.dumps({"version": "1", "default": "allow", "tools": limit}))
+    assert "ln -s" not in told_by_doctor(machine, "policy", XDG_CONFIG_HOME=str(dotfiles.parent))[0]
+    shutil.rmtree(account)
     (said,) = told_by_doctor(machine, "policy", XDG_CONFIG_HOME=str(dotfiles.parent))
     assert "trust, default_access of config.yml; the higher limit of set_secret of the policy." in said
     command = said.rpartition(": ")[2]
@@ -334,7 +336,6 @@ def test_doctor_tells_an_unusual_store_by_the_home_of_the_account(machine: Machi
     environment = {"XDG_DATA_HOME": str(data)}
     assert "not the usual one" in machine.run("doctor", environment=environment).stdout
     own = machine.home / ".config" / "claude-secrets"
-    own.mkdir(parents=True)
     (own / "config.yml").write_text("store: ~/elsewhere/data/claude-secrets/secrets.db\n")
     assert "not the usual one" not in machine.run("doctor", environment=environment).stdout
 
@@ -343,7 +344,7 @@ def test_doctor_tells_an_unusual_store_by_the_home_of_the_account(machine: Machi
 def test_doctor_warns_of_directories_that_others_can_write(machine: Machine, place: str) -> None:
     machine.run("set", "T", stdin="v")
     own = machine.home / ".config" / "claude-secrets"
-    own.mkdir(parents=True)
+    (own / "config.yml").unlink()
     linked = machine.home / "dotfiles" / "deep"
     linked.mkdir(parents=True)
     (linked / "config.yml").touch()
@@ -529,7 +530,8 @@ def test_storing_by_hand_what_an_agent_had_taken_says_whose_it_was(machine: Mach
     evil = machine.project("evil")
     with machine.server(evil) as wire:
         wire.text("set_secret", name="GITHUB_TOKEN", value="x")
-        done = machine.run("set", "GITHUB_TOKEN", stdin="canary")
+        assert machine.run("set", "GITHUB_TOKEN", stdin="canary").returncode == 3
+        done = machine.run("set", "GITHUB_TOKEN", "--yes", stdin="canary")
         assert (done.returncode, "~/work/evil" in done.stderr) == (0, True)
         assert wire.code("get_secret", name="GITHUB_TOKEN") == "NOT_TRUSTED"
 
@@ -599,7 +601,7 @@ def test_projects_lists_grants_and_revoke_takes_them_back(machine: Machine) -> N
     machine.run("set", "TOKEN", stdin="v")
     project = machine.project("clone")
     assert machine.run("projects").stdout == ""
-    assert machine.run("allow", "TOKEN", at=project).returncode == 0
+    assert machine.run("allow", "TOKEN", "--yes", at=project).returncode == 0
     assert machine.run("projects").stdout == "~/work/clone\n  TOKEN\n"
     assert machine.run("--project", str(project), "revoke", "--all").returncode == 0
     assert machine.run("projects", "--json").stdout == "[]\n"

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 import pytest
 
 from claude_secrets.human import programs
-from claude_secrets.human.browser import open_url
+from claude_secrets.human.browser import open_page
 from claude_secrets.human.dialog import Answer, Dialogs
 from claude_secrets.human.programs import SYSTEM, Places, clean_for
 from tests.keyrings import wait_until, x_display
@@ -266,13 +266,13 @@ def test_a_link_out_of_a_place_of_roots_into_a_users_directory_is_not_run(system
 def test_nobody_opens_the_browser_by_a_place_that_a_staff_may_write(system: System) -> None:
     """Debian's /usr/local/bin is root:staff, and its group may write there."""
     system.put(system.bin / "xdg-open").write_text(f"#!/bin/sh\necho > {shlex.quote(str(system.note))}\n")
-    assert open_url(URL, {"DISPLAY": ":7"}, forbidden=[], platform="linux", places=system.places())
+    assert open_page(URL, {"DISPLAY": ":7"}, forbidden=[], platform="linux", places=system.places())
     system.note.unlink()
     if os.getuid() == 0:
         os.chown(system.bin, 0, STRANGER)
     require_real(system.bin.stat().st_gid != 0, "a group other than root's")
     system.bin.chmod(0o2775)
-    assert not open_url(URL, {"DISPLAY": ":7"}, forbidden=[], platform="linux", places=system.places())
+    assert not open_page(URL, {"DISPLAY": ":7"}, forbidden=[], platform="linux", places=system.places())
     assert not system.note.exists()
 
 

@@ -140,7 +140,9 @@ def _own_files(options: Namespace, project: Project | None) -> Iterator[Finding]
 def _ignored(own: OwnFiles) -> Finding:
     account, environment = own_directories()
     message = f"Not counted in {environment}, for an environment can only tighten: {'; '.join(own.ignored)}."
-    link = f"; or, if there is none: ln -s {quoted(environment)} {quoted(account)}" if environment else ""
+    link = ""
+    if environment is not None and not os.path.lexists(account):
+        link = f", or: ln -s {quoted(environment)} {quoted(account)}"
     return Finding("policy", "warn", message, f"To have it count, put it in {account}{link}")
 
 

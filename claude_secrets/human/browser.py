@@ -28,46 +28,48 @@ _FAILURE_LIMIT = 1.0
 """Seconds in which a program that cannot open anything says so by its exit code."""
 
 
-def open_url(
-    url: str,
+def open_page(
+    page: str,
     environment: Mapping[str, str],
     *,
     forbidden: Sequence[Path],
     platform: str,
     places: Places | None = None,
 ) -> bool:
-    """Open the page's `url`; whether a program took it. Takes up to a second for each program that fails.
+    """Open the `page`, its address or the path of its entry file; whether a program took it.
+
+    Takes up to a second for each program that fails.
 
     `forbidden` are directories (a project's, its work tree's) from which nothing is run or read. Programs come from
     `places`, the system's own where none are given. On Linux there has to be a display, named by DISPLAY or
     WAYLAND_DISPLAY.
 
     Raises:
-        ValueError: `url` is not an address on 127.0.0.1.
+        ValueError: `page` is neither an address on 127.0.0.1 nor an absolute path.
     """
-    if not url.startswith("http://127.0.0.1:"):
+    if not (page.startswith("http://127.0.0.1:") or Path(page).is_absolute()):
         raise ValueError("only a page on 127.0.0.1 is opened")
     if platform == "win32":
-        return _start_file(url)
+        return _start_file(page)
     places = places or programs.SYSTEM
     clean = programs.clean_for(places, environment, forbidden)
     if platform == "darwin":
-        return _run(["/usr/bin/open", url], clean)
+        return _run(["/usr/bin/open", page], clean)
     if not (clean.get("DISPLAY") or clean.get("WAYLAND_DISPLAY")):
         return False
     for name, *arguments in _LINUX:
         program = places.find(name, forbidden)
-        if program is not None and _run([program, *arguments, url], clean):
+        if program is not None and _run([program, *arguments, page], clean):
             return True
     return False
 
 
-def _start_file(url: str) -> bool:
+def _start_file(page: str) -> bool:
     start: Callable[[str], None] | None = getattr(os, "startfile", None)
     if start is None:
         return False
     try:
-        start(url)
+        start(page)
     except OSError:
         return False
     return True

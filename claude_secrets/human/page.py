@@ -5,7 +5,6 @@ Always: the first visitor who continues is bound to the page, anyone else ends i
 address is no credential. Faces import it.
 """
 
-import hmac
 import logging
 import secrets
 import threading
@@ -17,9 +16,10 @@ from typing import TypeAlias
 
 from claude_secrets.errors import CallerError, Code, InputError, SecretsError
 from claude_secrets.human import page_replies
+from claude_secrets.human.page_binding import Binding
 from claude_secrets.human.page_html import claim_page, form_page
 from claude_secrets.human.page_replies import Reply
-from claude_secrets.human.page_server import COOKIE, PageServer
+from claude_secrets.human.page_server import PageServer
 from claude_secrets.human.visitor import UnseenError
 from claude_secrets.model import (
     Access,
@@ -62,7 +62,8 @@ class InputPage:
     """One question to the person, asked once, in their browser.
 
     `store` is called at most once, on a thread of the page's, and may block; what it returns is the page's
-    result. `clock` and `lifetime` are in seconds.
+    result. `clock` and `lifetime` are in seconds. With `keyed` the address alone shows nothing: the first visit has to
+    be by the address with `/` and the `key` after it, which other users must not see.
     """
 
     def __init__(
@@ -72,16 +73,17 @@ class InputPage:
         store: Store,
         clock: Callable[[], float] = time.monotonic,
         lifetime: float = LIFETIME,
+        keyed: bool = False,
     ) -> None:
         self.question = question
         self.path = f"/{secrets.token_urlsafe(16)}"
+        self._binding = Binding(self.path, lifetime, keyed=keyed)
+        self.key = self._binding.key
         self._store = store
         self._clock = clock
         self._lifetime = lifetime
         self._lock = threading.Lock()
         self._state = PageState.OPEN
-        self._visit = ""
-        self._cookie = ""
         self._storing = False
         self._result: Done | Refused | None = None
         self._decided = threading.Event()
@@ -124,7 +126,7 @@ class InputPage:
     @property
     def opened(self) -> bool:
         """Whether someone has clicked to continue."""
-        return bool(self._cookie)
+        return self._binding.claimed
 
     @property
     def state(self) -> PageState:
@@ -151,7 +153,10 @@ class InputPage:
         """End the page now, whatever it is, and stop listening. What is being stored is still stored and told."""
         with self._lock:
             if not self._storing:
-                self._end(PageState.CANCELLED, _nothing(Code.CANCELLED, "The page was closed", self.question))
+                self._end(
+                    PageState.CANCELLED,
+                    page_replies.nothing_stored(Code.CANCELLED, "The page was closed", self.question),
+                )
             self._closes = float("-inf")
         self.replied()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -159,14 +164,13 @@ class InputPage:
 
     # What the transport calls.
 
-    def visit(self, cookies: Sequence[str]) -> Reply:
-        """Show the page as it is to this visitor; a stranger to a claimed page stops it."""
+    def visit(self, cookies: Sequence[str], *, keyed: bool) -> Reply:
+        """Show the page as it is to this visitor, `keyed` by its address; a stranger to a claimed page stops it."""
         with self._lock:
             self._expire()
             if self._state is PageState.OPEN:
-                page = claim_page(self.question, path=self.path, visit=secrets.token_urlsafe(16))
-                return Reply(HTTPStatus.OK, page)
-            if not self._knows(cookies):
+                return self._invitation() if keyed or self._binding.may_claim(cookies) else page_replies.BY_ITS_FILE
+            if not self._binding.knows(cookies):
                 return self._intruded()
             if self._storing:
                 return page_replies.STORING
@@ -208,7 +212,7 @@ class InputPage:
             return self._claim(cookies, form.get("visit", ""))
         if self._state is PageState.OPEN:
             return page_replies.NOT_YET
-        if not self._knows(cookies):
+        if not self._binding.knows(cookies):
             return self._intruded()
         if self._state is not PageState.CLAIMED:
             return self._ended()
@@ -216,7 +220,9 @@ class InputPage:
 
     def _take(self, form: Mapping[str, str]) -> Reply | Entered:
         if form.get("action") == "cancel":
-            self._end(PageState.CANCELLED, _nothing(Code.CANCELLED, "The person cancelled", self.question))
+            self._end(
+                PageState.CANCELLED, page_replies.nothing_stored(Code.CANCELLED, "The person cancelled", self.question)
+            )
             return self._ended()
         entered = self._entered(form) if form.get("action") == "store" else page_replies.BAD
         self._storing = isinstance(entered, Entered)
@@ -226,21 +232,24 @@ class InputPage:
         if not 16 <= len(visit) <= 64:
             return page_replies.BAD
         if self._state is PageState.OPEN:
-            self._state, self._visit, self._cookie = PageState.CLAIMED, visit, secrets.token_urlsafe(32)
-        # The same showing of the page again is a double click, whose first answer the browser has dropped.
-        same = hmac.compare_digest(visit.encode(), self._visit.encode())
-        if not same and not self._knows(cookies):
+            if not self._binding.may_claim(cookies):
+                return page_replies.BY_ITS_FILE
+            self._state = PageState.CLAIMED
+            self._binding.claim(visit)
+        if not self._binding.is_claimed_by(visit, cookies):
             return self._intruded()
-        cookie = f"{COOKIE}={self._cookie}; Path={self.path}; Max-Age={int(self._lifetime)}; HttpOnly; SameSite=Strict"
-        return Reply(HTTPStatus.SEE_OTHER, headers=(("Location", self.path), ("Set-Cookie", cookie)))
+        return Reply(HTTPStatus.SEE_OTHER, headers=self._binding.claimed_headers())
 
-    def _knows(self, cookies: Sequence[str]) -> bool:
-        mine = self._cookie.encode()
-        return bool(mine) and any(hmac.compare_digest(cookie.encode(), mine) for cookie in cookies)
+    def _invitation(self) -> Reply:
+        page = claim_page(self.question, path=self.path, visit=secrets.token_urlsafe(16))
+        return Reply(HTTPStatus.OK, page, self._binding.invitation())
 
     def _intruded(self) -> Reply:
         if self._state is PageState.CLAIMED and not self._storing:
-            self._end(PageState.STOPPED, _nothing(Code.CANCELLED, "Someone else opened the page", self.question))
+            self._end(
+                PageState.STOPPED,
+                page_replies.nothing_stored(Code.CANCELLED, "Someone else opened the page", self.question),
+            )
         return page_replies.STOPPED if self._state is PageState.STOPPED else page_replies.CLOSED
 
     def _entered(self, form: Mapping[str, str]) -> Entered | Reply:
@@ -291,7 +300,10 @@ class InputPage:
 
     def _expire(self) -> None:
         if self._clock() >= self._expires and not self._storing:
-            self._end(PageState.EXPIRED, _nothing(Code.TIMED_OUT, "The page was not answered in time", self.question))
+            self._end(
+                PageState.EXPIRED,
+                page_replies.nothing_stored(Code.TIMED_OUT, "The page was not answered in time", self.question),
+            )
 
     def _ended(self) -> Reply:
         match self._state, self._result:
@@ -326,10 +338,6 @@ class InputPage:
         if expired:
             self.replied()
         return over
-
-
-def _nothing(code: Code, why: str, question: InputQuestion) -> Refused:
-    return Refused(InputError(code, f"{why}; nothing was stored for '{question.name}'."))
 
 
 _INTERNAL = Refused(SecretsError(Code.INTERNAL, "The value could not be stored: an error inside claude-secrets."))

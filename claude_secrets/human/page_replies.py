@@ -7,9 +7,9 @@ the page's own modules import it.
 from http import HTTPStatus
 from typing import NamedTuple
 
-from claude_secrets.errors import SecretsError
+from claude_secrets.errors import Code, InputError, SecretsError
 from claude_secrets.human.page_html import message_page
-from claude_secrets.model import Done
+from claude_secrets.model import Done, InputQuestion, Refused
 
 
 class Reply(NamedTuple):
@@ -52,10 +52,20 @@ def _bad(status: HTTPStatus, title: str, *paragraphs: str) -> Reply:
     return Reply(status, message_page(title, *paragraphs, problem=True))
 
 
+def nothing_stored(code: Code, why: str, question: InputQuestion) -> Refused:
+    """What the agent is told of a page that ended without a value."""
+    return Refused(InputError(code, f"{why}; nothing was stored for '{question.name}'."))
+
+
 CANCELLED = _good(HTTPStatus.OK, "Cancelled", "Nothing was stored. You can close this tab.")
 STORING = _good(HTTPStatus.ACCEPTED, "Storing", "The value is on its way. Reload this page to see whether it arrived.")
 BAD = _bad(HTTPStatus.BAD_REQUEST, "Bad request", "Nothing was stored.")
 NOT_YET = _bad(HTTPStatus.FORBIDDEN, "Not yet", "Open this page and continue first. Nothing was stored.")
+BY_ITS_FILE = _bad(
+    HTTPStatus.FORBIDDEN,
+    "Not from here",
+    "This page opens only from the file that your browser was given. Nothing was stored.",
+)
 CLOSED = _bad(HTTPStatus.GONE, "Closed", "This page has ended. What is entered here now is not stored.")
 STOPPED = _bad(
     HTTPStatus.FORBIDDEN,

@@ -19,12 +19,11 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from claude_secrets.human import visitor
+from claude_secrets.human.page_binding import COOKIE, is_among
 from claude_secrets.human.page_html import CONTENT_SECURITY_POLICY
 from claude_secrets.human.page_replies import Reply, unreadable
 from claude_secrets.human.visitor import Visit
 from claude_secrets.model import VALUE_LIMIT
-
-COOKIE = "claude-secrets-visitor"
 
 BODY_LIMIT = 6 * VALUE_LIMIT + 4096
 """Bytes of a request's body, at most: a form sends a newline, the worst byte of a value, as %0D%0A."""
@@ -66,9 +65,10 @@ class Visited(Protocol):
     """The page as its transport knows it. Its methods are called from several threads."""
 
     path: str
+    key: str
 
-    def visit(self, cookies: Sequence[str]) -> Reply:
-        """The answer to a GET; `cookies` are the visitor's, of the page's name."""
+    def visit(self, cookies: Sequence[str], *, keyed: bool) -> Reply:
+        """The answer to a GET; `cookies` are the visitor's, of the page's name; `keyed`: the address held the key."""
 
     def submit(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply:
         """The answer to a form."""
@@ -209,16 +209,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         try:
-            self._require_address()
+            keyed = self._require_address(keyed=True)
         except _RefusedError as refused:
             self.send_error(refused.status)
             return
         self.server.arrived(self.connection)
-        self._send(self.server.page.visit(self._cookies()))
+        self._send(self.server.page.visit(self._cookies(), keyed=keyed))
 
     def do_POST(self) -> None:
         try:
-            self._require_address()
+            self._require_address(keyed=False)
             self._require_own_origin()
             form = self._form()
         except _RefusedError as refused:
@@ -235,13 +235,18 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own signature
         """Log nothing: standard error is the client's to read."""
 
-    def _require_address(self) -> None:
+    def _require_address(self, *, keyed: bool) -> bool:
+        """Whether the address holds the page's key (where that may be) and not its path alone."""
         # Another name that leads here is a web page's (DNS rebinding), not the person's.
         if self._header("Host") != self.server.host:
             raise _RefusedError(HTTPStatus.FORBIDDEN)
         # As it was sent: http.server's own `path` is tidied up.
-        if self.requestline.split()[1] != self.server.page.path:
+        page, target = self.server.page, self.requestline.split()[1]
+        if keyed and page.key and is_among(target, [f"{page.path}/{page.key}"]):
+            return True
+        if target != page.path:
             raise _RefusedError(HTTPStatus.NOT_FOUND)
+        return False
 
     def _require_own_origin(self) -> None:
         if self._header("Origin") not in {None, f"http://{self.server.host}"}:

@@ -28,8 +28,9 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.errors import Code, InputError
-from claude_secrets.human.browser import open_url
+from claude_secrets.human.browser import open_page
 from claude_secrets.human.dialog import Answer, Dialogs
+from claude_secrets.human.entry_file import EntryFile
 from claude_secrets.human.page import LIFETIME, InputPage
 from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
@@ -45,6 +46,7 @@ PAGES_LIMIT: Final = 5
 DIALOG_PROMPT_LIMIT: Final = 300
 """Characters of the agent's own words that a dialog shows, at most."""
 
+_UNSEEN_VISITORS: Final = ("darwin", "win32")
 _KEY: Final = "page"
 
 Context: TypeAlias = ServerRequestContext[Any, Any]
@@ -56,6 +58,7 @@ class _Open:
 
     def __init__(self, page: InputPage, store: Callable[[Entered], Outcome], started: float) -> None:
         self.page = page
+        self.file: EntryFile | None = None
         self.store = store
         self.started = started
         self.elicitation_id = token_urlsafe(16)
@@ -78,8 +81,10 @@ class Asker:
         now: Callable[[], float] = time.monotonic,
         *,
         asks: bool = True,
+        platform: str = sys.platform,
     ) -> None:
         self._asks = asks
+        self._platform = platform
         self._environment = environment
         self._dialogs = dialogs
         self._now = now
@@ -111,7 +116,9 @@ class Asker:
         if entry is None:
             if sum(other.page.result() is None for other in self._pages.values()) >= PAGES_LIMIT:
                 return _too_many(question)
-            entry = _Open(InputPage(question, store=store), store, self._now())
+            # Where the page cannot tell whose a visit is, the address in a command line must not be enough.
+            keyed = self._platform in _UNSEEN_VISITORS and not _elicits_urls(context)
+            entry = _Open(InputPage(question, store=store, keyed=keyed), store, self._now())
             entry.page.start()
             self._pages[key] = entry
         result: Done | Refused | InputRequiredResult | None = None
@@ -159,7 +166,7 @@ class Asker:
         if not entry.in_browser:
             forbidden = grounds_of(Path(question.project))
             entry.in_browser = await anyio.to_thread.run_sync(
-                lambda: open_url(entry.page.url, self._environment, forbidden=forbidden, platform=sys.platform)
+                lambda: open_page(_way_in(entry), self._environment, forbidden=forbidden, platform=self._platform)
             )
         if entry.in_browser:
             return None
@@ -196,6 +203,16 @@ class Asker:
         """Handshake era: say that the address is no longer needed."""
         if _elicits_urls(context) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             await context.session.send_elicit_complete(entry.elicitation_id, related_request_id=context.request_id)
+
+
+def _way_in(entry: _Open) -> str:
+    """What the browser is started with: the page's address or, of a keyed page, a file that holds it."""
+    if not entry.page.key:
+        return entry.page.url
+    if entry.file is None:
+        entry.file = EntryFile(f"{entry.page.url}/{entry.page.key}")
+        entry.page.add_listener(entry.file.remove)
+    return str(entry.file.path)
 
 
 async def _typed(dialogs: Dialogs, question: InputQuestion) -> str | None:

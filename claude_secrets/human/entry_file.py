@@ -1,0 +1,43 @@
+"""A file of the person's that leads their browser to the one-time page, where the page's address alone does not let in.
+
+Always: only the person can read it (0600 in a directory of 0700; on Windows in their own directory of temporary files);
+what it leads to is on 127.0.0.1; it is gone when the page is. Faces import it.
+"""
+
+import html
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+_CONTENT = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>Claude Secrets</title>
+</head>
+<body><p><a href="{url}">Continue to Claude Secrets</a></p></body>
+</html>
+"""
+
+
+class EntryFile:
+    """The file for one address. Its `path` can stand in a command line: who cannot read the file learns nothing."""
+
+    def __init__(self, url: str) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="claude-secrets-"))
+        self.path = self._directory / "enter-a-secret.html"
+        try:
+            self.path.touch(mode=0o600)
+            self.path.write_text(_CONTENT.format(url=html.escape(url, quote=True)), encoding="utf-8")
+        except OSError:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Remove the file; a second time does nothing."""
+        with suppress(OSError):
+            shutil.rmtree(self._directory)

@@ -1,0 +1,68 @@
+"""To whom a one-time page is bound: the first visitor who continues, and of a keyed page one who has its key.
+
+Always: secrets are compared in constant time; a cookie counts at this page only. Only the page's own modules import it.
+"""
+
+import hmac
+import secrets
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+COOKIE: Final = "claude-secrets-visitor"
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Binding:
+    """The binding of the page at `path`, which lives for `seconds`.
+
+    `key` is empty where the address alone lets the first visitor in.
+    """
+
+    def __init__(self, path: str, seconds: float, *, keyed: bool) -> None:
+        self.key = secrets.token_urlsafe(32) if keyed else ""
+        self._path = path
+        self._seconds = int(seconds)
+        self._visit = ""
+        self._cookie = ""
+
+    @property
+    def claimed(self) -> bool:
+        """Whether someone has continued."""
+        return bool(self._cookie)
+
+    def may_claim(self, cookies: Sequence[str]) -> bool:
+        """Whether a visitor may continue while nobody has."""
+        return not self.key or is_among(self.key, cookies)
+
+    def claim(self, visit: str) -> None:
+        """Bind the page to the visitor to whom it was shown as `visit`."""
+        self._visit, self._cookie = visit, secrets.token_urlsafe(32)
+
+    def is_claimed_by(self, visit: str, cookies: Sequence[str]) -> bool:
+        """Whether this is the visitor. The same `visit` again is a double click, whose first answer was dropped."""
+        return is_among(self._visit, [visit]) or self.knows(cookies)
+
+    def knows(self, cookies: Sequence[str]) -> bool:
+        """Whether these are the cookies of the visitor to whom it is bound."""
+        return self.claimed and is_among(self._cookie, cookies)
+
+    def invitation(self) -> Headers:
+        """The headers that let who came with the key continue.
+
+        They come with the page itself: after a redirect a visit that began in a file brings no strict cookie.
+        """
+        return (self._bound_by(self.key),) if self.key else ()
+
+    def claimed_headers(self) -> Headers:
+        """The headers that lead the visitor on, by which they are known from then on."""
+        return (("Location", self._path), self._bound_by(self._cookie))
+
+    def _bound_by(self, value: str) -> tuple[str, str]:
+        life = f"Max-Age={self._seconds}; HttpOnly; SameSite=Strict"
+        return ("Set-Cookie", f"{COOKIE}={value}; Path={self._path}; {life}")
+
+
+def is_among(mine: str, given: Sequence[str]) -> bool:
+    """Whether one of the texts is ours."""
+    return any(hmac.compare_digest(each.encode(), mine.encode()) for each in given)
