@@ -7,6 +7,7 @@ each other are refused. The doorway and the faces import it.
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache, lru_cache
 from itertools import takewhile
 from pathlib import Path
@@ -16,6 +17,7 @@ from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError,
 
 _FILE: Final = str(Path(".claude", "secrets.yml"))
 _SMALL: Final = 4096
+_HOPS: Final = 100  # systems follow about forty links
 
 
 class Whereabouts(NamedTuple):
@@ -155,8 +157,23 @@ def _steps(path: Path) -> set[Path]:
     spelled = Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps "..": DIR/../x does not lead into DIR
     ends = {_resolved(path)}
     if ends != {spelled}:  # there is a link
+        ends |= _hops(spelled)
         ends.update(_resolved(step) for step in (spelled, *spelled.parents))
     return {step for end in ends for step in (end, *end.parents)}
+
+
+def _hops(spelled: Path) -> set[Path]:
+    """The path, and what it becomes as each link in it is followed by one step."""
+    found, left = {spelled}, [spelled]
+    while left and len(found) < _HOPS:
+        path = left.pop()
+        for step in (path, *path.parents):
+            with suppress(OSError):  # it is no link
+                target = os.path.join(_real(step.parent), os.readlink(step))  # noqa: PTH115,PTH118  a str, as written
+                hop = Path(os.path.abspath(target), path.relative_to(step))  # noqa: PTH100  as above
+                left += {hop} - found
+                found.add(hop)
+    return found
 
 
 def _number(path: Path) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ faces import it.
 """
 
 import hashlib
+from pathlib import Path
 from typing import NamedTuple
 
 from claude_secrets import paths, policy, rules
@@ -109,6 +110,7 @@ class SettingReader:
         self._command = command
         self._tighten = tighten
         self._allowlists = AllowlistReader()
+        self._links: dict[Path, object] = {}
         self._person = Rules(source="person")
         self._built_in = rules.built_in(self._person)
 
@@ -119,7 +121,7 @@ class SettingReader:
             DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID.
         """
         data, allowlist = self._allowlists.read_with_bytes(project.path)
-        own = read_own_files(self._config, lambda link: refuse_inside(link, "policy file", where, project, self._homes))
+        own = read_own_files(self._config, lambda link: self._check_link(link, where, project))
         if own.rules is not self._person:
             self._person, self._built_in = own.rules, rules.built_in(own.rules)
         return Setting(
@@ -132,6 +134,17 @@ class SettingReader:
             command=self._command,
             data=(data, *own.data),
         )
+
+    def _check_link(self, link: Path, where: Whereabouts, project: Project) -> None:
+        """Refuse a file that is a link through the project; looked at once, while it is that link to that file."""
+        try:
+            itself, end = link.lstat(), link.stat()
+            now = (where, project, itself.st_ino, itself.st_ctime_ns, end.st_dev, end.st_ino)
+        except OSError:  # it leads nowhere, or has just gone
+            now = None
+        if now is None or self._links.get(link) != now:
+            refuse_inside(link, "policy file", where, project, self._homes)
+            self._links[link] = now
 
 
 def arguments(call: Call) -> dict[str, str]:

@@ -615,13 +615,24 @@ def test_a_file_of_the_persons_that_becomes_a_link_into_the_project_denies_every
     inside, outside = agent.project / "mine.yml", world.root / "dotfiles.yml"
     for file in (inside, outside):
         file.write_text("trust: off\n" if name == "config.yml" else 'version: "1"\ndefault: allow\n')
-    own = world.config / name
-    own.symlink_to(outside)
-    assert agent.get("TOKEN") == "v"
-    own.unlink()
-    own.symlink_to(inside)
-    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.ALLOWLIST_INVALID
-    inside.unlink()
-    inside.symlink_to(outside)  # a link inside that leads out is the project's choice, too
-    assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.ALLOWLIST_INVALID
-    assert Agent(world, world.project("other")).names() == []
+    own, between = world.config / name, world.root / "between.yml"
+
+    def lead(*ways: tuple[Path, Path]) -> None:
+        for link, end in ways:
+            link.unlink(missing_ok=True)
+            link.symlink_to(end)
+
+    for refused in (
+        [(own, inside)],
+        [(own, between), (between, outside), (between, inside)],
+        [(own, inside), (inside, outside)],  # a link inside that leads out is the project's choice, too
+    ):
+        lead((own, outside))
+        assert agent.get("TOKEN") == "v"
+        for way in refused[:-1]:
+            lead(way)
+        if (between, outside) in refused:
+            assert agent.get("TOKEN") == "v"
+        lead(refused[-1])
+        assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.ALLOWLIST_INVALID
+    assert isinstance(Agent(world, world.project("other"))(Tool.LIST_SECRETS), Done)  # elsewhere it is a dotfile

@@ -116,6 +116,22 @@ def test_a_link_inside_that_leads_out_is_the_projects_own_choice(disk: Disk) -> 
     assert inside(disk, api / "data" / ".." / "store.db", at=api)
 
 
+def test_a_link_in_the_middle_of_others_counts_too(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    outside = disk.directory("outside")
+    (api / "file").symlink_to(outside / "store.db")
+    (api / "directory").symlink_to(outside)
+    (disk.home / "to-file").symlink_to("work/api/file")
+    (disk.home / "to-directory").symlink_to(api / "directory")
+    (outside / "to-file").symlink_to(disk.home / "to-file")
+    (disk.home / "around").symlink_to(outside)
+    for path in ("to-file", "outside/to-file", "around/to-file", "to-directory/store.db", "work/../to-directory/x"):
+        assert inside(disk, disk.home / path, at=api), path
+    (disk.home / "round").symlink_to(disk.home / "round")
+    assert not inside(disk, disk.home / "round" / "x", at=api)
+    assert not inside(disk, disk.home / "around" / "store.db", at=api)
+
+
 def test_a_home_directory_kept_in_git_holds_the_store_all_the_same(disk: Disk) -> None:
     disk.repository()
     api = disk.repository("work", "api")
