@@ -234,6 +234,9 @@ STARTS: Final[Mapping[str, tuple[Tree, Mapping[str, str], tuple[str, bool] | Non
     "by hand, from a marked program": (
         Tree(process("python3", MARK), MARKED, CLAUDE, input_from="python3"), MARK, None
     ),
+    "by hand, the shell replaced by a program that is marked": (
+        Tree(process("python3", MARK), RUNTIME, BASH, input_from="python3"), {}, None
+    ),
     "by hand, without marks below": (Tree(RUNTIME, MARKED, CLAUDE, BASH, input_from="python3"), {}, None),
     "by hand, the shell replaced by the program": (Tree(RUNTIME, CLAUDE, BASH, input_from="python3"), {}, None),
     "by hand, the shell replaced by the server": (Tree(CLAUDE, BASH), {}, None),
