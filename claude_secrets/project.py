@@ -169,7 +169,7 @@ def _hops(spelled: Path) -> set[Path]:
         path = left.pop()
         for step in (path, *path.parents):
             with suppress(OSError):  # it is no link
-                target = os.path.join(_real(step.parent), os.readlink(step))  # noqa: PTH115,PTH118  a str, as written
+                target = os.path.join(real_path(step.parent), os.readlink(step))  # noqa: PTH115,PTH118  a str, as written
                 hop = Path(os.path.abspath(target), path.relative_to(step))  # noqa: PTH100  as above
                 left += {hop} - found
                 found.add(hop)
