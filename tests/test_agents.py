@@ -55,8 +55,8 @@ def agent_runs(
     environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[str]:
     """Have an agent of a project run a script, in which `cs` is the program, below a client of that name."""
-    here = f"b={shlex.quote(str(machine.home / 'work' / 'b'))} python={shlex.quote(sys.executable)}"
-    prelude = f"cs={shlex.quote(shlex.join(PROGRAM))} {here}; export cs b python; "
+    here = f"b={shlex.quote(str(machine.home / 'work' / 'b'))} python={shlex.quote(sys.executable)} uv={UV}"
+    prelude = f"cs={shlex.quote(shlex.join(PROGRAM))} {here}; export cs b python uv; "
     prelude += "setopt shwordsplit; " if shell == "zsh" else ""
     program = machine.home / client
     if not program.exists():
@@ -73,6 +73,7 @@ def agent_runs(
     )
 
 
+UV = Path(sys.executable).with_name("uv")
 SECURITY = " ".join((Path(__file__).parent.parent / "SECURITY.md").read_text().split())
 
 
@@ -158,7 +159,7 @@ DESCENDS = {
     "python": "cd $b; unset CLAUDECODE; exec $python -c 'import subprocess, sys; subprocess.run(sys.argv[1:])' {}",
     "env": "cd $b; exec env -u CLAUDECODE env -u CLAUDECODE {}",
     "timeout": "cd $b; exec env -u CLAUDECODE timeout 20 {}",
-    "uv": "cd $b; exec env -u CLAUDECODE uv run --no-project --offline -- {}",
+    "uv": "cd $b; exec env -u CLAUDECODE $uv run --no-project --offline -- {}",
     "a process that does not show its environment": "cd $b; exec $python -c "
     '\'import ctypes, os, subprocess, sys; ctypes.CDLL(None).prctl(4, 0); os.environ.pop("CLAUDECODE");'
     " subprocess.run(sys.argv[1:])' {}",
@@ -170,7 +171,7 @@ DESCENDS = {
 @pytest.mark.parametrize("way", DESCENDS)
 def test_an_agent_below_a_client_that_is_known_by_its_name_stays_one(machine: Machine, way: str, shell: str) -> None:
     if way == "uv":
-        require("uv")
+        require_real(UV.exists(), "uv")
     for command in ("get B_TOKEN", "projects"):
         done = agent_runs(machine, DESCENDS[way].format(f"$cs {command}"), client="claude", shell=shell)
         assert "canary" not in done.stdout + done.stderr
@@ -249,7 +250,7 @@ BY_HAND = {
     "without the mark": "cd $b; env -u CLAUDECODE $answers $cs; true",
     "the shell is replaced": "cd $b; unset CLAUDECODE; exec $answers $cs",
     "only the server is unmarked": "cd $b; exec $answers env -u CLAUDECODE $cs",
-    "uv": "cd $b; unset CLAUDECODE; exec $answers uv run --no-project --offline -- $cs",
+    "uv": "cd $b; unset CLAUDECODE; exec $answers $uv run --no-project --offline -- $cs",
     "a shell between": 'cd $b; unset CLAUDECODE; exec $answers sh -c "$cs; true"',
     "on a terminal": 'cd $b; unset CLAUDECODE; exec script -qec "$answers $cs" /dev/null',
     "in its own project": "$answers $cs",
@@ -263,7 +264,7 @@ BY_HAND = {
 def test_an_agent_does_not_answer_its_own_questions(machine: Machine, way: str, client: str) -> None:
     mark = "CLAUDECODE" if client == "claude" else "CLAUDE_SECRETS_AGENT"
     if way == "uv":
-        require("uv")
+        require_real(UV.exists(), "uv")
     if client == "runtime" and "unset" in BY_HAND[way]:  # that the mark was all that told of it is a hole
         assert "replaces its shell" in SECURITY
         return
