@@ -57,6 +57,7 @@ _INTERPRETERS: Final = re.compile(r"(^|/)(node|nodejs|mainthread|bun|deno)$")
 _LAUNCHERS: Final = re.compile(r"(^|/)(uv|uvx|env|npx|pipx|cmd)$|^npm exec ")
 _LAUNCHING_SCRIPTS: Final = re.compile(r"(^|/)(npx|npx-cli\.js|npm|npm-cli\.js)$")
 _SHELLS: Final = re.compile(r"(^|/)-?(ba|da|z|k|fi)?sh$|(^|/)(pwsh|powershell|nu|busybox)$")
+_BUNDLE: Final = re.compile(r"/.*?\.app/Contents/")
 _DEPTH: Final = 4096
 
 SANDBOX: Final = "a sandbox"
@@ -239,7 +240,12 @@ def _is_launcher(process: Process) -> bool:
 
 def _is_one_program(client: Process, above: Process) -> bool:
     """Whether a client was started by its own launcher: what its agent starts has a session of its own."""
-    return client.session == above.session and client_of(client) == client_of(above) is not None
+    if client.session != above.session:
+        return False
+    bundle = _BUNDLE.match(above.executable)
+    if bundle and client.executable.startswith(bundle[0]):  # macOS: an application's own helper
+        return True
+    return client_of(client) == client_of(above) is not None
 
 
 def _programs(process: Process) -> list[str]:

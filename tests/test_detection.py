@@ -81,6 +81,8 @@ RUNTIME: Final = process("python3", words=["python3", "runtime.py"])
 HIDDEN: Final = process("python3", None)
 PTY_HOST: Final = process("claude", words=["/usr/bin/claude bg-pty-host"], session=51)
 DAEMON: Final = process("claude", words=["/usr/bin/claude", "daemon", "run"], session=52)
+DESKTOP: Final = process("Claude", program="/Applications/Claude.app/Contents/MacOS/Claude")
+HELPER: Final = process("disclaimer", program="/Applications/Claude.app/Contents/Helpers/disclaimer")
 GEMINI: Final = process("node", words=["/usr/bin/node", "/usr/bin/gemini"])
 UVX: Final = process("uvx", MARK, words=["uvx", "claude-secrets"])
 
@@ -245,6 +247,12 @@ STARTS: Final[Mapping[str, tuple[Tree, Mapping[str, str], tuple[str, bool] | Non
     "by hand, of a client without a name": (Tree(MARKED, RUNTIME, BASH), MARK, None),
     "by an agent's own client": (Tree(CLAUDE, MARKED, CLAUDE, BASH, input_from="claude"), MARK, None),
     "by another client below a client": (Tree(process("codex"), CLAUDE, BASH, input_from="codex"), {}, None),
+    "elsewhere: Claude Desktop, by the helper in its bundle": (
+        Tree(process("uv"), HELPER, DESKTOP, INIT, tells=False), {}, ("disclaimer", False)
+    ),
+    "elsewhere: a helper in a bundle of its own": (
+        Tree(process("x", program="/tmp/Claude.app/Contents/MacOS/x"), DESKTOP, INIT, tells=False), {}, None
+    ),
     "in a namespace": (Tree(CLAUDE, confined=True, input_from="claude"), MARK, None),
     "below a process that hides itself": (Tree(RUNTIME, HIDDEN, RUNTIME, BASH, input_from="none"), {}, None),
     "elsewhere: Claude Code through uvx": (Tree(UVX, CLAUDE, BASH, tells=False), MARK, ("claude", True)),
