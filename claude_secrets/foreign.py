@@ -8,18 +8,22 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from claude_secrets import grants, records, trust
-from claude_secrets.model import PERSON, SHARED
+from claude_secrets.model import PERSON, SHARED, EnteredBy
 from claude_secrets.person import Person
 from claude_secrets.records import Record
 from claude_secrets.transaction import Transaction
 
 
 class Theirs(NamedTuple):
-    """A secret that belongs to someone else: its origin, and the other projects that were let use it."""
+    """A secret that belongs to someone else: its origin, and the other projects that were let use it.
+
+    `by_agent`: an agent stored what is there now.
+    """
 
     name: str
     origin: str
     users: tuple[str, ...] = ()
+    by_agent: bool = False
 
 
 def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = False) -> list[Theirs]:
@@ -57,4 +61,5 @@ def is_own(tx: Transaction, person: Person, record: Record) -> bool:
 def _theirs(tx: Transaction, person: Person, record: Record) -> Theirs:
     own = trust.standing(tx, person.project).identities if person.project else (PERSON,)
     granted = (grant.project for grant in grants.every(tx) if (grant.scope, grant.name) == (record.scope, record.name))
-    return Theirs(record.name, record.origin, tuple(user for user in granted if user not in (*own, record.origin)))
+    users = tuple(user for user in granted if user not in (*own, record.origin))
+    return Theirs(record.name, record.origin, users, by_agent=record.entered_by is EnteredBy.AGENT)

@@ -199,7 +199,7 @@ def test_whoever_works_in_a_namespace_says_so(machine: Machine, tmp_path: Path) 
     other = Machine(tmp_path).use_key_file()
     other.run("set", "TOKEN", stdin="canary")
     inside = ["unshare", "-r", *PROGRAM, "get", "TOKEN"]
-    assert "[NO_PROJECT]" in subprocess.run(inside, env=other.environment, capture_output=True, text=True).stderr  # noqa: PLW1510
+    assert "[PERSON_ONLY]" in subprocess.run(inside, env=other.environment, capture_output=True, text=True).stderr  # noqa: PLW1510
     other.configure("namespace: mine")
     assert subprocess.run(inside, env=other.environment, capture_output=True, text=True).stdout == "canary"  # noqa: PLW1510
 

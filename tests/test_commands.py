@@ -206,7 +206,7 @@ def test_in_a_linked_work_tree_trust_asks_whether_it_counts_as_the_main_one(mach
         {"project": str(tree), "scope": None, "name": None, "work_tree_of": str(main)},
     ]
     listed = machine.run("projects").stdout
-    assert "~/work/tree\n  to count as a work tree of ~/work/main, and to use whatever that project may\n" in listed
+    assert "~/work/tree\n  counts as a work tree of ~/work/main, and may use whatever that project may\n" in listed
     assert "wants nothing" in machine.run("trust", at=tree).stdout
     assert "wants nothing" in machine.run("trust", at=main).stdout
     taken = "Revoked: counting as a work tree of ~/work/main (which keeps its own grants).\n"

@@ -65,7 +65,7 @@ def test_references_stand_anywhere_in_the_values_of_a_file(machine: Machine, her
         "# ours\nexport URL='postgres://u:secret://PLAIN@h/db'  # a comment\nBOTH=secret://PLAIN/secret://TOKEN\n"
         'OWN="${URL}?x"\nNOTHING=\nALONE\nKEPT=plain\n'
     )
-    done = machine.run("export", "--format", "json", at=here)
+    done = machine.run("export", "--yes", "--format", "json", at=here)
     assert json.loads(done.stdout) == {
         "URL": "postgres://u:p@h/db",
         "BOTH": f"p/{TOKEN}",
@@ -75,7 +75,7 @@ def test_references_stand_anywhere_in_the_values_of_a_file(machine: Machine, her
     }
     (here / "more.env").write_text("KEPT=secret://MULTI\n")
     done = machine.run(
-        "export", "--format", "json", "--file", ".env", "--file", "more.env", "--only", "QUOTES", at=here
+        "export", "--yes", "--format", "json", "--file", ".env", "--file", "more.env", "--only", "QUOTES", at=here
     )
     assert {name: json.loads(done.stdout)[name] for name in ("KEPT", "QUOTES")} == {
         "KEPT": VALUES["MULTI"],
@@ -86,20 +86,20 @@ def test_references_stand_anywhere_in_the_values_of_a_file(machine: Machine, her
 def test_what_a_value_holds_is_no_reference(machine: Machine, here: Path) -> None:
     machine.run("set", "POINTS", stdin="secret://TOKEN")
     (here / ".env").write_text("A=secret://POINTS\n")
-    assert json.loads(machine.run("export", "--format", "json", at=here).stdout) == {"A": "secret://TOKEN"}
+    assert json.loads(machine.run("export", "--yes", "--format", "json", at=here).stdout) == {"A": "secret://TOKEN"}
 
 
 def test_all_that_is_missing_is_listed_at_once(machine: Machine, here: Path) -> None:
     (here / ".env").write_text("A=secret://ONE\nB=secret://TWO-secret://PLAIN\nC=secret://PLAIN\n")
-    done = machine.run("export", at=here)
+    done = machine.run("export", "--yes", at=here)
     assert (done.returncode, done.stdout) == (1, "")
     assert "[NOT_FOUND]" in done.stderr
     assert "'ONE', 'TWO-secret'" in done.stderr or "'ONE', 'TWO-secret" in done.stderr
     (here / ".env").write_text("A=secret://ONE\nB=secret://TWO/secret://PLAIN\n")
-    assert "'ONE', 'TWO'" in machine.run("export", at=here).stderr
-    empty = machine.run("export", "--on-missing", "empty", "--format", "json", at=here)
+    assert "'ONE', 'TWO'" in machine.run("export", "--yes", at=here).stderr
+    empty = machine.run("export", "--yes", "--on-missing", "empty", "--format", "json", at=here)
     assert json.loads(empty.stdout) == {"A": "", "B": "/p"}
-    kept = machine.run("export", "--on-missing", "keep", "--format", "json", at=here)
+    kept = machine.run("export", "--yes", "--on-missing", "keep", "--format", "json", at=here)
     assert json.loads(kept.stdout) == {"A": "secret://ONE", "B": "secret://TWO/p"}
 
 
@@ -112,7 +112,7 @@ def test_all_that_is_missing_is_listed_at_once(machine: Machine, here: Path) -> 
         ("A=secret://\n", "INVALID_NAME] A secret's name"),
         ("A=secret://" + "N" * 129 + "\n", "INVALID_NAME] A secret's name"),
         (b"A=\xff\n", "INVALID_ARGUMENTS] The .env file is not UTF-8"),
-        (None, "INVALID_ARGUMENTS] The file .env cannot be read"),
+        (None, "INVALID_ARGUMENTS] There is no .env in this directory"),
     ],
 )
 @pytest.mark.parametrize("command", [["export"], ["exec", "--", "true"]], ids=["export", "exec"])
@@ -168,11 +168,11 @@ def test_no_variable_of_a_shell_takes_code_for_a_value(shell: str, tmp_path: Pat
 def test_what_a_shell_keeps_for_itself_is_never_exported_to_one(machine: Machine, here: Path) -> None:
     (here / ".env").write_text("RANDOM='a[$(touch ran)]'\nPLAIN=secret://PLAIN\nstatus=1\nBASH_CMDS=x\n")
     for option in ([], ["--allow-dangerous-names"]):
-        done = machine.run("export", *option, at=here)
+        done = machine.run("export", "--yes", *option, at=here)
         assert (done.returncode, done.stdout) == (2, "")
         assert "[INVALID_NAME] 'RANDOM', 'status', 'BASH_CMDS': shells keep" in done.stderr
-    assert json.loads(machine.run("export", "--format", "json", at=here).stdout)["status"] == "1"
-    assert machine.run("exec", "--", "printenv", "RANDOM", at=here).stdout == "a[$(touch ran)]\n"
+    assert json.loads(machine.run("export", "--yes", "--format", "json", at=here).stdout)["status"] == "1"
+    assert machine.run("exec", "--yes", "--", "printenv", "RANDOM", at=here).stdout == "a[$(touch ran)]\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])

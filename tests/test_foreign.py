@@ -53,8 +53,8 @@ def test_what_a_clones_file_names_is_not_given_unseen(machine: Machine, allow: o
     clone = env_file(machine, name, "OWN")
     done = machine.run(*command.split(), at=clone)
     assert (done.returncode, done.stdout) == (3, "")
-    assert f"[NOT_TRUSTED] The file names '{name}'" in done.stderr
-    assert "allow NAME" in done.stderr
+    assert f"[NOT_TRUSTED] The file names {name}" in done.stderr
+    assert f"allow {name}" in done.stderr
     yes = machine.run(*command.replace("exec", "exec --yes").replace("export", "export --yes").split(), at=clone)
     assert yes.returncode == 0
     assert ("canary" in yes.stdout) == ("redact" not in command)
@@ -87,10 +87,10 @@ def test_what_is_the_projects_own_or_was_granted_is_used_without_a_word(machine:
 
 def test_the_person_is_shown_where_it_is_from_and_asked(machine: Machine, terminal: Bash) -> None:
     env_file(machine, "AWS_KEY", "OWN")
-    for answer, expected in (("n", "Nothing was changed."), ("y", "canary-infra")):
+    for answer, expected in (("n", "Nothing was done."), ("y", "canary-infra")):
         terminal.type(f"{CS} {SHOW}\n")
         asked = terminal.see(r"\[y/N\] ")
-        assert "  AWS_KEY, stored from ~/work/infra" in asked
+        assert "  AWS_KEY, stored in ~/work/infra" in asked
         assert "OWN" not in asked
         terminal.type(f"{answer}\n")
         terminal.see(expected)
@@ -106,15 +106,15 @@ def test_the_person_is_shown_where_it_is_from_and_asked(machine: Machine, termin
 def test_a_name_of_another_project_is_not_overwritten_unseen(machine: Machine, terminal: Bash) -> None:
     clone, infra = machine.home / "work" / "clone", machine.home / "work" / "infra"
     machine.run("allow", "AWS_KEY", "--yes", at=machine.project("third"))
-    for name, whose in (("AWS_KEY", "stored from ~/work/infra and is used by ~/work/third"), ("PERSONAL", "outside")):
+    for name, whose in (("AWS_KEY", "stored in ~/work/infra; also used by ~/work/third"), ("PERSONAL", "outside")):
         done = machine.run("set", name, at=clone, stdin="planted")
         assert (done.returncode, done.stdout) == (3, "")
         assert whose in done.stderr
         assert "scope: NAME" in done.stderr
     terminal.type(f"printf other | {CS} set AWS_KEY\n")
-    assert "AWS_KEY was stored from ~/work/infra" in terminal.see(r"\[y/N\] ")
+    assert "AWS_KEY was stored in ~/work/infra" in terminal.see(r"\[y/N\] ")
     terminal.type("n\n")
-    terminal.see("Nothing was changed")
+    terminal.see("Nothing was done")
     assert machine.run("get", "AWS_KEY", at=infra).stdout == "canary-infra"
     terminal.type(f"printf other | {CS} set AWS_KEY\n")
     terminal.see(r"\[y/N\] ")
@@ -136,7 +136,7 @@ def test_a_name_of_another_project_is_not_allowed_unseen(machine: Machine, termi
     before = (clone / ".claude" / "secrets.yml").read_bytes()
     done = machine.run("allow", "AWS_KEY", at=clone)
     assert (done.returncode, done.stdout) == (3, "")
-    assert "stored from ~/work/infra" in done.stderr
+    assert "stored in ~/work/infra" in done.stderr
     assert (clone / ".claude" / "secrets.yml").read_bytes() == before
     terminal.type(f"{CS} allow AWS_KEY\n")
     terminal.see(r"\[y/N\] ")
@@ -176,7 +176,7 @@ def test_a_scope_that_a_clone_claims_counts_only_when_granted(machine: Machine, 
     env_file(machine, "AWS", at="work/evil")
     done = machine.run(*command.split(), at=clone, stdin="planted")
     assert (done.returncode, done.stdout) == (3, "")
-    assert "claims the scope 'acme-prod'" in done.stderr
+    assert "says `scope: acme-prod`" in done.stderr
     assert machine.run("get", "AWS", at=infra).stdout == "canary-prod"
 
 
@@ -194,7 +194,7 @@ def test_a_scope_of_its_own_is_claimed_without_a_word_and_the_other_by_a_yes(mac
     clone = scoped(machine, "evil", "acme-prod")
     with Bash(clone, machine.environment, size=(31, 500)) as terminal:
         terminal.type(f"{CS} get AWS\n")
-        assert "  AWS, stored from ~/work/infra2" in terminal.see(r"\[y/N\] ")
+        assert "  AWS, stored in ~/work/infra2" in terminal.see(r"\[y/N\] ")
         terminal.type("y\n")
         terminal.see("canary-prod")
         assert "y/N" not in terminal.run(f"{CS} get AWS")
@@ -210,3 +210,70 @@ def test_a_use_only_secret_is_not_made_readable_where_no_person_is(machine: Mach
     assert (done.returncode, done.stdout) == (3, "")
     assert "[PERSON_ONLY]" in done.stderr
     assert machine.run("set", "FRESH", "--readable", at=clone, stdin="v").returncode == 0
+
+
+def test_a_yes_for_scripts_lasts_only_where_the_person_lets_scripts_loosen(machine: Machine) -> None:
+    infra = scoped(machine, "infra2", "acme-prod")
+    assert machine.run("set", "AWS", at=infra, stdin="canary-prod").returncode == 0
+    clone = scoped(machine, "evil", "acme-prod")
+    machine.configure("presence: terminal")
+    used = machine.run("exec", "--yes", "--only", "AWS", "--", "printenv", "AWS", at=clone)
+    assert used.stdout == "canary-prod\n"
+    assert json.loads(machine.run("projects", "--json").stdout) == [
+        {"project": str(infra), "scope": "acme-prod", "name": None, "work_tree_of": None}
+    ]
+    for words in (["set", "AWS", "--yes"], ["set", "OTHER", "--yes"]):
+        done = machine.run(*words, at=clone, stdin="v")
+        assert (done.returncode, "[PERSON_ONLY]" in done.stderr) == (3, True)
+    plain = machine.home / "work" / "clone"
+    done = machine.run("set", "AWS_KEY", "--yes", at=plain, stdin="v")
+    assert (done.returncode, "[PERSON_ONLY]" in done.stderr) == (3, True)
+    (plain / "values.env").write_text("AWS_KEY=planted\n")
+    done = machine.run("import", "values.env", "--overwrite", "--yes", at=plain)
+    assert (done.returncode, "[PERSON_ONLY]" in done.stderr) == (3, True)
+    assert machine.run("get", "AWS_KEY", at=machine.home / "work" / "infra").stdout == "canary-infra"
+
+
+def test_a_file_counts_as_the_persons_by_where_it_lies(machine: Machine) -> None:
+    env_file(machine, "PERSONAL", at=".")
+    stranger = env_file(machine, "PERSONAL", at="unpacked")
+    by_name = ["exec", "--file", str(stranger / ".env"), "--", "printenv", "A"]
+    assert machine.run(*by_name, at=machine.home).returncode == 3
+    from_home = ["exec", "--file", str(machine.home / ".env"), "--", "printenv", "A"]
+    assert machine.run(*from_home, at=stranger).stdout == "canary-person\n"
+    (stranger / "link").symlink_to(machine.home / ".env")
+    (machine.home / "link").symlink_to(stranger / ".env")
+    assert machine.run("exec", "--file", str(machine.home / "link"), "--", "true").returncode == 3
+
+
+def test_what_was_stored_outside_of_projects_is_allowed_without_a_question(machine: Machine) -> None:
+    done = machine.run("allow", "PERSONAL", at=machine.project("clone", []))
+    assert done.returncode == 0
+    assert "PERSONAL was stored outside any project." in done.stderr
+
+
+def test_another_projects_secret_is_not_made_readable_or_deleted_unseen(machine: Machine, terminal: Bash) -> None:
+    infra, clone = machine.home / "work" / "infra", machine.home / "work" / "clone"
+    machine.run("access", "AWS_KEY", "--use-only", at=infra)
+    done = machine.run("access", "AWS_KEY", "--readable", at=clone)
+    assert (done.returncode, "[NOT_TRUSTED]" in done.stderr) == (3, True)
+    terminal.type(f"{CS} delete AWS_KEY\n")
+    assert "It was stored in ~/work/infra." in terminal.see(r"\[y/N\] ")
+    terminal.type("n\n")
+    terminal.see(PROMPT)
+
+
+def test_whoever_was_let_use_a_name_is_told_of_when_it_moves(machine: Machine) -> None:
+    infra = machine.home / "work" / "infra"
+    assert machine.run("allow", "TAKEN", at=infra).returncode == 0
+    with machine.server(infra) as wire:
+        wire.text("set_secret", name="TAKEN", value="agent")
+        wire.text("set_secret", name="LEFT", value="agent")
+    done = machine.run("set", "TAKEN", at=machine.home / "work" / "clone", stdin="v")
+    assert "TAKEN was stored by an agent in ~/work/infra" in done.stderr
+    for name, said in (
+        ("TAKEN", f"may still use it; to take that back: python -m claude_secrets --project {infra} revoke TAKEN"),
+        ("LEFT", "may not use it any more"),
+    ):
+        done = machine.run("set", name, "--yes", at=machine.home / "work" / "clone", stdin="v")
+        assert said in done.stderr

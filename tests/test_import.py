@@ -231,7 +231,7 @@ def test_what_agents_of_another_project_stored_is_theirs_no_more_and_that_is_sai
     with machine.server(other) as wire:
         wire.text("set_secret", name="TOKEN", value="canary-one")
     _, _, said = machine.bring(str(machine.file("a.env", DOTENV)), "--yes", at=machine.project("api"))
-    assert "'TOKEN' was stored from ~/work/other, whose agents may use it no more" in said
+    assert "'TOKEN' belonged to ~/work/other; it belongs to this project now" in said
 
 
 def test_new_secrets_have_the_access_that_the_person_configured(machine: Watched) -> None:

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
+from claude_secrets.cli import foreign
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.output import say
 from claude_secrets.model import Access
@@ -22,11 +23,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--readable", dest="access", action="store_const", const=Access.READABLE, help="agents may read the value"
     )
     add_scope(parser)
+    foreign.add_yes(parser)
 
 
 def run(options: Namespace) -> int:
     """Change all names, or none where one is missing."""
-    changed = the_person(options, find_project(options), options.scope).set_access(options.names, options.access)
+    person = the_person(options, find_project(options), options.scope)
+    for name in options.names if options.access is Access.READABLE else ():
+        foreign.require_name(person, name, f"Let agents that may use {name} read its value?", options)
+    changed = person.set_access(options.names, options.access)
     for name in options.names:
         say(f"'{name}' is {options.access.value}{'' if name in changed else ' already'}.")
     return 0

@@ -23,7 +23,7 @@ def run(options: Namespace) -> int:
     before = read_bytes(project.path)
     after = add_entry(before, name)
     person = the_person(options, project)
-    foreign.require_name(person, name, "let this project use it", options)
+    foreign.require_name(person, name, f"Let this project use {name}?", options)
     person.allow(name)
     if after is None:
         say(f"'{name}' is in the allowlist of {project.path} already; the project may use it.")

@@ -6,6 +6,7 @@ the person's alone is refused.
 
 import os
 import shlex
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,8 @@ def run(agent: Agent, options: Namespace, given: Sequence[str], *, asks: bool) -
     Raises:
         DeniedError: PERSON_ONLY, and what the gate refuses.
     """
+    if agent.sign == SANDBOX and options.command != "hook":
+        raise _confined()
     _refuse_options(options, given)
     act = _ALLOWED.get(options.command)
     if act is None:
@@ -55,14 +58,20 @@ def run(agent: Agent, options: Namespace, given: Sequence[str], *, asks: bool) -
     return act(options, _Caller(agent.sign, process.directory, given, asks=asks), before)
 
 
+def _confined() -> DeniedError:
+    return DeniedError(
+        Code.PERSON_ONLY,
+        "This runs in a container or sandbox, where it cannot be told whether an agent runs it, so it is refused.",
+        f"If the sandbox is yours: put `namespace: mine` into {own_directories().account / CONFIG}",
+    )
+
+
 def _unseen(agent: Agent) -> DeniedError:
-    what = f"An agent may be running this ({agent.sign}), and its project cannot be seen, so nothing is allowed."
-    if agent.sign != SANDBOX:
-        return DeniedError(
-            Code.NO_PROJECT, what, "The agent can use the tools of the MCP server that its client started."
-        )
-    line = f"`namespace: mine` in {own_directories().account / CONFIG}"
-    return DeniedError(Code.NO_PROJECT, what, f"If you work in a container or sandbox of your own, put {line}")
+    return DeniedError(
+        Code.NO_PROJECT,
+        f"An agent runs this ({agent.sign}), and its project cannot be seen, so nothing is allowed.",
+        "The agent can use the tools of the MCP server that its client started.",
+    )
 
 
 class _Caller:
@@ -112,6 +121,8 @@ def _get(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
 def _set(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
     if options.access or options.expires:
         raise _person_only("access and expiry are for the person to choose", caller.given)
+    if sys.stdin is not None and sys.stdin.isatty():  # a person's terminal, or nobody's
+        raise CallerError(Code.INVALID_ARGUMENTS, "An agent passes the value by standard input, not at a terminal.")
     value = value_from_input(options.name, exact=options.exact)
     done = caller.done(Call(tool=Tool.SET_SECRET, name=options.name, value=value))
     say(done.text)

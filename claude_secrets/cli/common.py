@@ -46,7 +46,17 @@ def find_project(options: Namespace) -> Project | None:
 
 def require_project(options: Namespace) -> Project:
     """The project the person stands in. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST where there is none."""
-    return locate(whereabouts(options), homes=home_directories(), command=command())
+    where = whereabouts(options)
+    try:
+        return locate(where, homes=home_directories(), command=command())
+    except DeniedError as error:
+        if error.code is not Code.NO_PROJECT:
+            raise
+        raise DeniedError(
+            Code.NO_PROJECT,
+            f"There is no project here: no .claude/secrets.yml in {where.working_directory} or above it.",
+            f"Go to the project's directory, or make one here: {command()} init",
+        ) from None
 
 
 def read_allowlist(project: Project) -> Allowlist:

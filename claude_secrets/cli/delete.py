@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.foreign import whose
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import check_name
@@ -20,7 +21,8 @@ def run(options: Namespace) -> int:
     """Delete it, after asking."""
     name = check_name(options.name)
     person = the_person(options, find_project(options), options.scope)
-    require_yes(f"Delete '{name}' in scope '{person.scope}'? (Its versions stay in the store.)", options)
+    asked = f"Delete '{name}' in scope '{person.scope}'? (Its versions stay in the store.)"
+    require_yes(f"{asked}{whose(person, name)}", options)
     if not person.delete(name):
         raise CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{person.scope}'.")
     say(f"Deleted '{name}'.")

@@ -139,7 +139,7 @@ def _own_files(options: Namespace, project: Project | None) -> Iterator[Finding]
 
 def _ignored(own: OwnFiles) -> Finding:
     account, environment = own_directories()
-    message = f"Not counted in {environment}, for an environment can only tighten: {'; '.join(own.ignored)}."
+    message = f"Not used, of {environment}: {'; '.join(own.ignored)}. An environment can only make things stricter."
     link = ""
     if environment is not None and not os.path.lexists(account):
         link = f", or: ln -s {quoted(environment)} {quoted(account)}"
@@ -176,7 +176,7 @@ def _work_tree(person: Person, main: str) -> Finding:
     if standing is not None and standing.unjoined is None:
         return Finding("work tree", "ok", f"It counts as a work tree of {main}.")
     hint = f"If it should: {command()} trust"
-    return Finding("work tree", "warn", f"By its files a work tree of {main}, it does not count as that project.", hint)
+    return Finding("work tree", "warn", f"This is a git work tree of {main}, but does not count as that project.", hint)
 
 
 def _key(person: Person) -> Finding:

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from claude_secrets.cli import foreign, output, variables
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.output import warn
-from claude_secrets.cli.variables import Source
+from claude_secrets.cli.variables import Source, Templates
 from claude_secrets.errors import CallerError, Code
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take files, names and the program with its arguments."""
-    parser.usage = "%(prog)s [--file FILE …] [--only NAME …] [--redact] [--scope SCOPE] -- COMMAND …"
+    parser.usage = "%(prog)s [--file FILE …] [--only NAME …] [--redact] [--yes] [--scope SCOPE] -- COMMAND …"
     variables.add_arguments(parser)
     parser.add_argument(
         "--redact",
@@ -34,8 +34,8 @@ def run(options: Namespace) -> int:
     def values(names: Sequence[str]) -> dict[str, str]:
         return person.values(names, "exec", warn=warn)
 
-    def check(names: Sequence[str]) -> None:
-        foreign.require_references(person, names, options)
+    def check(templates: Templates) -> None:
+        foreign.require_references(person, templates.named_by_files, templates.files, options)
 
     return start(options, Source(values, person.store.close, check), os.environ, redact=options.redact)
 
@@ -53,7 +53,7 @@ def start(options: Namespace, source: Source, environment: Mapping[str, str], *,
     program = shutil.which(words[0], path=environment.get("PATH"))
     if program is None:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no such program.")
-    source.check(templates.named_by_files)
+    source.check(templates)
     found = variables.resolved(templates.variables, source)
     variables.refuse_nul(found)
     source.close()

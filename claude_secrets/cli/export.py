@@ -40,7 +40,7 @@ def run(options: Namespace) -> int:
     templates = variables.templates(options)
     if options.format == "shell":
         variables.refuse_shells_own(templates.variables)
-    foreign.require_references(person, templates.named_by_files, options)
+    foreign.require_references(person, templates.named_by_files, templates.files, options)
     found = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
     if options.format == "json":
         say_json(found.environment)

@@ -1,7 +1,8 @@
 """Asking before a command uses, overwrites or grants what is someone else's.
 
-Always: what is asked is shown first, with where it was stored and who else uses it; `--yes` answers for scripts; where
-nobody can be asked the command is refused and nothing is changed.
+Always: what is asked is shown first, with where it was stored and who else uses it; `--yes` answers for scripts, and
+where the answer would last it wants a person or their `presence: any`; where nobody can be asked the command is refused
+and nothing is changed.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -9,88 +10,121 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claude_secrets import foreign
-from claude_secrets.cli.common import short
+from claude_secrets.cli import presence
+from claude_secrets.cli.common import hint_at_main, short
 from claude_secrets.cli.output import note
 from claude_secrets.errors import Code, DeniedError, InputError
 from claude_secrets.foreign import Theirs
 from claude_secrets.model import PERSON
-from claude_secrets.paths import command, home_directories, working_directory
+from claude_secrets.paths import command, home_directories
 from claude_secrets.person import Person
 
 _SHOWN = 20
+_USERS_SHOWN = 3
+_LASTING = frozenset({"set", "import", "allow"})
+"""Commands that let the project use a scope from then on; the others use it this once where `--yes` was given."""
 
 
 def add_yes(parser: ArgumentParser) -> None:
     """Add `--yes`."""
-    parser.add_argument("--yes", action="store_true", help="do not ask about secrets of other projects")
+    parser.add_argument(
+        "--yes", action="store_true", help="answer yes to questions about secrets that were stored elsewhere"
+    )
 
 
-def require_name(person: Person, name: str, doing: str, options: Namespace) -> None:
-    """Ask before something is done (`doing`: "overwrite") to a name that is someone else's.
+def require_name(person: Person, name: str, question: str, options: Namespace) -> None:
+    """Put the question before something lasting is done to a name that is someone else's.
 
     Raises:
-        DeniedError: NOT_TRUSTED where nobody can be asked.
+        DeniedError: NOT_TRUSTED where nobody can be asked; PERSON_ONLY where there is `--yes`, and no person.
     """
     theirs = foreign.of_others(person, [name])
     if not theirs:
         return
-    refusal = DeniedError(
-        Code.NOT_TRUSTED,
-        f"'{name}' was {_stored(theirs[0])}.",
-        f"To {doing} all the same: --yes. {_own_scope(person)}",
-    )
-    _ask([f"{name} was {_stored(theirs[0])}."], f"{doing[0].upper()}{doing[1:]} all the same?", options, refusal)
+    if options.command == "allow" and theirs[0].origin == PERSON:  # which is just what they say it for
+        note(f"{name} was stored outside any project.")
+        return
+    line = f"{name} was {_stored(theirs[0])}."
+    apart = _own_scope(person)
+    hint_at_main(person)
+    if options.yes:
+        presence.require(f"`{options.command} --yes` for a secret that was stored elsewhere", options)
+        return
+    refusal = DeniedError(Code.NOT_TRUSTED, line, f"If that is what you want: --yes. {apart}".rstrip())
+    _ask([line, *([apart] if apart else [])], question, refusal)
 
 
 def require_scope(person: Person, options: Namespace) -> None:
     """Ask before the secrets of a scope are used that only the project's file says is the project's.
 
     Raises:
-        DeniedError: NOT_TRUSTED where nobody can be asked.
+        DeniedError: as `require_name`.
     """
     theirs = foreign.in_claimed_scope(person)
-    if not theirs or person.project is None:
+    if not theirs:
         return
-    claim = f"The file of this project claims the scope '{person.scope}', in which others keep secrets"
-    refusal = DeniedError(Code.NOT_TRUSTED, f"{claim}.", f"To look at that and decide: {command()} trust")
-    _ask([f"{claim}:", *_listed(theirs)], "Let this project use the scope?", options, refusal)
+    if getattr(options, "yes", False):
+        if options.command in _LASTING:
+            presence.require(f"`{options.command} --yes` in a scope that others use", options)
+        return
+    claim = f"This project's secrets.yml says `scope: {person.scope}`. Other projects keep secrets there"
+    once = f"To use it this once, name it yourself: --scope {person.scope}"
+    refusal = DeniedError(Code.NOT_TRUSTED, f"{claim}.", f"To look at them and decide: {command()} trust. {once}")
+    hint_at_main(person)
+    _ask([f"{claim}:", *_listed(theirs), once], f"Let this project use the scope {person.scope} from now on?", refusal)
     person.claim_scope()
+    note(f"It may use it now. To take that back: {command()} revoke --all")
 
 
-def require_references(person: Person, names: Sequence[str], options: Namespace) -> None:
-    """Ask before a program or a shell has secrets that only a file named.
+def require_references(person: Person, names: Sequence[str], files: Sequence[Path], options: Namespace) -> None:
+    """Ask before a program or a shell has secrets that only files named.
 
-    Outside a project nothing says that a file is the person's, but in their home directory itself.
+    Outside a project nothing says that a file is the person's, but that it lies in their home directory itself.
 
     Raises:
         DeniedError: NOT_TRUSTED where nobody can be asked.
     """
-    anywhere = person.project is None and working_directory().resolve() not in home_directories()
+    anywhere = person.project is None and not all(file.resolve().parent in home_directories() for file in files)
     theirs = foreign.of_others(person, names, also_the_persons=anywhere)
-    if not theirs:
+    if not theirs or options.yes:
         return
-    where = "This project" if person.project else "No project is here, and this directory"
-    words = ", ".join(f"'{each.name}'" for each in theirs)
+    listed = ", ".join(each.name for each in theirs)
+    place = "was not stored in this project" if person.project else "was stored in another project"
+    if anywhere:
+        place = "is used outside of a project"
     refusal = DeniedError(
         Code.NOT_TRUSTED,
-        f"The file names {words}, which {where[0].lower()}{where[1:]} was not let use.",
-        f"If it should: {_for_good(person)}. For this one time: --yes",
+        f"The file names {listed}, which {place}, and nobody can be asked here.",
+        f"For this one time: --yes. {_for_good(person, theirs, anywhere=anywhere)}".rstrip(),
     )
-    shown = ["The file names secrets that were stored elsewhere:", *_listed(theirs)]
-    _ask(shown, "Let this command have them?", options, refusal)
-    note(f"To be asked no more: {_for_good(person)}")
+    why = "There is no project here, so you are asked about what a file names:"
+    hint_at_main(person)
+    heading = why if anywhere else "The file names secrets that were stored elsewhere:"
+    _ask([heading, *_listed(theirs)], "Let this command have them?", refusal)
+    if advice := _for_good(person, theirs, anywhere=anywhere):
+        note(advice)
 
 
-def _for_good(person: Person) -> str:
+def whose(person: Person, name: str) -> str:
+    """What a question adds about a name that is someone else's; empty where it is not."""
+    theirs = foreign.of_others(person, [name])
+    return f" It was {_stored(theirs[0])}." if theirs else ""
+
+
+def _for_good(person: Person, theirs: Sequence[Theirs], *, anywhere: bool) -> str:
+    """How the person is asked no more, and what that means."""
+    if person.project is None and not anywhere:  # at home there is no project to be made
+        return ""
+    name = theirs[0].name if len(theirs) == 1 else "NAME"
     begin = "" if person.project else f"{command()} init, then "
-    return f"{begin}{command()} allow NAME"
+    return f"To be asked no more (agents of this project may use it then, too): {begin}{command()} allow {name}"
 
 
-def _ask(lines: Sequence[str], question: str, options: Namespace, refusal: DeniedError) -> None:
-    from claude_secrets.human.terminal import confirm
+def _ask(lines: Sequence[str], question: str, refusal: DeniedError) -> None:
+    from claude_secrets.human.terminal import confirm, is_there
 
-    if getattr(options, "yes", False):
-        return
+    if not is_there():
+        raise refusal
     for line in lines:
         note(line)
     try:
@@ -98,7 +132,7 @@ def _ask(lines: Sequence[str], question: str, options: Namespace, refusal: Denie
     except InputError as error:
         raise (refusal if error.code is Code.NO_INPUT_CHANNEL else error) from None
     if not said_yes:
-        note("Nothing was changed.")
+        note("Nothing was done.")
         raise SystemExit(1)
 
 
@@ -108,13 +142,16 @@ def _listed(theirs: Sequence[Theirs]) -> list[str]:
 
 
 def _stored(theirs: Theirs) -> str:
-    where = "stored outside any project" if theirs.origin == PERSON else f"stored from {short(theirs.origin)}"
-    users = ", ".join(map(short, theirs.users))
-    return f"{where} and is used by {users}" if users else where
+    who = " by an agent" if theirs.by_agent else ""
+    where = "outside any project" if theirs.origin == PERSON else f"in {short(theirs.origin)}"
+    users = [short(user) for user in theirs.users[:_USERS_SHOWN]]
+    if len(theirs.users) > _USERS_SHOWN:
+        users.append(f"{len(theirs.users) - _USERS_SHOWN} more")
+    return f"stored{who} {where}" + (f"; also used by {', '.join(users)}" if users else "")
 
 
 def _own_scope(person: Person) -> str:
     if person.project is None:
-        return "A project's own directory is where its secrets are stored."
+        return ""
     file = Path(person.project.path) / ".claude" / "secrets.yml"
-    return f"To keep this project's secrets apart: a line `scope: NAME` in {file}"
+    return f"To keep this project's secrets apart from others: a line `scope: NAME` in {file}"

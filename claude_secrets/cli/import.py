@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claude_secrets import imports, plain_file, sources
+from claude_secrets.cli import presence
 from claude_secrets.cli.common import add_scope, find_project, first_line, read_allowlist, short, the_person
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.output import hint, note, say, say_json, table
@@ -156,6 +157,8 @@ def _is_to_do(planned: Sequence[Planned], after: bytes | None) -> bool:
 
 
 def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: Namespace) -> None:
+    if options.yes and any(each.origin for each in planned):
+        presence.require("`import --yes` of names that belong to others", options)
     asked = f"Import {_counted(planned)} into scope '{person.scope}'"
     if options.rewrite:
         if file.is_linked:
@@ -185,7 +188,7 @@ def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, 
         say(f"Imported {_counted(planned)} into scope '{person.scope}'{_had(same)}.")
     for each, done in zip(planned, stored, strict=True):
         if done.moved_from is not None and done.moved_from != PERSON:
-            hint(f"'{each.entry.name}' was stored from {short(done.moved_from)}, whose agents may use it no more")
+            hint(f"'{each.entry.name}' belonged to {short(done.moved_from)}; it belongs to this project now")
     if person.project is None:
         return
     allowlist = read_allowlist(person.project)

@@ -6,10 +6,13 @@ Always: this stops accidents and commands that were slipped into something else;
 import os
 import sys
 from argparse import Namespace
+from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access
 from claude_secrets.paths import own_directories
+
+_AS_OUTPUT: Final = ', in bash and zsh as: eval "$(claude-secrets export)"'
 
 
 def is_wanted(options: Namespace) -> bool:
@@ -42,7 +45,8 @@ def require(what: str, options: Namespace) -> None:
     raise DeniedError(
         Code.PERSON_ONLY,
         f"{what} needs a person at a terminal, and this does not run in the foreground of one.",
-        f"Run it in a terminal. For scripts of yours: put `presence: any` into {own_directories().account / CONFIG}",
+        f"Run it in a terminal{_AS_OUTPUT if options.command == 'export' else ''}. "
+        f"For scripts of yours: put `presence: any` into {own_directories().account / CONFIG}",
     )
 
 

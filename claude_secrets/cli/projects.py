@@ -33,7 +33,7 @@ def run(options: Namespace) -> int:
 
 def _words(grant: Grant) -> str:
     if grant.main is not None:
-        return f"to count as a work tree of {short(grant.main)}, and to use whatever that project may"
+        return f"counts as a work tree of {short(grant.main)}, and may use whatever that project may"
     scope = "" if grant.scope == "shared" else f" (scope {grant.scope})"
     return f"{grant.name}{scope}" if grant.name else f"the scope {grant.scope}"
 

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets import past
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.delete import require_yes
+from claude_secrets.cli.foreign import whose
 from claude_secrets.cli.output import hint, note, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.past import Purged
@@ -41,7 +42,7 @@ def _one(person: Person, options: Namespace) -> Purged:
     number = len(versions)
     require_yes(
         f"Purge '{record.name}' of scope '{record.scope}', {number} version{'s' * (number > 1)}, "
-        "and the grants on it? Nothing brings it back.",
+        f"and the grants on it? Nothing brings it back.{whose(person, record.name)}",
         options,
     )
     return past.purge(person, options.name, record)

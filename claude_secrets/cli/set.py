@@ -1,5 +1,6 @@
 """`set`: store a value that the person types or pipes in."""
 
+import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 
@@ -46,7 +47,8 @@ def run(options: Namespace) -> int:
     project = find_project(options)
     expires = _expires(options.expires)
     person = the_person(options, project, options.scope)
-    foreign.require_name(person, name, "overwrite it" if project is None else "overwrite and use it here", options)
+    use = "" if project is None else ", and let this project use it"
+    foreign.require_name(person, name, f"Overwrite {name}{use}?", options)
     _require_presence_to_loosen(person, name, options)
     stored = person.set(name, value_from_input(name, exact=options.exact), options.access, expires=expires)
     kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
@@ -55,10 +57,7 @@ def run(options: Namespace) -> int:
     else:
         say(f"Nothing to change: '{name}' has this value (version {stored.version}).{kind}")
     if stored.moved_from is not None and stored.moved_from != PERSON:
-        hint(
-            f"it was stored from {short(stored.moved_from)}, whose agents may use it no more; "
-            f"to let them, there: {command()} allow {name}"
-        )
+        hint(_left(person, name, stored.moved_from))
     if project and read_allowlist(project).entry_for(name) is None:
         hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
     hint_at_main(person)
@@ -68,6 +67,15 @@ def run(options: Namespace) -> int:
 def _require_presence_to_loosen(person: Person, name: str, options: Namespace) -> None:
     if options.access is Access.READABLE and person.is_use_only(name):
         presence.require(f"Making '{name}' readable for agents", options)
+
+
+def _left(person: Person, name: str, origin: str) -> str:
+    """What the project may do from now on that the name belonged to."""
+    there = f"--project {shlex.quote(origin)}"
+    if any((grant.project, grant.scope, grant.name) == (origin, person.scope, name) for grant in person.grants()):
+        return f"{short(origin)} may still use it; to take that back: {command()} {there} revoke {name}"
+    allow = f"{command()} {there} allow {name}"
+    return f"agents in {short(origin)}, where it was stored, may not use it any more; to let them: {allow}"
 
 
 def _expires(text: str | None) -> int | None:

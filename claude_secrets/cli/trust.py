@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets.cli.common import read_allowlist, require_project, short, the_person
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.output import say
+from claude_secrets.paths import command
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -30,5 +31,6 @@ def run(options: Namespace) -> int:
         say(f"  {record.name}, stored from {short(record.origin)} ({state})")
     require_yes("Let its agents use this?", options)
     person.trust(wanted)
-    say("It may use them now. To take that back: revoke NAME, or revoke --all.")
+    back = "revoke NAME, or revoke --all" if wanted.secrets else "revoke --all"
+    say(f"It may do that now. To take that back: {command()} {back}")
     return 0

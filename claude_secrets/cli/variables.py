@@ -18,22 +18,23 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _USUAL_FILE: Final = ".env"
 
 
-class Source(NamedTuple):
-    """Where values come from: `values` gives those of some names that there are; `close` ends it.
-
-    `check` refuses names that a file may not bring up.
-    """
-
-    values: Callable[[Sequence[str]], dict[str, str]]
-    close: Callable[[], None]
-    check: Callable[[Sequence[str]], None] = lambda _names: None
-
-
 class Templates(NamedTuple):
     """Variables with references in them, and the secrets that are named by files and by nobody at the keyboard."""
 
     variables: dict[str, str]
     named_by_files: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+class Source(NamedTuple):
+    """Where values come from: `values` gives those of some names that there are; `close` ends it.
+
+    `check` refuses what files may not bring up.
+    """
+
+    values: Callable[[Sequence[str]], dict[str, str]]
+    close: Callable[[], None]
+    check: Callable[[Templates], None] = lambda _templates: None
 
 
 class Variables(NamedTuple):
@@ -91,7 +92,7 @@ def templates(options: Namespace) -> Templates:
             f"{_listed(loading)}: this says how programs are found or loaded, so it is not set.",
             "If that is what you want: --allow-dangerous-names",
         )
-    return Templates(found, tuple(named))
+    return Templates(found, tuple(named), tuple(Path(file).expanduser() for file in files))
 
 
 def refuse_shells_own(names: Iterable[str]) -> None:
@@ -134,8 +135,10 @@ def _variables_of(file: str) -> dict[str, str]:
         with Path(file).expanduser().open("rb") as opened:
             return dotenv_file.values(dotenv_file.decoded(opened.read(dotenv_file.SIZE_LIMIT + 1)))
     except OSError:
-        hint = "Name another with --file, or secrets with --only." if file == _USUAL_FILE else None
-        raise CallerError(Code.INVALID_ARGUMENTS, f"The file {file} cannot be read.", hint) from None
+        if file == _USUAL_FILE and not Path(file).exists():
+            hint = "Name another file with --file FILE, or secrets with --only NAME."
+            raise CallerError(Code.INVALID_ARGUMENTS, "There is no .env in this directory.", hint) from None
+        raise CallerError(Code.INVALID_ARGUMENTS, f"The file {file} cannot be read.") from None
 
 
 def _listed(names: Sequence[str]) -> str:

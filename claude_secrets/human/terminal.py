@@ -21,6 +21,17 @@ _PASTE_GAP = 0.05
 """Seconds within which a further line was not typed, but pasted."""
 
 
+def is_there() -> bool:
+    """Whether there is a terminal to ask at."""
+    if sys.platform == "win32":
+        return sys.stdin is not None and sys.stdin.isatty()
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def read_hidden(prompt: str) -> str:
     """Return one line typed without echo after `prompt`.
 
