@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -59,6 +60,12 @@ class Machine:
         config = self.home / ".config" / "claude-secrets"
         config.mkdir(parents=True, exist_ok=True)
         (config / "config.yml").write_text("".join(f"{line}\n" for line in lines))
+
+    def forget_configuration(self) -> Path:
+        """Take the person's configuration away, and return where its directory was."""
+        config = self.home / ".config" / "claude-secrets"
+        shutil.rmtree(config)
+        return config
 
     def write_limit(self, per_minute: int) -> None:
         config = self.home / ".config" / "claude-secrets"

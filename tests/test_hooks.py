@@ -164,8 +164,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     machine = Machine(tmp_path_factory.mktemp("guarded")).use_key_file()
     project = machine.project("a")
     machine.run("set", "TOKEN", at=project, stdin=VALUE)
-    own, dotfiles = machine.home / ".config" / "claude-secrets", machine.home / "dotfiles"
-    own.mkdir(parents=True)
+    own, dotfiles = machine.forget_configuration(), machine.home / "dotfiles"
+    own.mkdir()
     dotfiles.mkdir()
     (own / "config.yml").write_text("trust: ask\n")
     (dotfiles / "policy.yml").write_text('version: "1"\ndefault: allow\n')
@@ -350,11 +350,12 @@ def test_a_key_in_ones_home_does_not_guard_all_of_it(tmp_path: Path) -> None:
 def test_a_configuration_that_is_not_there_yet_is_guarded(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     machine.project("a")
+    own = machine.forget_configuration()
     for path in ("~/.config/claude-secrets/config.yml", f"{machine.home}/.config/claude-secrets/x"):
         assert decided(machine, "Write", {"file_path": path}) == "deny"
     for path, decision in ((".config/claude-secrets/config.yml", "deny"), (".config/notes.md", ""), ("work/x", "")):
         assert decided(machine, "mcp__fs__write", {"path": path}, at="..") == decision
-    (machine.home / ".config" / "claude-secrets").mkdir(parents=True)
+    own.mkdir()
     assert decided(machine, "mcp__fs__write", {"path": "new.yml"}, at="../.config/claude-secrets") == "deny"
 
 

@@ -205,8 +205,8 @@ def page_of(machine: Machine, clone: Path, environment: dict[str, str]) -> str:
 @pytest.mark.parametrize("name", ["config.yml", "policy.yml"])
 def test_a_file_of_the_persons_that_leads_through_the_project_denies_everything(machine: Machine, name: str) -> None:
     clone, _ = plant(machine)
-    own = machine.home / ".config" / "claude-secrets"
-    own.mkdir(parents=True)
+    own = machine.forget_configuration()
+    own.mkdir()
     inside = clone / "dotfile.yml"
     inside.write_text("trust: off\n" if name == "config.yml" else 'version: "1"\ndefault: allow\n')
     (own / name).symlink_to(inside)
@@ -223,8 +223,8 @@ def test_a_file_of_the_persons_that_leads_through_the_project_denies_everything(
 
 
 def test_a_file_of_the_persons_that_others_can_write_denies_everything(machine: Machine) -> None:
-    own = machine.home / ".config" / "claude-secrets"
-    own.mkdir(parents=True)
+    own = machine.forget_configuration()
+    own.mkdir()
     api = machine.home / "work" / "api"
     (own / "policy.yml").write_text('version: "1"\ndefault: allow\n')
     with machine.server(api) as wire:

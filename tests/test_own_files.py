@@ -248,6 +248,11 @@ STRICTER = [
     ("", "keep_versions: 30", "keep_versions: 30", True),
     ("keep_versions: 3", "keep_versions: 5", "keep_versions: 5", True),
     ("keep_versions: 3", "keep_versions: 2", "keep_versions: 3", False),
+    ("", "presence: any", "presence: terminal", False),
+    ("presence: any", "", "presence: any", True),
+    ("presence: any", "presence: terminal", "presence: terminal", True),
+    ("", "namespace: mine", "", False),
+    ("namespace: mine", "", "namespace: mine", True),
     ("store: /a.db", "store: /b.db", "store: /b.db", True),
     ("store: /a.db", "", "store: /a.db", True),
 ]

@@ -5,7 +5,7 @@ the person's alone is refused.
 """
 
 import os
-import shlex
+import re
 import sys
 import time
 from argparse import Namespace
@@ -30,7 +30,7 @@ from claude_secrets.paths import expanded, in_own_terminal, own_directories, sto
 from claude_secrets.project import Whereabouts
 from claude_secrets.store import Store
 
-_WORDS_LIMIT: Final = 200
+_TOLD: Final = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _PLACES: Final = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "CLAUDE_PROJECT_DIR")
 _PLACE_PREFIX: Final = "XDG_"
 _SETTING_PREFIX: Final = "CLAUDE_SECRETS_"
@@ -203,9 +203,8 @@ def _refuse_options(options: Namespace, given: Sequence[str]) -> None:
 
 
 def _person_only(what: str, given: Sequence[str]) -> SecretsError:
-    words = shlex.join(given)
-    if len(words) > _WORDS_LIMIT:
-        words = f"{words[:_WORDS_LIMIT]}…"
+    # Names and options are told everywhere; any other word may be a value in the wrong place.
+    words = " ".join(word if _TOLD.fullmatch(word) else "…" for word in given)
     return DeniedError(
         Code.PERSON_ONLY,
         f"An agent runs this, and {what}.",
