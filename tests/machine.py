@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import yaml
 
+from tests.program import ACCOUNT_HOME
+
 DEADLINE = 30.0
 """Seconds any one answer may take before a test gives up."""
 
@@ -35,6 +37,7 @@ class Machine:
         self.configure("presence: any")  # the tests are the person's scripts
         self.environment = {
             "HOME": str(self.home),
+            ACCOUNT_HOME: str(self.home),  # whatever HOME a test sets later
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "XDG_RUNTIME_DIR": str(session),  # or a developer's own keyring would be found by its usual socket

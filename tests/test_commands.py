@@ -15,7 +15,6 @@ import pytest
 from tests import attacks
 from tests.disk import make_linked
 from tests.machine import DEADLINE, PROGRAM, Machine
-from tests.program import ACCOUNT_HOME
 
 
 @pytest.fixture
@@ -327,7 +326,7 @@ def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> 
 def test_doctor_tells_an_unusual_store_by_the_home_of_the_account(machine: Machine) -> None:
     machine.run("set", "T", stdin="v")
     assert "not the usual one" not in machine.run("doctor").stdout
-    elsewhere = {"HOME": str(machine.home / "elsewhere"), ACCOUNT_HOME: str(machine.home)}
+    elsewhere = {"HOME": str(machine.home / "elsewhere")}
     used = {**elsewhere, "CLAUDE_SECRETS_STORE": str(machine.store)}
     assert "not the usual one" not in machine.run("doctor", environment=used).stdout
     data = machine.home / "elsewhere" / "data"

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.machine import DEADLINE, PROGRAM, Machine
-from tests.program import ACCOUNT_HOME
 from tests.test_agents import agent_runs
 
 VALUE = "canary/" + "q7Rt+" * 9
@@ -325,7 +324,7 @@ def test_patterns_that_lead_to_the_store_or_a_key_are_refused(
 def test_both_homes_and_both_stores_are_guarded(guarded: Machine) -> None:
     elsewhere = guarded.home / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
-    environment = {"HOME": str(elsewhere), ACCOUNT_HOME: str(guarded.home)}
+    environment = {"HOME": str(elsewhere)}
     for path in (".config/claude-secrets/config.yml", ".local/share/claude-secrets/secrets.db"):
         for home in (guarded.home, elsewhere):
             assert decided(guarded, "Write", {"file_path": str(home / path)}, **environment) == "deny"

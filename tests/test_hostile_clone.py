@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
-from tests.program import ACCOUNT_HOME
 
 CANARY = "canary-3f1c-stored-elsewhere"
 
@@ -154,7 +153,7 @@ def test_an_environment_that_leads_elsewhere_only_tightens(machine: Machine) -> 
     (own / "config.yml").write_text(f"trust: off\nstore: {machine.store}\n")
     moved = {
         "XDG_CONFIG_HOME": {"XDG_CONFIG_HOME": str(elsewhere / ".config")},
-        "HOME": {"HOME": str(elsewhere), ACCOUNT_HOME: str(machine.home)},
+        "HOME": {"HOME": str(elsewhere)},
     }
     for environment in moved.values():
         with machine.server(clone, environment=environment) as wire:
@@ -171,7 +170,7 @@ def test_an_environment_that_leads_elsewhere_only_tightens(machine: Machine) -> 
 def test_an_input_page_says_that_the_store_is_not_the_usual_one(machine: Machine, variable: str) -> None:
     clone, _ = plant(machine)
     (machine.home / "elsewhere").mkdir()
-    environment = {variable: str(machine.home / "elsewhere"), ACCOUNT_HOME: str(machine.home)}
+    environment = {variable: str(machine.home / "elsewhere")}
     environment["CLAUDE_SECRETS_KEY_FILE"] = str(machine.home / "other.key")
     for more, is_usual in (({}, True), (environment, False)):
         page = page_of(machine, clone, more)
