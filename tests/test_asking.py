@@ -189,6 +189,33 @@ def test_without_elicitation_the_graphical_browser_is_opened_and_browser_is_igno
     assert not ignored.exists()
 
 
+def test_a_client_whose_hooks_could_learn_the_address_is_not_told_it_where_the_browser_can_be_opened(
+    machine: Machine,
+) -> None:
+    project = machine.project("api")
+    programs = make(machine.home / "programs")
+    opened = machine.home / "opened"
+    stand_in(programs / "xdg-open", f'printf %s "$1" > {opened}.draft; /bin/mv {opened}.draft {opened}')
+    environment = {PLACES: str(programs), "DISPLAY": ":77"}
+    for client, told in (("claude-code", False), ("another", True)):
+        opened.unlink(missing_ok=True)
+        with Wire(PROGRAM, project, {**machine.environment, **environment}) as wire:
+            wire.shake_hands(capabilities=URLS, client=client)
+            call = {"name": "input_secret", "arguments": {"name": client}}
+            wire.send({"jsonrpc": "2.0", "id": "page", "method": "tools/call", "params": call})
+            if told:
+                assert wire.receive()["method"] == "elicitation/create"
+                continue
+            end = time.monotonic() + DEADLINE
+            while not opened.exists():
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            assert opened.read_text().startswith("http://127.0.0.1:")
+            wire.send({"jsonrpc": "2.0", "id": "ping", "method": "ping"})
+            assert wire.receive()["id"] == "ping", "nothing was said to the client before"
+    assert not opened.exists()
+
+
 def stand_in(path: Path, script: str) -> None:
     """A program of that name: a stand-in for what a desktop has."""
     path.write_text(f"#!/bin/sh\n{script}\n")

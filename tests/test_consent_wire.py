@@ -237,6 +237,19 @@ def test_a_question_that_nobody_answers_ends_and_after_three_nobody_is_asked(mac
     assert len(person.asked) == 3
 
 
+@pytest.mark.parametrize(("client", "asked"), [("claude-code", False), ("another", True)])
+def test_a_client_whose_hooks_could_answer_is_not_asked(machine: Machine, client: str, asked: bool) -> None:
+    with Wire(PROGRAM, machine.project("clone"), machine.environment) as wire:
+        wire.shake_hands(capabilities={"elicitation": {"form": {}}}, client=client)
+        call = {"name": "get_secret", "arguments": {"name": "TOKEN"}}
+        wire.send({"jsonrpc": "2.0", "id": "get", "method": "tools/call", "params": call})
+        message = wire.receive()
+        if asked:
+            assert message["method"] == "elicitation/create"
+        else:
+            assert message["result"]["content"][0]["text"].startswith("[NOT_TRUSTED]")
+
+
 def test_whoever_wants_dialogs_is_not_asked_by_a_client(machine: Machine) -> None:
     machine.configure("presence: any", "consent: dialog")
     person = Person(YES)

@@ -42,7 +42,8 @@ from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import own_directories, store_path, working_directory
 from claude_secrets.policy import changed_meanwhile
 from claude_secrets.project import Whereabouts, grounds_of
-from claude_secrets.server.asking import Asker, Context
+from claude_secrets.server.asking import Asker
+from claude_secrets.server.clients import Context
 from claude_secrets.server.consenting import Consenter
 from claude_secrets.server.stdio import Front
 from claude_secrets.server.tools import INSTRUCTIONS, ROWS

@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 import anyio.to_thread
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CallToolRequestParams,
@@ -36,6 +35,7 @@ from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.project import grounds_of
+from claude_secrets.server.clients import Context, answers_by_hooks
 
 CALL_SECONDS: Final = 50.0
 """How long one call waits for the person: less than the minute after which some clients give up."""
@@ -49,7 +49,6 @@ DIALOG_PROMPT_LIMIT: Final = 300
 _UNSEEN_VISITORS: Final = ("darwin", "win32")
 _KEY: Final = "page"
 
-Context: TypeAlias = ServerRequestContext[Any, Any]
 Key: TypeAlias = tuple[str, str]
 
 
@@ -151,6 +150,8 @@ class Asker:
             return None
         if not _elicits_urls(context):
             return None if page.opened else await self._open_browser(question, entry)
+        if answers_by_hooks(context) and not page.opened and await self._is_in_browser(question, entry):
+            return None
         if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             answer = None if page.opened else await _elicit(context, question, entry)
         else:
@@ -162,13 +163,17 @@ class Asker:
             return _refused(Code.CANCELLED, f"The person said no; '{question.name}' was not stored.")
         return None
 
-    async def _open_browser(self, question: InputQuestion, entry: _Open) -> Done | Refused | None:
+    async def _is_in_browser(self, question: InputQuestion, entry: _Open) -> bool:
+        """Open the page in the person's browser, once; whether that could be done."""
         if not entry.in_browser:
             forbidden = grounds_of(Path(question.project))
             entry.in_browser = await anyio.to_thread.run_sync(
                 lambda: open_page(_way_in(entry), self._environment, forbidden=forbidden, platform=self._platform)
             )
-        if entry.in_browser:
+        return entry.in_browser
+
+    async def _open_browser(self, question: InputQuestion, entry: _Open) -> Done | Refused | None:
+        if await self._is_in_browser(question, entry):
             return None
         dialogs = self._dialogs(Path(question.project))
         if await anyio.to_thread.run_sync(dialogs.available):

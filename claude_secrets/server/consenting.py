@@ -1,4 +1,4 @@
-"""Putting a consent question to the person: by the client's elicitation form, else by a dialog; else there is no yes.
+"""Putting a consent question to the person: by the client's form, else by a dialog; else there is no yes.
 
 Always: only an exact `true` to the very question that was put is a yes, once; one question at a time, for
 `QUESTION_SECONDS` at most; after three without an answer nobody is asked for a while. Only `app.py` imports it.
@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CallToolRequestParams,
@@ -28,6 +27,7 @@ from claude_secrets.human.dialog import Answer, Dialogs
 from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Consented, ConsentQuestion, Declined, Want, WantKind
 from claude_secrets.policy import NO_HOLDS_SECONDS
+from claude_secrets.server.clients import Context, answers_by_hooks
 
 QUESTION_SECONDS: Final = 50.0
 """How long one question waits: less than the minute after which some clients give up."""
@@ -47,8 +47,6 @@ AGENT: Final = "agent"
 
 _KEY: Final = "consent"
 _STATE: Final = "consent:"
-
-Context: TypeAlias = ServerRequestContext[Any, Any]
 
 
 class Consenter:
@@ -94,7 +92,7 @@ class Consenter:
         self._forget_old()
         if (refused := self._refused_before(question)) is not None:
             return refused
-        by_form = _elicits_forms(context) and not question.dialog_only
+        by_form = _elicits_forms(context) and not question.dialog_only and not answers_by_hooks(context)
         if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return self._input_required(question)
         answer: Consented | Declined | None = None
