@@ -29,6 +29,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
         machine.run("set", "TOKEN", at=machine.project(name), stdin=f"canary-{name}-value") if name == "a" else None
     b = machine.project("b")
     machine.run("set", "B_TOKEN", at=b, stdin="canary-b-value")
+    machine.run("set", "B_GIVEN", at=b, stdin="given")
     machine.run("set", "KEPT", "--use-only", at=machine.project("a"), stdin="canary-kept-value")
     (machine.home / "link").symlink_to(b)
     (machine.home / "answers.py").write_text(ANSWERS_ITSELF)
@@ -285,15 +286,17 @@ def test_the_persons_own_client_is_asked(machine: Machine) -> None:
 
 
 def test_an_agent_does_not_answer_through_pipes_beside_a_server_that_replaces_its_shell(machine: Machine) -> None:
-    for client, expected in (("claude", "NOT_TRUSTED"), ("runtime", "asked\n")):
+    for client, name, expected in (("claude", "B_TOKEN", "NOT_TRUSTED"), ("runtime", "B_GIVEN", "asked\n")):
         pipes = machine.home / f"pipes-{client}"
-        talk = CONVERSATION.replace("IN", f"{pipes}/in").replace("OUT", f"{pipes}/out").replace("NAME", "B_TOKEN")
+        talk = CONVERSATION.replace("IN", f"{pipes}/in").replace("OUT", f"{pipes}/out").replace("NAME", name)
         script = (
             f"mkdir {pipes}; mkfifo {pipes}/in {pipes}/out; unset CLAUDECODE; {talk} exec $cs <{pipes}/in >{pipes}/out"
         )
         done = agent_runs(machine, script, client=client)
         assert expected in done.stderr, done
         assert client == "runtime" or "asked\n" not in done.stderr
+    # What the second was given is a grant: the other tests have the project without it.
+    assert "B_GIVEN" in machine.run("revoke", "B_GIVEN", at=machine.home / "work" / "a").stdout
 
 
 def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: Machine) -> None:

@@ -352,7 +352,7 @@ def test_a_clock_that_goes_backwards(machine: Machine) -> None:
         assert done.returncode == 0, done.stderr
         assert (
             subprocess.run(
-                [clock, when, *PROGRAM, "set", "A"],
+                [clock, when, *PROGRAM, "set", "A", "--yes"],
                 input=f"at {when}",
                 encoding="utf-8",
                 env=machine.environment,
