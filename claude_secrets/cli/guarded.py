@@ -22,7 +22,7 @@ _LONGEST: Final = 4096
 _WILD: Final = frozenset("*?[")
 _ALTERNATIVES: Final = 200
 
-_TEXTS: Final = frozenset(
+NO_PATHS: Final = frozenset(
     {"body", "comment", "content", "contents", "description", "message", "prompt", "subject", "summary", "text"}
     | {"title", "value", "newText", "new_str", "new_string", "new_text", "oldText", "old_str", "old_string", "old_text"}
 )
@@ -122,18 +122,18 @@ class Guard:
         return False
 
 
-def texts(value: object) -> Iterator[str]:
-    """Every text in what a tool is given that could be a path, keys included."""
+def texts(value: object, leaving_out: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Every text in what a tool is given or answers, keys included; not those in the fields that are left out."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
         for one in value:
-            yield from texts(one)
+            yield from texts(one, leaving_out)
     elif isinstance(value, Mapping):
         for key, one in value.items():
             yield key
-            if not (isinstance(one, str) and key in _TEXTS):
-                yield from texts(one)
+            if not (isinstance(one, str) and key in leaving_out):
+                yield from texts(one, leaving_out)
 
 
 def _fits(names: tuple[str, ...], pattern: tuple[str, ...]) -> bool:

@@ -11,14 +11,14 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from claude_secrets.cli.ending import at_end
-from claude_secrets.cli.guarded import Guard, texts
+from claude_secrets.cli.guarded import NO_PATHS, Guard, texts
 from claude_secrets.cli.output import note, say
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
@@ -187,7 +187,7 @@ def _pre_tool_use(hook: _Hook, event: Event) -> Answer:
         return _touched(named, _guard(hook), own=tool in _WRITING, above=False) if named else None
     if tool.startswith("mcp__"):
         words = re.split("[^a-z]+", re.sub("([A-Z])", r" \1", tool.rpartition("__")[2]).lower())
-        return _touched(set(texts(given)), _guard(hook), own=True, above=not _MOVING.isdisjoint(words))
+        return _touched(set(texts(given, NO_PATHS)), _guard(hook), own=True, above=not _MOVING.isdisjoint(words))
     return None
 
 
@@ -249,8 +249,8 @@ def _redacted(response: object, values: Mapping[str, str]) -> tuple[object, int]
     """What a tool answered with references in place of values, and how many texts of it have changed."""
     from claude_secrets.redaction import Finder, Redactor, likely
 
-    texts = [text.encode("utf-8", "surrogatepass") for text in _texts(response)]
-    found = likely(values, texts)
+    said = [text.encode("utf-8", "surrogatepass") for text in texts(response)]
+    found = likely(values, said)
     if not found:
         return response, 0
     finder, changed = Finder(found), 0
@@ -263,18 +263,6 @@ def _redacted(response: object, values: Mapping[str, str]) -> tuple[object, int]
         return redacted.decode("utf-8", "surrogatepass")
 
     return _mapped(response, replace), changed
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield key
-            yield from _texts(one)
 
 
 def _mapped(value: object, replace: Callable[[str], str]) -> object:
