@@ -150,6 +150,7 @@ def what_a_caller_gets_wrong(evidence: Evidence, project: Path) -> None:
 def what_the_person_denies(evidence: Evidence, project: Path) -> None:
     machine = evidence.machine
     evidence.run("set", "T_FOREIGN", at=machine.home, stdin=VALUE)
+    what_belongs_to_others(evidence, project)
     with evidence.server(project) as wire:
         wire.call("get_secret", name="DENIED")  # NOT_ALLOWLISTED
         wire.call("set_secret", name="T_FOREIGN", value=VALUE)  # NOT_TRUSTED
@@ -172,6 +173,20 @@ def what_the_person_denies(evidence: Evidence, project: Path) -> None:
     with evidence.server(machine.home, environment={"CLAUDE_PROJECT_DIR": str(other)}) as wire:
         wire.call("set_secret", name="T", value=VALUE)  # NO_ALLOWLIST
     shutil.rmtree(other)
+
+
+def what_belongs_to_others(evidence: Evidence, project: Path) -> None:
+    """Commands of the person's that are refused because nobody can be asked."""
+    evidence.run("set", "T_FOREIGN", at=project, stdin=VALUE)
+    evidence.run("access", "T_FOREIGN", "--readable", at=project)
+    (project / ".env").write_text("A=secret://T_FOREIGN\n")
+    for words in (["exec", "--", "printenv", "A"], ["export"]):
+        evidence.run(*words, at=project)
+    (project / ".env").unlink()
+    evidence.machine.configure("presence: terminal")
+    for words in (["set", "T_FOREIGN", "--yes"], ["export", "--only", "T_FOREIGN"], ["backup", VALUE]):
+        evidence.run(*words, at=project, stdin=VALUE)  # PERSON_ONLY
+    evidence.machine.configure("presence: any")
 
 
 def what_rules_deny(evidence: Evidence, ruled: Path) -> None:
@@ -199,7 +214,7 @@ def what_agents_at_the_shell_may_not(evidence: Evidence, project: Path) -> None:
     evidence.run("exec", "--redact", "--only", "X", "--", "printenv", "X", at=project)
     evidence.run("exec", "--redact", "--only", "X", "--", "/", at=project)
     marked = {"CLAUDECODE": "1"}
-    for words in (["export"], ["get", "X", "--scope", VALUE], ["set", "X", "--readable"]):
+    for words in (["export"], ["get", "X", "--scope", VALUE], ["set", "X", "--readable"], ["allow", VALUE]):
         evidence.run(*words, at=project, stdin=VALUE, environment=marked)  # PERSON_ONLY
 
 
