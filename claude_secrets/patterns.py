@@ -1,9 +1,9 @@
 """Matching names: globs of the allowlist and RE2 searches, both in linear time whatever the pattern.
 
-Always: pure; a pattern that cannot be used is refused without being repeated. Only this module imports `re2`.
+Always: pure; a pattern that cannot be used is refused without being repeated. Only this module imports `re2` and
+`ahocorasick_rs`.
 """
 
-import heapq
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,11 +27,12 @@ _BLOCK = 100
 _SEARCH_MEMORY = 1 << 18
 """Bytes that one search may take, at most."""
 
-_BYTES_MEMORY = 256 << 20
-"""Bytes that looking for one group of patterns may take, at most."""
+_QUICK = 20_000
+"""For so many byte strings the quickest automaton takes a quarter of a gigabyte."""
 
-_GROUP = 2000
-"""Patterns that are looked for at once: RE2 refuses programs that are too large."""
+_MANY = 1000
+_PIECE = 1 << 20
+"""Bytes that are searched at once: places of all that is found are held in memory."""
 
 _SEARCH_SECONDS = 1.0
 """How long one search may take."""
@@ -169,7 +170,7 @@ def _lines_with(pattern: Any, names: Sequence[str]) -> Iterator[int]:
 
 
 class ByteSearch:
-    """Finds where any of many patterns (RE2, in bytes) begins."""
+    """Finds where any of some patterns (RE2, in bytes, none of which is empty) is in a text."""
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
         import re2
@@ -177,29 +178,47 @@ class ByteSearch:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.never_capture = True
-        options.log_errors = False
-        options.max_mem = _BYTES_MEMORY
-        each = list(dict.fromkeys(patterns))
-        groups = [each[at : at + _GROUP] for at in range(0, len(each), _GROUP)]
-        self._patterns = [re2.compile(b"|".join(group), options) for group in groups]
-        re2.purge()  # it would keep the patterns, which hold parts of values
+        self._pattern = re2.compile(b"|".join(patterns), options)
 
-    def starts(self, data: bytes) -> Iterator[int]:
-        """Where they begin in `data`, in order."""
-        last = -1
-        for start in heapq.merge(*(_starts(pattern, data) for pattern in self._patterns)):
-            if start != last:
-                yield start
-            last = start
+    def places(self, text: bytes) -> Iterator[int]:
+        """Where matches begin that do not overlap."""
+        found = self._pattern.search(text)
+        while found is not None:
+            yield int(found.start())
+            found = self._pattern.search(text, found.end())
 
 
-def _starts(pattern: Any, data: bytes) -> Iterator[int]:
-    found = pattern.search(data)
-    while found is not None:
-        yield int(found.start())
-        found = pattern.search(data, found.start() + 1)
+class ByteStrings:
+    """Finds where any of many byte strings stand, by Aho and Corasick's automaton (1975)."""
 
+    def __init__(self, strings: Iterable[bytes]) -> None:
+        from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-def spelled(choices: Iterable[bytes], between: bytes = b"") -> bytes:
-    """A pattern of `ByteSearch` for exactly one of `choices`, with the pattern `between` between its bytes."""
-    return b"(?:%s)" % b"|".join(between.join(b"\\x%02x" % byte for byte in choice) for choice in choices)
+        self._strings = list(dict.fromkeys(strings))
+        self._longest = max(map(len, self._strings), default=0)
+        quick = Implementation.DFA if len(self._strings) < _QUICK else None
+        self._automaton = BytesAhoCorasick(self._strings, implementation=quick)
+
+    def within(self, text: bytes) -> set[bytes]:
+        """Those that stand in the text."""
+        found = set[bytes]()
+        for _, piece in self._pieces(text):
+            places = self._automaton.find_matches_as_indexes(piece)
+            if len(places) > _MANY:  # all places of all of them would be far more
+                found.update(string for string in self._strings if string in piece)
+            elif places:
+                places = self._automaton.find_matches_as_indexes(piece, overlapping=True)
+                found.update(self._strings[number] for number, _, _ in places)
+        return found
+
+    def places(self, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """Each place where one of them begins, and which."""
+        for at, piece in self._pieces(text):
+            for number, start, _ in self._automaton.find_matches_as_indexes(piece, overlapping=True):
+                if start < _PIECE:
+                    yield at + start, self._strings[number]
+
+    def _pieces(self, text: bytes) -> Iterator[tuple[int, bytes]]:
+        """Where each piece of the text begins, and it with what a string that begins in it can take up after it."""
+        for at in range(0, len(text) if self._strings else 0, _PIECE):
+            yield at, text[at : at + _PIECE + self._longest - 1] if len(text) > _PIECE else text

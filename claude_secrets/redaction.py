@@ -1,45 +1,31 @@
 """Finding values in a stream of bytes, in every form of `forms`, and putting `[secret://NAME]` in their place.
 
-Always: pure; what comes out does not depend on how the stream was cut into chunks; where finds overlap the longest
-wins. This is against accidents: whoever chooses the program can spell a value in ways that are not looked for.
+Always: pure; linear for any values and any text; what comes out does not depend on how the stream was cut into chunks;
+no byte of a find comes out, also where finds overlap. This is against accidents: whoever chooses the program can spell
+a value in ways that are not looked for.
 """
 
 import re
 import sys
-from bisect import bisect
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import chain, islice, takewhile
 from typing import Final, NamedTuple
 
-from claude_secrets.forms import Form, Unit, forms_of
-from claude_secrets.patterns import ByteSearch, spelled
+from claude_secrets import views
+from claude_secrets.forms import REACH, SHORT, Form, Kind, forms_of
+from claude_secrets.matching import Needle
+from claude_secrets.patterns import ByteStrings
+from claude_secrets.views import View
 
-HEAD: Final = 8
-"""So many units of a form are looked for at once; where they stand, all of it is compared."""
+_WINDOW: Final = 1280
+"""Bytes in which the first `REACH` bytes of a form stand, escaped, coloured and wrapped."""
 
-SHOWN_EARLY: Final = 3
-"""Bytes of a possible value that are shown where a terminal is waiting for them, at most."""
+_DUMP_WINDOW: Final = 512
+"""Likewise in a dump."""
 
-_TAIL: Final = 256
-"""More bytes than the units of a head can take up."""
-
-_ALIKE: Final = 7
-"""Bytes of a form that are compared before its units are."""
-
-_FOLDED: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-_ ", b"abcdefghijklmnopqrstuvwxyz+/+")
-"""Takes for one what is for some form the same."""
-
-_RUN: Final = re.compile(rb"[^%\\'\"\x00-\x1f\x7f-\xff]{1,7}")
-"""Bytes of which none is part of an escape or a line break."""
-
-_WRAPS: Final = (b"\n", b"\r\n", b"\\n", b"\\r\\n", b"\\\\n", b"\\\\r\\\\n")
-"""Line breaks inside an encoded value, also those of a JSON text (and of one inside another)."""
-
-_ANY_WRAP: Final = re.compile(rb"(?:\r|\\{1,2}r)?(?:\n|\\{1,2}n)")
-_SURE: Final = re.compile(rb"[A-Za-z0-9]{8}")
-"""A part of a form that every spelling of it has, but for line breaks and what `_FOLDED` makes the same."""
-
-_BREAK: Final = re.compile(rb"[\r\n\\]")
-_MORE: Final = -1
+_EIGHT: Final = 8
 
 
 class Found(NamedTuple):
@@ -55,125 +41,237 @@ class Finder:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         forms = [form for name in sorted(values) for form in forms_of(name, values[name])]
-        self._by_first: dict[int, list[Form]] = {}
-        self._by_head: dict[bytes, list[Form]] = {}
-        self._prefixes: set[bytes] = set()
-        heads = []
+        self._always = [form for form in forms if not form.probes and form.kind is not Kind.SPELLED]
+        self._by_probe: dict[bytes, list[Form]] = {}
         for form in forms:
-            units = form.units(HEAD)
-            for first in {spelling[0] for spelling in units[0]}:
-                self._by_first.setdefault(first, []).append(form)
-            head = form.literal[:_ALIKE].translate(_FOLDED)
-            self._by_head.setdefault(head if len(head) == _ALIKE else b"", []).append(form)
-            self._prefixes.update(head[:length] for length in range(1, len(head) + 1))
-            heads.append(_head(units, wraps=not form.word))
-        self._units: dict[Form, list[Unit]] = {}
-        self._heads = ByteSearch(heads)
+            for probe in form.probes:
+                self._by_probe.setdefault(probe, []).append(form)
+        self._probes = ByteStrings(self._by_probe)
+        self._spelled: dict[bytes, Form] = {}
+        for form in forms:
+            if form.kind is Kind.SPELLED:
+                self._spelled.update(dict.fromkeys(form.texts, form))
+        self._spellings = ByteStrings(self._spelled)
+        self._forms = forms
+        self._needles: dict[bytes, Needle] = {}
 
     def find(self, data: bytes, *, before: int | None, final: bool) -> tuple[list[Found], int]:
-        """The longest find at each place, in order, and from where on nothing can be said before more has come.
+        """The finds, in order, and from where on nothing can be said before more has come.
 
-        `before` is the byte that stood before `data`; `final`: nothing will come after it.
+        `before` is the byte that stood before `data`; `final`: nothing will come after it. Finds that overlap are all
+        there, but for those of one form, which are one.
         """
-        known = len(data) if final else self._unfinished(data)
-        found = []
-        for at in self._heads.starts(data):
-            if at >= known:
-                break
-            end, name = self._longest(data, at, before=before, final=final)
-            if end == _MORE:
-                known = at
-            elif name:
-                found.append(Found(at, end, name))
+        looked = _Looked(data, final=final)
+        found, known = self._exact(data, before, final=final)
+        for form in self._candidates(data):
+            for view in looked.views(form.kind):
+                more, begun = self._in_view(form, view, data, final=final)
+                found += more
+                known = min(known, begun)
+        if not final:
+            known = min(known, self._begun(data, before))
+        return sorted(set(found), key=lambda one: (one.start, -one.end, one.name)), known
+
+    def is_chance(self, data: bytes, *, before: int | None) -> bool:
+        """Whether `data`, which may become a value, is so little of it that it is likely to be chance.
+
+        Fewer than six characters, and no more than a third of a value.
+        """
+        ends = [(texts, view.text, texts.all_known(view.text)) for view, texts, _ in self._ends(data)]
+        ends.append((self._begin[Kind.SPELLED], data, self._words(data, before)))
+        if any(
+            known >= SHORT or 3 * known > texts.shortest(text[-known:])
+            for texts, text, numbers in ends
+            for known in numbers
+        ):
+            return False
+        looked = _Looked(data, final=False)
+        return not any(
+            found or known < (len(data) if view.loose is None else view.loose)
+            for form in self._candidates(data)
+            for view in looked.views(form.kind)
+            for found, known in (self._in_view(form, view, data, final=False),)
+        )
+
+    def _candidates(self, data: bytes) -> list[Form]:
+        """The forms that may be in `data`: all that are, and few that are not."""
+        found = dict.fromkeys(self._always)
+        for text in views.flats(data):
+            for probe in self._probes.within(text):
+                found.update(dict.fromkeys(self._by_probe[probe]))
+        return list(found)
+
+    def _in_view(self, form: Form, view: View, data: bytes, *, final: bool) -> tuple[list[Found], int]:
+        found, known = [], len(data) if view.loose is None else view.loose
+        for text in form.texts:
+            needle = self._needles.setdefault(text, Needle(text))
+            for start, end in needle.runs(view.text):
+                stop = _stop(form, view, data, start, end, final=final)
+                if stop is None:
+                    known = min(known, view.start(start))
+                else:
+                    found.append(Found(view.start(start), stop, form.name))
+            if not final and (begun := needle.begun(view.text)) < len(view.text):
+                known = min(known, view.start(begun))
         return found, known
 
-    def _unfinished(self, data: bytes) -> int:
-        """Where the first form begins that `data` may end in the midst of."""
-        for at in range(max(0, len(data) - _TAIL), len(data)):
-            if data[at] in self._by_first:
-                run = _RUN.match(data, at)
-                plain = run.group().translate(_FOLDED) if run else b""
-                if (not plain or plain in self._prefixes) and any(
-                    self._end(form, data, at, final=False) == _MORE for form in self._by_first[data[at]]
-                ):
-                    return at
-        return len(data)
-
-    def shown_early(self, data: bytes) -> int:
-        """How many bytes of `data`, which may become a value, can be shown before it is known: a quarter of it."""
-        forms = self._by_first.get(data[0], ()) if data else ()
-        begun = [form for form in forms if self._end(form, data, 0, final=False) == _MORE]
-        return min([SHOWN_EARLY, *(0 if form.word else len(form.text) // 4 for form in begun)])
-
-    def _longest(self, data: bytes, at: int, *, before: int | None, final: bool) -> tuple[int, str]:
-        longest, name = 0, ""
-        for form in self._candidates(data, at):
+    def _exact(self, data: bytes, before: int | None, *, final: bool) -> tuple[list[Found], int]:
+        """Finds of what is looked for exactly as it is spelled."""
+        found, known = list[Found](), len(data)
+        for at, text in self._spellings.places(data):
+            form, end = self._spelled[text], at + len(text)
             if form.word and _is_word(data[at - 1] if at else before):
                 continue
-            end = self._end(form, data, at, final=final)
             if form.word and end == len(data) and not final:
-                end = _MORE
-            if end == _MORE:
-                return _MORE, ""
-            if form.word and 0 < end < len(data) and _is_word(data[end]):
-                continue
-            if end > longest:
-                longest, name = end, form.name
-        return longest, name
+                known = min(known, at)
+            elif not (form.word and end < len(data) and _is_word(data[end])):
+                found.append(Found(at, end, form.name))
+        return found, known
 
-    def _candidates(self, data: bytes, at: int) -> Iterable[Form]:
-        """The forms that may begin there: few, where no byte of what stands there is part of an escape."""
-        run = _RUN.match(data, at)
-        if run is None or run.end() - at < _ALIKE:
-            return self._by_first.get(data[at], ())
-        return [*self._by_head.get(run.group().translate(_FOLDED), ()), *self._by_head.get(b"", ())]
+    @cached_property
+    def _begin(self) -> dict[Kind, "_Beginnings"]:
+        return {
+            kind: _Beginnings(text for form in self._forms if form.kind is kind for text in form.texts) for kind in Kind
+        }
 
-    def _end(self, form: Form, data: bytes, at: int, *, final: bool) -> int:
-        """Where the form that begins at `at` ends: the furthest place, 0 for nowhere, `_MORE` if that depends."""
-        if not final and len(data) - at < len(form.literal) and form.literal.startswith(data[at:]):
-            return _MORE
-        units = self._units_of(form)
-        if data.startswith(form.literal, at):
-            end = _walked(units[form.covered :], data, at + len(form.literal), wraps=not form.word, final=final)
-            if end:
-                return end
-        return _walked(units, data, at, wraps=not form.word, final=final)
+    def _ends(self, data: bytes) -> Iterator[tuple[View, "_Beginnings", int]]:
+        """The views of the end of `data` in which a form may have begun, its texts, and where that end begins."""
+        base = max(0, len(data) - _WINDOW)
+        bare = views.stripped(data[base:], final=False)
+        for view in (View(data[base:]), *views.every_decoded(bare, final=False)):
+            yield view, self._begin[Kind.TEXT], base
+        base = max(0, len(data) - _DUMP_WINDOW)
+        bare = views.stripped(data[base:], final=False)
+        for view in views.every_numbers(bare, final=False):
+            yield view, self._begin[Kind.NUMBERS], base
 
-    def _units_of(self, form: Form) -> list[Unit]:
-        if form not in self._units:
-            self._units[form] = form.units()
-        return self._units[form]
+    def _begun(self, data: bytes, before: int | None) -> int:
+        """Where the first form begins that `data` may end in the midst of."""
+        begun = len(data)
+        for view, texts, base in self._ends(data):
+            known = texts.known(view.text)
+            places = [view.start(len(view.text) - known)] if known else []
+            begun = min([begun, *(base + place for place in (*places, view.loose) if place is not None)])
+        return min([begun, *(len(data) - known for known in self._words(data, before))])
+
+    def _words(self, data: bytes, before: int | None) -> Iterator[int]:
+        """How many bytes of what is looked for as it is spelled `data` may end with, or with all of it."""
+        for known in self._begin[Kind.SPELLED].all_known(data, whole=True):
+            start = len(data) - known
+            if not _is_word(data[start - 1] if start else before):
+                yield known
+
+
+class _Beginnings:
+    """The beginnings of many texts."""
+
+    def __init__(self, texts: Iterable[bytes]) -> None:
+        self._texts = sorted(set(texts))
+        self._first = {text[0] for text in self._texts}
+
+    def known(self, data: bytes) -> int:
+        """How many bytes, at most `REACH`, of a longer text `data` ends with."""
+        return next(self.all_known(data), 0)
+
+    def all_known(self, data: bytes, *, whole: bool = False) -> Iterator[int]:
+        """All such numbers, the highest first; `whole`: also those of whole texts."""
+        for known in range(min(len(data), REACH), 0, -1):
+            if data[-known] in self._first:
+                begin = data[-known:]
+                place = bisect_left(self._texts, begin) if whole else bisect_right(self._texts, begin)
+                if place < len(self._texts) and self._texts[place].startswith(begin):
+                    yield known
+
+    def shortest(self, begin: bytes) -> int:
+        """How long the shortest text is that begins with `begin`."""
+        place = bisect_left(self._texts, begin)
+        return min(
+            len(text) for text in takewhile(lambda text: text.startswith(begin), islice(self._texts, place, None))
+        )
+
+
+class _Looked:
+    """The views of some data, each made where it is needed."""
+
+    def __init__(self, data: bytes, *, final: bool) -> None:
+        self._data = data
+        self._final = final
+
+    def views(self, kind: Kind) -> tuple[View, ...]:
+        """Those in which forms of this kind are looked for."""
+        return self._numbers if kind is Kind.NUMBERS else self._texts
+
+    @cached_property
+    def _bare(self) -> View:
+        return views.stripped(self._data, final=self._final)
+
+    @cached_property
+    def _texts(self) -> tuple[View, ...]:
+        return (View(self._data), *views.every_decoded(self._bare, final=self._final))
+
+    @cached_property
+    def _numbers(self) -> tuple[View, ...]:
+        return tuple(views.every_numbers(self._bare, final=self._final))
+
+
+def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: bool) -> int | None:
+    """Where in `data` a find ends with what belongs to it besides; None if more decides."""
+    text = view.text
+    if form.kind is Kind.NUMBERS:
+        stop = view.end(end)
+        in_a_row = stop - view.start(start) == end - start
+        return stop if in_a_row else views.end_of_dump(data, stop, final=final)
+    if form.last:
+        if text[end : end + 1] in form.last:
+            end += len(text[end : end + 1])
+            end += len(_PADDING.match(text, end)[0])  # type: ignore[index]  # it matches anywhere
+        if end == len(text) and not final:
+            return None
+    return view.end(end)
+
+
+_PADDING: Final = re.compile(b"={0,2}")
 
 
 def likely(values: Mapping[str, str], texts: Iterable[bytes]) -> dict[str, str]:
     """Those of many values that may be in `texts`, at little cost: all that are, and few that are not."""
+    every = [flat for text in texts for flat in views.flats(text)]
     parts: dict[int, set[str]] = {}
     found: set[str] = set()
     for name, value in values.items():
         for form in forms_of(name, value):
-            part = _SURE.search(form.literal)
-            if part is None:
+            if not form.probes:
                 found.add(name)
-            else:
-                parts.setdefault(int.from_bytes(part.group().translate(_FOLDED), sys.byteorder), set()).add(name)
+            for probe in form.probes:
+                if len(probe) == _EIGHT:
+                    parts.setdefault(int.from_bytes(probe, sys.byteorder), set()).add(name)
+                elif any(probe in flat for flat in every):
+                    found.add(name)
     wanted = frozenset(parts)
-    for text in texts:
-        for flat in {text.translate(_FOLDED), _ANY_WRAP.sub(b"", text).translate(_FOLDED)}:
-            for shift in range(min(HEAD, len(flat))):
-                # Eight bytes at once as a number: this is what makes it quick.
-                numbers = memoryview(flat)[shift : len(flat) - (len(flat) - shift) % HEAD].cast("Q")
-                found.update(*(parts[number] for number in wanted.intersection(numbers)))
+    for flat in every:
+        for shift in range(min(_EIGHT, len(flat))):
+            # Eight bytes at once as a number: this is what makes it quick.
+            numbers = memoryview(flat)[shift : len(flat) - (len(flat) - shift) % _EIGHT].cast("Q")
+            found.update(chain.from_iterable(parts[number] for number in wanted.intersection(numbers)))
     return {name: value for name, value in values.items() if name in found}
 
 
-class Redactor:
-    """Replaces the values of secrets in one stream."""
+def reference(name: str) -> bytes:
+    """What is put in the place of a value of that name."""
+    return f"[secret://{name}]".encode()
 
-    def __init__(self, finder: Finder) -> None:
+
+class Redactor:
+    """Replaces the values of secrets in one stream; `spell` says what is put in their place."""
+
+    def __init__(self, finder: Finder, spell: Callable[[str], bytes] = reference) -> None:
         self._finder = finder
+        self._spell = spell
         self._held = b""
         self._before: int | None = None
         self._shown = 0
+        self._replaced = 0
+        self._last = b""
 
     def feed(self, data: bytes) -> bytes:
         """Take more of the stream, and return what is certain by now."""
@@ -181,13 +279,10 @@ class Redactor:
         return self._let_go(final=False)
 
     def idle(self) -> bytes:
-        """Return the first few bytes that are held back: somebody at a terminal may be waiting for them.
-
-        Of what may become a short value nothing.
-        """
-        if len(self._held) > self._finder.shown_early(self._held):
+        """Return what is held back by chance: after a while in which nothing came somebody may be waiting for it."""
+        if not self._finder.is_chance(self._held, before=self._before):
             return b""
-        early, self._shown = self._held[self._shown :], len(self._held)
+        early, self._shown = self._plain(self._replaced, len(self._held)), len(self._held)
         return early
 
     def finish(self) -> bytes:
@@ -196,116 +291,27 @@ class Redactor:
 
     def _let_go(self, *, final: bool) -> bytes:
         found, known = self._finder.find(self._held, before=self._before, final=final)
-        chosen, known = _settled(found, known)
-        parts, done = [], 0
-        for one in chosen:
-            parts += [self._plain(done, one.start), f"[secret://{one.name}]".encode()]
-            done = one.end
+        parts, done = [], self._replaced
+        for one in found:
+            if one.start >= known:
+                break
+            spelled = self._spell(one.name)
+            if one.start >= done:
+                parts += [self._plain(done, one.start), spelled]
+            elif one.end > done and spelled != self._last:
+                parts.append(spelled)
+            if one.end > done:
+                self._last, done = spelled, one.end
         parts.append(self._plain(done, known))
         if known:
             self._before = self._held[known - 1]
         self._held, self._shown = self._held[known:], max(0, self._shown - known)
+        self._replaced = max(0, done - known)
         return b"".join(parts)
 
     def _plain(self, start: int, end: int) -> bytes:
         return self._held[max(start, self._shown) : end]
 
 
-def _settled(found: list[Found], known: int) -> tuple[list[Found], int]:
-    """Of finds that overlap the longer ones (of equal ones the earlier), and up to where this can be told.
-
-    `known` is where finds are known up to. Only a longer one can take a place from an earlier one: so a text that is
-    one find after the other is told as it comes, and nothing waits for its end.
-    """
-    chosen: list[Found] = []
-    at = end = 0
-    while at < len(found):
-        if found[at].start < end:
-            at += 1
-            continue
-        stop = _independent(found, at)
-        if max(one.end for one in found[at:stop]) > known:
-            return chosen, found[at].start
-        chosen += _longest_first(found[at:stop])
-        at, end = stop, max(end, chosen[-1].end)
-    return chosen, known
-
-
-def _independent(found: list[Found], at: int) -> int:
-    """Up to where finds from `at` on belong together: none after it is longer than one of them that it overlaps."""
-    stop, looked = at + 1, at
-    while looked < stop:
-        one, after = found[looked], stop
-        while after < len(found) and found[after].start < one.end:
-            after += 1
-            if _length(found[after - 1]) > _length(one):
-                stop = after
-        looked += 1
-    return stop
-
-
-def _longest_first(group: list[Found]) -> list[Found]:
-    """The longest, of what then is left the longest again, and so on, in order."""
-    chosen: list[Found] = []
-    for one in sorted(group, key=lambda each: (-_length(each), each.start)):
-        place = bisect(chosen, one)
-        if (not place or chosen[place - 1].end <= one.start) and (
-            place == len(chosen) or one.end <= chosen[place].start
-        ):
-            chosen.insert(place, one)
-    return chosen
-
-
-def _length(one: Found) -> int:
-    return one.end - one.start
-
-
 def _is_word(byte: int | None) -> bool:
     return byte is not None and (byte >= 0x80 or byte == ord("_") or chr(byte).isalnum())
-
-
-def _walked(units: list[Unit], data: bytes, start: int, *, wraps: bool, final: bool) -> int:
-    """Where the units that begin at `start` end, as `Finder._end` says it."""
-    places = {start}
-    for unit in units:
-        places, waits = _after(unit, data, places, wraps=wraps)
-        if waits and not final:
-            return _MORE
-        if not places:
-            return 0
-    return max(places)
-
-
-def _after(unit: Unit, data: bytes, places: set[int], *, wraps: bool) -> tuple[set[int], bool]:
-    """The places after a unit that begins at one of `places`, and whether `data` ends in the midst of one."""
-    after: set[int] = set()
-    waits = False
-    for place in places:
-        for spelling in unit:
-            end = place + len(spelling)
-            if data.startswith(spelling, place):
-                after.add(end)
-            if end > len(data) or (wraps and _BREAK.search(data, place, end)):
-                further, waiting = _after_wrapped(spelling, data, place, wraps=wraps)
-                after |= further
-                waits |= waiting
-    return after, waits
-
-
-def _after_wrapped(spelling: bytes, data: bytes, place: int, *, wraps: bool) -> tuple[set[int], bool]:
-    """As `_after`, for one spelling at one place, byte by byte."""
-    now = {place}
-    waits = False
-    for byte in spelling:
-        if wraps:
-            now = now | {at + len(wrap) for at in now for wrap in _WRAPS if data.startswith(wrap, at)}
-            waits |= any(wrap.startswith(data[at : at + 8]) for at in now for wrap in _WRAPS)
-        waits |= len(data) in now
-        now = {at + 1 for at in now if data[at : at + 1] == bytes([byte])}
-    return now, waits
-
-
-def _head(units: list[Unit], *, wraps: bool) -> bytes:
-    """A pattern for the first units."""
-    between = b"(?:%s)?" % spelled(_WRAPS) if wraps else b""
-    return between.join(spelled(unit, between) for unit in units)

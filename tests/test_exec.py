@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import random
+import select
 import shlex
 import signal
+import string
 import subprocess
 import sys
 import time
@@ -19,6 +22,7 @@ from hypothesis import strategies as st
 from claude_secrets.cli import export
 from claude_secrets.cli.export import _shell
 from claude_secrets.dotenv_file import quoted
+from claude_secrets.human.streams import QUIET_SECONDS, Stream, carry
 from claude_secrets.variable_names import is_loading, is_shells_own
 from tests.machine import DEADLINE, PROGRAM, Machine
 from tests.realparts import require
@@ -262,6 +266,127 @@ def test_what_goes_to_one_place_stays_in_order(machine: Machine) -> None:
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=DEADLINE, env=machine.environment, check=True
     )
     assert done.stdout.decode().split() == [f"{stream}{i}" for i in range(1, 10) for stream in "oe"]
+
+
+LAST_LINES = [
+    "Local: http://localhost:3005",
+    "Local:   http://localhost:5173/",
+    "Listening on 0.0.0.0:8080",
+    "Server running at http://127.0.0.1:8000",
+    "* Running on http://127.0.0.1:5000",
+    "ready in 312 ms",
+    "Compiled successfully in 1.2s",
+    "Watching for file changes...",
+    "webpack 5.91.0 compiled in 845 ms",
+    "Press Ctrl+C to quit",
+    "Press any key to continue",
+    "Are you sure? [y/N]",
+    "Continue (yes/no)?",
+    "Password:",
+    "Username: admin",
+    "Enter a number >",
+    "> ",
+    "$ ",
+    ">>> ",
+    "(gdb) ",
+    "mysql> ",
+    "postgres=# ",
+    "Downloading 42%",
+    "100%|##########| 1024/1024 [00:12<00:00, 83.2it/s]",
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("to", ["a pipe", "a file"])
+def test_the_last_line_of_a_program_that_waits_is_shown_whole(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, to: str
+) -> None:
+    """With values of which some begin as the lines end."""
+    assert len(LAST_LINES) == 24
+    machine = Machine(tmp_path_factory.mktemp("waits")).use_key_file()
+    names, chosen = [f"S{number}" for number in range(5)], random.Random(seed)
+    for name in names:
+        value = chosen.choice(LAST_LINES)[-1] + "".join(chosen.choices(string.ascii_letters + string.digits, k=40))
+        machine.run("set", name, at=machine.home, stdin=value)
+    told, seen = machine.home / "told", machine.home / "seen"
+    os.mkfifo(told)
+    seen.write_bytes(b"")
+    script = f"while IFS= read -r line; do printf '%s' \"$line\"; done <{shlex.quote(str(told))}"
+    words = exec_words(*(word for name in names for word in ("--only", name)))
+    with (
+        seen.open("ab") as file,
+        subprocess.Popen(
+            [*words, "sh", "-c", script], stdout=subprocess.PIPE if to == "a pipe" else file, env=machine.environment
+        ) as process,
+    ):
+        shown, expected = b"", b""
+        with told.open("w") as tell:
+            for line in LAST_LINES:
+                tell.write(f"{line}\n")
+                tell.flush()
+                expected += line.encode()
+                deadline = time.monotonic() + DEADLINE
+                while shown != expected and time.monotonic() < deadline:
+                    if process.stdout is None:
+                        shown = seen.read_bytes()
+                    elif select.select([process.stdout], [], [], 0.1)[0]:
+                        shown += os.read(process.stdout.fileno(), 1 << 16)
+                assert shown == expected
+        assert process.wait(DEADLINE) == 0
+
+
+def test_a_value_in_two_halves_is_never_shown(machine: Machine) -> None:
+    for cut in (6, 20, len(TOKEN) // 2, len(TOKEN) - 1):
+        script = f'printf %.{cut}s "$TOKEN"; sleep 0.3; printf %s "$TOKEN" | tail -c +{cut + 1}; sleep 0.3'
+        done = subprocess.run(
+            [*exec_words("--only", "TOKEN"), "sh", "-c", script],
+            capture_output=True,
+            timeout=DEADLINE,
+            env=machine.environment,
+            check=True,
+        )
+        assert done.stdout == b"[secret://TOKEN]"
+
+
+class Keeping:
+    """A filter that keeps what it is given, and gives it back when nothing more comes."""
+
+    def __init__(self) -> None:
+        self.kept = b""
+
+    def feed(self, data: bytes) -> bytes:
+        self.kept += data
+        return b""
+
+    def idle(self) -> bytes:
+        kept, self.kept = self.kept, b""
+        return kept
+
+    finish = idle
+
+
+def test_each_stream_is_quiet_by_itself() -> None:
+    now = 100.0
+    (source, feed), (reader, target) = os.pipe(), os.pipe()
+    (busy, busily), (_, away) = os.pipe(), os.pipe()
+    quiet = Stream(source, target, Keeping(), lambda: now)
+    other = Stream(busy, away, Keeping(), lambda: now)
+    assert (quiet.quiet_in(), other.quiet_in()) == (None, None)
+    os.write(feed, b"$ ")
+    os.write(busily, b".")
+    carry([quiet, other])
+    assert quiet.quiet_in() == pytest.approx(QUIET_SECONDS)
+    now += QUIET_SECONDS * 0.9
+    os.write(busily, b".")
+    carry([quiet, other])
+    assert not quiet.waiting
+    now += QUIET_SECONDS * 0.2
+    os.write(busily, b".")
+    carry([quiet, other])
+    assert (quiet.waiting, other.waiting) == (b"$ ", b"")
+    carry([quiet, other])
+    assert os.read(reader, 99) == b"$ "
+    assert quiet.quiet_in() is None
 
 
 def test_a_hundred_megabytes_come_through_as_they_are(machine: Machine) -> None:

@@ -23,9 +23,10 @@ LAYERS: list[set[str]] = [
     {"paths", "agents"},
     {"client_records"},
     {"model"},
-    {"cipher", "patterns", "strict_yaml", "references", "dotenv_file", "credentials", "variable_names"},
-    {"rules", "forms", "sources"},
-    {"policy", "rules_file", "redaction"},
+    {"cipher", "patterns", "strict_yaml", "references", "dotenv_file", "credentials", "variable_names", "matching"},
+    {"rules", "views", "sources"},
+    {"policy", "rules_file", "forms"},
+    {"redaction"},
     {"leaks"},
     {"passphrase"},
     {"draft_file"},
@@ -66,11 +67,24 @@ OUTSIDE: dict[str, set[str]] = {
     "pydantic": {"server"},
     "yaml": {"strict_yaml"},
     "re2": {"patterns"},
+    "ahocorasick_rs": {"patterns"},
     "dotenv": {"dotenv_file"},
     "psutil": {"processes"},
     "platformdirs": {"paths"},
 }
-HEAVY = ("anyio", "cryptography", "dotenv", "keyring", "mcp", "mcp_types", "pydantic", "re2", "sqlite3", "yaml")
+HEAVY = (
+    "ahocorasick_rs",
+    "anyio",
+    "cryptography",
+    "dotenv",
+    "keyring",
+    "mcp",
+    "mcp_types",
+    "pydantic",
+    "re2",
+    "sqlite3",
+    "yaml",
+)
 """What the command line loads only for the commands that need it."""
 
 COSTLY = ("anyio", "asyncio", "concurrent", "dataclasses", "dotenv", "keyring", "logging", "mcp", "pydantic", "re2")

@@ -9,7 +9,7 @@ import pytest
 import claude_secrets
 from claude_secrets.cli.variables import Variables
 from claude_secrets.dotenv_file import Statement
-from claude_secrets.forms import Form
+from claude_secrets.forms import Form, Kind
 from claude_secrets.human import dialog, page_replies
 from claude_secrets.key_slot import Slot
 from claude_secrets.model import Access, Call, Done, Entered, InputQuestion, Tool
@@ -31,7 +31,7 @@ CANARY = "canary-value"
         Entry("A", CANARY),
         Slot("id", "keyring", "{}", CANARY.encode()),
         Variables({"A": CANARY}, {"A": CANARY}),
-        Form("A", CANARY, "escaped", CANARY.encode(), 1),
+        Form("A", Kind.TEXT, (CANARY.encode(),), (CANARY.encode(),), CANARY.encode()),
         dialog.Dialogs(environment={"A": CANARY}, forbidden=(), platform="linux"),
         dialog._Ended(0, CANARY.encode()),
         page_replies.Reply(HTTPStatus.OK, CANARY),

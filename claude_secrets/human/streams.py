@@ -5,11 +5,13 @@ nothing that was read is lost, unless it cannot be written.
 """
 
 import errno
+import math
 import os
 import select
 import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 CHUNK: Final = 1 << 18
@@ -20,7 +22,7 @@ _READS: Final = 64
 """So many reads empty a pipe or terminal of what the program can have left in it."""
 
 QUIET_SECONDS: Final = 0.1
-"""How long a terminal is quiet before the filter is asked to show the little it holds back."""
+"""How long a stream is quiet before its filter is asked for what it holds back by chance."""
 
 
 class Filter(Protocol):
@@ -30,7 +32,7 @@ class Filter(Protocol):
         """Take more, and return what may be written now."""
 
     def idle(self) -> bytes:
-        """Return what may be written because a terminal is waiting."""
+        """Return what may be written because nothing more has come for a while."""
 
     def finish(self) -> bytes:
         """Return the rest."""
@@ -43,15 +45,15 @@ class Stream:
     has gone.
     """
 
-    def __init__(self, source: int, target: int, through: Filter, *, terminal: bool = False) -> None:
+    def __init__(self, source: int, target: int, through: Filter, clock: Callable[[], float] = time.monotonic) -> None:
         self.source = source
         self.target = target
         self.open = True
         self.waiting = b""
         self.lost: OSError | None = None
-        self.unshown = False
-        self._terminal = terminal
         self._through = through
+        self._clock = clock
+        self._quiet_at: float | None = None
         self._piece = sys.maxsize if stat.S_ISREG(os.fstat(target).st_mode) else _AT_ONCE
 
     def read(self) -> bool:
@@ -64,7 +66,7 @@ class Stream:
             data = b""
         if data:
             self.waiting += self._through.feed(data)
-            self.unshown = self._terminal
+            self._quiet_at = self._clock() + QUIET_SECONDS
         else:
             self.waiting += self._through.finish()
             self.close()
@@ -81,11 +83,17 @@ class Stream:
             self.lost = None if error.errno == errno.EPIPE else error
             self.close()
 
+    def quiet_in(self) -> float | None:
+        """In how many seconds it will have been quiet for long; None where nothing is held back then."""
+        if self.waiting or not self.open or self._quiet_at is None:
+            return None
+        return max(0.0, self._quiet_at - self._clock())
+
     def show(self) -> None:
-        """Have that written which a terminal may be waiting for."""
-        if self.open and self.unshown:
+        """Have that written which is held back by chance."""
+        if self.open:
             self.waiting += self._through.idle()
-        self.unshown = False
+        self._quiet_at = None
 
     def close(self) -> None:
         """Read no more."""
@@ -107,15 +115,15 @@ def carry(streams: Sequence[Stream], reading: Iterable[int] = (), writing: Itera
             wanted[stream.target] = wanted.get(stream.target, 0) | select.POLLOUT
         elif stream.open:
             wanted[stream.source] = wanted.get(stream.source, 0) | select.POLLIN
-    quiet = any(stream.unshown and not stream.waiting for stream in streams)
-    ready = _ready(wanted, QUIET_SECONDS if quiet else None)
+    quiet = [seconds for stream in streams if (seconds := stream.quiet_in()) is not None]
+    ready = _ready(wanted, min(quiet, default=None))
     for stream in streams:
         if stream.waiting:
             if stream.target in ready:
                 stream.write()
         elif stream.open and stream.source in ready:
             stream.read()
-        elif not ready:
+        elif stream.quiet_in() == 0:
             stream.show()
     return ready
 
@@ -130,7 +138,7 @@ def _ready(wanted: Mapping[int, int], seconds: float | None) -> set[int]:
     poll = select.poll()
     for number, events in wanted.items():
         poll.register(number, events)
-    return {number for number, _ in poll.poll(None if seconds is None else 1000 * seconds)}
+    return {number for number, _ in poll.poll(None if seconds is None else math.ceil(1000 * seconds))}
 
 
 def drain(streams: Sequence[Stream]) -> None:

@@ -36,7 +36,7 @@ def run(
     master, slave = os.openpty()
     person.copy_to(slave)
     os.set_blocking(master, False)
-    ends, streams = {1: slave}, [Stream(master, 1, make_filter(), terminal=True)]
+    ends, streams = {1: slave}, [Stream(master, 1, make_filter())]
     if os.isatty(0):
         ends[0] = slave
     if os.isatty(2):

@@ -1,0 +1,321 @@
+"""What a text says: its escapes decoded, its colours, line breaks and quotes left out; or the numbers of a dump.
+
+Always: pure; linear; every place in a view leads back to the text that it was made from. What is looked for in a view
+was decoded likewise, so it does not matter which of several readings a decoder takes.
+"""
+
+import re
+import sys
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from claude_secrets.patterns import ByteSearch
+
+_PASSES: Final = 4
+"""How often a text is decoded: for percent signs in JSON in HTML, and one more."""
+
+_END: Final = 200
+_COLOUR_END: Final = 600
+"""Bytes that an unfinished escape can take up, and one of a terminal, at most."""
+
+_AROUND: Final = 1280
+"""Bytes to look at before and after an encoded letter: there the row begins and ends by which a form is recognised."""
+
+_COLOUR: Final = rb"(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[()][0-9A-Z]|[78=>DEHM])"
+"""What follows ESC in colours, cursor moves, titles and links of terminals (ECMA-48; xterm's control sequences)."""
+
+_INDENT: Final = rb"[ \t]{0,120}(?:(?:>|(?:[#*|]|//)(?=[ \t]))[ \t]{0,8}){0,8}"
+"""What a wrapped line begins with: blanks, and marks of quotations and comments."""
+
+# Each begins with a set: so the search for the next one is quick.
+_STRIPPED: Final = re.compile(rb"[\x1b\0](?:(?<=\0)|(?<=\x1b)" + _COLOUR + rb")")
+_GAPS: Final = rb"(?<=\n)" + _INDENT + rb"|(?<=\r)\n" + _INDENT + rb"|(?<=\0)|(?<=\x1b)" + _COLOUR
+_CONTINUED: Final = rb"|(?<=\\)(?<!\\\\)\\*+\r?\n" + _INDENT
+_MEANING: Final = (
+    rb"|(?<=\\)(?<!\\\\)\\*+(u[dD][89abAB][0-9a-fA-F]{2}\\+u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}"
+    rb"|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}|C-[?-_a-z]|[abefnrtvE])"
+    rb"|(?<=%)(?:25)*([0-9a-fA-F]{2})"
+    rb"|(?<=&)(?:amp;)*(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});)"
+)
+_WRAPS: Final = {
+    False: re.compile(rb"[\x1b\0\r\n](?:" + _GAPS + rb")"),
+    True: re.compile(rb"[\x1b\0\r\n\\](?:" + _GAPS + _CONTINUED + rb")"),
+}
+_ESCAPES: Final = {
+    False: re.compile(rb"[\x1b\0\\\r\n%&](?:" + _GAPS + _MEANING),
+    True: re.compile(rb"[\x1b\0\\\r\n%&](?:" + _GAPS + _CONTINUED + _MEANING),
+}
+_QUOTES: Final = re.compile(rb"['\"\\$](?:(?<=\$)(?=')|(?<!\$)['\"\\]*)")
+_UNFINISHED: Final = re.compile(
+    rb"[\\%&\x1b$\r\n](?:(?:(?<=\\)(\\*(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\+(?:u[0-9a-fA-F]{0,3})?)?|u[0-9a-fA-F]{0,3}"
+    rb"|u\{[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?|[0-7]{1,2}|C-?)?)"
+    rb"|(?<=%)([0-9a-fA-F]?)|(?<=&)(#?[0-9A-Za-z]{0,31}))(?:\r?\n[ \t>#*|/]{0,160}|\r)?"
+    rb"|(?<=\x1b)(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}|\][^\x07\x1b]{0,512}\x1b?|[()])?"
+    rb"|(?<=[$\r])|(?:(?<=\n)|(?<=\r)\n)[ \t>#*|/]{0,160})\Z"
+)
+_HEXADECIMAL: Final = re.compile(rb"[0-9a-fA-F]+")
+_CONTROLS: Final = {b"a": 7, b"b": 8, b"e": 27, b"E": 27, b"f": 12, b"n": 10, b"r": 13, b"t": 9, b"v": 11}
+
+_AT_END_OF_LINE: Final = re.compile(rb"\\\r?\n")
+_PRINTABLE: Final = re.compile(rb"=([0-9a-fA-F]{2})|=[ \t]{0,8}\r?\n")
+_UNFINISHED_PRINTABLE: Final = re.compile(rb"(=(?:[0-9a-fA-F]|[ \t]{0,8}\r?)?)\Z")
+
+_OFFSET: Final = rb"(?:[0-9a-fA-F]{6,16}(?::|(?=[ \t])))?"
+"""What the next line of a dump begins with."""
+
+_BETWEEN_NUMBERS: Final = re.compile(
+    rb"[ \t\r\n:,;|\\0-](?:(?<=[ \t])[ \t]+[^\r\n]{1,38}\r?\n"
+    + _OFFSET
+    + rb"|(?<=\n)"
+    + _OFFSET
+    + rb"|(?<=0)[xX]|(?<=\\)\\*[xnrt]|(?<=[ \t\r:,;|-])[ \t:,;|-]*)"
+)
+_UNFINISHED_NUMBERS: Final = re.compile(
+    rb"(?:[ \t]{2,}[^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16})?\r?|\r?\n[0-9a-fA-F]{0,16}|\\+|0)\Z"
+)
+_REST_OF_DUMP: Final = re.compile(rb"(?:[ \t:]?[0-9a-fA-F]{2}){0,64}[ \t]{2,}[^\r\n]{1,38}(?=(\r?\n)?)")
+
+_LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_OTHERS: Final = bytes(set(range(256)) - set(_LETTERS))
+_ESCAPED_BREAK: Final = re.compile(rb"\\+[nrt]")
+_COLOURS: Final = re.compile(rb"\x1b" + _COLOUR)
+
+_BYTE: Final = rb"(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|0[AaDd]|1[Bb])"
+"""A letter, a digit, a line break or what begins a colour, in hexadecimal."""
+
+_ENCODED: Final = ByteSearch(
+    [
+        rb"\\(?:(?:x|u00|u\{0*|U000000)%s|0[67][0-7]|1[0-7][0-7]|01[25]|033|[eE]\[)" % _BYTE,
+        rb"%%(?:25)*(?:%s|5[Cc])" % _BYTE,
+        rb"&(?:amp;)*#(?:[0-9]{1,7}|[xX][0-9a-fA-F]{1,6});",
+    ]
+)
+_DUMP: Final = ByteSearch(
+    [
+        rb"0[xX][0-9a-fA-F]{2}[,; \t]+0[xX]",
+        rb"\n[0-9a-fA-F]{6,16}:?[ \t]+(?:[0-9a-fA-F]{2,16}[ \t]+){2}",
+    ]
+)
+
+
+class View:
+    """A text, made from the text of the view `below` or given as it is.
+
+    `loose`: where in the text at the bottom an escape begins that more may finish.
+    """
+
+    def __init__(self, text: bytes, below: "View | None" = None, loose: int | None = None) -> None:
+        self.text = text
+        self.below = below
+        self.loose = loose
+        # Of each piece where it begins, where that is in the view below, and where it ends there if it was decoded.
+        self._at, self._starts, self._ends = [0], [0], [0]
+
+    def start(self, place: int) -> int:
+        """Where in the text at the bottom the character at `place` begins."""
+        if self.below is None:
+            return place
+        number = bisect_right(self._at, place) - 1
+        inside = 0 if self._ends[number] else place - self._at[number]
+        return self.below.start(self._starts[number] + inside)
+
+    def end(self, place: int) -> int:
+        """Where in the text at the bottom the character before `place` ends."""
+        if self.below is None:
+            return place
+        number = bisect_left(self._at, place) - 1
+        return self.below.end(self._ends[number] or self._starts[number] + place - self._at[number])
+
+    def replaced(self, tokens: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]) -> "View":
+        """What `tokens` mean in place of them; this view where there are none."""
+        parts, at, starts, ends = list[bytes](), list[int](), list[int](), list[int]()
+        out = done = 0
+        for token in tokens.finditer(self.text):
+            start, end = token.span()
+            if start > done:
+                at.append(out)
+                starts.append(done)
+                ends.append(0)
+                parts.append(self.text[done:start])
+                out += start - done
+            said = meaning(token)
+            if said:
+                at.append(out)
+                starts.append(start)
+                ends.append(end)
+                parts.append(said)
+                out += len(said)
+            done = end
+        if not done:
+            return self
+        made = View(b"".join([*parts, self.text[done:]]), self, self.loose)
+        made._at, made._starts, made._ends = [*at, out], [*starts, done], [*ends, 0]
+        return made
+
+    def cut(self, unfinished: re.Pattern[bytes]) -> "View":
+        """This view without what its text may end in the midst of; this one where that is nothing."""
+        size = len(self.text)
+        begin, colour = max(0, size - _END), self.text.rfind(b"\x1b", max(0, size - _COLOUR_END))
+        found = unfinished.search(self.text, begin if colour < 0 else min(begin, colour))
+        if found is None:
+            return self
+        begun = [] if found.lastindex is None else [self.start(found.start())]
+        known = [*begun, *([] if self.loose is None else [self.loose])]
+        return View(self.text[: found.start()], self, min(known, default=None))
+
+    def lower(self) -> "View":
+        """This view in lower case."""
+        return View(self.text.lower(), self, self.loose)
+
+
+def stripped(text: bytes, *, final: bool = True) -> View:
+    """A text without colours and NULs: ASCII in UTF-16, of either order, becomes ASCII."""
+    view = View(text)
+    if b"\x1b" not in text and b"\0" not in text:
+        return view
+    return (view if final else view.cut(_UNFINISHED)).replaced(_STRIPPED, _nothing)
+
+
+def decoded(view: View, *, final: bool = True, continued: bool = True) -> View:
+    """A view without line breaks and quotes, and with what escapes of JSON, URLs, HTML, XML and shells mean.
+
+    Where it is not `final`, without what it may end in the midst of. `continued`: a backslash at the end of a line
+    belongs to the line break, not to an escape that a wrap has cut.
+    """
+
+    def known(view: View) -> View:
+        return view if final else view.cut(_UNFINISHED)
+
+    view = known(view).replaced(_WRAPS[continued], _nothing)
+    for _ in range(_PASSES):
+        source = known(view)
+        view = source.replaced(_ESCAPES[continued], _meaning)
+        if view is source:
+            break
+    return known(view).replaced(_QUOTES, _nothing)
+
+
+def without_escapes(text: bytes) -> bytes:
+    """A text with a blank in place of all that a decoder may take for an escape."""
+    while (blanked := _ESCAPES[True].sub(b" ", text)) != text:
+        text = blanked
+    return text
+
+
+def every_decoded(view: View, *, final: bool = True) -> Iterator[View]:
+    """A view decoded in each way that comes into question."""
+    yield decoded(view, final=final)
+    if _AT_END_OF_LINE.search(view.text):
+        yield decoded(view, final=final, continued=False)
+    quoted = printable(view, final=final)
+    if quoted is not view:
+        yield decoded(quoted, final=final)
+
+
+def printable(view: View, *, final: bool = True) -> View:
+    """A view with quoted-printable decoded (RFC 2045, section 6.7)."""
+    if b"=" not in view.text:
+        return view
+    view = view if final else view.cut(_UNFINISHED_PRINTABLE)
+    return view.replaced(_PRINTABLE, lambda token: bytes.fromhex(token[1].decode()) if token[1] else b"")
+
+
+def every_numbers(view: View, *, final: bool = True) -> Iterator[View]:
+    """A view without what stands between the numbers of a hexadecimal dump, in each way that comes into question."""
+    yield _numbers(view)
+    if not final and (rest := view.cut(_UNFINISHED_NUMBERS)) is not view:
+        yield _numbers(rest)
+    if _has_escapes(view.text):
+        yield _numbers(decoded(view, final=final))
+
+
+def _numbers(view: View) -> View:
+    return view.replaced(_BETWEEN_NUMBERS, _nothing).lower()
+
+
+def _has_escapes(text: bytes) -> bool:
+    return b"\\" in text or b"%" in text or b"&" in text
+
+
+def end_of_dump(text: bytes, end: int, *, final: bool) -> int | None:
+    """Where the line of a dump ends that shows characters after the number that ends at `end`; None if more decides."""
+    rest = _REST_OF_DUMP.match(text, end)
+    if rest is None or not (rest[1] or final or rest.end() < len(text)):
+        waits = not final and rest is None and len(text) - end < _END and b"\n" not in text[end:]
+        return None if waits or rest is not None else end
+    return rest.end()
+
+
+def _flat(text: bytes) -> Iterator[bytes]:
+    """The letters and digits of a text; a second time without escaped line breaks, where there are any."""
+    if b"\x1b" in text:
+        text = _COLOURS.sub(b"", text)
+    yield text.translate(None, _OTHERS)
+    if b"\\n" in text or b"\\r" in text:
+        yield _ESCAPED_BREAK.sub(b"", text).translate(None, _OTHERS)
+
+
+def flats(text: bytes) -> Iterator[bytes]:
+    """Texts of letters and digits alone, in one of which each run of them stands that any view of `text` has."""
+    yield from _flat(text)
+    if _has_escapes(text):
+        for part in _parts(text, _ENCODED.places(text)):
+            for view in every_decoded(stripped(part)):
+                yield from _flat(view.text)
+    for part in _parts(text, _DUMP.places(text)):
+        yield from _flat(_numbers(stripped(part)).text)
+
+
+def _parts(text: bytes, places: Iterator[int]) -> Iterator[bytes]:
+    """What is around the places, in as few parts as can be."""
+    start = end = 0
+    for place in places:
+        if place - _AROUND > end:
+            if end:
+                yield text[start:end]
+            start = max(0, place - _AROUND)
+        end = min(len(text), place + _AROUND)
+    if end:
+        yield text[start:end]
+
+
+def _nothing(_token: re.Match[bytes]) -> bytes:
+    return b""
+
+
+def _meaning(token: re.Match[bytes]) -> bytes:
+    kind = token.lastindex
+    if kind is None:
+        return b""
+    text = token[kind]
+    if kind == 1:
+        return _of_backslash(text)
+    if kind == 2:
+        return bytes.fromhex(text.decode())
+    if text[:1] == b"#":
+        digits, base = (text[2:], 16) if text[1:2] in b"xX" else (text[1:], 10)
+        return _character(int(digits, base))
+    import html
+
+    return html.unescape(f"&{text.decode()};").encode()
+
+
+def _character(code: int) -> bytes:
+    return chr(code).encode("utf-8", "surrogatepass") if code <= sys.maxunicode else b""
+
+
+def _of_backslash(text: bytes) -> bytes:
+    """What an escape means, without its backslashes."""
+    letter = text[:1]
+    if letter in b"uU":
+        codes = [int(digits, 16) for digits in _HEXADECIMAL.findall(text)]
+        code = codes[0] if len(codes) == 1 else 0x10000 + (codes[0] - 0xD800) * 0x400 + codes[1] - 0xDC00
+        return _character(code)
+    if letter == b"x":
+        return bytes.fromhex(text[1:].decode())
+    if letter == b"C":
+        return b"\x7f" if text == b"C-?" else bytes([text[2] & 0x1F])
+    if letter.isdigit():
+        return bytes([int(text, 8) & 0xFF])
+    return bytes([_CONTROLS[letter]])
