@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from claude_secrets import references
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.variable_names import is_loading, is_shells_own
+from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_own
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _USUAL_FILE: Final = ".env"
@@ -66,7 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--allow-dangerous-names",
         action="store_true",
-        help="also set variables that change how programs are found and loaded, such as PATH",
+        help="also set variables that make programs run other code or send data elsewhere, such as PATH",
     )
 
 
@@ -85,12 +85,12 @@ def templates(options: Namespace) -> Templates:
     wrong = [name for name in found if not _VARIABLE.fullmatch(name)]
     if wrong:
         raise CallerError(Code.INVALID_NAME, f"{_listed(wrong)} cannot name a variable of an environment.")
-    loading = [name for name in found if is_loading(name)]
-    if loading and not options.allow_dangerous_names:
+    dangerous = [name for name in found if is_loading(name) or is_redirecting(name)]
+    if dangerous and not options.allow_dangerous_names:
         raise CallerError(
             Code.INVALID_NAME,
-            f"{_listed(loading)}: this says how programs are found or loaded, so it is not set.",
-            "If that is what you want: --allow-dangerous-names",
+            f"Refusing to set {_listed(dangerous)}: it can make programs run other code or send data elsewhere.",
+            "If you want it set: --allow-dangerous-names",
         )
     return Templates(found, tuple(named), tuple(Path(file).expanduser() for file in files))
 

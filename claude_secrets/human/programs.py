@@ -22,15 +22,6 @@ _STEPS_LIMIT: Final = 400
 _CONFIGURATION: Final = frozenset({"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS"})
 """Without these the browser would not be the one that the person knows."""
 
-_LIBRARIES: Final = """
-GTK_MODULES GTK2_MODULES GTK3_MODULES GTK_PATH GTK_EXE_PREFIX GTK_IM_MODULE_FILE GDK_PIXBUF_MODULE_FILE
-GDK_PIXBUF_MODULEDIR GIO_EXTRA_MODULES GIO_MODULE_DIR GI_TYPELIB_PATH
-QT_PLUGIN_PATH QT_QPA_PLATFORM_PLUGIN_PATH QML_IMPORT_PATH QML2_IMPORT_PATH
-LIBGL_DRIVERS_PATH LIBVA_DRIVERS_PATH VDPAU_DRIVER_PATH VK_ICD_FILENAMES VK_DRIVER_FILES VK_LAYER_PATH
-"""
-"""What GTK, Qt and graphics drivers load code by. Systems that need them set them for each program."""
-_LOADING: Final = frozenset(_LIBRARIES.split())
-
 _PER_USER: Final = Path("/etc/profiles/per-user")
 """Where NixOS, as root, puts what it has for one account."""
 
@@ -136,9 +127,12 @@ def clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str
 
 
 def clean_for(places: Places, environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
-    """As `clean`, but with `places` for a PATH and without the variables by which programs are made to load code."""
+    """As `clean`, but with `places` for a PATH and without the variables by which programs are made to load code.
+
+    The display, the bus and the proxy stay: without them the person sees nothing.
+    """
     kept = clean(environment, forbidden)
-    good = {name: kept[name] for name in kept if name in _CONFIGURATION or not (name in _LOADING or is_loading(name))}
+    good = {name: kept[name] for name in kept if name in _CONFIGURATION or not is_loading(name)}
     return {**good, "PATH": places.path(forbidden)}
 
 
