@@ -112,6 +112,99 @@ def test_an_agent_uses_what_it_may_not_read_and_sees_its_reference(machine: Mach
     assert "'NO_1', 'NO_2'" in missing.stderr
 
 
+NOT_NOTICED = {
+    "substituted processes that it reads": "{} diff <(echo a; echo b) <(echo a; echo c)",
+    "a file to read": "{} bash -c 'cat <&7' 7<text",
+    "a file to read, by its path": "{} cat /dev/fd/7 7<text",
+    "a pipe to read": "exec 8< <(echo piped); {} bash -c 'cat <&8'",
+    "text to read": "{} bash -c 'cat <&9' 9<<<text",
+    "its input": "echo given | {} cat",
+    "its output and errors": "{} bash -c 'echo out; echo err >&2; exit 5'",
+    "descriptors of its own": "{} bash -c 'exec 3>own 4>&1; echo a >&3; echo b >&4; cat own'",
+    "what it starts inherits": "{} bash -c 'exec 5>&1; bash -c \"echo deeper >&5\"'",
+    "a substituted process of its own": "{} bash -c 'exec 5> >(cat >own); echo a >&5; exec 5>&-; wait $!; cat own'",
+}
+"""Habits with descriptors that carry nothing out, or only through the filter. Written before the others."""
+
+
+@pytest.mark.parametrize("habit", NOT_NOTICED)
+def test_an_agent_does_not_notice_that_ways_around_the_filter_are_closed(machine: Machine, habit: str) -> None:
+    (machine.home / "work" / "a" / "text").write_text("text\n")
+    plain, done = (
+        agent_runs(machine, f"set -o pipefail; {NOT_NOTICED[habit].format(words)}")
+        for words in ("", "$cs exec --only KEPT --")
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+    assert plain.stdout != ""
+
+
+OUTLETS = {
+    "a copy of its output": "exec 3>&1; {} 3",
+    "a copy of its errors": "exec 4>&2; {} 4",
+    "a number far up": "exec 250>&1; {} 250",
+    "a file": "exec 5>leak; {} 5; cat leak",
+    "a file to add to": "exec 5>>leak; {} 5; cat leak",
+    "a file to read and write": "exec 6<>leak; {} 6; cat leak",
+    "a substituted process that it writes to": "exec 7> >(cat); {} 7",
+    "a pipe with a name": "mkfifo pipe; cat pipe & exec 8>pipe; {} 8; exec 8>&-; wait",
+    "a socket": """$python -c '
+import socket, subprocess, sys
+ours, its = socket.socketpair()
+subprocess.run([*sys.argv[1:], str(its.fileno())], pass_fds=[its.fileno()])
+its.close()
+print(ours.recv(100))' {}""",
+    "a terminal": """$python -c '
+import os, subprocess, sys
+ours, its = os.openpty()
+subprocess.run([*sys.argv[1:], str(its)], pass_fds=[its])
+os.write(its, b"end")
+print(os.read(ours, 100))' {}""",
+}
+WRITE = """$cs exec --only TOKEN -- bash -c 'printenv TOKEN; printenv TOKEN >&$1' bash"""
+
+
+@pytest.mark.parametrize("outlet", OUTLETS)
+def test_an_agents_program_has_no_way_around_the_filter_that_it_was_handed(machine: Machine, outlet: str) -> None:
+    for left in ("leak", "pipe"):
+        (machine.home / "work" / "a" / left).unlink(missing_ok=True)
+    done = agent_runs(machine, OUTLETS[outlet].format(WRITE))
+    assert "canary" not in done.stdout + done.stderr
+    assert done.stdout.startswith("[secret://TOKEN]\n")
+    assert "Bad file descriptor" in done.stderr
+
+
+def test_nor_has_it_on_a_terminal(machine: Machine) -> None:
+    inside = machine.home / "inside"
+    inside.write_text(f"exec 3>&1 4</dev/null; {WRITE} 3; $cs exec --only TOKEN -- bash -c 'cat <&4 && echo read'\n")
+    done = agent_runs(machine, f"script -qec 'bash {inside}' /dev/null")
+    assert "canary" not in done.stdout
+    assert "[secret://TOKEN]" in done.stdout
+    assert done.stdout.count("Bad file descriptor") == 1
+    assert "read" in done.stdout.splitlines(), done
+
+
+def test_the_persons_programs_inherit_what_they_are_handed(machine: Machine) -> None:
+    for redact in ("", "--redact"):
+        for outlet in ("a copy of its output", "a file", "a socket", "a substituted process that it writes to"):
+            script = OUTLETS[outlet].format(WRITE.replace("exec", f"exec {redact}"))
+            done = agent_runs(machine, f"{script}; exec 7>&-; wait", marker="")
+            assert done.stdout.count("canary-a-value") == (1 if redact else 2), done
+            assert done.stderr == ""
+
+
+def test_what_security_says_that_leads_around_the_filter_does(machine: Machine) -> None:
+    """Two holes, so that their sentence is mended with them."""
+    script = f"""$python -c '
+import socket, subprocess, sys
+ours, its = socket.socketpair()
+subprocess.run(sys.argv[1:], stdin=its)
+print(ours.recv(100))' {WRITE} 0"""
+    assert "canary-a-value" in agent_runs(machine, script).stdout
+    script = """script -qec '$cs exec --only TOKEN -- sh -c "printenv TOKEN >/dev/tty" | cat' /dev/null"""
+    assert "canary-a-value" in agent_runs(machine, script).stdout
+    assert "its standard input, if that is a terminal or a socket, or to `/dev/tty`, is not redacted" in SECURITY
+
+
 ATTEMPTS = {
     "going there": "cd $b && {}",
     "naming it": "{} --project $b",

@@ -166,7 +166,7 @@ def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
                 found[name] = caller.done(Call(tool=Tool.GET_SECRET, name=name, use=True)).text
         return found
 
-    return exec_command.start(options, variables.Source(values, caller.close), before, redact=True)
+    return exec_command.start(options, variables.Source(values, caller.close), before, redact=True, sealed=True)
 
 
 def _hook(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:

@@ -40,8 +40,12 @@ def run(options: Namespace) -> int:
     return start(options, Source(values, person.store.close, check), os.environ, redact=options.redact)
 
 
-def start(options: Namespace, source: Source, environment: Mapping[str, str], *, redact: bool) -> int:
+def start(
+    options: Namespace, source: Source, environment: Mapping[str, str], *, redact: bool, sealed: bool = False
+) -> int:
     """Run the program with its secrets and `environment`.
+
+    `sealed`, where it is redacted: it inherits no descriptor above 2 that it could write a value to.
 
     Raises:
         CallerError: there is no such program; or as `variables` says.
@@ -61,7 +65,7 @@ def start(options: Namespace, source: Source, environment: Mapping[str, str], *,
     output.flush()
     try:
         if redact:
-            return _redacted(program, words, full, found.secrets)
+            return _redacted(program, words, full, found.secrets, sealed=sealed)
         _expect_signals()
         os.execve(program, words, full)  # noqa: S606  what the person asked for, without a shell
     except OSError as error:  # it is no program, or its arguments and environment are too long
@@ -77,7 +81,9 @@ def _expect_signals() -> None:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
-def _redacted(program: str, words: Sequence[str], environment: Mapping[str, str], secrets: Mapping[str, str]) -> int:
+def _redacted(
+    program: str, words: Sequence[str], environment: Mapping[str, str], secrets: Mapping[str, str], *, sealed: bool
+) -> int:
     import gc
 
     from claude_secrets.human import supervise
@@ -89,4 +95,4 @@ def _redacted(program: str, words: Sequence[str], environment: Mapping[str, str]
         output.error(f"The output could not be written: {os.strerror(error.errno or 0)}.")
 
     gc.enable()
-    return supervise.run(program, words, environment, lambda: Redactor(finder), tell)
+    return supervise.run(program, words, environment, lambda: Redactor(finder), tell, sealed=sealed)

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from claude_secrets.human.streams import Filter, Stream, carry, drain
@@ -28,11 +29,18 @@ Tell: TypeAlias = Callable[[OSError], None]
 
 
 def run(
-    program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter], tell: Tell
+    program: str,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    make_filter: Callable[[], Filter],
+    tell: Tell,
+    *,
+    sealed: bool,
 ) -> int:
     """Run a program to its end and return its exit code; where a signal ended it, end by that, too.
 
-    `tell` is called with the reason where what it wrote could not be written; the code is not 0 then.
+    `tell` is called with the reason where what it wrote could not be written; the code is not 0 then. A `sealed`
+    program inherits no descriptor above 2 that leads around the filter.
 
     Raises:
         OSError: it cannot be started.
@@ -43,9 +51,9 @@ def run(
     if os.isatty(1):
         from claude_secrets.human import terminal_relay
 
-        status, streams = terminal_relay.run(program, words, environment, make_filter)
+        status, streams = terminal_relay.run(program, words, environment, make_filter, sealed=sealed)
     else:
-        status, streams = _by_pipes(program, words, environment, make_filter)
+        status, streams = _by_pipes(program, words, environment, make_filter, sealed=sealed)
     _leave(streams)
     lost = [stream.lost for stream in streams if stream.lost]
     if lost:
@@ -75,7 +83,12 @@ def end_like(status: int) -> int:
 
 
 def _by_pipes(
-    program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]
+    program: str,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    make_filter: Callable[[], Filter],
+    *,
+    sealed: bool,
 ) -> tuple[int, list[Stream]]:
     """The program keeps our standard input, process group and session, so that the shell's job control goes on."""
     pipes = [(1, *os.pipe())]
@@ -84,7 +97,7 @@ def _by_pipes(
         pipes.append((2, *os.pipe()))
     ends = {1: pipes[0][2], 2: pipes[-1][2]}
     with Signals() as signals:
-        child = started(lambda: become(program, words, environment, ends))
+        child = started(lambda: become(program, words, environment, ends, sealed=sealed))
 
         def hand_on(number: int) -> None:
             if number not in _KEYS or not _at_a_terminal():  # whose keys reach the program, too
@@ -145,12 +158,32 @@ def started(become_it: Callable[[], None]) -> int:
     return child
 
 
-def become(program: str, words: Sequence[str], environment: Mapping[str, str], ends: Mapping[int, int]) -> None:
+def become(
+    program: str, words: Sequence[str], environment: Mapping[str, str], ends: Mapping[int, int], *, sealed: bool
+) -> None:
     """In the child: take over descriptors and become the program, with the signals as programs expect them."""
     for target, end in ends.items():
         os.dup2(end, target)
+    if sealed:
+        _close_outlets()
     forget_handlers()
     os.execve(program, list(words), dict(environment))  # noqa: S606  what the person asked for, without a shell
+
+
+def _close_outlets() -> None:
+    """In the child: close the descriptors above 2 that the program would inherit and could write to.
+
+    Those that it can only read stay open. They carry nothing out, and a shell's `<(…)` names them in the arguments.
+    """
+    import fcntl  # Windows has none
+
+    for number in [int(each.name) for each in Path("/dev/fd").iterdir()]:
+        try:
+            inherited = number > 2 and os.get_inheritable(number)
+        except OSError:  # the listing's own
+            continue
+        if inherited and fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+            os.close(number)
 
 
 def forget_handlers() -> None:

@@ -25,7 +25,12 @@ _REPORT: Final = struct.Struct("<Bi")
 
 
 def run(
-    program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]
+    program: str,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    make_filter: Callable[[], Filter],
+    *,
+    sealed: bool,
 ) -> tuple[int, list[Stream]]:
     """Run a program on a pseudo-terminal; returns a status as `waitpid` does, and the streams it may have left open.
 
@@ -51,7 +56,7 @@ def run(
         if not os.fork():
             for own in (master, reports, order):
                 os.close(own)
-            _monitor(lambda: become(program, words, environment, ends), slave, report, orders)
+            _monitor(lambda: become(program, words, environment, ends, sealed=sealed), slave, report, orders)
         for its in {slave, ends[2], report, orders}:
             os.close(its)
         try:
