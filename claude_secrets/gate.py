@@ -38,7 +38,7 @@ from claude_secrets.records import Stored
 from claude_secrets.setting import Setting, SettingReader
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
-from claude_secrets.visible import shown, visible
+from claude_secrets.visible import Values, shown, values
 
 VISIBLE_LIMIT = 1000
 """Names that one list or search returns, at most."""
@@ -97,21 +97,29 @@ class Gate:
         except SecretsError:
             return frozenset()
 
-    def visible_values(self, where: Whereabouts) -> dict[str, str]:
-        """The values of the names that `list_secrets` shows, to take them out of other texts: never to be handed out.
+    def every_value(self, where: Whereabouts) -> Values:
+        """All values of the store, to take them out of other texts: never to be handed out.
 
-        Raises:
-            SecretsError: the project or the store cannot be read.
+        A project that cannot be read is shown no names. Raises `SecretsError` if the store cannot be read.
         """
-        setting = self._settings.read(where, self._locate(where))
         if not self._store.exists():
-            return {}
+            return Values({}, frozenset(), frozenset())
+        setting = self._readable_setting(where)
         self._store.unlock()
         with self._store.read() as tx:
-            setting = consent.standing(tx, setting)
-            if not consent.may_claim_scope(tx, setting):
-                return {}
-            return {record.name: records.value(tx, record) for record, _ in visible(tx, setting)}
+            return values(tx, setting)
+
+    def _readable_setting(self, where: Whereabouts) -> Setting | None:
+        """The setting, where there is a project whose file and whose person's files can be read."""
+        try:
+            project = self._find(where)
+        except SecretsError:
+            return None
+        self._guard(where, project)
+        try:
+            return self._settings.read(where, project)
+        except SecretsError:
+            return None
 
     def call(self, call: Call, where: Whereabouts, answer: Answer | None = None, *, client: str = "") -> Outcome:
         """Carry out one call; `answer` is what the person said where an earlier try returned `Ask`.
@@ -194,7 +202,7 @@ class Gate:
             check_value(answer.value)
             return lambda tx, case: self._enter(tx, case, answer)
         if call.tool is Tool.INPUT_SECRET:
-            return self._input_question
+            return lambda _, case: Ask(self._question(case))
         return self._get if call.tool is Tool.GET_SECRET else self._delete
 
     def _get(self, tx: Transaction, case: Case) -> Done | Refused:
@@ -256,11 +264,8 @@ class Gate:
         if call.tool is Tool.DELETE_SECRET:
             return _nothing_to_delete(call.name)
         if call.tool is Tool.INPUT_SECRET:
-            return self._input_question(None, case)
+            return Ask(self._question(case))
         return _names(call, total=0, names=[], use_only=[])
-
-    def _input_question(self, _tx: Transaction | None, case: Case) -> Ask:
-        return Ask(self._question(case))
 
     def _question(self, case: Case) -> InputQuestion:
         entry, record = case.setting.entry(case.call.name), case.record

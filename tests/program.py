@@ -13,6 +13,9 @@ ACCOUNT_HOME = "TESTS_ACCOUNT_HOME"
 
 CLIENT_RECORDS = "TESTS_CLIENT_RECORDS"
 """Names where servers note their clients. Without it they note none: of most tests the client is the person, too."""
+HOOK_SECONDS = "TESTS_HOOK_SECONDS"
+"""After how many seconds a hook gives up."""
+
 PLACES = "TESTS_PLACES"
 """Directories, written as a PATH, that are the places of programs instead of the system's."""
 
@@ -31,6 +34,11 @@ def main() -> None:
     places = os.environ.pop(PLACES, None)
     if places is not None:
         _take(places)
+    seconds = os.environ.pop(HOOK_SECONDS, None)
+    if seconds is not None:
+        from claude_secrets.cli import hook
+
+        hook.SECONDS = hook.OUTPUT_SECONDS = float(seconds)
     entry()
 
 

@@ -1,20 +1,31 @@
-"""Hooks of Claude Code: what each event is answered with; none that fails blocks anything or tells a value."""
+"""Hooks of Claude Code: what each event is answered with. None tells a value; one that fails blocks nothing, but no
+output passes that it has not looked through."""
 
 import base64
 import json
+import re
+import shutil
+import sqlite3
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from claude_secrets.cli import hook as hook_command
+from claude_secrets.cli.guarded import texts
 from tests.machine import DEADLINE, PROGRAM, Machine
+from tests.program import HOOK_SECONDS
 from tests.test_agents import agent_runs
 
 VALUE = "canary/" + "q7Rt+" * 9
 KEPT = "canary-kept-0123456789"
 SHORT = "canary-short"
-EVENTS = ["session-start", "user-prompt-submit", "pre-tool-use", "post-tool-use"]
+OTHERS = "canary-of-another-project"
+STOPPING_NOTHING = ["session-start", "user-prompt-submit", "pre-tool-use"]
+EVENTS = [*STOPPING_NOTHING, "post-tool-use", "post-tool-use-failure"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +35,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     machine.run("set", "TOKEN", at=a, stdin=VALUE)
     machine.run("set", "KEPT", "--use-only", at=a, stdin=KEPT)
     machine.run("set", "SHORT", at=a, stdin=SHORT)
-    machine.run("set", "OTHERS", at=b, stdin="canary-of-another-project")
+    machine.run("set", "OTHERS", at=b, stdin=OTHERS)
     return machine
 
 
@@ -76,7 +87,7 @@ def test_what_tools_print_is_redacted(machine: Machine, form: str) -> None:
 def test_use_only_values_are_redacted_too_and_what_is_not_ours_stays(machine: Machine) -> None:
     told = hook(machine, "post-tool-use", tool_name="Read", tool_response=f"a {KEPT} b")
     assert told["hookSpecificOutput"]["updatedToolOutput"] == "a [secret://KEPT] b"
-    for text in ("nothing", SHORT, "canary-of-another-project", VALUE[:-1], "", ["\ud800"], None, 7):
+    for text in ("nothing", SHORT, OTHERS[:-1], VALUE[:-1], "", ["\ud800"], None, 7):
         assert hook(machine, "post-tool-use", tool_name="Bash", tool_response=text) == {}
     for name in ("mcp__secrets__get_secret", "mcp__claude-secrets__get_secret"):
         given = {"name": "TOKEN"}
@@ -385,10 +396,11 @@ def test_no_wrong_use_ends_with_the_code_that_blocks(machine: Machine, arguments
     assert machine.run("hook", *arguments, stdin="{}").returncode == 1
 
 
-@pytest.mark.parametrize("event", [*EVENTS, "no-such-event", ""])
-@pytest.mark.parametrize(
-    "stdin", ["", "{", "[]", "null", VALUE, json.dumps({"cwd": VALUE, "tool_response": [VALUE], "prompt": 1})]
-)
+UNREADABLE = ["", "{", "[]", "null", VALUE]
+
+
+@pytest.mark.parametrize("event", [*STOPPING_NOTHING, "no-such-event", ""])
+@pytest.mark.parametrize("stdin", [*UNREADABLE, json.dumps({"cwd": VALUE, "tool_response": [7], "prompt": 1})])
 def test_a_hook_that_cannot_answer_blocks_nothing_and_tells_no_value(machine: Machine, event: str, stdin: str) -> None:
     done = machine.run("hook", *([event] if event else []), stdin=stdin)
     assert (done.returncode, done.stdout) == (0, "")
@@ -396,20 +408,230 @@ def test_a_hook_that_cannot_answer_blocks_nothing_and_tells_no_value(machine: Ma
     assert len(done.stderr.splitlines()) <= 1
 
 
-@pytest.mark.parametrize("broken", ["store", "key", "allowlist"])
-def test_nor_does_one_that_finds_things_broken(tmp_path: Path, broken: str) -> None:
+@pytest.mark.parametrize("stdin", UNREADABLE)
+def test_an_output_that_cannot_be_read_is_not_shown(machine: Machine, stdin: str) -> None:
+    """No shape is known, so Claude Code is told to stop before the model sees anything."""
+    done = machine.run("hook", "post-tool-use", stdin=stdin)
+    said = json.loads(done.stdout)
+    assert said["continue"] is False
+    assert "withheld" in said["stopReason"]
+    assert "withheld" in said["hookSpecificOutput"]["updatedToolOutput"]
+    assert "canary" not in done.stdout + done.stderr
+    done = machine.run("hook", "post-tool-use-failure", stdin=stdin)
+    assert "could not look for secrets" in json.loads(done.stdout)["systemMessage"]
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_nor_is_one_that_is_too_deep_or_too_large(machine: Machine) -> None:
+    deep = '{"tool_response": ' + "[" * 700 + json.dumps(VALUE) + "]" * 700 + "}"
+    too_deep = '{"tool_response": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    too_large = '{"tool_response": "' + "x" * hook_command.SIZE_LIMIT + '"}'
+    for stdin, told in (
+        (deep, r"withheld .*\(RecursionError\)|secret://TOKEN"),  # newer Pythons go deeper
+        (too_deep, r"withheld .*\(RecursionError\)"),
+        (too_large, r"withheld .*\(JSONDecodeError\)"),
+    ):
+        done = machine.run("hook", "post-tool-use", stdin=stdin)
+        assert VALUE not in done.stdout
+        assert re.search(told, done.stdout), done.stderr
+
+
+BASH = {"stdout": "a line of some length", "stderr": "", "interrupted": False, "isImage": False}
+READ = {
+    "type": "text",
+    "file": {"filePath": "/work/a/some/file.txt", "content": "a line of some length", "numLines": 1},
+}
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo" * 20}}
+FOUND = {"mode": "files_with_matches", "filenames": ["a/long/name/of/a/file", "b/long/name/of/a/file"], "numFiles": 2}
+WITHHELD: dict[str, tuple[object, object]] = {
+    "Bash": (BASH, {**BASH, "stdout": "TEXT"}),
+    "Read": (READ, {"type": "text", "file": {"filePath": "TEXT", "content": "TEXT", "numLines": 1}}),
+    "Grep": (FOUND, {**FOUND, "filenames": ["TEXT"]}),
+    "text": ("the answer of a server", "TEXT"),
+    "blocks": ([{"type": "text", "text": "the answer of a server"}, IMAGE], [{"type": "text", "text": "TEXT"}, IMAGE]),
+    "key": ({VALUE: {"camelCaseAsFieldsAre": 1}}, {"TEXT": {"camelCaseAsFieldsAre": 1}}),
+}
+BREAKING = {
+    "key": "KEY_MISSING",
+    "another key": "KEY_WRONG",
+    "store": "STORE_FORMAT",
+    "row": "STORE_TAMPERED",
+    "config.yml": "ALLOWLIST_INVALID",
+    "inside": "STORE_UNAVAILABLE",
+    "option": "PERSON_ONLY",
+}
+
+
+def broken(machine: Machine, what: str) -> tuple[dict[str, str], list[str]]:
+    """Break something; the variables and options that belong to it."""
+    environment: dict[str, str] = {}
+    options: list[str] = []
+    match what:
+        case "key":
+            machine.key_file.unlink()
+        case "another key":
+            machine.key_file.write_bytes(base64.urlsafe_b64encode(bytes(32)) + b"\n")
+        case "store":
+            machine.store.write_bytes(b"x" * 4096)
+        case "row":
+            with closing(sqlite3.connect(machine.store, isolation_level=None)) as store:
+                store.execute("DELETE FROM versions")
+        case "config.yml":
+            machine.configure("trust: [")
+        case "inside":
+            inside = machine.home / "work" / "a" / "secrets.db"
+            shutil.copy(machine.store, inside)
+            environment["CLAUDE_SECRETS_STORE"] = str(inside)
+        case "option":
+            environment["CLAUDECODE"] = "1"
+            options = ["--store", str(machine.store)]
+    return environment, options
+
+
+@pytest.fixture
+def breakable(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path).use_key_file()
-    project = machine.project("a")
-    machine.run("set", "TOKEN", at=project, stdin=VALUE)
-    if broken == "store":
-        machine.store.write_bytes(b"x" * 4096)
-    elif broken == "key":
-        machine.key_file.unlink()
-    else:
+    machine.run("set", "TOKEN", at=machine.project("a"), stdin=VALUE)
+    return machine
+
+
+@pytest.mark.parametrize("what", BREAKING)
+def test_where_values_cannot_be_looked_for_the_output_is_withheld(breakable: Machine, what: str) -> None:
+    environment, options = broken(breakable, what)
+    code = BREAKING[what]
+    at = str(breakable.home / "work" / "a")
+
+    def answered(event: str, **fields: object) -> dict[str, Any]:
+        given = json.dumps({"cwd": at, **fields})
+        done = breakable.run("hook", event, *options, stdin=given, environment=environment)
+        assert done.returncode == 0
+        assert done.stderr == f"claude-secrets hook {event}: {code}\n"
+        assert "canary" not in done.stdout
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    for tool, (output, shape) in WITHHELD.items():
+        said = answered("post-tool-use", tool_name=tool, tool_response=output)
+        changed = said["hookSpecificOutput"]["updatedToolOutput"]
+        (text,) = {one for one in texts(changed) if "withheld" in one}
+        assert json.loads(json.dumps(changed).replace(json.dumps(text)[1:-1], "TEXT")) == shape
+        assert "doctor" in text
+        assert f"({code})" in text
+        assert f"({code})" in said["systemMessage"]
+        assert "continue" not in said
+    said = answered("post-tool-use-failure", tool_name="Bash", error=f"Exit code 1\n{VALUE}")
+    assert f"could not look for secrets in its output ({code})" in said["systemMessage"]
+
+
+WITHOUT_TEXT = [
+    None,
+    7,
+    "",
+    "short",
+    [],
+    {},
+    {"stdout": "", "stderr": "ok", "noOutputExpected": True},
+    [IMAGE],
+    {"type": "image", "file": {"base64": "iVBORw0KGgo" * 20, "type": "image/png"}},
+    {"stdout": "data:image/png;base64,iVBORw0KGgo=", "isImage": True},
+]
+
+
+@pytest.mark.parametrize("what", ["key", "store", "config.yml"])
+def test_an_output_without_text_passes_all_the_same(breakable: Machine, what: str) -> None:
+    broken(breakable, what)
+    for output in WITHOUT_TEXT:
+        assert hook(breakable, "post-tool-use", tool_name="Bash", tool_response=output) == {}
+    assert hook(breakable, "post-tool-use-failure", tool_name="Bash", error="Exit code 1") == {}
+
+
+def test_who_has_no_store_notices_nothing(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.project("a")
+    text = f"a text of some length and {VALUE}"
+    for at in ("a", "../.."):
+        assert hook(machine, "post-tool-use", at=at, tool_name="Bash", tool_response={"stdout": text}) == {}
+        assert hook(machine, "post-tool-use-failure", at=at, tool_name="Bash", error=text) == {}
+    assert not machine.store.exists()
+
+
+def test_nor_who_has_no_long_secrets(tmp_path: Path) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    machine.run("set", "SHORT", at=machine.project("a"), stdin="fifteen-letters")
+    text = "fifteen-letters and a text of some length"
+    for event, fields in (("post-tool-use", {"tool_response": text}), ("post-tool-use-failure", {"error": text})):
+        assert hook(machine, event, tool_name="Bash", **fields) == {}
+
+
+PLACES = ["a", "no allowlist", "broken allowlist", "no project", "gone"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_values_are_replaced_wherever_it_is_and_named_only_to_their_project(machine: Machine, place: str) -> None:
+    directory = machine.home / "work" / place
+    if place != "gone":
+        directory.mkdir(exist_ok=True)
+    if place in ("no allowlist", "broken allowlist"):
+        (directory / ".git").mkdir(exist_ok=True)
+        (directory / ".claude").mkdir(exist_ok=True)
+    if place == "broken allowlist":
+        (directory / ".claude" / "secrets.yml").write_text("allow: [")
+    assert hook(machine, "post-tool-use", at=place, tool_name="Bash", tool_response="a text of some length") == {}
+    told = hook(machine, "post-tool-use", at=place, tool_name="Bash", tool_response=f"{VALUE} {OTHERS} {SHORT}")
+    first = "[secret://TOKEN]" if place == "a" else "[a secret]"
+    assert told["hookSpecificOutput"]["updatedToolOutput"] == f"{first} [a secret] {SHORT}"
+    assert "systemMessage" not in told
+
+
+def test_a_name_in_another_scope_is_not_the_projects(tmp_path: Path) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    a = machine.project("a")
+    elsewhere = "canary-in-another-scope"
+    machine.run("set", "TOKEN", at=a, stdin=VALUE)
+    machine.run("set", "TOKEN", "--scope", "acme", at=machine.home, stdin=elsewhere)
+    machine.run("set", "SAME", "--scope", "acme", at=machine.home, stdin=VALUE)
+    machine.run("set", "PART", "--scope", "acme", at=machine.home, stdin=VALUE[:20])
+    machine.run("set", "GONE", at=a, stdin="canary-that-was-deleted")
+    assert machine.run("delete", "GONE", "--yes", at=a).returncode == 0
+    text = f"{elsewhere} {VALUE} canary-that-was-deleted"
+    told = hook(machine, "post-tool-use", tool_name="Bash", tool_response=text)["hookSpecificOutput"]
+    assert told["updatedToolOutput"] == "[a secret] [secret://TOKEN] canary-that-was-deleted"
+    told = hook(machine, "user-prompt-submit", prompt=f"use {elsewhere}")
+    assert "secret://" not in str(told)
+    assert "the value of a secret that this project is not shown" in told["systemMessage"]
+    assert "TOKEN" not in str(told)
+    tool, given = "mcp__secrets__get_secret", {"name": "TOKEN"}
+    assert hook(machine, "post-tool-use", tool_name=tool, tool_input=given, tool_response=VALUE) == {}
+    told = hook(machine, "post-tool-use", tool_name=tool, tool_input=given, tool_response=elsewhere)
+    assert told["hookSpecificOutput"]["updatedToolOutput"] == "[a secret]"
+
+
+def test_what_a_failing_tool_showed_is_reported_to_both(machine: Machine) -> None:
+    told = hook(
+        machine, "post-tool-use-failure", tool_name="Bash", error=f"Exit code 1\n{VALUE}\n{KEPT.encode().hex()}"
+    )
+    assert "the value of KEPT and TOKEN" in told["systemMessage"]
+    assert "set KEPT` " in told["systemMessage"]
+    assert "set TOKEN`" in told["systemMessage"]
+    assert told["hookSpecificOutput"]["hookEventName"] == "PostToolUseFailure"
+    assert "the value of KEPT and TOKEN. Do not repeat it" in told["hookSpecificOutput"]["additionalContext"]
+    told = hook(machine, "post-tool-use-failure", tool_name="mcp__x__y", error=OTHERS)
+    assert "a secret that this project is not shown" in told["systemMessage"]
+    assert "scan --transcripts" in told["systemMessage"]
+    assert not re.search("OTHERS|canary", str(told))
+    for text in ("Exit code 1\nnothing to see here", "", None, VALUE[:-1]):
+        assert hook(machine, "post-tool-use-failure", tool_name="Bash", error=text) == {}
+
+
+@pytest.mark.parametrize("what", ["store", "key", "allowlist"])
+def test_the_other_events_stop_nothing_where_things_are_broken(breakable: Machine, what: str) -> None:
+    project = breakable.home / "work" / "a"
+    if what == "allowlist":
         (project / ".claude" / "secrets.yml").write_text("allow: [")
-    for event in EVENTS:
+    else:
+        broken(breakable, what)
+    for event in ("session-start", "pre-tool-use", *(["user-prompt-submit"] if what != "allowlist" else [])):
         told = {"cwd": str(project), "prompt": VALUE, "tool_name": "Read", "tool_response": VALUE, "tool_input": {}}
-        done = machine.run("hook", event, stdin=json.dumps(told))
+        done = breakable.run("hook", event, stdin=json.dumps(told))
         assert (done.returncode, done.stdout) == (0, "")
         assert "canary" not in done.stderr
 
@@ -427,16 +649,68 @@ def test_an_agent_that_runs_a_hook_is_answered_for_its_own_project(machine: Mach
     (evil / "config.yml").write_text(f"trust: off\nstore: {machine.store}\n")
     for event in ("session-start", "post-tool-use"):
         done = agent_runs(machine, f"XDG_CONFIG_HOME={evil.parent} $cs hook {event}", stdin=told)
-        assert ("OTHERS" in done.stdout, done.stdout != "") == (False, event == "session-start")
+        assert ("OTHERS" in done.stdout, "[a secret]" in done.stdout) == (False, event == "post-tool-use")
     orphan = f"setsid sh -c 'sleep 0.5; $cs hook session-start; echo $?' <<<'{told}' >~/told 2>&1"
     agent_runs(machine, f"({orphan} &); sleep 3")
     assert (machine.home / "told").read_text() == "0\n"
 
 
-def test_a_client_that_never_says_anything_is_not_waited_for(machine: Machine) -> None:
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_client_that_never_says_all_of_it_is_not_waited_for(machine: Machine, event: str) -> None:
     with subprocess.Popen(
-        [*PROGRAM, "hook", "session-start"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=machine.environment
+        [*PROGRAM, "hook", event],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**machine.environment, HOOK_SECONDS: "0.5"},
     ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(b'{"tool_response": "' + VALUE.encode())
+        process.stdin.flush()
         assert process.wait(DEADLINE) == 0
-        assert process.stderr is not None
-        assert b"TimeoutError" in process.stderr.read()
+        said, noted = process.stdout.read(), process.stderr.read()
+    assert noted == f"claude-secrets hook {event}: TimeoutError\n".encode()
+    assert b"canary" not in said
+    assert (b"(TimeoutError)" in said) == (event not in STOPPING_NOTHING)
+
+
+ENDLESS = """
+import runpy, sys, threading, time
+from claude_secrets.cli import hook_output
+
+begun = threading.Event()
+
+def search(*_):
+    begun.set()
+    while True:
+        pass
+
+hook_output.replaced = hook_output.reported = search
+time.sleep = lambda _: begun.wait()  # the deadline is when the search has begun
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+def test_a_search_that_does_not_end_withholds_the_output(machine: Machine) -> None:
+    at = str(machine.home / "work" / "a")
+
+    def told(event: str, **fields: object) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", ENDLESS, PROGRAM[-1], "hook", event],
+            input=json.dumps({"cwd": at, **fields}),
+            env=machine.environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=True,
+        )
+        assert "canary" not in done.stdout + done.stderr
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    said = told("post-tool-use", tool_name="Bash", tool_response={"stdout": VALUE, "code": 0})
+    changed = said["hookSpecificOutput"]["updatedToolOutput"]
+    assert changed["code"] == 0
+    assert "withheld this output: it could not look for secrets in it (TimeoutError)" in changed["stdout"]
+    assert "(TimeoutError)" in told("post-tool-use-failure", error=VALUE)["systemMessage"]

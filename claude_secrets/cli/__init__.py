@@ -104,7 +104,16 @@ def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
-    if (agent := caller.find(options)) is not None:
+    try:
+        return _command_of(caller.find(options), options, given)
+    except Exception as error:
+        if options.command != "hook":
+            raise
+        return int(_module("hook").fail(options.event, error))
+
+
+def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequence[str]) -> int:
+    if agent is not None:
         return int(_module("as_agent").run(agent, options, given, asks=False))
     if presence.is_wanted(options):
         presence.require(f"`{options.command}`", options)

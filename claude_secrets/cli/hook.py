@@ -1,25 +1,28 @@
 """`hook`: what Claude Code's hooks run; the event comes on standard input, the answer goes to standard output.
 
-Always: a hook that fails says so on standard error, without what it was given, and stops nothing; the formats are those
-of https://code.claude.com/docs/en/hooks (`hookSpecificOutput`).
+Always: a hook that fails says so on standard error, without what it was given. It stops nothing, but the output of a
+tool that could not be looked through is withheld. There is one answer, and it comes in time. The formats are those of
+https://code.claude.com/docs/en/hooks (`hookSpecificOutput`).
 """
 
 import json
 import os
 import re
-import signal
 import sys
+import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
+from claude_secrets.cli import hook_output
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.guarded import NO_PATHS, Guard, texts
-from claude_secrets.cli.output import note, say
+from claude_secrets.cli.hook_output import Answer, Event, specific
+from claude_secrets.cli.output import flush, note, say
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
 from claude_secrets.gate import Gate
@@ -29,15 +32,16 @@ from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import command, own_directories, store_path, usual_store, working_directory
 from claude_secrets.project import Whereabouts
 from claude_secrets.store import Store
+from claude_secrets.visible import Values
 
-SECONDS: Final = 10
+SECONDS = 10.0
 """How long a hook may take before it gives up."""
+
+OUTPUT_SECONDS = 30.0
+"""How long one that looks through an output may take: Claude Code waits longer, and then shows it as it is."""
 
 SIZE_LIMIT: Final = 64 << 20
 """Bytes of an event, at most."""
-
-SHORTEST: Final = 16
-"""Characters of a value that is taken out of what tools print, at least: shorter ones stand in texts by chance."""
 
 _KEPT: Final = "This is where Claude Secrets keeps its store or a key."
 
@@ -53,9 +57,6 @@ _MOVING: Final = frozenset(
 )
 """Words in names of tools that change what is below a directory that they are given."""
 
-Event: TypeAlias = Mapping[str, Any]
-Answer: TypeAlias = dict[str, object] | None
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take the event's name; what is wrong must not end with code 2, by which a hook blocks."""
@@ -69,21 +70,89 @@ def run(options: Namespace) -> int:
 
 def answer(name: str, directory: Path | None) -> int:
     """Answer the event on standard input, for the project of an agent's `directory` or the one that the event names."""
+    return _answer(name, lambda event: EVENTS[name](_Hook(event, directory), event))
+
+
+def fail(name: str, error: Exception) -> int:
+    """Answer an event that something has gone wrong for before it could be looked at."""
+
+    def again(_: Event) -> Answer:
+        raise error
+
+    return _answer(name, again)
+
+
+def _answer(name: str, act: Callable[[Event], Answer]) -> int:
+    if name not in EVENTS:
+        note(f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}")
+        return 0
+    reply = _Reply(name)
     try:
-        _begin_waiting()
-        act = EVENTS[name]
-        event = json.loads(sys.stdin.buffer.read(SIZE_LIMIT))
-        hook = _Hook(event, directory)
-        said = act(hook, event)
+        reply.begin_waiting()
+        reply.event = _read()
+        said = _line(act(reply.event))
     except SecretsError as error:
-        note(f"claude-secrets hook: {error.code}")
-        return 0
+        reply.fail(error.code.value)
     except Exception as error:  # noqa: BLE001  a hook stops nothing, and an exception's text may hold a value
-        note(f"claude-secrets hook {name if name in EVENTS else '(no such event)'}: {type(error).__name__}")
-        return 0
-    if said is not None:
-        say(json.dumps(said))
+        reply.fail(type(error).__name__)
+    else:
+        reply.say(said)
     return 0
+
+
+def _read() -> Event:
+    event = json.loads(sys.stdin.buffer.read(SIZE_LIMIT))  # one that is larger is cut off, and no JSON
+    if not isinstance(event, dict):
+        raise TypeError
+    return event
+
+
+def _line(answer: Answer) -> str:
+    return "" if answer is None else json.dumps(answer)
+
+
+class _Reply:
+    """The one answer to an event: what it comes to or, once time is up, that it failed."""
+
+    def __init__(self, name: str) -> None:
+        self.event: Event | None = None
+        self._name = name
+        self._turn = threading.Lock()
+
+    def begin_waiting(self) -> None:
+        """Give up in time, whatever waits: a keyring, a client, or a search that takes too long."""
+        threading.Thread(target=self._give_up, daemon=True).start()
+
+    def say(self, line: str) -> None:
+        """Answer, if nobody has."""
+        self._turn.acquire()  # for good: the process ends with the first answer
+        if line:
+            say(line)
+
+    def fail(self, why: str) -> None:
+        """Answer that it failed, in a word that says nothing of what was given."""
+        line = self._failure(why)
+        self._turn.acquire()
+        note(f"claude-secrets hook {self._name}: {why}")
+        if line:
+            say(line)
+
+    def _failure(self, why: str) -> str:
+        failed = _FAILED.get(self._name)
+        if failed is None:
+            return ""
+        try:
+            return _line(failed(self.event, why))
+        except RecursionError:  # so deep that its shape cannot be kept
+            return _line(failed(None, why))
+
+    def _give_up(self) -> None:
+        time.sleep(OUTPUT_SECONDS if self._name in _FAILED else SECONDS)
+        try:
+            self.fail(TimeoutError.__name__)
+            flush()
+        finally:
+            os._exit(0)
 
 
 class _Hook:
@@ -115,10 +184,9 @@ class _Hook:
         names, use_only = outcome.data["names"], outcome.data["use_only"]
         return (names, use_only) if isinstance(names, list) and isinstance(use_only, list) else ([], [])
 
-    def values(self) -> dict[str, str]:
-        """The values of those, as far as they are long enough to be told from other text."""
-        found = self._gate.visible_values(self._where)
-        return {name: value for name, value in found.items() if len(value) >= SHORTEST}
+    def values(self) -> Values:
+        """All values of the store."""
+        return self._gate.every_value(self._where)
 
 
 def _session_start(hook: _Hook, _event: Event) -> Answer:
@@ -133,47 +201,34 @@ def _session_start(hook: _Hook, _event: Event) -> Answer:
         f"and `{command()} exec -- COMMAND`. Where a credential is missing call input_secret, which asks the person "
         "for it; never ask for it in the chat."
     )
-    return _specific("SessionStart", additionalContext=text)
+    return specific("SessionStart", additionalContext=text)
 
 
 def _post_tool_use(hook: _Hook, event: Event) -> Answer:
-    values = hook.values()
-    if (wanted := _asked_for(event)) in values and wanted not in hook.names()[1]:
-        del values[wanted]
-    redacted, count = _redacted(event.get("tool_response"), values)
-    if not count:
-        return None
-    return _specific("PostToolUse", updatedToolOutput=redacted)
+    return hook_output.replaced(event, hook.values()) if hook_output.can_show(event.get("tool_response")) else None
 
 
-def _asked_for(event: Event) -> str:
-    """The name of the secret that the agent has asked a server for by `get_secret`; the gate has decided on it."""
-    tool, given = str(event.get("tool_name")), event.get("tool_input")
-    if not (tool.startswith("mcp__") and tool.endswith("__get_secret") and isinstance(given, dict)):
-        return ""
-    return str(given.get("name"))
+def _post_tool_use_failure(hook: _Hook, event: Event) -> Answer:
+    return hook_output.reported(event, hook.values()) if hook_output.can_show(event.get("error")) else None
 
 
 def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
     from claude_secrets.credentials import kinds_in
-    from claude_secrets.redaction import Finder, likely
 
     prompt = str(event.get("prompt", ""))
-    data = prompt.encode("utf-8", "replace")
-    values = likely(hook.values(), [data])
-    stored = sorted({found.name for found in Finder(values).find(data, before=None, final=True)[0]}) if values else []
-    kinds = [] if stored else kinds_in(prompt)
-    if not stored and not kinds:
+    shown = hook_output.shown_in([prompt], hook.values())
+    kinds = [] if shown else kinds_in(prompt)
+    if not shown and not kinds:
         return None
-    what = f"the value of {', '.join(stored)}" if stored else f"what looks like {' and '.join(kinds)}"
+    what = str(shown) if shown else f"what looks like {' and '.join(kinds)}"
     warning = (
         f"Your prompt holds {what}. It is in this session's transcript and goes to the model; think of replacing it. "
         "Next time let the agent call input_secret, which asks you outside of the chat."
     )
-    advice = f"The person's prompt holds {what}. Do not repeat it, write it to a file or put it into a command. " + (
-        f"Use it as secret://{stored[0]}." if stored else "Offer to call input_secret, so that it is stored instead."
-    )
-    return {"systemMessage": warning, **_specific("UserPromptSubmit", additionalContext=advice)}
+    instead = f"Use it as secret://{shown.names[0]}." if shown and shown.names else ""
+    offer = "" if shown else "Offer to call input_secret, so that it is stored instead."
+    advice = f"The person's prompt holds {what}. Do not repeat it, write it to a file or put it into a command. "
+    return {"systemMessage": warning, **specific("UserPromptSubmit", additionalContext=advice + instead + offer)}
 
 
 def _pre_tool_use(hook: _Hook, event: Event) -> Answer:
@@ -217,7 +272,7 @@ def _searched(tool: str, given: Mapping[str, object], guard: Guard) -> Answer:
 
 def _denied(why: str) -> Answer:
     advice = "Names are told by list_secrets, and values are used by reference."
-    return _specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{why} {advice}")
+    return specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{why} {advice}")
 
 
 def _guard(hook: _Hook) -> Guard:
@@ -245,54 +300,16 @@ def _store(path: Path) -> Store:
     return Store(path, Custody(environment=os.environ), time.time)
 
 
-def _redacted(response: object, values: Mapping[str, str]) -> tuple[object, int]:
-    """What a tool answered with references in place of values, and how many texts of it have changed."""
-    from claude_secrets.redaction import Finder, Redactor, likely
-
-    said = [text.encode("utf-8", "surrogatepass") for text in texts(response)]
-    found = likely(values, said)
-    if not found:
-        return response, 0
-    finder, changed = Finder(found), 0
-
-    def replace(text: str) -> str:
-        nonlocal changed
-        redactor, data = Redactor(finder), text.encode("utf-8", "surrogatepass")
-        redacted = redactor.feed(data) + redactor.finish()
-        changed += redacted != data
-        return redacted.decode("utf-8", "surrogatepass")
-
-    return _mapped(response, replace), changed
-
-
-def _mapped(value: object, replace: Callable[[str], str]) -> object:
-    if isinstance(value, str):
-        return replace(value)
-    if isinstance(value, list):
-        return [_mapped(one, replace) for one in value]
-    if isinstance(value, dict):
-        return {replace(key): _mapped(one, replace) for key, one in value.items()}
-    return value
-
-
-def _specific(event: str, **fields: object) -> dict[str, object]:
-    return {"hookSpecificOutput": {"hookEventName": event, **fields}}
-
-
-def _begin_waiting() -> None:
-    """Give up in time, so that a keyring or a client that waits does not hold the session up."""
-    if hasattr(signal, "SIGALRM"):
-
-        def give_up(*_: object) -> None:
-            raise TimeoutError
-
-        signal.signal(signal.SIGALRM, give_up)
-        signal.alarm(SECONDS)
-
+_FAILED: Final[dict[str, Callable[[Event | None, str], Answer]]] = {
+    "post-tool-use": hook_output.withheld,
+    "post-tool-use-failure": hook_output.unchecked,
+}
+"""What events are answered with that must not go by if their hook fails."""
 
 EVENTS: Final[dict[str, Callable[[_Hook, Event], Answer]]] = {
     "session-start": _session_start,
     "user-prompt-submit": _user_prompt_submit,
     "pre-tool-use": _pre_tool_use,
     "post-tool-use": _post_tool_use,
+    "post-tool-use-failure": _post_tool_use_failure,
 }

@@ -1,0 +1,175 @@
+"""What hooks answer to what a tool put out: values replaced, what showed reported, or all of it withheld.
+
+Always: an answer has no value, and no name of a secret that the project is not shown. A replaced output has the shape
+of the original, because Claude Code shows the model the original of any other.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from claude_secrets.cli.guarded import texts
+from claude_secrets.paths import command
+from claude_secrets.visible import Values
+
+SHORTEST: Final = 16
+"""Characters of a value that is looked for, at least: shorter ones are in texts by chance."""
+
+_SHOWING: Final = 12
+"""Characters of a text that can show such a value, at least: of one of several lines each line is looked for."""
+
+_KINDS: Final = ("type", "mode", "status", "media_type")
+_KIND: Final = re.compile(r"[a-z][a-z_/.+-]{,39}")
+_FIELD: Final = re.compile(r"[A-Za-z_]{,40}")
+"""Words by which Claude Code recognises the shape of an output. They stay in one that is withheld."""
+
+_IMAGE: Final = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=\s]*")
+_UNNAMED: Final = "/"
+"""Begins what is used here as the name of a secret without one; no name begins so."""
+
+Event: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = dict[str, object] | None
+
+
+class Shown(NamedTuple):
+    """Whose values are in a text: `names` that the project is shown, and whether there are `others`."""
+
+    names: list[str]
+    others: bool
+
+    def __str__(self) -> str:
+        secrets = [*self.names, *(["a secret that this project is not shown"] if self.others else [])]
+        return f"the value of {' and '.join(secrets)}"
+
+
+def specific(event: str, **fields: object) -> dict[str, object]:
+    """The part of an answer that belongs to the kind of event."""
+    return {"hookSpecificOutput": {"hookEventName": event, **fields}}
+
+
+def can_show(output: object) -> bool:
+    """Whether there is a text in an output that could show a value."""
+    return _withheld(output, "") != output
+
+
+def replaced(event: Event, values: Values) -> Answer:
+    """What the tool put out, with references or `[a secret]` in place of values; None if there are none in it."""
+    from claude_secrets.redaction import Finder, Redactor, likely, reference
+
+    output = event.get("tool_response")
+    sought = _without(_asked_for(event), values)
+    found = likely(sought, [_bytes(text) for text in texts(output)])
+    if not found:
+        return None
+    finder = Finder(found)
+
+    def replace(text: str) -> str:
+        redactor = Redactor(finder, lambda name: b"[a secret]" if name.startswith(_UNNAMED) else reference(name))
+        return (redactor.feed(_bytes(text)) + redactor.finish()).decode("utf-8", "surrogatepass")
+
+    changed = _mapped(output, replace)
+    return None if changed == output else specific("PostToolUse", updatedToolOutput=changed)
+
+
+def reported(event: Event, values: Values) -> Answer:
+    """What to say of an output that no hook can change: whose values the model has seen."""
+    shown = shown_in([str(event.get("error", ""))], values)
+    if shown is None:
+        return None
+    which = f"`{command()} scan --transcripts` finds all of them. " if shown.others else ""
+    each = " ".join(f"`{command()} set {name}`" for name in shown.names) or f"`{command()} set NAME`"
+    person = (
+        f"A tool failed, and its output showed the model {shown}. Claude Code lets no hook change such an output. "
+        f"{which}Replace it soon: {each}"
+    )
+    model = (
+        f"The output of the failed tool shows {shown}. Do not repeat it, write it to a file or put it into a command. "
+        "Tell the person, and offer to help replace it by a new one."
+    )
+    return {"systemMessage": person, **specific("PostToolUseFailure", additionalContext=model)}
+
+
+def withheld(event: Event | None, why: str) -> Answer:
+    """What to answer if values could not be looked for; without an event, if not even that could be read."""
+    doctor = f"`{command()} doctor`"
+    text = f"[Claude Secrets withheld this output: it could not look for secrets in it ({why}). The person can run "
+    text += f"{doctor}, which says what is wrong.]"
+    person = f"Claude Secrets withheld the output of a tool: it could not look for secrets in it ({why}). Run {doctor}."
+    if event is None:  # its shape is not known, so the model must not go on
+        stopped: dict[str, object] = {"continue": False, "stopReason": person, "systemMessage": person}
+        return {**stopped, **specific("PostToolUse", updatedToolOutput=text)}
+    output = event.get("tool_response")
+    changed = _withheld(output, text)
+    if changed == output:
+        return None
+    return {"systemMessage": person, **specific("PostToolUse", updatedToolOutput=changed)}
+
+
+def unchecked(event: Event | None, why: str) -> Answer:
+    """What to say if values could not be looked for in an output that no hook can change."""
+    if event is not None and not can_show(event.get("error")):
+        return None
+    person = (
+        f"A tool failed, and Claude Secrets could not look for secrets in its output ({why}). The model has seen all "
+        f"of it. Run `{command()} doctor`, which says what is wrong."
+    )
+    return {"systemMessage": person}
+
+
+def shown_in(output: Iterable[str], values: Values) -> Shown | None:
+    """Whose values are in texts; None for nobody's."""
+    from claude_secrets.redaction import Finder, likely
+
+    data = [_bytes(text) for text in output]
+    found = likely(_without("", values), data)
+    if not found:
+        return None
+    finder = Finder(found)
+    names = {one.name for text in data for one in finder.find(text, before=None, final=True)[0]}
+    named = sorted(name for name in names if not name.startswith(_UNNAMED))
+    return Shown(named, others=len(named) < len(names)) if names else None
+
+
+def _asked_for(event: Event) -> str:
+    """The name of the secret that the agent has asked a server for by `get_secret`; the gate has decided on it."""
+    tool, given = str(event.get("tool_name")), event.get("tool_input")
+    if not (tool.startswith("mcp__") and tool.endswith("__get_secret") and isinstance(given, dict)):
+        return ""
+    return str(given.get("name"))
+
+
+def _without(asked: str, values: Values) -> dict[str, str]:
+    """What is looked for, by name; without the value that was asked for, and what is in it."""
+    sought = {**values.named, **{f"{_UNNAMED}{number}": value for number, value in enumerate(values.others)}}
+    answer = "" if asked in values.use_only else values.named.get(asked, "")
+    return {name: value for name, value in sought.items() if len(value) >= SHORTEST and value not in answer}
+
+
+def _withheld(output: object, text: str, field: str = "") -> object:
+    """An output of the same shape, with `text` in place of every text that could show a value."""
+    if isinstance(output, str):
+        is_shape = len(output) < _SHOWING or (field in _KINDS and _KIND.fullmatch(output)) or _IMAGE.fullmatch(output)
+        return output if is_shape else text
+    if isinstance(output, list):
+        changed = [_withheld(one, text) for one in output]
+        return changed[:1] if changed != output and all(one == text for one in changed) else changed
+    if isinstance(output, dict) and output.get("type") != "image":
+        return {
+            key if _FIELD.fullmatch(key) else _withheld(key, text): _withheld(one, text, key)
+            for key, one in output.items()
+        }
+    return output
+
+
+def _mapped(value: object, replace: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, list):
+        return [_mapped(one, replace) for one in value]
+    if isinstance(value, dict):
+        return {replace(key): _mapped(one, replace) for key, one in value.items()}
+    return value
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
