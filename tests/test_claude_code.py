@@ -10,20 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets.cli.hook import EVENTS
 from tests.agent_shells import ANSWERS_ITSELF, CONVERSATION
 from tests.machine import PROGRAM, Machine
 from tests.model_api import ModelApi
 from tests.realparts import require
 from tests.test_canary import forms
+from tests.test_readme import blocks
 
 TOKEN = "canary-" + "x1Yz" * 21 + "ab"
 SHOW = "printenv TOKEN; printenv TOKEN | base64; printenv TOKEN | xxd -p"
-HOOKS = {
-    "SessionStart": "session-start",
-    "UserPromptSubmit": "user-prompt-submit",
-    "PreToolUse": "pre-tool-use",
-    "PostToolUse": "post-tool-use",
-}
 
 
 @pytest.fixture
@@ -38,11 +34,11 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def use_hooks(machine: Machine) -> None:
-    hooks = {
-        event: [{"hooks": [{"type": "command", "command": f"{shlex.join(PROGRAM)} hook {name}", "timeout": 30}]}]
-        for event, name in HOOKS.items()
-    }
-    (machine.home / ".claude" / "settings.json").write_text(json.dumps({"hooks": hooks}))
+    """Set the hooks up as README says it."""
+    (block,) = (each for each in blocks("json") if "PostToolUse" in each)
+    settings = block.replace('"claude-secrets hook ', f'"{json.dumps(shlex.join(PROGRAM))[1:-1]} hook ')
+    assert {event for event in EVENTS if f"{PROGRAM[-1]} hook {event}" in settings} == set(EVENTS)
+    (machine.home / ".claude" / "settings.json").write_text(settings)
 
 
 def claude(machine: Machine, command: str, prompt: str = "run it") -> ModelApi:
@@ -202,3 +198,116 @@ def test_without_the_hooks_the_value_would_be_seen(machine: Machine) -> None:
     """What the others find is there to be found."""
     (machine.home / "work" / "api" / "leaked.txt").write_text(f"{TOKEN}\n")
     assert len(holding_the_value(machine, claude(machine, "base64 leaked.txt"))) >= 2
+
+
+OTHER_SERVER = """
+from mcp.server.mcpserver import MCPServer
+from mcp_types import CallToolResult, TextContent
+
+server = MCPServer("other")
+text = open("leaked.txt").read().strip()
+
+@server.tool()
+def tell() -> str:
+    return text
+
+@server.tool()
+def fail() -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+
+server.run("stdio")
+"""
+
+
+def leak(machine: Machine) -> None:
+    """Have the value in `leaked.txt`, and a server that tells it."""
+    use_hooks(machine)
+    project = machine.home / "work" / "api"
+    (project / "leaked.txt").write_text(f"{TOKEN}\n")
+    (project / "other.py").write_text(OTHER_SERVER)
+    servers = {"other": {"command": sys.executable, "args": ["-P", str(project / "other.py")]}}
+    (machine.home / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
+
+
+def use_leaking(machine: Machine, tool: str, command: str) -> ModelApi:
+    leak(machine)
+    return use(machine, {"command": command, "description": "as asked"} if command else {}, tool)
+
+
+def transcript_of(machine: Machine) -> str:
+    return "".join(path.read_text() for path in (machine.home / ".claude").rglob("*.jsonl"))
+
+
+WITHHELD = {
+    "exit 0": ("Bash", "cat leaked.txt", "[secret://TOKEN]"),
+    "standard error": ("Bash", "cat leaked.txt >&2", "[secret://TOKEN]"),
+    "a code that is no failure": ("Bash", "cat leaked.txt; grep --quiet nothing /dev/null", "[secret://TOKEN]"),
+    "MCP answer": ("mcp__other__tell", "", '{"result":"[secret://TOKEN]"}'),
+}
+SHOWN = {
+    "exit 1": ("Bash", "cat leaked.txt; exit 1", f"Exit code 1\n{TOKEN}"),
+    "exit 22": ("Bash", "cat leaked.txt; exit 22", f"Exit code 22\n{TOKEN}"),
+    "killed": ("Bash", "cat leaked.txt; kill -9 $$", f"Exit code 1\n{TOKEN}"),
+    "standard error, exit 1": ("Bash", "cat leaked.txt >&2; exit 1", f"Exit code 1\n{TOKEN}"),
+    "MCP error": ("mcp__other__fail", "", TOKEN),
+}
+
+
+@pytest.mark.parametrize("case", WITHHELD)
+def test_values_in_what_succeeds_do_not_reach_the_model(machine: Machine, case: str) -> None:
+    tool, command, told = WITHHELD[case]
+    api = use_leaking(machine, tool, command)
+    assert api.results()[-1] == told
+    assert not any(TOKEN.encode() in body for body in api.requests)
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_values_in_what_fails_reach_the_model_and_both_are_warned(machine: Machine, case: str) -> None:
+    """Claude Code lets no hook change the output of a tool that failed."""
+    tool, command, told = SHOWN[case]
+    api = use_leaking(machine, tool, command)
+    assert api.results()[-1] == told
+    assert b"The output of the failed tool shows the value of TOKEN. Do not repeat it" in api.requests[-1]
+    assert "its output showed the model the value of TOKEN" in transcript_of(machine)
+
+
+def test_a_value_of_another_project_is_replaced_without_its_name(machine: Machine) -> None:
+    use_hooks(machine)
+    machine.run("set", "OTHER", at=machine.project("other"), stdin=CANARY)
+    (machine.home / "work" / "api" / "leaked.txt").write_text(CANARY)
+    assert claude(machine, "cat leaked.txt").results()[-1] == "[a secret]"
+
+
+READ_FILE = {"file_path": "leaked.txt"}
+SEARCH_FILE = {"pattern": "canary", "output_mode": "content"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [
+        ("Bash", {"command": "cat leaked.txt", "description": "as asked"}),
+        ("Read", READ_FILE),
+        ("Grep", SEARCH_FILE),
+        ("mcp__other__tell", {}),
+    ],
+)
+def test_without_the_key_the_model_sees_no_output(machine: Machine, tool: str, given: Mapping[str, object]) -> None:
+    """Claude Code takes what replaces the output, whichever tool it is of."""
+    leak(machine)
+    machine.key_file.unlink()
+    api = use(machine, given, tool)
+    assert "Claude Secrets withheld this output" in api.results()[-1]
+    assert "(KEY_MISSING)" in api.results()[-1]
+    assert not any(TOKEN.encode() in body for body in api.requests)
+    assert "Claude Secrets withheld the output of a tool" in transcript_of(machine)
+
+
+def test_what_cannot_be_read_stops_claude_code_before_the_model_sees_it(machine: Machine) -> None:
+    """The event reaches the hook cut off, as one that is too large would."""
+    use_hooks(machine)
+    settings = machine.home / ".claude" / "settings.json"
+    whole = shlex.join(PROGRAM) + " hook post-tool-use"
+    settings.write_text(settings.read_text().replace(f'"{whole}"', json.dumps(f"head -c 99 | {whole}")))
+    (machine.home / "work" / "api" / "leaked.txt").write_text(f"{TOKEN}\n")
+    with pytest.raises(AssertionError, match="the model was told of no result"):
+        claude(machine, "cat leaked.txt")
