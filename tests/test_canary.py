@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets.cli.hook import EVENTS
 from claude_secrets.errors import Code
 from tests.browser import Browser
 from tests.machine import Machine, Wire
@@ -124,6 +125,13 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
     assert machine.run("get", "TYPED", at=project).stdout == TYPED
 
 
+def what_hooks_say(evidence: Evidence, project: Path) -> None:
+    for event in EVENTS:
+        told = {"cwd": str(project), "prompt": VALUE, "tool_response": {VALUE: [VALUE]}, "error": VALUE}
+        for given in (json.dumps(told), json.dumps(told)[:-1], VALUE):
+            evidence.run("hook", event, at=project, stdin=given)
+
+
 def what_a_caller_gets_wrong(evidence: Evidence, project: Path) -> None:
     with evidence.server(project) as wire:
         wire.text("set_secret", name="T", value=VALUE)
@@ -230,10 +238,13 @@ def what_the_disk_does(evidence: Evidence, project: Path) -> None:
     lock.close()
     with evidence.server(project) as wire:
         wire.call("get_secret", name="T")  # STORE_TAMPERED
+    what_hooks_say(evidence, project)
     machine.store.write_bytes(VALUE.encode() * 100)
     with evidence.server(project) as wire:
         wire.call("get_secret", name="T")  # STORE_FORMAT
+    what_hooks_say(evidence, project)
     machine.store.write_bytes(whole)
+    what_hooks_say(evidence, project)
     inside = {"CLAUDE_SECRETS_STORE": str(project / "store.db")}
     with evidence.server(project, environment=inside) as wire:
         wire.call("set_secret", name="T", value=VALUE)  # STORE_UNAVAILABLE
@@ -270,6 +281,7 @@ def what_the_key_does(evidence: Evidence, project: Path) -> None:
             wire.call("get_secret", name="T")
         evidence.run("get", "T", at=project)
         evidence.run("doctor", at=project)
+        what_hooks_say(evidence, project)
         machine.key_file.write_bytes(key)
     machine.key_file.chmod(0o600)
 
