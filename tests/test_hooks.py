@@ -16,6 +16,7 @@ import pytest
 
 from claude_secrets.cli import hook as hook_command
 from claude_secrets.cli.guarded import texts
+from tests.keyrings import RealKeyring
 from tests.machine import DEADLINE, PROGRAM, Machine
 from tests.program import HOOK_SECONDS
 from tests.test_agents import agent_runs
@@ -520,6 +521,17 @@ def test_where_values_cannot_be_looked_for_the_output_is_withheld(breakable: Mac
         assert "continue" not in said
     said = answered("post-tool-use-failure", tool_name="Bash", error=f"Exit code 1\n{VALUE}")
     assert f"could not look for secrets in its output ({code})" in said["systemMessage"]
+
+
+def test_nor_does_an_output_pass_while_the_keyring_is_locked(tmp_path: Path, keyring_session: RealKeyring) -> None:
+    machine = Machine(tmp_path)
+    machine.environment.update(keyring_session.environment)
+    assert machine.run("set", "TOKEN", at=machine.project("a"), stdin=VALUE).returncode == 0
+    given = json.dumps({"cwd": str(machine.home / "work" / "a"), "tool_name": "Bash", "tool_response": VALUE})
+    assert "[secret://TOKEN]" in machine.run("hook", "post-tool-use", stdin=given).stdout
+    keyring_session.lock()
+    said = json.loads(machine.run("hook", "post-tool-use", stdin=given).stdout)
+    assert "(KEYRING_LOCKED)" in said["hookSpecificOutput"]["updatedToolOutput"]
 
 
 WITHOUT_TEXT = [
