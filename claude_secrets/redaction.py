@@ -19,10 +19,10 @@ from claude_secrets.matching import Needle
 from claude_secrets.patterns import ByteStrings
 from claude_secrets.views import View
 
-_WINDOW: Final = 1280
-"""Bytes in which the first `REACH` bytes of a form stand, escaped, coloured and wrapped."""
+_WINDOWS: Final = (256, 1280)
+"""Bytes in which the first `REACH` bytes of a form stand: usually, and escaped, coloured and wrapped."""
 
-_DUMP_WINDOW: Final = 512
+_DUMP_WINDOW: Final = 400
 """Likewise in a dump."""
 
 _EIGHT: Final = 8
@@ -136,9 +136,13 @@ class Finder:
 
     def _ends(self, data: bytes) -> Iterator[tuple[View, "_Beginnings", int]]:
         """The views of the end of `data` in which a form may have begun, its texts, and where that end begins."""
-        base = max(0, len(data) - _WINDOW)
-        bare = views.stripped(data[base:], final=False)
-        for view in (View(data[base:]), *views.every_decoded(bare, final=False)):
+        for size in _WINDOWS:
+            base = max(0, len(data) - size)
+            bare = views.stripped(data[base:], final=False)
+            found = [View(data[base:]), *views.every_decoded(bare, final=False)]
+            if not base or all(len(view.text) > 2 * REACH for view in found):
+                break
+        for view in found:
             yield view, self._begin[Kind.TEXT], base
         base = max(0, len(data) - _DUMP_WINDOW)
         bare = views.stripped(data[base:], final=False)

@@ -72,7 +72,8 @@ _BETWEEN_NUMBERS: Final = re.compile(
     + rb"|(?<=0)[xX]|(?<=\\)\\*[xnrt]|(?<=[ \t\r:,;|-])[ \t:,;|-]*)"
 )
 _UNFINISHED_NUMBERS: Final = re.compile(
-    rb"(?:[ \t]{2,}[^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16})?\r?|\r?\n[0-9a-fA-F]{0,16}|\\+|0)\Z"
+    rb"[ \t\r\n\\0](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?|(?<=\n)[0-9a-fA-F]{0,16}"
+    rb"|(?<=\r)(?:\n[0-9a-fA-F]{0,16})?|(?<=\\)\\*|(?<=0))\Z"
 )
 _REST_OF_DUMP: Final = re.compile(rb"(?:[ \t:]?[0-9a-fA-F]{2}){0,64}[ \t]{2,}[^\r\n]{1,38}(?=(\r?\n)?)")
 
@@ -218,7 +219,7 @@ def printable(view: View, *, final: bool = True) -> View:
     if b"=" not in view.text:
         return view
     view = view if final else view.cut(_UNFINISHED_PRINTABLE)
-    return view.replaced(_PRINTABLE, lambda token: bytes.fromhex(token[1].decode()) if token[1] else b"")
+    return view.replaced(_PRINTABLE, _of_printable)
 
 
 def every_numbers(view: View, *, final: bool = True) -> Iterator[View]:
@@ -261,10 +262,22 @@ def flats(text: bytes) -> Iterator[bytes]:
     yield from _flat(text)
     if _has_escapes(text):
         for part in _parts(text, _ENCODED.places(text)):
-            for view in every_decoded(stripped(part)):
-                yield from _flat(view.text)
+            for meant in {part, _PRINTABLE.sub(_of_printable, part)}:
+                yield from _flat(_decoded(meant, continued=True))
+                if _AT_END_OF_LINE.search(meant):
+                    yield from _flat(_decoded(meant, continued=False))
     for part in _parts(text, _DUMP.places(text)):
         yield from _flat(_numbers(stripped(part)).text)
+
+
+def _decoded(text: bytes, *, continued: bool) -> bytes:
+    """The text of a decoded view, with its quotes, at less cost."""
+    text = _WRAPS[continued].sub(b"", _STRIPPED.sub(b"", text))
+    for _ in range(_PASSES):
+        before, text = text, _ESCAPES[continued].sub(_meaning, text)
+        if text == before:
+            break
+    return text
 
 
 def _parts(text: bytes, places: Iterator[int]) -> Iterator[bytes]:
@@ -278,6 +291,10 @@ def _parts(text: bytes, places: Iterator[int]) -> Iterator[bytes]:
         end = min(len(text), place + _AROUND)
     if end:
         yield text[start:end]
+
+
+def _of_printable(token: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(token[1].decode()) if token[1] else b""
 
 
 def _nothing(_token: re.Match[bytes]) -> bytes:
