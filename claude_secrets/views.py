@@ -54,6 +54,7 @@ _UNFINISHED: Final = re.compile(
     rb"|(?<=\x1b)(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}|\][^\x07\x1b]{0,512}\x1b?|[()])?"
     rb"|(?<=[$\r])|(?:(?<=\n)|(?<=\r)\n)[ \t>#*|/]{0,160})\Z"
 )
+_UNFINISHED_COLOUR: Final = re.compile(rb"\x1b(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}|\][^\x07\x1b]{0,512}\x1b?|[()])?\Z")
 _HEXADECIMAL: Final = re.compile(rb"[0-9a-fA-F]+")
 _CONTROLS: Final = {b"a": 7, b"b": 8, b"e": 27, b"E": 27, b"f": 12, b"n": 10, b"r": 13, b"t": 9, b"v": 11}
 
@@ -68,12 +69,13 @@ _BETWEEN_NUMBERS: Final = re.compile(
     rb"[ \t\r\n:,;|\\0-](?:(?<=[ \t])[ \t]+[^\r\n]{1,38}\r?\n"
     + _OFFSET
     + rb"|(?<=\n)"
+    + _INDENT
     + _OFFSET
     + rb"|(?<=0)[xX]|(?<=\\)\\*[xnrt]|(?<=[ \t\r:,;|-])[ \t:,;|-]*)"
 )
 _UNFINISHED_NUMBERS: Final = re.compile(
-    rb"[ \t\r\n\\0](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?|(?<=\n)[0-9a-fA-F]{0,16}"
-    rb"|(?<=\r)(?:\n[0-9a-fA-F]{0,16})?|(?<=\\)\\*|(?<=0))\Z"
+    rb"[ \t\r\n\\0](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?"
+    rb"|(?:(?<=\n)|(?<=\r)\n)[ \t>#*|/]{0,160}[0-9a-fA-F]{0,16}|(?<=\r)|(?<=\\)\\*|(?<=0))\Z"
 )
 _REST_OF_DUMP: Final = re.compile(rb"(?:[ \t:]?[0-9a-fA-F]{2}){0,64}[ \t]{2,}[^\r\n]{1,38}(?=(\r?\n)?)")
 
@@ -175,7 +177,7 @@ def stripped(text: bytes, *, final: bool = True) -> View:
     view = View(text)
     if b"\x1b" not in text and b"\0" not in text:
         return view
-    return (view if final else view.cut(_UNFINISHED)).replaced(_STRIPPED, _nothing)
+    return (view if final else view.cut(_UNFINISHED_COLOUR)).replaced(_STRIPPED, _nothing)
 
 
 def decoded(view: View, *, final: bool = True, continued: bool = True) -> View:
@@ -198,8 +200,8 @@ def decoded(view: View, *, final: bool = True, continued: bool = True) -> View:
 
 
 def without_escapes(text: bytes) -> bytes:
-    """A text with a blank in place of all that a decoder may take for an escape."""
-    while (blanked := _ESCAPES[True].sub(b" ", text)) != text:
+    """A text with blanks in place of all that a decoder may take for an escape."""
+    while (blanked := _ESCAPES[True].sub(lambda token: b" " * len(token[0]), text)) != text:
         text = blanked
     return text
 
