@@ -443,6 +443,15 @@ def test_the_last_line_of_a_program_that_waits_is_shown_whole(
         assert process.wait(DEADLINE) == 0
 
 
+def test_a_long_value_of_one_letter_is_found_in_time(machine: Machine) -> None:
+    machine.run("set", "LETTER", at=machine.home, stdin="a" * 100_000)  # an environment takes little more
+    letters = "import os\nfor _ in range(16): os.write(1, b'a' * %d)"
+    for size, shown in ((1 << 16, b"[secret://LETTER]"), (3000, b"a" * 48_000)):
+        words = [*exec_words("--only", "LETTER"), sys.executable, "-c", letters % size]
+        done = subprocess.run(words, capture_output=True, timeout=DEADLINE, env=machine.environment, check=False)
+        assert (done.returncode, done.stdout) == (0, shown)
+
+
 def test_a_value_in_two_halves_is_never_shown(machine: Machine) -> None:
     for cut in (6, 20, len(TOKEN) // 2, len(TOKEN) - 1):
         script = f'printf %.{cut}s "$TOKEN"; sleep 0.3; printf %s "$TOKEN" | tail -c +{cut + 1}; sleep 0.3'

@@ -728,11 +728,13 @@ def test_a_search_that_does_not_end_withholds_the_output(machine: Machine) -> No
     assert "(TimeoutError)" in told("post-tool-use-failure", error=VALUE)["systemMessage"]
 
 
-def test_a_long_value_of_one_letter_does_not_hold_an_output_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [20_480, 1 << 20])
+def test_a_long_value_of_one_letter_does_not_hold_an_output_back(tmp_path: Path, size: int) -> None:
     machine = Machine(tmp_path).use_key_file()
-    machine.run("set", "LONG", at=machine.project("a"), stdin="a" * 20_480)
-    part = {"stdout": "a" * 10_240}
-    assert hook(machine, "post-tool-use", tool_name="Bash", tool_response=part) == {}
-    assert hook(machine, "post-tool-use-failure", tool_name="Bash", error="a" * 10_240) == {}
-    told = hook(machine, "post-tool-use", tool_name="Bash", tool_response={"stdout": f"<{'a' * 20_480}>"})
+    machine.run("set", "LONG", at=machine.project("a"), stdin="a" * size)
+    half, other = {"stdout": "a" * (size // 2)}, {"stdout": "a" * (size // 2) + "b" + "a" * (size // 2)}
+    for response in (half, other):
+        assert hook(machine, "post-tool-use", tool_name="Bash", tool_response=response) == {}
+    assert hook(machine, "post-tool-use-failure", tool_name="Bash", error="a" * (size // 2)) == {}
+    told = hook(machine, "post-tool-use", tool_name="Bash", tool_response={"stdout": f"<{'a' * size}>"})
     assert told["hookSpecificOutput"]["updatedToolOutput"] == {"stdout": "<[secret://LONG]>"}
