@@ -13,7 +13,7 @@ from benchmarks.homes import Home
 from benchmarks.report import Report, write_plot
 
 SIZES = (10, 1000, 10_000, 100_000)
-QUICK = (10, 1000)
+QUICK = (10, 200)
 ALL_UP_TO = 1000
 TEN = '["VISIBLE_?"]'
 ALL = '"*"'
@@ -25,14 +25,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small stores and few rounds, to see that it runs")
     parser.add_argument("--output", type=Path, default=Path(), help="where figures.json and cost.svg go (here)")
     options = parser.parse_args()
-    sizes, rounds = (QUICK, 60) if options.quick else (SIZES, 600)
+    sizes, rounds = (QUICK, 20) if options.quick else (SIZES, 600)
     report = Report({"machine": commands.machine(), "rounds": rounds})
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         warm = _warm(root, sizes, rounds, report)
-        _cold(root, 5 if options.quick else 25, report)
-        _commands(root, 5 if options.quick else 25, report)
-        _throughput(8 if options.quick else 64, report)
+        _cold(root, 2 if options.quick else 25, report)
+        _commands(root, 2 if options.quick else 25, report)
+        _throughput(2 if options.quick else 64, report)
         _writers(root, report)
     print(f"{commands.machine()}\n\n{report.table()}")
     report.write_json(options.output / "figures.json")

@@ -21,7 +21,7 @@ COMMANDS = {
     "get": ["get", "VISIBLE_1"],
     "exec --only X -- true": ["exec", "--only", "VISIBLE_1", "--", "true"],
 }
-HOOKS = ("session-start", "user-prompt-submit", "pre-tool-use", "post-tool-use")
+HOOKS = ("session-start", "user-prompt-submit", "pre-tool-use", "post-tool-use", "post-tool-use-failure")
 _PIECE = 1 << 16
 
 
@@ -39,6 +39,7 @@ def hooks(home: Home, rounds: int) -> dict[str, float]:
         "tool_name": "Read",
         "tool_input": {"file_path": "a.py"},
         "tool_response": {"stdout": text},
+        "error": text,
     }
     given = json.dumps(event).encode()
     return {name: _ratio(home, ["hook", name], given, rounds) for name in HOOKS}

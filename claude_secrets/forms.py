@@ -32,18 +32,22 @@ _FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class Kind(Enum):
-    """Where a form is looked for: in text, decoded or not; in hexadecimal; or exactly as it is spelled."""
+    """Where a form is looked for.
+
+    In a text, decoded or not; in one without blanks; in hexadecimal; or as a whole word of a text as it is.
+    """
 
     TEXT = 1
-    NUMBERS = 2
-    SPELLED = 3
+    FOLDED = 2
+    NUMBERS = 3
+    WORD = 4
 
 
 class Form(NamedTuple):
     """What is looked for of the secret `name`: any of `texts`.
 
     `probes`: each spelling has one of these in a row, but for what `views.flats` leaves out; none: no such is known.
-    `last`: in base64 the characters of which one may follow that holds bits of the value. `word`: a whole word only.
+    `last`: in base64 the characters of which one may follow that holds bits of the value, and then `padding`.
     """
 
     name: str
@@ -51,7 +55,7 @@ class Form(NamedTuple):
     texts: tuple[bytes, ...]
     probes: tuple[bytes, ...] = ()
     last: bytes = b""
-    word: bool = False
+    padding: bytes = b""
 
     def __repr__(self) -> str:
         return f"Form({self.name!r}, {self.kind.name})"
@@ -63,7 +67,7 @@ def forms_of(name: str, value: str) -> list[Form]:
     raw = text.encode()
     if len(text) < SHORT:
         short = {*_spelled(text), raw.hex().encode(), raw.hex().upper().encode(), *_padded(raw)}
-        return [Form(name, Kind.SPELLED, tuple(sorted(short)), word=True)]
+        return [Form(name, Kind.WORD, tuple(sorted(short)))]
     found = _plain(name, text)
     found += [_base64(name, raw, skipped) for skipped in (0, 1, 2)]
     found.append(_numbers(name, raw))
@@ -78,18 +82,19 @@ def _plain(name: str, text: str) -> list[Form]:
     raw, inner = text.encode(), text.strip(" \t\r\n>")
     spellings = [inner.encode(), inner.replace(" ", "+").encode()]
     if not text.isascii():
-        spellings += [inner.encode("latin-1", "ignore")] if text == _in_latin(text) else []
+        spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in inner))
         spellings += [inner.encode(order).replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be")]
-    bare = [views.decoded(views.stripped(spelling)).text for spelling in spellings]
+    stripped = [views.stripped(spelling) for spelling in spellings]
+    bare = [bare.text for view in stripped for bare in (views.decoded(view), views.unwrapped(view))]
     texts = dict.fromkeys([raw, *(one for one in bare if len(one) >= SHORT)])
-    found = [Form(name, Kind.TEXT, tuple(texts), _probes(views.without_escapes(raw)))]
+    probes = _probes(views.without_escapes(raw))
+    found = [Form(name, Kind.TEXT, tuple(texts), probes)]
+    unfolded = bare[0].translate(None, b" \t")
+    if SHORT <= len(unfolded) < len(bare[0]):
+        found.append(Form(name, Kind.FOLDED, (unfolded,), probes))
     if len(bare[0]) < SHORT:
         found.append(Form(name, Kind.TEXT, tuple(sorted(_spelled(text)))))
     return found
-
-
-def _in_latin(text: str) -> str:
-    return text.encode("latin-1", "ignore").decode("latin-1")
 
 
 def _probes(text: bytes) -> tuple[bytes, ...]:
@@ -113,7 +118,8 @@ def _base64(name: str, raw: bytes, skipped: int) -> Form:
         last = _ALPHABET[high << (6 - bits) : (high + 1) << (6 - bits)]
         last += last.translate(_FOR_URLS)
     texts = tuple(dict.fromkeys([core, core.translate(_FOR_URLS)]))
-    return Form(name, Kind.TEXT, texts, tuple(probe for text in texts for probe in _probes(text)), last)
+    probes = tuple(probe for text in texts for probe in _probes(text))
+    return Form(name, Kind.TEXT, texts, probes, last, padding=b"=" * (-(len(raw) + skipped) % 3))
 
 
 def _padded(raw: bytes) -> set[bytes]:
@@ -123,7 +129,7 @@ def _padded(raw: bytes) -> set[bytes]:
 
 def _numbers(name: str, raw: bytes) -> Form:
     """Bytes in hexadecimal, and in pairs with the second one first, as `od -x` shows them."""
-    orders = [raw, _swapped(raw), _swapped(raw[1:])]
+    orders = [raw, *(_swapped(part) for part in (raw, raw[1:]) for part in (part, part + b"\0"))]
     texts = dict.fromkeys(order.hex().encode() for order in orders if len(order) >= SHORT)
     probes = [probe for text in texts for probe in (text[:_PROBE], text[:_PROBE].upper())]
     return Form(name, Kind.NUMBERS, tuple(texts), tuple(dict.fromkeys(probes)))

@@ -5,7 +5,6 @@ no byte of a find comes out, also where finds overlap. This is against accidents
 a value in ways that are not looked for.
 """
 
-import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,10 +12,11 @@ from functools import cached_property
 from itertools import chain, islice, takewhile
 from typing import Final, NamedTuple
 
-from claude_secrets import views
+from claude_secrets import dumps, views
 from claude_secrets.forms import REACH, SHORT, Form, Kind, forms_of
 from claude_secrets.matching import Needle
 from claude_secrets.patterns import ByteStrings
+from claude_secrets.probes import flats
 from claude_secrets.views import View
 
 _WINDOWS: Final = (256, 1280)
@@ -26,6 +26,10 @@ _DUMP_WINDOW: Final = 400
 """Likewise in a dump."""
 
 _EIGHT: Final = 8
+
+_LONG: Final = 1 << 11
+_SHARE: Final = 8
+"""Of more than `_LONG` bytes that may become a value, all are searched again only when an eighth of them is new."""
 
 
 class Found(NamedTuple):
@@ -41,17 +45,15 @@ class Finder:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         forms = [form for name in sorted(values) for form in forms_of(name, values[name])]
-        self._always = [form for form in forms if not form.probes and form.kind is not Kind.SPELLED]
+        self._always = [form for form in forms if not form.probes and form.kind is not Kind.WORD]
         self._by_probe: dict[bytes, list[Form]] = {}
         for form in forms:
             for probe in form.probes:
                 self._by_probe.setdefault(probe, []).append(form)
         self._probes = ByteStrings(self._by_probe)
-        self._spelled: dict[bytes, Form] = {}
-        for form in forms:
-            if form.kind is Kind.SPELLED:
-                self._spelled.update(dict.fromkeys(form.texts, form))
-        self._spellings = ByteStrings(self._spelled)
+        words = [form for form in forms if form.kind is Kind.WORD]
+        self._names = {text: form.name for form in words for text in form.texts}
+        self._words = ByteStrings(self._names)
         self._forms = forms
         self._needles: dict[bytes, Needle] = {}
 
@@ -62,7 +64,7 @@ class Finder:
         there, but for those of one form, which are one.
         """
         looked = _Looked(data, final=final)
-        found, known = self._exact(data, before, final=final)
+        found, known = self._whole_words(data, before, final=final)
         for form in self._candidates(data):
             for view in looked.views(form.kind):
                 more, begun = self._in_view(form, view, data, final=final)
@@ -78,7 +80,7 @@ class Finder:
         Fewer than six characters, and no more than a third of a value.
         """
         ends = [(texts, view.text, texts.all_known(view.text)) for view, texts, _ in self._ends(data)]
-        ends.append((self._begin[Kind.SPELLED], data, self._words(data, before)))
+        ends.append((self._begin[Kind.WORD], data, self._begun_words(data, before)))
         if any(
             known >= SHORT or 3 * known > texts.shortest(text[-known:])
             for texts, text, numbers in ends
@@ -96,7 +98,7 @@ class Finder:
     def _candidates(self, data: bytes) -> list[Form]:
         """The forms that may be in `data`: all that are, and few that are not."""
         found = dict.fromkeys(self._always)
-        for text in views.flats(data):
+        for text in flats(data):
             for probe in self._probes.within(text):
                 found.update(dict.fromkeys(self._by_probe[probe]))
         return list(found)
@@ -115,17 +117,15 @@ class Finder:
                 known = min(known, view.start(begun))
         return found, known
 
-    def _exact(self, data: bytes, before: int | None, *, final: bool) -> tuple[list[Found], int]:
-        """Finds of what is looked for exactly as it is spelled."""
+    def _whole_words(self, data: bytes, before: int | None, *, final: bool) -> tuple[list[Found], int]:
         found, known = list[Found](), len(data)
-        for at, text in self._spellings.places(data):
-            form, end = self._spelled[text], at + len(text)
-            if form.word and _is_word(data[at - 1] if at else before):
-                continue
-            if form.word and end == len(data) and not final:
-                known = min(known, at)
-            elif not (form.word and end < len(data) and _is_word(data[end])):
-                found.append(Found(at, end, form.name))
+        for at, text in self._words.places(data):
+            end = at + len(text)
+            if not _is_word(data[at - 1] if at else before):
+                if end == len(data) and not final:
+                    known = min(known, at)
+                elif end == len(data) or not _is_word(data[end]):
+                    found.append(Found(at, end, self._names[text]))
         return found, known
 
     @cached_property
@@ -144,9 +144,11 @@ class Finder:
                 break
         for view in found:
             yield view, self._begin[Kind.TEXT], base
+        for view in found[1:] if self._begin[Kind.FOLDED] else ():
+            yield views.folded(view), self._begin[Kind.FOLDED], base
         base = max(0, len(data) - _DUMP_WINDOW)
         bare = views.stripped(data[base:], final=False)
-        for view in views.every_numbers(bare, final=False):
+        for view in dumps.every_reading(bare, final=False):
             yield view, self._begin[Kind.NUMBERS], base
 
     def _begun(self, data: bytes, before: int | None) -> int:
@@ -156,11 +158,11 @@ class Finder:
             known = texts.known(view.text)
             places = [view.start(len(view.text) - known)] if known else []
             begun = min([begun, *(base + place for place in (*places, view.loose) if place is not None)])
-        return min([begun, *(len(data) - known for known in self._words(data, before))])
+        return min([begun, *(len(data) - known for known in self._begun_words(data, before))])
 
-    def _words(self, data: bytes, before: int | None) -> Iterator[int]:
-        """How many bytes of what is looked for as it is spelled `data` may end with, or with all of it."""
-        for known in self._begin[Kind.SPELLED].all_known(data, whole=True):
+    def _begun_words(self, data: bytes, before: int | None) -> Iterator[int]:
+        """How many bytes of a word, or all of it, `data` may end with."""
+        for known in self._begin[Kind.WORD].all_known(data, whole=True):
             start = len(data) - known
             if not _is_word(data[start - 1] if start else before):
                 yield known
@@ -172,6 +174,9 @@ class _Beginnings:
     def __init__(self, texts: Iterable[bytes]) -> None:
         self._texts = sorted(set(texts))
         self._first = {text[0] for text in self._texts}
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
 
     def known(self, data: bytes) -> int:
         """How many bytes, at most `REACH`, of a longer text `data` ends with."""
@@ -203,7 +208,9 @@ class _Looked:
 
     def views(self, kind: Kind) -> tuple[View, ...]:
         """Those in which forms of this kind are looked for."""
-        return self._numbers if kind is Kind.NUMBERS else self._texts
+        if kind is Kind.NUMBERS:
+            return self._numbers
+        return self._folded if kind is Kind.FOLDED else self._texts
 
     @cached_property
     def _bare(self) -> View:
@@ -214,8 +221,12 @@ class _Looked:
         return (View(self._data), *views.every_decoded(self._bare, final=self._final))
 
     @cached_property
+    def _folded(self) -> tuple[View, ...]:
+        return tuple(views.folded(view) for view in self._texts[1:])
+
+    @cached_property
     def _numbers(self) -> tuple[View, ...]:
-        return tuple(views.every_numbers(self._bare, final=self._final))
+        return tuple(dumps.every_reading(self._bare, final=self._final))
 
 
 def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: bool) -> int | None:
@@ -224,22 +235,27 @@ def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: b
     if form.kind is Kind.NUMBERS:
         stop = view.end(end)
         in_a_row = stop - view.start(start) == end - start
-        return stop if in_a_row else views.end_of_dump(data, stop, final=final)
-    if form.last:
-        if text[end : end + 1] in form.last:
-            end += len(text[end : end + 1])
-            end += len(_PADDING.match(text, end)[0])  # type: ignore[index]  # it matches anywhere
-        if end == len(text) and not final:
+        return (
+            stop
+            if in_a_row
+            else dumps.end_of_line(data, stop, bytes.fromhex(text[end - 2 : end].decode()), final=final)
+        )
+    if form.last and end == len(text):
+        return view.end(end) if final else None
+    if form.last and text[end] in form.last:
+        end += 1
+        rest = text[end : end + len(form.padding)]
+        in_a_row = all(view.start(place) == view.end(place) for place in range(end, end + len(rest)))
+        if rest == form.padding and in_a_row:  # not after a line break, where something else may begin
+            end += len(rest)
+        elif not final and end + len(rest) == len(text) and form.padding.startswith(rest):
             return None
     return view.end(end)
 
 
-_PADDING: Final = re.compile(b"={0,2}")
-
-
 def likely(values: Mapping[str, str], texts: Iterable[bytes]) -> dict[str, str]:
     """Those of many values that may be in `texts`, at little cost: all that are, and few that are not."""
-    every = [flat for text in texts for flat in views.flats(text)]
+    every = [flat for text in texts for flat in flats(text)]
     parts: dict[int, set[str]] = {}
     found: set[str] = set()
     for name, value in values.items():
@@ -272,6 +288,7 @@ class Redactor:
         self._finder = finder
         self._spell = spell
         self._held = b""
+        self._unsearched = 0
         self._before: int | None = None
         self._shown = 0
         self._replaced = 0
@@ -280,20 +297,25 @@ class Redactor:
     def feed(self, data: bytes) -> bytes:
         """Take more of the stream, and return what is certain by now."""
         self._held += data
+        self._unsearched += len(data)
+        if self._unsearched * _SHARE < len(self._held) > _LONG:
+            return b""
         return self._let_go(final=False)
 
     def idle(self) -> bytes:
         """Return what is held back by chance: after a while in which nothing came somebody may be waiting for it."""
+        sure = self._let_go(final=False) if self._unsearched else b""
         if not self._finder.is_chance(self._held, before=self._before):
-            return b""
+            return sure
         early, self._shown = self._plain(self._replaced, len(self._held)), len(self._held)
-        return early
+        return sure + early
 
     def finish(self) -> bytes:
         """Return the rest at the end of the stream."""
         return self._let_go(final=True)
 
     def _let_go(self, *, final: bool) -> bytes:
+        self._unsearched = 0
         found, known = self._finder.find(self._held, before=self._before, final=final)
         parts, done = [], self._replaced
         for one in found:
@@ -302,9 +324,11 @@ class Redactor:
             spelled = self._spell(one.name)
             if one.start >= done:
                 parts += [self._plain(done, one.start), spelled]
+                done = one.start
             elif one.end > done and spelled != self._last:
                 parts.append(spelled)
             if one.end > done:
+                parts.append(views.renditions(self._held[done : one.end]))
                 self._last, done = spelled, one.end
         parts.append(self._plain(done, known))
         if known:

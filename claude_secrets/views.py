@@ -1,4 +1,4 @@
-"""What a text says: its escapes decoded, its colours, line breaks and quotes left out; or the numbers of a dump.
+"""What a text says: its escapes decoded, its colours, line breaks and quotes left out.
 
 Always: pure; linear; every place in a view leads back to the text that it was made from. What is looked for in a view
 was decoded likewise, so it does not matter which of several readings a decoder takes.
@@ -10,8 +10,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from claude_secrets.patterns import ByteSearch
-
 _PASSES: Final = 4
 """How often a text is decoded: for percent signs in JSON in HTML, and one more."""
 
@@ -19,19 +17,19 @@ _END: Final = 200
 _COLOUR_END: Final = 600
 """Bytes that an unfinished escape can take up, and one of a terminal, at most."""
 
-_AROUND: Final = 1280
-"""Bytes to look at before and after an encoded letter: there the row begins and ends by which a form is recognised."""
-
 _COLOUR: Final = rb"(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[()][0-9A-Z]|[78=>DEHM])"
 """What follows ESC in colours, cursor moves, titles and links of terminals (ECMA-48; xterm's control sequences)."""
 
-_INDENT: Final = rb"[ \t]{0,120}(?:(?:>|(?:[#*|]|//)(?=[ \t]))[ \t]{0,8}){0,8}"
+INDENT: Final = rb"[ \t]{0,120}(?:(?:>|(?:[#*|]|//)(?=[ \t]))[ \t]{0,8}){0,8}"
 """What a wrapped line begins with: blanks, and marks of quotations and comments."""
 
 # Each begins with a set: so the search for the next one is quick.
 _STRIPPED: Final = re.compile(rb"[\x1b\0](?:(?<=\0)|(?<=\x1b)" + _COLOUR + rb")")
-_GAPS: Final = rb"(?<=\n)" + _INDENT + rb"|(?<=\r)\n" + _INDENT + rb"|(?<=\0)|(?<=\x1b)" + _COLOUR
-_CONTINUED: Final = rb"|(?<=\\)(?<!\\\\)\\*+\r?\n" + _INDENT
+_TURNED: Final = re.compile(rb"[\x1b\0 ](?:(?<= )(?:\x08|\r(?!\n))|(?<=\0)|(?<=\x1b)" + _COLOUR + rb")")
+"""Likewise, and how terminals' programs go on in the next line."""
+
+_GAPS: Final = rb"(?<=\n)" + INDENT + rb"|(?<=\r)\n" + INDENT + rb"|(?<=\0)|(?<=\x1b)" + _COLOUR
+_CONTINUED: Final = rb"|(?<=\\)(?<!\\\\)\\*+\r?\n" + INDENT
 _MEANING: Final = (
     rb"|(?<=\\)(?<!\\\\)\\*+(u[dD][89abAB][0-9a-fA-F]{2}\\+u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}"
     rb"|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}|C-[?-_a-z]|[abefnrtvE])"
@@ -46,15 +44,19 @@ _ESCAPES: Final = {
     False: re.compile(rb"[\x1b\0\\\r\n%&](?:" + _GAPS + _MEANING),
     True: re.compile(rb"[\x1b\0\\\r\n%&](?:" + _GAPS + _CONTINUED + _MEANING),
 }
-_QUOTES: Final = re.compile(rb"['\"\\$](?:(?<=\$)(?=')|(?<!\$)['\"\\]*)")
+_BLANKS: Final = re.compile(rb"[ \t]+")
+_QUOTES: Final = re.compile(rb"['\"\\$](?:(?<=\$)(?=\\*')|(?<!\$)['\"\\]*)")
 _UNFINISHED: Final = re.compile(
     rb"[\\%&\x1b$\r\n](?:(?:(?<=\\)(\\*(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\+(?:u[0-9a-fA-F]{0,3})?)?|u[0-9a-fA-F]{0,3}"
     rb"|u\{[0-9a-fA-F]{0,6}|U[0-9a-fA-F]{0,7}|x[0-9a-fA-F]?|[0-7]{1,2}|C-?)?)"
     rb"|(?<=%)([0-9a-fA-F]?)|(?<=&)(#?[0-9A-Za-z]{0,31}))(?:\r?\n[ \t>#*|/]{0,160}|\r)?"
     rb"|(?<=\x1b)(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}|\][^\x07\x1b]{0,512}\x1b?|[()])?"
-    rb"|(?<=[$\r])|(?:(?<=\n)|(?<=\r)\n)[ \t>#*|/]{0,160})\Z"
+    rb"|(?<=\$)()|(?<=\r)"
+    rb"|(?:(?<=\n)|(?<=\r)\n)(?:([ \t>]{0,120}[#*|/][ \t>#*|/]{0,40})|[ \t>]{0,160}))\Z"
 )
-_UNFINISHED_COLOUR: Final = re.compile(rb"\x1b(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}|\][^\x07\x1b]{0,512}\x1b?|[()])?\Z")
+_UNFINISHED_COLOUR: Final = re.compile(
+    rb"\x1b(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}|\][^\x07\x1b]{0,512}\x1b?|[()])?\Z| \r?\Z"
+)
 _HEXADECIMAL: Final = re.compile(rb"[0-9a-fA-F]+")
 _CONTROLS: Final = {b"a": 7, b"b": 8, b"e": 27, b"E": 27, b"f": 12, b"n": 10, b"r": 13, b"t": 9, b"v": 11}
 
@@ -62,44 +64,8 @@ _AT_END_OF_LINE: Final = re.compile(rb"\\\r?\n")
 _PRINTABLE: Final = re.compile(rb"=([0-9a-fA-F]{2})|=[ \t]{0,8}\r?\n")
 _UNFINISHED_PRINTABLE: Final = re.compile(rb"(=(?:[0-9a-fA-F]|[ \t]{0,8}\r?)?)\Z")
 
-_OFFSET: Final = rb"(?:[0-9a-fA-F]{6,16}(?::|(?=[ \t])))?"
-"""What the next line of a dump begins with."""
-
-_BETWEEN_NUMBERS: Final = re.compile(
-    rb"[ \t\r\n:,;|\\0-](?:(?<=[ \t])[ \t]+[^\r\n]{1,38}\r?\n"
-    + _OFFSET
-    + rb"|(?<=\n)"
-    + _INDENT
-    + _OFFSET
-    + rb"|(?<=0)[xX]|(?<=\\)\\*[xnrt]|(?<=[ \t\r:,;|-])[ \t:,;|-]*)"
-)
-_UNFINISHED_NUMBERS: Final = re.compile(
-    rb"[ \t\r\n\\0](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?"
-    rb"|(?:(?<=\n)|(?<=\r)\n)[ \t>#*|/]{0,160}[0-9a-fA-F]{0,16}|(?<=\r)|(?<=\\)\\*|(?<=0))\Z"
-)
-_REST_OF_DUMP: Final = re.compile(rb"(?:[ \t:]?[0-9a-fA-F]{2}){0,64}[ \t]{2,}[^\r\n]{1,38}(?=(\r?\n)?)")
-
-_LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_OTHERS: Final = bytes(set(range(256)) - set(_LETTERS))
-_ESCAPED_BREAK: Final = re.compile(rb"\\+[nrt]")
 _COLOURS: Final = re.compile(rb"\x1b" + _COLOUR)
-
-_BYTE: Final = rb"(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|0[AaDd]|1[Bb])"
-"""A letter, a digit, a line break or what begins a colour, in hexadecimal."""
-
-_ENCODED: Final = ByteSearch(
-    [
-        rb"\\(?:(?:x|u00|u\{0*|U000000)%s|0[67][0-7]|1[0-7][0-7]|01[25]|033|[eE]\[)" % _BYTE,
-        rb"%%(?:25)*(?:%s|5[Cc])" % _BYTE,
-        rb"&(?:amp;)*#(?:[0-9]{1,7}|[xX][0-9a-fA-F]{1,6});",
-    ]
-)
-_DUMP: Final = ByteSearch(
-    [
-        rb"0[xX][0-9a-fA-F]{2}[,; \t]+0[xX]",
-        rb"\n[0-9a-fA-F]{6,16}:?[ \t]+(?:[0-9a-fA-F]{2,16}[ \t]+){2}",
-    ]
-)
+_RENDITION: Final = re.compile(rb"\x1b\[[0-9;:]{0,32}m")
 
 
 class View:
@@ -175,28 +141,39 @@ class View:
 def stripped(text: bytes, *, final: bool = True) -> View:
     """A text without colours and NULs: ASCII in UTF-16, of either order, becomes ASCII."""
     view = View(text)
-    if b"\x1b" not in text and b"\0" not in text:
+    tokens = _TURNED if b" \x08" in text or b" \r" in text else _STRIPPED
+    turns = not final and text.endswith((b" ", b" \r"))
+    if not turns and tokens is _STRIPPED and b"\x1b" not in text and b"\0" not in text:
         return view
-    return (view if final else view.cut(_UNFINISHED_COLOUR)).replaced(_STRIPPED, _nothing)
+    return (view if final else view.cut(_UNFINISHED_COLOUR)).replaced(tokens, nothing)
+
+
+def folded(view: View) -> View:
+    """A view without blanks: where a text is folded a line break stands for one."""
+    return view.replaced(_BLANKS, nothing)
+
+
+def _known(view: View, *, final: bool) -> View:
+    return view if final else view.cut(_UNFINISHED)
+
+
+def unwrapped(view: View, *, final: bool = True, continued: bool = True) -> View:
+    """A view without line breaks and quotes; where it is not `final`, without what it may end in the midst of.
+
+    `continued`: a backslash at the end of a line belongs to the line break, not to an escape that a wrap has cut.
+    """
+    return _known(view, final=final).replaced(_WRAPS[continued], nothing).replaced(_QUOTES, nothing)
 
 
 def decoded(view: View, *, final: bool = True, continued: bool = True) -> View:
-    """A view without line breaks and quotes, and with what escapes of JSON, URLs, HTML, XML and shells mean.
-
-    Where it is not `final`, without what it may end in the midst of. `continued`: a backslash at the end of a line
-    belongs to the line break, not to an escape that a wrap has cut.
-    """
-
-    def known(view: View) -> View:
-        return view if final else view.cut(_UNFINISHED)
-
-    view = known(view).replaced(_WRAPS[continued], _nothing)
+    """As `unwrapped`, and with what escapes of JSON, URLs, HTML, XML and shells mean."""
+    view = _known(view, final=final).replaced(_WRAPS[continued], nothing)
     for _ in range(_PASSES):
-        source = known(view)
+        source = _known(view, final=final)
         view = source.replaced(_ESCAPES[continued], _meaning)
         if view is source:
             break
-    return known(view).replaced(_QUOTES, _nothing)
+    return _known(view, final=final).replaced(_QUOTES, nothing)
 
 
 def without_escapes(text: bytes) -> bytes:
@@ -209,6 +186,8 @@ def without_escapes(text: bytes) -> bytes:
 def every_decoded(view: View, *, final: bool = True) -> Iterator[View]:
     """A view decoded in each way that comes into question."""
     yield decoded(view, final=final)
+    if has_escapes(view.text):  # what looks like one may be none
+        yield unwrapped(view, final=final)
     if _AT_END_OF_LINE.search(view.text):
         yield decoded(view, final=final, continued=False)
     quoted = printable(view, final=final)
@@ -224,56 +203,15 @@ def printable(view: View, *, final: bool = True) -> View:
     return view.replaced(_PRINTABLE, _of_printable)
 
 
-def every_numbers(view: View, *, final: bool = True) -> Iterator[View]:
-    """A view without what stands between the numbers of a hexadecimal dump, in each way that comes into question."""
-    yield _numbers(view)
-    if not final and (rest := view.cut(_UNFINISHED_NUMBERS)) is not view:
-        yield _numbers(rest)
-    if _has_escapes(view.text):
-        yield _numbers(decoded(view, final=final))
+def texts_of_decoded(text: bytes) -> Iterator[bytes]:
+    """The texts of `every_decoded`, with their quotes, at less cost."""
+    for meant in {text, _PRINTABLE.sub(_of_printable, text)}:
+        yield _text_of_decoded(meant, continued=True)
+        if _AT_END_OF_LINE.search(meant):
+            yield _text_of_decoded(meant, continued=False)
 
 
-def _numbers(view: View) -> View:
-    return view.replaced(_BETWEEN_NUMBERS, _nothing).lower()
-
-
-def _has_escapes(text: bytes) -> bool:
-    return b"\\" in text or b"%" in text or b"&" in text
-
-
-def end_of_dump(text: bytes, end: int, *, final: bool) -> int | None:
-    """Where the line of a dump ends that shows characters after the number that ends at `end`; None if more decides."""
-    rest = _REST_OF_DUMP.match(text, end)
-    if rest is None or not (rest[1] or final or rest.end() < len(text)):
-        waits = not final and rest is None and len(text) - end < _END and b"\n" not in text[end:]
-        return None if waits or rest is not None else end
-    return rest.end()
-
-
-def _flat(text: bytes) -> Iterator[bytes]:
-    """The letters and digits of a text; a second time without escaped line breaks, where there are any."""
-    if b"\x1b" in text:
-        text = _COLOURS.sub(b"", text)
-    yield text.translate(None, _OTHERS)
-    if b"\\n" in text or b"\\r" in text:
-        yield _ESCAPED_BREAK.sub(b"", text).translate(None, _OTHERS)
-
-
-def flats(text: bytes) -> Iterator[bytes]:
-    """Texts of letters and digits alone, in one of which each run of them stands that any view of `text` has."""
-    yield from _flat(text)
-    if _has_escapes(text):
-        for part in _parts(text, _ENCODED.places(text)):
-            for meant in {part, _PRINTABLE.sub(_of_printable, part)}:
-                yield from _flat(_decoded(meant, continued=True))
-                if _AT_END_OF_LINE.search(meant):
-                    yield from _flat(_decoded(meant, continued=False))
-    for part in _parts(text, _DUMP.places(text)):
-        yield from _flat(_numbers(stripped(part)).text)
-
-
-def _decoded(text: bytes, *, continued: bool) -> bytes:
-    """The text of a decoded view, with its quotes, at less cost."""
+def _text_of_decoded(text: bytes, *, continued: bool) -> bytes:
     text = _WRAPS[continued].sub(b"", _STRIPPED.sub(b"", text))
     for _ in range(_PASSES):
         before, text = text, _ESCAPES[continued].sub(_meaning, text)
@@ -282,24 +220,27 @@ def _decoded(text: bytes, *, continued: bool) -> bytes:
     return text
 
 
-def _parts(text: bytes, places: Iterator[int]) -> Iterator[bytes]:
-    """What is around the places, in as few parts as can be."""
-    start = end = 0
-    for place in places:
-        if place - _AROUND > end:
-            if end:
-                yield text[start:end]
-            start = max(0, place - _AROUND)
-        end = min(len(text), place + _AROUND)
-    if end:
-        yield text[start:end]
+def has_escapes(text: bytes) -> bool:
+    """Whether anything in a text may be an escape."""
+    return b"\\" in text or b"%" in text or b"&" in text
+
+
+def without_colours(text: bytes) -> bytes:
+    """A text without what terminals take for colours and the like."""
+    return _COLOURS.sub(b"", text)
+
+
+def renditions(text: bytes) -> bytes:
+    """The colours and the like that a text turns on and off."""
+    return b"".join(_RENDITION.findall(text))
 
 
 def _of_printable(token: re.Match[bytes]) -> bytes:
     return bytes.fromhex(token[1].decode()) if token[1] else b""
 
 
-def _nothing(_token: re.Match[bytes]) -> bytes:
+def nothing(_token: re.Match[bytes]) -> bytes:
+    """What is left out."""
     return b""
 
 

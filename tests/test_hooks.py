@@ -609,7 +609,7 @@ def test_a_name_in_another_scope_is_not_the_projects(tmp_path: Path) -> None:
     assert told["updatedToolOutput"] == "[a secret] [secret://TOKEN] canary-that-was-deleted"
     told = hook(machine, "user-prompt-submit", prompt=f"use {elsewhere}")
     assert "secret://" not in str(told)
-    assert "the value of a secret that this project is not shown" in told["systemMessage"]
+    assert "the value of a secret that this project's agents are not given" in told["systemMessage"]
     assert "TOKEN" not in str(told)
     tool, given = "mcp__secrets__get_secret", {"name": "TOKEN"}
     assert hook(machine, "post-tool-use", tool_name=tool, tool_input=given, tool_response=VALUE) == {}
@@ -627,7 +627,7 @@ def test_what_a_failing_tool_showed_is_reported_to_both(machine: Machine) -> Non
     assert told["hookSpecificOutput"]["hookEventName"] == "PostToolUseFailure"
     assert "the value of KEPT and TOKEN. Do not repeat it" in told["hookSpecificOutput"]["additionalContext"]
     told = hook(machine, "post-tool-use-failure", tool_name="mcp__x__y", error=OTHERS)
-    assert "a secret that this project is not shown" in told["systemMessage"]
+    assert "a secret that this project's agents are not given" in told["systemMessage"]
     assert "scan --transcripts" in told["systemMessage"]
     assert not re.search("OTHERS|canary", str(told))
     for text in ("Exit code 1\nnothing to see here", "", None, VALUE[:-1]):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
@@ -20,6 +21,7 @@ from claude_secrets import keys, past, records
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import PERSON, SHARED, Access, Call, Done, EnteredBy, Refused, Tool
 from claude_secrets.person import Person
+from tests.rounds import rounds
 from tests.world import Agent, World, at
 
 NAMES = ("A", "B")
@@ -305,3 +307,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestModel = Machine.TestCase
+TestModel.settings = settings(max_examples=rounds(40, 200))

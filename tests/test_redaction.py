@@ -16,6 +16,7 @@ import subprocess
 import urllib.parse
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -24,8 +25,9 @@ from hypothesis import strategies as st
 from claude_secrets import views
 from claude_secrets.forms import LINE, SHORT, forms_of
 from claude_secrets.matching import Needle
-from claude_secrets.redaction import Finder, Redactor, likely
+from claude_secrets.redaction import Finder, Found, Redactor, likely
 from tests.realparts import require
+from tests.rounds import rounds
 
 MARK = b"[secret://TOKEN]"
 TOKEN = "ghp_" + "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=85)) + "-/+_"
@@ -152,6 +154,25 @@ IN_PAIRS: dict[str, Callable[[bytes], bytes]] = {
     ),
     "xxd -p": lambda data: b"\n".join(data[at : at + 30].hex().encode() for at in range(0, len(data), 30)),
 }
+ROWS: dict[str, Callable[[bytes, int], bytes]] = {
+    "xxd": lambda data, at: b"%08x: %-39s  %s" % (at, data.hex(" ", -2).encode(), characters(data)),
+    "hexdump -C": lambda data, at: b"%08x  %-48s  |%s|" % (at, halves(data), characters(data)),
+    "od -t x1z": lambda data, at: b"%07o %-47s  >%s<" % (at, data.hex(" ").encode(), characters(data)),
+    "od -t x1": lambda data, at: b"%07o %s" % (at, data.hex(" ").encode()),
+    "od -An -t x1": lambda data, at: b" " + data.hex(" ").encode(),
+    "xxd -i": lambda data, at: b"  " + b"".join(b"0x%02x, " % byte for byte in data),
+    "two rows in hexadecimal": lambda data, at: data.hex().encode() + b" " * (at % 3),
+}
+
+
+def characters(data: bytes) -> bytes:
+    return bytes(byte if 0x20 <= byte < 0x7F else ord(".") for byte in data)
+
+
+def halves(data: bytes) -> bytes:
+    return b"  ".join(half.hex(" ").encode() for half in (data[:8], data[8:]) if half)
+
+
 ENCODINGS = {**TEXTS, **ENCODED, **ESCAPED}
 
 
@@ -199,7 +220,7 @@ cuts = st.lists(st.integers(0, 400), max_size=8) | st.just(range(0, 400, 3)) | s
 
 
 @pytest.mark.parametrize("encoding", TEXTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(15, 200), deadline=None)
 @given(value=values, cuts=cuts)
 @example(value=TOKEN, cuts=range(600))
 @example(value="\\\\\\\\", cuts=[3])
@@ -213,7 +234,7 @@ def test_what_programs_make_of_any_value_does_not_come_through(encoding: str, va
 
 
 @pytest.mark.parametrize("encoding", [*ENCODED, *ESCAPED])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=rounds(15, 200), deadline=None)
 @given(value=long_values, cuts=cuts)
 @example(value=TOKEN, cuts=range(999))
 @example(value="line one\nline two\r\n\tline 'three", cuts=[3])
@@ -247,7 +268,7 @@ def test_nor_does_one_that_is_wrapped_or_coloured(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", WRAPPED)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=rounds(4, 60), deadline=None)
 @given(
     value=tokens,
     wrapping=st.sampled_from(list(WRAPPINGS)),
@@ -262,7 +283,7 @@ def test_nor_does_any_token(encoding: str, wrapping: str, value: str, cuts: Iter
 
 
 @pytest.mark.parametrize("pairs", IN_PAIRS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=rounds(10, 100), deadline=None)
 @given(value=long_values, before=st.binary(max_size=40), after=st.binary(max_size=40), cuts=cuts)
 @example(value=TOKEN, before=b"", after=b"", cuts=range(2000))
 def test_nor_does_one_in_hexadecimal_pairs(
@@ -278,7 +299,7 @@ def test_nor_does_one_in_hexadecimal_pairs(
 
 def without_quotes(out: bytes) -> bytes:
     """Without what belongs to the quoting around a value."""
-    return re.sub(rb"(?<=\a)['\\]|['\0]|=\n(?=\a)", b"", out)
+    return re.sub(rb"(?<=\a)['\\]|['\0]|=\n(?=\a)|(?<=\])(?:\x1b\[[0-9;]*m)+", b"", out)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\n\n"])
@@ -479,6 +500,7 @@ def test_a_needle_is_found_wherever_it_stands(text: bytes, part: bytes) -> None:
 )
 @example(value=b"a" * 80, text=b"a" * 40 + b"b" + b"a" * 20, known=0, repeated=0)
 @example(value=b"a" * 79 + b"b", text=b"", known=79, repeated=1)
+@example(value=b"a" * 20 + b"b" + b"a" * 40, text=b"a" * 30, known=0, repeated=0)
 def test_the_longest_beginning_of_a_needle_is_found_at_an_end(
     value: bytes, text: bytes, known: int, repeated: int
 ) -> None:
@@ -520,7 +542,7 @@ def test_what_real_shells_print_is_found(shell: str, script: str, value: str, tm
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=rounds(10, 100), deadline=None)
 @given(value=long_values, wrapping=st.sampled_from(list(WRAPPINGS)), before=st.text())
 @example(value=TOKEN, wrapping="60 columns, CRLF", before="")
 def test_what_is_there_is_always_likely(encoding: str, value: str, wrapping: str, before: str) -> None:
@@ -548,6 +570,109 @@ def test_thousands_of_values_are_found(capfd: pytest.CaptureFixture[str]) -> Non
     out = redacted(text, many, [70, 7000, 30_000])
     assert out.split() == [f"[secret://{name}]".encode() for name in many]
     assert capfd.readouterr() == ("", "")
+
+
+def test_colours_that_begin_or_end_inside_of_a_value_stay() -> None:
+    text = b"a \x1b[1;31m%s\x1b[m\x1b[K%s\x1b[32m b" % (TOKEN[:9].encode(), TOKEN[9:].encode())
+    for cuts in ((), range(999)):
+        assert redacted(text, {"TOKEN": TOKEN}, cuts) == b"a \x1b[1;31m%s\x1b[m\x1b[32m b" % MARK
+
+
+@pytest.mark.parametrize("value", ["correct horse 1", "correct horse 12", "correct horse 123"])
+def test_what_follows_padding_stays(value: str) -> None:
+    encoded = base64.b64encode(value.encode())
+    for cuts in ((), range(999)):
+        for after in (b"\n==> b <==", b"\n\n=== c", b"== d", b"\r\n=", b"="):
+            left = after.removeprefix(b"=" * (len(encoded) - len(encoded.rstrip(b"=")))) if after[:1] == b"=" else after
+            assert redacted(encoded + after, {"TOKEN": value}, cuts) == MARK + after
+            assert redacted(encoded.rstrip(b"=") + after, {"TOKEN": value}, cuts) == MARK + left
+
+
+@pytest.mark.parametrize("dump", ROWS)
+@pytest.mark.parametrize("size", [6, 8, 15, 17, 40])
+def test_a_value_in_a_dump_is_found_wherever_it_stands(dump: str, size: int) -> None:
+    value = TOKEN[4 : 4 + size]
+    for before in range(18):
+        for after in (0, 1, 9):
+            data = b"!" * before + value.encode() + b"?" * after
+            rows = [ROWS[dump](data[at : at + 16], at) for at in range(0, len(data), 16)]
+            text = b"\n".join([*rows, b"%08x" % len(data), b""])
+            for cuts in ((), range(before, 999, 5), [before * 3]):
+                out = redacted(text, {"TOKEN": value}, cuts)
+                assert MARK in out
+                assert value.encode()[-4:] not in out
+                rest = re.sub(rb"[^0-9a-f]", b"", out.partition(MARK)[2].partition(b"\n")[0])
+                assert value.encode()[-3:].hex().encode() not in rest
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if "base64" not in name])
+@pytest.mark.parametrize("value", ["$ecret>Value!!", "#hash*and/slash", "/etc/secret-like", "*x*y*z*12", "%41$'quote"])
+def test_values_that_begin_like_something_else_are_found_in_any_chunking(encoding: str, value: str) -> None:
+    for around in (b"\a", b"\n", b" "):
+        text = around + ENCODINGS[encoding](value) + around
+        for cuts in [(), range(999), *([cut] for cut in range(1, 12))]:
+            out = redacted(text, {"TOKEN": value}, cuts)
+            assert MARK in out
+            assert len(out) < len(MARK) + 12
+
+
+def test_a_passphrase_is_found_where_it_is_folded() -> None:
+    value = "correct horse battery staple, and 'more' words"
+    for break_ in (b"\n", b"\n    ", b"\r\n> ", b" \x08", b" \r", b"  "):
+        for places in ([7], [13, 21], [7, 13, 21, 29, 33]):
+            text = bytearray(value.encode())
+            for place in reversed(places):
+                text[place : place + 1] = break_
+            for cuts in ((), range(999)):
+                assert redacted(b"\a%s\a" % text, {"TOKEN": value}, cuts) == b"\a%s\a" % MARK
+    assert redacted(b"correcthorsebattery", {"TOKEN": "correct horse 1", "X": "let-me-in"}) == b"correcthorsebattery"
+    assert redacted(b"let me in, letmein", {"TOKEN": "letmein"}) == b"let me in, " + MARK
+
+
+@pytest.mark.parametrize("around", [b"\x1b]0;%s\x07", b"\x1b]8;;https://x/%s\x1b\\a\x1b]8;;\x1b\\", b"\x1b[> %s="])
+def test_a_value_in_what_a_terminal_does_not_show_is_found(around: bytes) -> None:
+    for cuts in ((), range(999), [9]):
+        assert redacted(around % TOKEN.encode(), {"TOKEN": TOKEN}, cuts) == around % MARK
+
+
+def test_words_after_a_number_that_is_no_dump_stay() -> None:
+    text = b"34 38 32 39 31 33   some other words after\n"
+    for cuts in ((), range(99)):
+        assert redacted(text, {"TOKEN": "482913"}, cuts) == MARK + b"   some other words after\n"
+
+
+@pytest.mark.parametrize("turn", [b" \x08", b" \r"])
+def test_a_value_that_a_terminal_program_wraps_is_found(turn: bytes) -> None:
+    text = wrapped(TOKEN.encode(), 30, turn)
+    for cuts in ((), range(999)):
+        assert redacted(b"\a" + text + b"\a", {"TOKEN": TOKEN}, cuts) == b"\a" + MARK + b"\a"
+
+
+def test_what_python_shows_of_letters_of_two_kinds_is_found() -> None:
+    value = "p\u00e4ss-\u20ac-w\u00f6rd"
+    for text in (ascii(value), ascii(repr(value)), json.dumps(value)):
+        for cuts in ((), range(999)):
+            assert MARK in redacted(text.encode(), {"TOKEN": value}, cuts)
+
+
+def test_a_long_value_that_comes_in_small_pieces_is_searched_for_a_few_times_only() -> None:
+    value = "".join(random.Random(3).choices(string.ascii_letters, k=1 << 20))
+    text = base64.encodebytes(value.encode())
+    finder = Finder({"TOKEN": value})
+    redactor, searched, find = Redactor(finder), 0, finder.find
+
+    def counting(data: bytes, **more: Any) -> tuple[list[Found], int]:
+        nonlocal searched
+        searched += len(data)
+        return find(data, **more)
+
+    finder.find = counting  # type: ignore[method-assign]
+    out = b"".join(redactor.feed(text[at : at + 770]) for at in range(0, len(text), 770))
+    out += redactor.feed(b"\nshown") + redactor.idle()
+    assert out.startswith(MARK)
+    assert out.endswith(b"\nshown")
+    assert len(out) < 64
+    assert searched < 20 * len(text)
 
 
 DUMPS = {

@@ -225,9 +225,9 @@ def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
         f"Your prompt holds {what}. It is in this session's transcript and goes to the model; think of replacing it. "
         "Next time let the agent call input_secret, which asks you outside of the chat."
     )
-    instead = f"Use it as secret://{shown.names[0]}." if shown and shown.names else ""
-    offer = "" if shown else "Offer to call input_secret, so that it is stored instead."
-    advice = f"The person's prompt holds {what}. Do not repeat it, write it to a file or put it into a command. "
+    instead = f" Use it as secret://{shown.names[0]}." if shown and shown.names else ""
+    offer = "" if shown else " Offer to call input_secret, so that it is stored instead."
+    advice = f"The person's prompt holds {what}. Do not repeat it, write it to a file or put it into a command."
     return {"systemMessage": warning, **specific("UserPromptSubmit", additionalContext=advice + instead + offer)}
 
 

@@ -38,7 +38,7 @@ class Shown(NamedTuple):
     others: bool
 
     def __str__(self) -> str:
-        secrets = [*self.names, *(["a secret that this project is not shown"] if self.others else [])]
+        secrets = [*self.names, *(["a secret that this project's agents are not given"] if self.others else [])]
         return f"the value of {' and '.join(secrets)}"
 
 
@@ -76,7 +76,7 @@ def reported(event: Event, values: Values) -> Answer:
     shown = shown_in([str(event.get("error", ""))], values)
     if shown is None:
         return None
-    which = f"`{command()} scan --transcripts` finds all of them. " if shown.others else ""
+    which = f"`{command()} scan --transcripts` tells which. " if shown.others else ""
     each = " ".join(f"`{command()} set {name}`" for name in shown.names) or f"`{command()} set NAME`"
     person = (
         f"A tool failed, and its output showed the model {shown}. Claude Code lets no hook change such an output. "
@@ -113,7 +113,8 @@ def unchecked(event: Event | None, why: str) -> Answer:
         f"A tool failed, and Claude Secrets could not look for secrets in its output ({why}). The model has seen all "
         f"of it. Run `{command()} doctor`, which says what is wrong."
     )
-    return {"systemMessage": person}
+    model = f"Claude Secrets could not look for secrets in the output of the failed tool ({why}). Repeat none of it."
+    return {"systemMessage": person, **specific("PostToolUseFailure", additionalContext=model)}
 
 
 def shown_in(output: Iterable[str], values: Values) -> Shown | None:
