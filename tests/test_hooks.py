@@ -400,13 +400,23 @@ def test_no_wrong_use_ends_with_the_code_that_blocks(machine: Machine, arguments
 UNREADABLE = ["", "{", "[]", "null", VALUE]
 
 
-@pytest.mark.parametrize("event", [*STOPPING_NOTHING, "no-such-event", ""])
+@pytest.mark.parametrize("event", STOPPING_NOTHING)
 @pytest.mark.parametrize("stdin", [*UNREADABLE, json.dumps({"cwd": VALUE, "tool_response": [7], "prompt": 1})])
 def test_a_hook_that_cannot_answer_blocks_nothing_and_tells_no_value(machine: Machine, event: str, stdin: str) -> None:
-    done = machine.run("hook", *([event] if event else []), stdin=stdin)
+    done = machine.run("hook", event, stdin=stdin)
     assert (done.returncode, done.stdout) == (0, "")
     assert "canary" not in done.stderr
     assert len(done.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("words", [[], ["post-tooluse"], [VALUE]])
+def test_the_person_is_told_of_an_event_that_there_is_not(machine: Machine, words: list[str]) -> None:
+    done = machine.run("hook", *words, stdin=json.dumps({"tool_response": VALUE}))
+    assert done.returncode == 0
+    said = json.loads(done.stdout)
+    assert list(said) == ["systemMessage"]
+    assert "post-tool-use, post-tool-use-failure. Fix the command in your settings" in said["systemMessage"]
+    assert "canary" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("stdin", UNREADABLE)

@@ -84,7 +84,9 @@ def fail(name: str, error: Exception) -> int:
 
 def _answer(name: str, act: Callable[[Event], Answer]) -> int:
     if name not in EVENTS:
-        note(f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}")
+        wrong = f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}"
+        note(wrong)
+        say(_line({"systemMessage": f"{wrong}. Fix the command in your settings: until then this hook does nothing."}))
         return 0
     reply = _Reply(name)
     try:
