@@ -31,7 +31,7 @@ def main() -> None:
         root = Path(name)
         warm = _warm(root, sizes, rounds, report)
         _cold(root, 2 if options.quick else 25, report)
-        _commands(root, 2 if options.quick else 25, report)
+        _commands(root, *((100, 2) if options.quick else (1000, 25)), report)
         _throughput(2 if options.quick else 64, report)
         _writers(root, report)
     print(f"{commands.machine()}\n\n{report.table()}")
@@ -79,25 +79,25 @@ def _cold(root: Path, rounds: int, report: Report) -> None:
     report.figures["cold start"] = {"ours": ours, "empty": empty, "ratio": ratio}
 
 
-def _commands(root: Path, rounds: int, report: Report) -> None:
-    _of_custody(root / "file", "file", "7 x", None, rounds, report)
+def _commands(root: Path, stored: int, rounds: int, report: Report) -> None:
+    _of_custody(root / "file", "file", "7 x", None, stored, rounds, report)
     with _keyring() as keyring:
         if keyring is None:
             report.row("commands and hooks, keyring custody", "not measured: there is no gnome-keyring here")
         else:
-            _of_custody(root / "keyring", "keyring", "14 x", keyring, rounds, report)
+            _of_custody(root / "keyring", "keyring", "14 x", keyring, stored, rounds, report)
 
 
 def _of_custody(  # noqa: PLR0917  each of another kind
-    root: Path, custody: str, reach: str, keyring: Mapping[str, str] | None, rounds: int, report: Report
+    root: Path, custody: str, reach: str, keyring: Mapping[str, str] | None, stored: int, rounds: int, report: Report
 ) -> None:
     _say(f"commands, {custody} custody")
     found = commands.commands(Home(root / "few", 10, allow=TEN, keyring=keyring), rounds)
     for name, times in found.items():
         report.row(f"{name}, {custody} custody", f"{times:.1f} x", reach)
-    hooks = commands.hooks(Home(root / "many", 1000, allow=ALL, keyring=keyring), rounds)
+    hooks = commands.hooks(Home(root / "many", stored, allow=ALL, keyring=keyring), rounds)
     for name, times in hooks.items():
-        report.row(f"hook {name}, 1000 stored, {custody} custody", f"{times:.1f} x", "15 x" * (keyring is None))
+        report.row(f"hook {name}, {stored} stored, {custody} custody", f"{times:.1f} x", "15 x" * (keyring is None))
     report.figures[custody] = found | hooks
 
 

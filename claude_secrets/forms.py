@@ -21,6 +21,9 @@ REACH: Final = 40
 
 _PROBE: Final = 8
 _SHORTEST_PROBE: Final = 4
+_SIMPLE: Final = re.compile(rb"[A-Za-z0-9!#()*+,./:;<=?@\[\]^_`{|}~-]*")
+"""What no decoder makes anything else of."""
+
 _RUN: Final = re.compile(rb"[A-Za-z0-9]+")
 
 _ARMOR: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
@@ -80,6 +83,8 @@ def forms_of(name: str, value: str) -> list[Form]:
 
 def _plain(name: str, text: str) -> list[Form]:
     raw, inner = text.encode(), text.strip(" \t\r\n>")
+    if _SIMPLE.fullmatch(raw):  # as most values are
+        return [Form(name, Kind.TEXT, (raw,), _probes(raw))]
     spellings = [inner.encode(), inner.replace(" ", "+").encode()]
     if not text.isascii():
         spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in inner))
