@@ -39,7 +39,8 @@ def flats(text: bytes) -> Iterator[bytes]:
     """Texts of letters and digits alone, in one of which each row of them stands that any view of `text` has."""
     yield from _flat(text)
     if b"\x1b" in text:
-        yield from _flat(views.without_colours(text))
+        for part in _parts(text, views.colours(text)):
+            yield from _flat(views.without_colours(part))
     if views.has_escapes(text):
         for part in _parts(text, _ENCODED.places(text)):
             for meant in views.texts_of_decoded(part):
@@ -52,7 +53,8 @@ def flats(text: bytes) -> Iterator[bytes]:
 def _flat(text: bytes) -> Iterator[bytes]:
     yield text.translate(None, _OTHERS)
     if b"\\n" in text or b"\\r" in text:
-        yield _ESCAPED_BREAK.sub(b"", text).translate(None, _OTHERS)
+        for part in _parts(text, (found.start() for found in _ESCAPED_BREAK.finditer(text))):
+            yield _ESCAPED_BREAK.sub(b"", part).translate(None, _OTHERS)
 
 
 def _parts(text: bytes, places: Iterator[int]) -> Iterator[bytes]:

@@ -225,6 +225,11 @@ def has_escapes(text: bytes) -> bool:
     return b"\\" in text or b"%" in text or b"&" in text
 
 
+def colours(text: bytes) -> Iterator[int]:
+    """Where what terminals take for colours and the like begins."""
+    return (found.start() for found in _COLOURS.finditer(text))
+
+
 def without_colours(text: bytes) -> bytes:
     """A text without what terminals take for colours and the like."""
     return _COLOURS.sub(b"", text)
