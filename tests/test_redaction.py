@@ -589,10 +589,10 @@ def test_what_follows_padding_stays(value: str) -> None:
 
 
 @pytest.mark.parametrize("dump", ROWS)
-@pytest.mark.parametrize("size", [6, 8, 15, 17, 40])
+@pytest.mark.parametrize("size", [6, 17, 40])
 def test_a_value_in_a_dump_is_found_wherever_it_stands(dump: str, size: int) -> None:
     value = TOKEN[4 : 4 + size]
-    for before in range(18):
+    for before in range(18) if rounds(0, 1) else (0, 1, 7, 8, 10, 15, 16):
         for after in (0, 1, 9):
             data = b"!" * before + value.encode() + b"?" * after
             rows = [ROWS[dump](data[at : at + 16], at) for at in range(0, len(data), 16)]
@@ -610,7 +610,7 @@ def test_a_value_in_a_dump_is_found_wherever_it_stands(dump: str, size: int) -> 
 def test_values_that_begin_like_something_else_are_found_in_any_chunking(encoding: str, value: str) -> None:
     for around in (b"\a", b"\n", b" "):
         text = around + ENCODINGS[encoding](value) + around
-        for cuts in [(), range(999), *([cut] for cut in range(1, 12))]:
+        for cuts in [(), range(999), *([cut] for cut in range(1, 12, rounds(3, 1)))]:
             out = redacted(text, {"TOKEN": value}, cuts)
             assert MARK in out
             assert len(out) < len(MARK) + 12
