@@ -21,6 +21,7 @@ REACH: Final = 40
 
 _PROBE: Final = 8
 _SHORTEST_PROBE: Final = 4
+_LINE_BREAK: Final = re.compile(r"\r?\n[ \t]*")
 _SIMPLE: Final = re.compile(rb"[A-Za-z0-9!#()*+,./:;<=?@\[\]^_`{|}~-]*")
 """What no decoder makes anything else of."""
 
@@ -85,13 +86,14 @@ def _plain(name: str, text: str) -> list[Form]:
     raw, inner = text.encode(), text.strip(" \t\r\n>")
     if _SIMPLE.fullmatch(raw):  # as most values are
         return [Form(name, Kind.TEXT, (raw,), _probes(raw))]
-    spellings = [inner.encode(), inner.replace(" ", "+").encode()]
-    if not text.isascii():
-        spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in inner))
-        spellings += [inner.encode(order).replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be")]
+    joined = _LINE_BREAK.sub("", inner)  # where what follows a break is spelled so that it looks like no indentation
+    spellings = [inner.encode(), inner.replace(" ", "+").encode(), joined.encode()]
+    for one in (inner, joined) if not text.isascii() else ():
+        spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in one))
+        spellings += [one.encode(order).replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be")]
     stripped = [views.stripped(spelling) for spelling in spellings]
     bare = [bare.text for view in stripped for bare in (views.decoded(view), views.unwrapped(view))]
-    texts = dict.fromkeys([raw, *(one for one in bare if len(one) >= SHORT)])
+    texts = dict.fromkeys([raw, *(one for one in (*spellings, *bare) if len(one) >= SHORT)])
     probes = _probes(views.without_escapes(raw))
     found = [Form(name, Kind.TEXT, tuple(texts), probes)]
     unfolded = bare[0].translate(None, b" \t")
