@@ -1,8 +1,9 @@
 """Finding values in a stream of bytes, in every form of `forms`, and putting `[secret://NAME]` in their place.
 
-Always: pure; linear for any values and any text; what comes out does not depend on how the stream was cut into chunks;
-no byte of a find comes out, also where finds overlap. This is against accidents: whoever chooses the program can spell
-a value in ways that are not looked for.
+Always: pure; linear for any values and any text; no byte of a find comes out, also where finds overlap. A value that
+stands in the stream unchanged is found however the stream was cut into chunks. So is an encoded one, unless what stands
+before it looks like the beginning of an escape. This is against accidents: whoever chooses the program can spell a
+value in ways that are not looked for.
 """
 
 import sys
