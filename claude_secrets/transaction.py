@@ -15,7 +15,7 @@ HEAD: Final = ("store-head", "store")
 """Kind and place of the store's head."""
 
 _REMEMBERED: Final = 2000
-"""Things that are remembered at once, at most."""
+"""Things that are remembered from one transaction to the next, at most."""
 
 
 def tampered(what: str) -> StoreError:
@@ -70,9 +70,14 @@ class Memory:
         self._found: dict[object, Any] = {}
         self.tables: dict[str, str] = {}
 
+    def begin(self) -> None:
+        """Forget all if it has become too much. Only between transactions: each may look up any number of records."""
+        if len(self._found) > _REMEMBERED:
+            self._found = {}
+
     def of(self, head: StoreHead) -> dict[object, Any]:
-        """What is remembered under this head: nothing, where any record has changed since."""
-        if self._records != head.records or len(self._found) > _REMEMBERED:
+        """What is remembered under this head: nothing if any record has changed since."""
+        if self._records != head.records:
             self._records, self._found = head.records, {}
         return self._found
 
@@ -92,6 +97,7 @@ class Transaction:
         self.now = now
         self.dirty = False
         self._memory = memory or Memory()
+        self._memory.begin()
         self._cursors: list[sqlite3.Cursor] = []
 
     @property

@@ -380,6 +380,13 @@ def test_list_counts_what_is_permitted_and_returns_a_thousand_at_most(world: Wor
     assert len(names) == VISIBLE_LIMIT
 
 
+def test_a_file_may_name_as_many_secrets_as_fit_into_it(world: World) -> None:
+    names = [f"N{number:03x}" for number in range(2300)]
+    agent = Agent(world, world.project("api", names))
+    agent.set(names[-1], "v")
+    assert agent.done(Tool.LIST_SECRETS).data["names"] == names[-1:]
+
+
 def test_search_is_case_insensitive_and_linear(world: World) -> None:
     agent = Agent(world, world.project("api"))
     agent.set("GITHUB_TOKEN", "v")

@@ -157,6 +157,13 @@ def test_the_first_import_makes_the_store(tmp_path: Path) -> None:
     assert machine.values() == VALUES
 
 
+def test_thousands_of_names_come_in_at_once(machine: Watched) -> None:
+    file = machine.file("many.json", json.dumps({f"NAME_{number}": f"canary-{number}" for number in range(3000)}))
+    code, _, said = machine.bring(str(file), "--yes")
+    assert (code, "Imported 3000 secrets into scope 'shared'." in said) == (0, True)
+    assert machine.run("get", "NAME_2999").stdout == "canary-2999"
+
+
 def test_a_json_object_comes_in_by_name_content_or_word(machine: Watched) -> None:
     content = json.dumps({"A": "canary\n", "B": "canary é"})
     for name, arguments, how in [

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from claude_secrets import grants, records
 from claude_secrets.errors import Code, StoreError
 from claude_secrets.grants import Grant
-from claude_secrets.model import PERSON, VALUE_LIMIT, Access, EnteredBy
+from claude_secrets.model import PERSON, SHARED, VALUE_LIMIT, Access, EnteredBy
+from claude_secrets.transaction import _REMEMBERED
 from tests.keeping import Keep, contents, delete, existing, find, get, put
 
 
@@ -219,6 +220,24 @@ def test_whoever_asks_for_less_than_the_whole_gets_a_record_though_another_is_da
         get(store, "GOOD")
     with store.read(whole=False) as tx:
         assert records.value(tx, existing(tx, "GOOD")) == "v"
+
+
+def test_one_transaction_looks_up_any_number_of_names(keep: Keep) -> None:
+    names = [f"NAME_{number}" for number in range(2 * _REMEMBERED + 2)]
+    put(keep.store(), names[-1], "v")
+    with keep.store().read() as tx:
+        assert [name for name in names if records.find(tx, SHARED, name)] == names[-1:]
+        assert [name for name in names if records.find(tx, SHARED, name)] == names[-1:]
+
+
+def test_what_was_looked_up_is_not_kept_without_end(keep: Keep) -> None:
+    store = keep.store()
+    put(store, "TOKEN", "v")
+    for begin in range(0, 5 * _REMEMBERED, _REMEMBERED):
+        with store.read() as tx:
+            for number in range(begin, begin + _REMEMBERED):
+                records.find(tx, SHARED, f"NAME_{number}")
+            assert len(tx.remembered) <= 2 * _REMEMBERED
 
 
 # Grants
