@@ -186,6 +186,8 @@ def refusal(case: Case, want: Want) -> DeniedError:
     match want.kind:
         case WantKind.WORK_TREE:
             return policy.work_tree_not_trusted(project=project)
+        case WantKind.SECRET if setting.trust is Trust.REQUIRED:
+            return policy.grant_required(want.subject, project=project)
         case WantKind.SECRET:
             return policy.not_trusted(want.subject, project=project)
         case WantKind.SCOPE:

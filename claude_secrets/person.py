@@ -202,13 +202,13 @@ class Person:
         names = set(search.among([record.name for record in found]))
         return [record for record in found if record.name in names]
 
-    def wanted(self, allowlist: Allowlist) -> Wanted:
-        """What `trust` would grant to this project."""
+    def wanted(self, allowlist: Allowlist, *, required: bool = False) -> Wanted:
+        """What `trust` would grant to this project; `required` as in `trust.wanted`."""
         project = self._require_project()
         if not self.store.exists():
-            return trust.wanted(None, project, allowlist)
+            return trust.wanted(None, project, allowlist, required=required)
         with self.store.read() as tx:
-            return trust.wanted(tx, project, allowlist)
+            return trust.wanted(tx, project, allowlist, required=required)
 
     def trust(self, wanted: Wanted) -> None:
         """Grant exactly what was shown."""

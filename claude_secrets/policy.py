@@ -118,6 +118,15 @@ def not_trusted(name: str, *, project: str) -> DeniedError:
     )
 
 
+def grant_required(name: str, *, project: str) -> DeniedError:
+    """The refusal of a name without a grant if the mode of trust wants one for every name, stored or not."""
+    return DeniedError(
+        Code.NOT_TRUSTED,
+        f"'{name}' needs the person's grant: the mode of trust is 'required' here, even for a project's own secrets.",
+        f"The person can grant it: {in_own_terminal(project, f'allow {name}')}",
+    )
+
+
 def scope_not_trusted(scope: str, *, project: str) -> DeniedError:
     """The refusal of a scope that this project has not been let claim."""
     return DeniedError(

@@ -88,15 +88,16 @@ def locate(where: Whereabouts, *, homes: frozenset[Path], command: str) -> Proje
     places = {path: _place(path, homes) for path in {where.environment, where.root, where.working_directory} if path}
     named = [places[path] for path in (where.environment, where.root) if path]
     here = places[where.working_directory]
-    chosen = named[0] if named else here
-    if chosen.project is None or (where.bound and here.project is None):
+    chosen = here if where.bound or not named else named[0]
+    if chosen.project is None:
         if named and not where.bound:
             raise _no_allowlist(chosen.directory, command)
         raise _no_project(where, command)
+    own = project = _project(chosen.project, chosen.work_tree)
     for place in named:
-        _refuse_contradiction(chosen.project, place, place.work_tree or place.directory)
-    _refuse_contradiction(chosen.project, here, here.work_tree)
-    return _project(chosen.project, chosen.work_tree)
+        project = _agreed(project, place, place.work_tree or place.directory)
+    project = _agreed(project, here, here.work_tree)
+    return own if where.bound else project
 
 
 def grounds_of(project: Path) -> list[Path]:
@@ -191,18 +192,39 @@ def _outermost(homes: frozenset[Path]) -> frozenset[Path]:
     return frozenset(home for home in homes if not any(home.is_relative_to(other) for other in above if other != home))
 
 
-def _refuse_contradiction(project: Path, place: _Place, anchor: Path | None) -> None:
-    """Refuse where another place names another project, or lies where this project is not."""
+def _agreed(project: Project, place: _Place, anchor: Path | None) -> Project:
+    """The project that another place agrees on; `anchor` is the directory that it speaks for if it has no project.
+
+    A linked work tree agrees with its main one. The project is the linked one then, which may do less.
+
+    Raises:
+        DeniedError: PROJECT_CONFLICT where the place names another project, or lies where this project is not.
+    """
+    if place.project == project.path:
+        return project
     if place.project is not None:
-        contradicts = place.project != project
-    else:
-        contradicts = anchor is not None and not project.is_relative_to(anchor)
-    if contradicts:
-        raise DeniedError(
-            Code.PROJECT_CONFLICT,
-            "The client, its environment and the working directory name different projects.",
-            "The person can name the project in the server's own arguments: --project DIR",
-        )
+        other = _project(place.project, place.work_tree)
+        if other.own_identity == project.main:
+            return project
+        if other.main == project.own_identity:
+            return other
+    elif anchor is None or _reaches(anchor, project.path):
+        return project
+    raise _conflict()
+
+
+def _reaches(anchor: Path, project: Path) -> bool:
+    """Whether a project lies in a directory, or in the main work tree of that one."""
+    main = None if project.is_relative_to(anchor) else _main_work_tree(anchor)
+    return project.is_relative_to(main or anchor)
+
+
+def _conflict() -> DeniedError:
+    return DeniedError(
+        Code.PROJECT_CONFLICT,
+        "The client, its environment and the working directory name different projects.",
+        "The person can name the project in the server's own arguments: --project DIR",
+    )
 
 
 def _place(path: Path, homes: frozenset[Path]) -> _Place:

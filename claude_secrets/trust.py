@@ -45,8 +45,11 @@ def holds(tx: Transaction | None, project: Project, scope: str, name: str = "") 
     )
 
 
-def wanted(tx: Transaction | None, project: Project, allowlist: Allowlist) -> Wanted:
-    """What the project's allowlist covers that it is not trusted with."""
+def wanted(tx: Transaction | None, project: Project, allowlist: Allowlist, *, required: bool = False) -> Wanted:
+    """What the project's allowlist covers that it is not trusted with.
+
+    `required`: its own secrets need a grant, too.
+    """
     project = standing(tx, project)
     main = project.unjoined
     if main is not None:
@@ -56,7 +59,7 @@ def wanted(tx: Transaction | None, project: Project, allowlist: Allowlist) -> Wa
         record
         for record in (records.every(tx) if tx is not None else ())
         if record.scope == scope
-        and record.origin not in project.identities
+        and (required or record.origin not in project.identities)
         and allowlist.entry_for(record.name) is not None
         and not holds(tx, project, scope, record.name)
     ]

@@ -546,6 +546,39 @@ def test_required_needs_a_grant_even_for_what_the_project_stores(world: World) -
     assert Agent(world, project).get("TOKEN") == "v"
 
 
+def test_required_says_the_same_of_every_name_and_how_to_grant_it(world: World) -> None:
+    (world.config / "config.yml").write_text("trust: required\n")
+    project = world.project("api")
+    world.person(project).set("OWN", "v")
+    world.person(project).revoke()
+    world.person().set("OTHER", "v")
+
+    def said(name: str) -> str:
+        outcome = Asked(world, project, Call(tool=Tool.GET_SECRET, name=name)).no(said=False)
+        assert isinstance(outcome, Refused)
+        assert outcome.error.code is Code.NOT_TRUSTED
+        return f"{outcome.error.message} {outcome.error.hint}".replace(name, "NAME")
+
+    own = said("OWN")
+    assert own == said("OTHER") == said("NEVER_STORED")
+    assert "stored outside" not in own
+    assert "allow NAME" in own
+
+
+def test_trust_grants_a_projects_own_secrets_if_that_is_required(world: World) -> None:
+    project = world.project("api")
+    person = world.person(project)
+    person.set("OWN", "v")
+    assert not person.wanted(allowlist(project))
+    wanted = person.wanted(allowlist(project), required=True)
+    assert [record.name for record in wanted.secrets] == ["OWN"]
+    (world.config / "config.yml").write_text("trust: required\n")
+    assert Agent(world, project).refused(Tool.GET_SECRET, "OWN") is Code.NOT_TRUSTED
+    person.trust(wanted)
+    assert Agent(world, project).get("OWN") == "v"
+    assert not person.wanted(allowlist(project), required=True)
+
+
 def test_off_lets_the_allowlist_alone_decide(world: World) -> None:
     world.person().set("TOKEN", "v")
     world.person(scope="acme").set("OTHER", "w")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.errors import Code
-from claude_secrets.project import Project
-from tests.disk import Disk, git, make_linked
+from claude_secrets.errors import Code, DeniedError
+from claude_secrets.project import Project, Whereabouts, locate
+from tests.disk import COMMAND, Disk, git, make_linked
 
 
 @pytest.fixture
@@ -40,6 +40,74 @@ def test_a_work_tree_inside_the_main_one_is_a_place_of_its_own(disk: Disk) -> No
     assert disk.locate(linked) == Project(linked, str(linked), linked, main=str(api))
     (linked / ".claude" / "secrets.yml").unlink()
     assert disk.refused(linked).code is Code.NO_PROJECT
+
+
+def test_a_linked_work_tree_and_the_main_one_agree_on_the_linked_one(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    linked, inside = disk.home / "linked", api / ".claude" / "worktrees" / "feature"
+    for tree in (linked, inside):
+        git(api, "worktree", "add", "--quiet", str(tree))
+        expected = Project(tree, str(tree), tree, main=str(api))
+        assert disk.locate(tree, environment=api) == expected
+        assert disk.locate(tree, root=api) == expected
+        assert disk.locate(api, environment=tree) == expected
+        assert disk.locate(api, root=tree) == expected
+        assert disk.locate(api / ".git", environment=tree, root=api) == expected
+    assert disk.refused(linked, environment=inside).code is Code.PROJECT_CONFLICT
+
+
+def test_a_linked_work_tree_without_an_allowlist_agrees_with_the_main_one(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    linked = disk.home / "linked"
+    git(api, "worktree", "add", "--quiet", str(linked))
+    (linked / ".claude" / "secrets.yml").unlink()
+    expected = Project(api, str(api), api)
+    assert disk.locate(linked, environment=api) == expected
+    assert disk.locate(disk.home, environment=api, root=linked) == expected
+    assert disk.refused(api, environment=linked).code is Code.NO_ALLOWLIST
+
+
+def test_projects_of_one_repository_agree_only_if_they_correspond(disk: Disk) -> None:
+    disk.project("work", "api", "inner")
+    disk.project("work", "api", "other")
+    api = disk.repository("work", "api")
+    linked = disk.home / "linked"
+    git(api, "worktree", "add", "--quiet", str(linked))
+    assert disk.locate(linked / "inner", environment=api / "inner").path == linked / "inner"
+    for working_directory in (linked, linked / "other"):
+        assert disk.refused(working_directory, environment=api / "inner").code is Code.PROJECT_CONFLICT
+        assert disk.refused(api / "inner", environment=working_directory).code is Code.PROJECT_CONFLICT
+
+
+@pytest.mark.parametrize("broken", ["gitdir", "commondir", "pointer"])
+def test_a_work_tree_that_only_one_side_knows_of_agrees_with_nobody(disk: Disk, broken: str) -> None:
+    api, clone = disk.repository("work", "api"), disk.project("work", "clone")
+    entry = make_linked(api, clone)
+    assert disk.locate(clone, environment=api).path == clone
+    if broken == "pointer":
+        (clone / ".git").write_text(f"gitdir: {clone}/fake/worktrees/linked\n")
+    else:
+        (entry / broken).write_text(f"{disk.home}\n")
+    assert disk.refused(clone, environment=api).code is Code.PROJECT_CONFLICT
+    (clone / ".claude" / "secrets.yml").unlink()
+    assert disk.refused(clone, environment=api).code is Code.PROJECT_CONFLICT
+
+
+def test_an_agent_stays_in_the_work_tree_that_it_works_in(disk: Disk) -> None:
+    api = disk.repository("work", "api")
+    linked = disk.home / "linked"
+    git(api, "worktree", "add", "--quiet", str(linked))
+
+    def bound(working_directory: Path, environment: Path) -> Project:
+        where = Whereabouts(None, environment, None, working_directory, bound=True)
+        return locate(where, homes=disk.homes, command=COMMAND)
+
+    assert bound(linked, api).path == linked
+    assert bound(api, linked).path == api
+    (linked / ".claude" / "secrets.yml").unlink()
+    with pytest.raises(DeniedError) as caught:
+        bound(linked, api)
+    assert caught.value.code is Code.NO_PROJECT
 
 
 def test_a_work_tree_of_a_bare_repository_is_a_project_of_its_own(disk: Disk) -> None:

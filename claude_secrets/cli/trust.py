@@ -2,9 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import read_allowlist, require_project, short, the_person
+from claude_secrets.cli.common import read_allowlist, read_settings, require_project, short, the_person
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.output import say
+from claude_secrets.own_files import Trust
 from claude_secrets.paths import command
 
 
@@ -17,7 +18,8 @@ def run(options: Namespace) -> int:
     """Show exactly what is new, ask, and grant exactly that."""
     project = require_project(options)
     person = the_person(options, project)
-    wanted = person.wanted(read_allowlist(project))
+    required = read_settings(options, project).trust is Trust.REQUIRED
+    wanted = person.wanted(read_allowlist(project), required=required)
     if not wanted:
         say(f"{project.path} wants nothing that it may not use already.")
         return 0
