@@ -1,14 +1,17 @@
-"""`python -m claude_secrets`: the same as the console script."""
+"""`python -P -m claude_secrets`: the same as the console script.
+
+Without `-P` Python imports modules of its own from the working directory before a line of this file runs.
+"""
 
 import os
 import sys
 
 
 def _forget_working_directory() -> None:
-    """Take the working directory off the import path, where `python -m` puts it first.
+    """Remove the working directory from the import path, for who forgot `-P`.
 
-    A repository's own `yaml.py` or `keyring.py` must never run. (A checkout of this very package stays importable
-    only as it is installed.)
+    A repository's own `yaml.py` or `keyring.py` must not run. (A checkout of this package can be imported only if it
+    is installed.)
     """
     try:
         here = os.path.realpath(os.getcwd())  # noqa: PTH109  nothing may be imported before this is done

@@ -136,5 +136,5 @@ def command() -> str:
     if "/uv/" in Path(sys.prefix).as_posix() and "archive-v0" in Path(sys.prefix).as_posix():
         return "uvx claude-secrets"
     if Path(sys.argv[0]).name == "__main__.py":
-        return "python -m claude_secrets"
+        return "python -P -m claude_secrets"
     return APPLICATION

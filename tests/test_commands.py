@@ -226,7 +226,7 @@ def test_what_is_stored_in_a_linked_work_tree_is_its_own_until_it_counts_as_the_
         done = machine.run(*arguments, at=tree, stdin="v")
         assert done.stderr == (
             "hint: this is a git work tree of ~/work/main, and does not count as that project; "
-            "to let it: python -m claude_secrets trust\n"
+            "to let it: python -P -m claude_secrets trust\n"
         )
     machine.run("trust", "--yes", at=tree)
     assert machine.run("set", "NEW", at=tree, stdin="v").stderr == ""
@@ -242,7 +242,7 @@ def test_doctor_and_the_log_tell_as_whom_a_linked_work_tree_counts(machine: Mach
     assert found["project"]["message"] == str(tree)
     assert (found["work tree"]["state"], found["work tree"]["hint"]) == (
         "warn",
-        "If it should: python -m claude_secrets trust",
+        "If it should: python -P -m claude_secrets trust",
     )
     assert str(main) in found["work tree"]["message"]
     machine.run("trust", "--yes", at=tree)
@@ -393,10 +393,13 @@ def test_without_arguments_it_serves_on_a_pipe_and_helps_on_a_terminal(machine: 
     assert (code, "usage:" in screen) == (0, True)
 
 
+OURS = ("claude_secrets", "yaml", "keyring", "re2", "cryptography", "mcp", "platformdirs", "sitecustomize")
+
+
 def test_code_in_the_working_directory_does_not_run(machine: Machine) -> None:
     project = machine.project("clone")
-    for name in ("yaml", "keyring", "re2", "json", "sqlite3", "argparse"):
-        (project / f"{name}.py").write_text(f"import pathlib; pathlib.Path({str(machine.home / 'ran')!r}).touch()\n")
+    for name in {*sys.stdlib_module_names, *OURS}:
+        (project / f"{name}.py").write_text(f"open({str(machine.home / 'ran')!r}, 'w')\n")
     script = Path(sys.executable).with_name("claude-secrets")
     for program in ([str(script)], [sys.executable, "-P", "-m", "claude_secrets"]):
         done = subprocess.run(

@@ -272,7 +272,7 @@ def test_whoever_was_let_use_a_name_is_told_of_when_it_moves(machine: Machine) -
     done = machine.run("set", "TAKEN", at=machine.home / "work" / "clone", stdin="v")
     assert "TAKEN was stored by an agent in ~/work/infra" in done.stderr
     for name, said in (
-        ("TAKEN", f"may still use it; to take that back: python -m claude_secrets --project {infra} revoke TAKEN"),
+        ("TAKEN", f"may still use it; to take that back: python -P -m claude_secrets --project {infra} revoke TAKEN"),
         ("LEFT", "may not use it any more"),
     ):
         done = machine.run("set", name, "--yes", at=machine.home / "work" / "clone", stdin="v")

@@ -25,6 +25,18 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("claude_secrets/*.md")])
 PROGRAM = Path(sys.executable).with_name("claude-secrets")
+LINKED = {
+    "cryptography.io",
+    "dashboard.stripe.com",
+    "docs.astral.sh",
+    "docs.pytest.org",
+    "github.com",
+    "keepachangelog.com",
+    "modelcontextprotocol.io",
+    "semver.org",
+}
+"""The hosts that documents link to: packages are named, not linked at where somebody happens to get them."""
+
 COLUMNS = 100
 """How wide the terminal is in which the README's excerpts were printed."""
 
@@ -148,3 +160,9 @@ def test_a_document_links_only_to_what_is_there(document: Path) -> None:
         path, _, anchor = target.partition("#")
         assert (document.parent / path).exists(), target
         assert not anchor or path or anchor in anchors, target
+
+
+def test_documents_link_to_documentation_only() -> None:
+    found = [*DOCUMENTS, *ROOT.glob("*/*.md")]
+    hosts = {host for file in found for host in re.findall(r"https://([A-Za-z0-9.-]+)", file.read_text("utf-8"))}
+    assert hosts == LINKED
