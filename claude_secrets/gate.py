@@ -5,14 +5,14 @@ before the look-up and does not depend on whether the name exists; a question is
 transaction open; what is not logged is not done. One thread uses one gate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from claude_secrets import consent, limits, paths, policy, records
+from claude_secrets import consent, limits, paths, policy, records, replies
 from claude_secrets.audit import AuditLog, Event
 from claude_secrets.consent import Case, SessionReads
 from claude_secrets.directories import Directories
-from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.errors import SecretsError
 from claude_secrets.model import (
     Access,
     Answer,
@@ -34,7 +34,6 @@ from claude_secrets.own_files import Trust
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.patterns import NameSearch
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
-from claude_secrets.records import Stored
 from claude_secrets.setting import Setting, SettingReader
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
@@ -96,6 +95,16 @@ class Gate:
             return self._settings.read(where, self._locate(where)).hidden
         except SecretsError:
             return frozenset()
+
+    def entered_by_person(self, where: Whereabouts, names: Iterable[str]) -> frozenset[str]:
+        """Those of the names that the agents are shown whose current values the person entered.
+
+        Raises `SecretsError` as a call does.
+        """
+        setting = self._settings.read(where, self._locate(where))
+        with self._store.read() as tx:
+            found = (records.find(tx, setting.scope, name) for name in names)
+            return frozenset(one.name for one in found if one is not None and one.entered_by is EnteredBy.PERSON)
 
     def every_value(self, where: Whereabouts) -> Values:
         """All values of the store, to take them out of other texts: never to be handed out.
@@ -208,7 +217,7 @@ class Gate:
     def _get(self, tx: Transaction, case: Case) -> Done | Refused:
         record = case.record
         if record is None or record.deleted:
-            return Refused(_not_found(case.call.name))  # not raised: a yes of the person's is kept
+            return Refused(replies.not_found(case.call.name))  # not raised: a yes of the person's is kept
         return Done(text=records.value(tx, record), data={"version": record.version})
 
     def _set(self, tx: Transaction, case: Case) -> Done:
@@ -225,7 +234,7 @@ class Gate:
             keep=case.setting.config.keep_versions,
         )
         verb = "Stored" if stored.changed else "Nothing to change: the store has this value for"
-        return _stored(f"{verb} '{name}' (version {stored.version}).", stored)
+        return replies.stored(f"{verb} '{name}' (version {stored.version}).", stored)
 
     @staticmethod
     def _may_tell(case: Case) -> bool:
@@ -236,7 +245,7 @@ class Gate:
     def _delete(self, tx: Transaction, case: Case) -> Done:
         name, record = case.call.name, case.record
         if record is None or record.deleted:
-            return _nothing_to_delete(name)
+            return replies.nothing_to_delete(name)
         records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.setting.config.keep_versions)
         return Done(
             text=f"Deleted '{name}'. The person can bring it back with `{self._command} restore {name}`.",
@@ -249,7 +258,7 @@ class Gate:
         found = list(readable) if search is None else search.among(list(readable))
         names = found[:VISIBLE_LIMIT]
         use_only = [name for name in names if not readable[name]]
-        return _names(case.call, total=len(found), names=names, use_only=use_only)
+        return replies.names(case.call, total=len(found), names=names, use_only=use_only)
 
     def _without_store(self, call: Call, answer: Answer | None, setting: Setting) -> Outcome | None:
         """What a call comes to where nothing was ever stored: reading never makes a store. None: it stores, go on."""
@@ -260,12 +269,12 @@ class Gate:
         if call.tool is Tool.SET_SECRET or isinstance(answer, Entered):
             return None
         if call.tool is Tool.GET_SECRET:
-            return Refused(_not_found(call.name))
+            return Refused(replies.not_found(call.name))
         if call.tool is Tool.DELETE_SECRET:
-            return _nothing_to_delete(call.name)
+            return replies.nothing_to_delete(call.name)
         if call.tool is Tool.INPUT_SECRET:
             return Ask(self._question(case))
-        return _names(call, total=0, names=[], use_only=[])
+        return replies.names(call, total=0, names=[], use_only=[])
 
     def _question(self, case: Case) -> InputQuestion:
         entry, record = case.setting.entry(case.call.name), case.record
@@ -297,7 +306,9 @@ class Gate:
             access=answer.access,
             keep=case.setting.config.keep_versions,
         )
-        return _stored(f"Stored '{name}' (version {stored.version}). The value went straight to the store.", stored)
+        return replies.stored(
+            f"Stored '{name}' (version {stored.version}). The value went straight to the store.", stored
+        )
 
     def _log_refusal(self, call: Call, answer: Answer | None, logged: _Logged, error: SecretsError) -> None:
         """Note a refusal, and a person's no, where there is an open store to note it in; it stands all the same."""
@@ -326,24 +337,3 @@ def _with_outcome(event: Event, outcome: Outcome) -> Event:
         case Done():
             # Deleting what is not there changes nothing, and an agent can do it any number of times.
             return event._replace(outcome="nothing" if outcome.data.get("deleted") is False else "done")
-
-
-def _nothing_to_delete(name: str) -> Done:
-    return Done(text=f"There was no '{name}' to delete.", data={"deleted": False})
-
-
-def _names(call: Call, *, total: int, names: list[str], use_only: list[str]) -> Done:
-    data: dict[str, object] = {"total": total, "visible": len(names), "names": names, "use_only": use_only}
-    return Done(text="", data={"pattern": call.pattern, **data} if call.tool is Tool.SEARCH_SECRETS else data)
-
-
-def _not_found(name: str) -> CallerError:
-    return CallerError(
-        Code.NOT_FOUND,
-        f"There is no secret '{name}' here.",
-        "Use input_secret to let the person enter it without showing it to you.",
-    )
-
-
-def _stored(text: str, stored: Stored) -> Done:
-    return Done(text=text, data={"version": stored.version, "changed": stored.changed})

@@ -43,7 +43,7 @@ LAYERS: list[set[str]] = [
     {"allowlist_edit", "ownership", "trust", "directories"},
     {"own_files"},
     {"setting"},
-    {"consent"},
+    {"consent", "replies"},
     {"visible"},
     {"gate", "person"},
     {"past", "inspection", "reseal", "foreign"},

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +46,10 @@ SIZE_LIMIT: Final = 64 << 20
 _KEPT: Final = "This is where Claude Secrets keeps its store or a key."
 
 NAMES_LIMIT: Final = 100
-"""Names that are told at the start of a session, at most."""
+"""Names that the model is given at the start of a session, at most."""
+
+NAME_LENGTH: Final = 64
+"""Characters of such a name, at most: a longer one can be a message."""
 
 _READING: Final = ("Read", "NotebookRead")
 _WRITING: Final = ("Edit", "MultiEdit", "Write", "NotebookEdit")
@@ -186,6 +189,10 @@ class _Hook:
         names, use_only = outcome.data["names"], outcome.data["use_only"]
         return (names, use_only) if isinstance(names, list) and isinstance(use_only, list) else ([], [])
 
+    def entered_by_person(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of the names whose values the person entered."""
+        return self._gate.entered_by_person(self._where, names)
+
     def values(self) -> Values:
         """All values of the store."""
         return self._gate.every_value(self._where)
@@ -195,10 +202,14 @@ def _session_start(hook: _Hook, _event: Event) -> Answer:
     names, use_only = hook.names()
     if not names:
         return None
-    listed = [f"{name} (use-only)" if name in use_only else name for name in names[:NAMES_LIMIT]]
-    more = f", and {len(names) - NAMES_LIMIT} more (list_secrets)" if len(names) > NAMES_LIMIT else ""
+    entered = hook.entered_by_person(names)
+    # Agents choose names, too, and one can be a message to the agents of later sessions.
+    safe = [name for name in names if name in entered and len(name) <= NAME_LENGTH][:NAMES_LIMIT]
+    listed = ", ".join(f'"{name}" (use-only)' if name in use_only else f'"{name}"' for name in safe)
+    left = len(names) - len(safe)
+    rest = f"{left}{' more' * bool(safe)}, which list_secrets names" if left else ""
     text = (
-        f"Claude Secrets keeps credentials for this project: {', '.join(listed)}{more}. "
+        f"Claude Secrets keeps credentials for this project: {' and '.join(part for part in (listed, rest) if part)}. "
         f"To use one without seeing it: `{command()} exec --only NAME -- COMMAND`, or secret://NAME in a .env file "
         f"and `{command()} exec -- COMMAND`. Where a credential is missing call input_secret, which asks the person "
         "for it; never ask for it in the chat."
