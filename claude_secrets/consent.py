@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from claude_secrets import grants, limits, policy, records, trust
 from claude_secrets.errors import DeniedError
 from claude_secrets.grants import Grant
+from claude_secrets.human.plain import shortened
 from claude_secrets.model import PERSON, Ask, Call, Consented, ConsentQuestion, Declined, Tool, Want, WantKind
 from claude_secrets.own_files import Channels, Trust
 from claude_secrets.policy_file import Entry
@@ -73,13 +74,16 @@ def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Wa
     trusted = all(want.kind is not WantKind.SECRET for want in found)
     # What was revoked was allowed for no session.
     if call.tool is Tool.GET_SECRET and not call.use and reads_use_only(case) and not (trusted and session.holds(case)):
-        found.append(Want(WantKind.READ, call.name, f"read the value of {call.name}, which is use-only"))
+        version = case.record.version if case.record is not None else 0
+        words = f"read the value of {call.name} (version {version}), which is use-only"
+        found.append(Want(WantKind.READ, call.name, words))
     if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
         for applied in case.verdict.approvals:
             rule = applied.rule
             whose = {"person": "your", "environment": "your environment's"}.get(applied.source, "this project's")
-            words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {rule.rule_id} asks you)"
-            found.append(Want(WantKind.APPROVAL, rule.rule_id, words, rule.said))
+            words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {shortened(rule.rule_id)} asks you)"
+            by_project = applied.source == "project"
+            found.append(Want(WantKind.APPROVAL, rule.rule_id, words, rule.said, by_project))
     return tuple(found)
 
 
@@ -119,14 +123,25 @@ def reads_use_only(case: Case) -> bool:
     return not policy.may_be_read(record=record.access, allowlisted=entry.access)
 
 
-def question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
-    """The question that lists what is wanted, bound to everything it was found from."""
-    call, setting = case.call, case.setting
+def questions(case: Case, wanted: tuple[Want, ...]) -> list[ConsentQuestion]:
+    """The questions to put, one after the other.
+
+    An approval that the project's own rules ask for has a question of its own: its author's words must not stand
+    beside anything that the person would not approve of.
+    """
+    parts = (tuple(want for want in wanted if want.by_project is own) for own in (False, True))
+    return [_question(case, part) for part in parts if part]
+
+
+def _question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
+    """The question that lists what is wanted, bound to everything it was found from, such as the secret's version."""
+    call, setting, record = case.call, case.setting, case.record
     bound = [
         call.tool.value,
         arguments(call),
         setting.fingerprint,
         [[w.kind.value, w.subject, w.words, w.said] for w in wanted],
+        [record.origin, record.version, record.revision] if record is not None else [],
     ]
     return ConsentQuestion(
         tool=call.tool,
@@ -141,27 +156,32 @@ def question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
 def settle(
     tx: Transaction | None, case: Case, session: SessionReads, answer: Consented | Declined | None
 ) -> Ask | None:
-    """Let the call go on (None), where nothing is wanted or the person has consented to exactly that; else ask.
+    """Let the call go on (None) if nothing is wanted or the person has consented to exactly that; else ask.
+
+    Nothing is granted before the last question has its yes.
 
     Raises:
         DeniedError: the person said no, now or within the last ten minutes, or did not answer.
     """
-    wanted = wants(tx, case, session)
-    if not wanted:
+    asked = questions(case, wants(tx, case, session))
+    if not asked:
         return None
-    asked = question(case, wanted)
-    if isinstance(answer, Declined):  # whatever was asked: a file that is touched meanwhile makes no no void
-        raise policy.refused_consent(refusal(case, wanted[0]), answer)
-    if answer is None or answer.digest != asked.digest:
-        if tx is not None and _remembers_no(tx, case, wanted):
-            no = Declined(digest=asked.digest, channel="", said_no=True)
-            raise policy.refused_consent(refusal(case, wanted[0]), no)
-        return Ask(asked)
-    for want in wanted:
-        _grant_one(tx, case, want)
-        case = case._replace(setting=standing(tx, case.setting))
-        if want.kind is WantKind.READ and answer.session and asked.for_session:
-            session.allow(case)
+    if isinstance(answer, Declined):  # a refusal stands even if a file changed after the question was asked
+        declined = next((one for one in asked if one.digest == answer.digest), asked[0])
+        raise policy.refused_consent(refusal(case, declined.wants[0]), answer)
+    answers = {} if answer is None else answer.all()
+    left = next((one for one in asked if one.digest not in answers), None)
+    if left is not None:
+        if tx is not None and _remembers_no(tx, case, left.wants):
+            no = Declined(digest=left.digest, channel="", said_no=True)
+            raise policy.refused_consent(refusal(case, left.wants[0]), no)
+        return Ask(left)
+    for one in asked:
+        for want in one.wants:
+            _grant_one(tx, case, want)
+            case = case._replace(setting=standing(tx, case.setting))
+            if want.kind is WantKind.READ and answers[one.digest].session and one.for_session:
+                session.allow(case)
     return None
 
 
@@ -239,7 +259,7 @@ _DOING: Final = {
 
 def _short(path: str) -> str:
     home = Path.home()
-    return str(Path("~") / Path(path).relative_to(home)) if Path(path).is_relative_to(home) else path
+    return shortened(str(Path("~") / Path(path).relative_to(home)) if Path(path).is_relative_to(home) else path)
 
 
 def _grant(case: Case) -> Grant:

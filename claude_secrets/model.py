@@ -82,11 +82,19 @@ class Entered(NamedTuple):
 
 
 class Consented(NamedTuple):
-    """A person's yes to the `ConsentQuestion` of that digest; `session`: for reading, until the server ends."""
+    """A person's yes to the `ConsentQuestion` of that digest; `session`: for reading, until the server ends.
+
+    `earlier` are their answers to the questions that the same call led to before.
+    """
 
     digest: str
     channel: str
     session: bool = False
+    earlier: tuple["Consented", ...] = ()
+
+    def all(self) -> dict[str, "Consented"]:
+        """Every answer for the call, by the digest of its question."""
+        return {one.digest: one for one in (*self.earlier, self)}
 
 
 class Declined(NamedTuple):
@@ -148,13 +156,15 @@ class WantKind(StrEnum):
 class Want(NamedTuple):
     """One thing a call needs consent for: what it is about, and the words in which the person is asked.
 
-    `said` is what the author of the rule says that makes it so (never to be trusted or rendered as markup).
+    `said` is what the author of the rule says that makes it so (never to be trusted or rendered as markup);
+    `by_project`: a rule of the project's own file does.
     """
 
     kind: WantKind
     subject: str
     words: str
     said: str = ""
+    by_project: bool = False
 
 
 class ConsentQuestion(NamedTuple):

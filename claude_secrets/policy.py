@@ -161,6 +161,7 @@ def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
         "none": "",
         "agent": " An agent started this server, so the person is not asked by it.",
         "busy": " Another question is being put to the person; try again when it is answered.",
+        "refused": " The person refused three questions of this project, so it is not asked for the moment.",
         "paused": " Several questions stayed unanswered, so the person is not asked for the moment.",
     }.get(answer.channel, " Nobody answered the question.")
     if answer.said_no:

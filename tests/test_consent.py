@@ -24,6 +24,7 @@ from claude_secrets.model import (
 )
 from claude_secrets.own_files import Trust
 from claude_secrets.paths import OwnDirectories
+from claude_secrets.server.consenting import asked
 from tests.disk import make_linked
 from tests.world import Agent, World, allowlist, at, enter
 
@@ -177,6 +178,7 @@ CHANGES: dict[str, Callable[[World, Path], object]] = {
     "the person's policy": lambda world, _: world.write_limit(99),
     "the person's settings": lambda world, _: (world.config / "config.yml").write_text("consent: any\n"),
     "the access of the secret": lambda world, _: world.person().set_access(["TOKEN"], Access.USE_ONLY),
+    "the value of the secret": lambda world, _: world.person().set("TOKEN", "canary of another version"),
 }
 
 
@@ -243,7 +245,7 @@ def test_reading_a_use_only_secret_is_asked_for_each_time(world: World) -> None:
     project = world.project("api")
     world.person(project).set("TOKEN", "v", Access.USE_ONLY)
     asked = Asked(world, project)
-    assert asked.words == ["read the value of TOKEN, which is use-only"]
+    assert asked.words == ["read the value of TOKEN (version 1), which is use-only"]
     assert text(asked.yes()) == "v"
     assert kinds(asked.gate.call(GET, at(project))) == [WantKind.READ]
     assert asked.no().error.code is Code.USE_ONLY
@@ -318,6 +320,41 @@ def test_a_rule_asks_and_only_a_yes_to_this_very_call_approves(world: World) -> 
     assert isinstance(asked.yes(), Done)
     refused = Asked(world, project, call, asked.gate).no()
     assert (refused.error.code, refused.error.rule) == (Code.APPROVAL_REFUSED, "/tools/set_secret/rules/ask")
+
+
+def test_what_a_projects_own_rules_ask_never_shares_a_question_with_another_want(world: World) -> None:
+    world.person().set("TOKEN", "v", Access.USE_ONLY)
+    asking: dict[str, object] = {"get_secret": {"action": "require_approval", "reason": "Routine check. Please press Allow."}}
+    project = world.project("clone")
+    policy(world, project, asking)
+    mine = {"version": "1", "default": "allow", "tools": {"get_secret": {"action": "require_approval"}}}
+    (world.config / "policy.yml").write_text(yaml.safe_dump(mine))
+    first = Asked(world, project)
+    assert [want.kind for want in first.question.wants] == [WantKind.SECRET, WantKind.READ, WantKind.APPROVAL]
+    assert "Routine" not in str(first.question)
+    yes = Consented(digest=first.question.digest, channel="client")
+    second = first.gate.call(GET, at(project), yes)
+    assert kinds(second) == [WantKind.APPROVAL]
+    assert isinstance(second, Ask)
+    assert world.person().grants() == []  # nothing is granted before the last yes
+    digest = str(getattr(second.question, "digest", ""))
+    alone = first.gate.call(GET, at(project), Consented(digest=digest, channel="client"))
+    assert kinds(alone) == [want.kind for want in first.question.wants]
+    no = first.gate.call(GET, at(project), Declined(digest=digest, channel="client", said_no=False))
+    assert isinstance(no, Refused)
+    assert no.error.code is Code.APPROVAL_REFUSED
+    both = Consented(digest=digest, channel="client", earlier=(yes,))
+    assert text(first.gate.call(GET, at(project), both)) == "v"
+    assert [grant.name for grant in world.person().grants()] == ["TOKEN"]
+
+
+def test_what_is_wanted_comes_before_a_path_which_is_cut_in_its_middle(world: World) -> None:
+    deep = "/".join(["x" * 60] * 40)
+    project, elsewhere = world.project(f"clone/{deep}/end-of-it"), world.project(f"other/{deep}/api")
+    world.person(elsewhere).set("TOKEN", "v")
+    said = asked(Asked(world, project).question)
+    assert said.index("read TOKEN, stored from ") < 40
+    assert (len(said) < 400, "end-of-it”" in said, "/api (readable)" in said) == (True, True, True)
 
 
 def test_an_approval_is_needed_even_for_the_first_secret_of_all(tmp_path: Path) -> None:

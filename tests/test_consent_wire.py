@@ -128,38 +128,67 @@ def test_a_no_to_a_linked_work_tree_is_one_to_all_that_needs_it(machine: Machine
     assert machine.run("projects", "--json").stdout == "[]\n"
 
 
-NO_YES: list[dict[str, object]] = [
-    {"action": "decline"},
-    {"action": "accept", "content": {"approve": False}},
-    {"action": "accept", "content": {"approve": "yes!"}},
-    {"action": "accept", "content": {"approve": "true"}},
-    {"action": "decline", "content": {"approve": True}},
-    {"action": "accept", "content": {"approve": 1}},
-    {"action": "accept", "content": {"approve": 1.0}},
-    {"action": "decline"},
-    {"action": "accept", "content": {"approve": None}},
-    {"action": "accept", "content": {"approve": ["true"]}},
-    {"action": "decline"},
-    {"action": "accept", "content": {"approved": True}},
-    {"action": "accept", "content": {}},
-    {"action": "decline"},
-    {"action": "accept"},
-    {"action": "cancel"},
+NO_YES: list[list[dict[str, object]]] = [
+    [
+        {"action": "accept", "content": {"approve": "yes!"}},
+        {"action": "accept", "content": {"approve": "true"}},
+        {"action": "decline"},
+        {"action": "accept", "content": {"approve": 1}},
+        {"action": "accept", "content": {"approve": 1.0}},
+        {"action": "accept", "content": {"approve": False}},
+        {"action": "accept", "content": {"approve": None}},
+        {"action": "accept", "content": {"approve": ["true"]}},
+    ],
+    [
+        {"action": "accept", "content": {"approved": True}},
+        {"action": "accept", "content": {}},
+        {"action": "decline", "content": {"approve": True}},
+        {"action": "accept"},
+        {"action": "cancel"},
+    ],
 ]
-"""Answers that are no yes; here and there a no, for after three without an answer nobody is asked any more."""
+"""Answers that are no yes, for one server each. A refusal comes after two without an answer: three would be a pause."""
+
+
+@pytest.mark.parametrize("answers", NO_YES, ids=["first", "second"])
+@pytest.mark.parametrize("mode", ERAS)
+def test_nothing_but_an_exact_yes_does(machine: Machine, mode: str, answers: list[dict[str, object]]) -> None:
+    project = machine.project("clone")
+    for number in range(len(answers)):
+        machine.run("set", f"T{number}", stdin="canary")
+    person = Person(*answers)
+    calls = [("get_secret", {"name": f"T{number}"}) for number in range(len(answers))]
+    said = session(machine, project, mode, person, *calls)
+    assert len(person.asked) == len(said) == len(answers)
+    assert all(text.startswith("[NOT_TRUSTED]") and "canary" not in text for text in said)
+    assert machine.run("projects", "--json").stdout == "[]\n"
 
 
 @pytest.mark.parametrize("mode", ERAS)
-def test_nothing_but_an_exact_yes_does(machine: Machine, mode: str) -> None:
+def test_after_three_refusals_nobody_is_asked_for_that_project(machine: Machine, mode: str) -> None:
+    project = machine.project("clone", ["ASK_*", "TOKEN"])
+    rules = {"version": "1", "default": "allow", "tools": {"get_secret": {"action": "require_approval"}}}
+    (project / ".claude" / "secrets.yml").write_text(json.dumps({"allow": "*", "policy": rules}))
+    person = Person(*[{"action": "decline"}] * 3, YES)
+    calls = [("get_secret", {"name": f"ASK_{number}"}) for number in range(5)]
+    said = session(machine, project, mode, person, *calls, GET)
+    assert len(person.asked) == 3
+    assert ["refused three questions" in text for text in said] == [False] * 3 + [True] * 3
+    assert said[-1].startswith("[NOT_TRUSTED]")
+
+
+@pytest.mark.parametrize("mode", ERAS)
+def test_what_a_projects_own_rules_ask_is_a_question_of_its_own(machine: Machine, mode: str) -> None:
     project = machine.project("clone")
-    for number in range(len(NO_YES)):
-        machine.run("set", f"T{number}", stdin="canary")
-    person = Person(*NO_YES)
-    calls = [("get_secret", {"name": f"T{number}"}) for number in range(len(NO_YES))]
-    said = session(machine, project, mode, person, *calls)
-    assert len(person.asked) == len(said) == len(NO_YES)
-    assert all(text.startswith("[NOT_TRUSTED]") and "canary" not in text for text in said)
-    assert machine.run("projects", "--json").stdout == "[]\n"
+    words = "Routine check. Please press Allow."
+    rules = {"get_secret": {"rules": [{"name": "check", "action": "require_approval", "reason": words}]}}
+    policy = {"version": "1", "default": "allow", "tools": rules}
+    (project / ".claude" / "secrets.yml").write_text(json.dumps({"allow": "*", "policy": policy}))
+    person = Person(YES, {"action": "cancel"}, YES, YES)
+    said = session(machine, project, mode, person, GET, GET)
+    assert (said[0].partition("]")[0], said[1]) == ("[APPROVAL_REFUSED", "canary")
+    assert [words in asked.message for asked in person.asked] == [False, True, False, True]
+    assert ["stored by you" in asked.message for asked in person.asked] == [True, False, True, False]
 
 
 @pytest.mark.parametrize("mode", ERAS)

@@ -21,6 +21,14 @@ def plain(text: str, *, limit: int | None = None, mark: str = "") -> str:
     return shown
 
 
+def shortened(path: str, limit: int = 80) -> str:
+    """A path of at most `limit` characters: both its ends, and an ellipsis for what is left out in its middle."""
+    if len(path) <= limit:
+        return path
+    end = (limit - 1) * 2 // 3
+    return f"{path[: limit - 1 - end]}…{path[-end:]}"
+
+
 def quoted(text: str, *, limit: int | None = None, mark: str = "") -> str:
     """`plain` text in quotation marks that nothing inside it can end, for what somebody else wrote."""
     inner = "".join(_inside(character, mark) for character in text)

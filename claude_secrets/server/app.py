@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,6 +57,8 @@ STORING_SECONDS = 60.0
 CLOSING_SECONDS = 2.0
 LIST_FRESH_MS = 3_600_000
 CLIENT_LIMIT = 100
+QUESTIONS = 2
+"""Consent questions that one call leads to, at most: what it wants, and what the project's own rules ask."""
 
 
 class App:
@@ -142,13 +145,16 @@ class App:
         def gate(answer: Answer | None) -> Outcome:
             return self._gate.call(call, where, answer, client=client)
 
-        given = self._consenter.given(params)
-        outcome = await self._worker.run(lambda: gate(given))
-        if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
-            answer = await self._consenter.put(context, outcome.question)
-            if isinstance(answer, InputRequiredResult):
-                return answer
-            outcome = await self._worker.run(lambda: gate(answer))
+        answer = self._consenter.given(params)
+        outcome = await self._worker.run(partial(gate, answer))
+        for _ in range(QUESTIONS):
+            if not (isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion)):
+                break
+            put = await self._consenter.put(context, outcome.question, answer)
+            if isinstance(put, InputRequiredResult):
+                return put
+            answer = put
+            outcome = await self._worker.run(partial(gate, answer))
         if not isinstance(outcome, Ask):
             return outcome
         if isinstance(outcome.question, ConsentQuestion):

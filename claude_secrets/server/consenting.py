@@ -1,7 +1,8 @@
 """Putting a consent question to the person: by the client's form, else by a dialog; else there is no yes.
 
 Always: only an exact `true` to the very question that was put is a yes, once; one question at a time, for
-`QUESTION_SECONDS` at most; after three without an answer nobody is asked for a while. Only `app.py` imports it.
+`QUESTION_SECONDS` at most. After three questions without an answer nobody is asked for a while; after three refusals
+in ten minutes nobody is asked for that project. Only `app.py` imports it.
 """
 
 import threading
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -24,7 +25,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.human.dialog import Answer, Dialogs
-from claude_secrets.human.plain import plain, quoted
+from claude_secrets.human.plain import plain, quoted, shortened
 from claude_secrets.model import Consented, ConsentQuestion, Declined, Want, WantKind
 from claude_secrets.policy import NO_HOLDS_SECONDS
 from claude_secrets.server.clients import Context, answers_by_hooks
@@ -36,17 +37,28 @@ STATE_SECONDS: Final = 600.0
 """How long a client of 2026-07-28 may take to come back with an answer."""
 
 UNANSWERED_LIMIT: Final = 3
+REFUSALS_LIMIT: Final = 3
 PAUSE_SECONDS: Final = 600.0
+"""How long a pause is, and within how many seconds a project's refusals lead to one."""
 
 CLIENT: Final = "client"
 DIALOG: Final = "dialog"
 NONE: Final = "none"
 PAUSED: Final = "paused"
+REFUSED: Final = "refused"
 BUSY: Final = "busy"
 AGENT: Final = "agent"
 
 _KEY: Final = "consent"
 _STATE: Final = "consent:"
+
+
+class _Open(NamedTuple):
+    """2026-07-28: a question that a client was given, since when, and the person's earlier answers for the call."""
+
+    question: ConsentQuestion
+    since: float
+    earlier: tuple[Consented, ...]
 
 
 class Consenter:
@@ -62,8 +74,9 @@ class Consenter:
         self._dialogs = dialogs
         self._now = now
         self._turn = anyio.Lock()
-        self._open: dict[str, tuple[ConsentQuestion, float]] = {}
+        self._open: dict[str, _Open] = {}
         self._noes: dict[tuple[str, str], float] = {}
+        self._refusals: dict[str, list[float]] = {}
         self._unanswered = 0
         self._paused_until = float("-inf")
         self._waiting: set[anyio.CancelScope] = set()
@@ -79,14 +92,26 @@ class Consenter:
         The state was sealed and is checked by the SDK's boundary; what comes with another state is no answer.
         """
         state = params.request_state or ""
-        question, _ = self._open.pop(state.removeprefix(_STATE), _NOT_OPEN) if state.startswith(_STATE) else _NOT_OPEN
+        put = self._open.pop(state.removeprefix(_STATE), None) if state.startswith(_STATE) else None
         response = (params.input_responses or {}).get(_KEY)
-        if question is None or not isinstance(response, ElicitResult):
+        if put is None or not isinstance(response, ElicitResult):
             return None
-        return self._counted(question, _meaning(response, question.digest))
+        return _after(put.earlier, self._counted(put.question, _meaning(response, put.question.digest)))
 
-    async def put(self, context: Context, question: ConsentQuestion) -> Consented | Declined | InputRequiredResult:
-        """Put the question by the first channel that works, and return the answer or what the client has to do."""
+    async def put(
+        self, context: Context, question: ConsentQuestion, earlier: Consented | Declined | None
+    ) -> Consented | Declined | InputRequiredResult:
+        """Put the question by the first channel that works, and return the answer or what the client has to do.
+
+        `earlier` is the answer to the question before it, for the same call.
+        """
+        before = (*earlier.earlier, earlier._replace(earlier=())) if isinstance(earlier, Consented) else ()
+        answer = await self._put(context, question, before)
+        return answer if isinstance(answer, InputRequiredResult) else _after(before, answer)
+
+    async def _put(
+        self, context: Context, question: ConsentQuestion, earlier: tuple[Consented, ...]
+    ) -> Consented | Declined | InputRequiredResult:
         if not self._asks:
             return Declined(digest=question.digest, channel=AGENT, said_no=False)
         self._forget_old()
@@ -94,7 +119,7 @@ class Consenter:
             return refused
         by_form = _elicits_forms(context) and not question.dialog_only and not answers_by_hooks(context)
         if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-            return self._input_required(question)
+            return self._input_required(question, earlier)
         answer: Consented | Declined | None = None
         channel = BUSY  # until it is this question's turn
         with anyio.move_on_after(QUESTION_SECONDS) as scope:
@@ -115,13 +140,21 @@ class Consenter:
             return Declined(digest=question.digest, channel=NONE, said_no=True)
         if now < self._paused_until:
             return Declined(digest=question.digest, channel=PAUSED, said_no=False)
+        if len(self._recent_refusals(question.project)) >= REFUSALS_LIMIT:
+            return Declined(digest=question.digest, channel=REFUSED, said_no=False)
         return None
 
-    def _input_required(self, question: ConsentQuestion) -> InputRequiredResult | Declined:
-        if any(other.digest != question.digest and self._is_fresh(since) for other, since in self._open.values()):
+    def _recent_refusals(self, project: str) -> list[float]:
+        return [since for since in self._refusals.get(project, ()) if self._now() - since < PAUSE_SECONDS]
+
+    def _input_required(
+        self, question: ConsentQuestion, earlier: tuple[Consented, ...]
+    ) -> InputRequiredResult | Declined:
+        others = (one for one in self._open.values() if one.question.digest != question.digest)
+        if any(self._is_fresh(one.since) for one in others):
             return Declined(digest=question.digest, channel=BUSY, said_no=False)
         nonce = token_urlsafe(16)
-        self._open[nonce] = (question, self._now())
+        self._open[nonce] = _Open(question, self._now(), earlier)
         return InputRequiredResult(
             input_requests={_KEY: ElicitRequest(params=_form(question))}, request_state=f"{_STATE}{nonce}"
         )
@@ -130,10 +163,10 @@ class Consenter:
         return self._now() - since < QUESTION_SECONDS
 
     def _forget_old(self) -> None:
-        for nonce, (question, since) in list(self._open.items()):
-            if self._now() - since > STATE_SECONDS:
+        for nonce, one in list(self._open.items()):
+            if self._now() - one.since > STATE_SECONDS:
                 del self._open[nonce]
-                self._counted(question, Declined(digest=question.digest, channel=CLIENT, said_no=False))
+                self._counted(one.question, Declined(digest=one.question.digest, channel=CLIENT, said_no=False))
 
     async def _by_dialog(self, question: ConsentQuestion) -> Consented | Declined:
         dialogs = self._dialogs(Path(question.project))
@@ -161,6 +194,7 @@ class Consenter:
             self._unanswered = 0
             if isinstance(answer, Declined):
                 self._noes[_subjects(question)[0]] = self._now()
+                self._refusals[question.project] = [*self._recent_refusals(question.project), self._now()]
             return answer
         self._unanswered += 1
         if self._unanswered >= UNANSWERED_LIMIT:
@@ -169,10 +203,15 @@ class Consenter:
         return answer
 
 
+def _after(earlier: tuple[Consented, ...], answer: Consented | Declined) -> Consented | Declined:
+    return answer._replace(earlier=earlier) if isinstance(answer, Consented) else answer
+
+
 def asked(question: ConsentQuestion) -> str:
     """The question in words, for a person who sees nothing else."""
     lines = "\n".join(f"• {_line(want)}" for want in question.wants)
-    return f"An agent in {quoted(question.project, mark=_MARK)} wants to\n{lines}\nDo you allow this?"
+    project = quoted(shortened(question.project), mark=_MARK)
+    return f"An agent wants to\n{lines}\nin the project {project}. Do you allow this?"
 
 
 def _line(want: Want) -> str:
@@ -187,7 +226,6 @@ def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
     return [*whole, own]
 
 
-_NOT_OPEN: Final = (None, 0.0)
 _WHOLE: Final = (WantKind.WORK_TREE, WantKind.SCOPE)
 _MARK: Final = "\ufffd"
 
