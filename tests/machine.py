@@ -171,6 +171,14 @@ class Wire:
         assert isinstance(message, dict)
         return message
 
+    def unread(self) -> bytes:
+        """What nobody has received; after the end, all of it."""
+        rest = b""
+        with suppress(queue.Empty):
+            while True:
+                rest += self._lines.get_nowait()
+        return rest
+
     def request(self, method: str, params: Mapping[str, object]) -> dict[str, Any]:
         """Send a request and return its answer, whole."""
         self._id += 1

@@ -9,7 +9,7 @@ from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import Tool
-from claude_secrets.server.lines import BadLine, read
+from claude_secrets.server.lines import BadLine, as_line, read
 from claude_secrets.server.tools import ROWS
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -21,8 +21,9 @@ def line(**changes: object) -> bytes:
 
 def reply(bad: object) -> dict[str, object]:
     assert isinstance(bad, BadLine)
-    assert bad.reply.endswith(b"\n")
-    message = json.loads(bad.reply)
+    sent = as_line(bad.reply)
+    assert (sent[-1:], len(sent.decode().splitlines())) == (b"\n", 1)
+    message = json.loads(sent)
     assert isinstance(message, dict)
     return message
 
@@ -40,7 +41,9 @@ def test_messages_are_read() -> None:
     assert isinstance(read(b'{"jsonrpc":"2.0","id":1,"result":{}}'), JSONRPCResponse)
 
 
-@pytest.mark.parametrize("blank", [b"", b"  ", b"\r"])
+@pytest.mark.parametrize(
+    "blank", [b"", b"  ", b"\r", b"\t \v\f", "\ufeff".encode(), "\ufeff \r".encode(), b"\0", b"\0\r\0"]
+)
 def test_blank_lines_are_nothing(blank: bytes) -> None:
     assert read(blank) is None
 

@@ -1,8 +1,9 @@
-"""One line of the wire: what it means, or the error reply it deserves.
+"""One line of the wire: what it means, or the error reply it deserves; and a message as the line that is sent.
 
 Always: pure; no reply repeats anything of the line but a valid id. Only the server imports it.
 """
 
+import codecs
 import json
 from collections.abc import Mapping
 from typing import Final, NamedTuple, NoReturn
@@ -13,34 +14,56 @@ from pydantic import ValidationError
 LINE_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of a line, at most: a value of 1 MiB of control characters takes six."""
 
+_BLANK: Final = "\ufeff \t\r\v\f"
+"""What may be around a message: blanks, and the mark that some programs write before whatever they write in UTF-8."""
+
+_LINE_ENDS: Final = {chr(code).encode(): rb"\u%04x" % code for code in (0x85, 0x2028, 0x2029)}
+"""What ends a line for some readers (Node's readline, Python's splitlines) and JSON leaves as it is; and its escape."""
+
 _PARSE_ERROR: Final = -32700
 _INVALID_REQUEST: Final = -32600
 
 
 class BadLine(NamedTuple):
-    """A line that is no message; `reply` is the line to answer with."""
+    """A line that is no message; `reply` is the message to answer with."""
 
     reply: bytes
 
 
-TOO_LONG: Final = BadLine(
-    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"The line has more than 8 MiB."}}\n'
+_WIDE: Final = (
+    "The line is UTF-16 or UTF-32. Send UTF-8; in PowerShell type first: "
+    "$OutputEncoding = [System.Text.UTF8Encoding]::new()"
 )
+
+TOO_LONG: Final = BadLine(
+    b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"The line has more than 8 MiB."}}'
+)
+
+
+def as_line(message: bytes) -> bytes:
+    """The line to send for a message in JSON. However a client finds the ends of lines, it finds one: the last byte."""
+    for character, escape in _LINE_ENDS.items():
+        message = message.replace(character, escape)
+    return message + b"\n"
 
 
 def read(line: bytes) -> JSONRPCMessage | BadLine | None:
     """The message on a line; None for a blank one."""
-    if not line.strip():
-        return None
     try:
         return _read(line)
     except RecursionError:  # how deep is too deep differs from step to step
         return _bad(_PARSE_ERROR, "The line is nested too deeply.")
 
 
-def _read(line: bytes) -> JSONRPCMessage | BadLine:
+def _read(line: bytes) -> JSONRPCMessage | BadLine | None:
+    if b"\0" in line[:4] or line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        # Zero bytes only: what is left of a line's end.
+        return _bad(_PARSE_ERROR, _WIDE) if line.strip(b"\0\r") else None
     try:
-        raw = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        text = line.decode("utf-8").strip(_BLANK)
+        if not text:
+            return None
+        raw = json.loads(text, parse_constant=_no_constant)
     except UnicodeDecodeError:
         return _bad(_PARSE_ERROR, "The line is not UTF-8.")
     except ValueError:
@@ -80,4 +103,4 @@ def _has_surrogates(raw: object) -> bool:
 
 def _bad(code: int, message: str, request_id: str | int | None = None) -> BadLine:
     reply = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
-    return BadLine(json.dumps(reply).encode("utf-8") + b"\n")
+    return BadLine(json.dumps(reply).encode("utf-8"))

@@ -31,7 +31,7 @@ from mcp_types import (
     JSONRPCResponse,
 )
 
-from claude_secrets.server.lines import LINE_LIMIT, TOO_LONG, BadLine, read
+from claude_secrets.server.lines import LINE_LIMIT, TOO_LONG, BadLine, as_line, read
 
 GRACE_SECONDS: Final = 5.0
 """How long the end waits for calls that are being carried out."""
@@ -61,8 +61,9 @@ class _Wire:
         """Say that one line was dealt with, so that another may be read."""
         self._room.release()
 
-    async def write(self, line: bytes) -> None:
-        """Write one line; returns when the pipe has it, or nobody will ever read it."""
+    async def write(self, message: bytes) -> None:
+        """Write one message as a line; returns when the pipe has it, or nobody will ever read it."""
+        line = as_line(message)
         # Waking the other thread takes a fifth of a whole call.
         if self._unwritten == 0 and self._takes(line):
             self._put(line)
@@ -179,8 +180,8 @@ class Front:
 
     async def _pump_out(self, wire: _Wire, from_server: MemoryObjectReceiveStream[SessionMessage]) -> None:
         async for item in from_server:
-            line = _without_echo(item.message).model_dump_json(by_alias=True, exclude_unset=True)
-            await wire.write(line.encode("utf-8") + b"\n")
+            message = _without_echo(item.message).model_dump_json(by_alias=True, exclude_unset=True)
+            await wire.write(message.encode("utf-8"))
             self._note_answer(item.message)
             self._progress.set()
 

@@ -21,7 +21,7 @@ from claude_secrets.person import Person
 from claude_secrets.policy_file import parse_allowlist
 from claude_secrets.redaction import Finder, Redactor
 from claude_secrets.rules import Rules
-from claude_secrets.server.lines import BadLine, read
+from claude_secrets.server.lines import BadLine, as_line, read
 from claude_secrets.setting import arguments
 from claude_secrets.sources import Kind
 from claude_secrets.sources import read as read_source
@@ -43,8 +43,7 @@ def line(data: bytes) -> None:
         found = read(one)
         if isinstance(found, BadLine):
             reply = json.loads(found.reply)
-            assert found.reply.endswith(b"}\n")
-            assert found.reply.count(b"\n") == 1
+            assert len(as_line(found.reply).decode().splitlines()) == 1
             assert set(reply) == {"jsonrpc", "id", "error"}
             assert set(reply["error"]) == {"code", "message"}
             assert reply["id"] is None or type(reply["id"]) in (str, int)
