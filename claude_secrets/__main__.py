@@ -1,4 +1,4 @@
-"""`python -P -m claude_secrets`: the same as the console script.
+"""Where the program begins: the console script imports this, and `python -P -m claude_secrets` runs it.
 
 Without `-P` Python imports modules of its own from the working directory before a line of this file runs.
 """
@@ -22,6 +22,18 @@ def _forget_working_directory() -> None:
 
 if __name__ == "__main__":
     _forget_working_directory()
+
+from claude_secrets import interrupts  # noqa: E402  nothing may be imported before
+
+interrupts.begin()  # before the imports that take long
+
+
+def entry() -> None:
+    """Run the command of this process, and end it."""
     from claude_secrets.cli import entry
 
+    entry()
+
+
+if __name__ == "__main__":
     entry()

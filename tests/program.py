@@ -22,6 +22,9 @@ PLACES = "TESTS_PLACES"
 
 def main() -> None:
     """Run the program on this process's arguments."""
+    from claude_secrets import interrupts
+
+    interrupts.begin()
     from claude_secrets import client_records, paths
     from claude_secrets.cli import entry
 

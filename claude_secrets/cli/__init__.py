@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Final, NoReturn
 
-from claude_secrets import __version__
+from claude_secrets import __version__, interrupts
 from claude_secrets.agents import Agent
 from claude_secrets.cli import caller, output, presence
 from claude_secrets.cli.ending import close_all
@@ -54,7 +54,10 @@ COMMANDS: Final = {
 
 def entry() -> NoReturn:
     """Run the command of this process, and end it: taking every module down first would be a tenth of most commands."""
-    os._exit(main())
+    try:
+        os._exit(main())
+    except KeyboardInterrupt:  # it came while the command was ending
+        os._exit(interrupts.INTERRUPTED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +86,7 @@ def _run(given: list[str]) -> int:
     except SecretsError as error:
         return _tell(error)
     except KeyboardInterrupt:
-        return 130
+        return interrupts.INTERRUPTED
     except BrokenPipeError:
         raise
     except SystemExit as end:
@@ -104,6 +107,7 @@ def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
+    interrupts.let_clean_up()
     try:
         return _command_of(caller.find(options), options, given)
     except Exception as error:

@@ -74,6 +74,10 @@ class _Wire:
         await written.wait()
         self._unwritten -= 1
 
+    def end(self) -> None:
+        """Begin the end; may be called from any thread, and more than once."""
+        self._call(self.ended.set)
+
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: everything is over
             self._loop.call_soon_threadsafe(function, *arguments)
@@ -83,7 +87,7 @@ class _Wire:
             for line in _split(self._source):
                 self._room.acquire()
                 self._call(self._send.send_nowait, line)
-        self._call(self.ended.set)
+        self.end()
 
     def _write(self) -> None:
         while True:
@@ -98,7 +102,7 @@ class _Wire:
                 view = view[os.write(self._sink, view) :]
             except OSError:  # the client closed our output: there is nobody left to serve
                 self._broken = True
-                self._call(self.ended.set)
+                self.end()
 
 
 def _room_in_pipe(sink: int) -> Callable[[bytes], bool]:
@@ -144,9 +148,9 @@ class Front:
         """Serve until the input ends, a signal comes or nobody reads the output any more."""
         with _taken_streams() as (source, sink):
             wire = _Wire(source, sink, get_running_loop())
-            with _signals_end(wire):
-                wire.start()
-                await self._serve(wire)
+            _let_signals_end(wire)
+            wire.start()
+            await self._serve(wire)
 
     async def _serve(self, wire: _Wire) -> None:
         to_server, from_front = anyio.create_memory_object_stream[SessionMessage | Exception](0)
@@ -226,14 +230,15 @@ def _taken_streams() -> Iterator[tuple[int, int]]:
         os.dup2(sink, 1)
 
 
-@contextmanager
-def _signals_end(wire: _Wire) -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP begin the end, as the end of the input does."""
-    loop = get_running_loop()
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(wire.ended.set)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _let_signals_end(wire: _Wire) -> None:
+    """Let SIGINT, SIGTERM and SIGHUP begin the end, as the end of the input does. What remains after it is brief."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: wire.end())
+    if sys.platform != "win32":  # the loop does that itself there
+        # A signal that reaches another thread must wake this one, which runs the handlers.
+        woken, wakes = os.pipe()
+        os.set_blocking(woken, False)
+        os.set_blocking(wakes, False)
+        get_running_loop().add_reader(woken, os.read, woken, _CHUNK)
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
