@@ -7,7 +7,6 @@ directory loosen anything, those of a directory that the environment names tight
 import os
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum, StrEnum
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -17,9 +16,9 @@ from claude_secrets.model import Access
 from claude_secrets.ownership import CheckLink, read_own, unreadable
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.rules import WRITES_A_MINUTE, Kind, Rules, built_in
-from claude_secrets.rules_file import read_rules
+from claude_secrets.rules_file import read_rules, whole_number
 from claude_secrets.strict_yaml import Mapping as Pairs
-from claude_secrets.strict_yaml import Mark, Node, NotUnderstood, Text, parse
+from claude_secrets.strict_yaml import Mark, Node, NotUnderstood, Text, once, parse
 
 POLICY: Final = "policy.yml"
 POLICY_JSON: Final = "policy.json"
@@ -231,7 +230,7 @@ def _understood(file: str, read: Callable[[bytes], _T], data: bytes) -> _T:
         raise error.denied(file) from None
 
 
-@lru_cache(maxsize=2)  # read at every call, but parsed again only where it differs
+@once
 def _rules(data: bytes, source: str) -> Rules:
     node = parse(data)
     if node is None:
@@ -239,7 +238,7 @@ def _rules(data: bytes, source: str) -> Rules:
     return read_rules(node, source)
 
 
-@lru_cache(maxsize=2)
+@once
 def _config(data: bytes) -> Mapping[str, object]:
     """What the file says, by key."""
     node = parse(data)
@@ -275,7 +274,8 @@ def _store(node: Node) -> Path:
         whole = path.expanduser()
     except RuntimeError:  # the home of somebody who is not there
         path = whole = Path()
-    if not whole.is_absolute() or "\0" in str(path):
+    # YAML takes a ~ without quotes for nothing.
+    if not whole.is_absolute() or "\0" in str(path) or not isinstance(node, Text) or node.kind != "str":
         raise NotUnderstood(node.mark, "store is an absolute path, or one that begins with ~")
     return path if path.parts[0] == "~" else whole
 
@@ -287,10 +287,10 @@ def _access(node: Node) -> Access:
 
 
 def _versions(node: Node) -> int:
-    text = _scalar(node)
-    if not (text.isascii() and text.isdecimal()) or len(text) > 4 or not 1 <= int(text) <= KEPT_VERSIONS_LIMIT:
-        raise NotUnderstood(node.mark, f"keep_versions is a number from 1 to {KEPT_VERSIONS_LIMIT}")
-    return int(text)
+    number = whole_number(node)
+    if number is None or number > KEPT_VERSIONS_LIMIT:
+        raise NotUnderstood(node.mark, f"keep_versions is a number from 1 to {KEPT_VERSIONS_LIMIT}, without quotes")
+    return number
 
 
 def _presence(node: Node) -> Presence:

@@ -19,7 +19,7 @@ from claude_secrets.paths import command
 from claude_secrets.patterns import glob_match, is_glob, is_wild
 from claude_secrets.rules import Rules
 from claude_secrets.rules_file import read_rules
-from claude_secrets.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, parse
+from claude_secrets.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, once, parse
 
 FILE: Final = ".claude/secrets.yml"
 
@@ -76,35 +76,19 @@ def parse_allowlist(data: bytes) -> Allowlist:
         DeniedError: ALLOWLIST_INVALID, with line and column.
     """
     try:
-        return _allowlist(parse(data))
+        return _allowlist(data)
     except NotUnderstood as error:
         raise error.denied(FILE) from None
 
 
-class AllowlistReader:
-    """Reads a project's file at every call, and parses it again only where its bytes differ."""
+def read_allowlist(project: Path) -> tuple[bytes, Allowlist]:
+    """The allowlist as it is now, and the bytes that spell it.
 
-    def __init__(self) -> None:
-        self._last: tuple[bytes, Allowlist] | None = None
-
-    def read(self, project: Path) -> Allowlist:
-        """The allowlist as it is now.
-
-        Raises:
-            DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
-        """
-        return self.read_with_bytes(project)[1]
-
-    def read_with_bytes(self, project: Path) -> tuple[bytes, Allowlist]:
-        """The allowlist as it is now, and the bytes that spell it.
-
-        Raises:
-            DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
-        """
-        data = read_bytes(project)
-        if self._last is None or self._last[0] != data:
-            self._last = (data, parse_allowlist(data))
-        return self._last
+    Raises:
+        DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
+    """
+    data = read_bytes(project)
+    return data, parse_allowlist(data)
 
 
 def read_bytes(project: Path) -> bytes:
@@ -173,7 +157,9 @@ def read_plain(descriptor: int) -> bytes:
     return data
 
 
-def _allowlist(node: Node | None) -> Allowlist:
+@once
+def _allowlist(data: bytes) -> Allowlist:
+    node = parse(data)
     if node is None or (isinstance(node, Text) and node.kind == "null"):
         return Allowlist()
     scope = SHARED

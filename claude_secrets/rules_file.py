@@ -57,9 +57,9 @@ def read_rules(node: Node, source: str) -> Rules:
     """
     keys = ("version", "default", "hide", "all_tools", "tools", "description")
     policy = _mapping(node, "a policy", keys)
-    if "version" not in policy or _any_text(policy["version"]) != "1":
+    if "version" not in policy or not _is_version(policy["version"]):
         raise NotUnderstood(policy.get("version", node).mark, 'a policy needs version: "1"')
-    if "default" not in policy or _any_text(policy["default"]) not in ("allow", "deny"):
+    if "default" not in policy or _text(policy["default"]) not in ("allow", "deny"):
         raise NotUnderstood(policy.get("default", node).mark, "a policy needs default: allow or default: deny")
     everywhere: list[Rule] = []
     if "all_tools" in policy:
@@ -73,11 +73,15 @@ def read_rules(node: Node, source: str) -> Rules:
             tools[_tool(key)] = rules
     return Rules(
         source=source,
-        default_allow=_any_text(policy["default"]) == "allow",
+        default_allow=_text(policy["default"]) == "allow",
         hidden=frozenset(_hidden(policy.get("hide"))),
         tools=tools,
         everywhere=tuple(everywhere),
     )
+
+
+def _is_version(node: Node) -> bool:
+    return isinstance(node, Text) and node.value == "1" and node.kind in ("str", "int")
 
 
 def _hidden(node: Node | None) -> Iterator[Tool]:
@@ -121,7 +125,7 @@ def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
 def _rule(node: Node, found: dict[str, Node], rule_id: str) -> Rule:
     """A rule of the YAML vocabulary, or a tool's short form."""
     said = _said(found)
-    action = _any_text(found["action"]) if "action" in found else None
+    action = _text(found["action"]) if "action" in found else None
     conditions = tuple(_condition(item) for item in _items(found.get("conditions"), "conditions"))
     if "rate_limit" in found:
         if action is not None or "conditions" in found:
@@ -158,7 +162,7 @@ def _limit(node: Node, above: str) -> Rule:
     for key in ("counter", "window", "max"):
         if key not in found:
             raise NotUnderstood(node.mark, f"a limit needs {key}")
-    if "scope" in found and _any_text(found["scope"]) != "grant":
+    if "scope" in found and _text(found["scope"]) != "grant":
         raise NotUnderstood(found["scope"].mark, "the only scope of a limit is grant")
     counter = _word(found["counter"], "a counter's name")
     limit, seconds = _number(found["max"]), _seconds(found["window"])
@@ -172,26 +176,36 @@ def _rate(node: Node) -> tuple[int, int]:
         if len(found) != 2:
             raise NotUnderstood(node.mark, "a rate_limit needs max and window")
         return _number(found["max"]), _seconds(found["window"])
-    match = _RATE.fullmatch(_any_text(node))
+    match = _RATE.fullmatch(_text(node))
     if match is None or int(match[1]) > RATE_LIMIT:
         raise NotUnderstood(node.mark, f"a rate_limit is a number up to {RATE_LIMIT} and a window, such as 30/minute")
     return int(match[1]), _WINDOWS[match[2]]
 
 
 def _seconds(node: Node) -> int:
-    text = _any_text(node)
-    if text in _WINDOWS:
-        return _WINDOWS[text]
-    if _NUMBER.fullmatch(text) and int(text) <= _WINDOWS["day"]:
-        return int(text)
-    raise NotUnderstood(node.mark, "a window is minute, hour, day or a number of seconds up to 86400")
+    if isinstance(node, Text) and node.kind == "str" and node.value in _WINDOWS:
+        return _WINDOWS[node.value]
+    number = whole_number(node)
+    if number is None or number > _WINDOWS["day"]:
+        raise NotUnderstood(
+            node.mark, "a window is minute, hour, day or a number of seconds up to 86400, without quotes"
+        )
+    return number
 
 
 def _number(node: Node) -> int:
-    text = _any_text(node)
-    if not _NUMBER.fullmatch(text) or int(text) > RATE_LIMIT:
-        raise NotUnderstood(node.mark, f"max is a whole number from 1 to {RATE_LIMIT}; to allow none, use deny or hide")
-    return int(text)
+    number = whole_number(node)
+    if number is None or number > RATE_LIMIT:
+        problem = f"max is a whole number from 1 to {RATE_LIMIT}, without quotes; to allow none, use deny or hide"
+        raise NotUnderstood(node.mark, problem)
+    return number
+
+
+def whole_number(node: Node) -> int | None:
+    """The number from 1 to 9999999 that a node spells in decimal digits; None for any other node, such as a text."""
+    if isinstance(node, Text) and node.kind == "int" and _NUMBER.fullmatch(node.value):
+        return int(node.value)
+    return None
 
 
 def _condition(node: Node) -> Condition:
@@ -207,7 +221,7 @@ def _condition_of(node: Node, found: dict[str, Node]) -> Condition:
         raise NotUnderstood(found["path"].mark, "`state` is not supported here")
     if scope != "args" or argument not in _ARGUMENTS:
         raise NotUnderstood(found["path"].mark, f"a path is args. and one of {', '.join(sorted(_ARGUMENTS))}")
-    word = _any_text(found["op"])
+    word = _text(found["op"])
     if word not in set(Operator):
         raise NotUnderstood(found["op"].mark, f"there is no such operator; there are {', '.join(Operator)}")
     operator = Operator(word)
@@ -224,8 +238,8 @@ def _value(node: Node, operator: Operator) -> str | tuple[str, ...] | bool:
             raise NotUnderstood(node.mark, f"the value of {operator} is a list of texts")
         return tuple(_text(item) for item in node.items)
     if operator is Operator.EXISTS:
-        if not isinstance(node, Text) or node.value not in ("true", "false"):
-            raise NotUnderstood(node.mark, "the value of exists is true or false")
+        if not isinstance(node, Text) or node.kind != "bool" or node.value not in ("true", "false"):
+            raise NotUnderstood(node.mark, "the value of exists is true or false, without quotes")
         return node.value == "true"
     text = _text(node)
     if operator is Operator.REGEX and not is_regex(text):
@@ -246,7 +260,7 @@ def _said(found: dict[str, Node]) -> str:
 
 
 def _word(node: Node, what: str) -> str:
-    text = _any_text(node)
+    text = _text(node)
     if not _WORD.fullmatch(text):
         raise NotUnderstood(node.mark, f"{what} has 1 to 64 ASCII letters, digits, '_', '.' or '-'")
     return text
@@ -260,7 +274,11 @@ def _mapping(node: Node, what: str, keys: Collection[str]) -> dict[str, Node]:
             raise NotUnderstood(key.mark, f"`{key.value}` is not supported here")
         if key.value not in keys and not key.value.startswith("x-"):
             raise NotUnderstood(key.mark, f"this key is unknown; {what} has {', '.join(keys)}")
-    return {key.value: value for key, value in node.entries if key.value in keys}
+    found = {key.value: value for key, value in node.entries if key.value in keys}
+    described = found.get("description")
+    if described is not None and not (isinstance(described, Text) and described.kind in ("str", "null")):
+        raise NotUnderstood(described.mark, "a description is text; if this is, put it in quotes")
+    return found
 
 
 def _entries(node: Node | None, what: str) -> tuple[tuple[Text, Node], ...]:
@@ -286,10 +304,3 @@ def _text(node: Node) -> str:
         return node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError:
         raise NotUnderstood(node.mark, "this text holds half a character (a lone surrogate)") from None
-
-
-def _any_text(node: Node) -> str:
-    """The text of a scalar, whatever YAML takes it for."""
-    if not isinstance(node, Text):
-        raise NotUnderstood(node.mark, "this must be text")
-    return node.value

@@ -12,7 +12,7 @@ from claude_secrets import paths, policy, rules
 from claude_secrets.model import SHARED, Call, Tool
 from claude_secrets.own_files import Config, Trust, read_own_files
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.policy_file import Allowlist, AllowlistReader, Entry
+from claude_secrets.policy_file import Allowlist, Entry, read_allowlist
 from claude_secrets.project import Project, Whereabouts, refuse_inside
 from claude_secrets.rules import Rules, Verdict
 
@@ -109,7 +109,6 @@ class SettingReader:
         self._homes = paths.home_directories()
         self._command = command
         self._tighten = tighten
-        self._allowlists = AllowlistReader()
         self._links: dict[Path, object] = {}
         self._person = Rules(source="person")
         self._built_in = rules.built_in(self._person)
@@ -120,7 +119,7 @@ class SettingReader:
         Raises:
             DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID.
         """
-        data, allowlist = self._allowlists.read_with_bytes(project.path)
+        data, allowlist = read_allowlist(project.path)
         own = read_own_files(self._config, lambda link: self._check_link(link, where, project))
         if own.rules is not self._person:
             self._person, self._built_in = own.rules, rules.built_in(own.rules)

@@ -4,8 +4,9 @@ Always: no tags, anchors, aliases, duplicate keys or second documents; bounded s
 constructed. Only this module imports `yaml`; the readers and editors of our files import it.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from claude_secrets.errors import Code, DeniedError
 
@@ -18,6 +19,12 @@ SIZE_LIMIT: Final = 16 * 1024
 
 DEPTH_LIMIT: Final = 9
 """Levels of lists and mappings, at most."""
+
+_REMEMBERED: Final = 4
+"""Files of one kind whose meaning is kept in memory, at most."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _NO_ANCHORS: Final = "there are no anchors and aliases (& and *); a text that begins so needs quotes"
 
@@ -82,6 +89,30 @@ class NotUnderstood(Exception):  # noqa: N818  says what was found; becomes the 
             f"{file} cannot be understood: {self.problem} ({self.mark}); until it can, everything is denied.",
             "Mend that place of the file.",
         )
+
+
+def once(read: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have the same bytes read once: files are read at every call, and some take long to be understood or refused."""
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def outcome(*arguments: _P.args, **named: _P.kwargs) -> _T | NotUnderstood:
+        try:
+            return read(*arguments, **named)
+        except NotUnderstood as error:
+            return _anew(error)  # an exception that was raised keeps alive what it passed through
+
+    @wraps(read)
+    def remembered(*arguments: _P.args, **named: _P.kwargs) -> _T:
+        found = outcome(*arguments, **named)  # type: ignore[arg-type]  # bytes and names can be hashed
+        if isinstance(found, NotUnderstood):
+            raise _anew(found)
+        return found
+
+    return remembered
+
+
+def _anew(error: NotUnderstood) -> NotUnderstood:
+    return NotUnderstood(error.mark, error.problem)
 
 
 def parse(data: bytes) -> Node | None:

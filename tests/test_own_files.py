@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import paths
+from claude_secrets import own_files, paths
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access, Tool
-from claude_secrets.own_files import Channels, Config, OwnFiles, Trust, read_config, read_own_files
+from claude_secrets.own_files import Channels, Config, OwnFiles, Presence, Trust, read_config, read_own_files
 from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.rules import built_in
 from claude_secrets.rules_file import RATE_LIMIT
-from claude_secrets.strict_yaml import SIZE_LIMIT
+from claude_secrets.strict_yaml import SIZE_LIMIT, Node, parse
 
 MARKER = "content-of-the-file"
 
@@ -116,6 +116,28 @@ def test_a_mode_of_trust_that_yaml_takes_for_a_truth_value_is_read(tmp_path: Pat
     assert own(tmp_path).config.trust is mode
 
 
+# Who must not notice anything: the spellings that people use.
+SPELLINGS = [
+    ("trust: 'ask'", "trust", Trust.ASK),
+    ('consent: "dialog"', "consent", Channels.DIALOG),
+    ("store: '~/other.db'", "store", Path("other.db")),
+    ('store: "/srv/a b.db"', "store", Path("/srv/a b.db")),
+    ("store: ~/123", "store", Path("123")),
+    ('default_access: "readable"', "default_access", Access.READABLE),
+    ("keep_versions: 10", "keep_versions", 10),
+    ("keep_versions: 1000  # all", "keep_versions", 1000),
+    ('presence: "any"', "presence", Presence.ANY),
+    ('namespace: "mine"', "namespace", True),
+]
+
+
+@pytest.mark.parametrize(("line", "field", "value"), SPELLINGS, ids=str)
+def test_the_usual_spellings_of_settings_are_understood(tmp_path: Path, line: str, field: str, value: object) -> None:
+    (tmp_path / "config.yml").write_text(line)
+    found = own(tmp_path).config._asdict()[field]
+    assert found == (Path.home() / value if isinstance(value, Path) else value)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -131,6 +153,29 @@ def test_a_mode_of_trust_that_yaml_takes_for_a_truth_value_is_read(tmp_path: Pat
         "keep_versions: 99999999999999",
         "keep_versions: 0000010",
         "keep_versions: ten",
+        'keep_versions: "10"',
+        "keep_versions: 10.0",
+        "keep_versions: true",
+        "keep_versions: 010",
+        "keep_versions: 1_0",
+        "keep_versions: 0xA",
+        "keep_versions: [10]",
+        "trust: 1",
+        "trust: true",
+        "trust: no",
+        "trust:",
+        "consent: true",
+        "consent: [any]",
+        "store: ~",
+        "store: 5",
+        "store: true",
+        "store: [/srv/secrets.db]",
+        "default_access: true",
+        "default_access: {readable: true}",
+        "presence: yes",
+        "presence: 1",
+        "namespace: true",
+        "namespace: yes",
         "content-of-the-file: 1",
         "- trust",
     ],
@@ -199,6 +244,24 @@ def test_a_file_that_is_not_understood_denies_and_says_its_place(
 def test_a_file_without_rules_or_sense_denies(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "policy.yml").write_bytes(data)
     refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["policy.yml", "policy.json", "config.yml"])
+@pytest.mark.parametrize("text", ["[" * 16_000, "trust: [ONCE", "ONCE: 1"])
+def test_a_file_that_is_refused_is_parsed_once_for_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    parsed: list[bytes] = []
+
+    def count(data: bytes) -> Node | None:
+        parsed.append(data)
+        return parse(data)
+
+    monkeypatch.setattr(own_files, "parse", count)
+    for number in range(2):
+        (tmp_path / name).write_text(f"# {name} {number}\n{text}")
+        said = {refusal(tmp_path).message for _ in range(5)}
+        assert (len(parsed), len(said)) == (number + 1, 1)
 
 
 def test_what_is_no_plain_file_denies(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yaml.events import Event
 
+from claude_secrets import strict_yaml
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access
 from claude_secrets.paths import command
@@ -18,12 +21,12 @@ from claude_secrets.policy_file import (
     URL_LIMIT,
     WILD_LIMIT,
     Allowlist,
-    AllowlistReader,
     Entry,
     parse_allowlist,
+    read_allowlist,
     read_bytes,
 )
-from claude_secrets.strict_yaml import SIZE_LIMIT
+from claude_secrets.strict_yaml import SIZE_LIMIT, Node
 
 MARKER = "content-of-the-file"
 
@@ -416,31 +419,67 @@ def test_no_way_of_refusing_a_file_leaves_it_open(project: Path) -> None:
     assert open_files() == before
 
 
-def test_the_reader_sees_every_change_even_within_one_tick_of_the_clock(project: Path) -> None:
-    file, reader = project / ".claude" / "secrets.yml", AllowlistReader()
+def test_every_change_is_seen_even_within_one_tick_of_the_clock(project: Path) -> None:
+    file = project / ".claude" / "secrets.yml"
     for name in ("A", "B", "A"):
         file.write_text(f"allow: [{name}]")
         os.utime(file, (1, 1))
-        assert patterns(reader.read(project)) == [name]
+        assert patterns(read_allowlist(project)[1]) == [name]
 
 
-def test_the_reader_parses_again_only_what_differs(project: Path) -> None:
-    file, reader = project / ".claude" / "secrets.yml", AllowlistReader()
+def test_nothing_falls_back_to_an_earlier_allowlist(project: Path) -> None:
+    file = project / ".claude" / "secrets.yml"
     file.write_text("allow: [A]")
-    first = reader.read(project)
-    file.write_text("allow: [A]")
-    assert reader.read(project) is first
-
-
-def test_the_reader_never_falls_back_to_an_earlier_allowlist(project: Path) -> None:
-    file, reader = project / ".claude" / "secrets.yml", AllowlistReader()
-    file.write_text("allow: [A]")
-    reader.read(project)
+    read_allowlist(project)
     file.write_text("allow: [")
     for _ in range(2):
         with pytest.raises(DeniedError):
-            reader.read(project)
+            read_allowlist(project)
     file.unlink()
     with pytest.raises(DeniedError) as caught:
-        reader.read(project)
+        read_allowlist(project)
     assert caught.value.code is Code.NO_ALLOWLIST
+
+
+# Parsing once
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What the parser was given, file by file."""
+    given: list[bytes] = []
+    true = strict_yaml._document
+
+    def count(events: Iterator[Event]) -> Node | None:
+        given.append(b"")
+        return true(events)
+
+    monkeypatch.setattr(strict_yaml, "_document", count)
+    return given
+
+
+@pytest.mark.parametrize("text", ["allow: [{}]", "allow: [{}, A", "allow: [{}] # \t", "{}: [[[[[[[[[[[[[["])
+def test_a_file_is_parsed_once_for_its_bytes_and_no_more_if_it_is_refused(
+    project: Path, parsed: list[bytes], text: str
+) -> None:
+    file, said = project / ".claude" / "secrets.yml", set()
+    file.write_text(text.format(f"P{abs(hash(text))}"))  # no earlier test's
+    for _ in range(5):
+        try:
+            said.add(str(read_allowlist(project)[1]))
+        except DeniedError as error:
+            said.add(f"{error.message} {error.hint}")
+    assert (len(parsed), len(said)) == (1, 1)
+    file.write_text(f"allow: [Q{abs(hash(text))}]")
+    assert len(read_allowlist(project)[1].entries) == 1
+    assert len(parsed) == 2
+
+
+def test_only_a_few_files_are_remembered(project: Path, parsed: list[bytes]) -> None:
+    file = project / ".claude" / "secrets.yml"
+    for _ in range(2):
+        for number in range(strict_yaml._REMEMBERED + 1):
+            file.write_text(f"allow: [MANY_{number}")
+            with pytest.raises(DeniedError):
+                read_allowlist(project)
+    assert len(parsed) == 2 * (strict_yaml._REMEMBERED + 1)

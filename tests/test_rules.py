@@ -403,3 +403,112 @@ def test_what_is_not_supported_is_refused_with_its_place(name: str) -> None:
     with pytest.raises(NotUnderstood) as caught:
         policy_of(REFUSED[name])
     assert caught.value.mark.line >= 1
+
+
+# Types: what people may write, and what they may not
+
+EVERY_FIELD = {
+    "version": "1",
+    "default": "allow",
+    "description": "ours",
+    "hide": ["delete_secret"],
+    "all_tools": {"limits": [{"counter": "all", "window": "day", "max": 900, "scope": "grant", "on_deny": "Later."}]},
+    "tools": {
+        "get_secret": {
+            "description": "reading",
+            "require": [{"path": "args.name", "op": "regex", "value": "^DEV_", "on_deny": "No."}],
+            "deny_if": [{"path": "args.prompt", "op": "exists", "value": True, "reason": "No."}],
+            "limits": [{"counter": "rate", "window": 60, "max": 30}],
+        },
+        "set_secret": {
+            "rules": [
+                {"name": "cap", "rate_limit": {"max": 30, "window": 60}, "on_deny": "Later.", "description": "cap"},
+                {
+                    "name": "ask",
+                    "action": "require_approval",
+                    "conditions": [{"path": "args.name", "op": "in", "value": ["A", "B"]}],
+                },
+                {"name": "text", "rate_limit": "30/minute"},
+            ],
+        },
+        "list_secrets": {"rate_limit": "30/minute", "reason": "Later."},
+        "input_secret": {"action": "deny", "reason": "Never."},
+    },
+}
+
+# Who must not notice anything: both vocabularies as people write them.
+ACCEPTED = {
+    "every field": json.dumps(EVERY_FIELD),
+    "a version as a number": "version: 1\ndefault: allow",
+    "words in quotes": "version: '1'\ndefault: \"allow\"\nhide: ['delete_secret']",
+    "a name in quotes that is a number": rules_for_set('{name: "1", rate_limit: 5/minute}'),
+    "a rate in quotes": rules_for_set('rate_limit: "5/minute"'),
+    "numbers in a block": rules_for_set("rate_limit: {max: 5, window: 60}"),
+    "a window in quotes in a block": rules_for_set('rate_limit: {max: 5, window: "minute"}'),
+    "a number in quotes as a value": condition("eq", "5"),
+    "a word that YAML takes for a truth value, in quotes": condition("eq", "yes"),
+    "exists without a value": rules_for_set("{conditions: [{path: args.name, op: exists}]}"),
+    "a description of several lines": 'version: "1"\ndescription: |\n  Ours.\n  All.\ndefault: allow',
+    "a description that is empty": 'version: "1"\ndescription:\ndefault: allow',
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_the_usual_spellings_are_understood(name: str) -> None:
+    policy_of(ACCEPTED[name])
+
+
+def wrong_for(right: object) -> list[object]:
+    """Values of other types than a field's right one, of which a lenient reader would make something like it."""
+    match right:
+        case bool():
+            return ["true", "yes", 1, 1.0, None, [True]]
+        case int():
+            return [str(right), float(right), True, None, [right], {"max": right}, -right, 0]
+        case str():
+            return [5, 1, 1.5, True, False, None, [right], {right: right}]
+    raise TypeError
+
+
+def leaves(node: object, path: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], object]]:
+    """The scalars of a policy, each with the keys that lead to it."""
+    match node:
+        case dict():
+            return [leaf for key, inner in node.items() for leaf in leaves(inner, (*path, key))]
+        case list():
+            return [leaf for number, inner in enumerate(node) for leaf in leaves(inner, (*path, number))]
+    return [(path, node)]
+
+
+def replaced(node: object, path: tuple[str | int, ...], value: object) -> object:
+    if not path:
+        return value
+    assert isinstance(node, dict | list)
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
+    changed = {key: replaced(inner, path[1:], value) if key == path[0] else inner for key, inner in pairs}
+    return changed if isinstance(node, dict) else list(changed.values())
+
+
+RIGHT_AS_WELL: set[tuple[str | int, str]] = {
+    ("version", "1"),
+    ("description", "null"),
+    ("window", "1"),
+    ("window", "5"),
+}
+"""Fields that take another type, too: the field, and that value in JSON."""
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    leaves(EVERY_FIELD),
+    ids=lambda part: "/".join(map(str, part)) if isinstance(part, tuple) else "",
+)
+def test_a_value_of_a_wrong_type_is_refused_in_its_line(path: tuple[str | int, ...], right: object) -> None:
+    for wrong in wrong_for(right):
+        if (path[-1], json.dumps(wrong)) in RIGHT_AS_WELL:
+            continue
+        whole = json.dumps(replaced(EVERY_FIELD, path, "the wrong value"), indent=1)
+        before, _, after = whole.partition('"the wrong value"')
+        with pytest.raises(NotUnderstood) as caught:
+            policy_of(f"{before}{json.dumps(wrong)}{after}")
+        assert caught.value.mark.line == before.count("\n") + 1, wrong

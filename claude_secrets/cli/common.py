@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
+from claude_secrets import policy_file
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date
@@ -16,7 +17,7 @@ from claude_secrets.own_files import Config, read_config
 from claude_secrets.ownership import CheckLink
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
 from claude_secrets.person import Person
-from claude_secrets.policy_file import Allowlist, AllowlistReader
+from claude_secrets.policy_file import Allowlist
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
 from claude_secrets.records import Record
 from claude_secrets.store import Store
@@ -61,7 +62,7 @@ def require_project(options: Namespace) -> Project:
 
 def read_allowlist(project: Project) -> Allowlist:
     """The project's allowlist. Raises `DeniedError` where it cannot be understood."""
-    return AllowlistReader().read(project.path)
+    return policy_file.read_allowlist(project.path)[1]
 
 
 def open_store(options: Namespace, project: Project | None, at: Path | None = None) -> Store:

@@ -9,7 +9,7 @@ from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import Call, Tool
 from claude_secrets.own_files import parse_policy, read_own_files
 from claude_secrets.paths import command, own_directories
-from claude_secrets.policy_file import AllowlistReader
+from claude_secrets.policy_file import read_allowlist
 from claude_secrets.rules import Applied, Kind, Rules
 from claude_secrets.setting import SettingReader, arguments
 
@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
         return _check_file(Path(options.file))
     project = find_project(options)
     if project is not None:
-        found = AllowlistReader().read(project.path).rules
+        found = read_allowlist(project.path)[1].rules
         say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(found)}")
     directories = own_directories()
     own = read_own_files(directories, check_of_links(options, project))
