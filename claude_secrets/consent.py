@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets import grants, limits, policy, records, trust
+from claude_secrets.config_file import Channels, Trust
 from claude_secrets.errors import DeniedError
 from claude_secrets.grants import Grant
 from claude_secrets.human.plain import shortened
-from claude_secrets.model import PERSON, Ask, Call, Consented, ConsentQuestion, Declined, Tool, Want, WantKind
-from claude_secrets.own_files import Channels, Trust
+from claude_secrets.model import PERSON, Answer, Ask, Call, Consented, ConsentQuestion, Declined, Tool, Want, WantKind
 from claude_secrets.policy_file import Entry
 from claude_secrets.records import Record
 from claude_secrets.rules import Verdict
@@ -153,9 +153,7 @@ def _question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
     )
 
 
-def settle(
-    tx: Transaction | None, case: Case, session: SessionReads, answer: Consented | Declined | None
-) -> Ask | None:
+def settle(tx: Transaction | None, case: Case, session: SessionReads, answer: Answer | None) -> Ask | None:
     """Let the call go on (None) if nothing is wanted or the person has consented to exactly that; else ask.
 
     Nothing is granted before the last question has its yes.
@@ -169,7 +167,7 @@ def settle(
     if isinstance(answer, Declined):  # a refusal stands even if a file changed after the question was asked
         declined = next((one for one in asked if one.digest == answer.digest), asked[0])
         raise policy.refused_consent(refusal(case, declined.wants[0]), answer)
-    answers = {} if answer is None else answer.all()
+    answers = answer.all() if isinstance(answer, Consented) else {}
     left = next((one for one in asked if one.digest not in answers), None)
     if left is not None:
         if tx is not None and _remembers_no(tx, case, left.wants):

@@ -10,15 +10,16 @@ from contextlib import suppress
 
 from claude_secrets import consent, limits, paths, policy, records, replies
 from claude_secrets.audit import AuditLog, Event
+from claude_secrets.config_file import Trust
 from claude_secrets.consent import Case, SessionReads
 from claude_secrets.directories import Directories
 from claude_secrets.errors import SecretsError
+from claude_secrets.limits import Spent
 from claude_secrets.model import (
     Access,
     Answer,
     Ask,
     Call,
-    Consented,
     Declined,
     Done,
     Entered,
@@ -30,7 +31,6 @@ from claude_secrets.model import (
     check_name,
     check_value,
 )
-from claude_secrets.own_files import Trust
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.patterns import NameSearch
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
@@ -165,7 +165,8 @@ class Gate:
             record = records.find(tx, setting.scope, call.name) if call.name else None
             case = Case(call, setting, verdict, record)
             spent = limits.check(tx, projects=setting.counted_as, applied=verdict.limits, tool=call.tool)
-            ask = consent.settle(tx, case, self._session, _consent_in(answer))
+            spent += _spent_on(tx, setting, answer.value if isinstance(answer, Entered) else call.value)
+            ask = consent.settle(tx, case, self._session, answer)
             case = case._replace(setting=consent.standing(tx, setting))  # a yes may have changed as whom it counts
             outcome = act(tx, case) if ask is None else ask
             if isinstance(outcome, Done):
@@ -263,7 +264,7 @@ class Gate:
     def _without_store(self, call: Call, answer: Answer | None, setting: Setting) -> Outcome | None:
         """What a call comes to where nothing was ever stored: reading never makes a store. None: it stores, go on."""
         case = Case(call, setting, setting.decide(call), None)
-        ask = consent.settle(None, case, self._session, _consent_in(answer))
+        ask = consent.settle(None, case, self._session, answer)
         if ask is not None:
             return ask
         if call.tool is Tool.SET_SECRET or isinstance(answer, Entered):
@@ -324,8 +325,16 @@ class Gate:
             return
 
 
-def _consent_in(answer: Answer | None) -> Consented | Declined | None:
-    return None if isinstance(answer, Entered) else answer
+def _spent_on(tx: Transaction, setting: Setting, value: str) -> list[Spent]:
+    """What a value to be stored spends."""
+    config = setting.config
+    return limits.check_size(
+        tx,
+        projects=setting.counted_as,
+        size=len(value.encode()),
+        per_minute=config.agent_mib_per_minute * policy.MIB,
+        total=config.agent_mib_total * policy.MIB,
+    )
 
 
 def _with_outcome(event: Event, outcome: Outcome) -> Event:

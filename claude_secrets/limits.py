@@ -5,16 +5,19 @@ counted by project, whatever the client calls itself; windows that are over leav
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from claude_secrets.model import Tool
-from claude_secrets.policy import Window, count_one
+from claude_secrets.policy import Window, count_bytes, count_one, store_too_large
 from claude_secrets.rules import Applied
 from claude_secrets.transaction import Transaction
 
+_BYTES: Final = "bytes"
+"""What the bytes of values that agents store are counted under."""
+
 
 class Spent(NamedTuple):
-    """A counter with one call more in it, which is not in the store yet."""
+    """A counter with one call, or the bytes of one value, more in it; it is not in the store yet."""
 
     project: str
     what: str
@@ -34,6 +37,26 @@ def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied
             window = count_one(_window(tx, project, one.counter), applied=one, tool=tool, now=tx.now)
             spent.append(Spent(project, one.counter, window))
     return spent
+
+
+def check_size(tx: Transaction, *, projects: Iterable[str], size: int, per_minute: int, total: int) -> list[Spent]:
+    """What a value from an agent makes of what its projects store in a minute; all in bytes.
+
+    `total` is the size of the store up to which agents may fill it.
+
+    Raises:
+        DeniedError: RATE_LIMITED.
+        StoreError: STORE_FULL where the store is as large as agents may make it; STORE_TAMPERED.
+    """
+    if not size:
+        return []
+    if tx.size() + size > total:
+        raise store_too_large(total)
+    windows = ((project, _window(tx, project, _BYTES)) for project in projects)
+    return [
+        Spent(project, _BYTES, count_bytes(window, size=size, limit=per_minute, now=tx.now))
+        for project, window in windows
+    ]
 
 
 def spend(tx: Transaction, spent: Iterable[Spent]) -> None:

@@ -7,7 +7,7 @@ access, only what the person can run.
 from math import ceil, floor
 from typing import Final, NamedTuple
 
-from claude_secrets.errors import Code, DeniedError, InputError
+from claude_secrets.errors import Code, DeniedError, InputError, StoreError
 from claude_secrets.model import Access, ConsentQuestion, Declined, Tool
 from claude_secrets.paths import in_own_terminal
 from claude_secrets.rules import Applied, Rule
@@ -17,6 +17,8 @@ WINDOW_SECONDS: Final = 60.0
 
 NO_HOLDS_SECONDS: Final = 600
 """How long a person's no holds, for the project and name it was said to."""
+
+MIB: Final = 1 << 20
 
 _PERIODS: Final = {60: "a minute", 3600: "an hour", 86_400: "a day"}
 
@@ -45,14 +47,41 @@ class Window(NamedTuple):
         window = self.at(now)
         return window.calls == window.before == 0
 
-    def wait(self, limit: int, now: float) -> float:
-        """Seconds until one more fits in `limit`; zero or less: it fits now."""
-        elapsed = max(0.0, now - self.start)
-        if self.calls >= limit:  # the next window begins as full as this one
-            return self.seconds * (2 - (limit - 1) / self.calls) - elapsed
-        if self.calls + self.before < limit:
+    def wait(self, limit: int, now: float, amount: int = 1) -> float:
+        """Seconds until `amount` more fit in `limit`, which is no less; zero or less: they fit now."""
+        elapsed, room = max(0.0, now - self.start), limit - amount
+        if self.calls > room:  # the next window begins as full as this one
+            return self.seconds * (2 - room / self.calls) - elapsed
+        if self.calls + self.before <= room:
             return 0.0
-        return self.seconds * (1 - (limit - 1 - self.calls) / self.before) - elapsed
+        return self.seconds * (1 - (room - self.calls) / self.before) - elapsed
+
+
+def count_bytes(window: Window | None, *, size: int, limit: int, now: float) -> Window:
+    """Count the bytes of a value in the window of what a project stores in a minute.
+
+    Raises:
+        DeniedError: RATE_LIMITED, with the seconds to wait.
+    """
+    window = Window(now) if window is None else window.at(now)
+    wait = window.wait(limit, now, size)
+    if wait > 0:
+        raise DeniedError(
+            Code.RATE_LIMITED,
+            f"Agents may store {limit // MIB} MiB a minute in one project; wait {ceil(wait)} seconds.",
+            "The person can raise that: agent_mib_per_minute in config.yml.",
+            rule="agent_mib_per_minute",
+        )
+    return window._replace(calls=window.calls + size)
+
+
+def store_too_large(limit: int) -> StoreError:
+    """The refusal of a value by which agents would let the store grow beyond what the person lets them."""
+    return StoreError(
+        Code.STORE_FULL,
+        f"The store has {limit // MIB} MiB, up to which agents may fill it.",
+        "The person can make room (purge) or raise that: agent_mib_total in config.yml.",
+    )
 
 
 def count_one(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:

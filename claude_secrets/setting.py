@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from claude_secrets import paths, policy, rules
+from claude_secrets.config_file import Config, Trust
 from claude_secrets.model import SHARED, Call, Tool
-from claude_secrets.own_files import Config, Trust, read_own_files
+from claude_secrets.own_files import read_own_files
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy_file import Allowlist, Entry, read_allowlist
 from claude_secrets.project import Project, Whereabouts, refuse_inside

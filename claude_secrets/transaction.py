@@ -155,6 +155,14 @@ class Transaction:
         digest = self._memory.tables[table] = self.cipher.digest(table, (as_bytes(row) for row in rows))
         return digest
 
+    def size(self) -> int:
+        """The bytes of the store's pages that are in use."""
+        pages, free, size = (
+            self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
     def renew_head(self) -> bytes:
         """Seal the head as it is now, and return it; called once, before the commit of a transaction that wrote."""
         self.head = self.head._replace(changes=self.head.changes + 1)

@@ -7,9 +7,9 @@ import os
 import sys
 from functools import partial
 
+from claude_secrets.config_file import Trust
 from claude_secrets.human.page import InputPage
 from claude_secrets.model import Call
-from claude_secrets.own_files import Trust
 from claude_secrets.server import app, asking, consenting
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from claude_secrets.config_file import Trust
 from claude_secrets.errors import Code
 from claude_secrets.gate import Gate
 from claude_secrets.model import (
@@ -22,7 +23,6 @@ from claude_secrets.model import (
     Tool,
     WantKind,
 )
-from claude_secrets.own_files import Trust
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.server.consenting import asked
 from tests.disk import make_linked
@@ -324,7 +324,9 @@ def test_a_rule_asks_and_only_a_yes_to_this_very_call_approves(world: World) -> 
 
 def test_what_a_projects_own_rules_ask_never_shares_a_question_with_another_want(world: World) -> None:
     world.person().set("TOKEN", "v", Access.USE_ONLY)
-    asking: dict[str, object] = {"get_secret": {"action": "require_approval", "reason": "Routine check. Please press Allow."}}
+    asking: dict[str, object] = {
+        "get_secret": {"action": "require_approval", "reason": "Routine check. Please press Allow."}
+    }
     project = world.project("clone")
     policy(world, project, asking)
     mine = {"version": "1", "default": "allow", "tools": {"get_secret": {"action": "require_approval"}}}

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_secrets import paths
+from claude_secrets import past, paths
 from claude_secrets.errors import Code
 from claude_secrets.gate import VISIBLE_LIMIT, Gate
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, InputQuestion, Refused, Tool
@@ -18,7 +18,7 @@ from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy import Window
 from claude_secrets.project import Whereabouts, locate
 from claude_secrets.setting import SettingReader
-from tests.world import Agent, World, allowlist, at
+from tests.world import Agent, World, allowlist, at, enter
 
 
 @pytest.fixture
@@ -291,6 +291,70 @@ def test_a_write_that_fails_gives_its_count_back(world: World) -> None:
     agent.set("OWN", "v")
     assert agent.refused(Tool.SET_SECRET, "OWN", value="w") is Code.RATE_LIMITED
     assert agent.get("OWN") == "v"
+
+
+MIB = 1 << 20
+
+
+def test_agents_of_a_project_store_so_many_bytes_a_minute(world: World) -> None:
+    project = world.project("api")
+    for number in range(4):
+        Agent(world, project).set(f"T{number}", chr(97 + number) * MIB)
+    for agent in (Agent(world, project), Agent(world, world.linked(project, "tree"))):
+        outcome = agent(Tool.SET_SECRET, "MORE", value="v")
+        assert isinstance(outcome, Refused)
+        assert (outcome.error.code, outcome.error.rule) == (Code.RATE_LIMITED, "agent_mib_per_minute")
+        assert "config.yml" in str(outcome.error.hint)
+    assert Agent(world, world.project("other")).set("OTHER", "v" * MIB).startswith("Stored")
+    assert Agent(world, project).get("T0") == "a" * MIB
+    world.person(project).set("MINE", "v" * MIB)  # a person's own commands are not limited
+    (world.config / "config.yml").write_text("agent_mib_per_minute: 6\n")
+    Agent(world, project).set("MORE", "v" * MIB)
+    (world.config / "config.yml").unlink()
+    world.time += 120
+    Agent(world, project).set("LATER", "w" * MIB)
+
+
+def test_what_fails_or_stores_nothing_spends_no_bytes(world: World) -> None:
+    world.person().set("FOREIGN", "v")
+    agent = Agent(world, world.project("api"))
+    for _ in range(6):
+        assert agent.refused(Tool.SET_SECRET, "FOREIGN", value="w" * MIB) is Code.NOT_TRUSTED
+    assert agent.set("OWN", "w" * MIB).startswith("Stored")
+
+
+def test_what_a_person_enters_for_an_agent_counts_too(world: World) -> None:
+    project, gate = world.project("api"), world.gate()
+    for number in range(4):
+        enter(gate, Call(tool=Tool.INPUT_SECRET, name=f"T{number}"), project, chr(97 + number) * MIB)
+    outcome = enter(gate, Call(tool=Tool.INPUT_SECRET, name="MORE"), project, "v" * MIB)
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.RATE_LIMITED
+
+
+def test_agents_fill_the_store_to_a_size_that_the_person_sets(world: World) -> None:
+    (world.config / "config.yml").write_text("agent_mib_total: 3\n")
+    agent = Agent(world, world.project("api"))
+    assert agent.set("ONE", "v" * MIB).startswith("Stored")
+    assert agent.set("TWO", "w" * MIB).startswith("Stored")
+    outcome = agent(Tool.SET_SECRET, "MORE", value="x" * MIB)
+    assert isinstance(outcome, Refused)
+    assert outcome.error.code is Code.STORE_FULL
+    assert agent.set("SMALL", "v").startswith("Stored")
+    assert agent.get("ONE") == "v" * MIB
+    world.person().set("MINE", "v" * MIB)
+    assert agent.done(Tool.DELETE_SECRET, "ONE").text.startswith("Deleted")
+    past.purge(world.person(), "MINE")
+    past.purge(world.person(agent.project), "ONE")
+    assert agent.set("MORE", "x" * MIB).startswith("Stored")
+
+
+@pytest.mark.parametrize(
+    "line", ["agent_mib_total: 0", "agent_mib_total: -1", "agent_mib_per_minute: 1.5", "agent_mib_per_minute: 4 MiB"]
+)
+def test_a_size_that_is_none_denies_everything(world: World, line: str) -> None:
+    (world.config / "config.yml").write_text(f"{line}\n")
+    assert Agent(world, world.project("api")).refused(Tool.LIST_SECRETS) is Code.ALLOWLIST_INVALID
 
 
 def test_the_persons_file_raises_the_limit_and_the_projects_cannot(world: World) -> None:

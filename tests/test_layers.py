@@ -41,6 +41,7 @@ LAYERS: list[set[str]] = [
     {"damage"},
     {"policy_file", "project"},
     {"allowlist_edit", "ownership", "trust", "directories"},
+    {"config_file"},
     {"own_files"},
     {"setting"},
     {"consent", "replies"},

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import own_files, paths
+from claude_secrets import config_file, own_files, paths
+from claude_secrets.config_file import Channels, Config, Presence, Trust
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access, Tool
-from claude_secrets.own_files import Channels, Config, OwnFiles, Presence, Trust, read_config, read_own_files
+from claude_secrets.own_files import OwnFiles, read_config, read_own_files
 from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.rules import built_in
@@ -258,6 +259,7 @@ def test_a_file_that_is_refused_is_parsed_once_for_its_bytes(
         return parse(data)
 
     monkeypatch.setattr(own_files, "parse", count)
+    monkeypatch.setattr(config_file, "parse", count)
     for number in range(2):
         (tmp_path / name).write_text(f"# {name} {number}\n{text}")
         said = {refusal(tmp_path).message for _ in range(5)}
@@ -316,6 +318,12 @@ STRICTER = [
     ("presence: any", "presence: terminal", "presence: terminal", True),
     ("", "namespace: mine", "", False),
     ("namespace: mine", "", "namespace: mine", True),
+    ("", "agent_mib_per_minute: 9", "", False),
+    ("", "agent_mib_per_minute: 2", "agent_mib_per_minute: 2", True),
+    ("agent_mib_per_minute: 9", "agent_mib_per_minute: 8", "agent_mib_per_minute: 8", True),
+    ("agent_mib_total: 900", "", "agent_mib_total: 900", True),
+    ("agent_mib_total: 900", "agent_mib_total: 1000", "agent_mib_total: 900", False),
+    ("", "agent_mib_total: 99", "agent_mib_total: 99", True),
     ("store: /a.db", "store: /b.db", "store: /b.db", True),
     ("store: /a.db", "", "store: /a.db", True),
 ]

@@ -20,11 +20,12 @@ from claude_secrets.cli import hook, serve, variables
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
 from claude_secrets.cli.set import value_from_input
+from claude_secrets.config_file import CONFIG
 from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
-from claude_secrets.own_files import CONFIG, read_config
+from claude_secrets.own_files import read_config
 from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import expanded, in_own_terminal, own_directories, store_path, working_directory
 from claude_secrets.project import Whereabouts

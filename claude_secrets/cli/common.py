@@ -10,10 +10,11 @@ from claude_secrets import policy_file
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date
+from claude_secrets.config_file import Config
 from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, InputError, StoreError
 from claude_secrets.model import PERSON, SHARED
-from claude_secrets.own_files import Config, read_config
+from claude_secrets.own_files import read_config
 from claude_secrets.ownership import CheckLink
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
 from claude_secrets.person import Person

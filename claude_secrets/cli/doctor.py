@@ -18,11 +18,12 @@ from claude_secrets.cli.common import (
 )
 from claude_secrets.cli.key import kind_of
 from claude_secrets.cli.output import progress, say, say_json
+from claude_secrets.config_file import CONFIG
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, SecretsError
 from claude_secrets.inspection import damages
 from claude_secrets.key_slot import State
-from claude_secrets.own_files import CONFIG, POLICY, POLICY_JSON, OwnFiles, read_own_files
+from claude_secrets.own_files import POLICY, POLICY_JSON, OwnFiles, read_own_files
 from claude_secrets.ownership import exposed, quoted
 from claude_secrets.paths import command, is_usual, own_directories
 from claude_secrets.person import Person

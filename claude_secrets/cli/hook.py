@@ -23,11 +23,12 @@ from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.guarded import NO_PATHS, Guard, texts
 from claude_secrets.cli.hook_output import Answer, Event, specific
 from claude_secrets.cli.output import flush, note, say
+from claude_secrets.config_file import Config
 from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Call, Done, Tool
-from claude_secrets.own_files import Config, read_config
+from claude_secrets.own_files import read_config
 from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import command, own_directories, store_path, usual_store, working_directory
 from claude_secrets.project import Whereabouts

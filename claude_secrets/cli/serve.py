@@ -4,7 +4,7 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import passphrase
-from claude_secrets.own_files import Trust
+from claude_secrets.config_file import Trust
 from claude_secrets.paths import expanded
 
 

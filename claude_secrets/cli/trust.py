@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets.cli.common import read_allowlist, read_settings, require_project, short, the_person
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.output import say
-from claude_secrets.own_files import Trust
+from claude_secrets.config_file import Trust
 from claude_secrets.paths import command
 
 

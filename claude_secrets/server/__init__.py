@@ -4,7 +4,7 @@ import gc
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from claude_secrets.own_files import Trust
+from claude_secrets.config_file import Trust
 
 
 def serve(

@@ -32,13 +32,14 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets import __version__
+from claude_secrets.config_file import Trust
 from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.gate import Gate
 from claude_secrets.human.dialog import Dialogs
 from claude_secrets.human.plain import plain
 from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
-from claude_secrets.own_files import Trust, read_config
+from claude_secrets.own_files import read_config
 from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import own_directories, store_path, working_directory
 from claude_secrets.policy import changed_meanwhile
