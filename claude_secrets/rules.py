@@ -16,6 +16,10 @@ from claude_secrets.patterns import Search
 WRITES_A_MINUTE: Final = 30
 """How often an agent may call each tool that stores, where the person's own rules do not say otherwise."""
 
+HIDDEN: Final = "(hidden)"
+DEFAULT_DENY: Final = "(default deny)"
+"""Ids of rules that follow from what else a policy says."""
+
 Arguments: TypeAlias = Mapping[str, str]
 """A call's arguments by name; all of them are text."""
 
@@ -126,6 +130,46 @@ class Rule(NamedTuple):
         return all(condition.holds(arguments) for condition in self.conditions)
 
 
+_PERIODS: Final = {60: "a minute", 3600: "an hour", 86_400: "a day"}
+_COMPARED: Final = {
+    Operator.EQ: "is",
+    Operator.NEQ: "is not",
+    Operator.IN: "is one of",
+    Operator.NOT_IN: "is none of",
+    Operator.LT: "sorts before",
+    Operator.LTE: "is or sorts before",
+    Operator.GT: "sorts after",
+    Operator.GTE: "is or sorts after",
+    Operator.REGEX: "matches",
+    Operator.CONTAINS: "contains",
+}
+
+
+def in_words(rule: Rule) -> str:
+    """What a rule says, as a person reads it."""
+    if rule.kind is Kind.LIMIT:
+        times = f"at most {rule.limit} call{'s' * (rule.limit > 1)}"
+        period = _PERIODS.get(rule.seconds)
+        return f"{times} {period}" if period else f"{times} in {rule.seconds} seconds"
+    if rule.rule_id == HIDDEN:
+        return "the tool is hidden"
+    if rule.rule_id == DEFAULT_DENY:
+        return "refuse what no rule is for (default: deny)"
+    doing = {Kind.DENY: "refuse", Kind.REQUIRE: "refuse unless", Kind.APPROVE: "ask the person"}[rule.kind]
+    if not rule.conditions:
+        return f"{doing} at every call" if rule.kind is Kind.APPROVE else f"{doing} every call"
+    conditions = " and ".join(_condition_in_words(each) for each in rule.conditions)
+    return f"{doing} {conditions}" if rule.kind is Kind.REQUIRE else f"{doing} if {conditions}"
+
+
+def _condition_in_words(condition: Condition) -> str:
+    value = condition.value
+    if isinstance(value, bool):
+        return f"there is {'a' if value else 'no'} {condition.argument}"
+    shown = ", ".join(value) if isinstance(value, tuple) else value
+    return f"the {condition.argument} {_COMPARED[condition.operator]} {shown}"
+
+
 class Rules(NamedTuple):
     """What one policy says. `tools` are those it lists, even without a rule; `everywhere` holds for all tools."""
 
@@ -138,9 +182,9 @@ class Rules(NamedTuple):
     def of(self, tool: Tool) -> Iterator[Rule]:
         """The rules for a tool, in the order in which they are tried."""
         if tool in self.hidden:
-            yield Rule(rule_id="(hidden)", kind=Kind.DENY)
+            yield Rule(rule_id=HIDDEN, kind=Kind.DENY)
         elif not self.default_allow and tool not in self.tools:
-            yield Rule(rule_id="(default deny)", kind=Kind.DENY)
+            yield Rule(rule_id=DEFAULT_DENY, kind=Kind.DENY)
         yield from self.tools.get(tool, ())
         yield from self.everywhere
 

@@ -306,7 +306,10 @@ def test_doctor_says_which_settings_of_an_environment_do_not_count_and_where_to_
     subprocess.run(["sh", "-c", command], check=True)
     assert told_by_doctor(machine, "policy", XDG_CONFIG_HOME=str(dotfiles.parent)) == []
     assert "trust off, consent dialog" in machine.run("doctor").stdout
-    assert "90 in 60 seconds" in machine.run("policy", "explain", "set_secret", "A", at=machine.project("api")).stdout
+    assert (
+        "at most 90 calls a minute"
+        in machine.run("policy", "explain", "set_secret", "A", at=machine.project("api")).stdout
+    )
 
 
 def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> None:
@@ -315,12 +318,16 @@ def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> 
     environment = {"XDG_CONFIG_HOME": str(other.parent)}
     (other / "policy.yml").write_text('version: "1"\ndefault: deny\n')
     said = machine.run("policy", "check", environment=environment).stdout.splitlines()
+    own = machine.home / ".config/claude-secrets/policy.yml"
     assert said[-2:] == [
-        f"{machine.home / '.config' / 'claude-secrets'}: understood, 0 rules, allows by default",
-        f"{other}: understood, 0 rules, denies by default",
+        f"{own}: there is none, and no policy.json; the built-in limits hold",
+        f"{other / 'policy.yml'}: understood, 0 rules, denies by default",
     ]
     explained = machine.run("policy", "explain", "get_secret", "A", at=machine.project("api"), environment=environment)
-    assert (explained.returncode, "refused by environment's (default deny)" in explained.stdout) == (3, True)
+    assert (
+        explained.returncode,
+        "Refused by your environment's policy: refuse what no rule is for" in explained.stdout,
+    ) == (3, True)
 
 
 def test_doctor_tells_an_unusual_store_by_the_home_of_the_account(machine: Machine) -> None:
@@ -672,20 +679,29 @@ def test_a_policy_is_checked_and_explained(machine: Machine) -> None:
         3,
         [
             "allowlist: allowed by PROD",
-            "project: /tools/get_secret/rules/dev: refuses",
-            "project: /tools/get_secret/rules/ask: asks the person",
-            "refused by project's /tools/get_secret/rules/dev",
+            "this project's policy: refuse unless the name matches ^DEV_ -> refuses    (/tools/get_secret/rules/dev)",
+            "this project's policy: ask the person at every call -> asks you    (/tools/get_secret/rules/ask)",
+            "Refused by this project's policy: refuse unless the name matches ^DEV_.",
         ],
     )
     allowed = machine.run("policy", "explain", "get_secret", "DEV_A", at=project)
-    assert (allowed.returncode, "the person is asked (/tools/get_secret/rules/ask)" in allowed.stdout) == (0, True)
+    assert (
+        allowed.returncode,
+        "Allowed, as far as it is this project's own or granted; you are asked first." in allowed.stdout,
+    ) == (0, True)
     assert machine.run("policy", "explain", "get_secret", "OTHER", at=project).returncode == 3
-    assert "(hidden)" in machine.run("policy", "explain", "delete_secret", "DEV_A", at=project).stdout
-    assert "counts, 30 in 60 seconds" in machine.run("policy", "explain", "set_secret", "DEV_A", at=project).stdout
+    assert (
+        "Refused by this project's policy: the tool is hidden."
+        in machine.run("policy", "explain", "delete_secret", "DEV_A", at=project).stdout
+    )
+    said = machine.run("policy", "explain", "set_secret", "DEV_A", at=project).stdout
+    assert "the built-in policy: at most 30 calls a minute -> counts the call" in said
     bad = machine.home / "bad.json"
     bad.write_text('{"version": "1",\n\t"default": "allow", "state": {}}')
     done = machine.run("policy", "check", str(bad))
     assert (done.returncode, "(line 2, column 22)" in done.stderr) == (3, True)
+    done = machine.run("policy", "check", str(machine.home / "none.yml"))
+    assert (done.returncode, f"There is no file {machine.home / 'none.yml'}." in done.stderr) == (2, True)
 
 
 def test_history_shows_who_stored_what_and_restore_brings_it_back(machine: Machine) -> None:
@@ -739,7 +755,10 @@ def test_purging_asks_and_takes_all_away(machine: Machine) -> None:
 def test_a_value_that_is_out_of_date_is_told(machine: Machine) -> None:
     machine.run("set", "SOON", "--expires", "90d", stdin="v")
     assert machine.run("list").stdout.splitlines()[0].endswith("EXPIRES")
-    assert "expired" not in machine.run("list").stderr + machine.run("doctor").stdout
+    assert "expire" not in machine.run("list").stderr + machine.run("doctor").stdout
+    machine.run("set", "SOON", "--expires", "13d", stdin="v")
+    assert "hint: 'SOON' expires in 12 days; to store a new value" in machine.run("list").stderr
+    assert "1 secret will soon expire: SOON" in machine.run("doctor").stdout
     for wrong in ("2020-01-01", "soon", "0m", "99999d9"):
         done = machine.run("set", "T", "--expires", wrong, stdin="v")
         assert (done.returncode, "--expires" in done.stderr) == (2, True), wrong

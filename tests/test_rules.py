@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from claude_secrets.model import Tool
-from claude_secrets.rules import Rules, built_in, decide
+from claude_secrets.rules import Rules, built_in, decide, in_words
 from claude_secrets.rules_file import read_rules
 from claude_secrets.strict_yaml import NotUnderstood, parse
 
@@ -512,3 +512,21 @@ def test_a_value_of_a_wrong_type_is_refused_in_its_line(path: tuple[str | int, .
         with pytest.raises(NotUnderstood) as caught:
             policy_of(f"{before}{json.dumps(wrong)}{after}")
         assert caught.value.mark.line == before.count("\n") + 1, wrong
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (rules_for_set("{rate_limit: 2/minute}"), "at most 2 calls a minute"),
+        (rules_for_set("{rate_limit: {max: 1, window: 90}}"), "at most 1 call in 90 seconds"),
+        (rules_for_set("{action: deny}"), "refuse every call"),
+        (condition("eq", "A"), "refuse unless the name is A"),
+        (condition("in", ["A", "B"]), "refuse unless the name is one of A, B"),
+        (condition("exists", value=True, path="args.value"), "refuse unless there is a value"),
+        (predicate("deny_if", "contains", "x"), "refuse if the name contains x"),
+        ('version: "1"\ndefault: deny\n', "refuse what no rule is for (default: deny)"),
+        ('version: "1"\ndefault: allow\nhide: [set_secret]\n', "the tool is hidden"),
+    ],
+)
+def test_a_rule_is_said_in_words(policy: str, words: str) -> None:
+    assert [in_words(rule) for rule in policy_of(policy).of(SET)] == [words]

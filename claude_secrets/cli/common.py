@@ -5,11 +5,12 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from claude_secrets import policy_file
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import hint, note, say_json, table
-from claude_secrets.cli.times import date
+from claude_secrets.cli.times import date, left
 from claude_secrets.config_file import Config
 from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, InputError, StoreError
@@ -24,6 +25,9 @@ from claude_secrets.records import Record
 from claude_secrets.store import Store
 
 _PASSPHRASE_LIMIT = 4096
+_ANNOUNCED_SECONDS: Final = 14 * 86_400
+"""How long before a value expires the person is told so."""
+
 _IN_A_SCOPE = frozenset(
     {"get", "set", "delete", "rename", "history", "restore", "purge", "access", "exec", "export", "import", "allow"}
 )
@@ -238,13 +242,24 @@ def as_data(record: Record) -> dict[str, object]:
     }
 
 
-def expired(records: Iterable[Record]) -> list[Record]:
-    """Those whose value has expired."""
-    return [record for record in records if record.expires is not None and record.expires <= time.time()]
+class Expiry(NamedTuple):
+    """A secret whose value has expired, or expires in so many `seconds`."""
+
+    record: Record
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"expires in {left(self.seconds)}" if self.seconds > 0 else "has expired"
+
+
+def expiries(records: Iterable[Record]) -> list[Expiry]:
+    """The secrets whose values have expired or expire within two weeks, the soonest first."""
+    found = (Expiry(record, record.expires - time.time()) for record in records if record.expires is not None)
+    return sorted((one for one in found if one.seconds < _ANNOUNCED_SECONDS), key=lambda one: one.seconds)
 
 
 def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
-    """Print secrets as a table, or as JSON; say which have expired."""
+    """Print secrets as a table, or as JSON; say which have expired or soon will."""
     found = list(records)
     if as_json:
         say_json([as_data(record) for record in found])
@@ -254,8 +269,8 @@ def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
         heads = ("NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM", "EXPIRES")
         rows = [heads, *(_row(record) for record in found)]
         table(rows if any(record.expires for record in found) else [row[:-1] for row in rows])
-        for record in expired(found):
-            hint(f"'{record.name}' has expired; to store a new value: {command()} set {record.name}")
+        for one in expiries(found):
+            hint(f"'{one.record.name}' {one}; to store a new value: {command()} set {one.record.name}")
 
 
 def _row(record: Record) -> tuple[str, ...]:

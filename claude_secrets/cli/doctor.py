@@ -10,7 +10,7 @@ from typing import NamedTuple
 from claude_secrets.cli.common import (
     check_of_links,
     existing_person,
-    expired,
+    expiries,
     find_project,
     open_store,
     read_allowlist,
@@ -217,10 +217,13 @@ def _damage(person: Person) -> Iterator[Finding]:
 
 def _expiry(person: Person) -> Iterator[Finding]:
     try:
-        gone = expired(person.secrets())
+        found = expiries(person.secrets())
     except SecretsError:  # told with the store
         return
-    if gone:
-        names = ", ".join(record.name for record in gone)
-        hint = f"To store a new value: {command()} set {gone[0].name}"
-        yield Finding("expired", "warn", f"{len(gone)} secret{'s' * (len(gone) > 1)} expired: {names}", hint)
+    gone = [one for one in found if one.seconds <= 0]
+    soon = [one for one in found if one.seconds > 0]
+    for some, what in ((gone, "expired"), (soon, "will soon expire")):
+        if some:
+            names = ", ".join(one.record.name for one in some)
+            hint = f"To store a new value: {command()} set {some[0].record.name}"
+            yield Finding("expired", "warn", f"{len(some)} secret{'s' * (len(some) > 1)} {what}: {names}", hint)

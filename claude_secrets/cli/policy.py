@@ -2,15 +2,16 @@
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Final
 
 from claude_secrets.cli.common import check_of_links, find_project, require_project, whereabouts
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import Call, Tool
-from claude_secrets.own_files import parse_policy, read_own_files
+from claude_secrets.own_files import POLICY, POLICY_JSON, parse_policy, read_own_files
 from claude_secrets.paths import command, own_directories
 from claude_secrets.policy_file import read_allowlist
-from claude_secrets.rules import Applied, Kind, Rules
+from claude_secrets.rules import Kind, Rule, Rules, in_words
 from claude_secrets.setting import SettingReader, arguments
 
 _FILE_LIMIT = 1 << 20
@@ -38,18 +39,29 @@ def run(options: Namespace) -> int:
         say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(found)}")
     directories = own_directories()
     own = read_own_files(directories, check_of_links(options, project))
-    say(f"{directories.account}: understood, {_count(own.rules)}")
-    if own.tightening is not None:
-        say(f"{directories.environment}: understood, {_count(own.tightening)}")
+    for directory, rules in zip(directories.all(), (own.rules, own.tightening), strict=False):
+        if rules is not None:
+            _say_of(directory, rules)
     return 0
+
+
+def _say_of(directory: Path, rules: Rules) -> None:
+    """Say whether a directory of the person's own has a policy, which was understood."""
+    there = [path for name in (POLICY, POLICY_JSON) if (path := directory / name).exists()]
+    if there:
+        say(f"{there[0]}: understood, {_count(rules)}")
+    else:
+        say(f"{directory / POLICY}: there is none, and no {POLICY_JSON}; the built-in limits hold")
 
 
 def _check_file(path: Path) -> int:
     try:
         with path.open("rb") as file:
             data = file.read(_FILE_LIMIT)
+    except FileNotFoundError:
+        raise CallerError(Code.INVALID_ARGUMENTS, f"There is no file {path}.") from None
     except OSError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "The file cannot be read.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, f"{path} cannot be read, or is no file.") from None
     say(f"{path}: understood, {_count(parse_policy(data, path.name))}")
     return 0
 
@@ -76,22 +88,29 @@ def _explain(options: Namespace, tool: Tool, name: str) -> int:
         say(f"allowlist: denied ({error.code})")
     for policy in setting.policies:
         for rule in policy.of(tool):
-            say(f"{policy.source}: {rule.rule_id}: {_effect(Applied(policy.source, rule), call)}")
+            say(f"{_WHOSE[policy.source]}: {in_words(rule)} -> {_effect(rule, call)}    ({rule.rule_id})")
     verdict = setting.verdict(call)
     if verdict.refused_by is not None:
-        say(f"refused by {verdict.refused_by.source}'s {verdict.refused_by.rule.rule_id}")
+        say(f"Refused by {_WHOSE[verdict.refused_by.source]}: {in_words(verdict.refused_by.rule)}.")
     elif not allowed:
-        say("refused by the allowlist")
+        say("Refused by the allowlist.")
     else:
-        asked = f"; the person is asked ({', '.join(a.rule.rule_id for a in verdict.approvals)})"
-        say(f"allowed{asked if verdict.approvals else ''}, as far as it is this project's own or granted")
+        asked = "; you are asked first" if verdict.approvals else ""
+        say(f"Allowed, as far as it is this project's own or granted{asked}.")
     return 0 if allowed and verdict.refused_by is None else 3
 
 
-def _effect(applied: Applied, call: Call) -> str:
-    rule = applied.rule
+_WHOSE: Final = {
+    "project": "this project's policy",
+    "person": "your policy",
+    "environment": "your environment's policy",
+    "built-in": "the built-in policy",
+}
+
+
+def _effect(rule: Rule, call: Call) -> str:
     if rule.kind is Kind.LIMIT:
-        return f"counts, {rule.limit} in {rule.seconds} seconds"
+        return "counts the call"
     if rule.kind is Kind.APPROVE:
-        return "asks the person" if rule.asks(arguments(call)) else "does not apply"
+        return "asks you" if rule.asks(arguments(call)) else "does not apply"
     return "refuses" if rule.refuses(arguments(call)) else "passes"

@@ -15,6 +15,14 @@ def date(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def left(seconds: float) -> str:
+    """How long something lasts still, in the largest unit that fits: `5 days`, `1 hour`."""
+    for name, unit in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if (number := int(seconds // unit)) > 0:
+            return f"{number} {name}{'s' * (number > 1)}"
+    return "less than a minute"
+
+
 def before_now(text: str, option: str) -> float:
     """The moment that `text` names: a day, a date with a time, or a span back from now (30m, 12h, 7d).
 
