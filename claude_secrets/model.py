@@ -199,13 +199,18 @@ class Ask(NamedTuple):
 Outcome: TypeAlias = Done | Refused | Ask
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can name a secret."""
+    return _NAME.fullmatch(text) is not None
+
+
 def check_name(name: object) -> str:
     """Return `name` if it can name a secret.
 
     Raises:
         CallerError: INVALID_NAME, without repeating what was given: it may be a value in the wrong place.
     """
-    if isinstance(name, str) and _NAME.fullmatch(name):
+    if isinstance(name, str) and is_name(name):
         return name
     raise CallerError(
         Code.INVALID_NAME,

@@ -5,11 +5,12 @@ does from inside a project lets that project use it.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from claude_secrets import audit, grants, limits, records, trust, versions
 from claude_secrets.audit import AuditLog, Entry, Event
-from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
+from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError, StoreError
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, check_name, check_scope, check_value
 from claude_secrets.patterns import NameSearch
@@ -287,11 +288,26 @@ class Person:
             tx.verify_table("key_slots", tx.head.slots)
         return sum(not record.deleted for record in found), versions
 
-    def note(self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None) -> None:
-        """Write into the log what the person does."""
-        project, scope = self._identity(tx) or "", scope or self.scope
-        event = Event(caller="person", action=action, outcome="done", project=project, scope=scope, name=name)
+    def note(
+        self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None, refused: Code | None = None
+    ) -> None:
+        """Write into the log what the person did, or by which code it was `refused`."""
+        event = Event(
+            caller="person",
+            action=action,
+            outcome="done" if refused is None else "refused",
+            project=self._identity(tx) or "",
+            scope=scope or self.scope,
+            name=name,
+            code=refused or "",
+        )
         self._log.add(tx, event)
+
+    def note_refusal(self, action: str, name: str, code: Code) -> None:
+        """Write into the log that a command failed, if the store is open."""
+        if self.store.exists() and self.store.unlocked:
+            with suppress(SecretsError), self.store.write(durable=False) as tx:  # nothing was given out all the same
+                self.note(tx, action, name, refused=code)
 
     def claim_scope(self) -> None:
         """Let this project use the scope that its file names."""

@@ -643,6 +643,29 @@ def test_the_log_tells_what_was_asked_for_and_finds_what_it_is_asked_for(machine
     assert machine.run("log", "--since", "yesterday").returncode == 2
 
 
+def test_a_persons_failed_commands_are_in_the_log(machine: Machine) -> None:
+    project = machine.project("api")
+    machine.run("set", "THERE", at=project, stdin="canary")
+    failing = [
+        ("get", "MISSING"),
+        ("history", "MISSING"),
+        ("rename", "MISSING", "OTHER"),
+        ("purge", "MISSING", "--yes"),
+        ("access", "MISSING", "--use-only"),
+        ("exec", "--only", "MISSING", "--", "true"),
+        ("set", "THERE"),  # an empty value
+    ]
+    for arguments in failing:
+        assert machine.run(*arguments, at=project, stdin="").returncode != 0, arguments
+    events = json.loads(machine.run("log", "--json", "--denied", at=project).stdout)
+    assert {(event["caller"], event["project"]) for event in events} == {("person", str(project))}
+    assert [(event["action"], event["code"]) for event in events] == [
+        *((arguments[0], "NOT_FOUND") for arguments in failing[:-1]),
+        ("set", "INVALID_VALUE"),
+    ]
+    assert [event["name"] for event in events[:2]] == ["MISSING", "MISSING"]
+
+
 @pytest.mark.parametrize(
     "meddle",
     [

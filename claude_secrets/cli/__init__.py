@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 from claude_secrets import __version__, interrupts
 from claude_secrets.agents import Agent
 from claude_secrets.cli import caller, output, presence
-from claude_secrets.cli.ending import close_all
+from claude_secrets.cli.ending import close_all, failed
 from claude_secrets.errors import CallerError, Code, CustodyError, DeniedError, SecretsError
 from claude_secrets.paths import command
 
@@ -84,6 +84,7 @@ def _run(given: list[str]) -> int:
         options = _parse(given)
         return _serve(options, given) if options.command == "serve" else _command(options, given)
     except SecretsError as error:
+        failed(error)
         return _tell(error)
     except KeyboardInterrupt:
         return interrupts.INTERRUPTED

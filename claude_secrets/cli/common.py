@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets import policy_file
-from claude_secrets.cli.ending import at_end
+from claude_secrets.cli.ending import at_end, at_failure
 from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date, left
 from claude_secrets.config_file import Config
 from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, InputError, StoreError
-from claude_secrets.model import PERSON, SHARED
+from claude_secrets.model import PERSON, SHARED, is_name
 from claude_secrets.own_files import read_config
 from claude_secrets.ownership import CheckLink
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
@@ -129,6 +129,12 @@ def the_person(
         scope=scope,
         default_access=config.default_access,
         keep_versions=config.keep_versions,
+    )
+    name = getattr(options, "name", None)
+    at_failure(
+        lambda error: person.note_refusal(
+            options.command, name if isinstance(name, str) and is_name(name) else "", error.code
+        )
     )
     if claimed and options.command in _IN_A_SCOPE:
         from claude_secrets.cli.foreign import require_scope
