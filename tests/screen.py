@@ -63,7 +63,13 @@ class Screen:
         self._run("key", "--delay", "100", *keys)
 
     def type(self, window: int, text: str) -> None:
-        """Type `text` in `window`."""
+        """Type `text` in `window`.
+
+        A key for each character is there first. Where xdotool has to make room for one itself, it takes the key away
+        again after that, and a slow program then reads another character, or none.
+        """
+        with _Connection(self.name) as (library, display):
+            _make_keys(library, display, [character for character in dict.fromkeys(text) if not character.isascii()])
         self._run("windowfocus", "--sync", str(window))
         self._run("type", "--delay", "150", "--", text)
 
@@ -110,6 +116,29 @@ class Screen:
         return done.stdout
 
 
+def _make_keys(library: ctypes.CDLL, display: ctypes.c_void_p, characters: list[str]) -> None:
+    """Give each character a key that has none yet, for as long as the display is there."""
+    first, last, columns = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    library.XDisplayKeycodes(display, ctypes.byref(first), ctypes.byref(last))
+    count = last.value - first.value + 1
+    symbols = library.XGetKeyboardMapping(display, first.value, count, ctypes.byref(columns))
+    rows = [symbols[row * columns.value : (row + 1) * columns.value] for row in range(count)]
+    library.XFree(symbols)
+    free = [first.value + number for number, row in enumerate(rows) if not any(row)]
+    known = {symbol for row in rows for symbol in row}
+    for symbol in map(_symbol, characters):
+        if symbol not in known:
+            pair = (ctypes.c_ulong * 2)(symbol, symbol)  # with the shift key and without
+            library.XChangeKeyboardMapping(display, free.pop(), 2, pair, 1)
+    library.XSync(display, 0)
+
+
+def _symbol(character: str) -> int:
+    """X's number for a character: https://www.x.org/releases/current/doc/xproto/x11protocol.html, appendix A."""
+    code = ord(character)
+    return code if code < 0x100 else 0x01000000 + code
+
+
 class _Connection:
     def __init__(self, name: str) -> None:
         self._library = ctypes.CDLL("libX11.so.6")
@@ -124,6 +153,13 @@ class _Connection:
         self._library.XGetImage.argtypes = [
             number, window, place, place, ctypes.c_uint, ctypes.c_uint, ctypes.c_ulong, ctypes.c_int,
         ]  # fmt: skip
+        self._library.XGetKeyboardMapping.restype = ctypes.POINTER(window)
+        pointer = ctypes.c_void_p
+        self._library.XDisplayKeycodes.argtypes = [number, pointer, pointer]
+        self._library.XGetKeyboardMapping.argtypes = [number, ctypes.c_ubyte, place, pointer]
+        self._library.XChangeKeyboardMapping.argtypes = [number, place, place, pointer, place]
+        self._library.XFree.argtypes = [pointer]
+        self._library.XSync.argtypes = [number, place]
         self._library.XCloseDisplay.argtypes = [number]
         self._name = name
 
