@@ -121,14 +121,12 @@ class Custody:
             raise CustodyError(Code.KEY_MISSING, "This store has no recovery code.", PUT_BACK)
         return self._open_with(canonical, store_id, with_code, generation)
 
-    def learn(self, store_id: str, slot: Slot, passphrase: str) -> None:
-        """Remember what a passphrase or recovery code gives for its slot, so that the slot can be wrapped anew.
-
-        Raises:
-            CallerError: INVALID_VALUE, naming the group of a code that was mistyped.
-            CustodyError: KEY_WRONG.
-        """
-        self._open_with(read_code(passphrase) if slot.is_recovery else passphrase, store_id, [slot])
+    def opens(self, store_id: str, slot: Slot, master_key: bytes, generation: int | None = None) -> bool:
+        """Whether this master key unwraps the data key of a slot."""
+        with suppress(CustodyError):
+            self._opened(store_id, slot, master_key, generation)
+            return True
+        return False
 
     def file_of(self, slot: Slot) -> Path | None:
         """Where the key file of a slot is looked for, None for another kind of slot. Raises `CustodyError`."""
@@ -169,7 +167,7 @@ class Custody:
                 other = f"Or keep the key in a file of your own: `{command()} init --key-file PATH`."
                 raise CustodyError(error.code, error.message, f"{error.hint} {other}") from None
 
-        slot = self._wrapped(store_id, Slot(slot_id, KEYRING, "{}", b""), master_key, data_key)
+        slot = self.wrapped_by(store_id, Slot(slot_id, KEYRING, "{}", b""), master_key, data_key)
         return NewSlot(slot, place, lambda: self.take_away(store_id, slot))
 
     def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
@@ -184,18 +182,20 @@ class Custody:
         """A slot that a passphrase opens, or a recovery code."""
         stretching = Stretching.new()
         params = {**stretching.params(), "recovery": True} if recovery else stretching.params()
-        slot = Slot(os.urandom(8).hex(), PASSPHRASE, as_params(params), b"")
-        return NewSlot(self._wrapped(store_id, slot, stretching.master_key(passphrase), data_key))
+        slot, master_key = (
+            Slot(os.urandom(8).hex(), PASSPHRASE, as_params(params), b""),
+            stretching.master_key(passphrase),
+        )
+        self._derived[slot.slot_id, slot.params] = master_key  # so that this process can go on
+        return NewSlot(self.wrapped_by(store_id, slot, master_key, data_key))
 
-    def rewrapped(self, store_id: str, slot: Slot, data_key: DataKey) -> Slot:
-        """The slot with another data key under the same master key.
-
-        Raises:
-            CustodyError: the slot does not open here and now.
-        """
-        master_key = self._master_key(store_id, slot)
-        self._opened(store_id, slot, master_key)
-        return self._wrapped(store_id, slot, master_key, data_key)
+    def wrapped_by(self, store_id: str, slot: Slot, master_key: bytes, data_key: DataKey) -> Slot:
+        """The slot with the data key wrapped by a master key. Raises `CustodyError` KEY_WRONG where that is none."""
+        bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
+        try:
+            return slot._replace(wrapped=wrap(master_key, data_key, now=self._clock(), **bound))
+        except TokenInvalid:
+            raise CustodyError(Code.KEY_WRONG, "What is in the key file is no key.", "Name another file.") from None
 
     # Taking away
 
@@ -226,19 +226,23 @@ class Custody:
         if self._check_key_file is not None:
             self._check_key_file(path)
         key_file.refuse_beside(path, store)
-        master_key = key_file.read(path) if exists else new_master_key()
+        master_key = self._only_key(path) if exists else new_master_key()
         slot = Slot(os.urandom(8).hex(), FILE, as_params({"path": str(path)}), b"")
-        slot = self._wrapped(store_id, slot, master_key, data_key)
+        slot = self.wrapped_by(store_id, slot, master_key, data_key)
         if exists:  # the person's own, which is not ours to make or remove
             return NewSlot(slot)
         return NewSlot(slot, lambda: key_file.write(path, master_key), lambda: self.take_away(store_id, slot))
 
-    def _wrapped(self, store_id: str, slot: Slot, master_key: bytes, data_key: DataKey) -> Slot:
-        bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
-        try:
-            return slot._replace(wrapped=wrap(master_key, data_key, now=self._clock(), **bound))
-        except TokenInvalid:
-            raise CustodyError(Code.KEY_WRONG, "What is in the key file is no key.", "Name another file.") from None
+    @staticmethod
+    def _only_key(path: Path) -> bytes:
+        held = key_file.read(path)
+        if len(held) > 1:
+            raise CustodyError(
+                Code.KEY_WRONG,
+                "The key in this file is being changed.",
+                f"Finish that first, with the store that it opens: `{command()} key list`.",
+            )
+        return held[0].master_key
 
     def _asked(self) -> str | None:
         """The passphrase; None where nobody can be asked."""
@@ -256,13 +260,17 @@ class Custody:
             with suppress(CustodyError, MemoryError):  # a slot says how much memory its passphrase takes
                 master_key = slot.stretching.master_key(passphrase)
                 data_key = self._opened(store_id, slot, master_key, generation)
-                self._derived[slot.slot_id, slot.params] = master_key  # so that a new data key needs no one to ask
+                self._derived[slot.slot_id, slot.params] = master_key  # so that nobody is asked a second time
                 return data_key
         what = "recovery code" if slots[0].is_recovery else "passphrase"
         raise CustodyError(Code.KEY_WRONG, f"This {what} does not open the store.", "Try again.")
 
     def _unwrap(self, store_id: str, slot: Slot, generation: int | None) -> DataKey:
-        return self._opened(store_id, slot, self._master_key(store_id, slot), generation)
+        *others, last = self._master_keys(store_id, slot)
+        for master_key in others:  # a key file has two while its key is being changed
+            with suppress(CustodyError):
+                return self._opened(store_id, slot, master_key, generation)
+        return self._opened(store_id, slot, last, generation)
 
     @staticmethod
     def _opened(store_id: str, slot: Slot, master_key: bytes, generation: int | None = None) -> DataKey:
@@ -282,18 +290,18 @@ class Custody:
             )
         return data_key
 
-    def _master_key(self, store_id: str, slot: Slot) -> bytes:
+    def _master_keys(self, store_id: str, slot: Slot) -> list[bytes]:
         if slot.kind == KEYRING:
             text = self._keyring.read(_entry(store_id, slot.slot_id))
             if text is None:
                 raise CustodyError(
                     Code.KEY_MISSING, "The system's keyring does not hold the key of this store.", PUT_BACK
                 )
-            return text.encode("utf-8", "replace")  # what is no key fails to open the slot
+            return [text.encode("utf-8", "replace")]  # what is no key fails to open the slot
         if slot.kind == PASSPHRASE:
             if (derived := self._derived.get((slot.slot_id, slot.params))) is None:
                 raise CustodyError(Code.KEY_MISSING, "The passphrase of this key slot was not given.")
-            return derived
+            return [derived]
         path = self.file_of(slot)
         if path is None:
             raise CustodyError(
@@ -303,7 +311,7 @@ class Custody:
             )
         if self._check_key_file is not None:
             self._check_key_file(path)
-        return key_file.read(path)
+        return [key.master_key for key in key_file.read(path)]
 
 
 def _readiness(slot: Slot) -> tuple[bool, int]:

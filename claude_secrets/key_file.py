@@ -1,23 +1,26 @@
 """The key file: a master key in a file of the person's own, 0600, never beside the store, never a link.
 
-Always: an existing file is never overwritten; what is checked is checked on the open descriptor; no content in an
-error. `custody.py` imports it.
+While a store changes its key, the file holds two: the old one, and the new one with the store's id behind it.
+
+Always: an existing file is only replaced by one that holds a key that opens its store; what is checked is checked on
+the open descriptor; no content in an error. `custody.py` imports it.
 """
 
 import errno
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from claude_secrets.draft_file import write_new
+from claude_secrets.draft_file import sync_directory, write_new
 from claude_secrets.errors import Code, CustodyError
 
 PUT_BACK: Final = "Put back the key that this store was made with; without it the store cannot be opened."
 
-_LIMIT: Final = 256
+_LIMIT: Final = 1024
 # A link is not followed, and a pipe in the file's place does not block; Windows knows neither flag.
 _OPEN_SAFELY: Final = (
     getattr(os, "O_NOFOLLOW", 0)
@@ -26,6 +29,16 @@ _OPEN_SAFELY: Final = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+
+
+class HeldKey(NamedTuple):
+    """A master key in a key file; `coming_for` is the id of the store that is changing to it, else empty."""
+
+    master_key: bytes
+    coming_for: str = ""
+
+    def __repr__(self) -> str:
+        return "HeldKey()"
 
 
 def refuse_beside(path: Path, store: Path) -> None:
@@ -55,7 +68,7 @@ def write(path: Path, master_key: bytes) -> None:
     kept = False
     try:
         # Read back as it will be read: some file systems do not keep modes or owners.
-        kept = read(path) == master_key
+        kept = read(path) == [HeldKey(master_key)]
     except CustodyError:
         raise _unmade() from None
     finally:
@@ -66,12 +79,88 @@ def write(path: Path, master_key: bytes) -> None:
         raise _unmade()
 
 
-def read(path: Path) -> bytes:
-    """The content of a key file; everything is checked on the open descriptor, so that nothing can change between.
+def read(path: Path) -> list[HeldKey]:
+    """The keys in a key file, one at least; what is no key is among them, and opens nothing.
 
     Raises:
         CustodyError: KEY_MISSING; KEY_WRONG for a link, another user's file or one that others can read.
     """
+    return _parsed(_read(path)[0])
+
+
+def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
+    """Put a file with those keys in the place of the key file at `path`: whole or not at all, same owner and mode.
+
+    The caller holds the write lock of the store `store_id`, whose own draft beside the file is taken over.
+
+    Raises:
+        CustodyError: KEY_MISSING where it cannot be replaced; it is as it was.
+    """
+    draft = _draft_of(path, store_id)
+    try:
+        status = _read(path)[1]
+        _write_draft(draft, b"".join(_line(key) for key in keys), status)
+        draft.replace(path)
+    except OSError:
+        raise _unreplaced() from None
+    finally:
+        with suppress(OSError):  # it has become the file
+            draft.unlink()
+    sync_directory(path.parent)
+
+
+def refuse_fixed(path: Path) -> None:
+    """Raise `CustodyError` KEY_MISSING for a key file that nobody can replace here."""
+    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_mount():
+        raise _unreplaced()
+
+
+def has_draft(path: Path, store_id: str) -> bool:
+    """Whether a process that was killed while it replaced the key file left its draft."""
+    return os.path.lexists(_draft_of(path, store_id))
+
+
+def remove_draft(path: Path, store_id: str) -> None:
+    """Remove that draft; the caller holds the store's write lock."""
+    with suppress(OSError):  # there is none
+        _draft_of(path, store_id).unlink()
+
+
+def _draft_of(path: Path, store_id: str) -> Path:
+    return path.with_name(f".{path.name}.{store_id}.claude-secrets-draft")
+
+
+def _parsed(content: bytes) -> list[HeldKey]:
+    words = [line.split() for line in content.splitlines() if line.strip()]
+    if not words or any(len(line) > 2 for line in words):
+        return [HeldKey(content.strip())]
+    return [HeldKey(line[0], line[1].decode("ascii", "replace") if line[1:] else "") for line in words]
+
+
+def _line(key: HeldKey) -> bytes:
+    return b" ".join([key.master_key, key.coming_for.encode("ascii", "replace")]).strip() + b"\n"
+
+
+def _write_draft(draft: Path, data: bytes, status: os.stat_result) -> None:
+    with suppress(FileNotFoundError):  # of a process that was killed: the store's lock is ours
+        draft.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (_OPEN_SAFELY & ~getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(draft, flags, 0o600)
+    try:
+        if sys.platform != "win32":
+            with suppress(OSError):  # a group that the person has left; nobody in it may read the file
+                os.fchown(descriptor, -1, status.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """The content of a key file; everything is checked on the open descriptor, so that nothing can change between."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _OPEN_SAFELY)
     except OSError as error:
@@ -81,8 +170,9 @@ def read(path: Path) -> bytes:
             Code.KEY_MISSING, "The key file of this store is not there or cannot be read.", PUT_BACK
         ) from None
     try:
-        _check_private(os.fstat(descriptor))
-        return os.read(descriptor, _LIMIT).strip()
+        status = os.fstat(descriptor)
+        _check_private(status)
+        return os.read(descriptor, _LIMIT), status
     except OSError:
         raise CustodyError(Code.KEY_MISSING, "The key file of this store cannot be read.", PUT_BACK) from None
     finally:
@@ -100,6 +190,14 @@ def _unmade() -> CustodyError:
         Code.KEY_MISSING,
         "The key file cannot be made there.",
         "Choose a path in an existing directory of yours, on a file system that keeps modes and owners.",
+    )
+
+
+def _unreplaced() -> CustodyError:
+    return CustodyError(
+        Code.KEY_MISSING,
+        "The key file cannot be replaced here: its directory is read-only, or the file is mounted there.",
+        "Take its key slot away (key remove), and add another one.",
     )
 
 

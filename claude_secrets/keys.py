@@ -5,17 +5,16 @@ A slot is recorded before its key is put in its place, and taken out after the k
 LEAVING, and the next command about keys clears it away. The faces call it with the `Person` who asks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_secrets import passphrase, slots
+from claude_secrets import key_change, passphrase, slots
 from claude_secrets.cipher import DataKey, sealed_at
 from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
 from claude_secrets.key_slot import KEYRING, PASSPHRASE, NewSlot, Slot, State
 from claude_secrets.person import Person
-from claude_secrets.reseal import replace_data_key
 from claude_secrets.transaction import Transaction
 
 
@@ -61,7 +60,7 @@ def add_file(person: Person, path: Path) -> Slot:
     """Let a new key file open the store, too. Raises `CustodyError` where it cannot be made there."""
     store, data_key = person.store, person.store.fetch_key()
     clear_away(person)
-    new = store.custody.new_file_slot(_store_id(person), data_key, path, store=store.path)
+    new = store.custody.new_file_slot(store_id(person), data_key, path, store=store.path)
     return _added(person, new, data_key, "key add-file")
 
 
@@ -76,9 +75,9 @@ def recover(person: Person, code: str, path: Path | None) -> Slot:
     data_key = store.unlock_with_code(code)
     clear_away(person)
     if path is None:
-        new = store.custody.new_keyring_slot(_store_id(person), data_key)
+        new = store.custody.new_keyring_slot(store_id(person), data_key)
     else:
-        new = store.custody.new_file_slot(_store_id(person), data_key, path, store=store.path)
+        new = store.custody.new_file_slot(store_id(person), data_key, path, store=store.path)
     return _added(person, new, data_key, "recover use")
 
 
@@ -89,10 +88,11 @@ def create_code(person: Person, *, replacing: bool) -> str:
         CallerError: INVALID_ARGUMENTS where there is one already and it is not to be replaced.
     """
     data_key = person.store.fetch_key()
+    clear_away(person)
     code = passphrase.new_code()
-    new = person.store.custody.new_passphrase_slot(_store_id(person), data_key, code, recovery=True)
+    new = person.store.custody.new_passphrase_slot(store_id(person), data_key, code, recovery=True)
     with person.store.write() as tx:
-        _refuse_another(data_key, tx)
+        refuse_another(data_key, tx)
         old = [slot for slot in slots.every(tx) if slot.is_recovery]
         if old and not replacing:
             raise CallerError(
@@ -154,52 +154,16 @@ def rotate(person: Person) -> list[Slot]:
         )
     made = []
     for slot in old:
-        new = person.store.custody.new_keyring_slot(_store_id(person), data_key)
+        new = person.store.custody.new_keyring_slot(store_id(person), data_key)
         made.append(_added(person, new, data_key, "key rotate", replacing=slot))
         _clear(person, slot.moved(State.LEAVING))
     return made
 
 
-def learn(person: Person, slot: Slot, passphrase: str) -> None:
-    """Have a passphrase or recovery code at hand for `rotate_data`. Raises as `Custody.learn`."""
-    person.store.custody.learn(_store_id(person), slot, passphrase)
-
-
-def lost_by_rotating_data(person: Person) -> list[Slot]:
-    """The slots that cannot be kept when the data key is replaced, for their key is not here."""
-    clear_away(person)
-    store_id = _store_id(person)
-    with person.store.read() as tx:
-        found, generation = slots.every(tx), tx.cipher.generation
-    return [slot for slot in found if person.store.custody.failure(store_id, slot, generation) is not None]
-
-
-def rotate_data(person: Person, losing: Sequence[Slot], progress: Callable[[int, int], None]) -> bool:
-    """Replace the data key and seal everything anew, in one transaction; the slots keep their master keys.
-
-    `losing` are the slots that the person agreed to lose; `progress` is told how many rows of how many are done.
-    Returns False where pages that the old key sealed stay for now (`Store.scrub` says when).
-
-    Raises:
-        StoreError: STORE_BUSY where the slots are not what the person was shown, or another process was first.
-        CustodyError: another slot does not open any more.
-    """
-    old = person.store.fetch_key()
-    data_key = old.successor()
-    custody, store_id = person.store.custody, _store_id(person)
-    with person.store.write() as tx:
-        _refuse_another(old, tx)
-        for slot in losing:
-            slots.change(tx, slot, None)
-        for slot in slots.every(tx):
-            slots.change(tx, slot, custody.rewrapped(store_id, slot, data_key))
-        replace_data_key(tx, data_key, progress)
-        person.note(tx, "key rotate --data")
-    return person.store.scrub()
-
-
 def clear_away(person: Person) -> None:
-    """Finish what a killed process left: slots that are COMING or LEAVING. One whose keyring is locked has to wait.
+    """Finish what a killed process left: slots that are COMING or LEAVING, key files with an old and a new key.
+
+    What a locked keyring or a read-only directory is in the way of has to wait.
 
     Where none of the others opens the store here and now (a keyring can be put back to an earlier state), one that does
     stays for good.
@@ -207,6 +171,8 @@ def clear_away(person: Person) -> None:
     with person.store.read() as tx:
         found, store_id, generation = slots.every(tx), tx.cipher.store_id, tx.cipher.generation
     custody = person.store.custody
+    with suppress(CustodyError):
+        _finish_key_files(person, found, store_id)
     opening = [slot for slot in found if custody.failure(store_id, slot, generation) is None]
     staying = [slot for slot in opening if slot.state is State.THERE]
     for slot in found:
@@ -221,18 +187,46 @@ def clear_away(person: Person) -> None:
                 staying.append(slot.moved(State.THERE))
 
 
+def unfinished(person: Person) -> bool:
+    """Whether `clear_away` has something to do."""
+    with person.store.read() as tx:
+        found, store_id = slots.every(tx), tx.cipher.store_id
+    return any(
+        slot.state is not State.THERE or key_change.is_unfinished(person.store.custody, store_id, slot)
+        for slot in found
+    )
+
+
+def announce(person: Person, new: Sequence[NewSlot], data_key: DataKey) -> None:
+    """Record slots as COMING, and put their keys in their places. Raises `CustodyError`; `clear_away` undoes it."""
+    if new:
+        with person.store.write() as tx:
+            refuse_another(data_key, tx)
+            for each in new:
+                slots.add(tx, each.recorded.moved(State.COMING))
+    for each in new:
+        each.place()
+
+
+def _finish_key_files(person: Person, found: Sequence[Slot], store_id: str) -> None:
+    custody = person.store.custody
+    if any(key_change.is_unfinished(custody, store_id, slot) for slot in found):
+        with person.store.write() as tx:
+            key_change.finish(custody, store_id, slots.every(tx), tx.cipher.generation)
+
+
 def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -> Slot:
     data_key = person.store.fetch_key()
     clear_away(person)
-    slot = person.store.custody.new_passphrase_slot(_store_id(person), data_key, new, recovery=recovery)
+    slot = person.store.custody.new_passphrase_slot(store_id(person), data_key, new, recovery=recovery)
     with person.store.write() as tx:
-        _refuse_another(data_key, tx)
+        refuse_another(data_key, tx)
         slots.add(tx, slot.recorded)
         person.note(tx, action)
     return slot.recorded
 
 
-def _refuse_another(data_key: DataKey, tx: Transaction) -> None:
+def refuse_another(data_key: DataKey, tx: Transaction) -> None:
     """Refuse to wrap a data key that was replaced since it was fetched: nothing would open by it."""
     if tx.cipher.generation != data_key.generation:
         raise StoreError(Code.STORE_BUSY, "Another process replaced the store's key meanwhile.", "Try again.")
@@ -241,7 +235,7 @@ def _refuse_another(data_key: DataKey, tx: Transaction) -> None:
 def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, replacing: Slot | None = None) -> Slot:
     coming = new.recorded.moved(State.COMING)
     with person.store.write() as tx:
-        _refuse_another(data_key, tx)
+        refuse_another(data_key, tx)
         slots.add(tx, coming)
     try:
         new.place()
@@ -288,12 +282,13 @@ def _remove(person: Person, slot: Slot, action: str, others: Sequence[Slot]) -> 
 
 
 def _clear(person: Person, leaving: Slot) -> None:
-    person.store.custody.take_away(_store_id(person), leaving)
+    person.store.custody.take_away(store_id(person), leaving)
     with person.store.write() as tx:
         slots.change(tx, leaving, None)
         person.note(tx, "key remove")
 
 
-def _store_id(person: Person) -> str:
+def store_id(person: Person) -> str:
+    """The id of the person's store."""
     with person.store.read() as tx:
         return tx.cipher.store_id

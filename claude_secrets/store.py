@@ -267,13 +267,25 @@ class Store:
     def _fetched(
         self, connection: sqlite3.Connection, fetch: Callable[[str, Sequence[Slot], int], DataKey]
     ) -> tuple[DataKey, Cipher]:
+        for last in (False, False, True):
+            store_id, generation, slots = seen = self._key_state(connection)
+            try:
+                data_key = fetch(store_id, slots, generation)
+            except CustodyError:
+                # The keys may have been replaced between our looking at the store and at where they are.
+                if last or self._key_state(connection) == seen:
+                    raise
+                continue
+            break
+        self._slots_checked = False
+        return data_key, Cipher(store_id, data_key)
+
+    def _key_state(self, connection: sqlite3.Connection) -> tuple[str, int, list[Slot]]:
         with schema.translated():
             row = connection.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
         if row is None:
             raise tampered("the store's head")
-        data_key = fetch(row[0], self._slots(connection), row[1])
-        self._slots_checked = False
-        return data_key, Cipher(row[0], data_key)
+        return row[0], row[1], self._slots(connection)
 
     def _slots(self, connection: sqlite3.Connection) -> list[Slot]:
         with schema.translated():

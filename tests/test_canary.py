@@ -25,6 +25,7 @@ from tests.realparts import require_real
 VALUE = "canary-value-6b1f9e/+=?&%~ü-end"
 PASSPHRASE = "canary-passphrase-1dbe/+=?&%~ü-end"
 TYPED = "canary-typed-c0ffee/+=?&%~ü-end"
+RENEWED = "canary-renewed-77aa31c4/+=?&%~ü-end"
 SHORTEST = 12
 """Characters of an encoded form that may not be found: enough to be no accident."""
 
@@ -121,7 +122,9 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
 
     assert {str(code) for code in Code} - evidence.codes == set()
     secrets = {"the value": VALUE, "the typed value": TYPED, "the passphrase": PASSPHRASE, "the code": code}
-    assert evidence.search({**secrets, "the master key": master_key}) == []
+    keys = {"the old master key": master_key, "the master key": machine.key_file.read_text().strip()}
+    assert keys["the old master key"] != keys["the master key"]
+    assert evidence.search({**secrets, "the new passphrase": RENEWED, **keys}) == []
     assert machine.run("get", "TYPED", at=project).stdout == TYPED
 
 
@@ -353,7 +356,9 @@ def what_is_kept(evidence: Evidence, project: Path) -> str:
     evidence.run("key", "list", at=project)
     evidence.run("key", "remove", VALUE, "--yes", at=project)
     evidence.run("key", "rotate", at=project)
-    evidence.run("key", "rotate", "--data", "--yes", *old, at=project, stdin=PASSPHRASE)
+    for given in (PASSPHRASE, RENEWED[: SHORTEST - 1], RENEWED):  # by the first one the store opens already
+        evidence.run("key", "rotate", "--data", "--yes", *new, at=project, stdin=given)
+    evidence.run(*old, "list", at=project, stdin=RENEWED)
     evidence.run("doctor", "--deep", at=project)
     evidence.run("purge", "T", "--yes", at=project)
     return code

@@ -9,20 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import keys, passphrase, records, slots
-from claude_secrets.cipher import Cipher, EnvelopeMismatch, TokenInvalid
+from claude_secrets import keys, passphrase, rotation, slots
 from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
 from claude_secrets.key_slot import FILE, KEYRING, PASSPHRASE, Slot, State
-from claude_secrets.model import Access
 from claude_secrets.passphrase import Stretching
 from claude_secrets.person import Person
 from claude_secrets.store import Store
 from tests import attacks
 from tests.keyrings import RealKeyring
 from tests.machine import PROGRAM, Machine
-from tests.test_backups import stated
-from tests.world import Agent, World
+from tests.world import World
 
 WORDS = "correct horse battery staple"
 
@@ -72,6 +69,12 @@ def ring(tmp_path: Path, keyring_session: RealKeyring) -> Iterator[Ring]:
     ring = Ring(tmp_path, keyring_session)
     yield ring
     ring.close()
+
+
+def rotated(person: Person) -> None:
+    """All keys replaced, of a store without passphrases."""
+    found, _ = rotation.survey(person)
+    rotation.rotate(person, found, [], passphrases={}, code=passphrase.new_code(), progress=lambda *_: None)
 
 
 def kinds(person: Person) -> list[str]:
@@ -260,115 +263,6 @@ def test_of_two_who_change_a_slot_the_second_finds_out(world: World) -> None:
     assert value(world.person()) == "value"
 
 
-# The data key
-
-
-def every_token(world: World) -> dict[str, list[bytes]]:
-    tables = {"versions": "token", "records": "head", "grants": "token", "audit": "token", "key_slots": "wrapped"}
-    with attacks.attacker(world.store_path) as connection:
-        return {t: [row[0] for row in connection.execute(f"SELECT {c} FROM {t}")] for t, c in tables.items()}
-
-
-def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: World) -> None:
-    api = world.project("api")
-    for text in ("second", "third"):
-        world.person().set("T", text)
-    world.person(api).set("GUARDED", "g", Access.USE_ONLY, expires=2_000_000_000)
-    world.person().set("GONE", "was here")
-    world.person().delete("GONE")
-    world.person(api).allow("T")
-    Agent(world, api).set("OF_AGENT", "a")
-    keys.add_passphrase(world.person(), WORDS)
-    running = world.gate()
-    agent = Agent(world, api)
-    agent.gate = running
-    assert agent.get("T") == "third"
-    before, granted, tokens = stated(world.store()), world.person().grants(), every_token(world)
-    log = [(entry.sequence, entry.event) for entry in world.person().log(lambda _: True)]
-    old_key = world.store().fetch_key()
-    person = world.person()
-    keys.learn(person, slot_of(person, PASSPHRASE), WORDS)
-    told: list[tuple[int, int]] = []
-    assert keys.lost_by_rotating_data(person) == []
-    keys.rotate_data(person, [], lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1] == len(told)
-    assert stated(world.store()) == before
-    assert world.person().grants() == granted
-    assert [(entry.sequence, entry.event) for entry in world.person().log(lambda _: True)][: len(log)] == log
-    world.person().verify_log()
-    world.person().check()
-    after = every_token(world)
-    cipher = Cipher(_store_id(world), old_key)
-    for table, found in after.items():
-        assert not set(found) & set(tokens[table])
-        for token in found if table != "key_slots" else []:
-            with pytest.raises((TokenInvalid, EnvelopeMismatch)):
-                cipher.open("version", "anything", token)
-    assert not any(token in world.stored_bytes() for found in tokens.values() for token in found)
-    # A server that has the old key in its memory goes on.
-    assert agent.get("T") == "third"
-    agent.set("T2", "after")
-    custody = Custody(environment={}, ask_passphrase=lambda: WORDS)
-    world.key_file.unlink()
-    with closing(Store(world.store_path, custody, lambda: world.time)) as store:
-        assert Person(store=store).get("T2", warn=pytest.fail) == "after"
-
-
-def _store_id(world: World) -> str:
-    with world.store().read() as tx:
-        return tx.cipher.store_id
-
-
-def test_a_slot_whose_key_is_not_here_is_lost_only_if_that_was_said(world: World) -> None:
-    keys.add_passphrase(world.person(), WORDS)
-    person = world.person()
-    losing = keys.lost_by_rotating_data(person)
-    assert [slot.kind for slot in losing] == [PASSPHRASE]
-    before = every_token(world)
-    with pytest.raises(CustodyError):
-        keys.rotate_data(person, [], lambda *_: None)
-    assert every_token(world) == before
-    keys.rotate_data(person, losing, lambda *_: None)
-    assert kinds(world.person()) == [FILE]
-    assert value(world.person()) == "value"
-
-
-def test_a_wrong_passphrase_is_not_learned(world: World) -> None:
-    keys.add_passphrase(world.person(), WORDS)
-    code = keys.create_code(world.person(), replacing=False)
-    person = world.person()
-    with_words, with_code = sorted(
-        (info.slot for info in keys.every(person) if info.slot.kind == PASSPHRASE), key=lambda slot: slot.is_recovery
-    )
-    with pytest.raises(CustodyError, match="KEY_WRONG"):
-        keys.learn(person, with_words, WORDS.upper())
-    with pytest.raises(CustodyError, match="KEY_WRONG"):
-        keys.learn(person, with_code, passphrase.new_code())
-    keys.learn(person, with_code, code.lower())
-    assert keys.lost_by_rotating_data(person) == [with_words]
-
-
-def test_a_damaged_store_is_not_sealed_anew(world: World) -> None:
-    world.close()
-    with attacks.attacker(world.store_path) as connection:
-        connection.execute("UPDATE versions SET token = x'00'")
-    before = world.store_path.read_bytes()
-    with pytest.raises(StoreError, match="STORE_TAMPERED"):
-        keys.rotate_data(world.person(), [], lambda *_: None)
-    world.close()
-    assert world.store_path.read_bytes() == before
-
-
-def test_versions_stay_restorable_under_the_new_key(world: World) -> None:
-    world.person().set("T", "second")
-    keys.rotate_data(world.person(), [], lambda *_: None)
-    with world.store().write() as tx:
-        record = records.find(tx, "shared", "T")
-        assert record is not None
-        records.restore(tx, record, 1)
-    assert value(world.person()) == "value"
-
-
 # On the command line, and in the server
 
 
@@ -503,13 +397,13 @@ def test_a_key_that_was_replaced_meanwhile_is_wrapped_for_nobody(
     before = [info.slot.slot_id for info in keys.every(world.person())]
     person = world.person()
     old = person.store.fetch_key()
-    keys.rotate_data(world.person(), [], lambda *_: None)
+    rotated(world.person())
     monkeypatch.setattr(person.store, "fetch_key", lambda: old)
     act: dict[str, Callable[[], object]] = {
         "file": lambda: keys.add_file(person, world.root / "keys" / "second.key"),
         "code": lambda: keys.create_code(person, replacing=False),
         "passphrase": lambda: keys.add_passphrase(person, "correct horse battery staple"),
-        "data key": lambda: keys.rotate_data(person, [], lambda *_: None),
+        "data key": lambda: rotated(person),
     }
     with pytest.raises(StoreError) as caught:
         act[action]()
@@ -529,7 +423,7 @@ def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(w
     while stale.recorded.slot_id > good.slot_id:  # slots are tried in the order of their numbers
         stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.store_path)
     stale.place()
-    keys.rotate_data(world.person(), [], lambda *_: None)
+    rotated(world.person())
     with world.person().store.write() as tx:
         slots.add(tx, stale.recorded)
     again = world.person()

@@ -17,11 +17,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from claude_secrets import keys, past, records
+from claude_secrets import past, records
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import PERSON, SHARED, Access, Call, Done, EnteredBy, Refused, Tool
 from claude_secrets.person import Person
 from tests.rounds import rounds
+from tests.test_keys import rotated
 from tests.world import Agent, World, at
 
 NAMES = ("A", "B")
@@ -222,8 +223,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_data_key_is_replaced(self) -> None:
-        person = self.person()
-        keys.rotate_data(person, [], lambda *_: None)
+        rotated(self.person())
 
     # What goes wrong
 

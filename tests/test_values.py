@@ -11,6 +11,7 @@ from claude_secrets.cli.variables import Variables
 from claude_secrets.dotenv_file import Statement
 from claude_secrets.forms import Form, Kind
 from claude_secrets.human import dialog, page_replies
+from claude_secrets.key_file import HeldKey
 from claude_secrets.key_slot import Slot
 from claude_secrets.model import Access, Call, Done, Entered, InputQuestion, Tool
 from claude_secrets.plain_file import PlainFile
@@ -30,6 +31,7 @@ CANARY = "canary-value"
         Statement("A", CANARY, 1, wrong=False, meant=CANARY),
         Entry("A", CANARY),
         Slot("id", "keyring", "{}", CANARY.encode()),
+        HeldKey(CANARY.encode(), CANARY),
         Variables({"A": CANARY}, {"A": CANARY}),
         Form("A", Kind.TEXT, (CANARY.encode(),), (CANARY.encode(),), CANARY.encode()),
         dialog.Dialogs(environment={"A": CANARY}, forbidden=(), platform="linux"),

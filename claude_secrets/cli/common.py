@@ -194,7 +194,11 @@ def new_passphrase(what: str, descriptor: int | None) -> str:
     """
     if descriptor is not None:
         return passphrase(what, descriptor)
-    first = passphrase(f"{what}: a new one", None)
+    return the_same_again(what, passphrase(f"{what}: a new one", None))
+
+
+def the_same_again(what: str, first: str) -> str:
+    """A new passphrase that was typed, once it is typed a second time. Raises as `new_passphrase`."""
     if passphrase(f"{what}: the same again", None) != first:
         raise CallerError(Code.INVALID_VALUE, "The two passphrases differ; nothing was changed.")
     return first

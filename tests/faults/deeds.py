@@ -17,11 +17,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
 
-from claude_secrets import backups, keys, migrations, past, records, schema
+from claude_secrets import backups, keys, migrations, past, records, rotation, schema
 from claude_secrets.custody import Custody
 from claude_secrets.key_slot import FILE, PASSPHRASE
 from claude_secrets.model import SHARED, EnteredBy
-from claude_secrets.passphrase import Stretching
+from claude_secrets.passphrase import Stretching, new_code
 from claude_secrets.person import Person
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
@@ -102,7 +102,7 @@ class Known:
             {"do": "set", "name": dice.choice(NAMES), "value": value},
             {"do": "agent sets", "name": dice.choice(NAMES), "value": value},
             {"do": "rotate"},
-            {"do": "rotate data"},
+            {"do": "rotate data", "passphrase": f"of round {serial}", "code": new_code()},
             {"do": "backup", "file": f"backup-{serial}"},
             {"do": "first run", "at": f"first-{serial}", "value": value},
             {"do": "restore backup", "at": f"restored-{serial}"},
@@ -134,11 +134,11 @@ def _agent_sets(person: Person, name: str, value: str) -> None:
         records.put(tx, scope=SHARED, name=name, value=value, origin="/work/api", entered_by=EnteredBy.AGENT)
 
 
-def _rotate_data(person: Person) -> None:
-    for info in keys.every(person):
-        if info.slot.kind == PASSPHRASE:
-            keys.learn(person, info.slot, PASSPHRASES)
-    keys.rotate_data(person, keys.lost_by_rotating_data(person), lambda *_: None)
+def _rotate_data(person: Person, deed: Deed) -> None:
+    found, fixed = rotation.survey(person)
+    passphrases = {slot.slot_id: deed["passphrase"] for slot in found if slot.kind == PASSPHRASE}
+    lost = [each.slot for each in fixed]
+    rotation.rotate(person, found, lost, passphrases=passphrases, code=deed["code"], progress=_quietly)
 
 
 def _remove(person: Person, kind: str) -> None:
@@ -168,7 +168,7 @@ _DOING: dict[str, Callable[[Place, Person, Deed], object]] = {
     "purge": lambda _, person, deed: past.purge(person, deed["name"]),
     "rename": lambda _, person, deed: person.rename(deed["name"], deed["new"]),
     "rotate": lambda _place, person, _deed: keys.rotate(person),
-    "rotate data": lambda _place, person, _deed: _rotate_data(person),
+    "rotate data": lambda _place, person, deed: _rotate_data(person, deed),
     "add file": lambda place, person, deed: keys.add_file(person, place.root / "keys" / deed["file"]),
     "add passphrase": lambda _place, person, _deed: keys.add_passphrase(person, PASSPHRASES),
     "remove": lambda _, person, deed: _remove(person, deed["kind"]),

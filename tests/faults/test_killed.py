@@ -17,9 +17,13 @@ from typing import TypeAlias
 
 import pytest
 
-from claude_secrets import backups, keys, records, schema
+from claude_secrets import backups, key_file, keys, records, schema
+from claude_secrets.custody import Custody
+from claude_secrets.errors import CustodyError
 from claude_secrets.key_slot import KEYRING, State
-from claude_secrets.passphrase import Stretching
+from claude_secrets.passphrase import Stretching, new_code
+from claude_secrets.person import Person
+from claude_secrets.store import Store
 from tests import keyrings
 from tests.faults import deeds
 from tests.faults.deeds import PASSPHRASES, Deed, Known, Place
@@ -205,7 +209,7 @@ STEPS: list[tuple[list[Deed], Deed]] = [
     ([{"do": "delete", "name": "NAME_0"}], {"do": "restore", "name": "NAME_0"}),
     ([], {"do": "purge", "name": "NAME_0"}),
     ([], {"do": "rotate"}),
-    ([{"do": "add file", "kind": "file", "file": "k"}], {"do": "rotate data"}),
+    ([{"do": "add file", "kind": "file", "file": "k"}], {"do": "rotate data", "code": ""}),
     ([], {"do": "add file", "kind": "file", "file": "k"}),
     ([{"do": "add file", "kind": "file", "file": "k"}], {"do": "remove", "kind": "file"}),
     ([], {"do": "backup", "file": "made"}),
@@ -237,6 +241,73 @@ def test_killed_between_two_steps(
         _forget(place, [deed])
         if state.values != known.values or state.slots != known.slots:
             _begin_again(place, keyring, known, first)
+
+
+def test_killed_while_every_key_is_replaced(place: Place, keyring: RealKeyring, rounds: int) -> None:
+    """All old keys open the store and no new one, or the reverse; tidied up, nothing of the others is left."""
+    tracer, known = require("strace"), Known({"NAME_0": ["value 0"]})
+    first: list[Deed] = [
+        {"do": "add file", "kind": "file", "file": "k"},
+        {"do": "add passphrase", "kind": "passphrase"},
+    ]
+
+    def begin() -> tuple[str, set[str]]:
+        _begin_again(place, keyring, known, first)
+        code = keys.create_code(place.person(), replacing=False)
+        return code, {*keyring.entries().values(), (place.root / "keys" / "k").read_text().strip()}
+
+    deed: Deed = {"do": "rotate data", "passphrase": "another passphrase", "code": new_code()}
+    for earlier in first:
+        deeds.do(place, earlier)
+    keys.create_code(place.person(), replacing=False)
+    steps = _steps(place, deed, tracer)
+    chosen = steps if rounds >= 200 else random.Random(rounds).sample(steps, 8)
+    outcomes = Counter[bool]()
+    for call, number in chosen:
+        code, old = begin()
+        _run(place, deed, [*_traced(tracer, os.devnull), "-e", f"inject={call}:signal=SIGKILL:when={number}"])
+        assert opened(place, keyring, None) == opened(place, keyring, None, file=True) == "value 0"  # before tidying
+        replaced = opened(place, keyring, deed["passphrase"]) is not None
+        assert (opened(place, keyring, PASSPHRASES) is None) == replaced
+        assert (by_code(place, code), by_code(place, deed["code"])) == (not replaced, replaced)
+        person = place.person()
+        with closing(person.store):
+            keys.clear_away(person)
+            assert not keys.unfinished(person)
+            assert [info.slot.state for info in keys.every(person)] == [State.THERE] * 4
+        held = key_file.read(place.root / "keys" / "k")
+        assert [path.name for path in (place.root / "keys").iterdir()] == ["k"]
+        new = {*keyring.entries().values(), *(key.master_key.decode() for key in held)}
+        assert (len(new), len(held), new & old) == (2, 1, set() if replaced else old), (call, number)
+        outcomes[replaced] += 1
+    assert rounds < 200 or min(outcomes[False], outcomes[True]) > 5
+
+
+def opened(place: Place, keyring: RealKeyring, words: str | None, *, file: bool = False) -> str | None:
+    """What the store gives by a passphrase alone, by the key file alone or (neither) by the keyring alone."""
+    key, away = place.root / "keys" / "k", place.root / "away"
+    elsewhere = {"XDG_RUNTIME_DIR": str(place.root), "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
+    environment = keyring.environment if words is None and not file else elsewhere
+    if not file:
+        key.rename(away)
+    custody = Custody(environment=dict(environment), ask_passphrase=None if words is None else (lambda: words))
+    try:
+        with closing(Store(place.store, custody, lambda: 1_800_000_000.0)) as store:
+            return Person(store=store).get("NAME_0", warn=pytest.fail)
+    except CustodyError:
+        return None
+    finally:
+        if not file:
+            away.rename(key)
+
+
+def by_code(place: Place, code: str) -> bool:
+    with closing(Store(place.store, Custody(environment={}), lambda: 1_800_000_000.0)) as store:
+        try:
+            store.unlock_with_code(code)
+        except CustodyError:
+            return False
+        return Person(store=store).get("NAME_0", warn=pytest.fail) == "value 0"
 
 
 def _traced(tracer: str, to: str) -> list[str]:
