@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets import paths
+from claude_secrets.draft_file import make_private
 from claude_secrets.processes import Process
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -44,7 +45,7 @@ def note(client: Process, lives: Callable[[int, str], bool]) -> None:
     """Note a client, and drop the notes of those that are gone. Where that cannot be done other signs are left."""
     place, boot = directory(), _boot()
     with suppress(OSError):
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(place)
         if not _is_own(place):
             return
         for name in os.listdir(place):  # noqa: PTH208  as above

@@ -14,7 +14,7 @@ from typing import Final
 from claude_secrets import schema
 from claude_secrets.cipher import Cipher, DataKey
 from claude_secrets.custody import Custody
-from claude_secrets.draft_file import Draft, draft
+from claude_secrets.draft_file import Draft, draft, make_private
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.key_slot import NewSlot, Slot
 from claude_secrets.slots import row
@@ -52,7 +52,7 @@ def create(
     """
     refuse_draft_name(path)
     with schema.translated():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         with draft(draft_of(path), patience=_PATIENCE) as begun:
             if begun is None:
                 raise StoreError(Code.STORE_BUSY, "Another process is making the store.", "Try again in a moment.")

@@ -1,7 +1,7 @@
 """A file that is being made under another name, by one process at a time, and then put in its place whole.
 
 Always: only who holds the draft's lock touches it, and a process that is killed lets go of the lock; what is at the
-path already is never replaced. The keeping layer imports it.
+path already is never replaced. Anyone may import it.
 """
 
 import os
@@ -83,6 +83,22 @@ def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
             os.close(descriptor)
 
 
+def make_private(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, each for the person only whatever the umask is.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    missing = [each for each in (directory, *directory.parents) if not os.path.lexists(each)]
+    for each in reversed(missing):
+        with suppress(FileExistsError):  # another process made it meanwhile
+            each.mkdir(mode=0o700)
+            if sys.platform != "win32" and each.stat().st_mode & 0o700 != 0o700:  # the umask took rights away
+                each.chmod(0o700)
+    if not directory.is_dir():
+        raise NotADirectoryError
+
+
 def write_new(path: Path, data: bytes) -> bool:
     """Make a file that is private to the person and holds `data`. Returns False where `path` is taken.
 
@@ -139,6 +155,8 @@ def _locked(path: Path, deadline: float) -> int | None:
             path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o600
         )
         try:
+            if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o777 == 0:
+                os.fchmod(descriptor, 0o600)  # the umask took it away, and others have to open it, too
             if _lock(descriptor):
                 # Its last holder may have removed it between our opening and locking.
                 with suppress(FileNotFoundError):

@@ -51,8 +51,8 @@ def every(person: Person) -> list[KeyInfo]:
 
 
 def add_passphrase(person: Person, new: str) -> Slot:
-    """Let a passphrase open the store, too. Raises `CallerError` INVALID_VALUE for one that is too short."""
-    passphrase.check(new)
+    """Let a passphrase open the store, too. Raises `CallerError` INVALID_VALUE for one that is easy to guess."""
+    passphrase.check(new, person.known_words)
     return _with_passphrase(person, new, "key add-passphrase", recovery=False)
 
 

@@ -6,10 +6,12 @@ characters of which the last one checks the group. FORMAT.md specifies both. `cu
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from claude_secrets.cipher import stretched
 from claude_secrets.errors import CallerError, Code, CustodyError
+from claude_secrets.strength import weakness
 
 SHORTEST: Final = 12
 """Characters in a passphrase, at least."""
@@ -22,6 +24,9 @@ _IN_GROUP: Final = 4  # and one that checks them: 7 * 4 characters of 31 are 138
 
 # The caps keep a changed store from making us work for ever; the least is what Argon2 takes (RFC 9106, 3.1).
 _MOST: Final = {"iterations": 32, "lanes": 16, "memory_kib": 1024 * 1024}
+
+
+_KNOWN: Final = ("claude", "secrets", "claude-secrets", "anthropic")
 
 
 class Stretching(NamedTuple):
@@ -83,18 +88,20 @@ class Stretching(NamedTuple):
         )
 
 
-def check(passphrase: str) -> str:
-    """Return a new passphrase that is long enough.
+def check(passphrase: str, known: Sequence[str] = ()) -> str:
+    """Return a new passphrase that is long enough and hard to guess.
+
+    `known` are words of the person's own, such as a project's name, that whoever guesses would try.
 
     Raises:
         CallerError: INVALID_VALUE.
     """
-    if len(passphrase) < SHORTEST or len(set(passphrase)) < SHORTEST // 3:
-        raise CallerError(
-            Code.INVALID_VALUE,
-            f"A passphrase has {SHORTEST} characters at least, and not always the same ones.",
-            "Four or five words that nobody would put together are a good one.",
-        )
+    advice = "Take five words that nobody would put together, or 16 letters from a password manager."
+    if len(passphrase) < SHORTEST:
+        raise CallerError(Code.INVALID_VALUE, f"A passphrase has {SHORTEST} characters at least.", advice)
+    reason = weakness(unicodedata.normalize("NFC", passphrase), [*_KNOWN, *known])
+    if reason is not None:
+        raise CallerError(Code.INVALID_VALUE, f"This passphrase is easy to guess: {reason}.", advice)
     return passphrase
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from claude_secrets import audit, grants, limits, records, trust, versions
+from claude_secrets import audit, grants, limits, paths, records, trust, versions
 from claude_secrets.audit import AuditLog, Entry, Event
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError, StoreError
 from claude_secrets.grants import Grant
@@ -319,6 +319,12 @@ class Person:
         identity = self._identity(tx)
         if identity and self.scope != SHARED:
             grants.add(tx, Grant(project=identity, scope=self.scope))
+
+    @property
+    def known_words(self) -> list[str]:
+        """Words that whoever guesses this person's passphrase tries first: their own and the project's names."""
+        names = [paths.account_home().name]
+        return names if self.project is None else [*names, self.project.path.name]
 
     def _identity(self, tx: Transaction) -> str | None:
         return trust.standing(tx, self.project).identity if self.project else None

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets import client_records
+from claude_secrets.processes import Process
 from tests import attacks
 from tests.disk import make_linked
 from tests.machine import DEADLINE, PROGRAM, Machine
@@ -134,6 +136,44 @@ def test_init_makes_an_allowlist_once_and_none_at_home(machine: Machine) -> None
     assert (project / ".claude" / "secrets.yml").read_bytes() == written + b"# mine\n"
     assert machine.run("init", at=machine.home).returncode == 3
     assert not (machine.home / ".claude").exists()
+
+
+@pytest.mark.parametrize("mask", ["0", "0777", "0022"])
+def test_directories_that_are_made_are_private_whatever_the_umask_is(tmp_path: Path, mask: str) -> None:
+    machine = Machine(tmp_path)
+    home, backup = machine.home, machine.home / "a" / "made.backup"
+    (home / "a").mkdir(mode=0o755)
+    store, key = home / "a" / "b" / "c" / "secrets.db", home / "a" / "k" / "l" / "master.key"
+
+    def run(*words: str, stdin: str) -> None:
+        masked = ["sh", "-c", f'umask {mask}; exec "$@"', "-", *PROGRAM, "--store", str(store), *words]
+        at = {"cwd": home, "env": machine.environment}
+        done = subprocess.run(masked, input=stdin, text=True, capture_output=True, check=False, **at)  # type: ignore[call-overload]
+        assert done.returncode == 0, done.stderr
+
+    run("init", "--key-file", str(key), stdin="")
+    run("set", "A", stdin="v")
+    run("backup", str(backup), "--backup-passphrase-fd", "0", stdin="five parrots juggle quartz lemons")
+    run("key", "rotate", "--data", "--yes", stdin="")
+    made = {path: path.stat().st_mode & 0o777 for path in (home / "a").rglob("*")}
+    assert {store, key, backup, key.parent.parent} <= {*made}
+    assert made == {path: 0o700 if path.is_dir() else 0o600 for path in made}
+    assert (home / "a").stat().st_mode & 0o777 == 0o755  # which was there
+
+
+@pytest.mark.parametrize("mask", [0, 0o777])
+def test_notes_of_clients_are_in_private_directories_whatever_the_umask_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int
+) -> None:
+    monkeypatch.setattr(client_records, "directory", lambda: tmp_path / "a" / "b" / "clients")
+    before = os.umask(mask)
+    try:
+        client_records.note(Process(number=1, parent=0, started="1"), lambda *_: True)
+    finally:
+        os.umask(before)
+    made = [*(tmp_path / "a").rglob("*")]
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "a", *made) if path.is_dir()] == [0o700] * 3
+    assert len(made) == 3
 
 
 def test_init_never_replaces_a_store_or_a_key_file(machine: Machine) -> None:

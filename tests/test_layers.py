@@ -19,18 +19,27 @@ LINE_LIMIT = 350
 
 # From the ground up. A module imports only from layers below its own.
 LAYERS: list[set[str]] = [
-    {"", "errors", "interrupts", "processes"},
+    {"", "errors", "interrupts", "processes", "draft_file"},
     {"paths", "agents"},
     {"client_records"},
     {"model"},
-    {"cipher", "patterns", "strict_yaml", "references", "dotenv_file", "credentials", "variable_names", "matching"},
+    {
+        "cipher",
+        "patterns",
+        "strict_yaml",
+        "references",
+        "dotenv_file",
+        "credentials",
+        "variable_names",
+        "matching",
+        "strength",
+    },
     {"rules", "views", "sources"},
     {"policy", "rules_file", "dumps"},
     {"probes", "forms"},
     {"redaction"},
     {"leaks"},
     {"passphrase"},
-    {"draft_file"},
     {"schema", "human", "keyring_backend", "key_file", "plain_file"},
     {"key_slot", "transaction"},
     {"custody", "slots"},
@@ -73,6 +82,7 @@ OUTSIDE: dict[str, set[str]] = {
     "ahocorasick_rs": {"patterns"},
     "dotenv": {"dotenv_file"},
     "psutil": {"processes"},
+    "zxcvbn": {"strength"},
     "platformdirs": {"paths"},
 }
 HEAVY = (
@@ -87,10 +97,23 @@ HEAVY = (
     "re2",
     "sqlite3",
     "yaml",
+    "zxcvbn",
 )
 """What the command line loads only for the commands that need it."""
 
-COSTLY = ("anyio", "asyncio", "concurrent", "dataclasses", "dotenv", "keyring", "logging", "mcp", "pydantic", "re2")
+COSTLY = (
+    "anyio",
+    "asyncio",
+    "concurrent",
+    "dataclasses",
+    "dotenv",
+    "keyring",
+    "logging",
+    "mcp",
+    "pydantic",
+    "re2",
+    "zxcvbn",
+)
 """What nothing needs that only reads a value; each is as much as all of our own modules, or more."""
 
 

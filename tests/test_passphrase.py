@@ -2,6 +2,8 @@
 
 import random
 import string
+import time
+import traceback
 import unicodedata
 from base64 import urlsafe_b64encode
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from claude_secrets import passphrase
 from claude_secrets.errors import CallerError, Code, CustodyError
 from claude_secrets.passphrase import ALPHABET, GROUPS, Stretching, new_code, read_code
+from claude_secrets.strength import _REASONS as REASONS
 
 CODES = st.integers().map(lambda seed: _code(random.Random(seed)))
 
@@ -152,12 +155,81 @@ def test_params_that_are_no_object_are_refused(params: object) -> None:
         Stretching.read(params)
 
 
-@pytest.mark.parametrize("text", ["", "short", "x" * 40, "ababababababab", "elevenchars"])
-def test_a_poor_passphrase_is_refused_and_not_repeated(text: str) -> None:
+# New passphrases
+
+GOOD_ONES = [
+    "five parrots juggle quartz lemons",
+    "dutiful-mango-zip-crane-olive",
+    "mango zip crane olive dutiful",
+    "correcthorsebatterystaplemango",
+    "qmzvhgtwkxnrbdpl",  # 16 letters
+    "x7#Kq9!mLp2$",
+    "xk7Qp2mV9tRw",
+    "6Wf-Zp3.tYv_Ha8e",
+    "Mein Onkel füttert dienstags drei Krähen.",
+    "Żółta łódka płynie przez Wisłę nocą",
+    "祖母は毎朝七時に味噌汁を作ります",
+    "ψάρια και πουλιά κοιτάζουν τη θάλασσα",
+    "Kiedyś kupię sobie zielony traktor",
+    "a" * 4 + " dog that sings in Portuguese on Mondays",
+    "long sentence number one about geese, " * 200,
+]
+
+
+@pytest.mark.parametrize("text", GOOD_ONES, ids=range(len(GOOD_ONES)))
+def test_nobody_with_a_good_passphrase_notices(text: str) -> None:
+    for form in ("NFC", "NFD"):
+        assert passphrase.check(unicodedata.normalize(form, text), ["maria", "shop"])
+
+
+@given(CODES)
+def test_every_recovery_code_would_do(code: str) -> None:
+    assert passphrase.check(code)
+
+
+@given(st.text(string.ascii_lowercase, min_size=16, max_size=16).filter(lambda text: len(set(text)) > 8))
+def test_sixteen_letters_by_chance_do(text: str) -> None:
+    # Hypothesis likes what is simple; whoever draws by chance does not get it.
+    dice = random.Random(text)
+    assert passphrase.check("".join(dice.choices(string.ascii_lowercase, k=16)))
+
+
+KNOWN = ["maria-hernandez", "zxcvghytr-shopfront"]
+BAD_ONES = {
+    "elevenchars": "12 characters",
+    "short": "12 characters",
+    "": "12 characters",
+    "password1234": "common words",
+    "aaaaaaaaabcd": "repeats",
+    "x" * 40: "repeats",
+    "ababababababab": "repeats",
+    "qwertyuiop12": "common words",
+    "correcthorsebattery": "common words",
+    "correct horse battery": "common words",
+    "correct-horse-battery": "common words",
+    "abcdefghijkl": "follow each other",
+    "Passw0rd2024!!": "common words",
+    "iloveyou forever": "common words",
+    "monkey dragon master": "common words",
+    "claude secrets 1": "common words",
+    "maria-hernandez-x": "common words",
+    "zxcvghytr-shopfront": "easy to guess",
+    "ωωωωωωωωωωωωωω": "repeats",
+    "パスワードパスワード123123": "repeats",
+    "x" * 100_000: "repeats",
+    "password" * 10_000: "repeats",
+}
+
+
+@pytest.mark.parametrize("text", BAD_ONES, ids=range(len(BAD_ONES)))
+def test_a_poor_passphrase_is_refused_with_a_reason_and_not_repeated(text: str) -> None:
+    began = time.monotonic()
     with pytest.raises(CallerError) as caught:
-        passphrase.check(text)
-    assert not text or text not in caught.value.message + str(caught.value.hint)
-
-
-def test_a_long_one_is_taken() -> None:
-    assert passphrase.check("twelve chars") == "twelve chars"
+        passphrase.check(text, KNOWN)
+    assert time.monotonic() - began < 10
+    assert (caught.value.code, "five words" in str(caught.value.hint)) == (Code.INVALID_VALUE, True)
+    # Every sentence is a fixed one: nothing of what was typed, or recognised in it, is repeated.
+    reasons = {f"This passphrase is easy to guess: {reason}." for reason in (*REASONS.values(), "it is too short")}
+    assert caught.value.message in {*reasons, "A passphrase has 12 characters at least."}
+    assert BAD_ONES[text] in caught.value.message
+    assert len(text) < 6 or text not in "".join(traceback.format_exception(caught.value))

@@ -20,7 +20,7 @@ def create(project: Path, data: bytes) -> bool:
         raise _unwritable(project)
     try:
         if not path.parent.is_dir():
-            path.parent.mkdir()
+            path.parent.mkdir(mode=0o755)
     except OSError:
         raise _unwritable(project) from None
     try:

@@ -7,9 +7,11 @@ from claude_secrets.allowlist_edit import TEMPLATE
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.common import find_project, new_passphrase, open_store, whereabouts
 from claude_secrets.cli.output import say
+from claude_secrets.draft_file import make_private
 from claude_secrets.errors import CallerError, Code, DeniedError
 from claude_secrets.passphrase import check
 from claude_secrets.paths import command, expanded, home_directories
+from claude_secrets.person import Person
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -50,13 +52,14 @@ def run(options: Namespace) -> int:
         store = open_store(options, find_project(options))
         key_file = expanded(options.key_file)
         with suppress(OSError):  # what cannot be made is told when the key file cannot
-            key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(key_file.parent)
         store.create_with_key_file(key_file)
         say(f"Made the store {store.path} with its key in {key_file}.")
         say("Keep a copy of the key file in a safe place: without it nobody opens the store.")
     if options.passphrase:
         store = open_store(options, find_project(options))
-        text = check(new_passphrase("the store", options.new_passphrase_fd))
+        known = Person(store=store, project=find_project(options)).known_words
+        text = check(new_passphrase("the store", options.new_passphrase_fd), known)
         store.create_with_passphrase(text)
         say(f"Made the store {store.path}. Without the passphrase nobody opens it.")
     say(f"Next: {command()} allow NAME, then {command()} set NAME")

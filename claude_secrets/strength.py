@@ -1,0 +1,48 @@
+"""How hard a new passphrase is to guess, by an estimator that knows words, names, keyboards, repeats and dates.
+
+Always: pure; nothing of the passphrase, nor what was recognised in it, is in an answer. `passphrase` imports it.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+ENOUGH: Final = 11.0
+"""The least number of guesses, as a power of ten. Stretched as they are, that many take a graphics card months."""
+
+_LOOKED_AT: Final = 64
+"""Characters that are looked at: the estimator's time grows with their square, and more."""
+
+_SEPARATORS: Final = str.maketrans("", "", " -_.,")
+
+_REASONS: Final = {
+    "dictionary": "it is made of common words, names or passwords",
+    "spatial": "it is a row of keys",
+    "repeat": "it repeats itself",
+    "sequence": "its characters follow each other",
+    "date": "it is a date",
+    "regex": "it is a date",
+}
+
+
+def weakness(passphrase: str, known: Sequence[str]) -> str | None:
+    """Why a passphrase is easy to guess; None where it is not. `known` are words that whoever guesses tries first."""
+    looked_at = passphrase[:_LOOKED_AT]
+    forms = {looked_at}
+    joined = looked_at.translate(_SEPARATORS)
+    if joined.isalnum():  # the estimator counts what is between words as drawn by chance
+        forms.add(joined)
+    for form in forms:
+        reason = _weakness(form, known)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _weakness(text: str, known: Sequence[str]) -> str | None:
+    from zxcvbn import zxcvbn  # half a second, and only where a passphrase is set
+
+    found = zxcvbn(text, user_inputs=list(known))
+    if float(found["guesses_log10"]) >= ENOUGH:
+        return None
+    longest = max(found["sequence"], key=lambda match: len(match["token"]))
+    return _REASONS.get(longest["pattern"], "it is too short")
