@@ -21,12 +21,18 @@ from claude_secrets.transaction import Transaction
 class KeyInfo(NamedTuple):
     """A key slot, when it was wrapped (seconds since 1970), and why it does not open the store here and now.
 
-    `failure` None: it does, or (where a passphrase opens it) nobody was asked.
+    `failure` None: it does, or (`tried` False) it wants a passphrase or code that nobody was asked for.
     """
 
     slot: Slot
     since: int
     failure: CustodyError | None
+    tried: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether this is a key that the person has, as far as can be told here and now."""
+        return self.failure is None and self.slot.state is State.THERE
 
 
 def every(person: Person) -> list[KeyInfo]:
@@ -38,16 +44,21 @@ def every(person: Person) -> list[KeyInfo]:
     """
     with person.store.read() as tx:
         found, store_id, generation = slots.every(tx), tx.cipher.store_id, tx.cipher.generation
-    custody = person.store.custody
-    infos = [
-        KeyInfo(
-            slot=slot,
-            since=sealed_at(slot.wrapped),
-            failure=None if slot.kind == PASSPHRASE else custody.failure(store_id, slot, generation),
-        )
-        for slot in found
-    ]
+    infos = [_info(person, store_id, slot, generation) for slot in found]
     return sorted(infos, key=lambda info: info.since)
+
+
+def closed(person: Person) -> list[KeyInfo]:
+    """All key slots of a store that none of them opens; nothing vouches for them. Raises `StoreError`."""
+    store_id, generation, found = person.store.key_state()
+    return [_info(person, store_id, slot, generation) for slot in found]
+
+
+def _info(person: Person, store_id: str, slot: Slot, generation: int) -> KeyInfo:
+    failure, since = person.store.custody.failure(store_id, slot, generation), sealed_at(slot.wrapped)
+    if slot.kind == PASSPHRASE:
+        return KeyInfo(slot=slot, since=since, failure=None, tried=failure is None)
+    return KeyInfo(slot=slot, since=since, failure=failure)
 
 
 def add_passphrase(person: Person, new: str) -> Slot:
@@ -121,11 +132,7 @@ def remove(person: Person, slot_id: str) -> Slot:
         raise CallerError(
             Code.NOT_FOUND, "There is no key slot, or more than one, whose id begins so.", "See key list."
         )
-    others = [
-        info.slot
-        for info in found
-        if info.slot != chosen[0] and info.slot.state is State.THERE and info.failure is None
-    ]
+    others = [info.slot for info in found if info.slot != chosen[0] and info.counts]
     if not others:
         raise CallerError(
             Code.INVALID_ARGUMENTS,

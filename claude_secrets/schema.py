@@ -83,11 +83,12 @@ _MEANINGS: Final = {
     ),
 }
 
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     Code.STORE_UNAVAILABLE,
     "The store's file cannot be opened or written; nothing was changed.",
     "Check the permissions and the disk of the store's directory (`doctor` shows its path).",
 )
+"""What is said of a file that cannot be opened or written."""
 
 
 @contextmanager
@@ -98,11 +99,11 @@ def translated() -> Iterator[None]:
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "") or ""
         primary = "_".join(name.split("_")[:2])
-        raise StoreError(*_MEANINGS.get(primary, _UNREADABLE)) from None
+        raise StoreError(*_MEANINGS.get(primary, UNREADABLE)) from None
     except UnicodeDecodeError:  # SQLite's own message, which repeats a damaged schema
         raise StoreError(*_MEANINGS["SQLITE_CORRUPT"]) from None
     except OSError:
-        raise StoreError(*_UNREADABLE) from None
+        raise StoreError(*UNREADABLE) from None
 
 
 def contents(*, store_id: str, generation: int, head: bytes, slot: tuple[str, str, str, bytes]) -> bytes:
@@ -145,7 +146,7 @@ def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
             # SQLite would open it for reading and leave a log beside it that nobody can write.
             raise StoreError(*_MEANINGS["SQLITE_READONLY"])
         if immutable and _size(path.with_name(f"{path.name}-wal")):
-            raise StoreError(*_UNREADABLE)  # changes wait in the log, and a read-only look would not see them
+            raise StoreError(*UNREADABLE)  # changes wait in the log, and a read-only look would not see them
         mode = "immutable=1" if immutable else "mode=rw"
         connection = sqlite3.connect(
             f"file:{quote(str(path))}?{mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None

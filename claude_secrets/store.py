@@ -59,6 +59,10 @@ class Store:
         """This store's key slots; needs no key, so nothing vouches for them. `immutable` as in `read`."""
         return self._slots(self._open(immutable=immutable))
 
+    def key_state(self) -> tuple[str, int, list[Slot]]:
+        """The store's id, its key generation and its key slots; needs no key, so nothing vouches for them."""
+        return self._key_state_of(self._open())
+
     @property
     def unlocked(self) -> bool:
         """Whether the data key is in memory."""
@@ -268,19 +272,19 @@ class Store:
         self, connection: sqlite3.Connection, fetch: Callable[[str, Sequence[Slot], int], DataKey]
     ) -> tuple[DataKey, Cipher]:
         for last in (False, False, True):
-            store_id, generation, slots = seen = self._key_state(connection)
+            store_id, generation, slots = seen = self._key_state_of(connection)
             try:
                 data_key = fetch(store_id, slots, generation)
             except CustodyError:
                 # The keys may have been replaced between our looking at the store and at where they are.
-                if last or self._key_state(connection) == seen:
+                if last or self._key_state_of(connection) == seen:
                     raise
                 continue
             break
         self._slots_checked = False
         return data_key, Cipher(store_id, data_key)
 
-    def _key_state(self, connection: sqlite3.Connection) -> tuple[str, int, list[Slot]]:
+    def _key_state_of(self, connection: sqlite3.Connection) -> tuple[str, int, list[Slot]]:
         with schema.translated():
             row = connection.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
         if row is None:

@@ -448,3 +448,86 @@ def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     assert world.person().get("T", warn=print) == "v"
     states = {info.slot.slot_id: info.slot.state for info in keys.every(world.person())}
     assert states == {first.slot_id: State.THERE, second.slot_id: State.THERE}
+
+
+# What `doctor` and `key list` say of the keys
+
+
+def told(machine: Machine, *words: str, stdin: str | None = None) -> tuple[list[str], list[str]]:
+    """The states and the messages that `doctor` has about keys."""
+    done = machine.run(*words, "doctor", "--json", stdin=stdin)
+    found = [each for each in json.loads(done.stdout) if each["about"] == "key"]
+    return [each["state"] for each in found], [each["message"] for each in found]
+
+
+@pytest.fixture
+def two_files(tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path).use_key_file()
+    assert machine.run("key", "add-file", str(machine.home / "second.key")).returncode == 0
+    return machine
+
+
+def test_keys_that_open_are_counted_and_not_slots(two_files: Machine) -> None:
+    machine, second = two_files, two_files.home / "second.key"
+    assert told(machine) == (["ok"], ["2 keys open the store (key file, key file)."])
+    key = second.read_bytes()
+    faults: dict[str, tuple[Callable[[], object], str]] = {
+        "gone": (second.unlink, "not there"),
+        "another": (lambda: second.write_bytes(b"A" * 43 + b"=\n"), "does not open this store"),
+        "open to others": (lambda: second.chmod(0o644), "Others can read"),
+    }
+    for meddle, why in faults.values():
+        meddle()
+        states, messages = told(machine)
+        assert states == ["warn", "warn"]
+        assert (str(second) in messages[0], why in messages[0]) == (True, True), messages
+        assert messages[1] == "The store has only one key (key file)."
+        listed = machine.run("key", "list")
+        assert (why in listed.stdout, "if that key is lost" in listed.stderr) == (True, True)
+        second.write_bytes(key)
+        second.chmod(0o600)
+    machine.key_file.unlink()
+    second.unlink()
+    states, messages = told(machine)
+    assert states == ["warn", "warn", "fail"]
+    assert [str(machine.key_file) in line or str(second) in line for line in messages] == [True, True, False]
+
+
+def test_a_passphrase_that_nobody_typed_counts_and_is_said_to_be_untried(two_files: Machine) -> None:
+    machine = two_files
+    machine.run("key", "add-passphrase", "--new-passphrase-fd", "0", stdin=WORDS)
+    (machine.home / "second.key").unlink()
+    states, messages = told(machine)
+    assert (states, messages[1]) == (["warn", "ok"], "2 keys open the store (key file, passphrase (not tried)).")
+    assert "not tried" in machine.run("key", "list").stdout
+    machine.key_file.unlink()
+    states, messages = told(machine, "--passphrase-fd", "0", stdin=WORDS)
+    assert (states, messages[2]) == (["warn"] * 3, "The store has only one key (passphrase).")
+    states, messages = told(machine)
+    assert (states[-2:], messages[-1]) == (["fail", "warn"], "The store has only one key (passphrase (not tried)).")
+
+
+def test_a_locked_keyring_does_not_count_now(tmp_path: Path, keyring_session: RealKeyring) -> None:
+    machine = Machine(tmp_path)
+    machine.environment |= keyring_session.environment
+    machine.run("set", "T", stdin="v")
+    machine.run("key", "add-file", str(machine.home / "second.key"))
+    assert told(machine)[0] == ["ok"]
+    keyring_session.lock()
+    states, messages = told(machine)
+    assert (states, "(keyring) does not open the store" in messages[0]) == (["warn", "warn"], True)
+    assert messages[1] == "The store has only one key (key file)."
+
+
+@pytest.mark.parametrize("state", [State.COMING, State.LEAVING])
+def test_a_key_that_is_coming_or_leaving_does_not_count(two_files: Machine, state: State) -> None:
+    machine = two_files
+    with closing(Store(machine.store, Custody(environment={}), lambda: 1.0)) as store:
+        (slot,) = (slot for slot in store.slots() if "second" in slot.params)
+        with store.write() as tx:
+            slots.change(tx, slot, slot.moved(state))
+    states, messages = told(machine)
+    assert (states, "was not finished" in messages[0]) == (["warn", "warn"], True)
+    assert messages[1] == "The store has only one key (key file)."
+    machine.run("key", "list")
+    assert told(machine) == (["warn"], ["The store has only one key (key file)."])

@@ -56,7 +56,7 @@ LAYERS: list[set[str]] = [
     {"consent", "replies"},
     {"visible"},
     {"gate", "person"},
-    {"past", "inspection", "reseal", "foreign"},
+    {"past", "inspection", "reseal", "foreign", "copies"},
     {"imports"},
     {"keys", "backups"},
     {"rotation"},

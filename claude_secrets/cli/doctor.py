@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from claude_secrets import copies, keys
 from claude_secrets.cli.common import (
     check_of_links,
     existing_person,
@@ -17,12 +18,14 @@ from claude_secrets.cli.common import (
     read_settings,
 )
 from claude_secrets.cli.key import kind_of
+from claude_secrets.cli.old_copies import described
 from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.config_file import CONFIG
 from claude_secrets.custody import Custody
-from claude_secrets.errors import Code, SecretsError
+from claude_secrets.errors import Code, CustodyError, SecretsError
 from claude_secrets.inspection import damages
-from claude_secrets.key_slot import State
+from claude_secrets.key_slot import FILE, State
+from claude_secrets.keys import KeyInfo
 from claude_secrets.own_files import POLICY, POLICY_JSON, OwnFiles, read_own_files
 from claude_secrets.ownership import exposed, quoted
 from claude_secrets.paths import command, is_usual, own_directories
@@ -84,7 +87,11 @@ def _store_findings(options: Namespace, project: Project | None) -> Iterator[Fin
     except SecretsError as error:
         yield _failure("store", error)
         return
-    yield _checked("key", lambda: _key(person))
+    try:
+        yield from _keys(person)
+    except SecretsError as error:
+        yield _failure("key", error)
+    yield from _copies(person)
     yield _checked("store", lambda: _store(options, project, person))
     if project is not None and (main := project.main) is not None:
         yield _checked("work tree", lambda: _work_tree(person, main))
@@ -180,17 +187,45 @@ def _work_tree(person: Person, main: str) -> Finding:
     return Finding("work tree", "warn", f"This is a git work tree of {main}, but does not count as that project.", hint)
 
 
-def _key(person: Person) -> Finding:
-    person.store.unlock()
-    slots = person.store.slots()
-    kinds = ", ".join(sorted(kind_of(slot) for slot in slots))
-    if any(slot.state is not State.THERE for slot in slots):
+def _keys(person: Person) -> Iterator[Finding]:
+    """What opens the store: each key that does not, and why; and whether one or none is left."""
+    try:
+        person.store.unlock()
+        found, error = keys.every(person), None
+        unfinished = keys.unfinished(person)
+    except CustodyError as failure:
+        found, error, unfinished = keys.closed(person), failure, False
+    yield from (_dead_key(info) for info in found if info.failure and info.slot.state is State.THERE)
+    counted = [info for info in found if info.counts]
+    kinds = ", ".join(sorted(kind_of(info.slot) + ("" if info.tried else " (not tried)") for info in counted))
+    if error is not None:
+        yield _failure("key", error)
+    elif unfinished:
         hint = f"To finish it: {command()} key list"
-        return Finding("key", "warn", f"It opens the store ({kinds}); a change of keys was not finished.", hint)
-    if len(slots) == 1:
+        yield Finding("key", "warn", f"It opens the store ({kinds}); a change of keys was not finished.", hint)
+    elif len(counted) > 1:
+        yield Finding("key", "ok", f"{len(counted)} keys open the store ({kinds}).")
+    if len(counted) == 1:
         hint = f"If it is lost, so are your secrets. To have another: {command()} recover create"
-        return Finding("key", "warn", f"It opens the store ({kinds}), and nothing else does.", hint)
-    return Finding("key", "ok", f"It opens the store ({kinds}).")
+        yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
+
+
+def _dead_key(info: KeyInfo) -> Finding:
+    slot = info.slot
+    where = f", {slot.key_file}" if slot.kind == FILE else ""
+    why = "" if info.failure is None else info.failure.message
+    message = f"Key slot {slot.slot_id} ({kind_of(slot)}{where}) does not open the store: {why}"
+    hint = f"If its key is lost for good: {command()} key remove {slot.slot_id}"
+    return Finding("key", "warn", message, hint)
+
+
+def _copies(person: Person) -> Iterator[Finding]:
+    for copy in copies.find(person.store.path):
+        if copy.store_id is None:
+            hint = "It does not open as a store, so no command removes it: look at it yourself."
+        else:
+            hint = f"It holds what was in the store then. To remove it: {command()} purge --deleted"
+        yield Finding("copy", "warn", described(copy), hint)
 
 
 def _no_key_yet() -> Finding:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from claude_secrets import keys, rotation
 from claude_secrets.cli.common import existing_person, new_passphrase, passphrase, short, the_same_again
 from claude_secrets.cli.delete import require_yes
+from claude_secrets.cli.old_copies import offer_removal
 from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, verbs, warn
 from claude_secrets.cli.times import date
 from claude_secrets.errors import CallerError, Code, InputError, SecretsError
@@ -79,14 +80,16 @@ def _list(person: Person, *, as_json: bool) -> None:
         say_json([_as_data(info) for info in found])
         return
     table([("SLOT", "KIND", "SINCE", "WHERE", ""), *(_row(info) for info in found)])
-    if sum(info.failure is None for info in found) == 1:
+    if sum(info.counts for info in found) == 1:
         hint(f"if that key is lost, so are your secrets; to have a second one: {command()} recover create")
 
 
 def _row(info: KeyInfo) -> tuple[str, ...]:
     slot = info.slot
     where = short(str(slot.key_file)) if slot.kind == FILE else ""
-    state = "" if info.failure is None else "does not open the store here"
+    state = "" if info.tried else "not tried"
+    if info.failure is not None:
+        state = f"does not open the store here: {info.failure.message}"
     if slot.state is not State.THERE:
         state = "was not finished; the next key command clears it away"
     return (slot.slot_id, kind_of(slot), date(info.since)[:10], where, state)
@@ -104,6 +107,7 @@ def _as_data(info: KeyInfo) -> dict[str, object]:
         "since": date(info.since),
         "file": str(info.slot.key_file) if info.slot.kind == FILE else None,
         "state": info.slot.state.value or "there",
+        "tried": info.tried,
         "fails": None if info.failure is None else info.failure.code.value,
     }
 
@@ -134,6 +138,7 @@ def _rotate_data(person: Person, options: Namespace) -> None:
         warn("an old key is still where it was; it opens nothing, and the next key command takes it away")
     if not scrubbed:
         warn("old pages stay in the store's files for now: another program uses it, or there is no space")
+    offer_removal(person, options)
     hint("copies of the store that were made before still open with the old keys, and backups with their passphrases:")
     hint("if somebody has one of them, replace the secrets themselves where they are used")
 

@@ -6,6 +6,7 @@ from claude_secrets import past
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.foreign import whose
+from claude_secrets.cli.old_copies import offer_removal
 from claude_secrets.cli.output import hint, note, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.past import Purged
@@ -33,7 +34,8 @@ def run(options: Namespace) -> int:
         warn("old pages stay in the store's files for now: another program uses it, or there is no space")
         hint(f"to have them gone later: {command()} purge --deleted")
     elif purged.records:
-        hint("backups made before, and the copy that an upgrade makes for 30 days, still hold it")
+        hint("backups made before still hold it")
+    offer_removal(person, options)
     return 0
 
 
