@@ -581,8 +581,8 @@ def test_when_it_fails_it_is_said_which_recovery_code_counts(machine: Machine, c
     )
     assert done.returncode == 130, done.stderr
     shown = done.stdout.strip()
-    said = "the new recovery code counts" if committed else "the old recovery code still counts"
-    assert said in done.stderr
+    says = ["the new recovery code counts" in done.stderr, "the old recovery code still counts" in done.stderr]
+    assert says == [committed, not committed]
     for text, counts in ((code, not committed), (shown, committed)):
         path = str(machine.home / f"{counts}.key")
         assert (machine.run("recover", "use", "--key-file", path, stdin=text).returncode == 0) == counts

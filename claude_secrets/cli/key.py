@@ -129,7 +129,7 @@ def _rotate_data(person: Person, options: Namespace) -> None:
     passphrases = _new_passphrases(person, found, losing, options)
     for slot in found:
         if slot.kind == FILE and slot not in losing:
-            note(f"Its key file gets a new key; a store that shares it would no longer open: {_path(person, slot)}")
+            warn(f"{_path(person, slot)} gets a new key; any other store that uses this key file would no longer open")
     require_yes("Replace all keys and the data key, and seal every record anew?", options)
     with _new_code(person, found, losing) as code, progress("sealing") as tell:
         scrubbed = rotation.rotate(person, found, losing, passphrases=passphrases, code=code, progress=tell)
