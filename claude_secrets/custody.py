@@ -8,8 +8,8 @@ is above it import this module.
 import os
 import sys
 import time
-from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -155,17 +155,20 @@ class Custody:
     def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
         """A slot with a master key in the OS keyring.
 
-        Placing it raises `CustodyError` KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another
-        custody.
+        The keyring is asked at once: it may wait for its password, and cancelling that leaves nothing behind.
+
+        Raises:
+            CustodyError: KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another custody; also
+                on placing.
         """
         slot_id, master_key = os.urandom(8).hex(), new_master_key()
+        entry = _entry(store_id, slot_id)
+        with _another_way():
+            self._keyring.read(entry)
 
         def place() -> None:
-            try:
-                self._keyring.create(_entry(store_id, slot_id), master_key.decode("ascii"))
-            except CustodyError as error:
-                other = f"Or keep the key in a file of your own: `{command()} init --key-file PATH`."
-                raise CustodyError(error.code, error.message, f"{error.hint} {other}") from None
+            with _another_way():
+                self._keyring.create(entry, master_key.decode("ascii"))
 
         slot = self.wrapped_by(store_id, Slot(slot_id, KEYRING, "{}", b""), master_key, data_key)
         return NewSlot(slot, place, lambda: self.take_away(store_id, slot))
@@ -333,3 +336,13 @@ def _nothing_opens(slots: Sequence[Slot]) -> CustodyError:
 
 def _entry(store_id: str, slot_id: str) -> str:
     return f"{store_id}.{slot_id}"
+
+
+@contextmanager
+def _another_way() -> Iterator[None]:
+    """Let what a keyring refuses say how to do without one."""
+    try:
+        yield
+    except CustodyError as error:
+        other = f"Or keep the key in a file of your own: `{command()} init --key-file PATH`."
+        raise CustodyError(error.code, error.message, f"{error.hint} {other}") from None

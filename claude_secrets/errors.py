@@ -76,3 +76,10 @@ class CustodyError(SecretsError):
 
 class StoreError(SecretsError):
     """The store cannot be read or written, or what it holds does not fit together."""
+
+
+class Cancelled(KeyboardInterrupt):
+    """The person broke off a question with Ctrl-C or Ctrl-D: the whole command ends, and nothing is changed.
+
+    It is no `Exception`, so no handler can take it for an answer.
+    """

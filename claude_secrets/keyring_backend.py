@@ -136,6 +136,9 @@ class SystemKeyring:
         except TimeoutError:
             if not answer.cancel():  # it came at the last moment
                 return answer.result()
+        except KeyboardInterrupt:
+            answer.cancel()  # or it would be written after all
+            raise
         self._blocked = thread
         raise _locked()
 

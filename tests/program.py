@@ -7,12 +7,18 @@ tests alone, which the program itself never sees.
 import os
 import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 ACCOUNT_HOME = "TESTS_ACCOUNT_HOME"
 """Names the account's home, where that is not HOME."""
 
 CLIENT_RECORDS = "TESTS_CLIENT_RECORDS"
 """Names where servers note their clients. Without it they note none: of most tests the client is the person, too."""
+
+ASKED = "TESTS_ASKED"
+"""Names a file that gets a line for every question at the terminal: the command line's functions that led to it."""
+
 HOOK_SECONDS = "TESTS_HOOK_SECONDS"
 """After how many seconds a hook gives up."""
 
@@ -37,12 +43,36 @@ def main() -> None:
     places = os.environ.pop(PLACES, None)
     if places is not None:
         _take(places)
+    asked = os.environ.pop(ASKED, None)
+    if asked is not None:
+        _note_who_asks(asked)
     seconds = os.environ.pop(HOOK_SECONDS, None)
     if seconds is not None:
         from claude_secrets.cli import hook
 
         hook.SECONDS = hook.OUTPUT_SECONDS = float(seconds)
     entry()
+
+
+def _note_who_asks(file: str) -> None:
+    from claude_secrets.human import terminal
+
+    ask = terminal._ask
+
+    def asking(*arguments: Any, **options: Any) -> str:
+        names = []
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            module = frame.f_globals["__name__"]
+            if module == terminal.__name__ or module.startswith("claude_secrets.cli."):
+                function = frame.f_code.co_qualname.partition(".<locals>")[0]
+                names.append(f"{module.rpartition('.')[2]}.{function}")
+            frame = frame.f_back
+        with Path(file).open("a") as lines:
+            lines.write(" ".join(reversed(names)) + "\n")
+        return ask(*arguments, **options)
+
+    terminal._ask = asking
 
 
 def _take(places: str) -> None:

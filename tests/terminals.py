@@ -1,4 +1,4 @@
-"""A person at an interactive bash on a terminal of their own."""
+"""A person at a terminal of their own: at an interactive bash, or at one program that runs there."""
 
 import fcntl
 import os
@@ -19,39 +19,12 @@ DEADLINE = 30.0
 PROMPT = "ready> "
 
 
-class Bash:
-    """`bash -i` with job control; `see` waits for what it shows, `type` types."""
+class Screen:
+    """What a terminal shows; `see` waits for something, `type` types."""
 
-    def __init__(
-        self,
-        at: Path,
-        environment: Mapping[str, str],
-        *,
-        size: tuple[int, int] = (31, 97),
-        words: Sequence[str] = ("bash", "--norc", "--noprofile", "-i"),
-    ) -> None:
+    def __init__(self, terminal: int) -> None:
         self.shown = ""
-        self._at = at
-        number, self._terminal = pty.fork()
-        if not number:
-            os.chdir(at)
-            os.execvpe(words[0], [*words], {**environment, "PS1": PROMPT, "TERM": "dumb", "HISTFILE": ""})
-        self._process = number
-        self.resize(size)
-        self.see(re.escape(PROMPT))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._terminal)
-        with suppress(ProcessLookupError):
-            os.kill(self._process, signal.SIGKILL)
-        os.waitpid(self._process, 0)
-
-    def resize(self, size: tuple[int, int]) -> None:
-        """Give the window so many rows and columns."""
-        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+        self._terminal = terminal
 
     def settings(self) -> list[object]:
         """What `stty` would show."""
@@ -74,6 +47,85 @@ class Bash:
                     raise AssertionError(f"the terminal ended at {self.shown!r}") from None
         seen, self.shown = self.shown[: found.end()], self.shown[found.end() :]
         return seen
+
+
+class Running(Screen):
+    """A program on a terminal, without a shell that would put the terminal's settings back after it."""
+
+    def __init__(self, words: Sequence[str], at: Path, environment: Mapping[str, str], *, columns: int = 400) -> None:
+        ours, self._its = pty.openpty()
+        super().__init__(ours)
+        fcntl.ioctl(self._its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.before = self.settings()
+        self.process = subprocess.Popen(
+            words,
+            stdin=self._its,
+            stdout=self._its,
+            stderr=self._its,
+            cwd=at,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  it takes no lock
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._terminal)
+        os.close(self._its)
+
+    def ended(self) -> int:
+        """The exit code (-N by signal N), once it has ended and `shown` has all that it showed since the last time."""
+        code = self.process.wait(DEADLINE)
+        while select.select([self._terminal], [], [], 0)[0]:
+            self.shown += os.read(self._terminal, 65536).decode(errors="replace").replace("\r", "")
+        return code
+
+    def left_over(self) -> bytes:
+        """What was typed and not read: a shell would have it next."""
+        settings = termios.tcgetattr(self._its)
+        settings[3] &= ~termios.ICANON
+        settings[6][termios.VMIN] = 0
+        termios.tcsetattr(self._its, termios.TCSANOW, settings)
+        return os.read(self._its, 65536)
+
+
+class Bash(Screen):
+    """`bash -i` with job control."""
+
+    def __init__(
+        self,
+        at: Path,
+        environment: Mapping[str, str],
+        *,
+        size: tuple[int, int] = (31, 97),
+        words: Sequence[str] = ("bash", "--norc", "--noprofile", "-i"),
+    ) -> None:
+        self._at = at
+        number, terminal = pty.fork()
+        if not number:
+            os.chdir(at)
+            os.execvpe(words[0], [*words], {**environment, "PS1": PROMPT, "TERM": "dumb", "HISTFILE": ""})
+        super().__init__(terminal)
+        self._process = number
+        self.resize(size)
+        self.see(re.escape(PROMPT))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._terminal)
+        with suppress(ProcessLookupError):
+            os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Give the window so many rows and columns."""
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
 
     def run_elsewhere(self, line: str) -> None:
         """Run a command in the same directory, but not on this terminal."""

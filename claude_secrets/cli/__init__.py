@@ -17,8 +17,8 @@ from typing import Final, NoReturn
 from claude_secrets import __version__, interrupts
 from claude_secrets.agents import Agent
 from claude_secrets.cli import caller, output, presence
-from claude_secrets.cli.ending import close_all, failed
-from claude_secrets.errors import CallerError, Code, CustodyError, DeniedError, SecretsError
+from claude_secrets.cli.ending import close_all, failed, finish
+from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
 from claude_secrets.paths import command
 
 COMMANDS: Final = {
@@ -61,7 +61,10 @@ def entry() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 done, 1 error, 2 wrong usage, 3 denied, 4 key custody."""
+    """Run one command and return its exit code.
+
+    0 is done, 1 an error, 2 wrong usage, 3 denied, 4 key custody, 130 interrupted or cancelled.
+    """
     gc.disable()  # most commands end before collecting pays; those that go on for long begin it again
     given = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here, once it was run
     _no_core_dumps()
@@ -86,6 +89,9 @@ def _run(given: list[str]) -> int:
     except SecretsError as error:
         failed(error)
         return _tell(error)
+    except Cancelled:
+        output.note("Cancelled; nothing was changed.")
+        return interrupts.INTERRUPTED
     except KeyboardInterrupt:
         return interrupts.INTERRUPTED
     except BrokenPipeError:
@@ -122,7 +128,9 @@ def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequenc
         return int(_module("as_agent").run(agent, options, given, asks=False))
     if presence.is_wanted(options):
         presence.require(f"`{options.command}`", options)
-    return int(_module(options.command).run(options))
+    code = int(_module(options.command).run(options))
+    finish()
+    return code
 
 
 def _module(name: str) -> ModuleType:

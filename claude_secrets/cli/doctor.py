@@ -22,7 +22,7 @@ from claude_secrets.cli.old_copies import described
 from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.config_file import CONFIG
 from claude_secrets.custody import Custody
-from claude_secrets.errors import Code, CustodyError, SecretsError
+from claude_secrets.errors import CallerError, Code, CustodyError, InputError, SecretsError
 from claude_secrets.inspection import damages
 from claude_secrets.key_slot import FILE, State
 from claude_secrets.keys import KeyInfo
@@ -103,6 +103,8 @@ def _store_findings(options: Namespace, project: Project | None) -> Iterator[Fin
 def _checked(about: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
+    except (CallerError, InputError):  # of a passphrase that was asked for: it would be asked for again
+        raise
     except SecretsError as error:
         return _failure(about, error)
 

@@ -1,6 +1,6 @@
-"""What happens when a command ends: its failure is noted, and what it opened is closed.
+"""The end of a command: what it does last if it succeeds, who notes its failure, and what it closes however it ends.
 
-`main` calls both; the commands' modules say what is to be done.
+`main` calls each; the commands' modules say what is to be done.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from claude_secrets.errors import SecretsError
 
 _opened: list[Callable[[], None]] = []
 _noting: list[Callable[[SecretsError], None]] = []
+_last: list[Callable[[], None]] = []
 
 
 def at_end(close: Callable[[], None]) -> None:
@@ -16,8 +17,21 @@ def at_end(close: Callable[[], None]) -> None:
     _opened.append(close)
 
 
+def at_last(act: Callable[[], None]) -> None:
+    """Have `act` called once the command has done everything else: not if it fails or is cancelled."""
+    _last.append(act)
+
+
+def finish() -> None:
+    """Do what was left for the end of a command that succeeded, in order."""
+    while _last:
+        _last.pop(0)()
+
+
 def close_all() -> None:
     """Close everything, the newest first."""
+    _last.clear()
+    _noting.clear()
     while _opened:
         _opened.pop()()
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from claude_secrets.cli import foreign, output, variables
 from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.ending import finish
 from claude_secrets.cli.output import warn
 from claude_secrets.cli.variables import Source, Templates
 from claude_secrets.errors import CallerError, Code
@@ -37,7 +38,11 @@ def run(options: Namespace) -> int:
     def check(templates: Templates) -> None:
         foreign.require_references(person, templates.named_by_files, templates.files, options)
 
-    return start(options, Source(values, person.store.close, check), os.environ, redact=options.redact)
+    def close() -> None:
+        finish()  # afterwards this is another program
+        person.store.close()
+
+    return start(options, Source(values, close, check), os.environ, redact=options.redact)
 
 
 def start(

@@ -93,7 +93,8 @@ def value_from_input(name: str, *, exact: bool) -> str:
     if sys.stdin is not None and sys.stdin.isatty():
         from claude_secrets.human.terminal import read_hidden
 
-        return read_hidden(f"Value of {name} (not shown): ")
+        other_way = f"Pass it by standard input, for example from a file: {command()} set {name} <FILE"
+        return read_hidden(f"Value of {name} (not shown): ", other_way=other_way)
     data = sys.stdin.buffer.read(VALUE_LIMIT + 3) if sys.stdin is not None else b""
     try:
         value = data.decode("utf-8")

@@ -1,24 +1,29 @@
 """Asks the person at their terminal: a value without showing it, a question with yes or no.
 
-Always: the terminal itself is used, not standard input or output, and it is left as it was found; no value is
-shown, shortened or split unnoticed. Faces import it.
+Always: the terminal itself is used, not standard input or output, and it is left as it was found, by a signal, too; no
+value is shown, shortened or split unnoticed; what was typed before a question or is pasted beyond its line answers no
+question and reaches no shell. Faces import it.
 """
 
 import os
 import select
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final
 
-from claude_secrets.errors import CallerError, Code, InputError
+from claude_secrets.errors import CallerError, Cancelled, Code, InputError
 from claude_secrets.human.plain import plain
-from claude_secrets.paths import command
 
-_LINE_LIMIT = 4095
+_LINE_LIMIT: Final = 4095
 """Bytes of a line that Linux' terminals pass on; what is typed beyond them is lost without a sign."""
 
-_PASTE_GAP = 0.05
+_PASTE_GAP: Final = 0.05
 """Seconds within which a further line was not typed, but pasted."""
+
+_PASTE_SECONDS: Final = 5.0
+"""Seconds after which a paste, or a key that is held down, is no longer waited for."""
 
 
 def is_there() -> bool:
@@ -32,20 +37,20 @@ def is_there() -> bool:
     return True
 
 
-def read_hidden(prompt: str) -> str:
+def read_hidden(prompt: str, *, other_way: str | None = None) -> str:
     """Return one line typed without echo after `prompt`.
 
+    `other_way` says how to pass on what no line can hold.
+
     Raises:
-        InputError: NO_INPUT_CHANNEL without a terminal; CANCELLED on Ctrl-C, Ctrl-D or an empty line.
+        Cancelled: Ctrl-C or Ctrl-D.
+        InputError: NO_INPUT_CHANNEL without a terminal; CANCELLED on an empty line.
         CallerError: INVALID_VALUE for more than one line, more than a terminal can pass on, or bytes that are not
             UTF-8.
     """
-    try:
-        line = _ask(prompt, hidden=True)
-    except KeyboardInterrupt:
-        raise InputError(Code.CANCELLED, "Cancelled; nothing was stored.") from None
+    line = _ask(prompt, hidden=True, other_way=other_way)
     if not line:
-        raise InputError(Code.CANCELLED, "The input was empty; nothing was stored.")
+        raise InputError(Code.CANCELLED, "The input was empty; nothing was changed.")
     return line
 
 
@@ -53,31 +58,48 @@ def confirm(question: str) -> bool:
     """Put `question`; True only for a typed "y" or "yes". What was typed before it was put does not count.
 
     Raises:
-        InputError: NO_INPUT_CHANNEL without a terminal; CANCELLED on Ctrl-C.
+        Cancelled: Ctrl-C or Ctrl-D.
+        InputError: NO_INPUT_CHANNEL without a terminal.
+        CallerError: INVALID_VALUE for more than one line.
     """
-    try:
-        return _ask(f"{plain(question)} [y/N] ", hidden=False).strip().lower() in {"y", "yes"}
-    except KeyboardInterrupt:
-        raise InputError(Code.CANCELLED, "Cancelled.") from None
+    return _ask(f"{plain(question)} [y/N] ", hidden=False).strip().lower() in {"y", "yes"}
 
 
 if sys.platform == "win32":
     import getpass
 
-    def _ask(prompt: str, *, hidden: bool) -> str:
+    def _ask(prompt: str, *, hidden: bool, other_way: str | None = None) -> str:  # noqa: ARG001  lines have no limit
         # getpass would read an ordinary stream, visibly, where there is no console.
         if sys.stdin is None or not sys.stdin.isatty():
             raise _no_terminal()
-        return getpass.getpass(prompt) if hidden else input(prompt)
+        try:
+            return getpass.getpass(prompt) if hidden else input(prompt)
+        except (KeyboardInterrupt, EOFError):
+            raise Cancelled from None
 
 else:
+    import errno
+    import signal
     import termios
 
-    def _ask(prompt: str, *, hidden: bool) -> str:
+    from claude_secrets.human.supervise import Signals
+
+    _SIGNALS: Final = (
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGTSTP,
+        signal.SIGCONT,  # a shell gave the terminal other settings while we were stopped
+    )
+
+    def _ask(prompt: str, *, hidden: bool, other_way: str | None = None) -> str:
         try:
             terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
             try:
-                typed = _typed(terminal, prompt, hidden=hidden)
+                typed = None
+                while typed is None:
+                    typed = _typed(terminal, prompt, hidden=hidden, other_way=other_way)
             finally:
                 os.close(terminal)
         except (OSError, termios.error):
@@ -86,51 +108,107 @@ else:
             return typed.decode("utf-8")
         except UnicodeDecodeError:
             # From None: the exception carries what was typed.
-            raise CallerError(Code.INVALID_VALUE, "What was typed is not valid UTF-8; nothing was stored.") from None
+            raise CallerError(Code.INVALID_VALUE, "What was typed is not valid UTF-8; nothing was changed.") from None
 
-    def _typed(terminal: int, prompt: str, *, hidden: bool) -> bytes:
-        with _echo(terminal, shown=not hidden):
-            os.write(terminal, prompt.encode("utf-8", "replace"))
+    def _typed(terminal: int, prompt: str, *, hidden: bool, other_way: str | None) -> bytes | None:
+        """The line that is typed; None where we were stopped meanwhile, and the question has to be put again."""
+        caught: list[int] = []
+        line, more = b"", False
+        with Signals() as signals:
+            signals.forward(caught.append, _SIGNALS)
             try:
-                line = _line(terminal)
-            finally:
-                if hidden:
-                    os.write(terminal, b"\n")
-            if hidden:
-                _require_whole(line, terminal)
-        return line
+                with _echo(terminal, shown=not hidden):
+                    os.write(terminal, prompt.encode("utf-8", "replace"))
+                    with _never_waiting(terminal):
+                        line = _line(terminal, signals.descriptor, caught)
+                        more = line.endswith(b"\n") and _drop_more(terminal)
+                    if hidden or not line.endswith(b"\n"):
+                        os.write(terminal, b"\n")
+            except (OSError, termios.error):
+                if not caught:  # else it hung up, or we are in the background
+                    raise
+        if caught:
+            _obey(caught)
+            return None
+        if not line.endswith(b"\n"):  # Ctrl-D
+            raise Cancelled
+        _require_whole(line, other_way, more=more)
+        return line.removesuffix(b"\n")
+
+    def _obey(caught: Sequence[int]) -> None:
+        """Do what the signals do to any program, now that the terminal is as it was."""
+        if signal.SIGINT in caught:
+            raise Cancelled
+        for number in caught:
+            if number != signal.SIGCONT:
+                os.kill(os.getpid(), number)
 
     @contextmanager
     def _echo(terminal: int, *, shown: bool) -> Iterator[None]:
         before = termios.tcgetattr(terminal)
         now = [*before]
+        now[0] |= termios.ICRNL  # these three: a program may have ended without putting them back
+        now[3] |= termios.ICANON | termios.ISIG
         now[3] = now[3] | termios.ECHO if shown else now[3] & ~termios.ECHO
         # TCSAFLUSH, both times: what was typed before the question is no answer, what follows it no command.
         termios.tcsetattr(terminal, termios.TCSAFLUSH, now)
         try:
             yield
         finally:
-            termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+            _put_back(terminal, before)
 
-    def _line(terminal: int) -> bytes:
-        """One line without its end; Ctrl-D ends it, too."""
-        typed = b""
-        while not typed.endswith(b"\n"):
-            part = os.read(terminal, 65536)
-            if not part:
-                return typed
-            typed += part
-        return typed.removesuffix(b"\n")
+    def _put_back(terminal: int, settings: list[int | list[bytes | int]]) -> None:
+        """Restore the settings, unless the shell has the terminal back, which has its own."""
+        while os.tcgetpgrp(terminal) == os.getpgrp():
+            try:
+                termios.tcsetattr(terminal, termios.TCSAFLUSH, settings)
+            except termios.error as error:
+                if error.args[0] != errno.EINTR:
+                    raise
+            else:
+                break
 
-    def _require_whole(line: bytes, terminal: int) -> None:
-        hint = f"Pass it by standard input, for example from a file: {command()} set NAME <FILE"
-        if select.select([terminal], [], [], _PASTE_GAP)[0]:
-            raise CallerError(Code.INVALID_VALUE, "More than one line was entered; nothing was stored.", hint)
-        if len(line) >= _LINE_LIMIT:
+    @contextmanager
+    def _never_waiting(terminal: int) -> Iterator[None]:
+        """Let reading fail where a signal's key took away what was there to be read."""
+        os.set_blocking(terminal, False)
+        try:
+            yield
+        finally:
+            os.set_blocking(terminal, True)
+
+    def _line(terminal: int, wakes: int, caught: Sequence[int]) -> bytes:
+        """One line with its end; without one where Ctrl-D or a signal came first."""
+        while not caught:
+            if terminal in select.select([terminal, wakes], [], [])[0]:
+                with suppress(BlockingIOError):
+                    return os.read(terminal, 65536)
+        return b""
+
+    def _drop_more(terminal: int) -> bool:
+        """Whether more than a line was pasted; it is dropped, for it would answer the next question or run in a shell.
+
+        The line may be the last but one: a terminal holds back one that has no end, unless it is told not to.
+        """
+        now = termios.tcgetattr(terminal)
+        now[3] &= ~termios.ICANON
+        now[6][termios.VMIN], now[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(terminal, termios.TCSANOW, now)
+        more, ends = False, time.monotonic() + _PASTE_SECONDS
+        while time.monotonic() < ends and select.select([terminal], [], [], _PASTE_GAP)[0]:
+            more = True
+            if not os.read(terminal, 65536):  # it hung up
+                break
+        return more
+
+    def _require_whole(line: bytes, other_way: str | None, *, more: bool) -> None:
+        if more:
+            raise CallerError(Code.INVALID_VALUE, "More than one line was entered; nothing was changed.", other_way)
+        if len(line) > _LINE_LIMIT:
             raise CallerError(
                 Code.INVALID_VALUE,
-                f"A terminal passes on at most {_LINE_LIMIT} bytes of a line; nothing was stored.",
-                hint,
+                f"A terminal passes on at most {_LINE_LIMIT} bytes of a line; nothing was changed.",
+                other_way,
             )
 
 
