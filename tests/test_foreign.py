@@ -87,7 +87,7 @@ def test_what_is_the_projects_own_or_was_granted_is_used_without_a_word(machine:
 
 def test_the_person_is_shown_where_it_is_from_and_asked(machine: Machine, terminal: Bash) -> None:
     env_file(machine, "AWS_KEY", "OWN")
-    for answer, expected in (("n", "Nothing was done."), ("y", "canary-infra")):
+    for answer, expected in (("n", "Nothing was changed."), ("y", "canary-infra")):
         terminal.type(f"{CS} {SHOW}\n")
         asked = terminal.see(r"\[y/N\] ")
         assert "  AWS_KEY, stored in ~/work/infra" in asked
@@ -114,7 +114,7 @@ def test_a_name_of_another_project_is_not_overwritten_unseen(machine: Machine, t
     terminal.type(f"printf other | {CS} set AWS_KEY\n")
     assert "AWS_KEY was stored in ~/work/infra" in terminal.see(r"\[y/N\] ")
     terminal.type("n\n")
-    terminal.see("Nothing was done")
+    terminal.see("Nothing was changed")
     assert machine.run("get", "AWS_KEY", at=infra).stdout == "canary-infra"
     terminal.type(f"printf other | {CS} set AWS_KEY\n")
     terminal.see(r"\[y/N\] ")

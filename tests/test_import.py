@@ -283,7 +283,8 @@ def test_it_asks_once(machine: Watched, answer: str, code: int) -> None:
     before = machine.rows()
     ended, screen = on_a_terminal(machine, ["import", str(file), "--rewrite"], answer)
     assert (ended, screen.count("[y/N]")) == (code, 1)
-    assert f"Import 3 secrets into scope 'shared', and put references in their place in {file}?" in screen
+    named = f"~/{file.relative_to(machine.home)}"
+    assert f"Import 3 secrets from {named} into scope 'shared', and put references there in their place?" in screen
     if code:
         assert (machine.rows(), file.read_bytes().decode()) == (before, DOTENV)
         assert [path.name for path in file.parent.iterdir()] == [".env"]

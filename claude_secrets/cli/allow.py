@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.allowlist_edit import add_entry
 from claude_secrets.cli import allowlist_file, foreign
-from claude_secrets.cli.common import hint_at_main, require_project, the_person
+from claude_secrets.cli.common import here, hint_at_main, require_project, the_person
 from claude_secrets.cli.output import say
 from claude_secrets.model import check_name
 from claude_secrets.policy_file import read_bytes
@@ -23,7 +23,7 @@ def run(options: Namespace) -> int:
     before = read_bytes(project.path)
     after = add_entry(before, name)
     person = the_person(options, project)
-    foreign.require_name(person, name, f"Let this project use {name}?", options)
+    foreign.require_name(person, name, f"Let {here(person)} use {name}?", options)
     person.allow(name)
     if after is None:
         say(f"'{name}' is in the allowlist of {project.path} already; the project may use it.")

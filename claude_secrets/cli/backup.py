@@ -6,9 +6,9 @@ from pathlib import Path
 
 from claude_secrets import backups
 from claude_secrets.backups import Contents
-from claude_secrets.cli.common import existing_person, find_project, new_passphrase, passphrase, the_person
+from claude_secrets.cli.common import existing_person, find_project, new_passphrase, passphrase, short, the_person
 from claude_secrets.cli.delete import require_yes
-from claude_secrets.cli.output import hint, progress, say, warn
+from claude_secrets.cli.output import counted, hint, progress, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command, expanded
@@ -67,10 +67,11 @@ def _make(path: Path, options: Namespace) -> int:
 def _restore(path: Path, options: Namespace) -> int:
     backups.require(path)
     secret = passphrase("the backup", options.backup_passphrase_fd)
-    backups.verify(path, secret)
+    found = backups.verify(path, secret)
     person = the_person(options, find_project(options), SHARED)
     if options.aside and person.store.exists():
-        require_yes("Give the store that is there another name, and begin a new one from the backup?", options)
+        begin = f"begin a new one with {_counted(found)} from {short(str(path))}"
+        require_yes(f"Give the store {short(str(person.store.path))} another name, and {begin}?", options)
         contents = _restore_beside(person, path, secret, options)
     else:
         contents = _filled(person, path, secret, options)
@@ -104,7 +105,4 @@ def _restore_beside(person: Person, path: Path, secret: str, options: Namespace)
 
 
 def _counted(contents: Contents) -> str:
-    def number(count: int, what: str) -> str:
-        return f"{count} {what}{'s' * (count != 1)}"
-
-    return f"{number(contents.secrets, 'secret')}, {number(contents.versions, 'version')}"
+    return f"{counted(contents.secrets, 'secret')}, {counted(contents.versions, 'version')}"

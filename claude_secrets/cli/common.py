@@ -227,6 +227,11 @@ def hint_at_main(person: Person) -> None:
         hint(f"this is a git work tree of {main}, and does not count as that project; to let it: {command()} trust")
 
 
+def here(person: Person) -> str:
+    """The project as people write it."""
+    return "you" if person.project is None else short(str(person.project.path))
+
+
 def short(origin: str) -> str:
     """A project's identity as people write it, with ~ for their home."""
     if origin == PERSON:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from claude_secrets import foreign
 from claude_secrets.cli import presence
-from claude_secrets.cli.common import hint_at_main, short
-from claude_secrets.cli.output import note
-from claude_secrets.errors import Code, DeniedError, InputError
+from claude_secrets.cli.common import here, hint_at_main, short
+from claude_secrets.cli.ending import at_last
+from claude_secrets.cli.output import counted, note
+from claude_secrets.errors import Code, DeniedError, InputError, SecretsError
 from claude_secrets.foreign import Theirs
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
 from claude_secrets.person import Person
 
-_SHOWN = 20
 _USERS_SHOWN = 3
 _LASTING = frozenset({"set", "import", "allow"})
 """Commands that let the project use a scope from then on; the others use it this once where `--yes` was given."""
@@ -51,7 +51,7 @@ def require_name(person: Person, name: str, question: str, options: Namespace) -
         presence.require(f"`{options.command} --yes` for a secret that was stored elsewhere", options)
         return
     refusal = DeniedError(Code.NOT_TRUSTED, line, f"If that is what you want: --yes. {apart}".rstrip())
-    _ask([line, *([apart] if apart else [])], question, refusal)
+    ask([line, *([apart] if apart else [])], question, refusal)
 
 
 def require_scope(person: Person, options: Namespace) -> None:
@@ -67,13 +67,19 @@ def require_scope(person: Person, options: Namespace) -> None:
         if options.command in _LASTING:
             presence.require(f"`{options.command} --yes` in a scope that others use", options)
         return
-    claim = f"This project's secrets.yml says `scope: {person.scope}`. Other projects keep secrets there"
+    number = counted(len(theirs), "secret")
+    claimed = f"This project's secrets.yml says `scope: {person.scope}`. Others keep {number} there"
     once = f"To use it this once, name it yourself: --scope {person.scope}"
-    refusal = DeniedError(Code.NOT_TRUSTED, f"{claim}.", f"To look at them and decide: {command()} trust. {once}")
+    refusal = DeniedError(Code.NOT_TRUSTED, f"{claimed}.", f"To look at them and decide: {command()} trust. {once}")
     hint_at_main(person)
-    _ask([f"{claim}:", *_listed(theirs), once], f"Let this project use the scope {person.scope} from now on?", refusal)
-    person.claim_scope()
-    note(f"It may use it now. To take that back: {command()} revoke --all")
+    question = f"Let {here(person)} use the scope {person.scope}, with {number} of others, from now on?"
+    ask([f"{claimed}:", *_listed(theirs), once], question, refusal)
+
+    def claim() -> None:
+        person.claim_scope()
+        note(f"This project may use the scope now. To take that back: {command()} revoke --all")
+
+    at_last(claim)  # the command may have more questions, at which everything can be cancelled
 
 
 def require_references(person: Person, names: Sequence[str], files: Sequence[Path], options: Namespace) -> None:
@@ -97,10 +103,11 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
         f"The file names {listed}, which {place}, and nobody can be asked here.",
         f"For this one time: --yes. {_for_good(person, theirs, anywhere=anywhere)}".rstrip(),
     )
-    why = "There is no project here, so you are asked about what a file names:"
     hint_at_main(person)
-    heading = why if anywhere else "The file names secrets that were stored elsewhere:"
-    _ask([heading, *_listed(theirs)], "Let this command have them?", refusal)
+    what = theirs[0].name if len(theirs) == 1 else counted(len(theirs), "secret")
+    file = " and ".join(short(str(file.absolute())) for file in files)
+    why = "is asked about, because there is no project here" if anywhere else "was stored elsewhere"
+    ask([f"{file}: {what} {why}:", *_listed(theirs)], f"Let this command have {what} for {file}?", refusal)
     if advice := _for_good(person, theirs, anywhere=anywhere):
         note(advice)
 
@@ -120,7 +127,11 @@ def _for_good(person: Person, theirs: Sequence[Theirs], *, anywhere: bool) -> st
     return f"To be asked no more (agents of this project may use it then, too): {begin}{command()} allow {name}"
 
 
-def _ask(lines: Sequence[str], question: str, refusal: DeniedError) -> None:
+def ask(lines: Sequence[str], question: str, refusal: SecretsError) -> None:
+    """Show the lines and put the question; end the command where the answer is no, raise `refusal` without a terminal.
+
+    The lines may have scrolled away, so the question has to be complete without them.
+    """
     from claude_secrets.human.terminal import confirm, is_there
 
     if not is_there():
@@ -132,13 +143,12 @@ def _ask(lines: Sequence[str], question: str, refusal: DeniedError) -> None:
     except InputError as error:
         raise (refusal if error.code is Code.NO_INPUT_CHANNEL else error) from None
     if not said_yes:
-        note("Nothing was done.")
+        note("Nothing was changed.")
         raise SystemExit(1)
 
 
 def _listed(theirs: Sequence[Theirs]) -> list[str]:
-    lines = [f"  {each.name}, {_stored(each)}" for each in theirs[:_SHOWN]]
-    return [*lines, f"  and {len(theirs) - _SHOWN} more"] if len(theirs) > _SHOWN else lines
+    return [f"  {each.name}, {_stored(each)}" for each in theirs]
 
 
 def _stored(theirs: Theirs) -> str:

@@ -11,7 +11,7 @@ from claude_secrets import imports, plain_file, sources
 from claude_secrets.cli import presence
 from claude_secrets.cli.common import add_scope, find_project, first_line, read_allowlist, short, the_person
 from claude_secrets.cli.delete import require_yes
-from claude_secrets.cli.output import hint, note, say, say_json, table
+from claude_secrets.cli.output import counted, hint, note, say, say_json, table
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.human.git import Repository
 from claude_secrets.imports import Change, Planned
@@ -103,10 +103,9 @@ def _refuse_problems(contents: Contents) -> None:
     for problem in contents.problems:
         note(f"{problem.where}: [{problem.code}] {problem.words}")
     if contents.problems:
-        number = len(contents.problems)
         raise CallerError(
             contents.problems[0].code,
-            f"{number} problem{'s' * (number > 1)} in the file, as listed; nothing was imported.",
+            f"{counted(len(contents.problems), 'problem')} in the file, as listed; nothing was imported.",
         )
 
 
@@ -121,6 +120,8 @@ def _show(planned: Sequence[Planned], contents: Contents, options: Namespace) ->
     for line in contents.notes:
         note(f"note: {line}")
     rows = [(each.entry.name, _words(each)) for each in planned]
+    if rows:
+        note(f"{_counted(planned)}:")
     if options.json:
         for name, words in rows:
             note(f"{name}: {words}")
@@ -159,7 +160,7 @@ def _is_to_do(planned: Sequence[Planned], after: bytes | None) -> bool:
 def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: Namespace) -> None:
     if options.yes and any(each.origin for each in planned):
         presence.require("`import --yes` of names that belong to others", options)
-    asked = f"Import {_counted(planned)} into scope '{person.scope}'"
+    asked = f"Import {_counted(planned)} from {short(str(file.asked))} into scope '{person.scope}'"
     if options.rewrite:
         if file.is_linked:
             note(f"note: {file.asked} is a link; {file.path} is what is rewritten")
@@ -168,14 +169,13 @@ def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: N
         meant = read_allowlist(person.project).scope if person.project else SHARED
         if meant != person.scope:
             note(f"note: references mean the project's scope '{meant}'; these secrets come into '{person.scope}'")
-        asked += f", and put references in their place in {file.path}"
+        asked += ", and put references there in their place"
     require_yes(f"{asked}?", options)
 
 
 def _counted(planned: Sequence[Planned]) -> str:
-    number = len(planned)
     overwritten = sum(each.change is Change.OVERWRITES for each in planned)
-    return f"{number} secret{'s' * (number != 1)}" + (f" ({overwritten} overwritten)" if overwritten else "")
+    return counted(len(planned), "secret") + (f" ({overwritten} overwritten)" if overwritten else "")
 
 
 def _had(same: int) -> str:

@@ -49,6 +49,11 @@ def note(line: str) -> None:
     _print(line, sys.stderr)
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, such as "1 secret" or "2 secrets"."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def table(rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows in columns, each as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

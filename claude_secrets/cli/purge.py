@@ -7,7 +7,7 @@ from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.foreign import whose
 from claude_secrets.cli.old_copies import offer_removal
-from claude_secrets.cli.output import hint, note, say, warn
+from claude_secrets.cli.output import counted, hint, note, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.past import Purged
 from claude_secrets.paths import command
@@ -41,9 +41,8 @@ def run(options: Namespace) -> int:
 
 def _one(person: Person, options: Namespace) -> Purged:
     record, versions = past.history(person, options.name)
-    number = len(versions)
     require_yes(
-        f"Purge '{record.name}' of scope '{record.scope}', {number} version{'s' * (number > 1)}, "
+        f"Purge '{record.name}' of scope '{record.scope}', {counted(len(versions), 'version')}, "
         f"and the grants on it? Nothing brings it back.{whose(person, record.name)}",
         options,
     )
@@ -52,11 +51,13 @@ def _one(person: Person, options: Namespace) -> Purged:
 
 def _deleted(person: Person, options: Namespace) -> Purged:
     found = past.deleted(person)
+    if found:
+        note(f"{counted(len(found), 'secret')}, deleted before:")
     for record in found:
         note(f"'{record.name}' of scope '{record.scope}'")
     if found:
-        number = len(found)
-        require_yes(f"Purge {number} deleted secret{'s' * (number > 1)}? Nothing brings them back.", options)
+        number = counted(len(found), "deleted secret")
+        require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", options)
     else:
         note("No secret is deleted.")
     return past.purge_deleted(person, found)

@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import foreign, presence
-from claude_secrets.cli.common import add_scope, find_project, hint_at_main, read_allowlist, short, the_person
+from claude_secrets.cli.common import add_scope, find_project, here, hint_at_main, read_allowlist, short, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import from_now
 from claude_secrets.errors import CallerError, Code
@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
     project = find_project(options)
     expires = _expires(options.expires)
     person = the_person(options, project, options.scope)
-    use = "" if project is None else ", and let this project use it"
+    use = "" if project is None else f", and let {here(person)} use it"
     foreign.require_name(person, name, f"Overwrite {name}{use}?", options)
     _require_presence_to_loosen(person, name, options)
     stored = person.set(name, value_from_input(name, exact=options.exact), options.access, expires=expires)

@@ -4,9 +4,10 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import read_allowlist, read_settings, require_project, short, the_person
 from claude_secrets.cli.delete import require_yes
-from claude_secrets.cli.output import say
+from claude_secrets.cli.output import counted, say
 from claude_secrets.config_file import Trust
 from claude_secrets.paths import command
+from claude_secrets.trust import Wanted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def run(options: Namespace) -> int:
     if not wanted:
         say(f"{project.path} wants nothing that it may not use already.")
         return 0
-    say(f"{project.path} wants:")
+    say(f"{project.path} wants to {_counted(wanted)}:")
     if wanted.main is not None:
         say(f"  to count as a work tree of {short(wanted.main)}, and to use whatever that project may")
     if wanted.scope is not None:
@@ -31,8 +32,19 @@ def run(options: Namespace) -> int:
     for record in wanted.secrets:
         state = "deleted there" if record.deleted else record.access.value
         say(f"  {record.name}, stored from {short(record.origin)} ({state})")
-    require_yes("Let its agents use this?", options)
+    require_yes(f"Let agents of {short(str(project.path))} {_counted(wanted)}?", options)
     person.trust(wanted)
     back = "revoke NAME, or revoke --all" if wanted.secrets else "revoke --all"
     say(f"It may do that now. To take that back: {command()} {back}")
     return 0
+
+
+def _counted(wanted: Wanted) -> str:
+    """All that is wanted: the list above may have scrolled away."""
+    parts = [f"use {counted(len(wanted.secrets), 'secret')}"] if wanted.secrets else []
+    if wanted.scope is not None:
+        parts.append(f"keep secrets in the scope {wanted.scope}")
+    if wanted.main is not None:
+        parts.append(f"count as a work tree of {short(wanted.main)}")
+    *others, last = parts
+    return f"{', '.join(others)} and {last}" if others else last
