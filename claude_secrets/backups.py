@@ -53,7 +53,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> Content
         CallerError: INVALID_VALUE for a passphrase that is too short, INVALID_ARGUMENTS where `path` is taken.
         StoreError: the store cannot be read, or the file not be written; nothing is left.
     """
-    passphrase.check(secret, person.known_words)
+    passphrase.check(secret, passphrase.known_words(*person.directories))
     refuse_taken(path)
     refuse_draft_name(path)
     contents, data = _read(person.store, secret, progress)

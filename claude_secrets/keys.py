@@ -63,7 +63,7 @@ def _info(person: Person, store_id: str, slot: Slot, generation: int) -> KeyInfo
 
 def add_passphrase(person: Person, new: str) -> Slot:
     """Let a passphrase open the store, too. Raises `CallerError` INVALID_VALUE for one that is easy to guess."""
-    passphrase.check(new, person.known_words)
+    passphrase.check(new, passphrase.known_words(*person.directories))
     return _with_passphrase(person, new, "key add-passphrase", recovery=False)
 
 

@@ -7,10 +7,12 @@ characters of which the last one checks the group. FORMAT.md specifies both. `cu
 import os
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.cipher import stretched
 from claude_secrets.errors import CallerError, Code, CustodyError
+from claude_secrets.paths import account_home
 from claude_secrets.strength import weakness
 
 SHORTEST: Final = 12
@@ -103,6 +105,11 @@ def check(passphrase: str, known: Sequence[str] = ()) -> str:
     if reason is not None:
         raise CallerError(Code.INVALID_VALUE, f"This passphrase is easy to guess: {reason}.", advice)
     return passphrase
+
+
+def known_words(*directories: Path) -> list[str]:
+    """Words that whoever guesses a person's passphrase tries first: the account's name and those of `directories`."""
+    return [account_home().name, *(directory.name for directory in directories)]
 
 
 def new_code() -> str:

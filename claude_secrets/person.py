@@ -5,12 +5,12 @@ does from inside a project lets that project use it.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
-from claude_secrets import audit, grants, limits, paths, records, trust, versions
+from claude_secrets import audit, grants, limits, records, trust, versions
 from claude_secrets.audit import AuditLog, Entry, Event
-from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError, StoreError
+from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, check_name, check_scope, check_value
 from claude_secrets.patterns import NameSearch
@@ -48,6 +48,11 @@ class Person:
         self._default_access = default_access
         self._log = AuditLog()
         self.scope = scope
+
+    @property
+    def directories(self) -> list[Path]:
+        """The directory of the project, if there is one."""
+        return [] if self.project is None else [self.project.path]
 
     def set(self, name: str, value: str, access: Access | None = None, *, expires: int | None = None) -> Stored:
         """Store a value. From inside a project the secret is the project's, or the project is let use it.
@@ -303,12 +308,6 @@ class Person:
         )
         self._log.add(tx, event)
 
-    def note_refusal(self, action: str, name: str, code: Code) -> None:
-        """Write into the log that a command failed, if the store is open."""
-        if self.store.exists() and self.store.unlocked:
-            with suppress(SecretsError), self.store.write(durable=False) as tx:  # nothing was given out all the same
-                self.note(tx, action, name, refused=code)
-
     def claim_scope(self) -> None:
         """Let this project use the scope that its file names."""
         with self.store.write() as tx:
@@ -319,12 +318,6 @@ class Person:
         identity = self._identity(tx)
         if identity and self.scope != SHARED:
             grants.add(tx, Grant(project=identity, scope=self.scope))
-
-    @property
-    def known_words(self) -> list[str]:
-        """Words that whoever guesses this person's passphrase tries first: their own and the project's names."""
-        names = [paths.account_home().name]
-        return names if self.project is None else [*names, self.project.path.name]
 
     def _identity(self, tx: Transaction) -> str | None:
         return trust.standing(tx, self.project).identity if self.project else None

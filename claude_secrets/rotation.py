@@ -49,7 +49,7 @@ def check_new(person: Person, found: Sequence[Slot], new: str) -> str:
     Raises:
         CallerError: INVALID_VALUE.
     """
-    passphrase.check(new, person.known_words)
+    passphrase.check(new, passphrase.known_words(*person.directories))
     store_id, custody = keys.store_id(person), person.store.custody
     for slot in found:
         with suppress(CustodyError, MemoryError):  # a slot that nobody can open, nor with this one

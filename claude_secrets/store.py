@@ -139,6 +139,11 @@ class Store:
             return False
         return busy == 0
 
+    def refuse_another(self) -> None:
+        """Raise `StoreError` STORE_UNAVAILABLE where there is a store already."""
+        if self.exists():
+            raise _there_already()
+
     def create_with_key_file(self, key_file: Path) -> None:
         """Make the store with its key in a new file instead of the OS keyring.
 
@@ -171,7 +176,8 @@ class Store:
             raise _there_already()
 
     def _create_first(self, make_slot: Callable[[str, DataKey], NewSlot]) -> Slot:
-        slot = None if self.exists() else self._create(make_slot)
+        self.refuse_another()
+        slot = self._create(make_slot)
         if slot is None:
             raise _there_already()
         return slot

@@ -4,6 +4,7 @@ import os
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,7 +14,7 @@ from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date, left
 from claude_secrets.config_file import Config
 from claude_secrets.custody import Custody
-from claude_secrets.errors import CallerError, Code, DeniedError, InputError, StoreError
+from claude_secrets.errors import CallerError, Code, DeniedError, InputError, SecretsError, StoreError
 from claude_secrets.model import PERSON, SHARED, is_name
 from claude_secrets.own_files import read_config
 from claude_secrets.ownership import CheckLink
@@ -130,17 +131,22 @@ def the_person(
         default_access=config.default_access,
         keep_versions=config.keep_versions,
     )
-    name = getattr(options, "name", None)
-    at_failure(
-        lambda error: person.note_refusal(
-            options.command, name if isinstance(name, str) and is_name(name) else "", error.code
-        )
-    )
+    at_failure(lambda error: _note(error, person, options))
     if claimed and options.command in _IN_A_SCOPE:
         from claude_secrets.cli.foreign import require_scope
 
         require_scope(person, options)
     return person
+
+
+def _note(error: SecretsError, person: Person, options: Namespace) -> None:
+    """Write into the log that the command failed, if the store is open."""
+    if not (person.store.exists() and person.store.unlocked):
+        return
+    name = getattr(options, "name", None)
+    name = name if isinstance(name, str) and is_name(name) else ""
+    with suppress(SecretsError), person.store.write(durable=False) as tx:  # nothing was given out all the same
+        person.note(tx, options.command, name, refused=error.code)
 
 
 def passphrase(what: str, descriptor: int | None) -> str:
