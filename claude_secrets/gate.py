@@ -34,7 +34,7 @@ from claude_secrets.model import (
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.patterns import NameSearch
 from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
-from claude_secrets.setting import Setting, SettingReader
+from claude_secrets.setting import Check, Setting, SettingReader
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
 from claude_secrets.visible import Values, shown, values
@@ -61,32 +61,32 @@ class _Logged:
 class Gate:
     """Carries out the six tools for the agents of whatever project a call comes from.
 
-    `config` are the directories of the person's own files; `tighten` as in `SettingReader`.
+    `config` are the directories of the person's own files; `tighten` and `check` as in `SettingReader`;
+    `directories` is what this process has seen of directories so far.
     """
 
-    def __init__(self, *, store: Store, config: OwnDirectories, tighten: Trust = Trust.OFF) -> None:
+    def __init__(
+        self, *, store: Store, config: OwnDirectories, tighten: Trust = Trust.OFF, check: Check | None = None
+    ) -> None:
         self._store = store
         self._config = config
         self._homes = paths.home_directories()
         self._command = paths.command()
-        self._settings = SettingReader(config, self._command, tighten)
+        self._settings = SettingReader(config, self._command, tighten, check)
         self._log = AuditLog()
         self._session = SessionReads()
-        self._directories = Directories()
+        self.directories = Directories()
         self._guarded: tuple[Whereabouts, Project] | None = None
 
     def start(self, where: Whereabouts) -> None:
-        """Take note of the directories that this process was started with: calls are held against them.
-
-        Not needed where a process ends after one call.
-        """
+        """Note the directories that this process was started with, unless it is for one call only."""
         with suppress(SecretsError):  # what is wrong is told with each call
-            self._directories.start(where)
+            self.directories.start(where)
             self._find(where)
 
     def close(self) -> None:
         """Close the store and forget its key."""
-        self._directories.close()
+        self.directories.close()
         self._store.close()
 
     def hidden(self, where: Whereabouts) -> frozenset[Tool]:
@@ -180,9 +180,9 @@ class Gate:
         return project
 
     def _find(self, where: Whereabouts) -> Project:
-        self._directories.check(where)
+        self.directories.check(where)
         project = locate(where, homes=self._homes, command=self._command)
-        self._directories.check_project(where, project.path)
+        self.directories.check_project(where, project.path)
         return project
 
     def _guard(self, where: Whereabouts, project: Project) -> None:

@@ -5,8 +5,9 @@ faces import it.
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from claude_secrets import paths, policy, rules
 from claude_secrets.config_file import Config, Trust
@@ -98,18 +99,26 @@ class Setting(NamedTuple):
         return verdict
 
 
+Check: TypeAlias = Callable[[Config], None]
+"""Raises a `SecretsError` for settings that a process cannot follow."""
+
+
 class SettingReader:
     """Reads settings.
 
     `config` are the directories of the person's own files; `tighten` the mode of trust that the server's arguments or
-    environment ask for, which counts only where it is tighter than the person's own.
+    environment ask for, which counts only where it is tighter than the person's own; `check` refuses the settings that
+    this process cannot follow.
     """
 
-    def __init__(self, config: OwnDirectories, command: str, tighten: Trust = Trust.OFF) -> None:
+    def __init__(
+        self, config: OwnDirectories, command: str, tighten: Trust = Trust.OFF, check: Check | None = None
+    ) -> None:
         self._config = config
         self._homes = paths.home_directories()
         self._command = command
         self._tighten = tighten
+        self._check = check
         self._links: dict[Path, object] = {}
         self._person = Rules(source="person")
         self._built_in = rules.built_in(self._person)
@@ -118,10 +127,12 @@ class SettingReader:
         """The setting as it is now, for a call from there.
 
         Raises:
-            DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID.
+            DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID; and from `check`.
         """
         data, allowlist = read_allowlist(project.path)
         own = read_own_files(self._config, lambda link: self._check_link(link, where, project))
+        if self._check is not None:
+            self._check(own.config)
         if own.rules is not self._person:
             self._person, self._built_in = own.rules, rules.built_in(own.rules)
         return Setting(

@@ -7,6 +7,7 @@ import os
 import sys
 from functools import partial
 
+from claude_secrets import gate
 from claude_secrets.config_file import Trust
 from claude_secrets.human.page import InputPage
 from claude_secrets.model import Call
@@ -21,5 +22,5 @@ if __name__ == "__main__":
     vars(asking).update(CALL_SECONDS=1.0, InputPage=partial(InputPage, lifetime=float(sys.argv[1])))
     vars(consenting).update(QUESTION_SECONDS=1.0)
     if "--broken" in sys.argv:
-        vars(app)["Gate"].call = broken_call
+        vars(gate)["Gate"].call = broken_call
     app.run(None, None, os.environ, Trust.OFF, None, bound=False, asks=True)

@@ -60,6 +60,12 @@ def test_claude_code_connects_where_there_is_no_project(claude_code: ClaudeCode)
     assert not claude_code.machine.store.exists()
 
 
+def test_claude_code_connects_where_config_yml_is_refused(claude_code: ClaudeCode) -> None:
+    claude_code.machine.configure("store: [")
+    claude_code("add", "claude-secrets", "--", *PROGRAM)
+    assert line_of(claude_code("list"), "claude-secrets").endswith("✔ Connected")
+
+
 def test_claude_code_does_not_call_a_server_connected_that_is_not(claude_code: ClaudeCode) -> None:
     # Its exit code is 0 either way; this shows that the line it prints is worth reading.
     claude_code("add", "claude-secrets", "--", *PROGRAM, "no-such-command")

@@ -6,7 +6,6 @@ reaches the wire or standard error. Only `server.serve` imports it.
 
 import logging
 import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
@@ -33,24 +32,20 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets import __version__
 from claude_secrets.config_file import Trust
-from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, SecretsError, StoreError
-from claude_secrets.gate import Gate
 from claude_secrets.human.dialog import Dialogs
 from claude_secrets.human.plain import plain
 from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
-from claude_secrets.own_files import read_config
-from claude_secrets.ownership import at_each_call
-from claude_secrets.paths import own_directories, store_path, working_directory
+from claude_secrets.paths import working_directory
 from claude_secrets.policy import changed_meanwhile
 from claude_secrets.project import Whereabouts, grounds_of
 from claude_secrets.server.asking import Asker
 from claude_secrets.server.clients import Context
 from claude_secrets.server.consenting import Consenter
+from claude_secrets.server.doorway import Doorway
 from claude_secrets.server.stdio import Front
 from claude_secrets.server.tools import INSTRUCTIONS, ROWS
 from claude_secrets.server.worker import Worker
-from claude_secrets.store import Store
 
 NAME = "claude-secrets"
 ROOTS_SECONDS = 2.0
@@ -76,10 +71,7 @@ class App:
         bound: bool = False,
         asks: bool = True,
     ) -> None:
-        configured = read_config(own_directories(), at_each_call).store
-        custody = Custody(environment=environment, ask_passphrase=None if passphrase is None else lambda: passphrase)
-        store = Store(store_path(store_argument, environment, configured), custody, time.time)
-        self._gate = Gate(store=store, config=own_directories(), tighten=tighten)
+        self._doorway = Doorway(store_argument, environment, tighten, passphrase)
         self._worker = Worker()
         self._environment = environment
         self._asker = Asker(environment, self._dialogs, asks=asks)
@@ -92,7 +84,7 @@ class App:
             working_directory=working_directory(),
             bound=bound,
         )
-        self._gate.start(self._where)
+        self._doorway.start(self._where)
         self._roots_known = project is not None
         self._asking_roots = anyio.Lock()
 
@@ -112,7 +104,7 @@ class App:
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
         await Front(server, self._end).run()
         with anyio.move_on_after(CLOSING_SECONDS):  # folds the store's log in; a gate that hangs is left behind
-            await self._worker.run(self._gate.close)
+            await self._worker.run(self._doorway.close)
 
     def _dialogs(self, project: Path) -> Dialogs:
         return Dialogs(environment=self._environment, forbidden=grounds_of(project), platform=sys.platform)
@@ -122,7 +114,7 @@ class App:
         self._consenter.end()
 
     async def _list_tools(self, _context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
-        hidden = await self._worker.run(lambda: self._gate.hidden(self._where))
+        hidden = await self._worker.run(lambda: self._doorway.hidden(self._where))
         return ListToolsResult(tools=[row.listed() for row in ROWS.values() if row.tool not in hidden])
 
     async def _call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
@@ -144,7 +136,7 @@ class App:
         where, client = await self._whereabouts(context), _client(context)
 
         def gate(answer: Answer | None) -> Outcome:
-            return self._gate.call(call, where, answer, client=client)
+            return self._doorway.call(call, where, answer, client=client)
 
         answer = self._consenter.given(params)
         outcome = await self._worker.run(partial(gate, answer))
