@@ -21,14 +21,16 @@ def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
         return [line for found in damage.examine(tx, progress) for line in found.wrong]
 
 
-def every_value(person: Person) -> dict[str, str]:
+def every_value(person: Person, action: str) -> dict[str, str]:
     """The current values of all secrets, to look for them elsewhere; by name, and `SCOPE/NAME` outside of `shared`.
+
+    The log says `action`.
 
     Raises:
         StoreError: STORE_TAMPERED.
     """
     with person.store.write(durable=False) as tx:
-        person.note(tx, "scan")
+        person.note(tx, action)
         return {
             record.name if record.scope == SHARED else f"{record.scope}/{record.name}": records.value(tx, record)
             for record in records.every(tx)

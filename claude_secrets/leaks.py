@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from claude_secrets.redaction import Finder
+from claude_secrets.redaction import Finder, Redactor
 
 
 class Leak(NamedTuple):
@@ -62,6 +62,13 @@ def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, 
         row = rows[line - 1]
         for one in finder.find(row, before=None, final=True)[0]:
             yield row[: one.end].decode("utf-8", "replace"), one.name
+
+
+def redacted(finder: Finder, text: str) -> str:
+    """A path or another word, as it may be shown: with references in place of values."""
+    redactor = Redactor(finder)
+    data = redactor.feed(text.encode("utf-8", "surrogateescape")) + redactor.finish()
+    return data.decode("utf-8", "replace")
 
 
 def _with_end(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -183,6 +183,24 @@ def test_nor_has_it_on_a_terminal(machine: Machine) -> None:
     assert "read" in done.stdout.splitlines(), done
 
 
+def test_an_agents_program_has_the_codes_limits_and_end_of_a_persons(machine: Machine) -> None:
+    words = "$cs exec --only TOKEN --"
+    for word, code, says in (
+        ("no-such-program", 127, "There is no such program.\n"),
+        ("'echo $TOKEN'", 127, "exec starts a program without a shell"),
+        ("/tmp", 126, "The program cannot be run: Is a directory.\n"),
+    ):
+        done = agent_runs(machine, f"{words} {word}")
+        assert (done.returncode, says in done.stderr) == (code, True)
+    limits = agent_runs(machine, f"ulimit -Sc 300; ulimit -Hc 4000; {words} bash -c 'ulimit -Sc; ulimit -Hc'")
+    assert limits.stdout.split() == ["300", "4000"]
+    if sys.platform == "linux":
+        inside = "echo $PPID $$ >n.new; mv n.new n; while :; do sleep 0.1; done"
+        kill = "read by number <n; kill -9 $by; while test -e /proc/$number; do sleep 0.1; done; echo ended"
+        killed = agent_runs(machine, f"{words} sh -c '{inside}' & while test ! -e n; do sleep 0.1; done; {kill}")
+        assert killed.stdout == "ended\n"
+
+
 def test_the_persons_programs_inherit_what_they_are_handed(machine: Machine) -> None:
     for redact in ("", "--redact"):
         for outlet in ("a copy of its output", "a file", "a socket", "a substituted process that it writes to"):

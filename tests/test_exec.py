@@ -1,5 +1,6 @@
 """`exec` and `export`: values where a program needs them, everything else as without; and no value in what is shown."""
 
+import base64
 import hashlib
 import json
 import os
@@ -659,21 +660,190 @@ def test_standard_streams_may_be_closed(machine: Machine, here: Path, closed: st
     assert (done.returncode, (here / "there").read_text()) == (0, f"{TOKEN}\n")
 
 
-def test_a_program_that_cannot_be_started_is_told(machine: Machine, here: Path) -> None:
-    (here / "bad").write_bytes(b"\x7fELF nonsense")
-    (here / "bad").chmod(0o755)
-    for words in (exec_words("--only", "TOKEN"), [*PROGRAM, "exec", "--only", "TOKEN", "--"]):
-        done = subprocess.run(
-            [*words, "./bad"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            env=machine.environment,
-            check=False,
+@pytest.fixture(scope="module")
+def unstartable(machine: Machine) -> Path:
+    """A directory with all that can be in a program's place."""
+    place = machine.home / "unstartable"
+    (place / "there" / "directory").mkdir(parents=True)
+    for name, text in {
+        "bad": b"\x7fELF nonsense",
+        "no-first-line": b"echo hi\n",
+        "lost": b"#!/no/such/interpreter\n",
+        "plain": b"text",
+        "there/kept": b"text",
+    }.items():
+        (place / name).write_bytes(text)
+        (place / name).chmod(0o644 if text == b"text" else 0o755)
+    (place / "nowhere").symlink_to("gone")
+    (place / "round").symlink_to("round")
+    return place
+
+
+IN_A_PROGRAMS_PLACE = {
+    "no-such-program": (127, "There is no such program: 'no-such-program'."),
+    "./no/such": (127, "There is no such program: './no/such'."),
+    "./nowhere": (127, "There is no such program: './nowhere'."),
+    "": (127, "There is no such program."),
+    "directory": (127, "There is no such program: 'directory'."),
+    "x" * 200: (127, f"There is no such program: '{'x' * 100}…'."),
+    "./there": (126, "The program './there' cannot be run: Is a directory."),
+    "./plain": (126, "The program './plain' cannot be run: Permission denied."),
+    "kept": (126, "The program 'kept' cannot be run: Permission denied."),
+    "./plain/more": (126, "The program './plain/more' cannot be run: Not a directory."),
+    "./round": (126, "The program './round' cannot be run: Too many levels of symbolic links."),
+    "./bad": (126, "The program cannot be run: it is no program for this machine, and no script whose first line"),
+    "./no-first-line": (126, "The program cannot be run: it is no program for this machine, and no script whose first"),
+    "./lost": (127, "The program cannot be run: what runs it is not there (of a script: what its first line names)."),
+}
+
+
+@pytest.mark.parametrize("redact", ["--redact", ""])
+@pytest.mark.parametrize("word", IN_A_PROGRAMS_PLACE)
+def test_what_cannot_be_started_is_told_with_the_code_of_shells(
+    machine: Machine, unstartable: Path, word: str, redact: str
+) -> None:
+    code, says = IN_A_PROGRAMS_PLACE[word]
+    path = {"PATH": f"{unstartable / 'there'}:{machine.environment['PATH']}"}
+    words = ["exec", *redact.split(), "--only", "TOKEN", "--", word]
+    done = machine.run(*words, at=unstartable, environment=path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"error: [INVALID_ARGUMENTS] {says}")
+    assert len(done.stderr.splitlines()) == 1
+    if word not in ("directory", "./no-first-line", "./bad"):  # of which env(1) makes something else
+        env = subprocess.run(
+            ["env", word], cwd=unstartable, env={**machine.environment, **path}, capture_output=True, check=False
         )
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "[INVALID_ARGUMENTS] The program cannot be run: Exec format error." in done.stderr
+        assert env.returncode == code
+
+
+@pytest.mark.parametrize("redact", ["--redact", ""])
+def test_an_environment_that_is_too_long_is_told(machine: Machine, redact: str) -> None:
+    machine.run("set", "LONG", at=machine.home, stdin="x" * 200_000)
+    done = machine.run("exec", *redact.split(), "--only", "LONG", "--", "true")
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr.endswith("cannot be run: its arguments and its environment are too long.\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["echo $TOKEN"], ["cd", "/tmp", "&&", "ls"], ["A=1", "npm", "start"], ["a|b"], ["a;b"], ["a>b"], ["a&&b"]),
+        *(["source", "x"], ["export", "A=1"], ["alias"], ["time", "-p", "x"], ["if", "true"], ["no such"], ["~/x"]),
+    ],
+)
+def test_whoever_writes_for_a_shell_is_told_that_there_is_none(machine: Machine, here: Path, words: list[str]) -> None:
+    done = machine.run("exec", "--only", "TOKEN", "--", *words, environment={"PATH": str(here)})
+    assert (done.returncode, done.stdout) == (127, "")
+    (hint,) = done.stderr.splitlines()[1:]
+    assert hint.startswith("hint: exec starts a program without a shell; to use shell syntax: ")
+    assert hint.endswith(" exec … -- sh -c '…'")
+
+
+def test_a_value_in_a_programs_place_is_not_repeated(machine: Machine) -> None:
+    for word, shown in {
+        TOKEN: "[secret://TOKEN]",
+        f"/opt/{TOKEN}/x": "/opt/[secret://TOKEN]/x",
+        base64.b64encode(TOKEN.encode()).decode(): "[secret://TOKEN]",
+    }.items():
+        done = machine.run("exec", "--only", "PLAIN", "--", word)
+        assert done.returncode == 127
+        assert f" There is no such program: '{shown}'.\n" in done.stderr
+        assert TOKEN[:12] not in done.stderr
+    stray = "ghp_" + "a1B2" * 9
+    assert stray not in machine.run("exec", "--only", "PLAIN", "--", stray).stderr
+    locked = machine.run("exec", "--only", "PLAIN", "--", TOKEN, environment={"CLAUDE_SECRETS_KEY_FILE": "/nowhere"})
+    assert (locked.returncode, TOKEN[:12] in locked.stderr) == (127, False)
+
+
+# Limits and ends
+
+
+CORE = "ulimit -Sc; ulimit -Hc"
+
+
+@pytest.mark.parametrize("limits", ["0 0", "0 4000", "512 4000", "4000 4000"])
+@pytest.mark.parametrize("redact", ["--redact", ""])
+def test_a_program_may_dump_its_core_as_far_as_before(machine: Machine, here: Path, redact: str, limits: str) -> None:
+    soft, hard = limits.split()
+    run = shlex.join([*PROGRAM, "exec", *redact.split(), "--only", "TOKEN", "--"])
+    for on in ("", "script -qec '{}' /dev/null"):
+        inside = here / "inside"
+        inside.write_text(f"{run} bash -c '{{ {CORE}; ulimit -Sc {hard} && ulimit -Sc; }} >limits'\n")
+        start = on.format(f"sh {inside}") or f"sh {inside}"
+        line = ["bash", "-c", f"ulimit -Sc {soft}; ulimit -Hc {hard}; {start}"]
+        subprocess.run(line, cwd=here, stdout=subprocess.PIPE, timeout=DEADLINE, env=machine.environment, check=True)
+        assert (here / "limits").read_text().split() == [soft, hard, hard]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells it")
+@pytest.mark.parametrize("signal_name", ["QUIT", "SEGV"])
+def test_what_redacts_dumps_no_core(machine: Machine, here: Path, signal_name: str) -> None:
+    number = getattr(signal, f"SIG{signal_name}")
+    words = [*exec_words("--only", "TOKEN"), "sh", "-c", "trap '' QUIT; echo $PPID; exec sleep 100"]
+    start = ["bash", "-c", f"ulimit -Sc $(ulimit -Hc); trap - QUIT; exec {shlex.join(words)}"]
+    with subprocess.Popen(start, cwd=here, stdout=subprocess.PIPE, text=True, env=machine.environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{process.pid}\n"
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        soft = next(line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size"))
+        assert soft in ("0", "1")
+        os.kill(process.pid, signal.SIGSEGV)
+        status = os.waitpid(process.pid, 0)[1]
+        process.returncode = -number
+    assert (os.WTERMSIG(status), os.WCOREDUMP(status)) == (signal.SIGSEGV, False)
+    assert [file.name for file in here.iterdir()] == []
+
+
+KILLED = {
+    "on pipes": "{} | cat >/dev/null",
+    "on a terminal": "script -qec '{}' /dev/null >/dev/null",
+    "standard error on a terminal": "script -qec 'sh -c \"{} >/dev/null\"' /dev/null >/dev/null",
+    "in a session of its own": "setsid {} >/dev/null",
+    "where it ignores hangups": "nohup {} >/dev/null",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program of its parent's end")
+@pytest.mark.parametrize("how", KILLED)
+def test_a_program_ends_when_what_redacts_it_is_killed(machine: Machine, here: Path, how: str) -> None:
+    (here / "program").write_text("echo $$ $PPID >number.new; mv number.new number; while :; do sleep 0.05; done\n")
+    (here / "run").write_text(f"echo $$ >ours; exec {shlex.join(exec_words('--only', 'TOKEN'))} sh program\n")
+    with subprocess.Popen(["bash", "-c", KILLED[how].format("sh run")], cwd=here, env=machine.environment) as process:
+        number, _ = (int(each) for each in wait_for(here / "number").split())
+        os.kill(int((here / "ours").read_text()), signal.SIGKILL)
+        ends = time.monotonic() + DEADLINE
+        while Path(f"/proc/{number}").exists() and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert not Path(f"/proc/{number}").exists()
+        process.wait(DEADLINE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program of its parent's end")
+def test_a_program_that_is_started_by_what_was_just_killed_ends_too(machine: Machine, here: Path) -> None:
+    (here / "late.py").write_text(
+        "import os, signal, sys, time\n"
+        "from claude_secrets.human import supervise\n"
+        "begin = supervise.forget_handlers\n"
+        "def late():\n"
+        "    os.kill(os.getppid(), signal.SIGKILL)\n"
+        "    while os.getppid() == parent: time.sleep(0.01)\n"
+        "    begin()\n"
+        "parent, supervise.forget_handlers = os.getpid(), late\n"
+        "from claude_secrets.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    words = [sys.executable, "late.py", "exec", "--redact", "--only", "TOKEN", "--", "touch", "began"]
+    done = subprocess.run(words, cwd=here, env=machine.environment, stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout, (here / "began").exists()) == (-signal.SIGKILL, b"", False)
+
+
+def wait_for(path: Path) -> str:
+    """What a file holds, once it is there."""
+    ends = time.monotonic() + DEADLINE
+    while not path.exists():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    return path.read_text()
 
 
 def test_no_value_is_shown_in_any_form_on_either_stream(machine: Machine) -> None:
@@ -840,3 +1010,71 @@ def test_where_only_the_output_is_a_terminal(bash: Bash) -> None:
     assert bash.run("$RUN sh -c 'echo out; echo \"$TOKEN\" >&2' 2>err; cat err") == "out\n[secret://TOKEN]\n"
     assert bash.run("$RUN sh -c 'test -t 1 || echo no; test -t 0 && echo yes' | cat") == "no\nyes\n"
     assert "cannot be run" in bash.run("touch bad; chmod +x bad; printf '\\177ELF' > bad; $RUN ./bad")
+
+
+STREAMS = [(i, o, e) for i in ("", "echo piped |") for o in ("", "| cat") for e in ("", "2>err")]
+
+
+@pytest.mark.parametrize("streams", STREAMS, ids=" ".join)
+def test_a_program_sees_the_same_terminals_as_without_exec(
+    bash: Bash, here: Path, streams: tuple[str, str, str]
+) -> None:
+    into, out, errors = streams
+    (here / "ask").write_text("test -t 0; a=$?; test -t 1; b=$?; test -t 2; echo $a $b $? >seen\n")
+    (here / "write").write_text(
+        "echo out $TOKEN; sleep 0.3; echo err $TOKEN >&2; sleep 0.3; seq 1 20000; echo end >&2\n"
+    )
+    seen = []
+    for run in ("", "$RUN "):
+        bash.run(f"{into} {run} sh ask {errors} {out}")
+        seen.append((here / "seen").read_text().split())
+    assert seen == [[str(int(bool(each))) for each in streams]] * 2
+    shown = bash.run(f"{into} $RUN sh write {errors} {out}")
+    numbers = "".join(f"{number}\n" for number in range(1, 20001))
+    if errors or out:
+        told = (here / "err").read_text() if errors else shown
+        assert told.index("err [secret://TOKEN]\n") < told.index("end\n")
+        shown = shown.replace("err [secret://TOKEN]\n", "").replace("end\n", "")
+        assert shown == f"out [secret://TOKEN]\n{numbers}"
+    else:
+        assert shown == f"out [secret://TOKEN]\nerr [secret://TOKEN]\n{numbers}end\n"
+
+
+@pytest.mark.parametrize("streams", [each for each in STREAMS if "" in each[1:]], ids=" ".join)
+def test_keys_and_the_size_reach_a_program_on_either_terminal(
+    bash: Bash, here: Path, streams: tuple[str, str, str]
+) -> None:
+    into, out, errors = streams
+    tell = ">&2" if out else ""
+    (here / "wait").write_text(
+        f"trap 'stty size {tell.replace('>&', '<&') or '<&1'} {tell}' WINCH; trap 'echo going {tell}' CONT\n"
+        f"stty size {tell.replace('>&', '<&') or '<&1'} {tell}; while :; do sleep 0.05; done\n"
+    )
+    bash.run("set -o pipefail")
+    before = bash.settings()
+    bash.type(f"{into} $RUN sh wait {errors} {out}\n")
+    bash.see("\n31 97\n")
+    bash.resize((12, 34))
+    bash.see("12 34\n")
+    bash.type("\x1a")
+    bash.see("Stopped")
+    bash.see("ready> ")
+    assert bash.settings() == before
+    bash.resize((13, 35))
+    bash.type("fg\n")
+    bash.see("going\n")
+    bash.see("13 35\n")
+    bash.type("\x03")
+    bash.see("ready> ")
+    assert bash.run("echo $?") == "130\n"
+    assert bash.settings() == before
+
+
+def test_standard_error_may_be_another_terminal(bash: Bash, here: Path) -> None:
+    ours, its = os.openpty()
+    other = os.ttyname(its)
+    assert bash.run(f"$RUN sh -c 'echo out; echo err $TOKEN >&2; test -t 2; echo $?' 2>{other}") == "out\n0\n"
+    assert os.read(ours, 1000) == b"err [secret://TOKEN]\r\n"
+    assert bash.run("$RUN sh -c 'echo out; echo err >&2; echo end' 2>/dev/tty") == "out\nerr\nend\n"
+    os.close(its)
+    os.close(ours)

@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from types import ModuleType
 from typing import Final, NoReturn
 
@@ -19,6 +18,7 @@ from claude_secrets.agents import Agent
 from claude_secrets.cli import caller, output, presence
 from claude_secrets.cli.ending import close_all, failed, finish
 from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
+from claude_secrets.human import core_dumps
 from claude_secrets.paths import command
 
 COMMANDS: Final = {
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     gc.disable()  # most commands end before collecting pays; those that go on for long begin it again
     given = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here, once it was run
-    _no_core_dumps()
+    core_dumps.forbid()
     output.prepare()
     try:
         code = _run(given)
@@ -207,10 +207,3 @@ def _tell(error: SecretsError) -> int:
     if isinstance(error, DeniedError):
         return 3
     return 4 if isinstance(error, CustodyError) else 1
-
-
-def _no_core_dumps() -> None:
-    with suppress(ImportError, ValueError, OSError):  # Windows has none to turn off
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -13,10 +13,10 @@ from claude_secrets.errors import CallerError, Code
 from claude_secrets.forms import SHORT
 from claude_secrets.human.git import Object, Repository
 from claude_secrets.inspection import every_value
-from claude_secrets.leaks import as_utf8, leaks_in, leaks_in_names
+from claude_secrets.leaks import as_utf8, leaks_in, leaks_in_names, redacted
 from claude_secrets.paths import command, expanded, working_directory
 from claude_secrets.project import grounds_of
-from claude_secrets.redaction import Finder, Redactor
+from claude_secrets.redaction import Finder
 
 FOUND: Final = 3
 """The exit code where a value was found."""
@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Look for every stored value in every form, and tell where it is; 3 where there is one."""
     person = existing_person(options)
-    values = every_value(person)
+    values = every_value(person, "scan")
     kept = {path.resolve() for path in (person.store.path, *person.store.key_files())}
     person.store.close()
     long = {name: value for name, value in values.items() if len(value) >= SHORT}
@@ -135,7 +135,7 @@ def _in_files(finder: Finder, files: Sequence[tuple[Path, int]], tell: _Progress
     for path, size in files:
         try:
             leaks = [*leaks_in(finder, as_utf8(_pieces(path)))]
-            found += [Place(_shown(finder, str(path)), leak.line, leak.name) for leak in leaks]
+            found += [Place(redacted(finder, str(path)), leak.line, leak.name) for leak in leaks]
         except OSError:
             unreadable += 1
         done += size
@@ -146,15 +146,8 @@ def _in_files(finder: Finder, files: Sequence[tuple[Path, int]], tell: _Progress
 
 
 def _in_names(finder: Finder, names: Iterable[str]) -> list[Place]:
-    places = (Place(_shown(finder, path), IN_NAME, name) for path, name in leaks_in_names(finder, names))
+    places = (Place(redacted(finder, path), IN_NAME, name) for path, name in leaks_in_names(finder, names))
     return [*dict.fromkeys(places)]
-
-
-def _shown(finder: Finder, path: str) -> str:
-    """A path with references in the place of values."""
-    redactor = Redactor(finder)
-    data = redactor.feed(path.encode("utf-8", "surrogateescape")) + redactor.finish()
-    return data.decode("utf-8", "replace")
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
@@ -174,7 +167,7 @@ def _in_objects(
     places = _in_names(finder, (one.path for one in objects))
     for one, line, name in found:
         where = f"commit {commits[one]}" if commits.get(one) else "git object" if history else "staged"
-        places.append(Place(f"{_shown(finder, one.path)} ({where})" if one.path else _number(one), line, name))
+        places.append(Place(f"{redacted(finder, one.path)} ({where})" if one.path else _number(one), line, name))
     return places
 
 

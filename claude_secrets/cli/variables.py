@@ -29,12 +29,14 @@ class Templates(NamedTuple):
 class Source(NamedTuple):
     """Where values come from: `values` gives those of some names that there are; `close` ends it.
 
-    `check` refuses what files may not bring up.
+    `check` refuses what files may not bring up. `shown` gives a word of the command line without values; empty where
+    that cannot be told.
     """
 
     values: Callable[[Sequence[str]], dict[str, str]]
     close: Callable[[], None]
     check: Callable[[Templates], None] = lambda _templates: None
+    shown: Callable[[str], str] = lambda _word: ""
 
 
 class Variables(NamedTuple):

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
+from claude_secrets.human import core_dumps
 from claude_secrets.human.streams import Filter, Stream, carry, drain
 
 _ENDING: Final = "TERM HUP USR1 USR2 ALRM VTALRM PROF POLL IO PWR STKFLT XCPU"
@@ -24,6 +25,8 @@ FORWARDED: Final = frozenset(
 """Signals that somebody sends to a program, which would end us before it."""
 
 _KEYS: Final = frozenset({signal.SIGINT, signal.SIGQUIT}) if sys.platform != "win32" else frozenset()
+
+_PR_SET_PDEATHSIG: Final = 1
 
 Tell: TypeAlias = Callable[[OSError], None]
 
@@ -91,12 +94,11 @@ def _by_pipes(
     sealed: bool,
 ) -> tuple[int, list[Stream]]:
     """The program keeps our standard input, process group and session, so that the shell's job control goes on."""
-    pipes = [(1, *os.pipe())]
     together = os.path.sameopenfile(1, 2)  # what is written to both stays in order
-    if not together:
-        pipes.append((2, *os.pipe()))
-    ends = {1: pipes[0][2], 2: pipes[-1][2]}
+    outlets = [(1, *outlet(1)), *([] if together else [(2, *outlet(2))])]
+    ends = {1: outlets[0][2], 2: outlets[-1][2]}
     with Signals() as signals:
+        signals.ignore(signal.SIGWINCH)
         child = started(lambda: become(program, words, environment, ends, sealed=sealed))
 
         def hand_on(number: int) -> None:
@@ -106,14 +108,34 @@ def _by_pipes(
         signals.forward(hand_on, {*FORWARDED, *_KEYS, signal.SIGCONT})
         for end in set(ends.values()):
             os.close(end)
-        streams = [Stream(source, target, make_filter()) for target, source, _ in pipes]
+        streams = [Stream(source, target, make_filter()) for target, source, _ in outlets]
         status = None
         while status is None:
             if signals.descriptor in carry(streams, [signals.descriptor]):
                 signals.clear()
+                if any(_has_new_size(stream) for stream in streams):
+                    os.kill(child, signal.SIGWINCH)  # what it had from its terminal came before the new size
                 pid, found = os.waitpid(child, os.WNOHANG)
                 status = found if pid else None
     return status, streams
+
+
+def outlet(target: int) -> tuple[int, int]:
+    """Our end and the program's end of one of its streams: a terminal where our own stream is one, else a pipe."""
+    if not os.isatty(target):
+        return os.pipe()
+    from claude_secrets.human import terminal_relay
+
+    return terminal_relay.screen(target)
+
+
+def _has_new_size(stream: Stream) -> bool:
+    """Pass the size of a window on. Returns whether it is another one."""
+    if not stream.open or not os.isatty(stream.source):
+        return False
+    from claude_secrets.human import terminal_relay
+
+    return terminal_relay.copy_size(stream.target, stream.source)
 
 
 def _at_a_terminal() -> bool:
@@ -137,11 +159,14 @@ def started(become_it: Callable[[], None]) -> int:
         OSError: it cannot.
     """
     told, tell = os.pipe()
+    bind = binding()
     child = os.fork()
     if not child:
         number = 0
         try:
             os.close(told)
+            forget_handlers()
+            bind()
             become_it()
         except OSError as error:
             number = error.errno or 0
@@ -158,15 +183,34 @@ def started(become_it: Callable[[], None]) -> int:
     return child
 
 
+def binding() -> Callable[[], None]:
+    """What a child calls to be sent SIGTERM when this thread ends, as by SIGKILL: nobody redacts what it prints then.
+
+    Only Linux can. What the child starts is not sent it, and a program with other rights than ours (sudo) forgets it.
+    """
+    if sys.platform != "linux":
+        return lambda: None
+    import ctypes  # loaded before the fork
+
+    system, parent = ctypes.CDLL(None), os.getpid()
+
+    def bind() -> None:
+        system.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended already
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return bind
+
+
 def become(
     program: str, words: Sequence[str], environment: Mapping[str, str], ends: Mapping[int, int], *, sealed: bool
 ) -> None:
-    """In the child: take over descriptors and become the program, with the signals as programs expect them."""
+    """In the child: take over descriptors and become the program."""
     for target, end in ends.items():
         os.dup2(end, target)
     if sealed:
         _close_outlets()
-    forget_handlers()
+    core_dumps.give_back()
     os.execve(program, list(words), dict(environment))  # noqa: S606  what the person asked for, without a shell
 
 

@@ -12,10 +12,11 @@ import termios
 import tty
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, NoReturn
 
 from claude_secrets.human.streams import Filter, Stream, carry, drain
-from claude_secrets.human.supervise import FORWARDED, Signals, become, forget_handlers, started
+from claude_secrets.human.supervise import FORWARDED, Signals, become, binding, forget_handlers, outlet, started
 
 _AT_ONCE: Final = 1024
 _STARTED: Final = ord("P")
@@ -44,18 +45,21 @@ def run(
     ends, streams = {1: slave}, [Stream(master, 1, make_filter())]
     if os.isatty(0):
         ends[0] = slave
-    if os.isatty(2):
+    if _are_one_terminal(1, 2):
         ends[2] = slave
     else:
-        source, ends[2] = os.pipe()
+        source, ends[2] = outlet(2)
         streams.append(Stream(source, 2, make_filter()))
     reports, report = os.pipe()
     orders, order = os.pipe()
+    bind = binding()
     with Signals() as signals:
         signals.ignore(signal.SIGTTOU, signal.SIGCONT, signal.SIGWINCH)
         if not os.fork():
             for own in (master, reports, order):
                 os.close(own)
+            forget_handlers()
+            bind()
             _monitor(lambda: become(program, words, environment, ends, sealed=sealed), slave, report, orders)
         for its in {slave, ends[2], report, orders}:
             os.close(its)
@@ -68,12 +72,38 @@ def run(
     return status, streams
 
 
+def screen(target: int) -> tuple[int, int]:
+    """A terminal to write to only, with the settings and size of our stream `target`: our end, and the program's."""
+    master, slave = os.openpty()
+    settings = termios.tcgetattr(target)
+    settings[1] &= ~termios.OPOST  # our own terminal does that
+    termios.tcsetattr(slave, termios.TCSANOW, settings)
+    copy_size(target, slave)
+    return master, slave
+
+
+def copy_size(of: int, to: int) -> bool:
+    """Give a terminal the size of another one. Returns whether it had a different size."""
+    with suppress(OSError):  # one of them has gone
+        size = fcntl.ioctl(of, termios.TIOCGWINSZ, bytes(8))
+        if fcntl.ioctl(to, termios.TIOCGWINSZ, bytes(8)) != size:
+            fcntl.ioctl(to, termios.TIOCSWINSZ, size)
+            return True
+    return False
+
+
+def _are_one_terminal(one: int, other: int) -> bool:
+    if not os.isatty(other):
+        return False
+    devices = {os.fstat(one).st_rdev, os.fstat(other).st_rdev}
+    return len(devices) == 1 or Path("/dev/tty").stat().st_rdev in devices  # whichever that is
+
+
 def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int) -> NoReturn:
     """Lead the session, start the program, and tell what becomes of it; never returns."""
     try:
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-        forget_handlers()
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 
         def begin() -> None:
@@ -128,7 +158,7 @@ class _Relay:
             ready = carry(self._streams, [signals.descriptor, self._reports, *listening], typing)
             if signals.descriptor in ready:
                 signals.clear()
-                self._person.copy_size(self._master)
+                copy_size(1, self._master)
                 self._take_turn()
             if self._reports in ready:
                 status = self._reported()
@@ -169,7 +199,7 @@ class _Relay:
         os.kill(0, signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, before)
         self._take_turn()
-        self._person.copy_size(self._master)
+        copy_size(1, self._master)
         os.write(self._order, b"C")
 
     def _take_turn(self) -> None:
@@ -206,14 +236,7 @@ class _PersonsTerminal:
         if self._settings is None:
             settings[1] &= ~termios.OPOST  # the person's terminal is not raw then, and does it
         termios.tcsetattr(slave, termios.TCSANOW, settings)
-        self.copy_size(slave)
-
-    def copy_size(self, other: int) -> None:
-        """Give a terminal the size."""
-        with suppress(OSError):
-            size = fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8))
-            if fcntl.ioctl(other, termios.TIOCGWINSZ, bytes(8)) != size:
-                fcntl.ioctl(other, termios.TIOCSWINSZ, size)
+        copy_size(1, slave)
 
     def take(self) -> bool:
         """Make the terminal raw, where we are in its foreground. Returns whether we are."""
