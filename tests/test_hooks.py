@@ -4,6 +4,7 @@ output passes that it has not looked through."""
 import base64
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -439,14 +440,15 @@ def test_a_hook_that_cannot_answer_blocks_nothing_and_tells_no_value(machine: Ma
     assert len(done.stderr.splitlines()) <= 1
 
 
-@pytest.mark.parametrize("words", [[], ["post-tooluse"], [VALUE]])
+@pytest.mark.parametrize("words", [[], ["post-tooluse"], [VALUE], [""]])
 def test_the_person_is_told_of_an_event_that_there_is_not(machine: Machine, words: list[str]) -> None:
-    done = machine.run("hook", *words, stdin=json.dumps({"tool_response": VALUE}))
-    assert done.returncode == 0
-    said = json.loads(done.stdout)
-    assert list(said) == ["systemMessage"]
-    assert "post-tool-use, post-tool-use-failure. Fix the command in your settings" in said["systemMessage"]
-    assert "canary" not in done.stdout + done.stderr
+    for stdin in (json.dumps({"tool_response": VALUE}), ""):
+        done = machine.run("hook", *words, stdin=stdin)
+        assert (done.returncode, done.stdout) == (1, "")
+        (said,) = done.stderr.splitlines()
+        assert "post-tool-use, post-tool-use-failure. Fix the command in your settings" in said
+        assert not re.search("canary|KeyError", said)
+    assert agent_runs(machine, f"$cs hook {shlex.join(words)}").returncode == 1
 
 
 @pytest.mark.parametrize("stdin", UNREADABLE)
@@ -468,13 +470,59 @@ def test_nor_is_one_that_is_too_deep_or_too_large(machine: Machine) -> None:
     too_deep = '{"tool_response": ' + "[" * 100_000 + "]" * 100_000 + "}"
     too_large = '{"tool_response": "' + "x" * hook_command.SIZE_LIMIT + '"}'
     for stdin, told in (
-        (deep, r"withheld .*\(RecursionError\)|secret://TOKEN"),  # newer Pythons go deeper
-        (too_deep, r"withheld .*\(RecursionError\)"),
-        (too_large, r"withheld .*\(JSONDecodeError\)"),
+        (deep, r"withheld .*\((RecursionError|the event is nested too deeply)\)|secret://TOKEN"),  # by Python's version
+        (too_deep, r"withheld .*\(the event is nested too deeply\)"),
+        (too_large, r"withheld .*\(the event is larger than 64 MiB\)"),
     ):
         done = machine.run("hook", "post-tool-use", stdin=stdin)
         assert VALUE not in done.stdout
         assert re.search(told, done.stdout), done.stderr
+
+
+NONSENSE = {
+    "80 MB": b'{"tool_response": "' + b"x" * 80_000_000 + b'"}',
+    "80 MB without an end": b"[" * 80_000_000,
+    "depth": b'{"tool_response": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "no UTF-8": b'{"tool_response": "' + VALUE.encode() + b'\xff\xfe"}',
+    "a number of thousands of digits": b'{"tool_response": "' + VALUE.encode() + b'", "n": ' + b"1" * 5000 + b"}",
+    "a NUL": b'{"tool_response": "' + VALUE.encode() + b'\0"}',
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("what", NONSENSE)
+def test_whatever_comes_for_an_event_is_answered(machine: Machine, event: str, what: str) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "hook", event], input=NONSENSE[what], capture_output=True, env=machine.environment, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert re.fullmatch(f"claude-secrets hook {event}: the event is [a-zA-Z0-9 ]+\n", done.stderr.decode())
+    assert b"canary" not in done.stdout + done.stderr
+    if event in STOPPING_NOTHING:
+        assert done.stdout == b""
+    else:
+        assert re.search(rb"\(the event is (larger than 64 MiB|nested too deeply|not JSON)", done.stdout)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_eight_megabytes_are_answered(machine: Machine, event: str) -> None:
+    words = "some words of it " * 500_000
+    text = f"{VALUE} {words}"
+    output = {"stdout": text}
+    said = hook(machine, event, tool_name="Bash", tool_response=output, error=text, prompt=text, tool_input={})
+    assert (said != {}) == (event != "pre-tool-use")
+    if event == "user-prompt-submit":
+        assert hook(machine, event, prompt=words) == {}
+        assert "looks like" in hook(machine, event, prompt="ghp_" + "a1B2" * 9 + f" {words}")["systemMessage"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
+def test_an_answer_is_json_for_any_reader(machine: Machine, number: str) -> None:
+    stdin = f'{{"tool_name": "Bash", "tool_response": {{"stdout": "{VALUE}", "n": {number}}}}}'
+    done = machine.run("hook", "post-tool-use", stdin=stdin)
+    said = json.loads(done.stdout, parse_constant=lambda _: pytest.fail("no JSON"))
+    assert "withheld" in said["hookSpecificOutput"]["updatedToolOutput"]
 
 
 BASH = {"stdout": "a line of some length", "stderr": "", "interrupted": False, "isImage": False}

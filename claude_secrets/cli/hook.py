@@ -44,6 +44,9 @@ OUTPUT_SECONDS = 30.0
 SIZE_LIMIT: Final = 64 << 20
 """Bytes of an event, at most."""
 
+PROMPT_LIMIT: Final = 1 << 20
+"""Characters of a prompt in which what looks like a credential is sought: a megabyte takes about two seconds."""
+
 _KEPT: Final = "This is where Claude Secrets keeps its store or a key."
 
 NAMES_LIMIT: Final = 100
@@ -88,10 +91,11 @@ def fail(name: str, error: Exception) -> int:
 
 def _answer(name: str, act: Callable[[Event], Answer]) -> int:
     if name not in EVENTS:
-        wrong = f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}"
-        note(wrong)
-        say(_line({"systemMessage": f"{wrong}. Fix the command in your settings: until then this hook does nothing."}))
-        return 0
+        note(
+            f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}. "
+            "Fix the command in your settings: until then this hook does nothing."
+        )
+        return 1
     reply = _Reply(name)
     try:
         reply.begin_waiting()
@@ -99,6 +103,8 @@ def _answer(name: str, act: Callable[[Event], Answer]) -> int:
         said = _line(act(reply.event))
     except SecretsError as error:
         reply.fail(error.code.value)
+    except _UnreadableError as error:
+        reply.fail(str(error))
     except Exception as error:  # noqa: BLE001  a hook stops nothing, and an exception's text may hold a value
         reply.fail(type(error).__name__)
     else:
@@ -106,15 +112,29 @@ def _answer(name: str, act: Callable[[Event], Answer]) -> int:
     return 0
 
 
+class _UnreadableError(Exception):
+    """An event that cannot be read; says why, and nothing of what is in it."""
+
+
 def _read() -> Event:
-    event = json.loads(sys.stdin.buffer.read(SIZE_LIMIT))  # one that is larger is cut off, and no JSON
+    data = sys.stdin.buffer.read(SIZE_LIMIT + 1) if sys.stdin is not None else b""
+    if len(data) > SIZE_LIMIT:
+        while sys.stdin.buffer.read(1 << 20):  # or the client could not write all of it
+            pass
+        raise _UnreadableError(f"the event is larger than {SIZE_LIMIT >> 20} MiB")
+    try:
+        event = json.loads(data)
+    except RecursionError:
+        raise _UnreadableError("the event is nested too deeply") from None
+    except ValueError:  # from None: what cannot be read is in the exception
+        raise _UnreadableError("the event is not JSON that can be read") from None
     if not isinstance(event, dict):
-        raise TypeError
+        raise _UnreadableError("the event is not a JSON object")
     return event
 
 
 def _line(answer: Answer) -> str:
-    return "" if answer is None else json.dumps(answer)
+    return "" if answer is None else json.dumps(answer, allow_nan=False)
 
 
 class _Reply:
@@ -149,7 +169,7 @@ class _Reply:
             return ""
         try:
             return _line(failed(self.event, why))
-        except RecursionError:  # so deep that its shape cannot be kept
+        except (RecursionError, ValueError):  # so deep, or with such numbers, that its shape cannot be kept
             return _line(failed(None, why))
 
     def _give_up(self) -> None:
@@ -231,7 +251,7 @@ def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
 
     prompt = str(event.get("prompt", ""))
     shown = hook_output.shown_in([prompt], hook.values())
-    kinds = [] if shown else kinds_in(prompt)
+    kinds = [] if shown else kinds_in(prompt[:PROMPT_LIMIT])
     if not shown and not kinds:
         return None
     what = str(shown) if shown else f"what looks like {' and '.join(kinds)}"
