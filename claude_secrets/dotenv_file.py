@@ -106,17 +106,17 @@ def decoded(data: bytes) -> str:
         raise CallerError(Code.INVALID_ARGUMENTS, "The .env file is not UTF-8.") from None
 
 
-def quoted(value: str) -> str:
-    """The value as it is written into a file so that it is read exactly.
+def quoted(value: str) -> str | None:
+    """The value as it is written into a file so that python-dotenv reads it exactly.
 
-    Raises:
-        CallerError: INVALID_VALUE for `${`, which readers of such files replace, and for NUL.
+    None for a value with `${`, which python-dotenv replaces in quotes of either kind.
     """
-    if "${" in value or "\0" in value:
-        what = "NUL" if "\0" in value else "'${', which whoever reads a .env file replaces"
-        raise CallerError(Code.INVALID_VALUE, f"A value holds {what}; a .env file cannot hold it.")
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    if "${" in value:
+        return None
+    escaped = value.replace("\\", "\\\\")
+    if "\r" in value:  # programs that open the file as text read a bare one as a newline
+        return '"' + escaped.replace('"', '\\"').replace("\r", "\\r") + '"'
+    return "'" + escaped.replace("'", "\\'") + "'"
 
 
 def rewritten(text: str, references: Mapping[int, str]) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -20,13 +22,15 @@ from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from claude_secrets import dotenv_file
 from claude_secrets.cli import export
 from claude_secrets.cli.export import _shell
-from claude_secrets.dotenv_file import quoted
+from claude_secrets.cli.output import say_json
 from claude_secrets.human.streams import QUIET_SECONDS, Stream, carry
 from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_own
 from tests.machine import DEADLINE, PROGRAM, Machine
 from tests.realparts import require
+from tests.rounds import rounds
 from tests.terminals import Bash
 
 if sys.platform == "win32":
@@ -309,7 +313,8 @@ def test_a_shell_takes_what_is_exported_exactly_and_runs_none_of_it(machine: Mac
     assert (done.stderr, list(here.iterdir())) == ("", [])
 
 
-values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
+ODD = st.text("'\"\\ \n\r\t#$={}`!ab\ufeff\x85\u2028\x1f\x0b", max_size=12)
+values = ODD | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 
 
 @given(found=st.dictionaries(st.sampled_from("ABC"), values, min_size=1))
@@ -322,17 +327,37 @@ def test_any_value_comes_through_a_shell_exactly(found: dict[str, str]) -> None:
     assert {name: seen[name] for name in found} == found
 
 
-@given(value=values.filter(lambda value: "${" not in value))
-def test_any_value_comes_through_a_dotenv_file_exactly(value: str) -> None:
-    import io
+@given(found=st.dictionaries(st.sampled_from("ABC"), values.filter(lambda value: "${" not in value), min_size=1))
+@settings(max_examples=rounds(200, 30_000), deadline=None)
+def test_any_value_comes_through_a_dotenv_file_exactly(
+    tmp_path_factory: pytest.TempPathFactory, found: dict[str, str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "exported.env"
+    path.write_bytes(export._dotenv(found).encode())
+    assert dotenv_values(path) == dotenv_file.values(dotenv_file.decoded(path.read_bytes())) == found
 
-    assert dotenv_values(stream=io.StringIO(f"A={quoted(value)}\nB=1\n", newline="")) == {"A": value, "B": "1"}
+
+@given(found=st.dictionaries(st.sampled_from("ABC"), values | st.just("\0"), min_size=1))
+def test_any_value_comes_through_json_exactly(found: dict[str, str]) -> None:
+    with redirect_stdout(io.StringIO()) as printed:
+        say_json(found)
+    assert json.loads(printed.getvalue()) == found
+    assert printed.getvalue().isascii()
 
 
-def test_a_dotenv_file_cannot_hold_what_its_readers_replace(machine: Machine) -> None:
-    done = machine.run("export", "--format", "dotenv", "--only", "SHELL_CODE")
+def test_a_dotenv_file_that_is_exported_gives_the_same_again(machine: Machine, here: Path) -> None:
+    names = ["PLAIN", "MULTI", "QUOTES", "TOKEN"]
+    only = [word for name in names for word in ("--only", name)]
+    (here / "exported.env").write_text(machine.run("export", "--format", "dotenv", *only).stdout, newline="")
+    again = machine.run("export", "--format", "json", "--file", "exported.env", at=here)
+    assert json.loads(again.stdout) == {name: {**VALUES, "TOKEN": TOKEN}[name] for name in names}
+
+
+def test_a_dotenv_file_cannot_hold_what_its_readers_replace(machine: Machine, here: Path) -> None:
+    (here / ".env").write_text("A=secret://PLAIN\nB=secret://SHELL_CODE\nC=-secret://SHELL_CODE\n")
+    done = machine.run("export", "--format", "dotenv", "--yes", at=here)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "[INVALID_VALUE]" in done.stderr
+    assert "[INVALID_VALUE] 'B', 'C': the value holds '${'" in done.stderr
 
 
 # Running programs, on pipes

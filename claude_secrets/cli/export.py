@@ -7,7 +7,8 @@ from claude_secrets import dotenv_file
 from claude_secrets.cli import foreign, variables
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.output import say_json, warn, write
-from claude_secrets.cli.variables import Source
+from claude_secrets.cli.variables import Source, listed
+from claude_secrets.errors import CallerError, Code
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -17,7 +18,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--format",
         choices=["shell", "dotenv", "json"],
         default="shell",
-        help='shell (the default): for eval "$(claude-secrets export)" in any POSIX shell',
+        help='shell (the default): for eval "$(claude-secrets export)" in any POSIX shell; dotenv: for python-dotenv '
+        "1.2.3 or later (never source it in a shell, which can run code that a value holds; docker --env-file keeps "
+        "the quotes)",
     )
     parser.add_argument(
         "--on-missing",
@@ -58,4 +61,12 @@ def _shell(environment: Mapping[str, str]) -> str:
 
 
 def _dotenv(environment: Mapping[str, str]) -> str:
-    return "".join(f"{name}={dotenv_file.quoted(value)}\n" for name, value in environment.items())
+    quoted = {name: dotenv_file.quoted(value) for name, value in environment.items()}
+    wrong = [name for name, value in quoted.items() if value is None]
+    if wrong:
+        raise CallerError(
+            Code.INVALID_VALUE,
+            f"{listed(wrong)}: the value holds '${{', which programs that read a .env file replace.",
+            "--format shell and json print it.",
+        )
+    return "".join(f"{name}={value}\n" for name, value in quoted.items())

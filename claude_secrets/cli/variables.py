@@ -86,12 +86,12 @@ def templates(options: Namespace) -> Templates:
     found.update({name: references.reference(name) for name in options.only})
     wrong = [name for name in found if not _VARIABLE.fullmatch(name)]
     if wrong:
-        raise CallerError(Code.INVALID_NAME, f"{_listed(wrong)} cannot name a variable of an environment.")
+        raise CallerError(Code.INVALID_NAME, f"{listed(wrong)} cannot name a variable of an environment.")
     dangerous = [name for name in found if is_loading(name) or is_redirecting(name)]
     if dangerous and not options.allow_dangerous_names:
         raise CallerError(
             Code.INVALID_NAME,
-            f"Refusing to set {_listed(dangerous)}: it can make programs run other code or send data elsewhere.",
+            f"Refusing to set {listed(dangerous)}: it can make programs run other code or send data elsewhere.",
             "If you want it set: --allow-dangerous-names",
         )
     return Templates(found, tuple(named), tuple(Path(file).expanduser() for file in files))
@@ -103,7 +103,7 @@ def refuse_shells_own(names: Iterable[str]) -> None:
     if wrong:
         raise CallerError(
             Code.INVALID_NAME,
-            f"{_listed(wrong)}: shells keep this for themselves, and an assignment to it can run code.",
+            f"{listed(wrong)}: shells keep this for themselves, and an assignment to it can run code.",
             "exec sets any variable; --format dotenv and json print it.",
         )
 
@@ -127,7 +127,7 @@ def refuse_nul(found: Variables) -> None:
     """Raise `CallerError` INVALID_VALUE where a variable holds what no environment can."""
     wrong = [name for name, value in found.environment.items() if "\0" in value]
     if wrong:
-        raise CallerError(Code.INVALID_VALUE, f"{_listed(wrong)}: the value holds a NUL, which no environment can.")
+        raise CallerError(Code.INVALID_VALUE, f"{listed(wrong)}: the value holds a NUL, which no environment can.")
 
 
 def _variables_of(file: str) -> dict[str, str]:
@@ -143,5 +143,6 @@ def _variables_of(file: str) -> dict[str, str]:
         raise CallerError(Code.INVALID_ARGUMENTS, f"The file {file} cannot be read.") from None
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names for a message."""
     return ", ".join(f"'{name}'" for name in names)
