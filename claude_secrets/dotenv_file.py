@@ -6,7 +6,7 @@ before anyone may use it. Only this module imports `dotenv`, and only when there
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from claude_secrets.errors import CallerError, Code
@@ -32,11 +32,7 @@ _CLOSED: Final = {
 
 
 class CannotRewrite(Exception):  # noqa: N818  it says what is so, and no fault has happened
-    """No reference can be put in the place of the value in `line`."""
-
-    def __init__(self, line: int) -> None:
-        super().__init__(f"line {line}")
-        self.line = line
+    """The text cannot be rewritten; it says why, with the line."""
 
 
 class Statement(NamedTuple):
@@ -126,21 +122,34 @@ def rewritten(text: str, references: Mapping[int, str]) -> str:
         CannotRewrite: the text would not be read as the same statements with these values.
     """
     bindings, wanted = _bindings(text), parse(text)
-    names = {wanted[number].name for number in references}
-    for number, statement in enumerate(wanted):
-        if number not in references and not names.isdisjoint(_variables_in(statement.value or "")):
-            raise CannotRewrite(statement.line)  # a reference would come to stand inside of another value
+    _refuse_references_inside(wanted, references)
     parts = [binding.original.string for binding in bindings]
     for number, reference in references.items():
         before, line = wanted[number], wanted[number].line
         if len(bindings) <= number or bindings[number].key != before.name:
-            raise CannotRewrite(line)
+            raise _cannot_replace(line)
         parts[number] = _replaced(bindings[number], reference, line)
         wanted[number] = Statement(before.name, reference, line, wrong=False)
     after = "".join(parts)
     if [statement.said for statement in parse(after)] != [statement.said for statement in wanted]:
-        raise CannotRewrite(min(wanted[number].line for number in references))
+        raise _cannot_replace(min(wanted[number].line for number in references))
     return after
+
+
+def _refuse_references_inside(statements: Sequence[Statement], references: Mapping[int, str]) -> None:
+    """Raise `CannotRewrite` where a value that stays as it is would get a reference by its `${NAME}`."""
+    replaced = set[str | None]()
+    for number, statement in enumerate(statements):
+        if number in references:
+            replaced.add(statement.name)
+            continue
+        if not replaced.isdisjoint(_variables_in(statement.value or "")):
+            raise CannotRewrite(f"Line {statement.line} uses ${{…}} for a value that would become a reference")
+        replaced.discard(statement.name)
+
+
+def _cannot_replace(line: int) -> CannotRewrite:
+    return CannotRewrite(f"The value in line {line} cannot be replaced by a reference")
 
 
 def _variables_in(value: str) -> set[str]:
@@ -175,18 +184,18 @@ def _replaced(binding: "Binding", reference: str, line: int) -> str:
     text, value = binding.original.string, binding.value or ""
     head = _BEFORE_VALUE.match(text)
     if head is None:
-        raise CannotRewrite(line)
+        raise _cannot_replace(line)
     start = head.end()
     quote = text[start : start + 1]
     if quote not in _CLOSED:
         if not text.startswith(value, start):
-            raise CannotRewrite(line)
+            raise _cannot_replace(line)
         return text[:start] + reference + text[start + len(value) :]
     for closed in _CLOSED[quote]:
         found = closed.match(text, start)
         if found is not None and _has_value(text[: found.end()], value):
             return text[: start + 1] + reference + text[found.end() - 1 :]
-    raise CannotRewrite(line)
+    raise _cannot_replace(line)
 
 
 def _has_value(text: str, value: str) -> bool:

@@ -20,16 +20,21 @@ def reference(name: str) -> str:
     return f"{PREFIX}{name}"
 
 
+def mentioned(texts: Iterable[str]) -> list[str]:
+    """What follows each `secret://` in `texts` as a name, each once, in order; a secret may not have such a name."""
+    return list(dict.fromkeys(match[1] for text in texts for match in _REFERENCE.finditer(text)))
+
+
 def names_in(texts: Iterable[str]) -> list[str]:
     """The names of all references in `texts`, each once, in order.
 
     Raises:
         CallerError: INVALID_NAME where there is no name, or none that a secret can have, after `secret://`.
     """
-    found = dict.fromkeys(match[1] for text in texts for match in _REFERENCE.finditer(text))
+    found = mentioned(texts)
     for name in found:
         check_name(name)
-    return list(found)
+    return found
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

@@ -17,12 +17,13 @@ from claude_secrets.cipher import KEY_BYTES, TokenInvalid, open_gcm
 from claude_secrets.dotenv_file import CannotRewrite, Statement
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
 from claude_secrets.model import check_name, check_value
-from claude_secrets.references import PREFIX, reference
+from claude_secrets.references import mentioned, reference
 
 SIZE_LIMIT: Final = 50 * 1024 * 1024
 """Bytes of a file, at most."""
 
 
+_CONTAINS_REFERENCE: Final = "contains a reference"
 _BOM: Final = "\ufeff"
 _SEALED: Final = re.compile(rb"\s*[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]*=*\s*")
 _BINDING: Final = re.compile(rb"^[^\S\r\n]*(?:export\s+)?[A-Za-z0-9_.'-]+[ \t]*=", re.MULTILINE)
@@ -123,9 +124,18 @@ def rewrite(data: bytes, entries: Sequence[Entry]) -> bytes:
     except CannotRewrite as error:
         raise CallerError(
             Code.INVALID_VALUE,
-            f"No reference can be put in the place of the value in line {error.line}; nothing was imported.",
-            "Import without --rewrite, and put it there by hand.",
+            f"{error}; nothing was imported.",
+            "Import without --rewrite, and put references into the file by hand.",
         ) from None
+
+
+def mentioned_by(data: bytes) -> list[str]:
+    """The names to which the variables of a .env file refer, in this process's environment.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS for what cannot be parsed.
+    """
+    return mentioned(dotenv_file.values(_text(data)).values())
 
 
 def _text(data: bytes) -> str:
@@ -168,22 +178,18 @@ def _from_dotenv(statements: Sequence[Statement]) -> Contents:
 
 
 def _left_out_of(statement: Statement) -> str | None:
-    if statement.meant is None and statement.value:
-        return "a value with ${…} that the file does not give"
-    return _left_out(statement.value)
-
-
-def _left_out(value: object) -> str | None:
-    """Why a name with that value is not imported, if so."""
-    if value is None:
+    """Why the name of a statement is not imported with its value, if so."""
+    if statement.value is None:
         return "a name without a value (a value of several lines has to stand in quotes)"
-    if value == "":
+    if statement.meant is None:
+        return "a value with ${…} that the file does not give"
+    if statement.meant == "":
         return "an empty value"
-    return "a reference already" if _is_reference(value) else None
+    return _CONTAINS_REFERENCE if _has_reference(statement.meant) else None
 
 
-def _is_reference(value: object) -> bool:
-    return isinstance(value, str) and value.startswith(PREFIX) and not _wrong("", value[len(PREFIX) :], "-")
+def _has_reference(value: object) -> bool:
+    return isinstance(value, str) and mentioned([value]) != []
 
 
 def _wrong(where: str, name: str, value: object) -> list[Problem]:
@@ -205,13 +211,13 @@ def _from_json(text: str) -> Contents:
     notes, problems = list[str](), list[Problem]()
     for number, (name, value) in enumerate(_object(text), start=1):
         where = f"entry {number}" if _wrong("", name, "-") else f"'{name}'"
-        if _is_reference(value):
-            notes.append(f"{where}: a reference already; left out")
+        if _has_reference(value):
+            notes.append(f"{where}: {_CONTAINS_REFERENCE}; left out")
         else:
             problems += _wrong(where, name, value)
         if name in seen:
             problems.append(Problem(Code.INVALID_NAME, where, "The same name stands there twice."))
-        elif isinstance(value, str) and not _is_reference(value):
+        elif isinstance(value, str) and not _has_reference(value):
             entries[name] = Entry(name, value)
         seen.add(name)
     return _contents(entries.values(), notes, problems)

@@ -609,6 +609,24 @@ def test_a_copy_that_is_there_is_never_overwritten(machine: Watched) -> None:
         copy.unlink()
 
 
+@pytest.mark.parametrize("arguments", [[], ["--overwrite"], ["--rewrite", "--overwrite"]])
+@pytest.mark.parametrize("name", ["some.env", "some.json"])
+def test_a_value_with_a_reference_inside_is_left_alone_and_listed(
+    machine: Watched, name: str, arguments: list[str]
+) -> None:
+    machine.run("set", "URL", stdin="canary-old")
+    url = "postgres://app:secret://DB_PASSWORD@localhost/app"
+    text, where = f"TOKEN=canary\nURL={url}\n", "line 2"
+    if name.endswith("json"):
+        text, where = json.dumps({"TOKEN": "canary", "URL": url}), "'URL'"
+        arguments = [each for each in arguments if each != "--rewrite"]
+    file = machine.file(name, text)
+    code, _, said = machine.bring(str(file), "--yes", *arguments)
+    assert (code, machine.values()) == (0, {"TOKEN": "canary", "URL": "canary-old"})
+    assert f"note: {where}: contains a reference; left out" in said
+    assert file.read_text() == (text.replace("=canary", "=secret://TOKEN") if "--rewrite" in arguments else text)
+
+
 def test_of_a_link_the_target_is_rewritten_and_that_is_said(machine: Watched) -> None:
     target = machine.file("target", DOTENV)
     link = machine.home / ".env"

@@ -3,12 +3,13 @@
 import io
 import json
 import string
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
 import dotenv
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from dotenv.parser import parse_stream
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ NAMES = st.builds(
     st.text(string.ascii_letters + string.digits + "_.-", max_size=NAME_LIMIT - 1),
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), min_size=1).filter(
-    lambda text: not text.startswith("secret://")
+    lambda text: "secret://" not in text
 )
 ODD = st.text("'\"\\ \n#$={}`ab\ufeff\u2028\x00\t", min_size=1, max_size=20)
 VALUES = (ODD | TEXT).filter(lambda text: "${" not in text)  # which its readers replace
@@ -43,6 +44,16 @@ def read(text: str, kind: Kind = Kind.DOTENV) -> Contents:
 
 def values(contents: Contents) -> dict[str, str]:
     return {entry.name: entry.value for entry in contents.entries}
+
+
+SEALING_KEY = bytes(range(32))
+
+
+def sealed(held: dict[str, str]) -> bytes:
+    """The TypeScript tool's store that holds these."""
+    iv = bytes(16)
+    both = AESGCM(SEALING_KEY).encrypt(iv, json.dumps(held).encode(), None)
+    return b":".join(b64encode(part) for part in (iv, both[-16:], both[:-16]))
 
 
 def rewritten(text: str) -> str:
@@ -169,9 +180,10 @@ def test_variables_are_filled_in_as_far_as_the_file_gives_them(tmp_path: Path) -
 
 
 def test_no_reference_comes_to_stand_inside_another_value() -> None:
-    with pytest.raises(CallerError, match="value in line 3"):
+    with pytest.raises(CallerError, match="Line 3 uses"):
         rewritten("A=a\nB=${A}\nC=${HOME}/${A}\n")
     assert rewritten("A=a\nB=${A}\nC=${HOME}/x\n") == "A=secret://A\nB=secret://B\nC=${HOME}/x\n"
+    assert rewritten("C=${A}/${HOME}\nA=a\n") == "C=${A}/${HOME}\nA=secret://A\n"
 
 
 def test_a_file_of_blank_lines_is_looked_at_once() -> None:
@@ -197,9 +209,22 @@ def test_what_is_left_out_is_told_by_its_line_alone() -> None:
     assert not any(word in "".join(contents.notes) for word in ("ALONE", "EMPTY", "QUOTED", "REF", "GONE", "OTHER"))
 
 
-@pytest.mark.parametrize("value", ["secret://", "secret://a b", "secret:/A", "xsecret://A", "SECRET://A"])
+@pytest.mark.parametrize("value", ["secret:/A", "secret:A", "secret: //A", "SECRET://A", "secrets://A"])
 def test_what_only_looks_like_a_reference_is_a_value(value: str) -> None:
-    assert values(read(f"A='{value}'")) == {"A": value}
+    assert values(read(f"A='{value}'")) == values(read(json.dumps({"A": value}), Kind.JSON)) == {"A": value}
+
+
+@pytest.mark.parametrize("value", ["secret://A", "xsecret://A/y", "secret://a b", "secret://", "-secret://.-"])
+def test_what_contains_a_reference_is_left_out_of_any_file(value: str) -> None:
+    held = {"A": "x", "B": value}
+    for contents, where in [
+        (read(f"A=x\nB='{value}'\n"), "line 2"),
+        (read(f"A=x\nC=\nB='{value}${{C}}'\n"), "line 3"),
+        (read(json.dumps(held), Kind.JSON), "'B'"),
+        (sources.read(Kind.TYPESCRIPT, sealed(held), lambda: b64encode(SEALING_KEY)), "'B'"),
+    ]:
+        assert (values(contents), contents.problems) == ({"A": "x"}, ())
+        assert f"{where}: contains a reference; left out" in contents.notes
 
 
 def test_all_that_is_wrong_is_found_at_once_with_its_line() -> None:
@@ -238,7 +263,7 @@ def test_a_json_object_of_texts_comes_in() -> None:
     given = {"A": "x", "b.c-_9": "line\r\n\u0000 e\u0301 🔑 ${B}", "Z": " "}
     assert values(read("\ufeff" + json.dumps(given), Kind.JSON)) == given
     contents = read('{"A": "secret://A", "B": "x"}', Kind.JSON)
-    assert (values(contents), contents.notes) == ({"B": "x"}, ("'A': a reference already; left out",))
+    assert (values(contents), contents.notes) == ({"B": "x"}, ("'A': contains a reference; left out",))
     assert read("{}", Kind.JSON) == Contents()
 
 

@@ -55,7 +55,7 @@ def run(options: Namespace) -> int:
     person = the_person(options, project, None if options.scope is None else check_scope(options.scope))
     planned = imports.preview(person, contents.entries)
     _show(planned, contents, options)
-    _refuse_overwriting(planned, options)
+    _refuse_overwriting(planned, file, options)
     stored: list[Stored] = []
     rewritten = None
     if _is_to_do(planned, after):
@@ -143,7 +143,7 @@ def _change(planned: Planned) -> str:
     }[planned.change]
 
 
-def _refuse_overwriting(planned: Sequence[Planned], options: Namespace) -> None:
+def _refuse_overwriting(planned: Sequence[Planned], file: PlainFile, options: Namespace) -> None:
     names = [each.entry.name for each in planned if each.change is Change.OVERWRITES]
     if names and not options.overwrite:
         raise CallerError(
@@ -151,6 +151,15 @@ def _refuse_overwriting(planned: Sequence[Planned], options: Namespace) -> None:
             f"There are other values of {', '.join(names)} already; nothing was imported.",
             "To have these overwritten (earlier versions are kept): --overwrite",
         )
+    if options.rewrite:
+        elsewhere = [name for name in names if name in sources.mentioned_by(file.data)]
+        if elsewhere:
+            raise CallerError(
+                Code.INVALID_ARGUMENTS,
+                f"Other variables in the file have references to {', '.join(elsewhere)} and would get the new values; "
+                "nothing was imported.",
+                "If they should, import twice: first with --overwrite, then with --rewrite.",
+            )
 
 
 def _is_to_do(planned: Sequence[Planned], after: bytes | None) -> bool:
