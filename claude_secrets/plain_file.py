@@ -5,6 +5,7 @@ whole or not at all, and keeps mode and owner. The faces import it.
 """
 
 import os
+import shlex
 import stat
 import sys
 from contextlib import suppress
@@ -64,6 +65,11 @@ def copy_of(file: PlainFile) -> Path:
     return file.path.with_name(f"{file.path.name}.before-import")
 
 
+def removal(path: Path) -> str:
+    """The command that removes a file."""
+    return f"{'del' if sys.platform == 'win32' else 'rm'} {shlex.quote(str(path))}"
+
+
 def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
     """Find before anything happens what would be in the way.
 
@@ -74,7 +80,7 @@ def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             f"A copy is there already, and is never overwritten: {copy_of(file)}",
-            "Remove it first if you need it no more: it holds values.",
+            f"It holds the values from before an earlier import. If you no longer need it: {removal(copy_of(file))}",
         )
     if not _can_be_given_back(file.status) or not os.access(file.path.parent, os.W_OK | os.X_OK):
         raise CallerError(

@@ -609,6 +609,25 @@ def test_a_copy_that_is_there_is_never_overwritten(machine: Watched) -> None:
         copy.unlink()
 
 
+def test_rewriting_twice_finds_nothing_to_do_before_it_looks_at_the_copy(machine: Watched) -> None:
+    file = machine.file(".env", DOTENV)
+    assert machine.bring(str(file), "--yes", "--rewrite")[0] == 0
+    before, status = machine.rows(), file.stat()
+    copy = file.with_name(".env.before-import")
+    for arguments in ([], ["--yes"], ["--overwrite"], ["--scope", "other"]):
+        code, _, said = machine.bring(str(file), "--rewrite", *arguments)
+        assert (code, "Nothing to import." in said, "copy" in said) == (0, True, False)
+    assert (machine.rows(), file.stat(), copy.read_bytes().decode()) == (before, status, DOTENV)
+    file.write_text(f"{REWRITTEN}MORE=canary-more\n")
+    code, error, said = machine.bring(str(file), "--yes", "--rewrite")
+    assert (code, error, "hint: It holds the values from before" in said) == (2, "INVALID_ARGUMENTS", True)
+    assert machine.rows() == before
+    command = said.rpartition(": rm ")[2].strip()
+    subprocess.run(["sh", "-c", f"rm {command}"], check=True)
+    assert machine.bring(str(file), "--yes", "--rewrite")[0] == 0
+    assert file.read_text() == f"{REWRITTEN}MORE=secret://MORE\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["--overwrite"], ["--rewrite", "--overwrite"]])
 @pytest.mark.parametrize("name", ["some.env", "some.json"])
 def test_a_value_with_a_reference_inside_is_left_alone_and_listed(

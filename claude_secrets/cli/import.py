@@ -1,8 +1,6 @@
 """`import`: bring secrets along from a .env file, a JSON object or the TypeScript tool's store."""
 
 import os
-import shlex
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,9 +109,11 @@ def _refuse_problems(contents: Contents) -> None:
 
 def _rewriting(file: PlainFile, contents: Contents) -> bytes | None:
     """What the file will be; None where nothing in it changes."""
-    plain_file.refuse_what_cannot_be_replaced(file)
     after = sources.rewrite(file.data, contents.entries)
-    return None if after == file.data else after
+    if after == file.data:
+        return None
+    plain_file.refuse_what_cannot_be_replaced(file)
+    return after
 
 
 def _show(planned: Sequence[Planned], contents: Contents, options: Namespace) -> None:
@@ -215,8 +215,7 @@ def _rewrite(file: PlainFile, after: bytes, options: Namespace) -> Path:
         raise
     if not options.json:
         say(f"Rewrote {file.path}: references stand there now in the place of the values.")
-    remove = "del" if sys.platform == "win32" else "rm"
-    hint(f"the copy from before still holds the values; to remove it: {remove} {shlex.quote(str(copy))}")
+    hint(f"the copy from before still holds the values; to remove it: {plain_file.removal(copy)}")
     if b"#" in after:
         hint("comments are as they were; look whether a value stands in one")
     hint("if the file was ever committed, git's history may hold the values, too: get new ones from who issued them")
