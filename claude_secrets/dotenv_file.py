@@ -6,7 +6,7 @@ before anyone may use it. Only this module imports `dotenv`, and only when there
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from claude_secrets.errors import CallerError, Code
@@ -20,6 +20,9 @@ SIZE_LIMIT: Final = 16 << 20
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>[^}:]*)(?::-[^}]*)?\}")
 """As python-dotenv's `variables` has it."""
 
+CUT: Final = "the value ends at the '#', with a quote or bracket left open; to keep the rest, put it in quotes"
+"""What to say of a `Statement` that is `cut`."""
+
 _BEFORE_VALUE: Final = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*")
 # Versions of python-dotenv differ in what a backslash before a quote means; which of these fits is tried.
 _CLOSED: Final = {
@@ -29,6 +32,9 @@ _CLOSED: Final = {
     )
     for quote in ("'", '"')
 }
+# A quote after a word can only close (or it is an apostrophe), one between a blank and a word can only open.
+_MARK: Final = re.compile(r"""\\.|(?<=\w)(?P<closes>["'])|(?<=\s)(?P<opens>["'])(?=\w)|["'\[\]{}]""")
+_CLOSING: Final = {"[": "]", "{": "}", "'": "'", '"': '"'}
 
 
 class CannotRewrite(Exception):  # noqa: N818  it says what is so, and no fault has happened
@@ -40,7 +46,8 @@ class Statement(NamedTuple):
 
     Without a name it is a comment or blank; or, where it is `wrong`, something that cannot be parsed. `padded`: it
     looks like the last line of base64, so that its name may be part of a value. `meant` is the value with the
-    variables in it, `${NAME}`, as far as the file itself gives them: None where it does not.
+    variables in it, `${NAME}`, as far as the file itself gives them: None where it does not. `cut`: the value has no
+    quotes of its own, and what begins inside of a quote or bracket in it is read as a comment.
     """
 
     name: str | None
@@ -49,6 +56,7 @@ class Statement(NamedTuple):
     wrong: bool
     padded: bool = False
     meant: str | None = None
+    cut: bool = False
 
     def __repr__(self) -> str:
         return f"Statement(line={self.line})"
@@ -68,22 +76,28 @@ def parse(text: str) -> list[Statement]:
         if binding.key is not None:
             given.pop(binding.key, None)
             given.update({} if meant is None else {binding.key: meant})
-        line, padded = _first_line(binding), _is_padded(binding)
-        statements.append(Statement(binding.key, binding.value, line, binding.error, padded, meant))
+        line, padded, cut = _first_line(binding), _is_padded(binding), _is_cut(binding)
+        statements.append(Statement(binding.key, binding.value, line, binding.error, padded, meant, cut))
     return statements
 
 
-def values(text: str) -> dict[str, str]:
+def values(text: str, on_cut: Callable[[int], None] = lambda _line: None) -> dict[str, str]:
     """What the file gives each name, with `${NAME}` replaced as python-dotenv does; a name alone gives nothing.
+
+    `on_cut` is called with the line of each value that is `cut`.
 
     Raises:
         CallerError: INVALID_ARGUMENTS, with the line of what cannot be parsed.
     """
     from dotenv import dotenv_values
 
-    wrong = next((statement.line for statement in parse(text) if statement.wrong), None)
+    statements = parse(text)
+    wrong = next((statement.line for statement in statements if statement.wrong), None)
     if wrong is not None:
         raise CallerError(Code.INVALID_ARGUMENTS, f"Line {wrong} of the .env file is no NAME=VALUE, and no comment.")
+    for statement in statements:
+        if statement.cut:
+            on_cut(statement.line)
     found = dotenv_values(stream=io.StringIO(_lines(text), newline=""))
     return {key: value for key, value in found.items() if value is not None}
 
@@ -171,6 +185,42 @@ def _bindings(text: str) -> "list[Binding]":
 
 def _is_padded(binding: "Binding") -> bool:
     return binding.value == "=" and binding.original.string.strip().endswith("==")
+
+
+def _is_cut(binding: "Binding") -> bool:
+    head = _BEFORE_VALUE.match(binding.original.string) if binding.value else None
+    if head is None or "#" not in binding.original.string:
+        return False
+    whole = binding.original.string[head.end() :]
+    return whole[:1] not in _CLOSED and _closes_later(whole, len(binding.value or ""))
+
+
+def _closes_later(text: str, end: int) -> bool:
+    """Whether a quote or bracket is open at `end` of the text, and all that are open close after it."""
+    there = ""
+    for position, now in _open(text):
+        if position < end:
+            there = now
+        elif not there or not now:
+            return bool(there)
+    return False
+
+
+def _open(text: str) -> Iterator[tuple[int, str]]:
+    """Each quote or bracket's position, and what has to close after it. It ends where a bracket closes nothing."""
+    expected = ""
+    for found in _MARK.finditer(text):
+        mark = found[0]
+        if expected.endswith(mark) and not found["opens"]:
+            expected = expected[:-1]
+        elif expected.endswith(("'", '"')):
+            if expected.endswith(mark):
+                return  # a comment has quotes of its own
+        elif mark in _CLOSING and not found["closes"]:
+            expected += _CLOSING[mark]
+        elif mark in ("]", "}"):
+            return
+        yield found.start(), expected
 
 
 def _first_line(binding: "Binding") -> int:

@@ -154,6 +154,8 @@ def _from_dotenv(statements: Sequence[Statement]) -> Contents:
         where = f"line {statement.line}"
         if statement.wrong:
             problems.append(Problem(Code.INVALID_VALUE, where, "python-dotenv cannot read this."))
+        if statement.cut:
+            notes.append(f"{where}: {dotenv_file.CUT}")
         if statement.name is not None:
             numbers.setdefault(statement.name, []).append(number)
             left_out = _left_out_of(statement)

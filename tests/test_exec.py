@@ -360,6 +360,17 @@ def test_a_dotenv_file_cannot_hold_what_its_readers_replace(machine: Machine, he
     assert "[INVALID_VALUE] 'B', 'C': the value holds '${'" in done.stderr
 
 
+@pytest.mark.parametrize("command", [["export"], ["exec", "--", "true"]], ids=["export", "exec"])
+def test_a_value_that_is_cut_at_a_hash_is_told_by_its_line(machine: Machine, here: Path, command: list[str]) -> None:
+    (here / ".env").write_text('A=x # it\'s "fine"\n\nB={"canary": "canary #1"}\n')
+    done = machine.run(*command, at=here)
+    assert (done.returncode, done.stderr.count("warning: ")) == (0, 1)
+    assert done.stderr.startswith("warning: .env, line 3: the value ends at the '#'")
+    assert "canary" not in done.stderr
+    (here / ".env").write_text('A=x # it\'s "fine"\n\nB=\'{"canary": "canary #1"}\'\n')
+    assert machine.run(*command, at=here).stderr == ""
+
+
 # Running programs, on pipes
 
 

@@ -227,6 +227,49 @@ def test_what_contains_a_reference_is_left_out_of_any_file(value: str) -> None:
         assert f"{where}: contains a reference; left out" in contents.notes
 
 
+CUT = """\
+{"a": "b #c"}
+{"a": "b #c"} # it's a real comment
+{"a": "it\\" # x"}
+{"a": [1, {"b": "c #d"}]}
+["x", "y # z"]
+[1, #2, 3]
+{'a': 'b # c'}
+--flag="a #b" --other
+"""
+NOT_CUT = """\
+x # why
+x # it's
+it's # don't
+x # "quoted" {this} [or that] 'too'
+x # ] } " '
+x[ # see [1]
+p{ss # see {docs}
+:( # sad :)
+5" # the "big" one
+x-" # the "old" one
+{"a": 1} # a "comment" [x]
+{"a": "b"} #c"}
+{"a":"b#c"}
+[{ # neither ends
+a\\" # "
+#fff
+secret://A # it's
+'x' # ] "
+"{" # }
+"{ \\" #" # }
+"""
+
+
+def test_a_value_that_is_cut_inside_a_quote_or_bracket_is_told_and_no_ordinary_comment_is() -> None:
+    told = {
+        value: [note.partition(":")[0] for note in read(f"\nexport A = {value}\n").notes if "ends at the '#'" in note]
+        for value in [*CUT.splitlines(), *NOT_CUT.splitlines()]
+    }
+    assert {value for value, lines in told.items() if lines == ["line 2"]} == {*CUT.splitlines()}
+    assert {value for value, lines in told.items() if lines == []} == {*NOT_CUT.splitlines()}
+
+
 def test_all_that_is_wrong_is_found_at_once_with_its_line() -> None:
     big = "x" * (VALUE_LIMIT + 1)
     contents = read(f"A=ok\n\n\n'not a name'=x\nB='x'y\n.C=x\nD={big}\nE='open\nF=x\nG='open\n= x\n")

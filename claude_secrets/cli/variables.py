@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets import references
+from claude_secrets.cli.output import warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_own
 
@@ -133,9 +134,12 @@ def refuse_nul(found: Variables) -> None:
 def _variables_of(file: str) -> dict[str, str]:
     from claude_secrets import dotenv_file  # not needed for --only
 
+    def on_cut(line: int) -> None:
+        warn(f"{file}, line {line}: {dotenv_file.CUT}")
+
     try:
         with Path(file).expanduser().open("rb") as opened:
-            return dotenv_file.values(dotenv_file.decoded(opened.read(dotenv_file.SIZE_LIMIT + 1)))
+            return dotenv_file.values(dotenv_file.decoded(opened.read(dotenv_file.SIZE_LIMIT + 1)), on_cut)
     except OSError:
         if file == _USUAL_FILE and not Path(file).exists():
             hint = "Name another file with --file FILE, or secrets with --only NAME."
