@@ -1,12 +1,14 @@
-"""`python -m benchmarks`: measures everything in one run, prints the table, writes figures and plot."""
+"""`python -m benchmarks`: measures all or some parts in one run, prints each row, writes figures and plot."""
 
 import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from benchmarks import calls, commands
 from benchmarks.homes import Home
@@ -19,24 +21,48 @@ TEN = '["VISIBLE_?"]'
 ALL = '"*"'
 
 
+PARTS: Final = ("warm", "start", "commands", "throughput", "writers")
+
+
 def main() -> None:
-    """Measure, and report."""
+    """Measure, and report each row when it is known."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("part", nargs="*", help=f"measure these only: {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="small stores and few rounds, to see that it runs")
-    parser.add_argument("--output", type=Path, default=Path(), help="where figures.json and cost.svg go (here)")
+    parser.add_argument(
+        "--output", type=Path, help="where figures.json and cost.svg go (of a whole run: here; of parts: nowhere)"
+    )
     options = parser.parse_args()
-    sizes, rounds = (QUICK, 20) if options.quick else (SIZES, 600)
-    report = Report({"machine": commands.machine(), "rounds": rounds})
+    if wrong := set(options.part) - {*PARTS}:
+        parser.error(f"there is no part {', '.join(sorted(wrong))}; there are {', '.join(PARTS)}")
+    parts = options.part or PARTS
+    output = options.output or (None if options.part else Path())
+    print(commands.machine(), flush=True)
+    report = Report({"machine": commands.machine()})
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        warm = _warm(root, sizes, rounds, report)
-        _cold(root, 2 if options.quick else 25, report)
-        _commands(root, *((100, 2) if options.quick else (1000, 25)), report)
-        _throughput(2 if options.quick else 64, report)
-        _writers(root, report)
-    print(f"{commands.machine()}\n\n{report.table()}")
-    report.write_json(options.output / "figures.json")
-    write_plot(options.output / "cost.svg", warm)
+        for part in parts:
+            _measure(part, Path(name), report, quick=options.quick)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        report.write_json(output / "figures.json")
+        if "warm" in parts:
+            write_plot(output / "cost.svg", report.shown)
+
+
+def _measure(part: str, root: Path, report: Report, *, quick: bool) -> None:
+    began = time.monotonic()
+    match part:
+        case "warm":
+            report.shown = _warm(root, QUICK if quick else SIZES, 20 if quick else 600, report)
+        case "start":
+            _cold(root, 2 if quick else 25, report)
+        case "commands":
+            _commands(root, *((100, 2) if quick else (1000, 25)), report)
+        case "throughput":
+            _throughput(2 if quick else 64, report)
+        case "writers":
+            _writers(root, report)
+    print(f"({part}: {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
 
 
 def _warm(root: Path, sizes: tuple[int, ...], rounds: int, report: Report) -> dict[str, dict[int, float]]:
@@ -60,7 +86,7 @@ def _warm(root: Path, sizes: tuple[int, ...], rounds: int, report: Report) -> di
         growth = raw[last][tool] / raw[first][tool]  # of ratios: machines change their speed meanwhile
         report.row(f"growth of {tool}, {first} to {last} stored", f"{growth:.2f} x", "1.3 x")
     report.row(f"peak memory, {last} against {first} stored", f"{peaks[last] / peaks[first]:.2f} x", "1.5 x")
-    report.figures |= {"warm": shown, "with commits": raw, "commit": commit, "peak bytes": peaks}
+    report.figures |= {"rounds": rounds, "warm": shown, "with commits": raw, "commit": commit, "peak bytes": peaks}
     return shown
 
 

@@ -1,27 +1,23 @@
-"""The table, the JSON and the plot of one run."""
+"""The rows, the JSON and the plot of one run."""
 
 import json
 from pathlib import Path
 
 
 class Report:
-    """What one run has measured: rows for people, `figures` for whoever wants to compare runs."""
+    """What one run has measured: rows for people, printed when they are known; `figures` to compare runs by.
+
+    `shown` is what the plot shows: each tool's ratio by the number of stored secrets.
+    """
 
     def __init__(self, figures: dict[str, object]) -> None:
         self.figures = figures
-        self._rows = [("what", "measured", "to reach")]
+        self.shown: dict[str, dict[int, float]] = {}
+        self.row("what", "measured", "to reach")
 
     def row(self, what: str, figure: str, reach: str = "") -> None:
-        """Add a line to the table."""
-        self._rows.append((what, figure, reach))
-
-    def table(self) -> str:
-        """The table as text."""
-        widths = [max(len(row[column]) for row in self._rows) for column in range(3)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in self._rows
-        ]
-        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+        """Print a line of the table."""
+        print(f"{what:<58}  {figure:>12}  {reach}".rstrip(), flush=True)
 
     def write_json(self, path: Path) -> None:
         """Write the figures."""
