@@ -22,6 +22,9 @@ ASKED = "TESTS_ASKED"
 HOOK_SECONDS = "TESTS_HOOK_SECONDS"
 """After how many seconds a hook gives up."""
 
+GIT_SECONDS = "TESTS_GIT_SECONDS"
+"""After how many seconds without a word git is ended."""
+
 PLACES = "TESTS_PLACES"
 """Directories, written as a PATH, that are the places of programs instead of the system's."""
 
@@ -51,6 +54,11 @@ def main() -> None:
         from claude_secrets.cli import hook
 
         hook.SECONDS = hook.OUTPUT_SECONDS = float(seconds)
+    seconds = os.environ.pop(GIT_SECONDS, None)
+    if seconds is not None:
+        from claude_secrets.human import git_process
+
+        git_process.SECONDS = float(seconds)
     entry()
 
 

@@ -19,11 +19,12 @@ LINE_LIMIT = 350
 
 # From the ground up. A module imports only from layers below its own.
 LAYERS: list[set[str]] = [
-    {"", "errors", "interrupts", "processes", "draft_file"},
+    {"", "errors", "interrupts", "processes", "draft_file", "reasons"},
     {"paths", "agents"},
     {"client_records"},
     {"model"},
     {
+        "archives",
         "cipher",
         "patterns",
         "strict_yaml",
@@ -39,6 +40,7 @@ LAYERS: list[set[str]] = [
     {"probes", "forms"},
     {"redaction"},
     {"leaks"},
+    {"contents"},
     {"passphrase"},
     {"schema", "human", "keyring_backend", "key_file", "plain_file"},
     {"key_slot", "transaction"},

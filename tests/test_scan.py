@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_secrets.cli.scan import IN_NAME
+from claude_secrets.contents import IN_NAME
 from claude_secrets.leaks import Leak, leaks_in
 from claude_secrets.redaction import Finder
 from tests.machine import PROGRAM, Machine
@@ -33,7 +33,7 @@ def machine(tmp_path: Path) -> Machine:
 def scan(machine: Machine, *arguments: str, at: Path | None = None) -> list[tuple[str, int, str]]:
     """What is found; checks code, and that no value is said."""
     done = machine.run("scan", "--json", *arguments, at=at)
-    found = [(one["where"], one["line"], one["name"]) for one in json.loads(done.stdout)]
+    found = [(one["where"], one["line"], one["name"]) for one in json.loads(done.stdout)["found"]]
     assert done.returncode == (3 if found else 0), done.stderr
     plain = machine.run("scan", *arguments, at=at)
     for text in (done.stdout, done.stderr, plain.stdout, plain.stderr):
@@ -72,7 +72,7 @@ def test_values_in_files_are_found_in_every_form_with_their_line(machine: Machin
 
 def test_nothing_found_is_code_0_and_the_store_itself_is_no_leak(machine: Machine) -> None:
     assert scan(machine, str(machine.home)) == []
-    assert machine.run("scan", str(machine.home)).stdout == "No stored value was found.\n"
+    assert machine.run("scan", str(machine.home)).stdout == "No stored value of 6 characters or more was found.\n"
 
 
 @pytest.mark.parametrize("arguments", [["no-such-file"], ["--git"], ["--staged"], ["--transcripts"]])
@@ -91,7 +91,7 @@ def test_history_is_looked_through_however_it_was_left_behind(machine: Machine) 
     (place / "a.env").write_text(f"\nA={VALUE}\n")
     git(place, "add", ".")
     git(place, "commit", "--quiet", "-m", "begin")
-    first = git(place, "rev-parse", "--short", "HEAD").strip()
+    first = git(place, "rev-parse", "--short=12", "HEAD").strip()
     (place / "a.env").write_text("A=secret://TOKEN\n")
     git(place, "commit", "--quiet", "-am", f"take {SCOPED} out")
     (place / "b").write_text(f"amended {VALUE}")
@@ -192,13 +192,14 @@ def test_a_partial_clone_fetches_nothing_and_says_so(machine: Machine) -> None:
     git(machine.home, "clone", "--quiet", "--no-checkout", "--filter=blob:none", f"file://{origin}", str(place))
     git(place, "config", "remote.origin.uploadpack", f"touch {place}/was-run; git-upload-pack")
     done = machine.run("scan", "--json", "--git", at=place)
-    assert [one["name"] for one in json.loads(done.stdout)] == ["TOKEN"]
-    assert "shallow or partial" in done.stderr
+    said = json.loads(done.stdout)
+    assert [one["name"] for one in said["found"]] == ["TOKEN"]
+    assert said["not_looked_through"] == [{"where": "git objects (1)", "why": "not-fetched"}]
     blob = git(origin, "rev-parse", "HEAD:a").strip()
     git(place, "read-tree", "HEAD")
     git(place, "update-index", "--add", "--cacheinfo", f"100644,{blob},b")
     done = machine.run("scan", "--staged", at=place)
-    assert (done.returncode, f"cannot read the object {blob[:12]}" in done.stderr) == (2, True)
+    assert (done.returncode, "  b (staged): git does not have it" in done.stderr) == (5, True)
     assert not (place / "was-run").exists()
 
 
@@ -257,7 +258,7 @@ def test_nothing_that_a_repository_configures_is_run(machine: Machine) -> None:
     (place / "git").chmod(0o755)
     path = {"PATH": f"{place}:{machine.environment['PATH']}"}
     done = machine.run("scan", "--json", "--git", "--staged", at=place, environment=path)
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout)["found"]
     assert len(found) == 3
     assert not (place / "was-run").exists()
 

@@ -1,19 +1,21 @@
 """Reading a git repository's objects for the person, by git itself.
 
 Always: nothing that the repository configures is run (no hooks, filters, monitors or external programs), and nothing
-is fetched; contents come raw. Where git has called us, as for a hook, its own words say which index and repository.
+is fetched; contents come raw; every git has a deadline. Where git has called us, as for a hook, its own words say which
+index and repository.
 """
 
 import os
 import re
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.human import programs
+from claude_secrets.human.git_process import GitProcess
+from claude_secrets.reasons import ClosedError, Reason
 
 _SETTINGS: Final = (
     "core.fsmonitor=false",
@@ -41,6 +43,8 @@ _SAID_BY_GIT: Final = (
 """Where things are while git runs a hook: `git commit FILE` makes an index for that commit alone (githooks(5))."""
 
 _PIECE: Final = 1 << 20
+_SUBMODULE: Final = b"160000"
+"""The mode of a tree's entry that names a commit of another repository."""
 
 
 class Object(NamedTuple):
@@ -48,6 +52,32 @@ class Object(NamedTuple):
 
     number: str
     path: str
+
+
+class Objects(NamedTuple):
+    """What a repository has.
+
+    `missing` is what its history names and it does not have; `is_whole` is false if git could not follow all of it.
+    """
+
+    here: list[Object]
+    missing: list[Object]
+    is_whole: bool
+
+
+class Staged(NamedTuple):
+    """The blobs that the next commit would bring in, the paths that are in conflict, and how many submodules."""
+
+    blobs: list[Object]
+    unmerged: list[str]
+    submodules: int
+
+
+class Known(NamedTuple):
+    """A path at which a blob is known in history, and the oldest commit that has it there."""
+
+    path: str
+    commit: str
 
 
 class Repository:
@@ -60,29 +90,49 @@ class Repository:
         self._environment |= {name: environment[name] for name in _SAID_BY_GIT if name in environment}
         self._git = programs.find("git", self._environment["PATH"], forbidden)
 
-    def objects(self) -> list[Object]:
+    def require(self) -> None:
+        """Raise `CallerError` INVALID_ARGUMENTS if there is no git, or no repository."""
+        self.directory()
+
+    def directory(self) -> Path:
+        """The directory with the objects of this repository and its work trees. Raises `CallerError` as `require`."""
+        said = os.fsdecode(self._run("rev-parse", "--git-common-dir").removesuffix(b"\n"))
+        return Path(os.path.realpath(self._directory / said))
+
+    def objects(self) -> Objects:
         """Every object that is there, reached by something or not; what a branch, tag or stash reaches comes first.
 
-        Raises:
-            CallerError: INVALID_ARGUMENTS where there is no git, or no repository.
+        Raises `CallerError` as `require`.
         """
-        reached = self._run("rev-list", "--objects", "--missing=allow-any", "--all", "--indexed-objects", "--reflog")
-        pairs = (line.partition(b" ") for line in reached.splitlines())
-        paths = {number: path.decode("utf-8", "replace") for number, _, path in pairs}
+        listed = ("rev-list", "--objects", "--missing=print", "--all", "--indexed-objects", "--reflog")
+        reached, code = self._output(*listed)
+        paths = dict[bytes, str]()
+        for line in reached.splitlines():
+            number, _, path = line.partition(b" ")
+            paths[number] = path.decode("utf-8", "replace")
+        missing = [Object(number[1:].decode("ascii"), "") for number in paths if number.startswith(b"?")]
         every = self._run("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
         here = set(every)
         ordered = [*(number for number in paths if number in here), *(here - paths.keys())]
-        return [Object(number.decode("ascii"), paths.get(number, "")) for number in ordered]
+        return Objects([Object(number.decode("ascii"), paths.get(number, "")) for number in ordered], missing, not code)
 
     def references(self) -> list[str]:
         """The names of branches, tags and other references. Raises `CallerError` as `objects`."""
         listed = self._run("for-each-ref", "--format=%(refname)")
         return listed.decode("utf-8", "replace").splitlines()
 
+    def is_shallow(self) -> bool:
+        """Whether the history before some commit is in the clone only from which this one was made."""
+        return self._run("rev-parse", "--is-shallow-repository").strip() == b"true"
+
     def is_partial(self) -> bool:
-        """Whether a part of the history is elsewhere: in the clone that this one is shallow or partial to."""
-        shallow = self._run("rev-parse", "--is-shallow-repository").strip() == b"true"
-        return shallow or bool(self._run("config", "--get-regexp", r"^remote\..*\.promisor$", or_else=b""))
+        """Whether objects may be in the clone only from which this one was made."""
+        return bool(self._run("config", "--get-regexp", r"^remote\..*\.promisor$", or_else=b""))
+
+    def submodules(self) -> int:
+        """How many submodules there are in the index."""
+        entries = self._run("ls-files", "--stage", "-z", or_else=b"").split(b"\0")
+        return sum(entry.startswith(_SUBMODULE) for entry in entries)
 
     def keep_out(self, path: Path) -> bool:
         """Have this clone ignore a file, whatever the repository's own files say. Returns whether it now does.
@@ -103,88 +153,123 @@ class Repository:
     def _ignores(self, path: Path) -> bool:
         return bool(self._run("check-ignore", "--", str(path), or_else=b""))
 
-    def staged(self) -> list[Object]:
-        """The blobs that the next commit would bring in. Raises `CallerError` as `objects`."""
+    def staged(self) -> Staged:
+        """What the next commit would bring in. Raises `CallerError` as `require`."""
         raw = ("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-relative")
         words = self._run(*raw, "--no-ext-diff", "--no-textconv").split(b"\0")
-        pairs = zip(words[::2], words[1::2], strict=False)
-        found = [(meta.split(b" "), path) for meta, path in pairs if meta.startswith(b":")]
-        return [
-            Object(meta[3].decode("ascii"), path.decode("utf-8", "replace"))
-            for meta, path in found
-            if meta[4] != b"D" and meta[1] != b"160000"
-        ]
+        found, submodules = Staged([], [], 0), 0
+        for meta, name in zip(words[::2], words[1::2], strict=False):
+            _, mode, _, number, status = meta.split(b" ")
+            path = name.decode("utf-8", "replace")
+            if status == b"U":
+                found.unmerged.append(path)
+            elif mode == _SUBMODULE:
+                submodules += 1
+            elif status != b"D":
+                found.blobs.append(Object(number.decode("ascii"), path))
+        return found._replace(submodules=submodules)
 
-    def contents(self, objects: Sequence[Object]) -> Iterator[tuple[Object, Iterator[bytes]]]:
-        """Each object with its content in pieces, which have to be taken before the next one is; trees are left out.
+    def contents(self, objects: Sequence[Object]) -> Iterator[tuple[Object, str, Iterator[bytes]]]:
+        """Each object with its kind and its content in pieces, which have to be taken before the next one is.
+
+        The pieces of one that is missing or damaged raise `ClosedError`; git is started anew if it ended over one.
 
         Raises:
-            CallerError: INVALID_ARGUMENTS where git cannot give one, as in a partial clone.
+            CallerError: INVALID_ARGUMENTS if git does not answer.
         """
-        with subprocess.Popen(  # noqa: S603  git as it was found on a cleaned PATH
-            self._words("cat-file", "--batch"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self._environment,
-        ) as process:
-            if process.stdin is None or process.stdout is None:
-                raise TypeError
-            for one in objects:
-                process.stdin.write(one.number.encode("ascii") + b"\n")
-                process.stdin.flush()
-                head = process.stdout.readline().split()
-                if len(head) != 3:
-                    raise CallerError(
-                        Code.INVALID_ARGUMENTS,
-                        f"git cannot read the object {one.number[:12]}, so it was not looked through.",
-                        "In a partial clone, have git fetch what is missing first.",
-                    )
-                pieces = self._pieces(process, int(head[2]))
-                if head[1] != b"tree":
-                    yield one, pieces
-                for _ in pieces:  # what nobody took
-                    pass
-                process.stdout.read(1)
-            process.stdin.close()
-
-    def first_commit_with(self, one: Object) -> str:
-        """The oldest commit that has a blob, shortened; empty where none has, or a part of the history is missing."""
-        found = self._run(
-            "log",
-            "--all",
-            "--reflog",
-            "--topo-order",
-            "--format=%h",
-            "--no-textconv",
-            f"--find-object={one.number}",
-            or_else=b"",
-        )
-        return found.decode("ascii").split("\n")[-2] if b"\n" in found else ""
+        rest = iter(objects)
+        for one in rest:
+            with self._start("cat-file", "--batch") as process:
+                yield from self._contents(process, one, rest)
 
     @staticmethod
-    def _pieces(process: "subprocess.Popen[bytes]", size: int) -> Iterator[bytes]:
-        if process.stdout is None:
-            raise TypeError
-        while size:
-            piece = process.stdout.read(min(size, _PIECE))
-            if not piece:
+    def _contents(
+        process: GitProcess, one: Object | None, rest: Iterator[Object]
+    ) -> Iterator[tuple[Object, str, Iterator[bytes]]]:
+        while one is not None:
+            head = process.ask(one.number).split()
+            if len(head) != 3:
+                yield one, "", map(_refuse, [Reason.MISSING])
+            else:
+                content = _Content(process, int(head[2]))
+                yield one, head[1].decode("ascii"), content.pieces()
+                with suppress(ClosedError):
+                    for _ in content.pieces():  # what nobody took
+                        pass
+                if content.is_cut:
+                    return
+            if not head:
                 return
-            size -= len(piece)
-            yield piece
+            one = next(rest, None)
+
+    def known_at(self, numbers: Container[bytes]) -> dict[str, list[Known]]:
+        """The paths at which blobs are known in history, the oldest first, with the oldest commit of each.
+
+        Only what can be followed of the history is looked at. Raises `CallerError` as `require`.
+        """
+        found = dict[str, dict[str, str]]()
+        words = ("--all", "--reflog", "--topo-order", "--raw", "-c", "-z", "--no-abbrev", "--no-renames")
+        with self._start("log", *words, "--no-textconv", "--no-ext-diff", "--format=%H") as process:
+            commit = b""
+            tokens = _by_nul(process.pieces())
+            for token in tokens:
+                meta = token.lstrip(b"\n")
+                if not meta.startswith(b":"):
+                    commit = meta or commit
+                    continue
+                path, number = next(tokens, b""), meta.split(b" ")[-2]
+                if number in numbers:
+                    paths = found.setdefault(number.decode("ascii"), {})
+                    paths.pop(shown := path.decode("utf-8", "replace"), None)
+                    paths[shown] = commit.decode("ascii")
+        return {number: [Known(*pair) for pair in reversed(paths.items())] for number, paths in found.items()}
 
     def _run(self, *arguments: str, or_else: bytes | None = None) -> bytes:
-        """What git prints; `or_else` where it fails."""
-        done = subprocess.run(  # noqa: S603  as above
-            self._words(*arguments), capture_output=True, env=self._environment, check=False
-        )
-        if not done.returncode:
-            return done.stdout
+        """What git prints; `or_else` if it fails."""
+        said, code = self._output(*arguments)
+        if not code:
+            return said
         if or_else is None:
             raise CallerError(Code.INVALID_ARGUMENTS, "That is no git repository, or git cannot read it.")
         return or_else
 
-    def _words(self, *arguments: str) -> list[str]:
+    def _output(self, *arguments: str) -> tuple[bytes, int]:
+        with self._start(*arguments) as process:
+            said = b"".join(process.pieces())
+            return said, process.end()
+
+    def _start(self, *arguments: str) -> GitProcess:
         if self._git is None:
             raise CallerError(Code.INVALID_ARGUMENTS, "There is no git on this machine.")
-        return [self._git, *_SAFELY, "-C", str(self._directory), *arguments]
+        return GitProcess([self._git, *_SAFELY, "-C", str(self._directory), *arguments], self._environment)
+
+
+class _Content:
+    """The content of one object, as `cat-file --batch` gives it."""
+
+    def __init__(self, process: GitProcess, size: int) -> None:
+        self._process = process
+        self._left = size + 1  # with the newline after it
+        self.is_cut = False
+
+    def pieces(self) -> Iterator[bytes]:
+        """The content, to its end. Raises `ClosedError` DAMAGED if git ends before."""
+        while self._left:
+            piece = self._process.read(min(self._left, _PIECE))
+            if not piece:
+                self.is_cut = True
+                raise ClosedError(Reason.DAMAGED)
+            self._left -= len(piece)
+            yield piece if self._left else piece[:-1]
+
+
+def _refuse(why: Reason) -> bytes:
+    raise ClosedError(why)
+
+
+def _by_nul(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """What is between NUL bytes."""
+    held = b""
+    for piece in pieces:
+        *whole, held = (held + piece).split(b"\0")
+        yield from whole

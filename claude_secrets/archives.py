@@ -1,0 +1,310 @@
+"""What is in an archive: its kind, by its first and last bytes, and its members as streams.
+
+Always: pure but for reading the file that it is given; nothing is written anywhere. A `Budget` bounds all that comes
+out. Whatever a damaged or hostile archive does to its parser ends as `ClosedError` or `ExhaustedError`.
+"""
+
+import importlib
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import IO, Final, NamedTuple, Protocol, cast
+
+from claude_secrets.reasons import ClosedError, Reason
+
+HEAD: Final = 1 << 10
+TAIL: Final = (1 << 16) + 22
+"""Bytes at the beginning and at the end of a content that tell its kind."""
+
+_PIECE: Final = 1 << 20
+_BLOCK: Final = 512
+_MEMBERS: Final = 100_000
+_MEMBER: Final = 1 << 30
+_LEAST: Final = 1 << 26
+_MOST: Final = 1 << 32
+_RATIO: Final = 100
+_DIRECTORY: Final = 1 << 25
+"""Bytes of a zip's directory, at most: each entry becomes an object."""
+
+_HEADERS: Final = 1 << 22
+"""Bytes before a member of a tar, at most: the parser holds long names and the like in memory."""
+
+
+class Kind(Enum):
+    """What a content is, as far as it matters here."""
+
+    ZIP = 1
+    MAYBE_ZIP = 2
+    TAR = 3
+    GZIP = 4
+    BZIP2 = 5
+    XZ = 6
+    ZSTD = 7
+    OTHER = 8
+
+
+_MAGIC: Final = {
+    b"PK\x03\x04": Kind.ZIP,
+    b"PK\x05\x06": Kind.ZIP,
+    b"PK\x07\x08": Kind.ZIP,
+    b"\x1f\x8b\x08": Kind.GZIP,
+    b"\xfd7zXZ\0": Kind.XZ,
+    b"\x28\xb5\x2f\xfd": Kind.ZSTD,
+    b"7z\xbc\xaf\x27\x1c": Kind.OTHER,
+    b"Rar!\x1a\x07": Kind.OTHER,
+    b"\x04\x22\x4d\x18": Kind.OTHER,  # lz4
+    b"\x1f\x9d\x90": Kind.OTHER,  # compress
+    b"LZIP\x01": Kind.OTHER,
+    b"MSCF\0\0\0\0": Kind.OTHER,
+    b"!<arch>\ndebian-binary": Kind.OTHER,
+    b"\xed\xab\xee\xdb": Kind.OTHER,  # rpm
+}
+_ZIP_END: Final = b"PK\x05\x06"
+_ZIP_ENTRY: Final = b"PK\x01\x02"
+_ZIP64_END: Final = b"PK\x06\x06"
+_BZIP2: Final = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+_CHECKSUM: Final = re.compile(rb"[ \0]*([0-7]{1,7})[ \0]*")
+
+
+class ExhaustedError(Exception):
+    """The archives in one content put out more than they may."""
+
+
+class Budget:
+    """What the archives in one content of `size` bytes may still put out, so that a bomb costs bounded time."""
+
+    def __init__(self, size: int) -> None:
+        self._bytes = min(_MOST, max(_LEAST, _RATIO * size))
+        self._members = _MEMBERS
+
+    def take(self, size: int) -> None:
+        """Count bytes that came out. Raises `ExhaustedError`."""
+        self._bytes -= size
+        if self._bytes < 0:
+            raise ExhaustedError
+
+    def take_member(self) -> None:
+        """Count a member. Raises `ExhaustedError`."""
+        self._members -= 1
+        if self._members < 0:
+            raise ExhaustedError
+
+
+class Member(NamedTuple):
+    """A part of an archive.
+
+    `path` is empty for the only one of a compressed file; `notes` are other texts that the archive keeps of it. The
+    pieces have to be taken before the next member is.
+    """
+
+    path: str
+    notes: tuple[str, ...]
+    pieces: Iterator[bytes]
+
+
+class _Reader(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+
+
+def kind_of(head: bytes, tail: bytes) -> Kind | None:
+    """The kind of archive that begins with `head` and ends with `tail`, if it is one."""
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if _BZIP2.match(head):
+        return Kind.BZIP2
+    if _is_tar(head):
+        return Kind.TAR
+    if head.startswith(b"]\0\0") and _is_lzma(head):
+        return Kind.XZ
+    return Kind.MAYBE_ZIP if _ZIP_END in tail else None
+
+
+def members(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
+    """The members of an archive in a file that can seek.
+
+    Raises:
+        ClosedError: it cannot be read, or not further, or some members were left out.
+        ExhaustedError: the budget is spent.
+    """
+    if kind in (Kind.ZIP, Kind.MAYBE_ZIP):
+        return _of_zip(file, budget, sure=kind is Kind.ZIP)
+    if kind is Kind.TAR:
+        return _of_tar(_Ahead(file), budget)
+    return _of_compressed(kind, file, budget)
+
+
+def _is_tar(head: bytes) -> bool:
+    found = _CHECKSUM.fullmatch(head[148:156])
+    block = head[:_BLOCK]
+    return (
+        found is not None
+        and len(block) == _BLOCK
+        and int(found[1], 8) == sum(block[:148]) + 8 * ord(" ") + sum(block[156:])
+    )
+
+
+def _is_lzma(head: bytes) -> bool:
+    """Whether this is the header of the .lzma format, which has no magic: the size of a dictionary, and of the content.
+
+    As xz does, it takes sizes that programs write: 2^n or 2^n + 2^(n-1), and none or less than 256 GiB.
+    """
+    dictionary = int.from_bytes(head[1:5], "little")
+    size = head[5:13]
+    usual = dictionary & (dictionary - 1) == 0 or (dictionary % 3 == 0 and (dictionary // 3).bit_count() == 1)
+    return usual and len(size) == 8 and (size == b"\xff" * 8 or int.from_bytes(size, "little") < 1 << 38)
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Whatever a parser raises says that the archive is damaged, or made in a way that the parser does not know."""
+    try:
+        yield
+    except (ClosedError, ExhaustedError):
+        raise
+    except NotImplementedError:
+        raise ClosedError(Reason.UNSUPPORTED) from None
+    except Exception:  # noqa: BLE001  parsers of the standard library raise anything for hostile input
+        raise ClosedError(Reason.DAMAGED) from None
+
+
+def _pieces(stream: _Reader, budget: Budget) -> Iterator[bytes]:
+    taken = 0
+    while True:
+        with _parsing():
+            piece = stream.read(_PIECE)
+        if not piece:
+            return
+        budget.take(len(piece))
+        taken += len(piece)
+        if taken > _MEMBER:
+            raise ClosedError(Reason.TOO_LARGE)
+        yield piece
+
+
+def _of_zip(file: IO[bytes], budget: Budget, *, sure: bool) -> Iterator[Member]:
+    import zipfile
+
+    with _parsing():
+        if not _check_directory(file, sure=sure):
+            return
+        archive = zipfile.ZipFile(file)
+    left_out: Reason | None = None
+    for info in archive.infolist():
+        budget.take_member()
+        if info.flag_bits & 1:
+            left_out = Reason.ENCRYPTED
+            continue
+        try:
+            with _parsing():
+                stream = archive.open(info)
+        except ClosedError as closed:
+            left_out = closed.why
+        else:
+            yield Member(info.filename, (), _pieces(stream, budget))
+    if left_out is not None:
+        raise ClosedError(left_out)
+
+
+def _check_directory(file: IO[bytes], *, sure: bool) -> bool:
+    """Whether a file has the directory of a zip. Raises `ClosedError` if that is too large to be held in memory."""
+    begin = max(0, file.seek(0, io.SEEK_END) - TAIL)
+    file.seek(begin)
+    tail = file.read(TAIL)
+    end, end64 = tail.rfind(_ZIP_END), tail.rfind(_ZIP64_END)
+    if end < 0:
+        raise ClosedError(Reason.DAMAGED)
+    size = tail[end64 + 40 : end64 + 48] if end64 >= 0 else tail[end + 12 : end + 16]
+    length, end = int.from_bytes(size, "little"), end64 if end64 >= 0 else end
+    file.seek(max(0, begin + end - length))
+    if not sure and file.read(4) != _ZIP_ENTRY:
+        return False
+    if length > _DIRECTORY:
+        raise ClosedError(Reason.TOO_LARGE)
+    return True
+
+
+class _Ahead:
+    """A stream whose first bytes are known; a `room` bounds what is read of it until it is set anew."""
+
+    def __init__(self, stream: _Reader) -> None:
+        self._stream = stream
+        with _parsing():
+            self.head = self._rest = stream.read(_BLOCK)
+        self.room: int | None = None
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes. Raises `ClosedError` beyond the room."""
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        piece = piece or self._stream.read(size)
+        if self.room is not None:
+            self.room -= len(piece)
+            if self.room < 0:
+                raise ClosedError(Reason.TOO_LARGE)
+        return piece
+
+
+def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
+    import tarfile
+
+    class Header(tarfile.TarInfo):
+        """A header that is damaged in the midst of an archive is no end of it."""
+
+        @classmethod
+        def fromtarfile(cls, archive: tarfile.TarFile) -> "Header":
+            try:
+                return super().fromtarfile(archive)
+            except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError):  # type: ignore[attr-defined]
+                raise ClosedError(Reason.DAMAGED) from None
+
+    stream.room = _HEADERS
+    with _parsing():
+        archive = tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", tarinfo=Header)  # noqa: SIM115  there is nothing to close
+    while True:
+        stream.room = _HEADERS
+        with _parsing():
+            info = archive.next()
+        if info is None:
+            break
+        archive.members = []  # type: ignore[attr-defined]  # it would keep them all
+        budget.take_member()
+        stream.room = None
+        with _parsing():
+            content = archive.extractfile(info) if info.isreg() else None
+        notes = (info.linkname, *info.pax_headers.values())
+        yield Member(info.name, notes, _pieces(content or io.BytesIO(), budget))
+    stream.room = None
+    for piece in _pieces(archive.fileobj or io.BytesIO(), budget):
+        if piece.strip(b"\0"):  # another archive, as `cat` makes
+            raise ClosedError(Reason.UNSUPPORTED)
+
+
+def _of_compressed(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
+    stream = _Ahead(_decompressor(kind)(file))
+    if _is_tar(stream.head):
+        yield from _of_tar(stream, budget)
+    else:
+        yield Member("", (), _pieces(stream, budget))
+
+
+def _decompressor(kind: Kind) -> Callable[[IO[bytes]], _Reader]:
+    names = {
+        Kind.GZIP: ("gzip", "GzipFile"),
+        Kind.BZIP2: ("bz2", "BZ2File"),
+        Kind.XZ: ("lzma", "LZMAFile"),
+        Kind.ZSTD: ("compression.zstd", "ZstdFile"),  # since Python 3.14
+    }
+    try:
+        module, name = names[kind]
+        made = getattr(importlib.import_module(module), name)
+    except (KeyError, ImportError):
+        raise ClosedError(Reason.UNSUPPORTED) from None
+
+    def opened(file: IO[bytes]) -> _Reader:
+        reader: _Reader = made(fileobj=file, mode="rb") if kind is Kind.GZIP else made(file)
+        return reader
+
+    return opened

@@ -1,0 +1,172 @@
+"""The files that `scan` looks through: which there are, and reading them.
+
+Always: links are not followed and special files are not opened; nothing waits for a file.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from claude_secrets.cli.scan_outcome import Place, Unseen, told_at
+from claude_secrets.contents import IN_NAME, look
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.leaks import leaks_in_names, redacted
+from claude_secrets.paths import command
+from claude_secrets.reasons import ClosedError, Reason
+from claude_secrets.redaction import Finder
+
+_PIECE: Final = 1 << 20
+
+
+class Skips(NamedTuple):
+    """Globs of what the person leaves out."""
+
+    globs: Sequence[str]
+
+    def match(self, path: str) -> bool:
+        """Whether one covers a path, a directory on its way, or the name of either; `*` is any run of characters."""
+        parts = path.split("/")
+        names = {*parts, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))}
+        return any(fnmatchcase(name, glob.removesuffix("/")) for glob in self.globs for name in names)
+
+
+class Files:
+    """The plain files at and below some paths, with their sizes.
+
+    The store and its keys are where values belong. Of git's own directories all but the objects are taken (they are
+    compressed): addresses in `.git/config` often hold tokens. `histories` are the git directories that were met.
+    """
+
+    def __init__(self, kept: set[Path], skips: Skips) -> None:
+        self._kept = {one.with_name(one.name + end) for one in kept for end in ("", "-wal", "-shm")}
+        self._names = {path.name for path in self._kept}
+        self._skips = skips
+        self._found: dict[Path, int] = {}
+        self.unseen: dict[Path, Reason] = {}
+        self.histories: list[Path] = []
+        self.skipped = 0
+
+    def add(self, path: Path) -> None:
+        """Take a file, or a directory with all below it, that the person has named.
+
+        Raises:
+            CallerError: INVALID_ARGUMENTS if it is not there, or is something else.
+        """
+        try:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            raise CallerError(Code.INVALID_ARGUMENTS, f"There is no {path}.") from None
+        except OSError:
+            self.unseen[path] = Reason.UNREADABLE
+            return
+        if stat.S_ISDIR(mode):
+            self._walk(path)
+        elif stat.S_ISREG(mode):
+            if not self._is_skipped(path.name):
+                self._take(path.resolve())
+        else:
+            raise CallerError(
+                Code.INVALID_ARGUMENTS,
+                f"{path} is neither a file nor a directory.",
+                f"To look through what a program prints: PROGRAM | {command()} scan -",
+            )
+
+    def sorted(self) -> list[tuple[Path, int]]:
+        """All of them."""
+        return sorted(self._found.items())
+
+    def _walk(self, top: Path) -> None:
+        waiting = [top]
+        while waiting:
+            directory = waiting.pop()
+            try:
+                with os.scandir(directory) as listed:
+                    entries = list(listed)
+            except FileNotFoundError:  # it has just gone
+                continue
+            except OSError:
+                self.unseen[directory] = Reason.UNREADABLE
+                continue
+            names = {entry.name for entry in entries}
+            is_git = {"objects", "refs", "HEAD"} <= names
+            if is_git:
+                self.histories.append(directory)
+            for entry in entries:
+                path = directory / entry.name
+                if self._is_skipped(path.relative_to(top).as_posix()):
+                    continue
+                if not entry.is_dir(follow_symlinks=False):
+                    self._take(path)
+                    if entry.name == ".git":  # of a work tree or a submodule: its history is elsewhere
+                        self.histories.append(path)
+                elif not (is_git and entry.name == "objects"):
+                    waiting.append(path)
+
+    def _is_skipped(self, path: str) -> bool:
+        is_skipped = self._skips.match(path)
+        self.skipped += is_skipped
+        return is_skipped
+
+    def _take(self, path: Path) -> None:
+        try:
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and not (path.name in self._names and path.resolve() in self._kept):
+                self._found[path] = status.st_size
+        except FileNotFoundError:  # it has just gone
+            return
+        except OSError:
+            self.unseen[path] = Reason.UNREADABLE
+
+
+def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> Iterator[Place | Unseen]:
+    """Where values are in files and their names, and which could not be looked through."""
+    found = files.sorted()
+    yield from in_names(finder, [str(path) for path, _ in found])
+    for path, why in sorted(files.unseen.items()):
+        yield Unseen(redacted(finder, str(path)), why)
+    total, done = sum(size for _, size in found), 0
+    for path, size in found:
+        try:
+            with opened(path) as file:
+                yield from told_at(finder, look(finder, _pieces(file), file), str(path))
+        except FileNotFoundError:
+            if path.parent.exists():  # else a directory has gone, with all that was in it
+                yield Unseen(redacted(finder, str(path)), Reason.CHANGED)
+        except OSError:
+            yield Unseen(redacted(finder, str(path)), Reason.UNREADABLE)
+        done += size
+        tell(done, total)
+
+
+def in_names(finder: Finder, names: Sequence[str]) -> Iterator[Place]:
+    """Where values are in paths and other names."""
+    places = (Place(redacted(finder, path), IN_NAME, name) for path, name in leaks_in_names(finder, names))
+    yield from dict.fromkeys(places)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A file to read, without waiting, whatever it has become meanwhile. Raises `OSError`."""
+    more = getattr(os, "O_NONBLOCK", 0)
+    return path.open("rb") if not more else open(path, "rb", opener=lambda name, flags: os.open(name, flags | more))
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    """What a file had when it was opened. Raises `ClosedError` if less can be read."""
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise ClosedError(Reason.CHANGED)
+    taken = 0
+    while taken < status.st_size or not status.st_size:  # some of /proc are of no size, and have content
+        try:
+            piece = os.read(file.fileno(), min(_PIECE, status.st_size - taken) or _PIECE)
+        except OSError:
+            raise ClosedError(Reason.UNREADABLE) from None
+        if not piece:
+            break
+        taken += len(piece)
+        yield piece
+    if taken < status.st_size:
+        raise ClosedError(Reason.CHANGED)

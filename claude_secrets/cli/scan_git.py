@@ -1,0 +1,151 @@
+"""What `scan` looks through of a git repository: its history, and what is staged."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import IO, Final, TypeAlias
+
+from claude_secrets.cli.output import note
+from claude_secrets.cli.scan_files import Skips, in_names, opened
+from claude_secrets.cli.scan_outcome import LISTED, Place, Unseen, told_at
+from claude_secrets.contents import Gap, Seen, look
+from claude_secrets.errors import CallerError
+from claude_secrets.human.git import Known, Object, Repository
+from claude_secrets.human.git_process import SilentError
+from claude_secrets.leaks import redacted
+from claude_secrets.reasons import ClosedError, Reason
+from claude_secrets.redaction import Finder
+
+_Tell: TypeAlias = Callable[[int, int], None]
+_HISTORY: Final = "git history"
+_ENTRY: Final = {size: re.compile(rb"[0-7]{5,6} ([^\0]+)\0.{%d}" % size, re.DOTALL) for size in (20, 32)}
+"""An entry of a tree, with the hash of SHA-1 and of SHA-256."""
+
+
+class GitScan:
+    """A look through one repository that is there; `skipped` counts what the person has left out."""
+
+    def __init__(self, finder: Finder, repository: Repository, skips: Skips, tell: _Tell) -> None:
+        self._finder = finder
+        self._repository = repository
+        self._skips = skips
+        self._tell = tell
+        self._in_trees = set[str]()
+        self.skipped = 0
+
+    def staged(self) -> Iterator[Place | Unseen]:
+        """What is seen of what the next commit would bring in."""
+        try:
+            staged = self._repository.staged()
+        except CallerError as error:
+            yield Unseen("what is staged", _why(error))
+            return
+        _note_submodules(staged.submodules)
+        blobs = [one for one in staged.blobs if not self._is_skipped(one.path)]
+        for one, seen in self._each(blobs):
+            yield from told_at(self._finder, seen, one.path, " (staged)")
+        for path in staged.unmerged:
+            if not self._is_skipped(path):
+                yield Unseen(f"{redacted(self._finder, path)} (staged)", Reason.UNMERGED)
+        yield from in_names(self._finder, [one.path for one in blobs])
+
+    def history(self) -> Iterator[Place | Unseen]:
+        """What is seen in all that the repository has."""
+        try:
+            yield from self._history()
+        except CallerError as error:
+            yield Unseen(_HISTORY, _why(error))
+
+    def _history(self) -> Iterator[Place | Unseen]:
+        repository = self._repository
+        _note_submodules(repository.submodules())
+        yield from in_names(self._finder, repository.references())
+        objects = repository.objects()
+        yield from self._not_here(objects.missing)
+        if not objects.is_whole:
+            yield Unseen(f"{_HISTORY}, as a whole", Reason.DAMAGED)
+        if repository.is_shallow():
+            yield Unseen(f"{_HISTORY} before this shallow clone", Reason.NOT_FETCHED)
+        seen = [(one, found) for one, found in self._each(objects.here) if found]
+        known = self._known([one.number for one, _ in seen])
+        for one, found in seen:
+            yield from self._told(one, found, known)
+        yield from self._names([one.path for one in objects.here if not self._is_skipped(one.path)])
+
+    def _names(self, paths: Sequence[str]) -> Iterator[Place]:
+        """Values in paths; and in other names in trees, as only one path of each content is in `paths`."""
+        found = [*in_names(self._finder, paths)]
+        yield from found
+        told = {place.name for place in found}
+        others = [name for name in sorted(self._in_trees) if not self._skips.match(name)]
+        yield from (place for place in in_names(self._finder, others) if place.name not in told)
+
+    def _not_here(self, missing: Sequence[Object]) -> Iterator[Unseen]:
+        if missing and self._repository.is_partial():
+            yield Unseen(f"git objects ({len(missing)})", Reason.NOT_FETCHED)
+            return
+        known = self._known([one.number for one in missing])
+        for one in missing:
+            for told in self._told(one, [Gap("", Reason.MISSING)], known):
+                if isinstance(told, Unseen):
+                    yield told
+
+    def _known(self, numbers: Sequence[str]) -> Mapping[str, list[Known]]:
+        if not numbers:
+            return {}
+        return self._repository.known_at(frozenset(number.encode("ascii") for number in numbers))
+
+    def _told(self, one: Object, seen: Seen, known: Mapping[str, list[Known]]) -> Iterator[Place | Unseen]:
+        """What was seen in one object, at each path at which it is known, up to a number of them."""
+        places = known.get(one.number) or ([Known(one.path, "")] if one.path else [])
+        if not places:
+            yield from told_at(self._finder, seen, f"git object {one.number[:12]}")
+            return
+        kept = [place for place in places if not self._skips.match(place.path)]
+        for number, place in enumerate(kept[:LISTED], start=1):
+            commit = f"commit {place.commit[:12]}" if place.commit else "git object"
+            more = f", and {len(kept) - LISTED} more paths" if number == LISTED < len(kept) else ""
+            yield from told_at(self._finder, seen, place.path, f" ({commit}{more})")
+
+    def _each(self, objects: Sequence[Object]) -> Iterator[tuple[Object, Seen]]:
+        """What is seen in each object, until git gives no more answer."""
+        number = 0
+        try:
+            for one, kind, pieces in self._repository.contents(objects):
+                yield one, self._seen_in(one, kind, pieces)
+                number += 1
+                self._tell(number, len(objects))
+        except SilentError:
+            for one in objects[number:]:
+                yield one, [Gap("", Reason.NO_ANSWER)]
+
+    def _seen_in(self, one: Object, kind: str, pieces: Iterator[bytes]) -> Seen:
+        if kind != "tree":
+            return look(self._finder, pieces, None, self._of_lfs)
+        try:
+            names = _ENTRY[len(one.number) // 2].findall(b"".join(pieces))
+        except ClosedError as closed:
+            return [Gap("", closed.why)]
+        self._in_trees.update(name.decode("utf-8", "replace") for name in names)
+        return []
+
+    def _of_lfs(self, number: str) -> IO[bytes] | None:
+        path = self._repository.directory() / "lfs" / "objects" / number[:2] / number[2:4] / number
+        with suppress(OSError):
+            return opened(path)
+        return None
+
+    def _is_skipped(self, path: str) -> bool:
+        is_skipped = bool(path) and self._skips.match(path)
+        self.skipped += is_skipped
+        return is_skipped
+
+
+def _why(error: CallerError) -> Reason:
+    """Why git gave nothing of what is a repository."""
+    return Reason.NO_ANSWER if isinstance(error, SilentError) else Reason.DAMAGED
+
+
+def _note_submodules(number: int) -> None:
+    if number:
+        note(f"Not looked through: {number} submodule{'s' * (number != 1)}, as each is a repository of its own.")

@@ -1,0 +1,114 @@
+"""What `scan` has found, as a value, and how it is told to people and to programs."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from claude_secrets.cli.output import hint, note, say, say_json, table
+from claude_secrets.contents import IN_NAME, Gap, Seen
+from claude_secrets.leaks import redacted
+from claude_secrets.paths import command
+from claude_secrets.reasons import Reason
+from claude_secrets.redaction import Finder
+
+FOUND: Final = 3
+"""The exit code if a value was found."""
+
+NOT_ALL: Final = 5
+"""The exit code if no value was found, but not everything could be looked through."""
+
+LISTED: Final = 20
+"""How many of many are shown one by one."""
+
+_WORDS: Final = {
+    Reason.UNREADABLE: "it cannot be read",
+    Reason.CHANGED: "it was changed or removed while it was read",
+    Reason.DAMAGED: "it is damaged",
+    Reason.ENCRYPTED: "it is encrypted",
+    Reason.UNSUPPORTED: "it is packed in a way that is not understood here",
+    Reason.TOO_LARGE: "too much is packed in it",
+    Reason.TOO_DEEP: "it is an archive inside too many others",
+    Reason.MISSING: "git does not have it, or cannot read it",
+    Reason.NOT_FETCHED: "this clone has not fetched it",
+    Reason.IN_LFS: "git LFS keeps its content elsewhere",
+    Reason.UNMERGED: "it is in conflict, so it has no content to commit yet",
+    Reason.NO_ANSWER: "git did not answer",
+}
+
+
+class Place(NamedTuple):
+    """Where a value is, as it may be shown, and which secret's it is."""
+
+    where: str
+    line: int
+    name: str
+
+
+class Unseen(NamedTuple):
+    """What was not looked through, as it may be shown, and why."""
+
+    where: str
+    why: Reason
+
+
+class Outcome(NamedTuple):
+    """What was found, and what could not be looked through."""
+
+    found: Sequence[Place]
+    unseen: Sequence[Unseen]
+
+
+def told_at(finder: Finder, seen: Seen, path: str, where: str = "") -> list[Place | Unseen]:
+    """What was seen in the content at a path; `where` is added to the path."""
+    return [
+        Unseen(redacted(finder, path + one.inside) + where, one.why)
+        if isinstance(one, Gap)
+        else Place(redacted(finder, path + one.inside) + where, one.line, one.name)
+        for one in seen
+    ]
+
+
+def outcome(told: Sequence[Place | Unseen]) -> Outcome:
+    """Found and not looked through, each once."""
+    each = dict.fromkeys(told)
+    return Outcome([one for one in each if isinstance(one, Place)], [one for one in each if isinstance(one, Unseen)])
+
+
+def tell(outcome: Outcome, what: str, *, as_json: bool) -> int:
+    """Print an outcome and return the exit code; `what` says what was looked for."""
+    if as_json:
+        say_json(
+            {
+                "found": [one._asdict() for one in outcome.found],
+                "not_looked_through": [one._asdict() for one in outcome.unseen],
+            }
+        )
+    else:
+        _tell_people(outcome, what)
+    if outcome.found:
+        names = sorted({one.name for one in outcome.found})
+        hint(f"to be replaced where they are used, and here: {', '.join(names)}")
+        hint(f"to store a new value: {command()} set NAME; what stands in a history or a transcript stays there")
+        return FOUND
+    return NOT_ALL if outcome.unseen else 0
+
+
+def _tell_people(outcome: Outcome, what: str) -> None:
+    if outcome.found:
+        rows = [
+            (one.where + (f":{one.line}" if one.line != IN_NAME else ", in its name"), one.name)
+            for one in outcome.found
+        ]
+        table([("WHERE", "SECRET"), *rows])
+    number = len(outcome.unseen)
+    if number:
+        note("Not looked through:")
+        for one in outcome.unseen[:LISTED]:
+            note(f"  {one.where}: {_WORDS[one.why]}")
+        if number > LISTED:
+            note(f"  and {number - LISTED} more (--json names all)")
+        hint("to leave out what you know: --skip GLOB")
+    places = f"{number} place{'s' * (number != 1)} could not be looked through."
+    if outcome.found and number:
+        note(places)
+    elif not outcome.found:
+        say(f"No {what} was found in what could be read; {places}" if number else f"No {what} was found.")

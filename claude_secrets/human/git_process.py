@@ -1,0 +1,121 @@
+"""One run of git whose output is read as it comes.
+
+Always: a git that is waited for and says nothing is ended, with all that it started.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from time import monotonic
+from types import TracebackType
+from typing import IO, Final, Self
+
+from claude_secrets.errors import CallerError, Code
+
+SECONDS: float = 60.0
+"""How long git may say nothing while it is waited for."""
+
+_TICK: Final = 0.1
+_PIECE: Final = 1 << 20
+
+
+class SilentError(CallerError):
+    """git did not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.INVALID_ARGUMENTS, f"git did not answer within {SECONDS:g} seconds.")
+
+
+class GitProcess:
+    """A git that runs. It takes lines on standard input; what it says on standard error is dropped."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  git as it was found on a cleaned PATH
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,  # a group, to end whatever it started
+        )
+        self._waiting: float | None = None
+        self._is_silent = False
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._kill()
+        self.end()
+
+    def ask(self, line: str) -> bytes:
+        """Write a line and return the first line of the answer; none if git has ended. Raises `SilentError`."""
+        with suppress(BrokenPipeError):
+            self._input.write(f"{line}\n".encode("ascii"))
+            self._input.flush()
+        self._waiting = monotonic()
+        return self._heard(self._output.readline())
+
+    def read(self, size: int) -> bytes:
+        """So many bytes; fewer at the end. Raises `SilentError`."""
+        self._waiting = monotonic()
+        return self._heard(self._output.read(size))
+
+    def pieces(self) -> Iterator[bytes]:
+        """All that git says, as it comes. Raises `SilentError`."""
+        while True:
+            self._waiting = monotonic()
+            piece = self._heard(os.read(self._output.fileno(), _PIECE))
+            if not piece:
+                return
+            yield piece
+
+    def end(self) -> int:
+        """End git, unless it has ended, and return its exit code."""
+        with suppress(BrokenPipeError):
+            self._input.close()
+        self._output.close()
+        self._waiting = monotonic()
+        code = self._process.wait()
+        self._over.set()
+        return code
+
+    @property
+    def _input(self) -> IO[bytes]:
+        assert self._process.stdin is not None  # noqa: S101  it is a pipe
+        return self._process.stdin
+
+    @property
+    def _output(self) -> IO[bytes]:
+        assert self._process.stdout is not None  # noqa: S101  it is a pipe
+        return self._process.stdout
+
+    def _heard(self, said: bytes) -> bytes:
+        self._waiting = None
+        if self._is_silent:
+            raise SilentError
+        return said
+
+    def _watch(self) -> None:
+        while not self._over.wait(_TICK):
+            since = self._waiting
+            if since is not None and monotonic() - since > SECONDS:
+                self._is_silent = True
+                self._kill()
+
+    def _kill(self) -> None:
+        if self._process.poll() is not None:
+            return
+        with suppress(ProcessLookupError):  # it has just ended
+            if os.name == "posix":
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
