@@ -1076,19 +1076,28 @@ def test_a_program_sees_the_same_terminals_as_without_exec(
         assert shown == f"out [secret://TOKEN]\nerr [secret://TOKEN]\n{numbers}end\n"
 
 
+SHOWS_ITS_SIZE = """
+import os, signal, sys, time
+def tell(*_):
+    size = os.get_terminal_size(int(sys.argv[1]))
+    os.write(int(sys.argv[1]), f"{size.lines} {size.columns}\\n".encode())
+signal.signal(signal.SIGWINCH, tell)
+signal.signal(signal.SIGCONT, lambda *_: os.write(int(sys.argv[1]), b"going\\n"))
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+tell()
+while True: time.sleep(1)
+"""
+
+
 @pytest.mark.parametrize("streams", [each for each in STREAMS if "" in each[1:]], ids=" ".join)
 def test_keys_and_the_size_reach_a_program_on_either_terminal(
     bash: Bash, here: Path, streams: tuple[str, str, str]
 ) -> None:
     into, out, errors = streams
-    tell = ">&2" if out else ""
-    (here / "wait").write_text(
-        f"trap 'stty size {tell.replace('>&', '<&') or '<&1'} {tell}' WINCH; trap 'echo going {tell}' CONT\n"
-        f"stty size {tell.replace('>&', '<&') or '<&1'} {tell}; while :; do sleep 0.05; done\n"
-    )
+    (here / "wait.py").write_text(SHOWS_ITS_SIZE)  # no shell: one that is stopped while it forks may not notice
     bash.run("set -o pipefail")
     before = bash.settings()
-    bash.type(f"{into} $RUN sh wait {errors} {out}\n")
+    bash.type(f"{into} $RUN {shlex.quote(sys.executable)} wait.py {2 if out else 1} {errors} {out}\n")
     bash.see("\n31 97\n")
     bash.resize((12, 34))
     bash.see("12 34\n")

@@ -72,9 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(given)
         output.flush()
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # the reader has gone, as `head` does: nobody has to be told
-            output.error("The output could not be written.")
+    except BrokenPipeError:  # the reader has gone, as `head` does: nobody has to be told
+        code = 1
+    except output.UnwrittenError as error:
+        output.error(f"The output could not be written: {error.strerror}.")
         code = 1
     finally:
         close_all()
@@ -94,7 +95,7 @@ def _run(given: list[str]) -> int:
         return interrupts.INTERRUPTED
     except KeyboardInterrupt:
         return interrupts.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, output.UnwrittenError):
         raise
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.foreign import whose
-from claude_secrets.cli.output import say
+from claude_secrets.cli.output import flush, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import check_name
 
@@ -37,6 +37,7 @@ def require_yes(question: str, options: Namespace) -> None:
         return
     if sys.stdin is None or not sys.stdin.isatty():
         raise CallerError(Code.INVALID_ARGUMENTS, "Nobody can be asked here.", "Add --yes if you are sure.")
+    flush()
     if not confirm(question):
         say("Nothing was changed.")
         raise SystemExit(1)

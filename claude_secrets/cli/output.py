@@ -1,9 +1,11 @@
 """What the commands print: single lines, in which nothing of a stranger can pose as something else.
 
 Always: a control, format or line-breaking character (a directory's name may have any) is shown as U+FFFD; errors, hints
-and warnings go to standard error; a stream that is closed or gone is no fault of ours.
+and warnings go to standard error, if it takes them; what standard output does not take is remembered until `flush`, so
+that a command does all of its work first.
 """
 
+import errno
 import gc
 import json
 import os
@@ -12,13 +14,19 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Final
 
-from claude_secrets.errors import Code, SecretsError
+
+class UnwrittenError(OSError):
+    """Standard output did not take all that was printed."""
+
+
+_refused: Final[list[OSError]] = []
 
 
 def prepare() -> None:
     """Let the streams take any text: a directory's name need not be Unicode."""
+    _refused.clear()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -26,27 +34,27 @@ def prepare() -> None:
 
 def say(line: str = "") -> None:
     """Print one line."""
-    _print(line, sys.stdout)
+    _out(_plain(line) + "\n")
 
 
 def hint(line: str) -> None:
     """Tell what can be done, or what else there is to know."""
-    _print(f"hint: {line}", sys.stderr)
+    _tell(f"hint: {line}")
 
 
 def warn(line: str) -> None:
     """Tell something that is no error."""
-    _print(f"warning: {line}", sys.stderr)
+    _tell(f"warning: {line}")
 
 
 def error(line: str) -> None:
     """Tell what went wrong."""
-    _print(f"error: {line}", sys.stderr)
+    _tell(f"error: {line}")
 
 
 def note(line: str) -> None:
     """Tell something beside the output proper, so that it does not mix with what a program reads."""
-    _print(line, sys.stderr)
+    _tell(line)
 
 
 def counted(number: int, what: str) -> str:
@@ -92,30 +100,31 @@ def verbs(parser: ArgumentParser, lines: Mapping[str, str]) -> None:
 
 def say_json(data: object) -> None:
     """Print data as JSON."""
-    if sys.stdout is not None:
-        print(json.dumps(data, indent=2))  # which escapes all that could do harm
+    _out(json.dumps(data, indent=2) + "\n")  # which escapes all that could do harm
 
 
 def write(data: bytes) -> None:
-    """Write bytes as they are; on a terminal with a newline after them.
-
-    Raises:
-        SecretsError: there is no standard output.
-    """
-    if sys.stdout is None:
-        raise SecretsError(Code.INVALID_ARGUMENTS, "There is no standard output to write to.")
-    sys.stdout.buffer.write(data + (b"\n" if sys.stdout.isatty() else b""))
+    """Write bytes as they are; on a terminal with a newline after them."""
+    _out(data)
+    if sys.stdout is not None and sys.stdout.isatty():
+        _out(b"\n")
 
 
 def flush() -> None:
-    """Hand on what was printed.
+    """Hand on what was printed; before a question, so that nobody answers what was not shown.
 
     Raises:
-        OSError: nobody takes it (BrokenPipeError), or it cannot be written.
+        BrokenPipeError: its reader has gone.
+        UnwrittenError: it could not be written, now or before.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+    with _remembering():
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    if _refused:
+        raise UnwrittenError(*_refused[0].args)
+    if sys.stderr is not None:
+        with suppress(OSError):  # nobody can be told
+            sys.stderr.flush()
 
 
 def abandon() -> None:
@@ -130,6 +139,31 @@ def abandon() -> None:
     os.close(nothing)
 
 
-def _print(line: str, stream: TextIO | None) -> None:
-    if stream is not None:
-        print("".join(c if c.isprintable() else "\ufffd" for c in line), file=stream)
+def _out(data: str | bytes) -> None:
+    with _remembering():
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "standard output is closed")
+        if isinstance(data, str):
+            sys.stdout.write(data)
+        else:
+            sys.stdout.buffer.write(data)
+
+
+@contextmanager
+def _remembering() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _refused.append(error)
+
+
+def _tell(line: str) -> None:
+    if sys.stderr is not None:
+        with suppress(OSError):  # nobody can be told
+            print(_plain(line), file=sys.stderr)
+
+
+def _plain(line: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
