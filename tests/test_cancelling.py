@@ -33,6 +33,7 @@ from termios import ECHO
 from tests.terminals import PROMPT, Bash, Running
 
 WORDS = "correct horse battery staple"
+OTHER_WORDS = "quiet lantern orbit mustard velvet"
 CODE = "the recovery code"
 """Stands in the table for the code of the store."""
 PASTED = "canary-of-a-paste\ny\n"
@@ -69,21 +70,28 @@ TYPED = "common.passphrase terminal.read_hidden"
 VALUE = Asked("Value of", "set.run set.value_from_input terminal.read_hidden", "a value")
 SCOPE = Asked("use the scope acme", f"common.the_person foreign.require_scope {FOREIGN}")
 REFERENCES = "foreign.require_references"
+COPIES = "old_copies.to_remove old_copies._agreed terminal.confirm"
+NEW_WORDS = "key.run key._rotate_data key._new_passphrases key._new_passphrase"
 STORE = Asked("Passphrase of the store", f"common._store_at {TYPED}", WORDS)
 
 
 def new_words(what: str, by: str) -> list[Asked]:
     """The two questions for a new passphrase."""
-    through = f"{by} common.new_passphrase {TYPED}"
-    return [Asked(f"{what}: a new one", through, WORDS), Asked(f"{what}: the same again", through, WORDS)]
+    through = f"{by} common.new_passphrase"
+    return [
+        Asked(f"{what}: a new one", f"{through} {TYPED}", WORDS),
+        Asked(f"{what}: the same again", f"{through} common.the_same_again {TYPED}", WORDS),
+    ]
 
+
+PURGED = Asked("Remove these copies", f"purge.run {COPIES}")
 
 KEYED = [
     Row("set NEW", "work/clone", [VALUE]),
     Row("set AWS_KEY", "work/clone", [Asked("Overwrite AWS_KEY", f"set.run foreign.require_name {FOREIGN}"), VALUE]),
     Row("delete OWN", "work/clone", [Asked("Delete 'OWN'", f"delete.run {YES}")]),
-    Row("purge OWN", "work/clone", [Asked("Purge 'OWN'", f"purge.run purge._one {YES}")]),
-    Row("purge --deleted", "", [Asked("Purge 1 deleted", f"purge.run purge._deleted {YES}")]),
+    Row("purge OWN", "work/clone", [Asked("Purge 'OWN'", f"purge.run purge._one {YES}"), PURGED]),
+    Row("purge --deleted", "", [Asked("Purge 1 deleted", f"purge.run purge._deleted {YES}"), PURGED]),
     Row("allow AWS_KEY", "work/clone", [Asked("use AWS_KEY", f"allow.run foreign.require_name {FOREIGN}")]),
     Row("access AWS_KEY --readable", "work/clone", [Asked("read its", f"access.run foreign.require_name {FOREIGN}")]),
     Row("trust", "work/clone", [Asked("Let ", f"trust.run {YES}")]),
@@ -98,9 +106,10 @@ KEYED = [
         "key rotate --data",
         "",
         [
-            Asked(r"\(passphrase;", f"key._rotate_data key._learn_passphrases {TYPED}", WORDS, may_be_empty=True),
-            Asked(r"\(recovery code;", f"key._rotate_data key._learn_passphrases {TYPED}", CODE, may_be_empty=True),
-            Asked("Replace the data", f"key.run key._rotate_data {YES}"),
+            Asked("or nothing to remove it", f"{NEW_WORDS} {TYPED}", OTHER_WORDS, may_be_empty=True),
+            Asked("the same again", f"{NEW_WORDS} common.the_same_again {TYPED}", OTHER_WORDS),
+            Asked("Replace all keys", f"key.run key._rotate_data {YES}"),
+            Asked("Remove these copies", f"key._rotate_data {COPIES}"),
         ],
     ),
     Row("backup new.backup", "", new_words("the backup", "backup.run backup._make")),
@@ -116,11 +125,11 @@ KEYED = [
     Row(
         "recover use --key-file new.key", "", [Asked("Recovery code", "recover.run recover._code terminal.read_hidden")]
     ),
-    Row("--store other.db init --passphrase", "fresh", new_words("the store", "init.run")),
+    Row("--store other.db init --passphrase", "fresh", new_words("the store", "init.run init._passphrase")),
     *(Row(line, "work/evil", [SCOPE]) for line in ("get AWS", "rename AWS NEW", "history AWS", "restore AWS")),
     Row("set NEW", "work/evil", [SCOPE, VALUE]),
     Row("delete AWS", "work/evil", [SCOPE, Asked("Delete 'AWS'", YES)]),
-    Row("purge AWS", "work/evil", [SCOPE, Asked("Purge 'AWS'", YES)]),
+    Row("purge AWS", "work/evil", [SCOPE, Asked("Purge 'AWS'", YES), PURGED]),
     Row("allow AWS", "work/evil", [SCOPE, Asked("use AWS", FOREIGN)]),
     Row("access AWS --readable", "work/evil", [SCOPE, Asked("read its", FOREIGN)]),
     Row("exec -- true", "work/evil", [SCOPE, Asked("Let this command", FOREIGN)]),
@@ -213,6 +222,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     run(machine, "key", "add-passphrase", "--new-passphrase-fd", "0", stdin=WORDS)
     code = run(machine, "recover", "create").strip()
     slots = json.loads(run(machine, "key", "list", "--json"))
+    machine.store.with_name(f"{machine.store.name}.aside-20270101-000000").write_bytes(machine.store.read_bytes())
     return Scene(machine, next(slot["slot"] for slot in slots if slot["kind"] == "passphrase"), code)
 
 

@@ -26,6 +26,7 @@ from claude_secrets.records import Record
 from claude_secrets.store import Store
 
 _PASSPHRASE_LIMIT = 4096
+_MISTYPED: Final = (Code.INVALID_ARGUMENTS, Code.INVALID_NAME, Code.INVALID_VALUE, Code.INVALID_PATTERN, Code.CANCELLED)
 _ANNOUNCED_SECONDS: Final = 14 * 86_400
 """How long before a value expires the person is told so."""
 
@@ -140,8 +141,8 @@ def the_person(
 
 
 def _note(error: SecretsError, person: Person, options: Namespace) -> None:
-    """Write into the log that the command failed, if the store is open."""
-    if not (person.store.exists() and person.store.unlocked):
+    """Write into the log that the command failed, if the store is open; what was mistyped is not worth a line."""
+    if error.code in _MISTYPED or not (person.store.exists() and person.store.unlocked):
         return
     name = getattr(options, "name", None)
     name = name if isinstance(name, str) and is_name(name) else ""

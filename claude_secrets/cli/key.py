@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from claude_secrets import keys, rotation
+from claude_secrets.cli import old_copies
 from claude_secrets.cli.common import existing_person, new_passphrase, passphrase, short, the_same_again
 from claude_secrets.cli.delete import require_yes
-from claude_secrets.cli.old_copies import offer_removal
 from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, verbs, warn
 from claude_secrets.cli.times import date
 from claude_secrets.errors import CallerError, Code, InputError, SecretsError
@@ -131,6 +131,7 @@ def _rotate_data(person: Person, options: Namespace) -> None:
         if slot.kind == FILE and slot not in losing:
             warn(f"{_path(person, slot)} gets a new key; any other store that uses this key file would no longer open")
     require_yes("Replace all keys and the data key, and seal every record anew?", options)
+    old = old_copies.to_remove(person, options)
     with _new_code(person, found, losing) as code, progress("sealing") as tell:
         scrubbed = rotation.rotate(person, found, losing, passphrases=passphrases, code=code, progress=tell)
     say("Every record is sealed with a new data key. Old keys, passphrases and codes do not open the store.")
@@ -138,7 +139,7 @@ def _rotate_data(person: Person, options: Namespace) -> None:
         warn("an old key is still where it was; it opens nothing, and the next key command takes it away")
     if not scrubbed:
         warn("old pages stay in the store's files for now: another program uses it, or there is no space")
-    offer_removal(person, options)
+    old_copies.remove(person, old, options)
     hint("copies of the store that were made before still open with the old keys, and backups with their passphrases:")
     hint("if somebody has one of them, replace the secrets themselves where they are used")
 

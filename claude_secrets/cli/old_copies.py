@@ -19,8 +19,8 @@ def described(copy: OldCopy) -> str:
     return f"{copy.path} (last changed {days} day{'s' * (days != 1)} ago)"
 
 
-def offer_removal(person: Person, options: Namespace) -> None:
-    """Ask whether the copies are to go, and remove them with what is only theirs; say what stays."""
+def to_remove(person: Person, options: Namespace) -> list[OldCopy]:
+    """Name the copies and ask whether they are to go, before the command changes anything; returns those that are."""
     found = copies.find(person.store.path)
     for copy in found:
         if copy.store_id is None:
@@ -28,14 +28,18 @@ def offer_removal(person: Person, options: Namespace) -> None:
     proven = [copy for copy in found if copy.store_id is not None]
     for copy in proven:
         note(f"A copy of the store: {described(copy)}")
-    if not proven:
-        return
-    if not _agreed(options):
-        warn("the copies stay, with everything that was in the store then, for whoever has a key from then")
-        return
-    for copy in list(proven):
-        proven.remove(copy)
-        _remove(person, copy, proven, options)
+    if not proven or _agreed(options):
+        return proven
+    warn("the copies stay, with everything that was in the store then, for whoever has a key from then")
+    return []
+
+
+def remove(person: Person, old: list[OldCopy], options: Namespace) -> None:
+    """Remove copies with what only they use; say what stays."""
+    staying = list(old)
+    for copy in old:
+        staying.remove(copy)
+        _remove(person, copy, staying, options)
 
 
 def _remove(person: Person, copy: OldCopy, staying: list[OldCopy], options: Namespace) -> None:

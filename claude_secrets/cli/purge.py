@@ -1,12 +1,13 @@
 """`purge`: take secrets away for good, with all their versions."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
 from claude_secrets import past
+from claude_secrets.cli import old_copies
 from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.foreign import whose
-from claude_secrets.cli.old_copies import offer_removal
 from claude_secrets.cli.output import counted, hint, note, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.past import Purged
@@ -27,7 +28,9 @@ def run(options: Namespace) -> int:
     if bool(options.name) == options.deleted:
         raise CallerError(Code.INVALID_ARGUMENTS, "Purge what?", "purge NAME, or purge --deleted")
     person = the_person(options, find_project(options), options.scope)
-    purged = _deleted(person, options) if options.deleted else _one(person, options)
+    purge = _deleted(person, options) if options.deleted else _one(person, options)
+    old = old_copies.to_remove(person, options)
+    purged = purge()
     for record in purged.records:
         say(f"Purged '{record.name}' of scope '{record.scope}'.")
     if not purged.scrubbed:
@@ -35,21 +38,23 @@ def run(options: Namespace) -> int:
         hint(f"to have them gone later: {command()} purge --deleted")
     elif purged.records:
         hint("backups made before still hold it")
-    offer_removal(person, options)
+    old_copies.remove(person, old, options)
     return 0
 
 
-def _one(person: Person, options: Namespace) -> Purged:
+def _one(person: Person, options: Namespace) -> Callable[[], Purged]:
+    """Ask, and return what purges the secret."""
     record, versions = past.history(person, options.name)
     require_yes(
         f"Purge '{record.name}' of scope '{record.scope}', {counted(len(versions), 'version')}, "
         f"and the grants on it? Nothing brings it back.{whose(person, record.name)}",
         options,
     )
-    return past.purge(person, options.name, record)
+    return lambda: past.purge(person, options.name, record)
 
 
-def _deleted(person: Person, options: Namespace) -> Purged:
+def _deleted(person: Person, options: Namespace) -> Callable[[], Purged]:
+    """Ask, and return what purges the deleted secrets."""
     found = past.deleted(person)
     if found:
         note(f"{counted(len(found), 'secret')}, deleted before:")
@@ -60,4 +65,4 @@ def _deleted(person: Person, options: Namespace) -> Purged:
         require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", options)
     else:
         note("No secret is deleted.")
-    return past.purge_deleted(person, found)
+    return lambda: past.purge_deleted(person, found)
