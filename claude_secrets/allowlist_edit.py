@@ -9,6 +9,7 @@ from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import check_name
+from claude_secrets.patterns import glob_covers, is_glob, is_wild
 from claude_secrets.policy_file import FILE, Allowlist, Entry, parse_allowlist
 from claude_secrets.strict_yaml import Items, Mapping, Node, parse
 
@@ -37,15 +38,25 @@ _DASH = re.compile(r"[ \t]*-[ \t]+")
 _REST = re.compile(r"[ \t]*(?:#.*)?")
 
 
+def check_entry(text: str) -> str:
+    """Return `text` if it is a name, or a pattern of names. Raises `CallerError` INVALID_NAME."""
+    return text if is_wild(text) and is_glob(text) else check_name(text)
+
+
+def covering(allowlist: Allowlist, name: str) -> Entry | None:
+    """The first entry that covers a name, or all names of a pattern."""
+    return next((entry for entry in allowlist.entries if glob_covers(entry.pattern, name)), None)
+
+
 def add_entry(data: bytes, name: str) -> bytes | None:
-    """The file with `name` at the end of its list; None where an entry covers it already.
+    """The file with a name or pattern at the end of its list; None where an entry covers it already.
 
     Raises:
         CallerError: INVALID_NAME.
         DeniedError: ALLOWLIST_INVALID, also where the person must edit the file by hand.
     """
     before = parse_allowlist(data)
-    if before.entry_for(check_name(name)) is not None:
+    if covering(before, check_entry(name)) is not None:
         return None
     text, item = data.decode("utf-8"), _spelled(name)
     allow = _allow(data)

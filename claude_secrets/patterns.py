@@ -48,6 +48,11 @@ def is_wild(pattern: str) -> bool:
     return "*" in pattern or "?" in pattern
 
 
+def glob_covers(pattern: str, other: str) -> bool:
+    """Whether a glob covers every name that another one does; False also where that is not plain to see."""
+    return pattern == other or (not ("?" in pattern and "*" in other) and glob_match(pattern, other))
+
+
 def glob_match(pattern: str, name: str) -> bool:
     """Whether the whole of `name` fits the glob; case-sensitive.
 

@@ -233,18 +233,18 @@ class Person:
         with self.store.read() as tx:
             return trust.standing(tx, self.project)
 
-    def allow(self, name: str) -> None:
-        """Let this project use the secret of that name, stored or still to come."""
-        check_name(name)
+    def allow(self, *names: str) -> None:
+        """Let this project use the secrets of these names, stored or still to come."""
         project = self._require_project()
         with self.store.write() as tx:
             identity = trust.standing(tx, project).identity
-            grants.add(tx, Grant(project=identity, scope=self.scope, name=name))
+            for name in names:
+                grants.add(tx, Grant(project=identity, scope=self.scope, name=check_name(name)))
+                self.note(tx, "allow", name)
             self._claim_scope(tx)
-            self.note(tx, "allow", name)
 
     def revoke(self, name: str | None = None) -> list[Grant]:
-        """Take back this project's grant on one name, or (None) all its own; returns what was taken back."""
+        """Take back grants on a name or pattern, or (None) all of this project's own; returns what was taken back."""
         project = self._require_project()
         if not self.store.exists():
             return []

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from claude_secrets import grants, records
 from claude_secrets.grants import Grant
 from claude_secrets.model import SHARED
+from claude_secrets.patterns import glob_match
 from claude_secrets.policy_file import Allowlist
 from claude_secrets.project import Project
 from claude_secrets.records import Record
@@ -82,12 +83,13 @@ def grant(tx: Transaction, project: Project, wanted: Wanted) -> None:
 
 
 def revoke(tx: Transaction, project: Project, name: str | None) -> list[Grant]:
-    """Take back the project's grants on a name, or (None) all of its own, and return them.
+    """Take back the project's grants on a name or pattern, or (None) all of its own, and return them.
 
     A work tree that counts as another project no longer does then; what that one was granted stays.
     """
     identities = (project.own_identity,) if name is None else standing(tx, project).identities
-    taken = [one for one in grants.every(tx) if one.project in identities and name in (None, one.name)]
+    own = [one for one in grants.every(tx) if one.project in identities]
+    taken = [one for one in own if name is None or (one.name and glob_match(name, one.name))]
     for one in taken:
         grants.remove(tx, one)
     return taken

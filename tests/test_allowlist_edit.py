@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_secrets.allowlist_edit import TEMPLATE, add_entry, remove_entry
+from claude_secrets.allowlist_edit import TEMPLATE, add_entry, covering, remove_entry
 from claude_secrets.errors import CallerError, Code, DeniedError
 from claude_secrets.model import Access
+from claude_secrets.patterns import glob_covers, glob_match
 from claude_secrets.policy_file import Allowlist, Entry, parse_allowlist
 
 
@@ -84,6 +85,44 @@ def test_a_name_that_is_covered_already_is_not_added(text: str) -> None:
     assert add_entry(text.encode(), "NEW") is None
 
 
+@pytest.mark.parametrize(
+    ("before", "pattern", "after"),
+    [
+        ("allow: [A]\n", "GITHUB_*", "allow: [A, GITHUB_*]\n"),
+        ("allow:\n  - A\n", "*", 'allow:\n  - A\n  - "*"\n'),
+        ("allow: []\n", "*_KEY", 'allow:\n  - "*_KEY"\n'),
+        ("allow: [G_TOKEN]\n", "G_*", "allow: [G_TOKEN, G_*]\n"),
+        ("allow: [G_A*]\n", "G_*", "allow: [G_A*, G_*]\n"),
+        ("allow: ['G_??']\n", "G_*", "allow: ['G_??', G_*]\n"),
+        ("allow: [A]\n", "?X", 'allow: [A, "?X"]\n'),
+    ],
+)
+def test_a_pattern_is_added_as_a_name_is(before: str, pattern: str, after: str) -> None:
+    data = edited(before.encode(), pattern)
+    assert data.decode() == after
+    assert add_entry(data, pattern) is None
+    assert parse_allowlist(remove_entry(data, pattern) or b"").entries == parse_allowlist(before.encode()).entries
+
+
+@pytest.mark.parametrize(
+    ("entry", "pattern"), [("G_*", "G_*"), ("*", "G_*"), ("G*", "G_*"), ("G_*", "G_?"), ("G_?", "G_?"), ("*_*", "G_*K")]
+)
+def test_a_pattern_that_is_covered_already_is_not_added(entry: str, pattern: str) -> None:
+    data = f"allow: [X, '{entry}']".encode()
+    assert add_entry(data, pattern) is None
+    assert covering(parse_allowlist(data), pattern) == Entry(entry)
+
+
+globs = st.text("AB*?", min_size=1, max_size=6)
+
+
+@given(pattern=globs, other=globs, name=st.text("AB", max_size=7))
+@settings(max_examples=2000)
+def test_a_glob_that_covers_another_matches_all_that_it_matches(pattern: str, other: str, name: str) -> None:
+    if glob_covers(pattern, other) and glob_match(other, name):
+        assert glob_match(pattern, name)
+
+
 @pytest.mark.parametrize("name", ["NO", "on", "123", "1.5", "null", "0x1F", "2026-01-01", "1_0"])
 def test_a_name_that_yaml_takes_for_something_else_is_added_in_quotes(name: str) -> None:
     data = edited(b"allow: [A]", name)
@@ -91,7 +130,9 @@ def test_a_name_that_yaml_takes_for_something_else_is_added_in_quotes(name: str)
     assert remove_entry(data, name) == b"allow: [A]"
 
 
-@pytest.mark.parametrize("name", ["", "A B", "A*", "-A", "A\n  - B", "A, B", "A]", '"', "A" * 129])
+@pytest.mark.parametrize(
+    "name", ["", "A B", "A *", "[A]*", "é*", "A" * 128 + "*", "-A", "A\n  - B", "A, B", "A]", '"', "A" * 129]
+)
 def test_what_is_no_name_is_not_added(name: str) -> None:
     with pytest.raises(CallerError) as caught:
         add_entry(b"allow: [X]", name)

@@ -1,6 +1,7 @@
 """A clone's files do not speak for the person: what is someone else's is shown and asked first."""
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -144,6 +145,83 @@ def test_a_name_of_another_project_is_not_allowed_unseen(machine: Machine, termi
     terminal.see("Added 'AWS_KEY'")
     terminal.run(f"{CS} allow NEW && {CS} allow OWN && echo done")
     assert "AWS_KEY" in (clone / ".claude" / "secrets.yml").read_text()
+
+
+ALLOWED_BY_PATTERN = {
+    "AWS_*": "AWS_* covers 1 stored secret:\n  AWS_KEY, stored in ~/work/infra\n",
+    "?WS*": "?WS* covers 1 stored secret:\n  AWS_KEY, stored in ~/work/infra\n",
+    "*": "* covers 3 stored secrets:\n  AWS_KEY, stored in ~/work/infra\n  OWN, which this project may use already\n"
+    "  PERSONAL, stored outside any project\n",
+}
+
+
+@pytest.mark.parametrize("pattern", ALLOWED_BY_PATTERN)
+def test_a_pattern_grants_what_is_shown_once_the_person_says_so(machine: Machine, terminal: Bash, pattern: str) -> None:
+    clone = machine.project("clone", [])
+    before = (clone / ".claude" / "secrets.yml").read_bytes()
+    done = machine.run("allow", pattern, at=clone)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(ALLOWED_BY_PATTERN[pattern])
+    assert "1 secret of other projects" in done.stderr.splitlines()[-2]
+    for answer in ("n", "y"):
+        assert (clone / ".claude" / "secrets.yml").read_bytes() == before
+        assert machine.run("projects").stdout == ""
+        terminal.type(f"{CS} allow '{pattern}'\n")
+        assert ALLOWED_BY_PATTERN[pattern] in (asked := terminal.see(r"\[y/N\] "))
+        assert ("every later name" in asked) == (pattern == "*")
+        terminal.type(f"{answer}\n")
+        terminal.see("Nothing was changed" if answer == "n" else f"Added '{re.escape(pattern)}'")
+    shown = ALLOWED_BY_PATTERN[pattern].splitlines()[1:]
+    granted = [line.split()[-1] for line in machine.run("projects", at=clone).stdout.splitlines()[1:]]
+    assert granted == [line.split()[0].rstrip(",") for line in shown]
+    machine.run("set", "AWS_LATER", at=machine.home / "work" / "infra", stdin="later-value")
+    with machine.server(clone) as wire:
+        assert wire.text("get_secret", name="AWS_KEY") == "canary-infra"
+        assert wire.code("get_secret", name="AWS_LATER") == "NOT_TRUSTED"
+
+
+def test_a_pattern_asks_nothing_where_nothing_is_another_projects(machine: Machine) -> None:
+    clone = machine.project("clone", [])
+    for pattern, covers in (
+        ("OW*", "1 stored secret:"),
+        ("PERSON*", "1 stored secret:"),
+        ("NEW_*", "0 stored secrets."),
+    ):
+        done = machine.run("allow", pattern, at=clone)
+        assert done.returncode == 0
+        assert done.stderr.startswith(f"{pattern} covers {covers}\n")
+        assert f"Added '{pattern}'" in done.stdout
+    with machine.server(clone) as wire:
+        assert wire.text("get_secret", name="PERSONAL") == "canary-person"
+    assert machine.run("allow", "*", at=machine.project("empty", [])).returncode == 3
+
+
+def test_scripts_allow_a_pattern_and_take_it_back(machine: Machine) -> None:
+    clone = machine.project("clone", ["OWN"])
+    assert "Added '*'" in machine.run("allow", "*", "--yes", at=clone).stdout
+    for pattern, told in (("*", "already;"), ("AWS_*", "already, covered by its entry *;"), ("OWN", "already;")):
+        done = machine.run("allow", pattern, "--yes", at=clone)
+        assert (done.returncode, told in done.stdout) == (0, True)
+    revoked = machine.run("revoke", "*", at=clone).stdout
+    assert "Removed '*'" in revoked
+    assert sorted(line.split()[-1] for line in revoked.splitlines()[1:]) == ["AWS_KEY.", "OWN.", "PERSONAL."]
+    assert machine.run("projects").stdout == ""
+    assert yaml.safe_load((clone / ".claude" / "secrets.yml").read_text())["allow"] == ["OWN"]
+
+
+@pytest.mark.parametrize("wrong", ["AWS *", "[A]*", "é*", "A" * 128 + "*", "**/x"])
+def test_what_is_no_pattern_is_refused(machine: Machine, wrong: str) -> None:
+    for command in ("allow", "revoke"):
+        done = machine.run(command, wrong, at=machine.project("clone", []))
+        assert (done.returncode, "[INVALID_NAME]" in done.stderr) == (2, True)
+
+
+def test_a_pattern_takes_back_no_scope(machine: Machine) -> None:
+    clone = machine.project("clone", [])
+    (clone / ".claude" / "secrets.yml").write_text("scope: own\nallow: []\n")
+    machine.run("allow", "NEW", at=clone)
+    machine.run("revoke", "*", at=clone)
+    assert "the scope own" in machine.run("projects").stdout
 
 
 def test_import_shows_whose_the_names_are(machine: Machine) -> None:

@@ -18,6 +18,7 @@ from claude_secrets.errors import Code, DeniedError, InputError, SecretsError
 from claude_secrets.foreign import Theirs
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
+from claude_secrets.patterns import glob_match
 from claude_secrets.person import Person
 
 _USERS_SHOWN = 3
@@ -52,6 +53,36 @@ def require_name(person: Person, name: str, question: str, options: Namespace) -
         return
     refusal = DeniedError(Code.NOT_TRUSTED, line, f"If that is what you want: --yes. {apart}".rstrip())
     ask([line, *([apart] if apart else [])], question, refusal)
+
+
+def require_names(person: Person, pattern: str, options: Namespace) -> list[str]:
+    """Show which stored names a pattern covers, and ask before any of other projects is granted; returns the names.
+
+    A pattern of every name is asked for whatever is stored.
+
+    Raises:
+        DeniedError: as `require_name`.
+    """
+    names = [one.name for one in person.secrets() if one.scope == person.scope and glob_match(pattern, one.name)]
+    theirs = {each.name: each for each in foreign.of_others(person, names)}
+    note(f"{pattern} covers {counted(len(names), 'stored secret')}{':' if names else '.'}")
+    for name in names:
+        note(f"  {name}, {_stored(theirs[name]) if name in theirs else 'which this project may use already'}")
+    others = counted(sum(each.origin != PERSON for each in theirs.values()), "secret") + " of other projects"
+    everything = not pattern.strip("*?") and "*" in pattern
+    if not (everything or any(each.origin != PERSON for each in theirs.values())):
+        return names
+    if options.yes:
+        presence.require(f"`{options.command} --yes` for secrets that were stored elsewhere", options)
+        return names
+    if everything:
+        what = f"{pattern} covers every name, {others} and all that come later"
+        question = f"Let {here(person)} use {counted(len(names), 'secret')}, {others}, and list every later name?"
+    else:
+        what = f"{pattern} covers {others}"
+        question = f"Let {here(person)} use {counted(len(names), 'secret')} by {pattern}, {others}?"
+    ask([], question, DeniedError(Code.NOT_TRUSTED, f"{what}.", "If that is what you want: --yes"))
+    return names
 
 
 def require_scope(person: Person, options: Namespace) -> None:

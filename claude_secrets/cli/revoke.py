@@ -2,19 +2,18 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.allowlist_edit import remove_entry
+from claude_secrets.allowlist_edit import check_entry, covering, remove_entry
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.common import read_allowlist, require_project, short, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.grants import Grant
-from claude_secrets.model import check_name
 from claude_secrets.policy_file import read_bytes
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take a name or `--all`."""
-    parser.add_argument("name", metavar="NAME", nargs="?")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a name, or in quotes a pattern of names")
     parser.add_argument("--all", action="store_true", help="every grant of this project; its allowlist stays")
 
 
@@ -26,14 +25,14 @@ def run(options: Namespace) -> int:
     if options.all:
         _tell(the_person(options, project).revoke())
         return 0
-    name = check_name(options.name)
+    name = check_entry(options.name)
     before = read_bytes(project.path)
     after = remove_entry(before, name)
     if after is not None:
         allowlist_file.replace(project.path, before, after)
         say(f"Removed '{name}' from {project.path / '.claude' / 'secrets.yml'}.")
     _tell(the_person(options, project).revoke(name))
-    entry = read_allowlist(project).entry_for(name)
+    entry = covering(read_allowlist(project), name)
     if entry is not None:
         hint(f"the allowlist still covers '{name}' by its entry {entry.pattern}")
     return 0
