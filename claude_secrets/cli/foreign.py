@@ -137,8 +137,8 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
     hint_at_main(person)
     what = theirs[0].name if len(theirs) == 1 else counted(len(theirs), "secret")
     file = " and ".join(short(str(file.absolute())) for file in files)
-    why = "is asked about, because there is no project here" if anywhere else "was stored elsewhere"
-    ask([f"{file}: {what} {why}:", *_listed(theirs)], f"Let this command have {what} for {file}?", refusal)
+    why = "There is no project here. Named" if anywhere else "Stored elsewhere, and named"
+    ask([f"{why} in {file}: {what}.", *_listed(theirs)], f"Let this command have {what} for {file}?", refusal)
     if advice := _for_good(person, theirs, anywhere=anywhere):
         note(advice)
 
