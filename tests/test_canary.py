@@ -224,11 +224,10 @@ def what_agents_at_the_shell_may_not(evidence: Evidence, project: Path) -> None:
     evidence.run("export", at=project)
     evidence.run("exec", "--redact", "--only", "X", "--", "printenv", "X", at=project)
     evidence.run("exec", "--redact", "--only", "X", "--", "/", at=project)
-    for number, content in enumerate((f"PK\3\4{VALUE}", f"7z\xbc\xaf\x27\x1c{VALUE}", VALUE)):
-        leaking = project / "leaking" / VALUE
-        leaking.parent.mkdir(parents=True, exist_ok=True)
-        leaking.parent.joinpath(*VALUE.split("/")[:-1]).mkdir(parents=True, exist_ok=True)
-        leaking.write_bytes(content.encode("latin-1" if number == 1 else "utf-8"))
+    leaking = project / "leaking" / VALUE
+    for content in (f"PK\3\4{VALUE}", f"Rar!\x1a\x07{VALUE}", VALUE):
+        leaking.parent.mkdir(parents=True)
+        leaking.write_text(content)
         evidence.run("scan", "-", "leaking", at=project, stdin=content)
         evidence.run("scan", "--json", "-", "leaking", at=project, stdin=content)
         evidence.run("scan", "--git", at=leaking.parent)
