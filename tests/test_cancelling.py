@@ -84,7 +84,7 @@ def new_words(what: str, by: str) -> list[Asked]:
     ]
 
 
-PURGED = Asked("Remove these copies", f"purge.run {COPIES}")
+PURGED = Asked("Remove these copies", f"purge.run {COPIES}", may_be_empty=True)
 
 KEYED = [
     Row("set NEW", "work/clone", [VALUE]),
@@ -93,6 +93,7 @@ KEYED = [
     Row("purge OWN", "work/clone", [Asked("Purge 'OWN'", f"purge.run purge._one {YES}"), PURGED]),
     Row("purge --deleted", "", [Asked("Purge 1 deleted", f"purge.run purge._deleted {YES}"), PURGED]),
     Row("allow AWS_KEY", "work/clone", [Asked("use AWS_KEY", f"allow.run foreign.require_name {FOREIGN}")]),
+    Row("allow 'AWS_*'", "work/clone", [Asked(r"by AWS_\*", f"allow.run foreign.require_names {FOREIGN}")]),
     Row("access AWS_KEY --readable", "work/clone", [Asked("read its", f"access.run foreign.require_name {FOREIGN}")]),
     Row("trust", "work/clone", [Asked("Let ", f"trust.run {YES}")]),
     Row("exec -- true", "work/clone", [Asked("Let this command", f"exec.run {REFERENCES} {FOREIGN}")]),
@@ -109,7 +110,7 @@ KEYED = [
             Asked("or nothing to remove it", f"{NEW_WORDS} {TYPED}", OTHER_WORDS, may_be_empty=True),
             Asked("the same again", f"{NEW_WORDS} common.the_same_again {TYPED}", OTHER_WORDS),
             Asked("Replace all keys", f"key.run key._rotate_data {YES}"),
-            Asked("Remove these copies", f"key._rotate_data {COPIES}"),
+            Asked("Remove these copies", f"key._rotate_data {COPIES}", may_be_empty=True),
         ],
     ),
     Row("backup new.backup", "", new_words("the backup", "backup.run backup._make")),

@@ -89,6 +89,8 @@ def _store_findings(options: Namespace, project: Project | None) -> Iterator[Fin
         return
     try:
         yield from _keys(person)
+    except (CallerError, InputError):  # of a passphrase that was asked for: it would be asked for again
+        raise
     except SecretsError as error:
         yield _failure("key", error)
     yield from _copies(person)
@@ -103,7 +105,7 @@ def _store_findings(options: Namespace, project: Project | None) -> Iterator[Fin
 def _checked(about: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
-    except (CallerError, InputError):  # of a passphrase that was asked for: it would be asked for again
+    except (CallerError, InputError):  # as above
         raise
     except SecretsError as error:
         return _failure(about, error)
