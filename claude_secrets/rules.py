@@ -166,6 +166,8 @@ def _condition_in_words(condition: Condition) -> str:
     value = condition.value
     if isinstance(value, bool):
         return f"there is {'a' if value else 'no'} {condition.argument}"
+    if condition.argument == "value":  # what it is compared with can be a secret's
+        return f"the value {_COMPARED[condition.operator]} what the policy says"
     shown = ", ".join(value) if isinstance(value, tuple) else value
     return f"the {condition.argument} {_COMPARED[condition.operator]} {shown}"
 

@@ -826,7 +826,7 @@ def test_a_policy_is_checked_and_explained(machine: Machine) -> None:
     done = machine.run("policy", "check", str(bad))
     assert (done.returncode, "(line 2, column 22)" in done.stderr) == (3, True)
     done = machine.run("policy", "check", str(machine.home / "none.yml"))
-    assert (done.returncode, f"There is no file {machine.home / 'none.yml'}." in done.stderr) == (2, True)
+    assert (done.returncode, "There is no file of that name." in done.stderr) == (2, True)
 
 
 def test_history_shows_who_stored_what_and_restore_brings_it_back(machine: Machine) -> None:

@@ -13,6 +13,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import ElicitRequestFormParams, ElicitResult, TextContent
 
+from claude_secrets.human.plain import shortened
 from tests.disk import make_linked
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
 
@@ -81,7 +82,7 @@ def test_an_exact_yes_lets_the_call_go_on_and_is_remembered(machine: Machine, mo
     assert session(machine, project, mode, person, GET, GET) == ["canary", "canary"]
     (asked,) = person.asked
     assert "read TOKEN, stored by you (readable)" in asked.message
-    assert str(project) in asked.message
+    assert shortened(str(project)) in asked.message
     assert "canary" not in asked.model_dump_json()
     with machine.server(project) as wire:
         assert wire.text("get_secret", name="TOKEN") == "canary"
@@ -113,8 +114,8 @@ def test_a_linked_work_tree_is_asked_for_once(machine: Machine, mode: str) -> No
     person = Person(YES)
     assert session(machine, tree, mode, person, ONE, TWO) == ["canary", "canary"]
     (asked,) = person.asked
-    assert "count as a work tree of ~/work/main" in asked.message.replace(str(main.parent), "~/work")
-    assert str(tree) in asked.message
+    assert f"count as a work tree of {shortened(f'~/work/{main.name}')}" in asked.message
+    assert shortened(str(tree)) in asked.message
 
 
 @pytest.mark.parametrize("mode", ERAS)

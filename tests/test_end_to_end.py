@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_two_first_runs_at_once_make_one_store_and_one_key(tmp_path: Path, unloc
 def test_a_thousand_writes_from_two_processes_under_changing_names_store_thirty_in_the_minute(machine: Machine) -> None:
     project = machine.project("api")
     refusals: list[str] = []
-    stored = 0
+    stored, began = 0, time.monotonic()
     for start in (0, 500):  # both are started again in between
         wires = [Wire(PROGRAM, project, machine.environment) for _ in range(2)]
         for number, wire in enumerate(wires):
@@ -158,11 +159,13 @@ def test_a_thousand_writes_from_two_processes_under_changing_names_store_thirty_
             stored += not result.get("isError")
         for wire in wires:
             assert wire.close() == 0
-    assert (stored, len(refusals)) == (30, 970)
+    # The window slides: on a slow machine what was stored first counts no more before all is tried.
+    assert 30 <= stored <= 30 + 30 * (time.monotonic() - began) / 60
+    assert stored + len(refusals) == 1000
     told = r"\[RATE_LIMITED\] .* wait [0-9]+ seconds \(rule /tools/set_secret/limits/set_secret_rate\)\."
     assert all(re.fullmatch(told, text) for text in refusals)
     events = json.loads(machine.run("log", "--json", "--denied").stdout)
-    assert sum(event["count"] for event in events) == 970
+    assert sum(event["count"] for event in events) == len(refusals)
     assert {event["client"] for event in events} == {f"client-{a}-{b} 1" for a in (0, 500) for b in (0, 1)}
 
 

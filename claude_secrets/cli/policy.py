@@ -59,9 +59,9 @@ def _check_file(path: Path) -> int:
         with path.open("rb") as file:
             data = file.read(_FILE_LIMIT)
     except FileNotFoundError:
-        raise CallerError(Code.INVALID_ARGUMENTS, f"There is no file {path}.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no file of that name.", "Look at the path.") from None
     except OSError:
-        raise CallerError(Code.INVALID_ARGUMENTS, f"{path} cannot be read, or is no file.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "That is no plain file, or it cannot be read.") from None
     say(f"{path}: understood, {_count(parse_policy(data, path.name))}")
     return 0
 
