@@ -232,6 +232,8 @@ def what_agents_at_the_shell_may_not(evidence: Evidence, project: Path) -> None:
         evidence.run("scan", "--json", "-", "leaking", at=project, stdin=content)
         evidence.run("scan", "--git", at=leaking.parent)
         shutil.rmtree(project / "leaking")
+    for words in ([VALUE], [f"./{VALUE}", VALUE], [f"echo {VALUE}"]):
+        evidence.run("exec", "--only", "X", "--", *words, at=project)
     marked = {"CLAUDECODE": "1"}
     for words in (["export"], ["get", "X", "--scope", VALUE], ["set", "X", "--readable"], ["allow", VALUE]):
         evidence.run(*words, at=project, stdin=VALUE, environment=marked)  # PERSON_ONLY
