@@ -15,6 +15,9 @@ from typing import Final, NamedTuple
 from claude_secrets.draft_file import sync_directory, write_new
 from claude_secrets.errors import CallerError, Code, SecretsError
 
+_NAME_LIMIT: Final = 255
+"""Bytes of a file's name, at most, on the file systems that people use."""
+
 # Checked on the open descriptor: what stands at the path may become a link or a pipe meanwhile.
 _FLAGS: Final = (
     getattr(os, "O_NOFOLLOW", 0)
@@ -82,6 +85,9 @@ def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
             f"A copy is there already, and is never overwritten: {copy_of(file)}",
             f"It holds the values from before an earlier import. If you no longer need it: {removal(copy_of(file))}",
         )
+    if len(os.fsencode(copy_of(file).name)) > _NAME_LIMIT:
+        too_long = "The file's name is too long for a copy beside it."
+        raise CallerError(Code.INVALID_ARGUMENTS, too_long, "Import without --rewrite.")
     if not _can_be_given_back(file.status) or not os.access(file.path.parent, os.W_OK | os.X_OK):
         raise CallerError(
             Code.INVALID_ARGUMENTS,

@@ -882,7 +882,7 @@ def test_a_value_that_is_out_of_date_is_told(machine: Machine) -> None:
     assert machine.run("list").stdout.splitlines()[0].endswith("EXPIRES")
     assert "expire" not in machine.run("list").stderr + machine.run("doctor").stdout
     machine.run("set", "SOON", "--expires", "13d", stdin="v")
-    assert "hint: 'SOON' expires in 12 days; to store a new value" in machine.run("list").stderr
+    assert "hint: 'SOON' expires in 13 days; to store a new value" in machine.run("list").stderr
     assert "1 secret will soon expire: SOON" in machine.run("doctor").stdout
     for wrong in ("2020-01-01", "soon", "0m", "99999d9"):
         done = machine.run("set", "T", "--expires", wrong, stdin="v")

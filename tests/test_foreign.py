@@ -162,7 +162,7 @@ def test_a_pattern_grants_what_is_shown_once_the_person_says_so(machine: Machine
     done = machine.run("allow", pattern, at=clone)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith(ALLOWED_BY_PATTERN[pattern])
-    assert "1 secret of other projects" in done.stderr.splitlines()[-2]
+    assert "1 of them of other projects" in done.stderr.splitlines()[-2]
     for answer in ("n", "y"):
         assert (clone / ".claude" / "secrets.yml").read_bytes() == before
         assert machine.run("projects").stdout == ""

@@ -226,8 +226,11 @@ def test_in_a_project_they_become_its_own_and_others_are_let_to_it(machine: Watc
 
 def test_they_come_into_the_scope_that_is_named(machine: Watched) -> None:
     file = machine.file(".env", DOTENV)
-    _, _, said = machine.bring(str(file), "--scope", "acme", "--yes", "--rewrite")
-    assert "references mean the project's scope 'shared'; these secrets come into 'acme'" in said
+    code, error, said = machine.bring(str(file), "--scope", "acme", "--yes", "--rewrite")
+    assert (code, error) == (2, "INVALID_ARGUMENTS")
+    assert "would mean the scope 'shared', not 'acme'" in said
+    assert machine.values("--scope", "acme") == {}
+    assert machine.bring(str(file), "--scope", "acme", "--yes")[0] == 0
     assert machine.values("--scope", "acme") == VALUES
     assert machine.values() == {}
     assert machine.bring(str(file), "--scope", "a b", "--yes")[:2] == (2, "INVALID_NAME")

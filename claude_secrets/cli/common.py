@@ -292,7 +292,8 @@ def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
         rows = [heads, *(_row(record) for record in found)]
         table(rows if any(record.expires for record in found) else [row[:-1] for row in rows])
         for one in expiries(found):
-            hint(f"'{one.record.name}' {one}; to store a new value: {command()} set {one.record.name}")
+            secret = f"{one.record.name} --scope {one.record.scope}"
+            hint(f"'{one.record.name}' {one}; to store a new value: {command()} set {secret}")
 
 
 def _row(record: Record) -> tuple[str, ...]:

@@ -94,6 +94,8 @@ def _store_findings(options: Namespace, project: Project | None) -> Iterator[Fin
     except SecretsError as error:
         yield _failure("key", error)
     yield from _copies(person)
+    if not person.store.unlocked:  # said above; a passphrase would be asked for again
+        return
     yield _checked("store", lambda: _store(options, project, person))
     if project is not None and (main := project.main) is not None:
         yield _checked("work tree", lambda: _work_tree(person, main))

@@ -68,7 +68,7 @@ def require_names(person: Person, pattern: str, options: Namespace) -> list[str]
     note(f"{pattern} covers {counted(len(names), 'stored secret')}{':' if names else '.'}")
     for name in names:
         note(f"  {name}, {_stored(theirs[name]) if name in theirs else 'which this project may use already'}")
-    others = counted(sum(each.origin != PERSON for each in theirs.values()), "secret") + " of other projects"
+    others = f"{sum(each.origin != PERSON for each in theirs.values())} of them of other projects"
     everything = not pattern.strip("*?") and "*" in pattern
     if not (everything or any(each.origin != PERSON for each in theirs.values())):
         return names

@@ -51,6 +51,8 @@ def run(options: Namespace) -> int:
     _refuse_problems(contents)
     after = _rewriting(file, contents) if options.rewrite else None
     person = the_person(options, project, None if options.scope is None else check_scope(options.scope))
+    if after is not None:
+        _refuse_another_scope(person)
     planned = imports.preview(person, contents.entries)
     _show(planned, contents, options)
     _refuse_overwriting(planned, file, options)
@@ -116,6 +118,17 @@ def _rewriting(file: PlainFile, contents: Contents) -> bytes | None:
     return after
 
 
+def _refuse_another_scope(person: Person) -> None:
+    """Refuse to leave references that would mean other secrets than those imported."""
+    meant = read_allowlist(person.project).scope if person.project else SHARED
+    if meant != person.scope:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"References in that file would mean the scope '{meant}', not '{person.scope}'; nothing was imported.",
+            "Import without --scope, or without --rewrite.",
+        )
+
+
 def _show(planned: Sequence[Planned], contents: Contents, options: Namespace) -> None:
     for line in contents.notes:
         note(f"note: {line}")
@@ -175,9 +188,6 @@ def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: N
             note(f"note: {file.asked} is a link; {file.path} is what is rewritten")
         if file.status.st_nlink > 1:
             note("note: the file has another name (a hard link), under which the values stay")
-        meant = read_allowlist(person.project).scope if person.project else SHARED
-        if meant != person.scope:
-            note(f"note: references mean the project's scope '{meant}'; these secrets come into '{person.scope}'")
         asked += ", and put references there in their place"
     require_yes(f"{asked}?", options)
 

@@ -139,8 +139,8 @@ def _rotate_data(person: Person, options: Namespace) -> None:
         warn("an old key is still where it was; it opens nothing, and the next key command takes it away")
     if not scrubbed:
         warn("old pages stay in the store's files for now: another program uses it, or there is no space")
-    old_copies.remove(person, old, options)
-    hint("copies of the store that were made before still open with the old keys, and backups with their passphrases:")
+    old_copies.remove(person, old)
+    hint("copies and backups of the store from before open with the old keys and passphrases")
     hint("if somebody has one of them, replace the secrets themselves where they are used")
 
 

@@ -1,15 +1,13 @@
 """Copies of the store that an upgrade or `backup restore --aside` left: naming and removing them."""
 
-import os
 import sys
 import time
 from argparse import Namespace
 
 from claude_secrets import copies
-from claude_secrets.cli.common import find_project, read_settings
-from claude_secrets.cli.output import note, say, warn
+from claude_secrets.cli.output import hint, note, say, warn
 from claude_secrets.copies import OldCopy
-from claude_secrets.paths import default_store, usual_store
+from claude_secrets.ownership import quoted
 from claude_secrets.person import Person
 
 
@@ -34,24 +32,15 @@ def to_remove(person: Person, options: Namespace) -> list[OldCopy]:
     return []
 
 
-def remove(person: Person, old: list[OldCopy], options: Namespace) -> None:
-    """Remove copies with what only they use; say what stays."""
-    staying = list(old)
+def remove(person: Person, old: list[OldCopy]) -> None:
+    """Remove copies; say which key files stay."""
     for copy in old:
-        staying.remove(copy)
-        _remove(person, copy, staying, options)
-
-
-def _remove(person: Person, copy: OldCopy, staying: list[OldCopy], options: Namespace) -> None:
-    known = [usual_store(read_settings(options, find_project(options)).usual_store), default_store()]
-    removed = copies.remove(person, copy, [*known, *(each.path for each in staying)], os.environ)
-    say(f"Removed {copy.path}.")
-    for path in removed.key_files:
-        say(f"Removed its key file {path}.")
-    if removed.entries:
-        say("Removed its key from the keyring.")
-    if removed.kept is not None:
-        warn(f"its keys stay where they are: {removed.kept.message}")
+        left = copies.key_files(copy, person.store)
+        copies.remove(copy)
+        say(f"Removed {copy.path}.")
+        for path in left:
+            command = "del" if sys.platform == "win32" else "rm"
+            hint(f"its key file stays, because another store may use it; if none does: {command} {quoted(path)}")
 
 
 def _agreed(options: Namespace) -> bool:
@@ -61,4 +50,4 @@ def _agreed(options: Namespace) -> bool:
         return True
     if sys.stdin is None or not sys.stdin.isatty():
         return False
-    return confirm("Remove these copies, and the keys that only they use?")
+    return confirm("Remove these copies?")

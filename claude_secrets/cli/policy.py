@@ -88,7 +88,7 @@ def _explain(options: Namespace, tool: Tool, name: str) -> int:
         say(f"allowlist: denied ({error.code})")
     for policy in setting.policies:
         for rule in policy.of(tool):
-            say(f"{_WHOSE[policy.source]}: {in_words(rule)} -> {_effect(rule, call)}    ({rule.rule_id})")
+            say(f"{_WHOSE[policy.source]}: {in_words(rule)} -> {_effect(rule, call)}    ({rule.rule_id.strip('()')})")
     verdict = setting.verdict(call)
     if verdict.refused_by is not None:
         say(f"Refused by {_WHOSE[verdict.refused_by.source]}: {in_words(verdict.refused_by.rule)}.")

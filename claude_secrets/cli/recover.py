@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets import keys
 from claude_secrets.cli.common import existing_person
 from claude_secrets.cli.output import hint, note, say, verbs
-from claude_secrets.errors import CallerError, Code
+from claude_secrets.errors import CallerError, Code, CustodyError
 from claude_secrets.paths import command, expanded
 
 _CODE_LIMIT = 256
@@ -36,7 +36,13 @@ def run(options: Namespace) -> int:
         hint(f"when the key is lost: {command()} recover use")
         return 0
     path = expanded(options.key_file) if options.key_file else None
-    slot = keys.recover(person, _code(), path)
+    code = _code()
+    try:
+        slot = keys.recover(person, code, path)
+    except CustodyError as error:
+        if path is None and error.code is Code.KEYRING_UNAVAILABLE:
+            error.hint = f"To put the new key into a file: {command()} recover use --key-file PATH"
+        raise
     where = "the keyring has" if path is None else f"the file {path} holds"
     say(f"The code opens the store, and {where} a new key for it (slot {slot.slot_id}).")
     if any(info.failure is not None for info in keys.every(person)):

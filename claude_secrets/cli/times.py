@@ -18,7 +18,7 @@ def date(seconds: int) -> str:
 def left(seconds: float) -> str:
     """How long something lasts still, in the largest unit that fits: `5 days`, `1 hour`."""
     for name, unit in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if (number := int(seconds // unit)) > 0:
+        if (number := int(seconds / unit + 0.05)) > 0:  # a moment after "5d" there are 5 days left
             return f"{number} {name}{'s' * (number > 1)}"
     return "less than a minute"
 
