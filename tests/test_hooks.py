@@ -513,8 +513,10 @@ def test_eight_megabytes_are_answered(machine: Machine, event: str) -> None:
     said = hook(machine, event, tool_name="Bash", tool_response=output, error=text, prompt=text, tool_input={})
     assert (said != {}) == (event != "pre-tool-use")
     if event == "user-prompt-submit":
-        assert hook(machine, event, prompt=words) == {}
-        assert "looks like" in hook(machine, event, prompt="ghp_" + "a1B2" * 9 + f" {words}")["systemMessage"]
+        stray = "ghp_" + "a1B2" * 9
+        assert "looks like" in hook(machine, event, prompt=f"{stray} {words}")["systemMessage"]
+        megabyte = "some words of it " * 70_000  # in which alone it is sought: more would take too long
+        assert hook(machine, event, prompt=f"{megabyte}{stray}") == {}
 
 
 @pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
