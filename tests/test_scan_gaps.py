@@ -292,6 +292,33 @@ def test_damage_in_a_pack_is_named_and_the_rest_is_looked_through(machine: Machi
     assert [one["where"].partition(" ")[0] for one in said["not_looked_through"]] == ["a"]
 
 
+@pytest.mark.parametrize("how", ["damaged head", "damaged offset", "missing", "closed", "closed directory"])
+@pytest.mark.parametrize("borrowed", [False, True])
+def test_a_pack_whose_index_is_of_no_use_is_named(
+    machine: Machine, repository: Path, how: str, *, borrowed: bool
+) -> None:
+    (repository / "a").write_text("x")
+    commit(repository)
+    git(repository, "repack", "-adq", "--write-midx", "--write-bitmap-index")
+    place = repository
+    if borrowed:
+        place = machine.home / "clone"
+        git(machine.home, "clone", "--quiet", "--shared", str(repository), str(place))
+    assert unseen(machine, "--git", at=place) == []
+    (index,) = repository.glob(".git/objects/pack/*.idx")
+    content = bytearray(index.read_bytes())
+    content[{"damaged head": 1}.get(how, -45)] ^= 1
+    index.unlink()
+    if how.startswith("damaged"):
+        index.write_bytes(content)
+    elif how == "closed":
+        index.symlink_to(index)  # also root cannot open it
+    elif how == "closed directory":
+        shutil.rmtree(index.parent)
+        index.parent.symlink_to(index.parent)
+    assert ("git history, as a whole", "damaged") in unseen(machine, "--git", at=place)
+
+
 def test_a_shallow_clone_is_named_and_a_full_one_is_not(machine: Machine, repository: Path) -> None:
     (repository / "a").write_text("x")
     commit(repository)

@@ -5,6 +5,7 @@ is fetched; contents come raw; every git has a deadline. Where git has called us
 index and repository.
 """
 
+import ast
 import os
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -13,13 +14,15 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.human import programs
+from claude_secrets.human import git_packs, programs
 from claude_secrets.human.git_process import GitProcess
 from claude_secrets.reasons import ClosedError, Reason
 
 _SETTINGS: Final = (
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
+    "core.multiPackIndex=false",  # the index of each pack says the same, and is checked
+    "core.quotePath=true",
     "core.commitGraph=false",  # it may tell of another history than the commits do
     "log.showSignature=false",  # which runs gpg.program
     "log.showRoot=true",
@@ -57,7 +60,8 @@ class Object(NamedTuple):
 class Objects(NamedTuple):
     """What a repository has.
 
-    `missing` is what its history names and it does not have; `is_whole` is false if git could not follow all of it.
+    `missing` is what its history names and it does not have; `is_whole` is false if git could not
+    follow all of it, or not list all that is here.
     """
 
     here: list[Object]
@@ -111,10 +115,24 @@ class Repository:
             number, _, path = line.partition(b" ")
             paths[number] = path.decode("utf-8", "replace")
         missing = [Object(number[1:].decode("ascii"), "") for number in paths if number.startswith(b"?")]
-        every = self._run("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
-        here = set(every)
+        with self._start("cat-file", "--batch-all-objects", "--batch-check=%(objectname)") as process:
+            here = set(b"".join(process.pieces()).split())
+        if process.end():
+            raise _unreadable()
+        # git leaves out a pack whose index it cannot read, says so on standard error only, and ends well.
+        is_whole = not code and not process.has_complained and all(map(git_packs.are_whole, self._stores()))
         ordered = [*(number for number in paths if number in here), *(here - paths.keys())]
-        return Objects([Object(number.decode("ascii"), paths.get(number, "")) for number in ordered], missing, not code)
+        return Objects([Object(number.decode("ascii"), paths.get(number, "")) for number in ordered], missing, is_whole)
+
+    def _stores(self) -> Iterator[Path]:
+        """The directories with objects: the repository's own, and those that it borrows from."""
+        own = self._run("rev-parse", "--git-path", "objects").removesuffix(b"\n")
+        yield self._directory / os.fsdecode(own)
+        for line in self._run("count-objects", "-v").splitlines():
+            name, _, path = line.partition(b": ")
+            if name == b"alternate":
+                said = ast.literal_eval("b" + path.decode("ascii")) if path.startswith(b'"') else path
+                yield self._directory / os.fsdecode(said)
 
     def references(self) -> list[str]:
         """The names of branches, tags and other references. Raises `CallerError` as `objects`."""
@@ -230,7 +248,7 @@ class Repository:
         if not code:
             return said
         if or_else is None:
-            raise CallerError(Code.INVALID_ARGUMENTS, "That is no git repository, or git cannot read it.")
+            raise _unreadable()
         return or_else
 
     def _output(self, *arguments: str) -> tuple[bytes, int]:
@@ -261,6 +279,10 @@ class _Content:
                 raise ClosedError(Reason.DAMAGED)
             self._left -= len(piece)
             yield piece if self._left else piece[:-1]
+
+
+def _unreadable() -> CallerError:
+    return CallerError(Code.INVALID_ARGUMENTS, "That is no git repository, or git cannot read it.")
 
 
 def _refuse(why: Reason) -> bytes:

@@ -30,20 +30,23 @@ class SilentError(CallerError):
 
 
 class GitProcess:
-    """A git that runs. It takes lines on standard input; what it says on standard error is dropped."""
+    """A git that runs. It takes lines on standard input; of what it says on standard error only is kept that it did."""
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(  # noqa: S603  git as it was found on a cleaned PATH
             words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env=environment,
             start_new_session=True,  # a group, to end whatever it started
         )
         self._waiting: float | None = None
         self._is_silent = False
         self._over = threading.Event()
+        self._has_complained = False
+        self._complaints = threading.Thread(target=self._hear_complaints, daemon=True)
+        self._complaints.start()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -86,7 +89,13 @@ class GitProcess:
         self._waiting = monotonic()
         code = self._process.wait()
         self._over.set()
+        self._complaints.join(SECONDS)
         return code
+
+    @property
+    def has_complained(self) -> bool:
+        """Whether git, which has ended, said anything on standard error."""
+        return self._has_complained or self._complaints.is_alive()
 
     @property
     def _input(self) -> IO[bytes]:
@@ -103,6 +112,12 @@ class GitProcess:
         if self._is_silent:
             raise SilentError
         return said
+
+    def _hear_complaints(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101  it is a pipe
+        with self._process.stderr as complaints:
+            while complaints.read1(_PIECE):  # type: ignore[attr-defined]
+                self._has_complained = True
 
     def _watch(self) -> None:
         while not self._over.wait(_TICK):

@@ -1,0 +1,40 @@
+"""Whether git can find all that is in its packs: a pack without a sound index is passed over by git.
+
+Always: reads the indexes only, in pieces.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+_PIECE: Final = 1 << 20
+_HASHES: Final = ("sha1", "sha256")
+
+
+def are_whole(objects: Path) -> bool:
+    """Whether a directory with objects can be listed, and each of its packs has an index that is sound."""
+    try:
+        files = [*(objects / "pack").iterdir()] if objects / "pack" in objects.iterdir() else []
+    except OSError:
+        return False
+    packs = [file for file in files if file.suffix == ".pack"]
+    return all(_is_sound(pack.with_suffix(".idx")) or not os.path.lexists(pack) for pack in packs)  # it may have gone
+
+
+def _is_sound(index: Path) -> bool:
+    """Whether an index ends with the hash of all before it; git itself does not check that."""
+    try:
+        return any(_ends_with_hash(index, name) for name in _HASHES)
+    except OSError:
+        return False
+
+
+def _ends_with_hash(index: Path, name: str) -> bool:
+    hashed = hashlib.new(name, usedforsecurity=False)
+    with index.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size - hashed.digest_size
+        while left > 0 and (piece := file.read(min(left, _PIECE))):
+            hashed.update(piece)
+            left -= len(piece)
+        return left == 0 and file.read() == hashed.digest()
