@@ -1,4 +1,4 @@
-"""What is in an archive: its kind, by its first and last bytes, and its members as streams.
+"""What is in an archive: its members, as streams.
 
 Always: pure but for reading the file that it is given; nothing is written anywhere. A `Budget` bounds all that comes
 out. Whatever a damaged or hostile archive does to its parser ends as `ClosedError` or `ExhaustedError`.
@@ -6,17 +6,13 @@ out. Whatever a damaged or hostile archive does to its parser ends as `ClosedErr
 
 import importlib
 import io
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from typing import IO, Final, NamedTuple, Protocol, cast
 
+from claude_secrets.archive_kinds import TAIL, ZIP_END, Kind, is_tar
+from claude_secrets.archive_streams import Streams
 from claude_secrets.reasons import ClosedError, Reason
-
-HEAD: Final = 1 << 10
-TAIL: Final = (1 << 16) + 22
-"""Bytes at the beginning and at the end of a content that tell its kind."""
 
 _PIECE: Final = 1 << 20
 _BLOCK: Final = 512
@@ -32,40 +28,8 @@ _HEADERS: Final = 1 << 22
 """Bytes before a member of a tar, at most: the parser holds long names and the like in memory."""
 
 
-class Kind(Enum):
-    """What a content is, as far as it matters here."""
-
-    ZIP = 1
-    MAYBE_ZIP = 2
-    TAR = 3
-    GZIP = 4
-    BZIP2 = 5
-    XZ = 6
-    ZSTD = 7
-    OTHER = 8
-
-
-_MAGIC: Final = {
-    b"PK\x03\x04": Kind.ZIP,
-    b"PK\x05\x06": Kind.ZIP,
-    b"PK\x07\x08": Kind.ZIP,
-    b"\x1f\x8b\x08": Kind.GZIP,
-    b"\xfd7zXZ\0": Kind.XZ,
-    b"\x28\xb5\x2f\xfd": Kind.ZSTD,
-    b"7z\xbc\xaf\x27\x1c": Kind.OTHER,
-    b"Rar!\x1a\x07": Kind.OTHER,
-    b"\x04\x22\x4d\x18": Kind.OTHER,  # lz4
-    b"\x1f\x9d\x90": Kind.OTHER,  # compress
-    b"LZIP\x01": Kind.OTHER,
-    b"MSCF\0\0\0\0": Kind.OTHER,
-    b"!<arch>\ndebian-binary": Kind.OTHER,
-    b"\xed\xab\xee\xdb": Kind.OTHER,  # rpm
-}
-_ZIP_END: Final = b"PK\x05\x06"
 _ZIP_ENTRY: Final = b"PK\x01\x02"
 _ZIP64_END: Final = b"PK\x06\x06"
-_BZIP2: Final = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
-_CHECKSUM: Final = re.compile(rb"[ \0]*([0-7]{1,7})[ \0]*")
 
 
 class ExhaustedError(Exception):
@@ -109,20 +73,6 @@ class _Reader(Protocol):
         """Up to `size` bytes; none at the end."""
 
 
-def kind_of(head: bytes, tail: bytes) -> Kind | None:
-    """The kind of archive that begins with `head` and ends with `tail`, if it is one."""
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    if _BZIP2.match(head):
-        return Kind.BZIP2
-    if _is_tar(head):
-        return Kind.TAR
-    if head.startswith(b"]\0\0") and _is_lzma(head):
-        return Kind.XZ
-    return Kind.MAYBE_ZIP if _ZIP_END in tail else None
-
-
 def members(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
     """The members of an archive in a file that can seek.
 
@@ -135,27 +85,6 @@ def members(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
     if kind is Kind.TAR:
         return _of_tar(_Ahead(file), budget)
     return _of_compressed(kind, file, budget)
-
-
-def _is_tar(head: bytes) -> bool:
-    found = _CHECKSUM.fullmatch(head[148:156])
-    block = head[:_BLOCK]
-    return (
-        found is not None
-        and len(block) == _BLOCK
-        and int(found[1], 8) == sum(block[:148]) + 8 * ord(" ") + sum(block[156:])
-    )
-
-
-def _is_lzma(head: bytes) -> bool:
-    """Whether this is the header of the .lzma format, which has no magic: the size of a dictionary, and of the content.
-
-    As xz does, it takes sizes that programs write: 2^n or 2^n + 2^(n-1), and none or less than 256 GiB.
-    """
-    dictionary = int.from_bytes(head[1:5], "little")
-    size = head[5:13]
-    usual = dictionary & (dictionary - 1) == 0 or (dictionary % 3 == 0 and (dictionary // 3).bit_count() == 1)
-    return usual and len(size) == 8 and (size == b"\xff" * 8 or int.from_bytes(size, "little") < 1 << 38)
 
 
 @contextmanager
@@ -214,7 +143,7 @@ def _check_directory(file: IO[bytes], *, sure: bool) -> bool:
     begin = max(0, file.seek(0, io.SEEK_END) - TAIL)
     file.seek(begin)
     tail = file.read(TAIL)
-    end, end64 = tail.rfind(_ZIP_END), tail.rfind(_ZIP64_END)
+    end, end64 = tail.rfind(ZIP_END), tail.rfind(_ZIP64_END)
     if end < 0:
         raise ClosedError(Reason.DAMAGED)
     size = tail[end64 + 40 : end64 + 48] if end64 >= 0 else tail[end + 12 : end + 16]
@@ -273,8 +202,10 @@ def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
         budget.take_member()
         stream.room = None
         with _parsing():
-            content = archive.extractfile(info) if info.isreg() else None
-        notes = (info.linkname, *info.pax_headers.values())
+            # Python takes what it does not know for files, too.
+            has_content = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
+            content = archive.extractfile(info) if has_content else None
+        notes = (info.linkname, info.uname, info.gname, *(word for pair in info.pax_headers.items() for word in pair))
         yield Member(info.name, notes, _pieces(content or io.BytesIO(), budget))
     stream.room = None
     for piece in _pieces(archive.fileobj or io.BytesIO(), budget):
@@ -283,28 +214,25 @@ def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
 
 
 def _of_compressed(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
-    stream = _Ahead(_decompressor(kind)(file))
-    if _is_tar(stream.head):
+    stream = _Ahead(_decompressed(kind, file))
+    if is_tar(stream.head):
         yield from _of_tar(stream, budget)
     else:
         yield Member("", (), _pieces(stream, budget))
 
 
-def _decompressor(kind: Kind) -> Callable[[IO[bytes]], _Reader]:
-    names = {
-        Kind.GZIP: ("gzip", "GzipFile"),
-        Kind.BZIP2: ("bz2", "BZ2File"),
-        Kind.XZ: ("lzma", "LZMAFile"),
-        Kind.ZSTD: ("compression.zstd", "ZstdFile"),  # since Python 3.14
-    }
+def _decompressed(kind: Kind, file: IO[bytes]) -> _Reader:
+    """What is compressed in a file, to its very end. Raises `ClosedError` UNSUPPORTED."""
+    if kind is Kind.GZIP:
+        import gzip
+
+        return gzip.GzipFile(fileobj=file, mode="rb")
+    if kind in (Kind.BZIP2, Kind.XZ, Kind.LZMA):
+        return io.BufferedReader(Streams(kind, file))
+    if kind is not Kind.ZSTD:
+        raise ClosedError(Reason.UNSUPPORTED)
     try:
-        module, name = names[kind]
-        made = getattr(importlib.import_module(module), name)
-    except (KeyError, ImportError):
+        zstd = importlib.import_module("compression.zstd")  # since Python 3.14
+    except ImportError:
         raise ClosedError(Reason.UNSUPPORTED) from None
-
-    def opened(file: IO[bytes]) -> _Reader:
-        reader: _Reader = made(fileobj=file, mode="rb") if kind is Kind.GZIP else made(file)
-        return reader
-
-    return opened
+    return cast("_Reader", zstd.ZstdFile(file))

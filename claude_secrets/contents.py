@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from typing import IO, Final, NamedTuple, TypeAlias
 
-from claude_secrets.archives import HEAD, TAIL, Budget, ExhaustedError, kind_of, members
+from claude_secrets.archive_kinds import HEAD, TAIL, kind_of
+from claude_secrets.archives import Budget, ExhaustedError, members
 from claude_secrets.leaks import leaks_in, leaks_in_names
 from claude_secrets.reasons import ClosedError, Reason
 from claude_secrets.redaction import Finder

@@ -52,6 +52,21 @@ def seen(content: bytes, size: int = 1 << 20) -> Seen:
     return as_a_file
 
 
+def odd_tar() -> bytes:
+    info = tarfile.TarInfo("a/b.env")
+    info.size, info.type = len(TEXT), b"Z"
+    return gzip.compress(info.tobuf() + TEXT.ljust(512, b"\0") + bytes(1024))
+
+
+def signed_tar() -> bytes:
+    """As some programs of old made it: the header's bytes are added up as signed ones."""
+    info = tarfile.TarInfo("Gr\udcf6\udcdfe")
+    info.size = len(TEXT)
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT, "ascii", "surrogateescape"))
+    header[148:155] = b"%06o\0" % (int(header[148:154], 8) - 2 * 256)
+    return bytes(header) + TEXT.ljust(512, b"\0") + bytes(1024)
+
+
 MEMBERS = (("harmless.txt", HARMLESS), ("a/b.env", TEXT))
 ARCHIVES: dict[str, tuple[bytes, str]] = {
     "zip": (zipped(*MEMBERS), "!/a/b.env"),
@@ -62,13 +77,17 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "tar": (tarred(*MEMBERS), "!/a/b.env"),
     "tar of GNU": (tarred(*MEMBERS, layout=tarfile.GNU_FORMAT), "!/a/b.env"),
     "tar with a long name": (tarred((f"{'d' * 99}/" * 3 + "x", TEXT)), "!/" + f"{'d' * 99}/" * 3 + "x"),
+    "tar with a member of a kind of its own": (odd_tar(), "!/a/b.env"),
+    "tar with a signed checksum": (signed_tar(), "!/Gr\udcf6\udcdfe"),
     "tar.gz": (gzip.compress(tarred(*MEMBERS)), "!/a/b.env"),
     "tar.bz2": (bz2.compress(tarred(*MEMBERS)), "!/a/b.env"),
     "tar.xz": (lzma.compress(tarred(*MEMBERS)), "!/a/b.env"),
     "gz": (gzip.compress(TEXT), "!"),
     "gz, twice": (gzip.compress(HARMLESS) + gzip.compress(b"\n" + TEXT), "!"),
     "bz2": (bz2.compress(TEXT), "!"),
+    "bz2, twice": (bz2.compress(HARMLESS) + bz2.compress(b"\n" + TEXT), "!"),
     "xz": (lzma.compress(TEXT), "!"),
+    "xz, twice": (lzma.compress(HARMLESS) + bytes(8) + lzma.compress(b"\n" + TEXT) + bytes(4), "!"),
     "lzma": (lzma.compress(TEXT, format=lzma.FORMAT_ALONE), "!"),
     "zip in tar.gz in zip": (
         zipped(("in.tgz", gzip.compress(tarred(("in.zip", zipped(*MEMBERS)))))),
@@ -80,7 +99,7 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_a_value_in_an_archive_is_found_with_its_member_and_line(kind: str) -> None:
     content, inside = ARCHIVES[kind]
-    line = 2 if kind != "gz, twice" else 53
+    line = 53 if "twice" in kind else 2
     assert seen(content) == [Spot(inside, line, "T")]
     assert seen(content, 1000) == [Spot(inside, line, "T")]
 
@@ -88,6 +107,12 @@ def test_a_value_in_an_archive_is_found_with_its_member_and_line(kind: str) -> N
 def test_a_value_in_a_members_name_is_found() -> None:
     assert seen(gzip.compress(tarred((f"d/{VALUE}/x", b"")))) == [Spot(f"!/d/{VALUE}", IN_NAME, "T")]
     assert seen(zipped((f"d/{VALUE}/x", b""))) == [Spot(f"!/d/{VALUE}", IN_NAME, "T")]
+
+
+def test_a_value_in_an_owners_name_is_found() -> None:
+    info = tarfile.TarInfo("x")
+    info.uname = VALUE[:32]
+    assert [one[1:] for one in seen(gzip.compress(info.tobuf() + bytes(1024)))] == [(IN_NAME, "T")]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +152,11 @@ NAMED: dict[str, tuple[bytes, Reason]] = {
     "damaged gz": (damaged(gzip.compress(LONG)), Reason.DAMAGED),
     "damaged bz2": (damaged(bz2.compress(LONG)), Reason.DAMAGED),
     "damaged xz": (damaged(lzma.compress(LONG)), Reason.DAMAGED),
+    "damaged bz2 after another": (bz2.compress(TEXT) + damaged(bz2.compress(LONG)), Reason.DAMAGED),
+    "bz2 and something": (bz2.compress(TEXT) + b"something", Reason.DAMAGED),
+    "damaged xz after another": (lzma.compress(TEXT) + damaged(lzma.compress(LONG)), Reason.DAMAGED),
+    "xz and something": (lzma.compress(TEXT) + bytes(4) + b"something", Reason.DAMAGED),
+    "lzma and something": (lzma.compress(TEXT, format=lzma.FORMAT_ALONE) + lzma.compress(TEXT), Reason.DAMAGED),
     "tar that was cut": (tarred(("a", LONG))[:10_000], Reason.DAMAGED),
     "tar with a damaged header": (SECOND.replace(b"y\0\0\0", b"z\0\0\0", 1), Reason.DAMAGED),
     "tar.gz with a damaged header": (gzip.compress(SECOND.replace(b"y\0\0\0", b"z\0\0\0", 1)), Reason.DAMAGED),
@@ -140,6 +170,20 @@ def test_an_archive_that_cannot_be_looked_through_is_named(kind: str) -> None:
     gaps = [one for one in seen(content) if isinstance(one, Gap)]
     assert why in {gap.why for gap in gaps}
     assert len(gaps) <= 2
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"PACK\0\0\0\2\0\0\0\3", b"# v2 git bundle\n", b"# v3 git bundle\n", b"\x50\x2a\x4d\x18", b"\x5f\x2a\x4d\x18",
+        b"\x89LZO\0\r\n\x1a\n", b"\x02\x21\x4c\x18", b"xar!\0\x1c", b"hsqs" + bytes(24) + b"\4\0", b"MSWIM\0\0\0",
+        b"sqsh" + bytes(24) + b"\0\3", b"070701" + b"0000F00D" * 13, b"070702" + b"0000f00d" * 13,
+        b"070707" + b"01234567" * 9,
+        b"LRZI\0\6", b"7kSt\xa0\x31\x83\xd3\x8c\xb2\x28\xb0\xd3zPQ", b"zPQ\x01\x01",
+    ],
+)  # fmt: skip
+def test_an_archive_of_a_kind_that_is_not_looked_through_is_named(head: bytes) -> None:
+    assert seen(head + LONG) == [Gap("", Reason.UNSUPPORTED)]
 
 
 @pytest.mark.skipif(find_spec("compression") is None, reason="this Python has no compression.zstd")
@@ -207,6 +251,11 @@ def test_what_only_looks_like_an_archive_is_none() -> None:
         b"]\0\0 a list",
         b"BZh is how bzip2 begins",
         b"0" * 600,
+        b"070701,a,b\n070702,c,d\n" * 99,
+        b"PACK of wolves",
+        b"# v2 git bundles are files",
+        b"hsqs and sqsh are squashfs",
+        b"xar! wim? MSWIM LRZI zPQ",
         b"\x1f\x8b",
         b"",
         bytes(2000),

@@ -1,0 +1,102 @@
+"""Which kind of archive a content is, by its first and last bytes.
+
+Always: pure; what a text may begin with is no mark of an archive.
+"""
+
+import re
+from enum import Enum
+from typing import Final
+
+HEAD: Final = 1 << 10
+TAIL: Final = (1 << 16) + 22
+"""Bytes at the beginning and at the end of a content that tell its kind."""
+
+_BLOCK: Final = 512
+
+
+class Kind(Enum):
+    """What a content is, as far as it matters here."""
+
+    ZIP = 1
+    MAYBE_ZIP = 2
+    TAR = 3
+    GZIP = 4
+    BZIP2 = 5
+    XZ = 6
+    LZMA = 7
+    ZSTD = 8
+    OTHER = 9
+
+
+_MAGIC: Final = {
+    b"PK\x03\x04": Kind.ZIP,
+    b"PK\x05\x06": Kind.ZIP,
+    b"PK\x07\x08": Kind.ZIP,
+    b"\x1f\x8b\x08": Kind.GZIP,
+    b"\xfd7zXZ\0": Kind.XZ,
+    b"\x28\xb5\x2f\xfd": Kind.ZSTD,
+    b"7z\xbc\xaf\x27\x1c": Kind.OTHER,
+    b"Rar!\x1a\x07": Kind.OTHER,
+    b"\x04\x22\x4d\x18": Kind.OTHER,  # lz4
+    b"\x1f\x9d\x90": Kind.OTHER,  # compress
+    b"LZIP\x01": Kind.OTHER,
+    b"MSCF\0\0\0\0": Kind.OTHER,
+    b"!<arch>\ndebian-binary": Kind.OTHER,
+    b"\xed\xab\xee\xdb": Kind.OTHER,  # rpm
+    b"\x02\x21\x4c\x18": Kind.OTHER,  # lz4, as it was
+    b"\x89LZO\0\r\n\x1a\n": Kind.OTHER,
+    b"LRZI\0": Kind.OTHER,
+    b"7kSt\xa0\x31\x83\xd3": Kind.OTHER,  # zpaq
+    b"zPQ\x01": Kind.OTHER,
+    b"zPQ\x02": Kind.OTHER,
+    b"xar!\0": Kind.OTHER,
+    b"MSWIM\0\0\0": Kind.OTHER,
+    b"# v2 git bundle\n": Kind.OTHER,
+    b"# v3 git bundle\n": Kind.OTHER,
+}
+ZIP_END: Final = b"PK\x05\x06"
+_BZIP2: Final = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+_OTHER: Final = re.compile(
+    rb"[\x50-\x5f]\x2a\x4d\x18"  # a frame to be skipped, of Zstandard or lz4
+    rb"|PACK\0\0\0[\x02\x03]"  # of git
+    rb"|hsqs.{24}[\x01-\x04]\0|sqsh.{24}\0[\x01-\x04]"  # squashfs
+    rb"|0707(?:0[12][0-9A-Fa-f]{104}|07[0-7]{70})",  # cpio
+    re.DOTALL,
+)
+_CHECKSUM: Final = re.compile(rb"[ \0]*([0-7]{1,7})[ \0]*")
+
+
+def kind_of(head: bytes, tail: bytes) -> Kind | None:
+    """The kind of archive that begins with `head` and ends with `tail`, if it is one."""
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    if _BZIP2.match(head):
+        return Kind.BZIP2
+    if _OTHER.match(head):
+        return Kind.OTHER
+    if is_tar(head):
+        return Kind.TAR
+    if head.startswith(b"]\0\0") and _is_lzma(head):
+        return Kind.LZMA
+    return Kind.MAYBE_ZIP if ZIP_END in tail else None
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether a content begins with a header of a tar, whose checksum adds up bytes or, as it once was, signed ones."""
+    found = _CHECKSUM.fullmatch(head[148:156])
+    if found is None or len(head) < _BLOCK:
+        return False
+    block = head[:148] + b" " * 8 + head[156:_BLOCK]
+    return int(found[1], 8) in (sum(block), sum(block) - 256 * sum(byte > 127 for byte in block))
+
+
+def _is_lzma(head: bytes) -> bool:
+    """Whether this is the header of the .lzma format, which has no magic: the size of a dictionary, and of the content.
+
+    As xz does, it takes sizes that programs write: 2^n or 2^n + 2^(n-1), and none or less than 256 GiB.
+    """
+    dictionary = int.from_bytes(head[1:5], "little")
+    size = head[5:13]
+    usual = dictionary & (dictionary - 1) == 0 or (dictionary % 3 == 0 and (dictionary // 3).bit_count() == 1)
+    return usual and len(size) == 8 and (size == b"\xff" * 8 or int.from_bytes(size, "little") < 1 << 38)
