@@ -431,10 +431,13 @@ def test_a_stopped_question_can_be_ended(tmp_path: Path) -> None:
         usual = bash.settings()
         bash.type(f"{shlex.join(PROGRAM)} set NEW\n")
         bash.see(r"\(not shown\): ")
-        os.killpg(foreground(bash), signal.SIGSTOP)
+        asking = foreground(bash)
+        os.killpg(asking, signal.SIGSTOP)
         bash.see(f"Stopped.*\n{PROMPT}")
-        bash.run("kill %1")
-        assert bash.run("wait %1; echo code $?").endswith("code 143\n")
+        bash.type("kill %1\nmore for the shell")
+        wait_until(lambda: not Path(f"/proc/{asking}").exists(), "it has ended")
+        bash.type("\x15")
+        assert "code 143\n" in bash.run(f"wait {asking}; echo code $?")
         assert bash.settings() == usual
 
 

@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import re
 import shlex
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -275,3 +277,16 @@ def test_lines_are_the_same_in_any_pieces(lines: list[str], cuts: list[int]) -> 
     assert found == list(leaks_in(Finder({"T": "abcdefgh"}), [data]))
     wanted = [number for number, line in enumerate(lines, start=1) if "abcdefgh" in line or "YWJj" in line]
     assert [one for one in found if one.line in wanted] == [Leak(number, "T") for number in wanted]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_a_note_takes_the_place_of_the_line_that_says_how_far_it_is(machine: Machine) -> None:
+    from tests.terminals import Running
+
+    (machine.home / "looked").mkdir()
+    (machine.home / "looked" / "file").write_text("text")
+    line = [*PROGRAM, "scan", "looked", "--skip", "*.7z"]
+    with Running(line, machine.home, machine.environment) as running:
+        before = running.see("Left out by --skip")
+        assert re.search(r"% of \d+\r?\x1b\[KLeft out by", before), before
+        assert running.ended() == 0

@@ -69,6 +69,20 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+class _Progress:
+    """Whether the last line on the terminal says how far work is: it gives way to anything else."""
+
+    is_shown = False
+
+    def erase(self) -> None:
+        if self.is_shown:
+            self.is_shown = False
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+_progress: Final = _Progress()
+
+
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
     """Show how far long work is, on a terminal and not at all elsewhere; call it with what is done and the total."""
@@ -82,12 +96,12 @@ def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
         if stream is not None and percent != shown:
             shown = percent
             print(f"\r{doing}: {percent} % of {total}", end="", file=stream, flush=True)
+            _progress.is_shown = True
 
     try:
         yield tell
     finally:
-        if stream is not None and shown >= 0:
-            print("\r\x1b[K", end="", file=stream, flush=True)
+        _progress.erase()
 
 
 def verbs(parser: ArgumentParser, lines: Mapping[str, str]) -> None:
@@ -160,6 +174,7 @@ def _remembering() -> Iterator[None]:
 
 
 def _tell(line: str) -> None:
+    _progress.erase()
     if sys.stderr is not None:
         with suppress(OSError):  # nobody can be told
             print(_plain(line), file=sys.stderr)

@@ -180,7 +180,8 @@ else:
     def _line(terminal: int, wakes: int, caught: Sequence[int]) -> bytes:
         """One line with its end; without one where Ctrl-D or a signal came first."""
         while not caught:
-            if terminal in select.select([terminal, wakes], [], [])[0]:
+            ready = select.select([terminal, wakes], [], [])[0]
+            if terminal in ready and not caught:  # else reading could stop us, in the background
                 with suppress(BlockingIOError):
                     return os.read(terminal, 65536)
         return b""
