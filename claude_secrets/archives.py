@@ -6,13 +6,17 @@ out. Whatever a damaged or hostile archive does to its parser ends as `ClosedErr
 
 import importlib
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Final, NamedTuple, Protocol, cast
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from claude_secrets.archive_kinds import TAIL, ZIP_END, Kind, is_tar
 from claude_secrets.archive_streams import Streams
 from claude_secrets.reasons import ClosedError, Reason
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 _PIECE: Final = 1 << 20
 _BLOCK: Final = 512
@@ -27,9 +31,13 @@ _DIRECTORY: Final = 1 << 25
 _HEADERS: Final = 1 << 22
 """Bytes before a member of a tar, at most: the parser holds long names and the like in memory."""
 
-
 _ZIP_ENTRY: Final = b"PK\x01\x02"
 _ZIP64_END: Final = b"PK\x06\x06"
+_ZIP_LOCAL: Final = re.compile(
+    rb"PK\x03\x04[\0-\x3f][\0-\x0b]..[\0-\x63]\0.{16}.[\0-\x0f]..",  # versions, a method, the length of a name
+    re.DOTALL,
+)
+_ZIP_LOCAL_SIZE: Final = 30
 
 
 class ExhaustedError(Exception):
@@ -134,6 +142,9 @@ def _of_zip(file: IO[bytes], budget: Budget, *, sure: bool) -> Iterator[Member]:
             left_out = closed.why
         else:
             yield Member(info.filename, (), _pieces(stream, budget))
+    with _parsing():
+        if left_out is None and _has_others(file, archive):
+            left_out = Reason.DAMAGED
     if left_out is not None:
         raise ClosedError(left_out)
 
@@ -154,6 +165,33 @@ def _check_directory(file: IO[bytes], *, sure: bool) -> bool:
     if length > _DIRECTORY:
         raise ClosedError(Reason.TOO_LARGE)
     return True
+
+
+def _has_others(file: IO[bytes], archive: "ZipFile") -> bool:
+    """Whether there are entries that the directory does not name, such as of a zip before this one.
+
+    They are sought between those that it names, and before and after: a program may be there, or signatures.
+    """
+    end = 0
+    for begin, size in sorted((info.header_offset, info.compress_size) for info in archive.infolist()):
+        if _has_entry(file, end, begin):
+            return True
+        file.seek(begin + _ZIP_LOCAL_SIZE - 4)
+        lengths = file.read(4)
+        names = int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+        end = max(end, begin + _ZIP_LOCAL_SIZE + names + size)
+    return _has_entry(file, end, file.seek(0, io.SEEK_END))
+
+
+def _has_entry(file: IO[bytes], begin: int, end: int) -> bool:
+    """Whether an entry of a zip begins in a part of a file."""
+    while end - begin >= _ZIP_LOCAL_SIZE:
+        file.seek(begin)
+        piece = file.read(min(_PIECE, end - begin))
+        if _ZIP_LOCAL.search(piece) or len(piece) < _ZIP_LOCAL_SIZE:  # or the file has just been cut
+            return True
+        begin += len(piece) - _ZIP_LOCAL_SIZE + 1
+    return False
 
 
 class _Ahead:

@@ -52,6 +52,24 @@ def seen(content: bytes, size: int = 1 << 20) -> Seen:
     return as_a_file
 
 
+class Pipe(io.BytesIO):
+    """A file that cannot seek, after which the sizes of entries come after them."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        raise io.UnsupportedOperation
+
+
+def streamed(*members: tuple[str, bytes]) -> bytes:
+    out = Pipe()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
 def odd_tar() -> bytes:
     info = tarfile.TarInfo("a/b.env")
     info.size, info.type = len(TEXT), b"Z"
@@ -74,6 +92,9 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "zip with lzma": (zipped(*MEMBERS, method=zipfile.ZIP_LZMA), "!/a/b.env"),
     "zip, stored": (zipped(*MEMBERS, method=zipfile.ZIP_STORED), "!/a/b.env"),
     "zip behind a program": (b"#!/usr/bin/python3\n" + zipped(*MEMBERS), "!/a/b.env"),
+    "zip behind a program that reads zips": (b"\x7fELF" + b"PK\3\4PK\1\2PK\5\6" * 99 + zipped(*MEMBERS), "!/a/b.env"),
+    "zip of zips, stored": (zipped(("in", zipped(*MEMBERS)), method=zipfile.ZIP_STORED), "!/in!/a/b.env"),
+    "zip as a stream": (streamed(*MEMBERS), "!/a/b.env"),
     "tar": (tarred(*MEMBERS), "!/a/b.env"),
     "tar of GNU": (tarred(*MEMBERS, layout=tarfile.GNU_FORMAT), "!/a/b.env"),
     "tar with a long name": (tarred((f"{'d' * 99}/" * 3 + "x", TEXT)), "!/" + f"{'d' * 99}/" * 3 + "x"),
@@ -139,6 +160,16 @@ def damaged(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
 
 
+def lacking(name: str) -> bytes:
+    """A zip of three entries whose directory names two."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for each in "abc":
+            archive.writestr(each, TEXT if each == name else HARMLESS)
+        archive.filelist = [info for info in archive.filelist if info.filename != name]
+    return out.getvalue()
+
+
 LONG = b"".join(zlib.crc32(bytes([n % 256, n // 256])).to_bytes(4, "big") for n in range(50_000))
 SECOND = tarred(("x", LONG), ("y", TEXT))
 NAMED: dict[str, tuple[bytes, Reason]] = {
@@ -146,6 +177,11 @@ NAMED: dict[str, tuple[bytes, Reason]] = {
     "zip of another method": (zipped(("a", TEXT)).replace(b"\x08\0", b"\x09\0"), Reason.UNSUPPORTED),
     "7z": (b"7z\xbc\xaf\x27\x1c" + LONG, Reason.UNSUPPORTED),
     "rar": (b"Rar!\x1a\x07\x01\0" + LONG, Reason.UNSUPPORTED),
+    "one zip after another": (zipped(("a", TEXT)) + zipped(("b", HARMLESS)), Reason.DAMAGED),
+    "zip before an empty one": (zipped(("a", TEXT)) + zipped(), Reason.DAMAGED),
+    "two zips behind a program": (b"#!/bin/sh\n" + zipped(("a", TEXT)) + zipped(("b", HARMLESS)), Reason.DAMAGED),
+    "zip with an entry that its directory lacks": (lacking("b"), Reason.DAMAGED),
+    "zip with a last entry that its directory lacks": (lacking("c"), Reason.DAMAGED),
     "zip that was cut": (zipped(("a", LONG))[:10_000], Reason.DAMAGED),
     "damaged zip": (damaged(zipped(("a", LONG))), Reason.DAMAGED),
     "gz that was cut": (gzip.compress(LONG)[:10_000], Reason.DAMAGED),
