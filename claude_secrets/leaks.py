@@ -27,6 +27,9 @@ _CLASSES: Final = bytes(
 _WIDE: Final = ((b"a\0" * 5 + b"a", 2, "utf-16"), (b"a\0\0\0" * 5 + b"a", 4, "utf-32"))
 """What text looks like by these classes in wide characters, bytes in each, and the encoding."""
 
+_CARRIED: Final = 1 << 14
+"""Bytes of a piece that are looked through once more with the next one: no wide text of a value is longer as a rule."""
+
 _AROUND: Final = 1 << 12
 """Bytes around wide characters that are looked through, too."""
 
@@ -41,20 +44,22 @@ class Leak(NamedTuple):
 def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> list[Leak]:
     """All leaks in a text, in order; of several of one secret on a line the first."""
     plain, marked = _Search(finder), None
-    guessed, line = dict[str, list[Leak]](), 1
+    guessed, line, carried = dict[str, list[Leak]](), 1, b""
     for number, piece in enumerate(pieces):
         if number == 0:
             marked = next((_Search(finder, name) for mark, name in _MARKS if piece.startswith(mark)), None)
         plain.feed(piece)
         if marked is not None:
             marked.feed(piece)
-        if b"\0" in piece:  # also if there is a mark: what looks like one may be none
-            for leak in _guessed(finder, piece, line):
+        window = carried + piece
+        if b"\0" in window:  # also if there is a mark: what looks like one may be none
+            for leak in _guessed(finder, window, line):
                 guessed.setdefault(leak.name, []).append(leak)
-        line += piece.count(b"\n")
+        carried = window[-_CARRIED:]
+        line += window.count(b"\n", 0, len(window) - len(carried))
     # Of each secret from where the lines are surest.
     found = guessed | plain.finish() | ({} if marked is None else marked.finish())
-    return sorted(leak for leaks in found.values() for leak in leaks)
+    return sorted({leak for leaks in found.values() for leak in leaks})
 
 
 def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, str]]:

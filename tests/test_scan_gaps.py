@@ -129,6 +129,17 @@ def test_wide_characters_are_read_at_any_offset(encoding: str, mark: str, value:
                 assert {leak.name for leak in leaks_in(finder, [data])} == {"T"}, (before, offset)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("size", [1000, 5001])
+def test_a_value_in_wide_characters_is_found_once_across_pieces(encoding: str, size: int) -> None:
+    finder = Finder({"T": "emoji-😀-pass-😀"})
+    for offset in (0, 8):
+        data = ("x\n" * 499 + "y" * offset + "emoji-😀-pass-😀\n" + "z\n" * 499).encode(encoding)
+        at = data.index("emoji-".encode(encoding))
+        pieces = [data[: at + 10], *(data[begin : begin + size] for begin in range(at + 10, len(data), size))]
+        assert leaks_in(finder, pieces) == [Leak(500, "T")]
+
+
 def test_lines_are_those_of_the_text_even_if_characters_hold_line_feeds() -> None:
     text = f"\ufeff上上\r\n上 {VALUE}\r\n"
     assert leaks_in(Finder({"T": VALUE}), [text.encode("utf-16-le")]) == [Leak(2, "T")]
@@ -182,7 +193,7 @@ def test_special_files_on_the_command_line_are_refused_with_what_to_do(machine: 
 
 
 @POSIX
-def test_a_walk_meets_special_files_and_dangling_links_and_says_nothing(machine: Machine) -> None:
+def test_a_walk_meets_special_files_and_links_and_only_counts_the_links(machine: Machine) -> None:
     place = machine.home / "place"
     place.mkdir()
     os.mkfifo(place / "pipe")
@@ -192,6 +203,12 @@ def test_a_walk_meets_special_files_and_dangling_links_and_says_nothing(machine:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place / "s"))
         assert unseen(machine, str(place)) == []
+    assert machine.run("scan", str(place)).stderr == "Not followed: 3 links.\n"
+    assert machine.run("scan", "--skip", "[dl]*", str(place)).stderr == "Left out by --skip: 3 paths.\n"
+    (place / "dangling").unlink()
+    (place / "device").unlink()
+    assert machine.run("scan", str(place)).stderr == "Not followed: 1 link.\n"
+    (place / "loop").unlink()
     assert machine.run("scan", str(place)).stderr == ""
 
 

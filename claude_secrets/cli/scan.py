@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets.cli.common import existing_person
-from claude_secrets.cli.output import note, progress
+from claude_secrets.cli.output import counted, note, progress
 from claude_secrets.cli.scan_files import Files, Skips, in_files
 from claude_secrets.cli.scan_git import GitScan
 from claude_secrets.cli.scan_outcome import Place, Unseen, outcome, tell, told_at
@@ -60,6 +60,8 @@ def run(options: Namespace) -> int:
     long = {name: value for name, value in values.items() if len(value) >= SHORT}
     with progress("Looking") as progressed:
         found = outcome([*_look(options, Finder(long), files, repository, progressed)])
+    if files.links:
+        note(f"Not followed: {counted(files.links, 'link')}.")
     _note_histories(files, repository if options.git else None)
     short = len(values) - len(long)
     if short:

@@ -37,7 +37,8 @@ class Files:
     """The plain files at and below some paths, with their sizes.
 
     The store and its keys are where values belong. Of git's own directories all but the objects are taken (they are
-    compressed): addresses in `.git/config` often hold tokens. `histories` are the git directories that were met.
+    compressed): addresses in `.git/config` often hold tokens. `histories` are the git directories that were met,
+    `links` how many links were.
     """
 
     def __init__(self, kept: set[Path], skips: Skips) -> None:
@@ -47,7 +48,7 @@ class Files:
         self._found: dict[Path, int] = {}
         self.unseen: dict[Path, Reason] = {}
         self.histories: list[Path] = []
-        self.skipped = 0
+        self.skipped = self.links = 0
 
     def add(self, path: Path) -> None:
         """Take a file, or a directory with all below it, that the person has named.
@@ -98,6 +99,7 @@ class Files:
                 path = directory / entry.name
                 if self._is_skipped(path.relative_to(top).as_posix()):
                     continue
+                self.links += entry.is_symlink()
                 if not entry.is_dir(follow_symlinks=False):
                     self._take(path)
                     if entry.name == ".git":  # of a work tree or a submodule: its history is elsewhere
