@@ -120,7 +120,8 @@ class Repository:
         if process.end():
             raise _unreadable()
         # git leaves out a pack whose index it cannot read, says so on standard error only, and ends well.
-        is_whole = not code and not process.has_complained and all(map(git_packs.are_whole, self._stores()))
+        is_told = not process.has_complained or self.is_partial()  # of a partial clone git always warns
+        is_whole = not code and is_told and all(map(git_packs.are_whole, self._stores()))
         ordered = [*(number for number in paths if number in here), *(here - paths.keys())]
         return Objects([Object(number.decode("ascii"), paths.get(number, "")) for number in ordered], missing, is_whole)
 
