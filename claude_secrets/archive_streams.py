@@ -4,15 +4,13 @@ Always: nothing after the first stream is dropped, as Python's own files do: it 
 """
 
 import io
-from typing import IO, TYPE_CHECKING, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
 from claude_secrets.archive_kinds import Kind
 
 if TYPE_CHECKING:
     from bz2 import BZ2Decompressor
     from lzma import LZMADecompressor
-
-    from _typeshed import WriteableBuffer
 
     _Decompressor: TypeAlias = BZ2Decompressor | LZMADecompressor
 
@@ -35,7 +33,7 @@ class Streams(io.RawIOBase):
         """Yes."""
         return True
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         """Fill a buffer in part; 0 at the end."""
         view = memoryview(buffer).cast("B")
         while True:

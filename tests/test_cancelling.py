@@ -428,16 +428,21 @@ def test_a_question_that_was_begun_in_the_background_is_put_in_the_foreground(tm
 def test_a_stopped_question_can_be_ended(tmp_path: Path) -> None:
     machine = Machine(tmp_path).use_key_file()
     with Bash(machine.home, machine.environment, size=(24, 200)) as bash:
-        usual = bash.settings()
+        usual, shell = bash.settings(), foreground(bash)
         bash.type(f"{shlex.join(PROGRAM)} set NEW\n")
         bash.see(r"\(not shown\): ")
         asking = foreground(bash)
         os.killpg(asking, signal.SIGSTOP)
         bash.see(f"Stopped.*\n{PROMPT}")
-        bash.type("kill %1\nmore for the shell")
+        bash.type("sleep 1000\n")
+        wait_until(lambda: foreground(bash) not in (shell, asking), "something else has the terminal")
+        bash.type("a line for that\n")  # which the question must not read: that would stop it again
+        bash.see("a line for that\n")
+        os.kill(asking, signal.SIGTERM)
+        os.kill(asking, signal.SIGCONT)
         wait_until(lambda: not Path(f"/proc/{asking}").exists(), "it has ended")
-        bash.type("\x15")
-        assert "code 143\n" in bash.run(f"wait {asking}; echo code $?")
+        bash.type("\x03")
+        bash.see(f"Terminated.*\n{PROMPT}")
         assert bash.settings() == usual
 
 

@@ -191,7 +191,8 @@ def test_its_hooks_tell_it_the_names_and_keep_the_value_from_the_model(machine: 
     api = claude(machine, "cat leaked.txt; base64 leaked.txt; xxd -p leaked.txt")
     assert api.results()[-1] == "[secret://TOKEN]\n[secret://TOKEN]Cg==\n[secret://TOKEN]0a"
     assert holding_the_value(machine, api) == []
-    assert any(b"Claude Secrets keeps credentials for this project: TOKEN (use-only)." in body for body in api.requests)
+    named = rb"Claude Secrets keeps credentials for this project: \"TOKEN\" (use-only)."
+    assert any(named in body for body in api.requests)
 
 
 def test_without_the_hooks_the_value_would_be_seen(machine: Machine) -> None:

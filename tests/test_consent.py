@@ -9,6 +9,7 @@ import yaml
 from claude_secrets.config_file import Trust
 from claude_secrets.errors import Code
 from claude_secrets.gate import Gate
+from claude_secrets.human.plain import shortened
 from claude_secrets.model import (
     Access,
     Ask,
@@ -86,7 +87,9 @@ def test_a_secret_from_elsewhere_is_asked_for_once_with_where_it_comes_from(worl
     Agent(world, api).set("TOKEN", "v")
     clone = world.project("clone")
     asked = Asked(world, clone)
-    assert asked.words == [f"read TOKEN, stored from {api} (readable); from then on it may use, change and delete it"]
+    assert asked.words == [
+        f"read TOKEN, stored from {shortened(str(api))} (readable); from then on it may use, change and delete it"
+    ]
     assert text(asked.yes()) == "v"
     assert Agent(world, clone).get("TOKEN") == "v"  # another process, later
 
@@ -400,7 +403,7 @@ def test_a_linked_work_tree_is_asked_for_once_and_then_is_the_main_one(world: Wo
     Agent(world, main).set("OTHER", "w")
     tree = world.linked(main, "tree")
     asked = Asked(world, tree)
-    assert asked.words == [TREE_WORDS.format(main)]
+    assert asked.words == [TREE_WORDS.format(shortened(str(main)))]
     assert text(asked.yes()) == "v"
     later = Agent(world, tree)  # another process
     assert (later.get("OTHER"), later.names()) == ("w", ["OTHER", "TOKEN"])

@@ -240,8 +240,9 @@ def test_a_file_of_the_persons_that_others_can_write_denies_everything(machine: 
         ["list"],
         ["policy", "explain", "get_secret", "A"],
         ["set", "X"],
-        ["serve"],
     ):
         done = machine.run(*command, at=api, stdin="v")
         assert (done.returncode, done.stdout) == (3, ""), command
         assert f"chmod go-w {own / 'config.yml'}" in done.stderr
+    with machine.server(api) as wire:
+        assert wire.code("get_secret", name="GITHUB_TOKEN") == "ALLOWLIST_INVALID"

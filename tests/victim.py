@@ -45,7 +45,7 @@ ROWS = {
         *("GUARDED 1", "BORROWED 1", "NEW 1", "NEW 2", "acme TOKEN 1"),
     ],
     "grants": ["api uses FOREIGN", "api uses GUARDED", "acme claims acme-dev"],
-    "counters": ["api set_secret", "api input_secret"],
+    "counters": ["api set_secret", "api input_secret", "api bytes"],
     "audit": [f"event {number}" for number in range(1, 26)],
 }
 """The rows that stand in the file in the end, by table."""
@@ -169,9 +169,9 @@ class Victim(World):
         found["grants"] = {
             label: (cipher.index("grant", *part),) for label, part in zip(ROWS["grants"], parts, strict=True)
         }
+        counted = {f"api {tool}": f"person:/tools/{tool}/rules/0:60" for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET)}
         found["counters"] = {
-            f"api {tool}": (cipher.index("counter", api, f"person:/tools/{tool}/rules/0:60"),)
-            for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET)
+            label: (cipher.index("counter", api, what),) for label, what in {**counted, "api bytes": "bytes"}.items()
         }
         found["audit"] = {label: (number,) for number, label in enumerate(ROWS["audit"], start=1)}
         self.close()
