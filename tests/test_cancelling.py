@@ -374,7 +374,9 @@ def test_a_signal_ends_it_with_the_terminal_as_it_was(keyed: Scene, words: list[
     before = contents(machine.home)
     with Running([*PROGRAM, *words], machine.home / "work" / "clone", machine.environment) as running:
         running.see("(: |] )")
-        running.type("half a canary")
+        if words[0] == "delete":  # what is not shown could still be on its way to the terminal
+            running.type("half a canary")
+            running.see("half a canary")
         running.process.send_signal(number)
         assert running.ended() == -number
         assert running.settings() == running.before
@@ -389,7 +391,7 @@ def test_a_hidden_question_goes_on_hidden_after_it_was_stopped(tmp_path: Path, h
         usual = bash.settings()
         bash.type(f"{shlex.join(PROGRAM)} set NEW\n")
         bash.see(r"\(not shown\): ")
-        if how != signal.SIGSTOP:  # which no program can prepare for
+        if isinstance(how, str):  # a key comes after what was typed before; a signal could overtake that
             bash.type("canary-half")
         if isinstance(how, str):
             bash.type(how)
