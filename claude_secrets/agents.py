@@ -51,7 +51,7 @@ CLIENTS: Final = (
     Client("Copilot CLI", re.compile(r"/@github/copilot[^/]*/")),
     Client("Cursor Agent", re.compile(r"(^|/)cursor-agent$|/cursor-agent/versions/")),
 )
-"""Each was seen so, but Cursor's agent, which is told by its installer."""
+"""Seen in the real clients; only the paths of Cursor's agent come from its installer."""
 
 _INTERPRETERS: Final = re.compile(r"(^|/)(node|nodejs|mainthread|bun|deno)$")
 _LAUNCHERS: Final = re.compile(r"(^|/)(uv|uvx|env|npx|pipx|cmd)$|^npm exec ")

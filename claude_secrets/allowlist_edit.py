@@ -109,7 +109,7 @@ def _append(text: str, allow: Items, item: str) -> str:
 
 
 def _fill(text: str, allow: Node, item: str) -> str:
-    """Put `item` in the place of nothing: an empty list, `null` or no value at all."""
+    """Make `item` the first entry of an empty list, of `null` or of a key without a value."""
     end = _line_end(text, allow.end)
     rest = text[allow.end : end].rstrip("\r\n")
     before = text[: allow.start].rstrip(" \t")
@@ -166,7 +166,7 @@ def _checked(edited: str, before: Allowlist, entries: tuple[Entry, ...]) -> byte
     if after != before._replace(entries=entries):
         raise DeniedError(
             Code.ALLOWLIST_INVALID,
-            f"{FILE} cannot be changed without touching what else stands there.",
+            f"{FILE} cannot be changed without changing other lines, too.",
             "Edit the file by hand: its list under `allow:`.",
         )
     return data
