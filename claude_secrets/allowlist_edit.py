@@ -8,8 +8,8 @@ import re
 from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
+from claude_secrets.globs import glob_covers, is_glob, is_wild
 from claude_secrets.model import check_name
-from claude_secrets.patterns import glob_covers, is_glob, is_wild
 from claude_secrets.policy_file import FILE, Allowlist, Entry, parse_allowlist
 from claude_secrets.strict_yaml import Items, Mapping, Node, parse
 

@@ -8,8 +8,7 @@ from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from claude_secrets import versions
-from claude_secrets.model import Access
+from claude_secrets.model import KEPT_VERSIONS, Access
 from claude_secrets.rules_file import whole_number
 from claude_secrets.strict_yaml import Mapping as Pairs
 from claude_secrets.strict_yaml import Node, NotUnderstood, Text, once, parse
@@ -62,7 +61,7 @@ class Config(NamedTuple):
     consent: Channels = Channels.ANY
     store: Path | None = None
     default_access: Access | None = None
-    keep_versions: int = versions.KEPT
+    keep_versions: int = KEPT_VERSIONS
     presence: Presence = Presence.TERMINAL
     namespace: bool = False
     agent_mib_per_minute: int = 4

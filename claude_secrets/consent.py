@@ -6,10 +6,11 @@ what was granted is remembered in the transaction that uses it. Only the gate im
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets import grants, limits, policy, records, trust
+from claude_secrets import counters, grants, policy, records
 from claude_secrets.config_file import Channels, Trust
 from claude_secrets.errors import DeniedError
 from claude_secrets.grants import Grant
@@ -52,19 +53,19 @@ def is_trusted(tx: Transaction, setting: Setting, record: Record) -> bool:
     if setting.trust is Trust.OFF:
         return True
     own = record.origin in setting.project.identities and setting.trust is not Trust.REQUIRED
-    return own or trust.holds(tx, setting.project, record.scope, record.name)
+    return own or grants.holds_any(tx, setting.project.identities, record.scope, record.name)
 
 
 def may_claim_scope(tx: Transaction | None, setting: Setting) -> bool:
     """Whether the project may use the scope its file names."""
     if not setting.claims_scope or setting.trust is Trust.OFF:
         return True
-    return trust.holds(tx, setting.project, setting.scope)
+    return grants.holds_any(tx, setting.project.identities, setting.scope)
 
 
 def standing(tx: Transaction | None, setting: Setting) -> Setting:
     """The setting of the project by the identity by which it counts."""
-    return setting._replace(project=trust.standing(tx, setting.project))
+    return setting._replace(project=setting.project.standing(partial(grants.joins, tx)))
 
 
 def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Want, ...]:
@@ -189,13 +190,13 @@ def remember_no(tx: Transaction, setting: Setting, call: Call) -> None:
     wanted, _ = _trust_wants(tx, Case(call, setting, setting.verdict(call), record))
     whole = [no for want in wanted if (no := _whole_no(setting, want))]
     what = whole[0] if whole else _no(setting, call)
-    limits.remember(tx, project=setting.identity, what=what, seconds=policy.NO_HOLDS_SECONDS)
+    counters.remember(tx, project=setting.identity, what=what, seconds=policy.NO_HOLDS_SECONDS)
 
 
 def _remembers_no(tx: Transaction, case: Case, wanted: tuple[Want, ...]) -> bool:
     setting = case.setting
     noes = [_no(setting, case.call), *(_whole_no(setting, want) for want in wanted)]
-    return any(limits.remembers(tx, project=setting.identity, what=no) for no in noes if no)
+    return any(counters.remembers(tx, project=setting.identity, what=no) for no in noes if no)
 
 
 def refusal(case: Case, want: Want) -> DeniedError:
@@ -222,7 +223,7 @@ def _is_name_trusted(tx: Transaction | None, case: Case) -> bool:
         return is_trusted(tx, setting, record)
     if setting.trust is not Trust.REQUIRED:
         return True  # there is nothing of anyone else's
-    return trust.holds(tx, setting.project, setting.scope, case.call.name)
+    return grants.holds_any(tx, setting.project.identities, setting.scope, case.call.name)
 
 
 def _grant_one(tx: Transaction | None, case: Case, want: Want) -> None:

@@ -44,7 +44,7 @@ def in_claimed_scope(person: Person) -> list[Theirs]:
     if person.project is None or person.scope == SHARED or not person.store.exists():
         return []
     with person.store.read() as tx:
-        if trust.holds(tx, trust.standing(tx, person.project), person.scope):
+        if grants.holds_any(tx, trust.standing(tx, person.project).identities, person.scope):
             return []
         there = [record for record in records.every(tx) if record.scope == person.scope]
         return [_theirs(tx, person, record) for record in there if not is_own(tx, person, record)]
@@ -55,7 +55,7 @@ def is_own(tx: Transaction, person: Person, record: Record) -> bool:
     if person.project is None:
         return record.origin == PERSON
     project = trust.standing(tx, person.project)
-    return record.origin in project.identities or trust.holds(tx, project, record.scope, record.name)
+    return record.origin in project.identities or grants.holds_any(tx, project.identities, record.scope, record.name)
 
 
 def _theirs(tx: Transaction, person: Person, record: Record) -> Theirs:

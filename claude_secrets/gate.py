@@ -8,13 +8,13 @@ transaction open; what is not logged is not done. One thread uses one gate.
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from claude_secrets import consent, limits, paths, policy, records, replies
+from claude_secrets import consent, paths, policy, rate_limits, records, replies
 from claude_secrets.audit import AuditLog, Event
 from claude_secrets.config_file import Trust
 from claude_secrets.consent import Case, SessionReads
 from claude_secrets.directories import Directories
 from claude_secrets.errors import SecretsError
-from claude_secrets.limits import Spent
+from claude_secrets.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.model import (
     Access,
     Answer,
@@ -32,8 +32,9 @@ from claude_secrets.model import (
     check_value,
 )
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.patterns import NameSearch
-from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
+from claude_secrets.project import Project, Whereabouts, locate
+from claude_secrets.rate_limits import Spent
+from claude_secrets.regex import NameSearch
 from claude_secrets.setting import Check, Setting, SettingReader
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
@@ -164,13 +165,13 @@ class Gate:
             verdict = setting.decide(call)
             record = records.find(tx, setting.scope, call.name) if call.name else None
             case = Case(call, setting, verdict, record)
-            spent = limits.check(tx, projects=setting.counted_as, applied=verdict.limits, tool=call.tool)
+            spent = rate_limits.check(tx, projects=setting.counted_as, applied=verdict.limits, tool=call.tool)
             spent += _spent_on(tx, setting, answer.value if isinstance(answer, Entered) else call.value)
             ask = consent.settle(tx, case, self._session, answer)
             case = case._replace(setting=consent.standing(tx, setting))  # a yes may have changed as whom it counts
             outcome = act(tx, case) if ask is None else ask
             if isinstance(outcome, Done):
-                limits.spend(tx, spent)
+                rate_limits.spend(tx, spent)
             self._log.add(tx, _with_outcome(logged.event, outcome))
         return outcome
 
@@ -189,11 +190,11 @@ class Gate:
         """Refuse a store, a key file and files of the person's own that the project itself could have brought along."""
         if (where, project) == self._guarded:
             return
-        refuse_inside(self._store.path, "store", where, project, self._homes)
+        refuse_inside(self._store.path, store_inside, where, project, self._homes)
         for directory in self._config.all():
-            refuse_inside(directory, "policy file", where, project, self._homes)
+            refuse_inside(directory, policy_file_inside, where, project, self._homes)
         for key_file in self._store.key_files():
-            refuse_inside(key_file, "key file", where, project, self._homes)
+            refuse_inside(key_file, key_file_inside, where, project, self._homes)
         if self._store.exists():
             self._guarded = (where, project)
 
@@ -328,12 +329,12 @@ class Gate:
 def _spent_on(tx: Transaction, setting: Setting, value: str) -> list[Spent]:
     """What a value to be stored spends."""
     config = setting.config
-    return limits.check_size(
+    return rate_limits.check_size(
         tx,
         projects=setting.counted_as,
         size=len(value.encode()),
-        per_minute=config.agent_mib_per_minute * policy.MIB,
-        total=config.agent_mib_total * policy.MIB,
+        per_minute=config.agent_mib_per_minute * rate_limits.MIB,
+        total=config.agent_mib_total * rate_limits.MIB,
     )
 
 

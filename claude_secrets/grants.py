@@ -5,6 +5,7 @@ of one scope for one project, or one scope that a project may claim, or the main
 counts. Each function takes an open transaction.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from claude_secrets.transaction import Transaction
@@ -44,6 +45,19 @@ def holds(tx: Transaction, grant: Grant) -> bool:
     tx.verify_table("grants", tx.head.grants)
     row = tx.connection.execute("SELECT token FROM grants WHERE place = ?", (_place(tx, grant),)).fetchone()
     return row is not None and _opened(tx, _place(tx, grant), row[0])[0] == grant
+
+
+def holds_any(tx: Transaction | None, identities: Iterable[str], scope: str, name: str = "") -> bool:
+    """Whether a project, by one of its identities, was granted the name or (an empty one) the scope.
+
+    `tx` is None where there is no store. Raises as `holds`.
+    """
+    return tx is not None and any(holds(tx, Grant(project=identity, scope=scope, name=name)) for identity in identities)
+
+
+def joins(tx: Transaction | None, project: str, main: str) -> bool:
+    """Whether a linked work tree was granted to count as the project in the main one. Otherwise as `holds_any`."""
+    return tx is not None and holds(tx, as_work_tree(project, main))
 
 
 def add(tx: Transaction, grant: Grant, *, created: int | None = None) -> bool:

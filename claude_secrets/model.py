@@ -17,6 +17,9 @@ NAME_LIMIT = 128
 VALUE_LIMIT = 1024 * 1024
 """Bytes of UTF-8 in a value, at most."""
 
+KEPT_VERSIONS = 10
+"""How many versions of a secret are kept at least, unless the person's settings say otherwise."""
+
 SHARED = "shared"
 """The scope of a project whose file names none."""
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from claude_secrets import audit, grants, limits, records, trust, versions
+from claude_secrets import audit, counters, grants, records, trust
 from claude_secrets.audit import AuditLog, Entry, Event
 from claude_secrets.errors import CallerError, Code, DeniedError, StoreError
 from claude_secrets.grants import Grant
-from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, check_name, check_scope, check_value
-from claude_secrets.patterns import NameSearch
+from claude_secrets.model import KEPT_VERSIONS, PERSON, SHARED, Access, EnteredBy, check_name, check_scope, check_value
 from claude_secrets.policy_file import Allowlist
 from claude_secrets.project import Project
 from claude_secrets.records import Record, Stored
+from claude_secrets.regex import NameSearch
 from claude_secrets.store import Store
 from claude_secrets.transaction import Transaction
 from claude_secrets.trust import Wanted
@@ -40,7 +40,7 @@ class Person:
         project: Project | None = None,
         scope: str = SHARED,
         default_access: Access | None = None,
-        keep_versions: int = versions.KEPT,
+        keep_versions: int = KEPT_VERSIONS,
     ) -> None:
         self.store = store
         self.project = project
@@ -288,7 +288,7 @@ class Person:
         with self.store.read() as tx:
             found, versions = records.verify_every(tx)
             grants.every(tx)
-            limits.verify(tx)
+            counters.verify(tx)
             audit.verify(tx)
             tx.verify_table("key_slots", tx.head.slots)
         return sum(not record.deleted for record in found), versions

@@ -1,110 +1,18 @@
-"""What is decided, and the sentences that tell it: trust, access, write limits.
+"""Refusals: the sentences that tell an agent why a call is denied, and how the person can change that.
 
-Always: pure; a decision depends on nothing but its arguments; no sentence tells an agent how to widen its own
+Always: pure; no sentence tells an agent how to widen its own
 access, only what the person can run.
 """
 
-from math import ceil, floor
-from typing import Final, NamedTuple
+from typing import Final
 
-from claude_secrets.errors import Code, DeniedError, InputError, StoreError
+from claude_secrets.errors import Code, DeniedError, InputError
 from claude_secrets.model import Access, ConsentQuestion, Declined, Tool
 from claude_secrets.paths import in_own_terminal
 from claude_secrets.rules import Applied, Rule
 
-WINDOW_SECONDS: Final = 60.0
-"""The usual length of a limit's window."""
-
 NO_HOLDS_SECONDS: Final = 600
 """How long a person's no holds, for the project and name it was said to."""
-
-MIB: Final = 1 << 20
-
-_PERIODS: Final = {60: "a minute", 3600: "an hour", 86_400: "a day"}
-
-
-class Window(NamedTuple):
-    """How often something happened in a window of `seconds` since `start` (seconds since 1970), and in the one before.
-
-    Both together stand for a window that slides: the one before counts for as much as still overlaps.
-    """
-
-    start: float
-    calls: int = 0
-    before: int = 0
-    seconds: float = WINDOW_SECONDS
-
-    def at(self, now: float) -> "Window":
-        """The window that `now` lies in. A clock set back by less than a window frees nothing."""
-        windows = floor((now - self.start) / self.seconds)
-        if windows in (-1, 0):
-            return self
-        before = self.calls if windows == 1 else 0
-        return Window(self.start + self.seconds if before else now, 0, before, self.seconds)
-
-    def is_over(self, now: float) -> bool:
-        """Whether nothing of it counts any more."""
-        window = self.at(now)
-        return window.calls == window.before == 0
-
-    def wait(self, limit: int, now: float, amount: int = 1) -> float:
-        """Seconds until `amount` more fit in `limit`, which is no less; zero or less: they fit now."""
-        elapsed, room = max(0.0, now - self.start), limit - amount
-        if self.calls > room:  # the next window begins as full as this one
-            return self.seconds * (2 - room / self.calls) - elapsed
-        if self.calls + self.before <= room:
-            return 0.0
-        return self.seconds * (1 - (room - self.calls) / self.before) - elapsed
-
-
-def count_bytes(window: Window | None, *, size: int, limit: int, now: float) -> Window:
-    """Count the bytes of a value in the window of what a project stores in a minute.
-
-    Raises:
-        DeniedError: RATE_LIMITED, with the seconds to wait.
-    """
-    window = Window(now) if window is None else window.at(now)
-    wait = window.wait(limit, now, size)
-    if wait > 0:
-        raise DeniedError(
-            Code.RATE_LIMITED,
-            f"Agents may store {limit // MIB} MiB a minute in one project; wait {ceil(wait)} seconds.",
-            "The person can raise that: agent_mib_per_minute in config.yml.",
-            rule="agent_mib_per_minute",
-        )
-    return window._replace(calls=window.calls + size)
-
-
-def store_too_large(limit: int) -> StoreError:
-    """The refusal of a value by which agents would let the store grow beyond what the person lets them."""
-    return StoreError(
-        Code.STORE_FULL,
-        f"The store has {limit // MIB} MiB, up to which agents may fill it.",
-        "The person can make room (purge) or raise that: agent_mib_total in config.yml.",
-    )
-
-
-def count_one(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:
-    """Count one more call in a limit's window.
-
-    Raises:
-        DeniedError: RATE_LIMITED, with the rule's id and the seconds to wait.
-    """
-    rule = applied.rule
-    if window is None or window.seconds != rule.seconds:  # the first, or the limit was given another window
-        window = Window(now, seconds=rule.seconds)
-    window = window.at(now)
-    wait = window.wait(rule.limit, now)
-    if wait > 0:
-        per = _PERIODS.get(rule.seconds, f"in {rule.seconds} seconds")
-        times = "once" if rule.limit == 1 else f"{rule.limit} times"
-        raise DeniedError(
-            Code.RATE_LIMITED,
-            f"{tool.value} may be called {times} {per} in one project; wait {ceil(wait)} seconds "
-            f"(rule {rule.rule_id}).{_said(rule)}",
-            rule=rule.rule_id,
-        )
-    return window._replace(calls=window.calls + 1)
 
 
 def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
@@ -115,12 +23,13 @@ def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
     rule = applied.rule
     return DeniedError(
         Code.DENIED_BY_RULE,
-        f"{tool.value} is refused by a rule of {whose} policy ({rule.rule_id}).{_said(rule)}",
+        f"{tool.value} is refused by a rule of {whose} policy ({rule.rule_id}).{said_by(rule)}",
         rule=rule.rule_id,
     )
 
 
-def _said(rule: Rule) -> str:
+def said_by(rule: Rule) -> str:
+    """What the rule's author says to whom it refuses."""
     return f" Its author says: {rule.said}" if rule.said else ""
 
 

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from claude_secrets.errors import Code, DeniedError, SecretsError
+from claude_secrets.globs import glob_match, is_glob, is_wild
 from claude_secrets.model import SHARED, Access, check_scope
 from claude_secrets.paths import command
-from claude_secrets.patterns import glob_match, is_glob, is_wild
 from claude_secrets.rules import Rules
 from claude_secrets.rules_file import read_rules
 from claude_secrets.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, once, parse

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from claude_secrets import dumps, views
-from claude_secrets.patterns import ByteSearch
+from claude_secrets.regex import ByteSearch
 
 _AROUND: Final = 1280
 """Bytes to look at before and after an encoded letter: there the row begins and ends by which a form is recognised."""

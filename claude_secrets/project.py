@@ -1,23 +1,20 @@
-"""Which project a call belongs to, and what may not lie inside it.
+"""Which project a call belongs to.
 
 Always: paths are compared resolved and by components; git is never run, its files are read; places that contradict
 each other are refused. The doorway and the faces import it.
 """
 
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cache, lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
+from claude_secrets.errors import Code, DeniedError
+from claude_secrets.work_trees import main_work_tree
 
 _FILE: Final = str(Path(".claude", "secrets.yml"))
-_SMALL: Final = 4096
-_HOPS: Final = 100  # systems follow about forty links
 
 
 class Whereabouts(NamedTuple):
@@ -39,7 +36,7 @@ class Project(NamedTuple):
 
     `path` is its real path, and `identity` is that path as text. For a linked git work tree `main` is the identity of
     the corresponding directory in the main work tree. Files say so, and who writes them may lie: it takes the person's
-    grant for the project to count as that one (`trust.standing`), and then `identity` is `main`.
+    grant for the project to count as that one (`standing`), and then `identity` is `main`.
     """
 
     path: Path
@@ -62,8 +59,18 @@ class Project(NamedTuple):
         """The main work tree's identity where the project does not count as that one."""
         return None if self.main == self.identity else self.main
 
+    def standing(self, joins: Callable[[str, str], bool]) -> "Project":
+        """The project with the identity by which it counts.
 
-class _Place(NamedTuple):
+        `joins` says whether the person has let one identity count as the other; whatever the files on the disk say,
+        only that makes a linked work tree count as the main one.
+        """
+        if self.unjoined is None or not joins(self.own_identity, self.unjoined):
+            return self
+        return self._replace(identity=self.unjoined)
+
+
+class Place(NamedTuple):
     """A directory somebody named: the project found from it, and the git work tree it is in."""
 
     directory: Path
@@ -80,12 +87,12 @@ def locate(where: Whereabouts, *, homes: frozenset[Path], command: str) -> Proje
         DeniedError: NO_PROJECT (none was found), NO_ALLOWLIST (the one named has no file), PROJECT_CONFLICT.
     """
     if where.argument is not None:
-        named_here = _place(where.argument, homes)
+        named_here = place_at(where.argument, homes)
         if not _has_file(named_here.directory):
             raise _no_allowlist(where.argument, command)
         return _project(named_here.directory, named_here.work_tree)
     # Mostly all of them are one directory: looked at once.
-    places = {path: _place(path, homes) for path in {where.environment, where.root, where.working_directory} if path}
+    places = {path: place_at(path, homes) for path in {where.environment, where.root, where.working_directory} if path}
     named = [places[path] for path in (where.environment, where.root) if path]
     here = places[where.working_directory]
     chosen = here if where.bound or not named else named[0]
@@ -100,99 +107,7 @@ def locate(where: Whereabouts, *, homes: frozenset[Path], command: str) -> Proje
     return own if where.bound else project
 
 
-def grounds_of(project: Path) -> list[Path]:
-    """The project's directory and the git work trees around it: nothing is run from there on the person's behalf."""
-    return [project, *(parent for parent in project.parents if _is_work_tree(parent))]
-
-
-def refuse_inside(path: Path, what: str, where: Whereabouts, project: Project | None, homes: frozenset[Path]) -> None:
-    """Refuse a `what` ("store", "key file" or "policy file") that a project could have brought along.
-
-    That is: inside the project, any place that was named, or a git work tree around them (home itself aside).
-
-    Raises:
-        SecretsError: StoreError STORE_UNAVAILABLE, CustodyError KEY_MISSING or DeniedError ALLOWLIST_INVALID.
-    """
-    homes = _outermost(homes)
-    steps = _steps(path)
-    numbers = {_number(step) for step in steps} - {None}
-    for outer in set(_grounds(where, project, homes)) - _too_high(homes):
-        if outer in steps or _number(outer) in numbers:
-            message = f"The {what} lies inside the project, which must not bring its own."
-            hint = f"Keep the {what} outside of the project's git work tree."
-            raise _inside_errors(message, hint)[what]
-
-
-def way_to(path: Path) -> list[Path]:
-    """The directories that `path` leads through, those of each link on the way too; the outer ones first."""
-    return sorted(step for step in _steps(path) if step.is_dir())
-
-
-def _inside_errors(message: str, hint: str) -> dict[str, SecretsError]:
-    return {
-        "store": StoreError(Code.STORE_UNAVAILABLE, message, hint),
-        "key file": CustodyError(Code.KEY_MISSING, message, hint),
-        "policy file": DeniedError(Code.ALLOWLIST_INVALID, message, hint),
-    }
-
-
-def _grounds(where: Whereabouts, project: Project | None, homes: frozenset[Path]) -> Iterator[Path]:
-    """The directories whose content a project could have brought."""
-    places = {path for path in (where.argument, where.environment, where.root, where.working_directory) if path}
-    if project is not None:
-        # Another work tree of the repository holds what the repository brought, too.
-        places |= {project.path, Path(project.main or project.identity)}
-    for place in (_place(path, homes) for path in places):
-        if place.project is not None:
-            yield place.project
-        for directory in (place.directory, *place.directory.parents):
-            if _is_work_tree(directory):
-                yield directory
-
-
-def _steps(path: Path) -> set[Path]:
-    """All directories that `path` leads through: those it ends below, and those of each link on the way.
-
-    A link inside a project that points out of it is the project's own choice too.
-    """
-    spelled = Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps "..": DIR/../x does not lead into DIR
-    ends = {_resolved(path)}
-    if ends != {spelled}:  # there is a link
-        ends |= _hops(spelled)
-        ends.update(_resolved(step) for step in (spelled, *spelled.parents))
-    return {step for end in ends for step in (end, *end.parents)}
-
-
-def _hops(spelled: Path) -> set[Path]:
-    """The path, and what it becomes as each link in it is followed by one step."""
-    found, left = {spelled}, [spelled]
-    while left and len(found) < _HOPS:
-        path = left.pop()
-        for step in (path, *path.parents):
-            with suppress(OSError):  # it is no link
-                target = os.path.join(real_path(step.parent), os.readlink(step))  # noqa: PTH115,PTH118  a str, as written
-                hop = Path(os.path.abspath(target), path.relative_to(step))  # noqa: PTH100  as above
-                left += {hop} - found
-                found.add(hop)
-    return found
-
-
-def _number(path: Path) -> tuple[int, int] | None:
-    """What the file system itself tells directories apart by: it may take several spellings for one name."""
-    try:
-        found = path.stat()
-    except OSError:  # not there yet
-        return None
-    return (found.st_dev, found.st_ino)
-
-
-def _outermost(homes: frozenset[Path]) -> frozenset[Path]:
-    """The homes that lie in no other: a HOME inside the real home may be a project's own doing."""
-    above = [home for home in homes if home != Path(home.anchor)]
-    return frozenset(home for home in homes if not any(home.is_relative_to(other) for other in above if other != home))
-
-
-def _agreed(project: Project, place: _Place, anchor: Path | None) -> Project:
+def _agreed(project: Project, place: Place, anchor: Path | None) -> Project:
     """The project that another place agrees on; `anchor` is the directory that it speaks for if it has no project.
 
     A linked work tree agrees with its main one. The project is the linked one then, which may do less.
@@ -215,7 +130,7 @@ def _agreed(project: Project, place: _Place, anchor: Path | None) -> Project:
 
 def _reaches(anchor: Path, project: Path) -> bool:
     """Whether a project lies in a directory, or in the main work tree of that one."""
-    main = None if project.is_relative_to(anchor) else _main_work_tree(anchor)
+    main = None if project.is_relative_to(anchor) else main_work_tree(anchor)
     return project.is_relative_to(main or anchor)
 
 
@@ -227,7 +142,8 @@ def _conflict() -> DeniedError:
     )
 
 
-def _place(path: Path, homes: frozenset[Path]) -> _Place:
+def place_at(path: Path, homes: frozenset[Path]) -> Place:
+    """What is found from a directory. Raises `DeniedError` NO_PROJECT where the path leads nowhere."""
     directory, upward = _upward(real_path(path), homes)
     project = work_tree = None
     for candidate, file, git in upward:
@@ -238,78 +154,32 @@ def _place(path: Path, homes: frozenset[Path]) -> _Place:
             break
     if work_tree is None and project != directory and homes.isdisjoint(directory.parents):
         project = None  # neither a work tree nor a home says how far up this place reaches
-    return _Place(directory, project, work_tree)
+    return Place(directory, project, work_tree)
 
 
 @lru_cache
 def _upward(real: str, homes: frozenset[Path]) -> tuple[Path, tuple[tuple[Path, str, str], ...]]:
     """A directory; and it and those above it, below all homes, with the paths to look at: at every call the same."""
     directory = Path(real)
-    below = takewhile(lambda candidate: candidate not in _too_high(homes), (directory, *directory.parents))
+    below = takewhile(lambda candidate: candidate not in too_high(homes), (directory, *directory.parents))
     return directory, tuple((one, str(one / _FILE), str(one / ".git")) for one in below)
 
 
 @cache
-def _too_high(homes: frozenset[Path]) -> frozenset[Path]:
+def too_high(homes: frozenset[Path]) -> frozenset[Path]:
     """The homes and what is above them: no project is found there, and git work trees there do not count."""
     return frozenset(directory for home in homes for directory in (home, *home.parents))
 
 
 def _project(path: Path, work_tree: Path | None) -> Project:
-    main = None if work_tree is None else _main_work_tree(work_tree)
+    main = None if work_tree is None else main_work_tree(work_tree)
     in_main = None if work_tree is None or main is None else str(main / path.relative_to(work_tree))
     return Project(path, str(path), work_tree, in_main)
-
-
-def _main_work_tree(work_tree: Path) -> Path | None:
-    """For a linked work tree the main one, where both sides say so; else None.
-
-    The layout is git's own: https://git-scm.com/docs/gitrepository-layout (worktrees/<id>/gitdir, commondir). A bare
-    repository is not followed: any directory with two entries of the right names looks like one.
-    """
-    pointer = _line(work_tree / ".git")
-    if pointer is None or not pointer.startswith("gitdir: "):
-        return None
-    entry = Path(os.path.realpath(work_tree / pointer.removeprefix("gitdir: ")))
-    back = _line(entry / "gitdir")
-    if back is None or Path(os.path.realpath(entry / back)) != work_tree / ".git":
-        return None
-    common = entry.parent.parent
-    if entry.parent.name != "worktrees" or common.name != ".git" or _line(common / "HEAD") is None:
-        return None
-    shared = _line(entry / "commondir")
-    if shared is None or Path(os.path.realpath(entry / shared)) != common:
-        return None
-    if common.is_relative_to(work_tree):  # git makes none there, but whoever may write in the project can
-        return None
-    return common.parent
-
-
-def _line(path: Path) -> str | None:
-    """The only line of a small plain file, or None."""
-    try:
-        # Looked at before it is opened: `.git` is a directory nearly always, and a named pipe would wait.
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return None
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with open(descriptor, "rb") as file:  # noqa: PTH123  it is open already
-            line = os.fsdecode(file.read(_SMALL)).removesuffix("\n")
-    except OSError:
-        return None
-    return None if "\0" in line or "\n" in line else line
 
 
 def _has_file(directory: Path) -> bool:
     """Whether an allowlist stands there, be it a link that will be refused; False where one cannot look."""
     return os.path.lexists(os.path.join(directory, _FILE))  # noqa: PTH118  at every call: joining text is quicker
-
-
-def _is_work_tree(directory: Path) -> bool:
-    return os.path.lexists(os.path.join(directory, ".git"))  # noqa: PTH118  as above
-
-
-def _resolved(path: Path) -> Path:
-    return Path(real_path(path))
 
 
 def real_path(path: Path) -> str:

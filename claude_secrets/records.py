@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, cast
 
 from claude_secrets import versions
 from claude_secrets.cipher import Envelope
-from claude_secrets.model import Access, EnteredBy
+from claude_secrets.model import KEPT_VERSIONS, Access, EnteredBy
 from claude_secrets.transaction import Transaction, tampered
 from claude_secrets.versions import Version
 
@@ -150,7 +150,7 @@ def put(
     access: Access | None = None,
     expires: int | None = None,
     repeats: bool = False,
-    keep: int = versions.KEPT,
+    keep: int = KEPT_VERSIONS,
 ) -> Stored:
     """Store a value as the newest version of a secret, which comes to be if there is none.
 
@@ -190,7 +190,7 @@ def put(
     return Stored(version=record.version, changed=True, access=record.access, moved_from=moved_from)
 
 
-def restore(tx: Transaction, record: Record, number: int, *, keep: int = versions.KEPT) -> Stored:
+def restore(tx: Transaction, record: Record, number: int, *, keep: int = KEPT_VERSIONS) -> Stored:
     """Make an earlier value the newest version again, with who entered it and where; the name keeps its access.
 
     The value that is current already makes no version.
@@ -226,7 +226,7 @@ def set_access(tx: Transaction, record: Record, access: Access) -> bool:
     return True
 
 
-def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int = versions.KEPT) -> None:
+def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int = KEPT_VERSIONS) -> None:
     """Mark a record as deleted by an empty newest version. Its earlier versions are kept, and so is its access."""
     after = record._replace(
         deleted=True,

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from claude_secrets import dumps, views
 from claude_secrets.forms import REACH, SHORT, Form, Kind, forms_of
 from claude_secrets.matching import Needle
-from claude_secrets.patterns import ByteStrings
 from claude_secrets.probes import flats
+from claude_secrets.regex import ByteStrings
 from claude_secrets.views import View
 
 _WINDOWS: Final = (256, 1280)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from claude_secrets.errors import CallerError
 from claude_secrets.model import Tool
-from claude_secrets.patterns import Search
+from claude_secrets.regex import Search
 
 WRITES_A_MINUTE: Final = 30
 """How often an agent may call each tool that stores, where the person's own rules do not say otherwise."""

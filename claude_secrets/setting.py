@@ -11,11 +11,12 @@ from typing import NamedTuple, TypeAlias
 
 from claude_secrets import paths, policy, rules
 from claude_secrets.config_file import Config, Trust
+from claude_secrets.grounds import policy_file_inside, refuse_inside
 from claude_secrets.model import SHARED, Call, Tool
 from claude_secrets.own_files import read_own_files
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy_file import Allowlist, Entry, read_allowlist
-from claude_secrets.project import Project, Whereabouts, refuse_inside
+from claude_secrets.project import Project, Whereabouts
 from claude_secrets.rules import Rules, Verdict
 
 
@@ -154,7 +155,7 @@ class SettingReader:
         except OSError:  # it leads nowhere, or has just gone
             now = None
         if now is None or self._links.get(link) != now:
-            refuse_inside(link, "policy file", where, project, self._homes)
+            refuse_inside(link, policy_file_inside, where, project, self._homes)
             self._links[link] = now
 
 

@@ -7,7 +7,8 @@ transactions; `records`, `grants` and `limits` take them.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +38,22 @@ class Store:
         self._memory = Memory()
         self._cipher: Cipher | None = None
         self._slots_checked = False
+
+    @classmethod
+    def at(
+        cls,
+        path: Path,
+        environment: MutableMapping[str, str],
+        *,
+        check_key_file: Callable[[Path], None] | None = None,
+        ask_passphrase: Callable[[], str] | None = None,
+    ) -> "Store":
+        """The store at `path`, by this system's clock, with its keys where `environment` says; opens nothing yet.
+
+        `check_key_file` refuses key files that must not be used; `ask_passphrase` is called where only one opens it.
+        """
+        custody = Custody(environment=environment, check_key_file=check_key_file, ask_passphrase=ask_passphrase)
+        return cls(path, custody, time.time)
 
     def exists(self) -> bool:
         """Whether there is a file at the store's path (a store's, or something else that will be refused)."""

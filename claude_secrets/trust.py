@@ -4,12 +4,13 @@ Always: only a grant lets a project count as another one, whatever the files on 
 open transaction, or None where there is no store.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from claude_secrets import grants, records
+from claude_secrets.globs import glob_match
 from claude_secrets.grants import Grant
 from claude_secrets.model import SHARED
-from claude_secrets.patterns import glob_match
 from claude_secrets.policy_file import Allowlist
 from claude_secrets.project import Project
 from claude_secrets.records import Record
@@ -33,17 +34,7 @@ class Wanted(NamedTuple):
 
 def standing(tx: Transaction | None, project: Project) -> Project:
     """The project with the identity by which it counts: that of its main work tree where the person has granted it."""
-    main = project.unjoined
-    if main is None or tx is None or not grants.holds(tx, grants.as_work_tree(project.own_identity, main)):
-        return project
-    return project._replace(identity=main)
-
-
-def holds(tx: Transaction | None, project: Project, scope: str, name: str = "") -> bool:
-    """Whether the project was granted the name, or (an empty one) the scope."""
-    return tx is not None and any(
-        grants.holds(tx, Grant(project=identity, scope=scope, name=name)) for identity in project.identities
-    )
+    return project.standing(partial(grants.joins, tx))
 
 
 def wanted(tx: Transaction | None, project: Project, allowlist: Allowlist, *, required: bool = False) -> Wanted:
@@ -62,10 +53,10 @@ def wanted(tx: Transaction | None, project: Project, allowlist: Allowlist, *, re
         if record.scope == scope
         and (required or record.origin not in project.identities)
         and allowlist.entry_for(record.name) is not None
-        and not holds(tx, project, scope, record.name)
+        and not grants.holds_any(tx, project.identities, scope, record.name)
     ]
     return Wanted(
-        scope=None if scope == SHARED or holds(tx, project, scope) else scope,
+        scope=None if scope == SHARED or grants.holds_any(tx, project.identities, scope) else scope,
         secrets=tuple(sorted(secrets, key=lambda record: record.name)),
         main=main,
     )

@@ -12,9 +12,6 @@ from claude_secrets.cipher import Envelope, sealed_at
 from claude_secrets.model import EnteredBy
 from claude_secrets.transaction import Transaction, tampered
 
-KEPT: Final = 10
-"""How many versions of a secret are kept at least, unless the person's settings say otherwise."""
-
 KEPT_SECONDS: Final = 30 * 86_400
 """How long a version is kept at least after another one took its place."""
 

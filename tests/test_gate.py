@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claude_secrets import past, paths
+from claude_secrets.counters import Window
 from claude_secrets.errors import Code
 from claude_secrets.gate import VISIBLE_LIMIT, Gate
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, InputQuestion, Refused, Tool
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.policy import Window
 from claude_secrets.project import Whereabouts, locate
 from claude_secrets.setting import SettingReader
 from tests.world import Agent, World, allowlist, at, enter

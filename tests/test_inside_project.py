@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
-from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
+from claude_secrets.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
+from claude_secrets.project import Project, Whereabouts, locate
 from tests.disk import COMMAND, Disk, git
+
+REFUSALS = {"store": store_inside, "key file": key_file_inside, "policy file": policy_file_inside}
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def inside(
         project = None
     refusal: SecretsError | None = None
     try:
-        refuse_inside(path, what, where, project, homes)
+        refuse_inside(path, REFUSALS[what], where, project, homes)
     except SecretsError as error:
         refusal = error
     assert refusal is None or (what in refusal.message and str(path) not in refusal.message)
@@ -54,7 +57,7 @@ def test_what_lies_inside_the_project_is_refused_by_its_own_code(
 ) -> None:
     api = disk.repository("work", "api")
     with pytest.raises(kind) as caught:
-        refuse_inside(api / "x", what, Whereabouts(None, None, None, api), disk.locate(api), disk.homes)
+        refuse_inside(api / "x", REFUSALS[what], Whereabouts(None, None, None, api), disk.locate(api), disk.homes)
     assert caught.value.code is code
 
 

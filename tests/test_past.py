@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import past, records, versions
+from claude_secrets import past, records
 from claude_secrets.errors import CallerError, Code, StoreError
 from claude_secrets.grants import Grant
-from claude_secrets.model import PERSON, SHARED, Access, Call, Done, EnteredBy, Tool
+from claude_secrets.model import KEPT_VERSIONS, PERSON, SHARED, Access, Call, Done, EnteredBy, Tool
 from claude_secrets.person import Person
 from claude_secrets.transaction import Transaction
 from tests import attacks
@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.close()
 
 
-def put(world: World, value: str, by: EnteredBy = AGENT, *, keep: int = versions.KEPT) -> None:
+def put(world: World, value: str, by: EnteredBy = AGENT, *, keep: int = KEPT_VERSIONS) -> None:
     with closing(world.store()) as store, store.write() as tx:
         records.put(tx, scope=SHARED, name="T", value=value, origin="/work/api", entered_by=by, keep=keep)
 

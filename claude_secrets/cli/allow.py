@@ -6,7 +6,7 @@ from claude_secrets.allowlist_edit import add_entry, check_entry, covering
 from claude_secrets.cli import allowlist_file, foreign
 from claude_secrets.cli.common import here, hint_at_main, require_project, the_person
 from claude_secrets.cli.output import say
-from claude_secrets.patterns import is_wild
+from claude_secrets.globs import is_wild
 from claude_secrets.policy_file import parse_allowlist, read_bytes
 
 

@@ -7,7 +7,6 @@ the person's alone is refused.
 import os
 import re
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +20,6 @@ from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
 from claude_secrets.cli.set import value_from_input
 from claude_secrets.config_file import CONFIG
-from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
@@ -88,7 +86,7 @@ class _Caller:
     @cached_property
     def _gate(self) -> Gate:
         configured = read_config(own_directories(), at_each_call).store
-        store = Store(store_path(None, os.environ, configured), Custody(environment=os.environ), time.time)
+        store = Store.at(store_path(None, os.environ, configured), os.environ)
         at_end(store.close)
         return Gate(store=store, config=own_directories(), tighten=serve.tightened(None))
 

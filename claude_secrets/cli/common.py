@@ -13,15 +13,15 @@ from claude_secrets.cli.ending import at_end, at_failure
 from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date, left
 from claude_secrets.config_file import Config
-from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, DeniedError, InputError, SecretsError, StoreError
+from claude_secrets.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.model import PERSON, SHARED, is_name
 from claude_secrets.own_files import read_config
 from claude_secrets.ownership import CheckLink
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
 from claude_secrets.person import Person
 from claude_secrets.policy_file import Allowlist
-from claude_secrets.project import Project, Whereabouts, locate, refuse_inside
+from claude_secrets.project import Project, Whereabouts, locate
 from claude_secrets.records import Record
 from claude_secrets.store import Store
 
@@ -89,7 +89,7 @@ def check_of_links(options: Namespace, project: Project | None) -> CheckLink:
     where, homes = whereabouts(options), home_directories()
 
     def check(path: Path) -> None:
-        refuse_inside(path, "policy file", where, project, homes)
+        refuse_inside(path, policy_file_inside, where, project, homes)
 
     for directory in own_directories().all():
         try:
@@ -104,15 +104,15 @@ def _store_at(path: Path, options: Namespace, project: Project | None) -> Store:
     where, homes = whereabouts(options), home_directories()
 
     def check_key_file(key_file: Path) -> None:
-        refuse_inside(key_file, "key file", where, project, homes)
+        refuse_inside(key_file, key_file_inside, where, project, homes)
 
-    refuse_inside(path, "store", where, project, homes)
-    custody = Custody(
-        environment=os.environ,
+    refuse_inside(path, store_inside, where, project, homes)
+    store = Store.at(
+        path,
+        os.environ,
         check_key_file=check_key_file,
         ask_passphrase=lambda: passphrase("the store", options.passphrase_fd),
     )
-    store = Store(path, custody, time.time)
     at_end(store.close)  # folds the store's log into its file
     return store
 

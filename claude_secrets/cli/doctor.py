@@ -23,6 +23,7 @@ from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.config_file import CONFIG
 from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, CustodyError, InputError, SecretsError
+from claude_secrets.grounds import way_to
 from claude_secrets.inspection import damages
 from claude_secrets.key_slot import FILE, State
 from claude_secrets.keys import KeyInfo
@@ -30,7 +31,7 @@ from claude_secrets.own_files import POLICY, POLICY_JSON, OwnFiles, read_own_fil
 from claude_secrets.ownership import exposed, quoted
 from claude_secrets.paths import command, is_usual, own_directories
 from claude_secrets.person import Person
-from claude_secrets.project import Project, way_to
+from claude_secrets.project import Project
 
 
 class Finding(NamedTuple):

@@ -16,9 +16,9 @@ from claude_secrets.cli.ending import at_last
 from claude_secrets.cli.output import counted, note
 from claude_secrets.errors import Code, DeniedError, InputError, SecretsError
 from claude_secrets.foreign import Theirs
+from claude_secrets.globs import glob_match
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
-from claude_secrets.patterns import glob_match
 from claude_secrets.person import Person
 
 _USERS_SHOWN = 3

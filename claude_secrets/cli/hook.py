@@ -24,7 +24,6 @@ from claude_secrets.cli.guarded import NO_PATHS, Guard, texts
 from claude_secrets.cli.hook_output import Answer, Event, specific
 from claude_secrets.cli.output import flush, note, say
 from claude_secrets.config_file import Config
-from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
 from claude_secrets.gate import Gate
 from claude_secrets.model import Call, Done, Tool
@@ -331,7 +330,7 @@ def _keys(path: Path) -> list[Path]:
 
 
 def _store(path: Path) -> Store:
-    return Store(path, Custody(environment=os.environ), time.time)
+    return Store.at(path, os.environ)
 
 
 _FAILED: Final[dict[str, Callable[[Event | None, str], Answer]]] = {

@@ -11,13 +11,14 @@ from claude_secrets.cli.common import add_scope, find_project, first_line, read_
 from claude_secrets.cli.delete import require_yes
 from claude_secrets.cli.output import counted, hint, note, say, say_json, table
 from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.grounds import grounds_of
 from claude_secrets.human.git import Repository
 from claude_secrets.imports import Change, Planned
 from claude_secrets.model import PERSON, SHARED, check_scope
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import Person
 from claude_secrets.plain_file import PlainFile
-from claude_secrets.project import Project, grounds_of
+from claude_secrets.project import Project
 from claude_secrets.records import Stored
 from claude_secrets.sources import Contents, Kind
 

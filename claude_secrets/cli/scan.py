@@ -15,10 +15,10 @@ from claude_secrets.cli.scan_outcome import Place, Unseen, outcome, tell, told_a
 from claude_secrets.contents import look, read
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.forms import SHORT
+from claude_secrets.grounds import grounds_of
 from claude_secrets.human.git import Repository
 from claude_secrets.inspection import every_value
 from claude_secrets.paths import command, expanded, working_directory
-from claude_secrets.project import grounds_of
 from claude_secrets.redaction import Finder
 
 _INPUT: Final = "-"

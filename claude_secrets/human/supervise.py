@@ -7,13 +7,14 @@ it was. Where standard output is a terminal the program has one, too (`terminal_
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 from claude_secrets.human import core_dumps
 from claude_secrets.human.streams import Filter, Stream, carry, drain
+from claude_secrets.signals import Signals
 
 _ENDING: Final = "TERM HUP USR1 USR2 ALRM VTALRM PROF POLL IO PWR STKFLT XCPU"
 FORWARDED: Final = frozenset(
@@ -27,6 +28,7 @@ FORWARDED: Final = frozenset(
 _KEYS: Final = frozenset({signal.SIGINT, signal.SIGQUIT}) if sys.platform != "win32" else frozenset()
 
 _PR_SET_PDEATHSIG: Final = 1
+_IGNORED_BY_PYTHON: Final = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
 Tell: TypeAlias = Callable[[OSError], None]
 
@@ -253,57 +255,6 @@ def _leave(streams: Sequence[Stream]) -> None:
         while any(stream.open or stream.waiting for stream in rest):
             carry(rest)
     os._exit(0)
-
-
-class Signals:
-    """What signals do to us while the program runs; afterwards what they did before."""
-
-    def __init__(self) -> None:
-        self.descriptor, self._wakes = os.pipe()
-        os.set_blocking(self.descriptor, False)
-        os.set_blocking(self._wakes, False)
-        self._before: dict[int, object] = {}
-
-    def __enter__(self) -> Self:
-        signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
-        # Where it was ignored at our start, the system would throw away how the program ended.
-        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(-1)
-        for number, before in self._before.items():
-            signal.signal(number, before)  # type: ignore[arg-type]  # it comes from signal.signal
-        os.close(self.descriptor)
-        os.close(self._wakes)
-
-    def forward(self, to: Callable[[int], object], numbers: Iterable[int]) -> None:
-        """Hand signals on, as long as there is somebody to take them."""
-
-        def hand_on(number: int, _frame: object) -> None:
-            with suppress(ProcessLookupError, PermissionError):
-                to(number)
-
-        for number in numbers:
-            self._set(number, hand_on)
-
-    def ignore(self, *numbers: int) -> None:
-        """Let signals pass by; the program does not inherit that."""
-        for number in numbers:
-            self._set(number, lambda *_: None)
-
-    def clear(self) -> None:
-        """Take note that signals came."""
-        with suppress(BlockingIOError):
-            while os.read(self.descriptor, 512):
-                pass
-
-    def _set(self, number: int, handler: Callable[..., object]) -> None:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
-            self._before.setdefault(number, signal.signal(number, handler))
-
-
-_IGNORED_BY_PYTHON: Final = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
 
 def _by_subprocess(

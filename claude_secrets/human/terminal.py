@@ -82,7 +82,7 @@ else:
     import signal
     import termios
 
-    from claude_secrets.human.supervise import Signals
+    from claude_secrets.signals import Signals
 
     _SIGNALS: Final = (
         signal.SIGINT,

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from claude_secrets.human.streams import Filter, Stream, carry, drain
-from claude_secrets.human.supervise import FORWARDED, Signals, become, binding, forget_handlers, outlet, started
+from claude_secrets.human.supervise import FORWARDED, become, binding, forget_handlers, outlet, started
+from claude_secrets.signals import Signals
 
 _AT_ONCE: Final = 1024
 _STARTED: Final = ord("P")

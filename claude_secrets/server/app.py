@@ -33,12 +33,13 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from claude_secrets import __version__
 from claude_secrets.config_file import Trust
 from claude_secrets.errors import Code, SecretsError, StoreError
+from claude_secrets.grounds import grounds_of
 from claude_secrets.human.dialog import Dialogs
 from claude_secrets.human.plain import plain
 from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
 from claude_secrets.paths import working_directory
 from claude_secrets.policy import changed_meanwhile
-from claude_secrets.project import Whereabouts, grounds_of
+from claude_secrets.project import Whereabouts
 from claude_secrets.server.asking import Asker
 from claude_secrets.server.clients import Context
 from claude_secrets.server.consenting import Consenter

@@ -27,6 +27,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.errors import Code, InputError
+from claude_secrets.grounds import grounds_of
 from claude_secrets.human.browser import open_page
 from claude_secrets.human.dialog import Answer, Dialogs
 from claude_secrets.human.entry_file import EntryFile
@@ -34,7 +35,6 @@ from claude_secrets.human.page import LIFETIME, InputPage
 from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command, in_own_terminal
-from claude_secrets.project import grounds_of
 from claude_secrets.server.clients import Context, answers_by_hooks
 
 CALL_SECONDS: Final = 50.0

@@ -4,12 +4,10 @@ Always: no other store is used than the one that is configured; what is refused 
 call finds it corrected. Only the server imports it.
 """
 
-import time
 from collections.abc import MutableMapping
 from contextlib import suppress
 
 from claude_secrets.config_file import Config, Trust
-from claude_secrets.custody import Custody
 from claude_secrets.directories import Directories
 from claude_secrets.errors import Code, DeniedError, SecretsError, StoreError
 from claude_secrets.gate import Gate
@@ -80,8 +78,11 @@ class Doorway:
             named = self._store_argument is not None or bool(self._environment.get("CLAUDE_SECRETS_STORE"))
             configured = None if named else read_config(own_directories(), at_each_call).store
             given = self._passphrase
-            custody = Custody(environment=self._environment, ask_passphrase=None if given is None else lambda: given)
-            store = Store(store_path(self._store_argument, self._environment, configured), custody, time.time)
+            store = Store.at(
+                store_path(self._store_argument, self._environment, configured),
+                self._environment,
+                ask_passphrase=None if given is None else lambda: given,
+            )
 
             def check(config: Config) -> None:
                 if not named and config.store != configured:

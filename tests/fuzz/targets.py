@@ -13,13 +13,14 @@ import dotenv
 
 from claude_secrets import dotenv_file, references, rules
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
+from claude_secrets.globs import glob_match
 from claude_secrets.inspection import damages
 from claude_secrets.model import Call, Tool, check_name
 from claude_secrets.own_files import parse_policy
-from claude_secrets.patterns import NameSearch, Search, glob_match
 from claude_secrets.person import Person
 from claude_secrets.policy_file import parse_allowlist
 from claude_secrets.redaction import Finder, Redactor
+from claude_secrets.regex import NameSearch, Search
 from claude_secrets.rules import Rules
 from claude_secrets.server.lines import BadLine, as_line, read
 from claude_secrets.setting import arguments

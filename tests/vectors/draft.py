@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import TypeAlias
 
-from claude_secrets import audit, grants, limits, records
+from claude_secrets import audit, grants, rate_limits, records
 from claude_secrets.audit import AuditLog, Event
 from claude_secrets.cipher import new_master_key
 from claude_secrets.grants import Grant
@@ -82,7 +82,9 @@ class Draft:
     def _count(tx: Transaction, project: str, tool: Tool) -> None:
         policy = built_in(Rules(source="person"))
         for rule in policy.tools[tool]:
-            limits.spend(tx, limits.check(tx, projects=[project], applied=[Applied(policy.source, rule)], tool=tool))
+            rate_limits.spend(
+                tx, rate_limits.check(tx, projects=[project], applied=[Applied(policy.source, rule)], tool=tool)
+            )
 
     def log(self, outcome: str, *, seconds: float = 0.0) -> None:
         """Log an event, `seconds` after everything else; refusals of one draft come together."""

@@ -1,7 +1,6 @@
-"""Matching names: globs of the allowlist and RE2 searches, both in linear time whatever the pattern.
+"""Searching texts for regular expressions (RE2) and for many byte strings at once, in linear time.
 
-Always: pure; a pattern that cannot be used is refused without being repeated. Only this module imports `re2` and
-`ahocorasick_rs`.
+Always: pure; a pattern that cannot be used is refused without being repeated.
 """
 
 import re
@@ -17,7 +16,6 @@ from claude_secrets.errors import CallerError, Code
 SEARCH_LIMIT = 1000
 """Characters in a search pattern, at most."""
 
-_GLOB = re.compile(r"[A-Za-z0-9_.*?-]{1,128}", re.ASCII)
 _OF_LINES = re.compile(r"\\[ACzZ]|\(\?(?!:)")
 """What in a pattern means the beginning or end of all the text, changes what they mean, or takes any byte."""
 
@@ -36,45 +34,6 @@ _PIECE = 1 << 20
 
 _SEARCH_SECONDS = 1.0
 """How long one search may take."""
-
-
-def is_glob(pattern: str) -> bool:
-    """Whether `pattern` is made of a name's characters, `*` (any run, even none) and `?` (one character)."""
-    return _GLOB.fullmatch(pattern) is not None
-
-
-def is_wild(pattern: str) -> bool:
-    """Whether a glob covers more than one name."""
-    return "*" in pattern or "?" in pattern
-
-
-def glob_covers(pattern: str, other: str) -> bool:
-    """Whether a glob covers every name that another one does; False also where that is not plain to see."""
-    return pattern == other or (not ("?" in pattern and "*" in other) and glob_match(pattern, other))
-
-
-def glob_match(pattern: str, name: str) -> bool:
-    """Whether the whole of `name` fits the glob; case-sensitive.
-
-    Two pointers that go back to the last `*` alone: at most len(pattern) times len(name) steps.
-    """
-    if not is_wild(pattern):
-        return pattern == name
-    at = position = 0
-    star, resume = -1, 0
-    while position < len(name):
-        if at < len(pattern) and pattern[at] == "*":
-            star, resume = at, position
-            at += 1
-        elif at < len(pattern) and pattern[at] in ("?", name[position]):
-            at += 1
-            position += 1
-        elif star >= 0:
-            resume += 1
-            at, position = star + 1, resume
-        else:
-            return False
-    return all(rest == "*" for rest in pattern[at:])
 
 
 class Search:

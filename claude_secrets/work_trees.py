@@ -1,0 +1,51 @@
+"""Git work trees, told by git's own files; git is never run."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+_SMALL: Final = 4096
+
+
+def is_work_tree(directory: Path) -> bool:
+    """Whether a git work tree, or a repository, begins at a directory."""
+    return os.path.lexists(os.path.join(directory, ".git"))  # noqa: PTH118  at every call: joining text is quicker
+
+
+def main_work_tree(work_tree: Path) -> Path | None:
+    """For a linked work tree the main one, where both sides say so; else None.
+
+    The layout is git's own: https://git-scm.com/docs/gitrepository-layout (worktrees/<id>/gitdir, commondir). A bare
+    repository is not followed: any directory with two entries of the right names looks like one.
+    """
+    pointer = _line(work_tree / ".git")
+    if pointer is None or not pointer.startswith("gitdir: "):
+        return None
+    entry = Path(os.path.realpath(work_tree / pointer.removeprefix("gitdir: ")))
+    back = _line(entry / "gitdir")
+    if back is None or Path(os.path.realpath(entry / back)) != work_tree / ".git":
+        return None
+    common = entry.parent.parent
+    if entry.parent.name != "worktrees" or common.name != ".git" or _line(common / "HEAD") is None:
+        return None
+    shared = _line(entry / "commondir")
+    if shared is None or Path(os.path.realpath(entry / shared)) != common:
+        return None
+    if common.is_relative_to(work_tree):  # git makes none there, but whoever may write in the project can
+        return None
+    return common.parent
+
+
+def _line(path: Path) -> str | None:
+    """The only line of a small plain file, or None."""
+    try:
+        # Looked at before it is opened: `.git` is a directory nearly always, and a named pipe would wait.
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with open(descriptor, "rb") as file:  # noqa: PTH123  it is open already
+            line = os.fsdecode(file.read(_SMALL)).removesuffix("\n")
+    except OSError:
+        return None
+    return None if "\0" in line or "\n" in line else line
