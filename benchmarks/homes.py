@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from claude_secrets import records
-from claude_secrets.custody import Custody
+from claude_secrets.keys.custody import Custody
 from claude_secrets.model import EnteredBy
-from claude_secrets.store import Store
+from claude_secrets.store import records
+from claude_secrets.store.store import Store
 
 PROGRAM = [str(Path(sys.executable).with_name("claude-secrets"))]
 SERVER = [sys.executable, "-P", str(Path(__file__).parent.parent / "tests" / "program.py")]

@@ -1,3 +1,1 @@
 """Claude Secrets: secrets for AI agents, encrypted at rest and allowlisted per project."""
-
-__version__ = "0.1.0"

@@ -30,7 +30,7 @@ interrupts.begin()  # before the imports that take long
 
 def entry() -> None:
     """Run the command of this process, and end it."""
-    from claude_secrets.cli import entry
+    from claude_secrets.cli.main import entry
 
     entry()
 

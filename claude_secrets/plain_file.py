@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets.draft_file import sync_directory, write_new
+from claude_secrets.atomic_file import sync_directory, write_new
 from claude_secrets.errors import CallerError, Code, SecretsError
 
 _NAME_LIMIT: Final = 255

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from claude_secrets import client_records, paths
+from claude_secrets import paths
+from claude_secrets.agent import client_records
 from tests import keyrings
 from tests.browser import Browser
 from tests.realparts import require

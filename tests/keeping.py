@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from claude_secrets import records
-from claude_secrets.custody import Custody
 from claude_secrets.errors import SecretsError
+from claude_secrets.keys.custody import Custody
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy
-from claude_secrets.records import Record, Stored
-from claude_secrets.store import Store
-from claude_secrets.transaction import Transaction
+from claude_secrets.store import records
+from claude_secrets.store.records import Record, Stored
+from claude_secrets.store.store import Store
+from claude_secrets.store.transaction import Transaction
 
 NO_KEYRING = {"XDG_RUNTIME_DIR": "/nonexistent"}
 """An environment in which no keyring is found."""
@@ -105,7 +105,7 @@ def command(path: Path, *step: str) -> list[str]:
 
 
 def _person_get(store: Store, name: str) -> str:
-    from claude_secrets.person import Person
+    from claude_secrets.person.person import Person
 
     warnings: list[str] = []
     value = Person(store=store).get(name, warn=warnings.append)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from claude_secrets.human.programs import Places
+from claude_secrets.programs import Places
 
 
 def taken(*directories: Path) -> Places:

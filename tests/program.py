@@ -34,8 +34,9 @@ def main() -> None:
     from claude_secrets import interrupts
 
     interrupts.begin()
-    from claude_secrets import client_records, paths
-    from claude_secrets.cli import entry
+    from claude_secrets import paths
+    from claude_secrets.agent import client_records
+    from claude_secrets.cli.main import entry
 
     sys.argv[0] = str(Path(paths.__file__).with_name("__main__.py"))
     home = os.environ.pop(ACCOUNT_HOME, None) or os.environ.get("HOME")
@@ -51,19 +52,19 @@ def main() -> None:
         _note_who_asks(asked)
     seconds = os.environ.pop(HOOK_SECONDS, None)
     if seconds is not None:
-        from claude_secrets.cli import hook
+        from claude_secrets.cli.commands import hook
 
         hook.SECONDS = hook.OUTPUT_SECONDS = float(seconds)
     seconds = os.environ.pop(GIT_SECONDS, None)
     if seconds is not None:
-        from claude_secrets.human import git_process
+        from claude_secrets.exec import git_process
 
         git_process.SECONDS = float(seconds)
     entry()
 
 
 def _note_who_asks(file: str) -> None:
-    from claude_secrets.human import terminal
+    from claude_secrets.prompt import terminal
 
     ask = terminal._ask
 
@@ -85,7 +86,7 @@ def _note_who_asks(file: str) -> None:
 
 def _take(places: str) -> None:
     # Not `tests.places`, which the program's own import path does not have.
-    from claude_secrets.human import programs
+    from claude_secrets import programs
 
     directories = [Path(os.path.realpath(each)) for each in places.split(os.pathsep)]
     below = Path(os.path.commonpath(directories))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import agents, processes
-from claude_secrets.cli import COMMANDS
+from claude_secrets.agent import detection, processes
+from claude_secrets.cli.main import COMMANDS
 from tests.agent_shells import ANSWERS_ITSELF, CLIENT, CONVERSATION
 from tests.machine import DEADLINE, PROGRAM, Machine
 from tests.realparts import require, require_real
@@ -503,7 +503,7 @@ def test_access_and_expiry_are_the_persons_to_choose(machine: Machine) -> None:
         assert "[PERSON_ONLY]" in done.stderr
 
 
-@pytest.mark.parametrize("marker", sorted(agents.MARKERS))
+@pytest.mark.parametrize("marker", sorted(detection.MARKERS))
 def test_every_clients_mark_is_known(machine: Machine, marker: str) -> None:
     assert "[PERSON_ONLY]" in agent_runs(machine, "$cs projects", marker=marker).stderr
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_secrets.allowlist_edit import TEMPLATE, add_entry, covering, remove_entry
 from claude_secrets.errors import CallerError, Code, DeniedError
-from claude_secrets.globs import glob_covers, glob_match
 from claude_secrets.model import Access
-from claude_secrets.policy_file import Allowlist, Entry, parse_allowlist
+from claude_secrets.policy.allowlist import Allowlist, Entry, parse_allowlist
+from claude_secrets.policy.allowlist_edit import TEMPLATE, add_entry, covering, remove_entry
+from claude_secrets.policy.globs import glob_covers, glob_match
 
 
 def edited(text: bytes, name: str) -> bytes:

@@ -15,10 +15,10 @@ from importlib.util import find_spec
 
 import pytest
 
-from claude_secrets import archives
-from claude_secrets.contents import IN_NAME, Gap, Seen, Spot, look
-from claude_secrets.reasons import Reason
-from claude_secrets.redaction import Finder
+from claude_secrets.redaction import archives
+from claude_secrets.redaction.contents import IN_NAME, Gap, Seen, Spot, look
+from claude_secrets.redaction.reasons import Reason
+from claude_secrets.redaction.redactor import Finder
 from tests.realparts import require
 
 VALUE = "canary-value-q7Rt-in-an-archive"

@@ -17,11 +17,11 @@ import anyio
 import pytest
 
 from claude_secrets.errors import Code, InputError
-from claude_secrets.human import page
-from claude_secrets.human.dialog import Dialogs
 from claude_secrets.model import Access, Call, Entered, InputQuestion, Refused, Tool
+from claude_secrets.prompt import page
+from claude_secrets.prompt.dialog import Dialogs
 from claude_secrets.server import app
-from claude_secrets.server.asking import PAGES_LIMIT, Asker
+from claude_secrets.server.ask_value import PAGES_LIMIT, Asker
 from tests.browser import Browser
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
 from tests.places import make

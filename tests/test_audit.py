@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import audit
-from claude_secrets.audit import AuditLog, Event
 from claude_secrets.errors import Code, StoreError
-from claude_secrets.store import Store
+from claude_secrets.store import audit
+from claude_secrets.store.audit import AuditLog, Event
+from claude_secrets.store.store import Store
 from tests import attacks
 from tests.keeping import Keep
 

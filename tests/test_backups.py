@@ -11,14 +11,15 @@ from queue import SimpleQueue
 
 import pytest
 
-from claude_secrets import backups, past, records
-from claude_secrets.backups import Contents
-from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
-from claude_secrets.inspection import damages
+from claude_secrets.keys.custody import Custody
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy
-from claude_secrets.person import Person
-from claude_secrets.store import Store
+from claude_secrets.person import backups, history
+from claude_secrets.person.backups import Contents
+from claude_secrets.person.inspection import damages
+from claude_secrets.person.person import Person
+from claude_secrets.store import records
+from claude_secrets.store.store import Store
 from tests import attacks
 from tests.machine import DEADLINE
 from tests.world import Agent, World
@@ -96,7 +97,7 @@ def test_all_comes_back_on_another_machine_and_grants_do_not(full: World) -> Non
     assert [entry.event.action for entry in other.log(lambda _: True)] == ["backup restore"]
     other.check()
     assert other.get("T", warn=pytest.fail) == "third 🔑"
-    assert past.restore(other, "GONE").earlier.number == 1
+    assert history.restore(other, "GONE").earlier.number == 1
     assert other.set("T", "fourth").version == 4
 
 
@@ -393,7 +394,7 @@ def test_every_record_that_opens_is_saved_and_the_others_are_named(full: World, 
         assert got == ([] if value is None else [value]), name
     other.check()
     if fault == "the newest version":
-        assert past.restore(other, "T").earlier.number == 2
+        assert history.restore(other, "T").earlier.number == 2
         assert other.get("T", warn=pytest.fail) == "second\nline"
     if fault.startswith("a head"):
         assert next(r for r in other.secrets() if r.name.startswith("recovered-")).access is Access.USE_ONLY

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from claude_secrets.human.browser import open_page
-from claude_secrets.human.page import InputPage
-from claude_secrets.human.page_replies import Reply
+from claude_secrets.prompt.browser import open_page
+from claude_secrets.prompt.page import InputPage
+from claude_secrets.prompt.page_replies import Reply
 from tests.browser import ARGUMENTS, Browser
 from tests.places import make, taken
 from tests.visitors import QUESTION, Kept

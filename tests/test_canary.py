@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.cli.hook import EVENTS
+from claude_secrets.cli.commands.hook import EVENTS
 from claude_secrets.errors import Code
 from tests.browser import Browser
 from tests.machine import Machine, Wire

@@ -18,8 +18,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from claude_secrets import cli
-from claude_secrets.cli import common
+from claude_secrets.cli import common, main
 from tests.keyrings import real_keyring, wait_until
 from tests.machine import PROGRAM, Machine
 from tests.program import ASKED
@@ -326,7 +325,7 @@ def test_the_table_has_every_place_that_asks() -> None:
     rows = [*KEYED, *LOCKED]
     driven = {pair for row in rows for asked in row.questions for pair in itertools.pairwise(asked.by.split())}
     assert places_that_ask() - driven - EXEMPT == set()
-    assert {row.line.split()[0] for row in LOCKED} | OPEN_NO_STORE == set(cli.COMMANDS)
+    assert {row.line.split()[0] for row in LOCKED} | OPEN_NO_STORE == set(main.COMMANDS)
     assert {row.line.split()[0] for row in KEYED if SCOPE in row.questions} == common._IN_A_SCOPE
 
 
@@ -336,7 +335,7 @@ def places_that_ask() -> set[tuple[str, str]]:
     `common.the_person` asks only for commands of some names, which are held against the table one by one; a function
     that is handed on and not called asks when somebody else calls it.
     """
-    calls = {call for path in Path(cli.__file__).parent.glob("*.py") for call in calls_in(path)}
+    calls = {call for path in Path(main.__file__).parent.rglob("*.py") for call in calls_in(path)}
     asking = {"terminal.read_hidden", "terminal.confirm"}
     while True:
         more = {caller for caller, callee, later in calls if callee in asking and not later} - {"common.the_person"}
@@ -353,7 +352,7 @@ def calls_in(path: Path) -> Iterator[tuple[str, str, bool]]:
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 home = node.module.rpartition(".")[2]
-                known[alias.asname or alias.name] = alias.name if home in ("cli", "human") else f"{home}.{alias.name}"
+                known[alias.asname or alias.name] = alias.name if home in ("cli", "prompt") else f"{home}.{alias.name}"
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     known.update({function.name: f"{path.stem}.{function.name}" for function in functions})
     for function in functions:

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_secrets.cipher import (
+from claude_secrets.keys.cipher import (
     KEY_BYTES,
     Cipher,
     DataKey,

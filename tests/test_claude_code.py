@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.cli.hook import EVENTS
+from claude_secrets.cli.commands.hook import EVENTS
 from tests.agent_shells import ANSWERS_ITSELF, CONVERSATION
 from tests.machine import PROGRAM, Machine
 from tests.model_api import ModelApi

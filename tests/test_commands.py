@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import client_records
-from claude_secrets.processes import Process
+from claude_secrets.agent import client_records
+from claude_secrets.agent.processes import Process
 from tests import attacks
 from tests.disk import make_linked
 from tests.machine import DEADLINE, PROGRAM, Machine

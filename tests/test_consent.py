@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from claude_secrets.config_file import Trust
+from claude_secrets.agent.gate import Gate
 from claude_secrets.errors import Code
-from claude_secrets.gate import Gate
-from claude_secrets.human.plain import shortened
 from claude_secrets.model import (
     Access,
     Ask,
@@ -25,7 +23,9 @@ from claude_secrets.model import (
     WantKind,
 )
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.server.consenting import asked
+from claude_secrets.policy.config import Trust
+from claude_secrets.server.ask_consent import asked
+from claude_secrets.untrusted_text import shortened
 from tests.disk import make_linked
 from tests.world import Agent, World, allowlist, at, enter
 

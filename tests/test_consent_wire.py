@@ -13,7 +13,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import ElicitRequestFormParams, ElicitResult, TextContent
 
-from claude_secrets.human.plain import shortened
+from claude_secrets.untrusted_text import shortened
 from tests.disk import make_linked
 from tests.machine import DEADLINE, PROGRAM, Machine, Wire
 

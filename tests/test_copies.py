@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import copies
 from claude_secrets.errors import StoreError
+from claude_secrets.person import copies
 from tests.keyrings import RealKeyring
 from tests.machine import Machine
 from tests.test_rotation import at_a_terminal

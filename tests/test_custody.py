@@ -13,11 +13,11 @@ from typing import Protocol
 
 import pytest
 
-from claude_secrets.cipher import DataKey, wrap
-from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError
-from claude_secrets.key_slot import Slot
-from claude_secrets.keyring_backend import SystemKeyring
+from claude_secrets.keys.cipher import DataKey, wrap
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.os_keyring import SystemKeyring
+from claude_secrets.keys.slot import Slot
 from tests import keyrings
 from tests.keyrings import RealKeyring, stripped, wait_until
 from tests.realparts import require, require_real

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from claude_secrets.human import dialog
-from claude_secrets.human.dialog import Answer, Dialogs
-from claude_secrets.human.programs import Places
+from claude_secrets.programs import Places
+from claude_secrets.prompt import dialog
+from claude_secrets.prompt.dialog import Answer, Dialogs
 from tests.keyrings import wait_until, x_display
 from tests.places import make, taken
 from tests.realparts import require

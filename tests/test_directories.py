@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.directories import Directories
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.project import Whereabouts
+from claude_secrets.policy.directories import Directories
+from claude_secrets.policy.project import Whereabouts
 
 needs_descriptors = pytest.mark.skipif(
     not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there"

@@ -22,11 +22,11 @@ from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_secrets import dotenv_file
-from claude_secrets.cli import export
-from claude_secrets.cli.export import _shell
+from claude_secrets.cli.commands import export
+from claude_secrets.cli.commands.export import _shell
 from claude_secrets.cli.output import say_json
-from claude_secrets.human.streams import QUIET_SECONDS, Stream, carry
+from claude_secrets.exec import dotenv_file
+from claude_secrets.exec.streams import QUIET_SECONDS, Stream, carry
 from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_own
 from tests.machine import DEADLINE, PROGRAM, Machine
 from tests.realparts import require
@@ -855,7 +855,7 @@ def test_a_program_ends_when_what_redacts_it_is_killed(machine: Machine, here: P
 def test_a_program_that_is_started_by_what_was_just_killed_ends_too(machine: Machine, here: Path) -> None:
     (here / "late.py").write_text(
         "import os, signal, sys, time\n"
-        "from claude_secrets.human import supervise\n"
+        "from claude_secrets.exec import supervise\n"
         "begin = supervise.forget_handlers\n"
         "def late():\n"
         "    with open('number', 'w') as file: file.write(str(os.getpid()))\n"
@@ -863,7 +863,7 @@ def test_a_program_that_is_started_by_what_was_just_killed_ends_too(machine: Mac
         "    while os.getppid() == parent: time.sleep(0.01)\n"
         "    begin()\n"
         "parent, supervise.forget_handlers = os.getpid(), late\n"
-        "from claude_secrets.cli import main\n"
+        "from claude_secrets.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     words = [sys.executable, "late.py", "exec", "--redact", "--only", "TOKEN", "--", "touch", "began"]
@@ -1017,14 +1017,14 @@ def test_a_signal_that_comes_early_leaves_the_terminal_as_it_was(bash: Bash, her
     # For what happens only in the first milliseconds, the program is kept from beginning.
     (here / "early.py").write_text(
         "import os, signal, sys\n"
-        "from claude_secrets.human import terminal_relay\n"
+        "from claude_secrets.exec import terminal_relay\n"
         "take = terminal_relay._PersonsTerminal.take\n"
         "def early(self):\n"
         "    answer = take(self)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    return answer\n"
         "terminal_relay._PersonsTerminal.take = early\n"
-        "from claude_secrets.cli import main\n"
+        "from claude_secrets.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     python = shlex.quote(sys.executable)

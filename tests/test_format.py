@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from claude_secrets.cipher import Cipher, DataKey, new_master_key, wrap
+from claude_secrets.keys.cipher import Cipher, DataKey, new_master_key, wrap
 from tests.test_vectors import GOOD, named
 from tests.vectors.held import DIRECTORY, TIME
 

@@ -10,14 +10,15 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_secrets import past, paths
-from claude_secrets.counters import Window
+from claude_secrets import paths
+from claude_secrets.agent.gate import VISIBLE_LIMIT, Gate
 from claude_secrets.errors import Code
-from claude_secrets.gate import VISIBLE_LIMIT, Gate
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, InputQuestion, Refused, Tool
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.project import Whereabouts, locate
-from claude_secrets.setting import SettingReader
+from claude_secrets.person import history
+from claude_secrets.policy.project import Whereabouts, locate
+from claude_secrets.policy.snapshot import SettingReader
+from claude_secrets.store.counters import Window
 from tests.world import Agent, World, allowlist, at, enter
 
 
@@ -344,8 +345,8 @@ def test_agents_fill_the_store_to_a_size_that_the_person_sets(world: World) -> N
     assert agent.get("ONE") == "v" * MIB
     world.person().set("MINE", "v" * MIB)
     assert agent.done(Tool.DELETE_SECRET, "ONE").text.startswith("Deleted")
-    past.purge(world.person(), "MINE")
-    past.purge(world.person(agent.project), "ONE")
+    history.purge(world.person(), "MINE")
+    history.purge(world.person(agent.project), "ONE")
     assert agent.set("MORE", "x" * MIB).startswith("Stored")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from claude_secrets.cli import hook as hook_command
+from claude_secrets.cli.commands import hook as hook_command
 from claude_secrets.cli.guarded import texts
 from tests.keyrings import RealKeyring
 from tests.machine import DEADLINE, PROGRAM, Machine

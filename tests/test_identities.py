@@ -13,7 +13,7 @@ import pytest
 
 from claude_secrets.errors import Code
 from claude_secrets.model import Tool
-from claude_secrets.trust import standing
+from claude_secrets.person.trust import standing
 from tests.disk import git, make_linked
 from tests.machine import Machine, Wire
 from tests.world import Agent, World

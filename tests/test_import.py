@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import imports, plain_file, records
+from claude_secrets import plain_file
 from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
-from claude_secrets.grants import Grant
-from claude_secrets.human import mac_keychain
-from claude_secrets.imports import Change
+from claude_secrets.keys import mac_keychain
 from claude_secrets.model import SHARED
-from claude_secrets.sources import Entry
+from claude_secrets.person import importing
+from claude_secrets.person.import_files import Entry
+from claude_secrets.person.importing import Change
+from claude_secrets.store import records
+from claude_secrets.store.grants import Grant
 from tests.machine import DEADLINE, PROGRAM, Machine
 from tests.world import Agent, World
 
@@ -388,7 +390,7 @@ def entries(**values: str) -> list[Entry]:
 def test_all_are_stored_or_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.person().set("A", "old")
     person = world.person(world.project("api"))
-    shown = imports.preview(person, entries(A="new", B="x", C="x"))
+    shown = importing.preview(person, entries(A="new", B="x", C="x"))
     before, put = world.rows(), records.put
 
     def fails_late(*arguments: object, name: str, **options: object) -> object:
@@ -399,10 +401,10 @@ def test_all_are_stored_or_none(world: World, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patched:
         patched.setattr(records, "put", fails_late)
         with pytest.raises(StoreError):
-            imports.carry_out(person, shown)
+            importing.carry_out(person, shown)
     assert world.rows() == before
     assert world.person().log(lambda entry: entry.event.action == "import") == []
-    imports.carry_out(person, shown)
+    importing.carry_out(person, shown)
     assert [record.name for record in world.person().secrets()] == ["A", "B", "C"]
     assert world.person().grants() == [Grant(project=str(world.root / "work" / "api"), scope=SHARED, name="A")]
 
@@ -414,7 +416,7 @@ def test_what_was_shown_is_what_is_stored_or_nothing_is(world: World, name: str,
         world.person().set(each, value)
     world.person().delete("DELETED")
     person = world.person()
-    shown = imports.preview(
+    shown = importing.preview(
         person, entries(NEW="canary", SAME="canary", OVERWRITTEN="canary", DELETED="canary", MORE="canary")
     )
     assert [each.change for each in shown] == [
@@ -434,11 +436,11 @@ def test_what_was_shown_is_what_is_stored_or_nothing_is(world: World, name: str,
         world.person().set(name, "x")
     after = {record.name: record.version for record in world.person().secrets()}
     if after == versions:  # there was nothing to delete or bring back
-        assert len(imports.carry_out(person, shown)) == 5
+        assert len(importing.carry_out(person, shown)) == 5
         return
     before = world.rows()
     with pytest.raises(StoreError) as caught:
-        imports.carry_out(person, shown)
+        importing.carry_out(person, shown)
     assert (caught.value.code, world.rows()) == (Code.STORE_BUSY, before)
 
 
@@ -456,7 +458,7 @@ def test_the_change_of_another_is_found_while_the_question_stands_there(machine:
 def test_agents_of_a_project_reach_what_it_imported(world: World) -> None:
     project = world.project("api")
     person = world.person(project)
-    imports.carry_out(person, imports.preview(person, entries(A="canary")))
+    importing.carry_out(person, importing.preview(person, entries(A="canary")))
     assert Agent(world, project).get("A") == "canary"
 
 
@@ -730,7 +732,7 @@ def test_a_process_that_is_killed_leaves_the_old_file_or_the_new(machine: Watche
     file = machine.file(".env", DOTENV)
     code = (
         "import os, signal, sys, pathlib\n"
-        "from claude_secrets.cli import main\n"
+        "from claude_secrets.cli.main import main\n"
         "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"main(['import', {str(file)!r}, '--yes', '--rewrite'])\n"
     )

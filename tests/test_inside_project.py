@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
-from claude_secrets.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
-from claude_secrets.project import Project, Whereabouts, locate
+from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
+from claude_secrets.policy.project import Project, Whereabouts, locate
 from tests.disk import COMMAND, Disk, git
 
 REFUSALS = {"store": store_inside, "key file": key_file_inside, "policy file": policy_file_inside}

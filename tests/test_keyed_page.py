@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.human.entry_file import EntryFile
-from claude_secrets.human.page import InputPage, PageState
+from claude_secrets.prompt.entry_file import EntryFile
+from claude_secrets.prompt.page import InputPage, PageState
 from tests.browser import Browser
 from tests.visitors import QUESTION, Kept, Visitor, request
 

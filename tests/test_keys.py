@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import keys, passphrase, rotation, slots
-from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
-from claude_secrets.key_slot import FILE, KEYRING, PASSPHRASE, Slot, State
-from claude_secrets.passphrase import Stretching
-from claude_secrets.person import Person
-from claude_secrets.store import Store
+from claude_secrets.keys import passphrase
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.passphrase import Stretching
+from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, Slot, State
+from claude_secrets.person import keys, rotation
+from claude_secrets.person.person import Person
+from claude_secrets.store import key_slots
+from claude_secrets.store.store import Store
 from tests import attacks
 from tests.keyrings import RealKeyring
 from tests.machine import PROGRAM, Machine
@@ -229,7 +231,7 @@ def test_what_a_killed_process_left_is_cleared_away(ring: Ring) -> None:
     store_id = next(iter(ring.keyring.entries())).partition(".")[0]
     for state in (State.COMING, State.LEAVING):
         with ring.person().store.write() as tx:
-            slots.add(tx, Slot(f"{state.value:0>16}", KEYRING, json.dumps({"state": state.value}), b"x"))
+            key_slots.add(tx, Slot(f"{state.value:0>16}", KEYRING, json.dumps({"state": state.value}), b"x"))
         ring.keyring.put(f"{store_id}.{state.value:0>16}", "left behind")
     assert len(ring.keyring.entries()) == 3
     keys.clear_away(ring.person())
@@ -256,9 +258,9 @@ def test_of_two_who_change_a_slot_the_second_finds_out(world: World) -> None:
     keys.add_passphrase(world.person(), WORDS)
     slot = slot_of(world.person(), PASSPHRASE)
     with world.person().store.write() as tx:
-        slots.change(tx, slot, slot.moved(State.LEAVING))
+        key_slots.change(tx, slot, slot.moved(State.LEAVING))
     with pytest.raises(StoreError) as caught, world.person().store.write() as tx:
-        slots.change(tx, slot, None)
+        key_slots.change(tx, slot, None)
     assert caught.value.code is Code.STORE_BUSY
     assert value(world.person()) == "value"
 
@@ -425,7 +427,7 @@ def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(w
     stale.place()
     rotated(world.person())
     with world.person().store.write() as tx:
-        slots.add(tx, stale.recorded)
+        key_slots.add(tx, stale.recorded)
     again = world.person()
     assert again.get("T", warn=print) == "v"
     failures = {info.slot.slot_id: info.failure for info in keys.every(again)}
@@ -441,7 +443,7 @@ def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     second = keys.add_file(world.person(), world.root / "keys" / "second.key")
     person = world.person()
     with person.store.write() as tx:
-        slots.change(tx, first, first.moved(State.LEAVING))
+        key_slots.change(tx, first, first.moved(State.LEAVING))
     (world.root / "keys" / "second.key").unlink()
     keys.clear_away(world.person())
     assert world.key_file.exists()
@@ -525,7 +527,7 @@ def test_a_key_that_is_coming_or_leaving_does_not_count(two_files: Machine, stat
     with closing(Store(machine.store, Custody(environment={}), lambda: 1.0)) as store:
         (slot,) = (slot for slot in store.slots() if "second" in slot.params)
         with store.write() as tx:
-            slots.change(tx, slot, slot.moved(state))
+            key_slots.change(tx, slot, slot.moved(state))
     states, messages = told(machine)
     assert (states, "was not finished" in messages[0]) == (["warn", "warn"], True)
     assert messages[1] == "The store has only one key (key file)."

@@ -1,4 +1,4 @@
-"""The layers of ARCHITECTURE.md, held against the imports of every module."""
+"""The folders of ARCHITECTURE.md, held against the imports of every module."""
 
 import ast
 import json
@@ -16,88 +16,49 @@ from tests.machine import Machine
 
 PACKAGE = Path(claude_secrets.__file__).parent
 LINE_LIMIT = 350
+FUNCTION_LIMIT = 50
 
-# From the ground up. A module imports only from layers below its own.
+# Folders from the ground up; `root` are the modules in no folder. Each imports itself and what IMPORTS says.
 LAYERS: list[set[str]] = [
-    {
-        "",
-        "errors",
-        "globs",
-        "interrupts",
-        "signals",
-        "work_trees",
-        "processes",
-        "draft_file",
-        "reasons",
-        "archive_kinds",
-    },
-    {"paths", "agents", "archive_streams"},
-    {"client_records"},
-    {"model"},
-    {
-        "archives",
-        "cipher",
-        "regex",
-        "strict_yaml",
-        "references",
-        "dotenv_file",
-        "credentials",
-        "variable_names",
-        "matching",
-        "strength",
-    },
-    {"rules", "views", "sources"},
-    {"policy", "rules_file", "dumps"},
-    {"probes", "forms"},
-    {"redaction"},
-    {"leaks"},
-    {"contents"},
-    {"passphrase"},
-    {"schema", "human", "keyring_backend", "key_file", "plain_file"},
-    {"key_slot", "transaction"},
-    {"custody", "slots"},
-    {"creation", "migrations", "key_change"},
-    {"store"},
-    {"versions", "grants", "counters", "audit"},
-    {"records"},
-    {"damage"},
-    {"policy_file", "project"},
-    {"grounds"},
-    {"allowlist_edit", "ownership", "trust", "directories"},
-    {"config_file"},
-    {"own_files"},
-    {"setting"},
-    {"consent", "replies", "rate_limits"},
-    {"visible"},
-    {"gate", "person"},
-    {"past", "inspection", "reseal", "foreign", "copies"},
-    {"imports"},
-    {"keys", "backups"},
-    {"rotation"},
+    {"root"},
+    {"keys", "policy", "prompt", "redaction"},
+    {"exec", "store"},
+    {"agent", "person"},
     {"server"},
     {"cli"},
-    {"__main__"},
 ]
-# Packages whose modules may import each other.
-TOGETHER = {"server", "cli", "human"}
-# The command line is above the server only for the one command that starts it.
-STARTS_THE_SERVER = "cli.serve"
+IMPORTS: dict[str, set[str]] = {
+    "root": set(),
+    "keys": {"root"},
+    "policy": {"root"},
+    "prompt": {"root"},
+    "redaction": {"root"},
+    "exec": {"root", "redaction"},
+    "store": {"root", "keys"},
+    "agent": {"root", "policy", "store"},
+    "person": {"root", "keys", "policy", "store", "exec"},
+    "server": {"root", "agent", "prompt", "policy"},
+    "cli": {"root", "keys", "policy", "prompt", "redaction", "exec", "store", "agent", "person"},
+}
+STARTS_THE_SERVER = "cli.commands.serve"
+BEGINS = "__main__"
+"""The module with which the program begins; it alone is above all folders."""
 
-# Who may import what is not the standard library; a package stands for its modules.
-OUTSIDE: dict[str, set[str]] = {
-    "cryptography": {"cipher"},
-    "keyring": {"keyring_backend"},
-    "mcp": {"server"},
-    "mcp_types": {"server"},
-    "anyio": {"server"},
-    "pydantic": {"server"},
-    "yaml": {"strict_yaml"},
-    "re2": {"regex"},
-    "ahocorasick_rs": {"regex"},
-    "dotenv": {"dotenv_file"},
-    "psutil": {"processes"},
-    "zxcvbn": {"strength"},
-    "platformdirs": {"paths"},
+# What is not the standard library, and the one folder (or module of the root) that imports it.
+OUTSIDE: dict[str, str] = {
+    "cryptography": "keys",
+    "keyring": "keys",
+    "zxcvbn": "keys",
+    "yaml": "policy",
+    "dotenv": "exec",
+    "psutil": "agent",
+    "mcp": "server",
+    "mcp_types": "server",
+    "anyio": "server",
+    "pydantic": "server",
+    "re2": "regex",
+    "ahocorasick_rs": "regex",
+    "platformdirs": "paths",
 }
 HEAVY = (
     "ahocorasick_rs",
@@ -167,28 +128,34 @@ def own_imports(module: str) -> set[str]:
     return {name.removeprefix("claude_secrets").removeprefix(".") for name in names} - {module}
 
 
-def layer_of(module: str) -> int:
-    top = module.partition(".")[0]
-    found = [number for number, layer in enumerate(LAYERS) if top in layer]
-    assert len(found) == 1, f"{module or 'the package'} has no place in LAYERS; see ARCHITECTURE.md"
-    return found[0]
+def folder_of(module: str) -> str:
+    top, _, inner = module.partition(".")
+    return top if inner or top in IMPORTS else "root"
+
+
+def test_every_folder_has_its_place() -> None:
+    folders = {folder_of(module) for module in MODULES}
+    assert folders == set(IMPORTS) == {folder for layer in LAYERS for folder in layer}
+    level = {folder: number for number, layer in enumerate(LAYERS) for folder in layer}
+    for folder, below in IMPORTS.items():
+        assert all(level[other] < level[folder] for other in below), f"{folder} would import what is not below it"
 
 
 @each_module
-def test_a_module_imports_only_from_layers_below_its_own(module: str) -> None:
-    own = layer_of(module)
+def test_a_module_imports_only_what_its_folder_may(module: str) -> None:
+    if module == BEGINS:
+        return
+    own = folder_of(module)
     for name in own_imports(module):
-        top, other = module.partition(".")[0], name.partition(".")[0]
-        if top == other and top in TOGETHER:
+        if folder_of(name) == "server" and module == STARTS_THE_SERVER:
             continue
-        assert layer_of(name) < own, f"{module} imports {name}, which is not below it"
+        assert folder_of(name) in {own, *IMPORTS[own]}, f"{module} imports {name}"
 
 
-@each_module
-def test_the_faces_do_not_import_each_other(module: str) -> None:
-    if module.partition(".")[0] in {"cli", "__main__"} and module != STARTS_THE_SERVER:
-        reached = {name for name in own_imports(module) if name.partition(".")[0] == "server"}
-        assert not reached, f"{module} imports {reached}; only {STARTS_THE_SERVER} starts the server"
+@pytest.mark.parametrize("folder", IMPORTS)
+def test_every_folder_uses_what_it_may_import(folder: str) -> None:
+    used = {folder_of(name) for module in MODULES if folder_of(module) == folder for name in own_imports(module)}
+    assert IMPORTS[folder] <= used | {folder}
 
 
 @each_module
@@ -197,16 +164,25 @@ def test_what_is_not_the_standard_library_is_imported_only_where_it_belongs(modu
         top = name.partition(".")[0]
         if top == "claude_secrets" or top in sys.stdlib_module_names:
             continue
-        allowed = OUTSIDE.get(top, set())
-        assert {module, module.partition(".")[0]} & allowed, f"{module} imports {name}; allowed in: {sorted(allowed)}"
+        place = OUTSIDE.get(top)
+        assert place in (module, folder_of(module)), f"{module} imports {name}; allowed in: {place}"
 
 
-def test_every_place_for_an_outside_import_is_used() -> None:
-    used = {(name.partition(".")[0], module) for module in MODULES for name in imports(module)}
-    for outside, places in OUTSIDE.items():
-        for place in places:
-            members = {module for module in MODULES if module == place or module.startswith(f"{place}.")}
-            assert any((outside, module) in used for module in members), f"{place} does not import {outside}"
+@pytest.mark.parametrize("outside", OUTSIDE)
+def test_every_place_for_an_outside_import_is_used(outside: str) -> None:
+    assert any(
+        name.partition(".")[0] == outside
+        for module in MODULES
+        if OUTSIDE[outside] in (module, folder_of(module))
+        for name in imports(module)
+    )
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)
+def test_an_init_file_holds_a_docstring_alone(path: Path) -> None:
+    [node] = ast.parse(path.read_text(encoding="utf-8")).body
+    assert isinstance(node, ast.Expr)
+    assert isinstance(node.value, ast.Constant)
 
 
 @each_module
@@ -216,11 +192,18 @@ def test_a_module_says_what_it_is_for_and_can_be_read_at_a_sitting(module: str) 
     assert len(text.splitlines()) <= LINE_LIMIT
 
 
+@each_module
+def test_functions_are_short(module: str) -> None:
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LIMIT, f"{module}.{node.name}"
+
+
 def loaded_by(arguments: list[str], at: Path, environment: Mapping[str, str]) -> set[str]:
     """The packages that a command has loaded when it ends."""
     code = (
         "import json, sys\n"
-        "from claude_secrets.cli import main\n"
+        "from claude_secrets.cli.main import main\n"
         "try:\n    main(json.loads(sys.argv[1]))\n"
         "except SystemExit:\n    pass\n"
         "print()\n"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import migrations, schema
 from claude_secrets.errors import Code, StoreError
-from claude_secrets.store import Store
-from claude_secrets.transaction import Transaction
+from claude_secrets.store import migrations, schema
+from claude_secrets.store.store import Store
+from claude_secrets.store.transaction import Transaction
 from tests.keeping import Keep, contents, custody, get, put
 from tests.test_vectors import GOOD, named
 from tests.vectors.draft import stated

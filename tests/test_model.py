@@ -17,10 +17,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from claude_secrets import past, records
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import PERSON, SHARED, Access, Call, Done, EnteredBy, Refused, Tool
-from claude_secrets.person import Person
+from claude_secrets.person import history
+from claude_secrets.person.person import Person
+from claude_secrets.store import records
 from tests.rounds import rounds
 from tests.test_keys import rotated
 from tests.world import Agent, World, at
@@ -189,9 +190,9 @@ class Machine(RuleBasedStateMachine):
         earlier = [one for one in secret.versions[:-1] if one.value is not None][-1:] if secret else []
         if secret is None or not earlier:
             with pytest.raises(CallerError):
-                past.restore(self.person(), name)
+                history.restore(self.person(), name)
             return
-        past.restore(self.person(), name)
+        history.restore(self.person(), name)
         if secret.current.value != earlier[0].value:
             secret.versions.append(earlier[0])
 
@@ -199,9 +200,9 @@ class Machine(RuleBasedStateMachine):
     def the_person_purges(self, name: str) -> None:
         if name not in self.secrets:
             with pytest.raises(CallerError):
-                past.purge(self.person(), name)
+                history.purge(self.person(), name)
             return
-        past.purge(self.person(), name)
+        history.purge(self.person(), name)
         del self.secrets[name]
         self.grants = {grant for grant in self.grants if grant[1] != name}
 

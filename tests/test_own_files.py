@@ -6,43 +6,44 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import config_file, own_files, paths
-from claude_secrets.config_file import Channels, Config, Presence, Trust
+from claude_secrets import paths
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access, Tool
-from claude_secrets.own_files import OwnFiles, read_config, read_own_files
-from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.rules import built_in
-from claude_secrets.rules_file import RATE_LIMIT
-from claude_secrets.strict_yaml import SIZE_LIMIT, Node, parse
+from claude_secrets.policy import config, personal_files
+from claude_secrets.policy.config import Channels, Config, Presence, Trust
+from claude_secrets.policy.ownership import at_each_call
+from claude_secrets.policy.personal_files import OwnFiles, read_config, read_own_files
+from claude_secrets.policy.rules import built_in
+from claude_secrets.policy.rules_parser import RATE_LIMIT
+from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Node, parse
 
 MARKER = "content-of-the-file"
 
 
-def write(config: Path, rule: str) -> Path:
+def write(directory: Path, rule: str) -> Path:
     """A file that is right but for the rule."""
-    (config / "policy.yml").write_text(
+    (directory / "policy.yml").write_text(
         f'version: "1"\ndefault: allow\ntools:\n  set_secret:\n    rules:\n      - {rule}\n'
     )
-    return config
+    return directory
 
 
-def own(config: Path) -> OwnFiles:
-    return read_own_files(OwnDirectories(config), at_each_call)
+def own(directory: Path) -> OwnFiles:
+    return read_own_files(OwnDirectories(directory), at_each_call)
 
 
-def refusal(config: Path) -> DeniedError:
+def refusal(directory: Path) -> DeniedError:
     with pytest.raises(DeniedError) as caught:
-        own(config)
+        own(directory)
     assert caught.value.code is Code.ALLOWLIST_INVALID
     assert MARKER not in f"{caught.value.message} {caught.value.hint}"
     return caught.value
 
 
-def limits(config: Path) -> dict[str, tuple[int, int]]:
+def limits(directory: Path) -> dict[str, tuple[int, int]]:
     """Calls and seconds of each tool that is limited, by the person's rules or the built-in ones."""
-    person = own(config).rules
+    person = own(directory).rules
     found = {tool: rules for policy in (person, built_in(person)) for tool, rules in policy.tools.items()}
     return {tool.value: (rules[0].limit, rules[0].seconds) for tool, rules in found.items()}
 
@@ -258,8 +259,8 @@ def test_a_file_that_is_refused_is_parsed_once_for_its_bytes(
         parsed.append(data)
         return parse(data)
 
-    monkeypatch.setattr(own_files, "parse", count)
-    monkeypatch.setattr(config_file, "parse", count)
+    monkeypatch.setattr(personal_files, "parse", count)
+    monkeypatch.setattr(config, "parse", count)
     for number in range(2):
         (tmp_path / name).write_text(f"# {name} {number}\n{text}")
         said = {refusal(tmp_path).message for _ in range(5)}

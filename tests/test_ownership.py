@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from claude_secrets import ownership
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.ownership import at_each_call, exposed, read_own
+from claude_secrets.policy import ownership
+from claude_secrets.policy.ownership import at_each_call, exposed, read_own
 from tests.realparts import require_real
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="access lists say it there")

@@ -12,11 +12,11 @@ from urllib.parse import quote
 import pytest
 
 from claude_secrets.errors import Code, SecretsError, StoreError
-from claude_secrets.human import page_server
-from claude_secrets.human.page import LINGER, InputPage, PageState
-from claude_secrets.human.page_replies import Reply
-from claude_secrets.human.page_server import BODY_LIMIT, VISITORS_LIMIT
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, InputQuestion, Outcome, Refused
+from claude_secrets.prompt import page_server
+from claude_secrets.prompt.page import LINGER, InputPage, PageState
+from claude_secrets.prompt.page_replies import Reply
+from claude_secrets.prompt.page_server import BODY_LIMIT, VISITORS_LIMIT
 from tests.visitors import DEADLINE, QUESTION, STORED, Answer, Clock, Kept, Visitor, address, connect, read, request
 
 LIFETIME = 600.0

@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Page
 
 from claude_secrets.errors import Code, StoreError
-from claude_secrets.human.page import InputPage, PageState
-from claude_secrets.human.page_server import BODY_LIMIT
 from claude_secrets.model import VALUE_LIMIT, Access, InputQuestion, Refused
+from claude_secrets.prompt.page import InputPage, PageState
+from claude_secrets.prompt.page_server import BODY_LIMIT
 from tests.browser import Browser
 from tests.realparts import require_real
 from tests.visitors import DEADLINE, Kept, Visitor

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from claude_secrets.human.page_html import PROMPT_LIMIT, claim_page, form_page
-from claude_secrets.human.plain import plain, quoted
 from claude_secrets.model import Access, InputQuestion
+from claude_secrets.prompt.page_html import PROMPT_LIMIT, claim_page, form_page
+from claude_secrets.untrusted_text import plain, quoted
 
 HOSTILE = [
     "</blockquote><script>alert(1)</script>",

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_secrets import passphrase
 from claude_secrets.errors import CallerError, Code, CustodyError
-from claude_secrets.passphrase import ALPHABET, GROUPS, Stretching, new_code, read_code
-from claude_secrets.strength import _REASONS as REASONS
+from claude_secrets.keys import passphrase
+from claude_secrets.keys.passphrase import ALPHABET, GROUPS, Stretching, new_code, read_code
+from claude_secrets.keys.strength import _REASONS as REASONS
 
 CODES = st.integers().map(lambda seed: _code(random.Random(seed)))
 

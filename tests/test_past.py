@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import past, records
 from claude_secrets.errors import CallerError, Code, StoreError
-from claude_secrets.grants import Grant
 from claude_secrets.model import KEPT_VERSIONS, PERSON, SHARED, Access, Call, Done, EnteredBy, Tool
-from claude_secrets.person import Person
-from claude_secrets.transaction import Transaction
+from claude_secrets.person import history
+from claude_secrets.person.person import Person
+from claude_secrets.store import records
+from claude_secrets.store.grants import Grant
+from claude_secrets.store.transaction import Transaction
 from tests import attacks
 from tests.world import Agent, World, at
 
@@ -35,7 +36,7 @@ def put(world: World, value: str, by: EnteredBy = AGENT, *, keep: int = KEPT_VER
 
 
 def kept(world: World) -> list[int]:
-    return [version.number for version in past.history(world.person(), "T")[1]]
+    return [version.number for version in history.history(world.person(), "T")[1]]
 
 
 # What is kept
@@ -149,14 +150,14 @@ def test_a_thousand_overwrites_and_deletions_leave_what_the_person_entered(world
         outcome = gate.call(call, at(api), client=f"client {number}")
         assert isinstance(outcome, Done), outcome
         world.time += 7200.0  # in all 83 days, so that what can be let go is
-    record, found = past.history(world.person(), "T")
+    record, found = history.history(world.person(), "T")
     assert record.access is Access.USE_ONLY
     assert [version.number for version in found if version.entered_by is BY_PERSON] == [1]
     assert len(found) < 1001
-    done = past.restore(world.person(), "T", 1)
+    done = history.restore(world.person(), "T", 1)
     assert done.stored.version == 1002
     assert world.person().get("T", warn=pytest.fail) == "what the person entered"
-    assert past.history(world.person(), "T")[0].access is Access.USE_ONLY
+    assert history.history(world.person(), "T")[0].access is Access.USE_ONLY
     assert world.person().check()[0] == 1
 
 
@@ -165,9 +166,9 @@ def test_a_deleted_secret_comes_back_as_it_was(world: World) -> None:
     person = world.person(api)
     person.set("T", "value", Access.USE_ONLY)
     person.delete("T")
-    done = past.restore(person, "T")
+    done = history.restore(person, "T")
     assert (done.earlier.number, done.stored.version, done.stored.access) == (1, 3, Access.USE_ONLY)
-    record, found = past.history(person, "T")
+    record, found = history.history(person, "T")
     assert (record.origin, record.deleted) == (str(api), False)
     assert [version.deleted for version in found] == [False, True, False]
     assert person.get("T", warn=pytest.fail) == "value"
@@ -179,7 +180,7 @@ def test_restoring_twice_undoes_the_first_time(world: World) -> None:
         person.set("T", value)
     got = []
     for _ in range(2):
-        past.restore(person, "T")
+        history.restore(person, "T")
         got.append(person.get("T", warn=pytest.fail))
     assert got == ["right", "wrong"]
 
@@ -188,7 +189,7 @@ def test_restoring_what_is_current_changes_nothing(world: World) -> None:
     person = world.person()
     for value in ("a", "b", "a"):
         person.set("T", value)
-    assert past.restore(person, "T", 1).stored.changed is False
+    assert history.restore(person, "T", 1).stored.changed is False
     assert kept(world) == [1, 2, 3]
 
 
@@ -196,8 +197,8 @@ def test_who_entered_it_and_from_where_comes_back_with_the_value(world: World) -
     clone, api = world.project("clone"), world.project("api")
     Agent(world, clone).set("T", "of the clone")
     assert world.person(api).set("T", "of the person").moved_from == str(clone)
-    past.restore(world.person(), "T", 1)
-    record, _ = past.history(world.person(), "T")
+    history.restore(world.person(), "T", 1)
+    record, _ = history.history(world.person(), "T")
     assert (record.origin, record.entered_by) == (str(clone), AGENT)
     # So whoever enters the next one takes it over again.
     assert world.person(api).set("T", "of the person again").moved_from == str(clone)
@@ -210,19 +211,19 @@ def test_no_version_is_restored_that_is_not_there_or_is_a_deletion(world: World,
     person.delete("T")
     before = world.rows()
     with pytest.raises(CallerError) as caught:
-        past.restore(person, "T", number)
+        history.restore(person, "T", number)
     assert caught.value.code is Code.NOT_FOUND
     assert world.rows() == before
 
 
 def test_there_is_nothing_before_the_first(world: World) -> None:
     person = world.person()
-    for ask in (past.history, past.restore):
+    for ask in (history.history, history.restore):
         with pytest.raises(CallerError):
             ask(person, "T")
     person.set("T", "v")
     with pytest.raises(CallerError, match="NOT_FOUND"):
-        past.restore(person, "T")
+        history.restore(person, "T")
 
 
 def test_a_version_that_was_put_back_by_somebody_is_not_restored(world: World) -> None:
@@ -237,7 +238,7 @@ def test_a_version_that_was_put_back_by_somebody_is_not_restored(world: World) -
     with attacks.attacker(world.store_path) as connection:
         connection.execute("INSERT INTO versions VALUES (?, ?, ?)", first)
     with pytest.raises(StoreError) as caught:
-        past.restore(world.person(), "T", 1)
+        history.restore(world.person(), "T", 1)
     assert caught.value.code is Code.STORE_TAMPERED
 
 
@@ -255,7 +256,7 @@ def test_expiry_belongs_to_the_value(world: World) -> None:
     person.set("T", "v", expires=1_900_000_000)
     person.set("T", "w")
     assert person.secrets()[0].expires is None
-    past.restore(person, "T")
+    history.restore(person, "T")
     assert person.secrets()[0].expires == 1_900_000_000
     assert person.check() == (1, 3)
 
@@ -303,27 +304,27 @@ def test_a_purged_secret_is_in_no_file_of_the_store_any_more(crowded: World) -> 
     crowded.person().delete("GOING")
     assert pieces_left(crowded, found) > 100
     found = tokens(crowded, "GOING")
-    purged = past.purge(crowded.person(), "GOING")
+    purged = history.purge(crowded.person(), "GOING")
     assert purged.scrubbed is True
     assert [record.name for record in purged.records] == ["GOING"]
     assert pieces_left(crowded, found) == 0  # with the servers' connections still open
     assert crowded.person().grants() == []
     with pytest.raises(CallerError):
-        past.history(crowded.person(), "GOING")
+        history.history(crowded.person(), "GOING")
     before = crowded.person().check()
     assert crowded.person().set("GOING", "new").version == 1
     assert crowded.person().check() == (before[0] + 1, before[1] + 1)
 
 
 def test_a_reader_delays_it_and_the_next_purge_makes_up_for_it(crowded: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claude_secrets.schema.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("claude_secrets.store.schema.BUSY_SECONDS", 0.2)
     found = tokens(crowded, "GOING")
     with closing(sqlite3.connect(crowded.store_path)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM records").fetchone()
-        assert past.purge(crowded.person(), "GOING").scrubbed is False
+        assert history.purge(crowded.person(), "GOING").scrubbed is False
         assert pieces_left(crowded, found) > 0
-    assert past.purge_deleted(crowded.person(), []).scrubbed is True
+    assert history.purge_deleted(crowded.person(), []).scrubbed is True
     assert pieces_left(crowded, found) == 0
 
 
@@ -333,13 +334,13 @@ def test_all_deleted_ones_go_and_no_other(crowded: World) -> None:
     crowded.person(scope="acme").delete("T")
     crowded.person(crowded.project("api")).allow("T")  # of the scope "shared"
     live = [record.name for record in person.secrets()]
-    shown = past.deleted(person)
+    shown = history.deleted(person)
     assert ("acme", "T") in [(record.scope, record.name) for record in shown]
     person.set(shown[-1].name, "back again")
-    purged = past.purge_deleted(person, shown)
+    purged = history.purge_deleted(person, shown)
     assert len(purged.records) == len(shown) - 1
     assert [record.name for record in person.secrets()] == sorted([*live, shown[-1].name])
-    assert past.deleted(person) == []
+    assert history.deleted(person) == []
     assert [grant.name for grant in person.grants()] == ["T"]
     person.check()
 
@@ -348,7 +349,7 @@ def test_purging_is_in_the_log_and_versions_of_grants_are_gone(world: World) -> 
     api = world.project("api")
     world.person().set("T", "v")
     world.person(api).allow("T")
-    past.purge(world.person(), "T")
+    history.purge(world.person(), "T")
     assert world.person().grants() == []
     actions = [entry.event.action for entry in world.person().log(lambda _: True)]
     assert actions == ["set", "allow", "purge"]
@@ -357,9 +358,9 @@ def test_purging_is_in_the_log_and_versions_of_grants_are_gone(world: World) -> 
 def test_nothing_is_made_to_purge_in(tmp_path: Path) -> None:
     world = World(tmp_path, store=False)
     person = Person(store=world.store())
-    assert past.purge_deleted(person, past.deleted(person)).records == ()
+    assert history.purge_deleted(person, history.deleted(person)).records == ()
     with pytest.raises(CallerError):
-        past.purge(person, "T")
+        history.purge(person, "T")
     assert not world.store_path.exists()
 
 
@@ -368,9 +369,9 @@ def test_a_grant_is_not_purged_with_another_scopes_secret(world: World) -> None:
     world.person(scope="acme").set("T", "w")
     api = world.project("api")
     world.person(api).allow("T")
-    past.purge(world.person(scope="acme"), "T")
+    history.purge(world.person(scope="acme"), "T")
     assert world.person().grants() == [Grant(project=str(api), scope=SHARED, name="T")]
-    assert past.history(world.person(), "T")[0].origin == PERSON
+    assert history.history(world.person(), "T")[0].origin == PERSON
 
 
 def test_pages_that_were_split_keep_nothing_of_what_moved(world: World) -> None:
@@ -412,17 +413,17 @@ def test_bringing_back_lets_nothing_go(world: World) -> None:
         person.set("T", f"value {number}")
         world.time += 1
     world.time += 60 * 86_400
-    past.restore(person, "T", 2)
-    _, kept = past.history(world.person(), "T")
+    history.restore(person, "T", 2)
+    _, kept = history.history(world.person(), "T")
     assert [version.number for version in kept][:2] == [1, 2]
 
 
 def test_what_has_changed_since_it_was_shown_is_not_purged(world: World) -> None:
     person = world.person()
     person.set("T", "one")
-    shown, _ = past.history(person, "T")
+    shown, _ = history.history(person, "T")
     world.person().set("T", "two")
     with pytest.raises(StoreError) as caught:
-        past.purge(person, "T", shown)
+        history.purge(person, "T", shown)
     assert caught.value.code is Code.STORE_BUSY
     assert person.get("T", warn=print) == "two"

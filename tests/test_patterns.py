@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.globs import glob_match, is_glob
+from claude_secrets.policy.globs import glob_match, is_glob
 from claude_secrets.regex import SEARCH_LIMIT, NameSearch, Search
 
 FEW = st.text(alphabet="ab*?", max_size=10)

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yaml.events import Event
 
-from claude_secrets import strict_yaml
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access
 from claude_secrets.paths import command
-from claude_secrets.policy_file import (
+from claude_secrets.policy import strict_yaml
+from claude_secrets.policy.allowlist import (
     ABOUT_LIMIT,
     URL_LIMIT,
     WILD_LIMIT,
@@ -26,7 +26,7 @@ from claude_secrets.policy_file import (
     read_allowlist,
     read_bytes,
 )
-from claude_secrets.strict_yaml import SIZE_LIMIT, Node
+from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Node
 
 MARKER = "content-of-the-file"
 

@@ -10,10 +10,10 @@ from tempfile import mkdtemp
 
 import pytest
 
-from claude_secrets.human import programs
-from claude_secrets.human.browser import open_page
-from claude_secrets.human.dialog import Answer, Dialogs
-from claude_secrets.human.programs import SYSTEM, Places, clean_for
+from claude_secrets import programs
+from claude_secrets.programs import SYSTEM, Places, clean_for
+from claude_secrets.prompt.browser import open_page
+from claude_secrets.prompt.dialog import Answer, Dialogs
 from tests.keyrings import wait_until, x_display
 from tests.machine import PROGRAM, Machine, Wire
 from tests.other_users import STRANGER

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code
-from claude_secrets.project import Project
+from claude_secrets.policy.project import Project
 from tests.disk import COMMAND, Disk, git
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.cli import COMMANDS
-from claude_secrets.cli.hook import EVENTS
+from claude_secrets.cli.commands.hook import EVENTS
+from claude_secrets.cli.main import COMMANDS
 from claude_secrets.errors import Code
 from claude_secrets.model import Access, Tool
-from claude_secrets.own_files import read_own_files
-from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.policy_file import Entry, parse_allowlist
-from claude_secrets.rules import built_in
+from claude_secrets.policy.allowlist import Entry, parse_allowlist
+from claude_secrets.policy.ownership import at_each_call
+from claude_secrets.policy.personal_files import read_own_files
+from claude_secrets.policy.rules import built_in
 from claude_secrets.server.tools import ROWS
 from tests.machine import Machine
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_secrets import grants, records
 from claude_secrets.errors import Code, StoreError
-from claude_secrets.grants import Grant
 from claude_secrets.model import PERSON, SHARED, VALUE_LIMIT, Access, EnteredBy
-from claude_secrets.transaction import _REMEMBERED
+from claude_secrets.store import grants, records
+from claude_secrets.store.grants import Grant
+from claude_secrets.store.transaction import _REMEMBERED
 from tests.keeping import Keep, contents, delete, existing, find, get, put
 
 

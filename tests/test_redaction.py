@@ -22,10 +22,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from claude_secrets import views
-from claude_secrets.forms import LINE, SHORT, forms_of
-from claude_secrets.matching import Needle
-from claude_secrets.redaction import Finder, Found, Redactor, likely
+from claude_secrets.redaction import views
+from claude_secrets.redaction.forms import LINE, SHORT, forms_of
+from claude_secrets.redaction.matching import Needle
+from claude_secrets.redaction.redactor import Finder, Found, Redactor, likely
 from tests.realparts import require
 from tests.rounds import rounds
 

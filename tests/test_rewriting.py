@@ -13,17 +13,18 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from claude_secrets import dotenv_file, sources
 from claude_secrets.cli import variables
 from claude_secrets.cli.variables import Source
 from claude_secrets.errors import CallerError
-from claude_secrets.imports import Change, Planned
+from claude_secrets.exec import dotenv_file
+from claude_secrets.person import import_files
+from claude_secrets.person.import_files import Kind
+from claude_secrets.person.importing import Change, Planned
 from claude_secrets.plain_file import PlainFile
-from claude_secrets.sources import Kind
 from tests.machine import Machine
 from tests.rounds import rounds
 
-import_command = importlib.import_module("claude_secrets.cli.import")
+import_command = importlib.import_module("claude_secrets.cli.commands.import")
 
 NAMES = ["A", "A", "B", "B", "DB_PASSWORD"]
 ODD_NAMES = ["a.b", "9", "'A'", "'a b'", "é", ".A"]
@@ -120,7 +121,7 @@ def environment(data: bytes, secrets: Mapping[str, str]) -> dict[str, str] | str
 
 def imported(data: bytes, secrets: Mapping[str, str], *, overwrite: bool) -> tuple[bytes, dict[str, str]] | None:
     """The file and the secrets after `import --rewrite`; None where it refuses."""
-    contents = sources.read(Kind.DOTENV, data, bytes)
+    contents = import_files.read(Kind.DOTENV, data, bytes)
     if contents.problems:
         return None
     planned = [
@@ -129,7 +130,7 @@ def imported(data: bytes, secrets: Mapping[str, str], *, overwrite: bool) -> tup
     ]
     file = PlainFile(Path(".env"), Path(".env"), data, os.stat_result(range(10)))
     try:
-        after = sources.rewrite(data, contents.entries)
+        after = import_files.rewrite(data, contents.entries)
         import_command._refuse_overwriting(planned, file, Namespace(overwrite=overwrite, rewrite=True))
     except CallerError:
         return None
@@ -152,8 +153,8 @@ def test_the_environment_is_the_same_after_rewriting(text: str, secrets: dict[st
             event(f"{before}" if isinstance(before, str) else "used before")
             if isinstance(before, dict) or after == data:
                 assert environment(after, then) == before
-    again = sources.read(Kind.DOTENV, after, bytes)
-    assert (again.entries, again.problems, sources.rewrite(after, again.entries)) == ((), (), after)
+    again = import_files.read(Kind.DOTENV, after, bytes)
+    assert (again.entries, again.problems, import_files.rewrite(after, again.entries)) == ((), (), after)
 
 
 LEFT_ALONE = {

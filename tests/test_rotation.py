@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import key_change, key_file, keys, passphrase, records, rotation, slots
-from claude_secrets.cipher import Cipher, EnvelopeMismatch, TokenInvalid
-from claude_secrets.custody import Custody
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
-from claude_secrets.key_file import HeldKey
-from claude_secrets.key_slot import FILE, KEYRING, PASSPHRASE
+from claude_secrets.keys import key_change, key_file, passphrase
+from claude_secrets.keys.cipher import Cipher, EnvelopeMismatch, TokenInvalid
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.key_file import HeldKey
+from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE
 from claude_secrets.model import Access
-from claude_secrets.person import Person
-from claude_secrets.store import Store
+from claude_secrets.person import keys, rotation
+from claude_secrets.person.person import Person
+from claude_secrets.store import key_slots, records
+from claude_secrets.store.store import Store
 from tests import attacks
 from tests.keyrings import RealKeyring, real_keyring
 from tests.machine import PROGRAM, Machine
@@ -365,7 +367,7 @@ def test_a_key_that_another_store_is_changing_to_is_left_alone(world: World, tmp
         Person(store=second).set("T", "of the second")
         found, store_id = second.slots(), keys.store_id(Person(store=second))
         with second.write() as tx:
-            slots.change(tx, found[0], key_change.begin(second.custody, store_id, found[0], second.fetch_key()))
+            key_slots.change(tx, found[0], key_change.begin(second.custody, store_id, found[0], second.fetch_key()))
         both = world.key_file.read_bytes()
         assert [key.coming_for for key in key_file.read(world.key_file)] == ["", store_id]
         keys.clear_away(world.person())
@@ -563,8 +565,9 @@ def test_two_at_once_leave_one_key_that_opens_the_store(machine: Machine) -> Non
 def test_when_it_fails_it_is_said_which_recovery_code_counts(machine: Machine, committed: bool) -> None:
     code = code_of(machine)
     script = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); from claude_secrets import rotation\n"
-        "from claude_secrets.store import Store\nfrom tests import program\ndef fail(*_): raise KeyboardInterrupt\n"
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from claude_secrets.person import rotation\n"
+        "from claude_secrets.store.store import Store\nfrom tests import program\n"
+        "def fail(*_): raise KeyboardInterrupt\n"
         + ("Store.scrub = fail\n" if committed else "rotation.replace_data_key = fail\n")
         + "program.main()"
     )

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from claude_secrets.model import Tool
-from claude_secrets.rules import Rules, built_in, decide, in_words
-from claude_secrets.rules_file import read_rules
-from claude_secrets.strict_yaml import NotUnderstood, parse
+from claude_secrets.policy.rules import Rules, built_in, decide, in_words
+from claude_secrets.policy.rules_parser import read_rules
+from claude_secrets.policy.strict_yaml import NotUnderstood, parse
 
 GET, SET, DELETE, LIST, SEARCH, INPUT = (
     Tool.GET_SECRET,

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_secrets.contents import IN_NAME
-from claude_secrets.leaks import Leak, leaks_in
-from claude_secrets.redaction import Finder
+from claude_secrets.redaction.contents import IN_NAME
+from claude_secrets.redaction.leaks import Leak, leaks_in
+from claude_secrets.redaction.redactor import Finder
 from tests.machine import PROGRAM, Machine
 
 VALUE = "canary/" + "q7Rt+" * 9

@@ -226,7 +226,7 @@ def test_the_console_script_begins_where_interrupts_are_taken() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     module, _, _ = project["scripts"]["claude-secrets"].partition(":")
     done = run_python(
-        f"import {module}\nprint(not {{*sys.modules}} & {{'claude_secrets.cli', 'argparse'}}, flush=True)\n"
+        f"import {module}\nprint(not {{*sys.modules}} & {{'claude_secrets.cli.main', 'argparse'}}, flush=True)\n"
         "signal.raise_signal(signal.SIGINT)\nprint('went on')\n"
     )
     assert (done.stdout, done.stderr, done.returncode) == ("True\n", "", INTERRUPTED)

@@ -14,11 +14,11 @@ from dotenv.parser import parse_stream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_secrets import sources
-from claude_secrets.cipher import TokenInvalid, open_gcm
 from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.keys.cipher import TokenInvalid, open_gcm
 from claude_secrets.model import NAME_LIMIT, VALUE_LIMIT
-from claude_secrets.sources import Contents, Kind
+from claude_secrets.person import import_files
+from claude_secrets.person.import_files import Contents, Kind
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "typescript.json").read_text(encoding="utf-8"))
 
@@ -39,7 +39,7 @@ def no_key() -> bytes:
 
 
 def read(text: str, kind: Kind = Kind.DOTENV) -> Contents:
-    return sources.read(kind, text.encode("utf-8", "surrogatepass"), no_key)
+    return import_files.read(kind, text.encode("utf-8", "surrogatepass"), no_key)
 
 
 def values(contents: Contents) -> dict[str, str]:
@@ -57,7 +57,7 @@ def sealed(held: dict[str, str]) -> bytes:
 
 
 def rewritten(text: str) -> str:
-    return sources.rewrite(text.encode(), read(text).entries).decode()
+    return import_files.rewrite(text.encode(), read(text).entries).decode()
 
 
 # .env files
@@ -100,7 +100,7 @@ def test_any_file_gives_the_exact_values_and_then_parses_to_references(file: tup
     text, meant = file
     contents = read(text)
     assert (values(contents), contents.problems) == (meant, ())
-    after = sources.rewrite(text.encode(), contents.entries).decode()
+    after = import_files.rewrite(text.encode(), contents.entries).decode()
     assert dotenv.dotenv_values(stream=io.StringIO(after), interpolate=False) == {
         name: f"secret://{name}" for name in meant
     }
@@ -131,9 +131,9 @@ def test_what_python_dotenv_itself_writes_comes_in_exactly(
     for name, value in meant.items():
         dotenv.set_key(path, name, value, quote_mode=mode, export=export)
     data = path.read_bytes()
-    contents = sources.read(Kind.DOTENV, data, no_key)
+    contents = import_files.read(Kind.DOTENV, data, no_key)
     assert values(contents) == meant
-    path.write_bytes(sources.rewrite(data, contents.entries))
+    path.write_bytes(import_files.rewrite(data, contents.entries))
     assert dotenv.dotenv_values(path, interpolate=False) == {name: f"secret://{name}" for name in meant}
 
 
@@ -166,13 +166,13 @@ def test_only_the_value_is_replaced(before: str, after: str) -> None:
 def test_lines_end_in_values_as_python_dotenv_reads_them_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_bytes(b"A='one\r\ntwo\rthree'\r\nB=x\r\n")
-    assert values(sources.read(Kind.DOTENV, path.read_bytes(), no_key)) == dotenv.dotenv_values(path)
+    assert values(import_files.read(Kind.DOTENV, path.read_bytes(), no_key)) == dotenv.dotenv_values(path)
 
 
 def test_variables_are_filled_in_as_far_as_the_file_gives_them(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A=a\nB=pre-${A}-post\nC='${B}${B}'\nA=${A}x\nD=${A:-y}\nE=${NOWHERE}\nF=${NO:-f}\nG=${E}\nH=$A\n")
-    contents = sources.read(Kind.DOTENV, path.read_bytes(), no_key)
+    contents = import_files.read(Kind.DOTENV, path.read_bytes(), no_key)
     read_by_others = dotenv.dotenv_values(path)
     assert values(contents) == {name: read_by_others[name] for name in "ABCDH"}
     left_out = [note for note in contents.notes if "does not give" in note]
@@ -189,7 +189,7 @@ def test_no_reference_comes_to_stand_inside_another_value() -> None:
 def test_a_file_of_blank_lines_is_looked_at_once() -> None:
     data = b"\n" * 400_000 + b"?"
     with pytest.raises(CallerError, match="Neither its name"):
-        sources.recognise("x", data)
+        import_files.recognise("x", data)
 
 
 def test_what_is_left_out_is_told_by_its_line_alone() -> None:
@@ -221,7 +221,7 @@ def test_what_contains_a_reference_is_left_out_of_any_file(value: str) -> None:
         (read(f"A=x\nB='{value}'\n"), "line 2"),
         (read(f"A=x\nC=\nB='{value}${{C}}'\n"), "line 3"),
         (read(json.dumps(held), Kind.JSON), "'B'"),
-        (sources.read(Kind.TYPESCRIPT, sealed(held), lambda: b64encode(SEALING_KEY)), "'B'"),
+        (import_files.read(Kind.TYPESCRIPT, sealed(held), lambda: b64encode(SEALING_KEY)), "'B'"),
     ]:
         assert (values(contents), contents.problems) == ({"A": "x"}, ())
         assert f"{where}: contains a reference; left out" in contents.notes
@@ -359,7 +359,7 @@ def test_what_is_no_json_object_is_an_error_that_repeats_nothing(text: str, wher
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_a_store_of_the_typescript_tool_opens_or_is_refused(vector: dict[str, Any]) -> None:
     def opened() -> Contents:
-        return sources.read(Kind.TYPESCRIPT, vector["file"].encode(), vector["key"].encode)
+        return import_files.read(Kind.TYPESCRIPT, vector["file"].encode(), vector["key"].encode)
 
     if "secrets" in vector:
         assert opened().problems == ()
@@ -378,7 +378,7 @@ def test_a_store_of_the_typescript_tool_opens_or_is_refused(vector: dict[str, An
 @pytest.mark.parametrize("key", [b"", b"!", b"AAAA", b"\xff"])
 def test_a_key_that_is_none_is_wrong(key: bytes) -> None:
     with pytest.raises(SecretsError) as caught:
-        sources.read(Kind.TYPESCRIPT, VECTORS[0]["file"].encode(), lambda: key)
+        import_files.read(Kind.TYPESCRIPT, VECTORS[0]["file"].encode(), lambda: key)
     assert (caught.value.code, "32 bytes" in caught.value.message) == (Code.KEY_WRONG, True)
 
 
@@ -416,11 +416,11 @@ def test_key_and_tag_have_one_length_and_no_byte_is_taken_for_another() -> None:
     ],
 )
 def test_a_kind_is_told_by_name_or_content(name: str, data: bytes, kind: Kind, how: str) -> None:
-    assert sources.recognise(name, data) == (kind, f"by its {how}")
+    assert import_files.recognise(name, data) == (kind, f"by its {how}")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"canary", b"a:b", b"<canary/>"])
 def test_a_kind_that_nothing_tells_has_to_be_said(data: bytes) -> None:
     with pytest.raises(CallerError) as caught:
-        sources.recognise("x", data)
+        import_files.recognise("x", data)
     assert (caught.value.code, "canary" in str(caught.value)) == (Code.INVALID_ARGUMENTS, False)

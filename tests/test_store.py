@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import records, schema
-from claude_secrets.cipher import DataKey
-from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError, StoreError
-from claude_secrets.key_slot import Slot
+from claude_secrets.keys.cipher import DataKey
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import Slot
 from claude_secrets.model import EnteredBy
+from claude_secrets.store import records, schema
 from tests import keeping
 from tests.keeping import Keep, contents, get, put
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets import creation, draft_file
-from claude_secrets.cipher import DataKey
-from claude_secrets.custody import Custody
-from claude_secrets.draft_file import Draft
+from claude_secrets import atomic_file
+from claude_secrets.atomic_file import Draft
 from claude_secrets.errors import Code, CustodyError, SecretsError, StoreError
-from claude_secrets.key_slot import NewSlot
-from claude_secrets.store import Store
+from claude_secrets.keys.cipher import DataKey
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import NewSlot
+from claude_secrets.store import creation
+from claude_secrets.store.store import Store
 from tests.keeping import NO_KEYRING, Keep, contents, get, put
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes are a POSIX matter")
@@ -249,11 +250,11 @@ def test_a_draft_beside_a_store_is_removed_and_no_key_with_it(keep: Keep) -> Non
 
 def test_a_draft_that_somebody_holds_is_left_alone(keep: Keep) -> None:
     draft = keep.path.with_name(".secrets.db.claude-secrets-draft")
-    with draft_file.draft(draft, patience=0) as held:
+    with atomic_file.draft(draft, patience=0) as held:
         assert held is not None
         put(keep.store(), "TOKEN", "v")
         assert draft.exists()
-        with draft_file.draft(draft, patience=0.1) as second:
+        with atomic_file.draft(draft, patience=0.1) as second:
             assert second is None
     assert not draft.exists()
 
@@ -326,7 +327,7 @@ def test_a_draft_that_is_a_link_or_a_directory_is_not_written_through(bare: Keep
 def test_a_store_that_another_process_is_making_is_waited_for(bare: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(creation, "_PATIENCE", 0.2)
     bare.path.parent.mkdir()
-    with draft_file.draft(bare.path.with_name(".secrets.db.claude-secrets-draft"), patience=0):
+    with atomic_file.draft(bare.path.with_name(".secrets.db.claude-secrets-draft"), patience=0):
         with pytest.raises(StoreError) as caught:
             bare.create()
         assert caught.value.code is Code.STORE_BUSY

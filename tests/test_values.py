@@ -8,14 +8,14 @@ import pytest
 
 import claude_secrets
 from claude_secrets.cli.variables import Variables
-from claude_secrets.dotenv_file import Statement
-from claude_secrets.forms import Form, Kind
-from claude_secrets.human import dialog, page_replies
-from claude_secrets.key_file import HeldKey
-from claude_secrets.key_slot import Slot
+from claude_secrets.exec.dotenv_file import Statement
+from claude_secrets.keys.key_file import HeldKey
+from claude_secrets.keys.slot import Slot
 from claude_secrets.model import Access, Call, Done, Entered, InputQuestion, Tool
+from claude_secrets.person.import_files import Entry
 from claude_secrets.plain_file import PlainFile
-from claude_secrets.sources import Entry
+from claude_secrets.prompt import dialog, page_replies
+from claude_secrets.redaction.forms import Form, Kind
 
 PACKAGE = Path(claude_secrets.__file__).parent
 CANARY = "canary-value"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from claude_secrets import records
 from claude_secrets.errors import SecretsError
 from claude_secrets.model import EnteredBy
-from claude_secrets.store import Store
+from claude_secrets.store import records
+from claude_secrets.store.store import Store
 from tests import attacks
 from tests.vectors import generate
 from tests.vectors.draft import stated

@@ -13,11 +13,11 @@ import pytest
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from claude_secrets import records
-from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError
+from claude_secrets.keys.custody import Custody
 from claude_secrets.model import EnteredBy
-from claude_secrets.store import Store
+from claude_secrets.store import records
+from claude_secrets.store.store import Store
 from tests.test_vectors import named
 from tests.vectors import later
 from tests.vectors.draft import stated

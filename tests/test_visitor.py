@@ -14,9 +14,9 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from claude_secrets.errors import Code, InputError
-from claude_secrets.human import visitor
-from claude_secrets.human.page import InputPage, PageState
-from claude_secrets.human.visitor import UnseenError, Visit, let_in, require_table, rows, tables
+from claude_secrets.prompt import visitor
+from claude_secrets.prompt.page import InputPage, PageState
+from claude_secrets.prompt.visitor import UnseenError, Visit, let_in, require_table, rows, tables
 from tests.machine import PROGRAM, Machine, Wire
 from tests.other_users import FLOOD, FRIEND, ROOT, STRANGER, as_user, python_as, talk
 from tests.realparts import require

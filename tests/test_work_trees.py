@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.project import Project, Whereabouts, locate
+from claude_secrets.policy.project import Project, Whereabouts, locate
 from tests.disk import COMMAND, Disk, git, make_linked
 
 

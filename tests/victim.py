@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from claude_secrets.audit import AuditLog, Event
-from claude_secrets.cipher import Cipher, unwrap, wrap
 from claude_secrets.errors import SecretsError
+from claude_secrets.keys.cipher import Cipher, unwrap, wrap
 from claude_secrets.model import (
     Access,
     Ask,
@@ -26,9 +25,10 @@ from claude_secrets.model import (
     Tool,
 )
 from claude_secrets.paths import home_directories
-from claude_secrets.person import Person
-from claude_secrets.project import Project, locate
-from claude_secrets.store import Store
+from claude_secrets.person.person import Person
+from claude_secrets.policy.project import Project, locate
+from claude_secrets.store.audit import AuditLog, Event
+from claude_secrets.store.store import Store
 from tests import attacks, keeping
 from tests.attacks import Key
 from tests.world import World, at, enter

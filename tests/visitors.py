@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from claude_secrets.human.page import InputPage
 from claude_secrets.model import Done, Entered, InputQuestion, Outcome
+from claude_secrets.prompt.page import InputPage
 
 DEADLINE = 20.0
 """Seconds any one answer may take before a test gives up."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from claude_secrets.custody import Custody
+from claude_secrets.agent.gate import Gate
 from claude_secrets.errors import Code
-from claude_secrets.gate import Gate
+from claude_secrets.keys.custody import Custody
 from claude_secrets.model import (
     SHARED,
     Access,
@@ -25,10 +25,10 @@ from claude_secrets.model import (
     Tool,
 )
 from claude_secrets.paths import OwnDirectories, home_directories
-from claude_secrets.person import Person
-from claude_secrets.policy_file import Allowlist, parse_allowlist
-from claude_secrets.project import Whereabouts, locate
-from claude_secrets.store import Store
+from claude_secrets.person.person import Person
+from claude_secrets.policy.allowlist import Allowlist, parse_allowlist
+from claude_secrets.policy.project import Whereabouts, locate
+from claude_secrets.store.store import Store
 from tests.disk import make_linked
 
 _OF_THE_LOG = tuple(f'INSERT INTO "{table}"' for table in ("audit", "store"))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.policy_file import read_bytes
+from claude_secrets.policy.allowlist import read_bytes
 
 
 def create(project: Path, data: bytes) -> bool:

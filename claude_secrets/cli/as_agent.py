@@ -14,20 +14,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from claude_secrets.agents import SANDBOX, Agent
-from claude_secrets.cli import hook, serve, variables
+from claude_secrets.agent.detection import SANDBOX, Agent
+from claude_secrets.agent.gate import Gate
+from claude_secrets.cli import variables
+from claude_secrets.cli.commands import hook, serve
+from claude_secrets.cli.commands.set import value_from_input
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
-from claude_secrets.cli.set import value_from_input
-from claude_secrets.config_file import CONFIG
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
-from claude_secrets.gate import Gate
 from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
-from claude_secrets.own_files import read_config
-from claude_secrets.ownership import at_each_call
 from claude_secrets.paths import expanded, in_own_terminal, own_directories, store_path, working_directory
-from claude_secrets.project import Whereabouts
-from claude_secrets.store import Store
+from claude_secrets.policy.config import CONFIG
+from claude_secrets.policy.ownership import at_each_call
+from claude_secrets.policy.personal_files import read_config
+from claude_secrets.policy.project import Whereabouts
+from claude_secrets.store.store import Store
 
 _TOLD: Final = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _PLACES: Final = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "CLAUDE_PROJECT_DIR")
@@ -156,7 +157,7 @@ def _show(options: Namespace, caller: _Caller, call: Call) -> int:
 
 
 def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
-    from claude_secrets.cli import exec as exec_command
+    from claude_secrets.cli.commands import exec as exec_command
 
     def values(names: Sequence[str]) -> dict[str, str]:
         found = {}

@@ -6,21 +6,21 @@ Always: nothing of it can be chosen by the environment but the marks in it.
 import os
 from argparse import Namespace
 
-from claude_secrets import agents, client_records, processes
-from claude_secrets.agents import Agent, Start, View
+from claude_secrets.agent import client_records, detection, processes
+from claude_secrets.agent.detection import Agent, Start, View
 from claude_secrets.errors import SecretsError
 
 
 def find(options: Namespace) -> Agent | None:
     """The agent that runs this command; None: a person does."""
-    return agents.find(_view(options))
+    return detection.find(_view(options))
 
 
 def started(options: Namespace) -> Start:
     """Who started this server; its client is noted, so that its agents are known later."""
     view = _view(options)
-    start = agents.started(view)
-    if start.client is not None and agents.may_be_recorded(start.client):
+    start = detection.started(view)
+    if start.client is not None and detection.may_be_recorded(start.client):
         client_records.note(start.client, view.processes.lives)
     return start
 

@@ -8,22 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets import policy_file
 from claude_secrets.cli.ending import at_end, at_failure
 from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date, left
-from claude_secrets.config_file import Config
 from claude_secrets.errors import CallerError, Code, DeniedError, InputError, SecretsError, StoreError
-from claude_secrets.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.model import PERSON, SHARED, is_name
-from claude_secrets.own_files import read_config
-from claude_secrets.ownership import CheckLink
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
-from claude_secrets.person import Person
-from claude_secrets.policy_file import Allowlist
-from claude_secrets.project import Project, Whereabouts, locate
-from claude_secrets.records import Record
-from claude_secrets.store import Store
+from claude_secrets.person.person import Person
+from claude_secrets.policy import allowlist
+from claude_secrets.policy.allowlist import Allowlist
+from claude_secrets.policy.config import Config
+from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
+from claude_secrets.policy.ownership import CheckLink
+from claude_secrets.policy.personal_files import read_config
+from claude_secrets.policy.project import Project, Whereabouts, locate
+from claude_secrets.store.records import Record
+from claude_secrets.store.store import Store
 
 _PASSPHRASE_LIMIT = 4096
 _MISTYPED: Final = (Code.INVALID_ARGUMENTS, Code.INVALID_NAME, Code.INVALID_VALUE, Code.INVALID_PATTERN, Code.CANCELLED)
@@ -69,7 +69,7 @@ def require_project(options: Namespace) -> Project:
 
 def read_allowlist(project: Project) -> Allowlist:
     """The project's allowlist. Raises `DeniedError` where it cannot be understood."""
-    return policy_file.read_allowlist(project.path)[1]
+    return allowlist.read_allowlist(project.path)[1]
 
 
 def open_store(options: Namespace, project: Project | None, at: Path | None = None) -> Store:
@@ -158,7 +158,7 @@ def passphrase(what: str, descriptor: int | None) -> str:
         CallerError: INVALID_ARGUMENTS where nothing can be read from the descriptor.
     """
     if descriptor is None:
-        from claude_secrets.human.terminal import read_hidden
+        from claude_secrets.prompt.terminal import read_hidden
 
         try:
             return read_hidden(f"Passphrase of {what} (not shown): ")

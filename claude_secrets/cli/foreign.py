@@ -9,17 +9,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from claude_secrets import foreign
 from claude_secrets.cli import presence
 from claude_secrets.cli.common import here, hint_at_main, short
 from claude_secrets.cli.ending import at_last
 from claude_secrets.cli.output import counted, note
 from claude_secrets.errors import Code, DeniedError, InputError, SecretsError
-from claude_secrets.foreign import Theirs
-from claude_secrets.globs import glob_match
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
-from claude_secrets.person import Person
+from claude_secrets.person import foreign
+from claude_secrets.person.foreign import Theirs
+from claude_secrets.person.person import Person
+from claude_secrets.policy.globs import glob_match
 
 _USERS_SHOWN = 3
 _LASTING = frozenset({"set", "import", "allow"})
@@ -163,7 +163,7 @@ def ask(lines: Sequence[str], question: str, refusal: SecretsError) -> None:
 
     The lines may have scrolled away, so the question has to be complete without them.
     """
-    from claude_secrets.human.terminal import confirm, is_there
+    from claude_secrets.prompt.terminal import confirm, is_there
 
     if not is_there():
         raise refusal

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from claude_secrets import paths
-from claude_secrets.config_file import CONFIG
-from claude_secrets.own_files import POLICY, POLICY_JSON
+from claude_secrets.policy.config import CONFIG
+from claude_secrets.policy.personal_files import POLICY, POLICY_JSON
 
 _LONGEST: Final = 4096
 """Characters of a path, at most: no system opens a longer one."""

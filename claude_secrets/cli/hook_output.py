@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from claude_secrets.agent.visible import Values
 from claude_secrets.cli.guarded import texts
 from claude_secrets.paths import command
-from claude_secrets.visible import Values
 
 SHORTEST: Final = 16
 """Characters of a value that is looked for, at least: shorter ones are in texts by chance."""
@@ -54,7 +54,7 @@ def can_show(output: object) -> bool:
 
 def replaced(event: Event, values: Values) -> Answer:
     """What the tool put out, with references or `[a secret]` in place of values; None if there are none in it."""
-    from claude_secrets.redaction import Finder, Redactor, likely, reference
+    from claude_secrets.redaction.redactor import Finder, Redactor, likely, reference
 
     output = event.get("tool_response")
     sought = _without(_asked_for(event), values)
@@ -119,7 +119,7 @@ def unchecked(event: Event | None, why: str) -> Answer:
 
 def shown_in(output: Iterable[str], values: Values) -> Shown | None:
     """Whose values are in texts; None for nobody's."""
-    from claude_secrets.redaction import Finder, likely
+    from claude_secrets.redaction.redactor import Finder, likely
 
     data = [_bytes(text) for text in output]
     found = likely(_without("", values), data)

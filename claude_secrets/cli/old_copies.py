@@ -4,11 +4,11 @@ import sys
 import time
 from argparse import Namespace
 
-from claude_secrets import copies
 from claude_secrets.cli.output import hint, note, say, warn
-from claude_secrets.copies import OldCopy
-from claude_secrets.ownership import quoted
-from claude_secrets.person import Person
+from claude_secrets.person import copies
+from claude_secrets.person.copies import OldCopy
+from claude_secrets.person.person import Person
+from claude_secrets.policy.ownership import quoted
 
 
 def described(copy: OldCopy) -> str:
@@ -44,7 +44,7 @@ def remove(person: Person, old: list[OldCopy]) -> None:
 
 
 def _agreed(options: Namespace) -> bool:
-    from claude_secrets.human.terminal import confirm
+    from claude_secrets.prompt.terminal import confirm
 
     if options.yes:
         return True

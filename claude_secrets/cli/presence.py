@@ -38,7 +38,7 @@ def require(what: str, options: Namespace) -> None:
         DeniedError: PERSON_ONLY.
     """
     from claude_secrets.cli.common import find_project, read_settings
-    from claude_secrets.config_file import CONFIG, Presence
+    from claude_secrets.policy.config import CONFIG, Presence
 
     if _in_foreground() or read_settings(options, find_project(options)).presence is Presence.ANY:
         return

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from claude_secrets.cli.scan_outcome import Place, Unseen, told_at
-from claude_secrets.contents import IN_NAME, look
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.leaks import leaks_in_names, redacted
 from claude_secrets.paths import command
-from claude_secrets.reasons import ClosedError, Reason
-from claude_secrets.redaction import Finder
+from claude_secrets.redaction.contents import IN_NAME, look
+from claude_secrets.redaction.leaks import leaks_in_names, redacted
+from claude_secrets.redaction.reasons import ClosedError, Reason
+from claude_secrets.redaction.redactor import Finder
 
 _PIECE: Final = 1 << 20
 

@@ -8,13 +8,13 @@ from typing import IO, Final, TypeAlias
 from claude_secrets.cli.output import note
 from claude_secrets.cli.scan_files import Skips, in_names, opened
 from claude_secrets.cli.scan_outcome import LISTED, Place, Unseen, told_at
-from claude_secrets.contents import Gap, Seen, look
 from claude_secrets.errors import CallerError
-from claude_secrets.human.git import Known, Object, Repository
-from claude_secrets.human.git_process import SilentError
-from claude_secrets.leaks import redacted
-from claude_secrets.reasons import ClosedError, Reason
-from claude_secrets.redaction import Finder
+from claude_secrets.exec.git import Known, Object, Repository
+from claude_secrets.exec.git_process import SilentError
+from claude_secrets.redaction.contents import Gap, Seen, look
+from claude_secrets.redaction.leaks import redacted
+from claude_secrets.redaction.reasons import ClosedError, Reason
+from claude_secrets.redaction.redactor import Finder
 
 _Tell: TypeAlias = Callable[[int, int], None]
 _HISTORY: Final = "git history"

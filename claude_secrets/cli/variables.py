@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets import references
 from claude_secrets.cli.output import warn
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.exec import references
 from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_own
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -132,7 +132,7 @@ def refuse_nul(found: Variables) -> None:
 
 
 def _variables_of(file: str) -> dict[str, str]:
-    from claude_secrets import dotenv_file  # not needed for --only
+    from claude_secrets.exec import dotenv_file  # not needed for --only
 
     def on_cut(line: int) -> None:
         warn(f"{file}, line {line}: {dotenv_file.CUT}")

@@ -30,23 +30,23 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from claude_secrets import __version__
-from claude_secrets.config_file import Trust
+from claude_secrets.agent.doorway import Doorway
 from claude_secrets.errors import Code, SecretsError, StoreError
-from claude_secrets.grounds import grounds_of
-from claude_secrets.human.dialog import Dialogs
-from claude_secrets.human.plain import plain
 from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
 from claude_secrets.paths import working_directory
-from claude_secrets.policy import changed_meanwhile
-from claude_secrets.project import Whereabouts
-from claude_secrets.server.asking import Asker
+from claude_secrets.policy.config import Trust
+from claude_secrets.policy.grounds import grounds_of
+from claude_secrets.policy.project import Whereabouts
+from claude_secrets.policy.refusals import changed_meanwhile
+from claude_secrets.prompt.dialog import Dialogs
+from claude_secrets.server.ask_consent import Consenter
+from claude_secrets.server.ask_value import Asker
 from claude_secrets.server.clients import Context
-from claude_secrets.server.consenting import Consenter
-from claude_secrets.server.doorway import Doorway
 from claude_secrets.server.stdio import Front
 from claude_secrets.server.tools import INSTRUCTIONS, ROWS
 from claude_secrets.server.worker import Worker
+from claude_secrets.untrusted_text import plain
+from claude_secrets.version import __version__
 
 NAME = "claude-secrets"
 ROOTS_SECONDS = 2.0

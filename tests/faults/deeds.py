@@ -17,14 +17,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeAlias
 
-from claude_secrets import backups, keys, migrations, past, records, rotation, schema
-from claude_secrets.custody import Custody
-from claude_secrets.key_slot import FILE, PASSPHRASE
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.passphrase import Stretching, new_code
+from claude_secrets.keys.slot import FILE, PASSPHRASE
 from claude_secrets.model import SHARED, EnteredBy
-from claude_secrets.passphrase import Stretching, new_code
-from claude_secrets.person import Person
-from claude_secrets.store import Store
-from claude_secrets.transaction import Transaction
+from claude_secrets.person import backups, history, keys, rotation
+from claude_secrets.person.person import Person
+from claude_secrets.store import migrations, records, schema
+from claude_secrets.store.store import Store
+from claude_secrets.store.transaction import Transaction
 from tests.vectors.held import DIRECTORY, TIME, HeldKey
 
 Deed: TypeAlias = dict[str, str]
@@ -65,7 +66,7 @@ class Known:
     slots: list[str] = field(default_factory=list)
 
     def after(self, deed: Deed) -> "Known":
-        values = {name: [*past] for name, past in self.values.items()}
+        values = {name: [*history] for name, history in self.values.items()}
         slots = [*self.slots]
         name = deed.get("name", "")
         match deed["do"]:
@@ -90,11 +91,11 @@ class Known:
         return next((value for value in reversed(self.values[name][:-1]) if value is not None), None)
 
     def current(self) -> dict[str, str | None]:
-        return {name: past[-1] for name, past in self.values.items()}
+        return {name: history[-1] for name, history in self.values.items()}
 
     def deeds(self, dice: random.Random, serial: int) -> list[Deed]:
         """Each deed that can be done now."""
-        there = [name for name, past in self.values.items() if past[-1] is not None]
+        there = [name for name, history in self.values.items() if history[-1] is not None]
         free = [name for name in NAMES if name not in self.values]
         again = [name for name in self.values if self.earlier(name) not in (None, self.values[name][-1])]
         value = f"value {serial} " + "x" * dice.choice([1, 50, 5000])
@@ -164,8 +165,8 @@ _DOING: dict[str, Callable[[Place, Person, Deed], object]] = {
     "set": lambda _, person, deed: person.set(deed["name"], deed["value"]),
     "agent sets": lambda _, person, deed: _agent_sets(person, deed["name"], deed["value"]),
     "delete": lambda _, person, deed: person.delete(deed["name"]),
-    "restore": lambda _, person, deed: past.restore(person, deed["name"]),
-    "purge": lambda _, person, deed: past.purge(person, deed["name"]),
+    "restore": lambda _, person, deed: history.restore(person, deed["name"]),
+    "purge": lambda _, person, deed: history.purge(person, deed["name"]),
     "rename": lambda _, person, deed: person.rename(deed["name"], deed["new"]),
     "rotate": lambda _place, person, _deed: keys.rotate(person),
     "rotate data": lambda _place, person, deed: _rotate_data(person, deed),
@@ -237,7 +238,7 @@ def work(root: Path, environment: Mapping[str, str], deeds: Sequence[Deed], done
 
 def main() -> None:
     """`python -m tests.faults.deeds JSON`: one deed in this process, the keyring asked on its one thread."""
-    from claude_secrets import keyring_backend
+    from claude_secrets.keys import os_keyring
 
     class Inline:
         """A thread that does its work at once, so that every system call is the process's next one."""
@@ -251,7 +252,7 @@ def main() -> None:
         def is_alive(self) -> bool:
             return False
 
-    vars(keyring_backend)["Thread"] = Inline
+    vars(os_keyring)["Thread"] = Inline
     quick()
     told = json.loads(sys.argv[1])
     do(Place(Path(told["root"]), told["environment"]), told["deed"])

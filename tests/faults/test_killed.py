@@ -17,13 +17,15 @@ from typing import TypeAlias
 
 import pytest
 
-from claude_secrets import backups, key_file, keys, records, schema
-from claude_secrets.custody import Custody
 from claude_secrets.errors import CustodyError
-from claude_secrets.key_slot import KEYRING, State
-from claude_secrets.passphrase import Stretching, new_code
-from claude_secrets.person import Person
-from claude_secrets.store import Store
+from claude_secrets.keys import key_file
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.passphrase import Stretching, new_code
+from claude_secrets.keys.slot import KEYRING, State
+from claude_secrets.person import backups, keys
+from claude_secrets.person.person import Person
+from claude_secrets.store import records, schema
+from claude_secrets.store.store import Store
 from tests import keyrings
 from tests.faults import deeds
 from tests.faults.deeds import PASSPHRASES, Deed, Known, Place

@@ -181,7 +181,7 @@ def test_a_backup_to_a_full_disk(machine: Machine, tmp_path: Path) -> None:
 def crash(machine: Machine) -> None:
     """Leave the store as a killed process does: with changes in its log that are not folded in."""
     script = (
-        "import os; from claude_secrets.store import Store; from claude_secrets.cli import main; "
+        "import os; from claude_secrets.store.store import Store; from claude_secrets.cli.main import main; "
         "Store.close = lambda self: None; main(['set', 'A']); os._exit(0)"
     )
     done = subprocess.run(

@@ -11,22 +11,23 @@ from typing import Final
 
 import dotenv
 
-from claude_secrets import dotenv_file, references, rules
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
-from claude_secrets.globs import glob_match
-from claude_secrets.inspection import damages
+from claude_secrets.exec import dotenv_file, references
 from claude_secrets.model import Call, Tool, check_name
-from claude_secrets.own_files import parse_policy
-from claude_secrets.person import Person
-from claude_secrets.policy_file import parse_allowlist
-from claude_secrets.redaction import Finder, Redactor
+from claude_secrets.person.import_files import Kind
+from claude_secrets.person.import_files import read as read_source
+from claude_secrets.person.inspection import damages
+from claude_secrets.person.person import Person
+from claude_secrets.policy import rules
+from claude_secrets.policy.allowlist import parse_allowlist
+from claude_secrets.policy.globs import glob_match
+from claude_secrets.policy.personal_files import parse_policy
+from claude_secrets.policy.rules import Rules
+from claude_secrets.policy.snapshot import arguments
+from claude_secrets.redaction.redactor import Finder, Redactor
 from claude_secrets.regex import NameSearch, Search
-from claude_secrets.rules import Rules
 from claude_secrets.server.lines import BadLine, as_line, read
-from claude_secrets.setting import arguments
-from claude_secrets.sources import Kind
-from claude_secrets.sources import read as read_source
-from claude_secrets.store import Store
+from claude_secrets.store.store import Store
 from tests.fuzz.wire import wire
 from tests.vectors.held import HeldKey
 

@@ -5,14 +5,15 @@ import shutil
 from pathlib import Path
 from typing import TypeAlias
 
-from claude_secrets import audit, grants, rate_limits, records
-from claude_secrets.audit import AuditLog, Event
-from claude_secrets.cipher import new_master_key
-from claude_secrets.grants import Grant
+from claude_secrets.agent import rate_limits
+from claude_secrets.keys.cipher import new_master_key
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, Tool
-from claude_secrets.rules import Applied, Rules, built_in
-from claude_secrets.store import Store
-from claude_secrets.transaction import Transaction
+from claude_secrets.policy.rules import Applied, Rules, built_in
+from claude_secrets.store import audit, grants, records
+from claude_secrets.store.audit import AuditLog, Event
+from claude_secrets.store.grants import Grant
+from claude_secrets.store.store import Store
+from claude_secrets.store.transaction import Transaction
 from tests.vectors.held import KEY_FILE, TIME, HeldKey
 
 API = "/work/api"

@@ -16,11 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from claude_secrets import audit
-from claude_secrets.cipher import new_master_key
 from claude_secrets.errors import Code
+from claude_secrets.keys.cipher import new_master_key
 from claude_secrets.model import PERSON, SHARED, Access
-from claude_secrets.store import Store
+from claude_secrets.store import audit
+from claude_secrets.store.store import Store
 from tests import attacks
 from tests.vectors.draft import API, Draft, Entry
 from tests.vectors.held import DIRECTORY, KEY_FILE, TIME, HeldKey

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from claude_secrets.cipher import DataKey, EnvelopeMismatch, TokenInvalid, unwrap, wrap
-from claude_secrets.custody import Custody
 from claude_secrets.errors import Code, CustodyError
-from claude_secrets.key_slot import NewSlot, Slot
+from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, TokenInvalid, unwrap, wrap
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import NewSlot, Slot
 
 DIRECTORY = Path(__file__).parent
 KEY_FILE = Path("/nonexistent/claude-secrets/master.key")

@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from claude_secrets import passphrase, records, slots
-from claude_secrets.custody import Custody
-from claude_secrets.key_slot import State
+from claude_secrets.keys import passphrase
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import State
 from claude_secrets.model import SHARED, EnteredBy
-from claude_secrets.versions import KEPT_SECONDS
+from claude_secrets.store import key_slots, records
+from claude_secrets.store.versions import KEPT_SECONDS
 from tests.vectors.draft import API, Draft, Entry
 from tests.vectors.generate import shrink
 from tests.vectors.held import DIRECTORY
@@ -28,7 +29,7 @@ def _add_slot(draft: Draft, text: str, *, recovery: bool) -> None:
     data_key = draft.store.fetch_key()
     with draft.store.write() as tx:
         new = Custody(environment={}).new_passphrase_slot(tx.cipher.store_id, data_key, text, recovery=recovery)
-        slots.add(tx, new.recorded)
+        key_slots.add(tx, new.recorded)
 
 
 def with_passphrase(draft: Draft) -> Entry:
@@ -46,8 +47,8 @@ def on_the_way(draft: Draft) -> Entry:
     for state in (State.COMING, State.LEAVING):
         draft.new_slot()
         with draft.store.write() as tx:
-            slot = slots.every(tx)[-1]
-            slots.change(tx, slot, slot.moved(state))
+            slot = key_slots.every(tx)[-1]
+            key_slots.change(tx, slot, slot.moved(state))
     return {}
 
 

@@ -1,0 +1,1 @@
+"""What an agent's call comes to: gate, consent, rate limits; and how an agent is recognised."""

@@ -1,0 +1,79 @@
+"""A note of each client that has started a server, so that what its agents run later is known to be an agent's.
+
+Always: the place follows from the account and not from the environment; a note counts for one process of one boot and
+outlives the server. It is a help: whoever runs as the person can remove it. The faces import it.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from claude_secrets import paths
+from claude_secrets.agent.processes import Process
+from claude_secrets.atomic_file import make_private
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_LIMIT: Final = 1000
+"""Notes that are looked at, at most."""
+
+
+def directory() -> Path:
+    """Where the notes are: the account's runtime directory, else below its home."""
+    if sys.platform == "linux":
+        runtime = Path("/run/user", str(os.getuid()))
+        if _is_own(runtime):
+            return runtime / paths.APPLICATION / "clients"
+    return paths.account_home() / ".cache" / paths.APPLICATION / "clients"
+
+
+def read() -> frozenset[tuple[int, str]]:
+    """The clients that were noted since the machine was started: number and start of each process."""
+    boot, found = _boot(), set()
+    with suppress(OSError):  # none was ever noted, or they cannot be read
+        for name in os.listdir(directory())[:_LIMIT]:  # noqa: PTH208  names are all that is wanted
+            noted = _meaning(name)
+            if noted is not None and noted[0] == boot:
+                found.add(noted[1:])
+    return frozenset(found)
+
+
+def note(client: Process, lives: Callable[[int, str], bool]) -> None:
+    """Note a client, and drop the notes of those that are gone. Where that cannot be done other signs are left."""
+    place, boot = directory(), _boot()
+    with suppress(OSError):
+        make_private(place)
+        if not _is_own(place):
+            return
+        for name in os.listdir(place):  # noqa: PTH208  as above
+            noted = _meaning(name)
+            if noted is None or noted[0] != boot or not lives(*noted[1:]):
+                (place / name).unlink(missing_ok=True)
+        (place / f"{boot}.{client.number}.{client.started}").touch(mode=0o600)
+
+
+def _meaning(name: str) -> tuple[str, int, str] | None:
+    boot, _, rest = name.partition(".")
+    number, _, started = rest.partition(".")
+    return (boot, int(number), started) if number.isascii() and number.isdecimal() and started else None
+
+
+def _boot() -> str:
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except OSError:  # elsewhere a start is a time of the calendar, which no later process has
+        return "boot"
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a directory is this user's, and nobody else may write in it."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    if sys.platform == "win32":
+        return stat.S_ISDIR(found.st_mode)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022

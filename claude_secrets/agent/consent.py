@@ -1,0 +1,275 @@
+"""Consent: what a call needs the person's yes for, and what becomes of their answer.
+
+Always: a question lists exactly what is wanted; an answer counts for the question it was given to and nothing else;
+what was granted is remembered in the transaction that uses it. Only the gate imports it.
+"""
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from claude_secrets.errors import DeniedError
+from claude_secrets.model import PERSON, Answer, Ask, Call, Consented, ConsentQuestion, Declined, Tool, Want, WantKind
+from claude_secrets.policy import refusals
+from claude_secrets.policy.allowlist import Entry
+from claude_secrets.policy.config import Channels, Trust
+from claude_secrets.policy.rules import Verdict
+from claude_secrets.policy.snapshot import Setting, arguments
+from claude_secrets.store import counters, grants, records
+from claude_secrets.store.grants import Grant
+from claude_secrets.store.records import Record
+from claude_secrets.store.transaction import Transaction
+from claude_secrets.untrusted_text import shortened
+
+
+class Case(NamedTuple):
+    """One call in its setting, with the record it is about (None: there has never been one, or no store)."""
+
+    call: Call
+    setting: Setting
+    verdict: Verdict
+    record: Record | None
+
+
+class SessionReads:
+    """The use-only values that the person lets agents of a project read until this server ends."""
+
+    def __init__(self) -> None:
+        self._allowed: set[tuple[Grant, int]] = set()
+
+    def allow(self, case: Case) -> None:
+        """Remember a yes for the session."""
+        if case.record is not None:
+            self._allowed.add((_grant(case), case.record.version))
+
+    def holds(self, case: Case) -> bool:
+        """Whether there was one, to this version of the secret."""
+        return case.record is not None and (_grant(case), case.record.version) in self._allowed
+
+
+def is_trusted(tx: Transaction, setting: Setting, record: Record) -> bool:
+    """Whether the project may use what is stored there."""
+    if setting.trust is Trust.OFF:
+        return True
+    own = record.origin in setting.project.identities and setting.trust is not Trust.REQUIRED
+    return own or grants.holds_any(tx, setting.project.identities, record.scope, record.name)
+
+
+def may_claim_scope(tx: Transaction | None, setting: Setting) -> bool:
+    """Whether the project may use the scope its file names."""
+    if not setting.claims_scope or setting.trust is Trust.OFF:
+        return True
+    return grants.holds_any(tx, setting.project.identities, setting.scope)
+
+
+def standing(tx: Transaction | None, setting: Setting) -> Setting:
+    """The setting of the project by the identity by which it counts."""
+    return setting._replace(project=setting.project.standing(partial(grants.joins, tx)))
+
+
+def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Want, ...]:
+    """What the call needs consent for, in the order in which it is asked."""
+    found, case = _trust_wants(tx, case)
+    call = case.call
+    trusted = all(want.kind is not WantKind.SECRET for want in found)
+    # What was revoked was allowed for no session.
+    if call.tool is Tool.GET_SECRET and not call.use and reads_use_only(case) and not (trusted and session.holds(case)):
+        version = case.record.version if case.record is not None else 0
+        words = f"read the value of {call.name} (version {version}), which is use-only"
+        found.append(Want(WantKind.READ, call.name, words))
+    if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
+        for applied in case.verdict.approvals:
+            rule = applied.rule
+            whose = {"person": "your", "environment": "your environment's"}.get(applied.source, "this project's")
+            words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {shortened(rule.rule_id)} asks you)"
+            by_project = applied.source == "project"
+            found.append(Want(WantKind.APPROVAL, rule.rule_id, words, rule.said, by_project))
+    return tuple(found)
+
+
+def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[Want], Case]:
+    """What the call needs a grant for, and the case as it is once what comes first is granted.
+
+    To count as its main work tree is wanted only where less is to be wanted then.
+    """
+    own, main = _grants_wanted(tx, case), case.setting.project.unjoined
+    if not own or main is None:
+        return own, case
+    project = case.setting.project._replace(identity=main)
+    as_main = case._replace(setting=case.setting._replace(project=project))
+    left = _grants_wanted(tx, as_main)
+    if len(left) == len(own):
+        return own, case
+    words = f"count as a work tree of {_short(main)}; from then on it may use, change and delete what that project may"
+    return [Want(WantKind.WORK_TREE, main, words), *left], as_main
+
+
+def _grants_wanted(tx: Transaction | None, case: Case) -> list[Want]:
+    setting, call = case.setting, case.call
+    found = []
+    if not may_claim_scope(tx, setting):
+        found.append(Want(WantKind.SCOPE, setting.scope, f"keep its secrets in the scope {setting.scope}"))
+    if call.name and not _is_name_trusted(tx, case):
+        found.append(Want(WantKind.SECRET, call.name, _use(call, case.record)))
+    return found
+
+
+def reads_use_only(case: Case) -> bool:
+    """Whether the value that would be handed out is one that agents are not given."""
+    record = case.record
+    if record is None or record.deleted:
+        return False
+    entry: Entry = case.setting.entry(case.call.name)
+    return not refusals.may_be_read(record=record.access, allowlisted=entry.access)
+
+
+def questions(case: Case, wanted: tuple[Want, ...]) -> list[ConsentQuestion]:
+    """The questions to put, one after the other.
+
+    An approval that the project's own rules ask for has a question of its own: its author's words must not stand
+    beside anything that the person would not approve of.
+    """
+    parts = (tuple(want for want in wanted if want.by_project is own) for own in (False, True))
+    return [_question(case, part) for part in parts if part]
+
+
+def _question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
+    """The question that lists what is wanted, bound to everything it was found from, such as the secret's version."""
+    call, setting, record = case.call, case.setting, case.record
+    bound = [
+        call.tool.value,
+        arguments(call),
+        setting.fingerprint,
+        [[w.kind.value, w.subject, w.words, w.said] for w in wanted],
+        [record.origin, record.version, record.revision] if record is not None else [],
+    ]
+    return ConsentQuestion(
+        tool=call.tool,
+        name=call.name,
+        project=str(setting.project.path),
+        wants=wanted,
+        digest=hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest(),
+        dialog_only=setting.config.consent is Channels.DIALOG,
+    )
+
+
+def settle(tx: Transaction | None, case: Case, session: SessionReads, answer: Answer | None) -> Ask | None:
+    """Let the call go on (None) if nothing is wanted or the person has consented to exactly that; else ask.
+
+    Nothing is granted before the last question has its yes.
+
+    Raises:
+        DeniedError: the person said no, now or within the last ten minutes, or did not answer.
+    """
+    asked = questions(case, wants(tx, case, session))
+    if not asked:
+        return None
+    if isinstance(answer, Declined):  # a refusal stands even if a file changed after the question was asked
+        declined = next((one for one in asked if one.digest == answer.digest), asked[0])
+        raise refusals.refused_consent(refusal(case, declined.wants[0]), answer)
+    answers = answer.all() if isinstance(answer, Consented) else {}
+    left = next((one for one in asked if one.digest not in answers), None)
+    if left is not None:
+        if tx is not None and _remembers_no(tx, case, left.wants):
+            no = Declined(digest=left.digest, channel="", said_no=True)
+            raise refusals.refused_consent(refusal(case, left.wants[0]), no)
+        return Ask(left)
+    for one in asked:
+        for want in one.wants:
+            _grant_one(tx, case, want)
+            case = case._replace(setting=standing(tx, case.setting))
+            if want.kind is WantKind.READ and answers[one.digest].session and one.for_session:
+                session.allow(case)
+    return None
+
+
+def remember_no(tx: Transaction, setting: Setting, call: Call) -> None:
+    """Let a person's no hold for a while; where the scope or the work tree was asked for, for all that wants it."""
+    record = records.find(tx, setting.scope, call.name) if call.name else None
+    wanted, _ = _trust_wants(tx, Case(call, setting, setting.verdict(call), record))
+    whole = [no for want in wanted if (no := _whole_no(setting, want))]
+    what = whole[0] if whole else _no(setting, call)
+    counters.remember(tx, project=setting.identity, what=what, seconds=refusals.NO_HOLDS_SECONDS)
+
+
+def _remembers_no(tx: Transaction, case: Case, wanted: tuple[Want, ...]) -> bool:
+    setting = case.setting
+    noes = [_no(setting, case.call), *(_whole_no(setting, want) for want in wanted)]
+    return any(counters.remembers(tx, project=setting.identity, what=no) for no in noes if no)
+
+
+def refusal(case: Case, want: Want) -> DeniedError:
+    """What the call is refused with where there is no consent to `want`."""
+    setting, project = case.setting, str(case.setting.project.path)
+    match want.kind:
+        case WantKind.WORK_TREE:
+            return refusals.work_tree_not_trusted(project=project)
+        case WantKind.SECRET if setting.trust is Trust.REQUIRED:
+            return refusals.grant_required(want.subject, project=project)
+        case WantKind.SECRET:
+            return refusals.not_trusted(want.subject, project=project)
+        case WantKind.SCOPE:
+            return refusals.scope_not_trusted(want.subject, project=project)
+        case WantKind.READ:
+            return refusals.use_only(want.subject, command=setting.command)
+        case WantKind.APPROVAL:
+            return refusals.approval_refused(case.call.tool, want.subject)
+
+
+def _is_name_trusted(tx: Transaction | None, case: Case) -> bool:
+    setting, record = case.setting, case.record
+    if record is not None and tx is not None:
+        return is_trusted(tx, setting, record)
+    if setting.trust is not Trust.REQUIRED:
+        return True  # there is nothing of anyone else's
+    return grants.holds_any(tx, setting.project.identities, setting.scope, case.call.name)
+
+
+def _grant_one(tx: Transaction | None, case: Case, want: Want) -> None:
+    if tx is None:
+        return
+    setting = case.setting
+    if want.kind is WantKind.WORK_TREE:
+        grants.add(tx, grants.as_work_tree(setting.project.own_identity, want.subject))
+    if want.kind is WantKind.SECRET:
+        grants.add(tx, _grant(case))
+    if want.kind is WantKind.SCOPE:
+        grants.add(tx, Grant(project=setting.identity, scope=setting.scope))
+
+
+def _use(call: Call, record: Record | None) -> str:
+    """What the call does, and what a yes lets the project do from then on."""
+    doing = _DOING.get(call.tool, "use")
+    if record is None:
+        return f"{doing} {call.name}, which is not stored yet"
+    origin = "by you" if record.origin == PERSON else f"from {_short(record.origin)}"
+    state = "deleted there" if record.deleted else record.access.value
+    return f"{doing} {call.name}, stored {origin} ({state}); from then on it may use, change and delete it"
+
+
+_DOING: Final = {
+    Tool.GET_SECRET: "read",
+    Tool.SET_SECRET: "overwrite",
+    Tool.DELETE_SECRET: "delete",
+    Tool.INPUT_SECRET: "have you enter a value for",
+}
+
+
+def _short(path: str) -> str:
+    home = Path.home()
+    return shortened(str(Path("~") / Path(path).relative_to(home)) if Path(path).is_relative_to(home) else path)
+
+
+def _grant(case: Case) -> Grant:
+    return Grant(project=case.setting.identity, scope=case.setting.scope, name=case.call.name)
+
+
+def _no(setting: Setting, call: Call) -> str:
+    return f"no:{setting.scope}:{call.name or call.tool.value}"
+
+
+def _whole_no(setting: Setting, want: Want) -> str | None:
+    """What a no to `want` holds for where that is more than one name."""
+    return {WantKind.SCOPE: f"no:{setting.scope}:", WantKind.WORK_TREE: f"no:worktree:{want.subject}"}.get(want.kind)

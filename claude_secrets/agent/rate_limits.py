@@ -1,0 +1,122 @@
+"""Limits on how often and how much agents do: those of rules, and those on bytes that agents store.
+
+Always: nothing is counted before the call is carried out.
+"""
+
+from collections.abc import Iterable, Sequence
+from math import ceil
+from typing import Final, NamedTuple
+
+from claude_secrets.errors import Code, DeniedError, StoreError
+from claude_secrets.model import Tool
+from claude_secrets.policy.refusals import said_by
+from claude_secrets.policy.rules import Applied
+from claude_secrets.store import counters
+from claude_secrets.store.counters import Window
+from claude_secrets.store.transaction import Transaction
+
+MIB: Final = 1 << 20
+
+_PERIODS: Final = {60: "a minute", 3600: "an hour", 86_400: "a day"}
+
+_BYTES: Final = "bytes"
+"""What the bytes of values that agents store are counted under."""
+
+
+class Spent(NamedTuple):
+    """A counter with one call, or the bytes of one value, more in it; it is not in the store yet."""
+
+    project: str
+    what: str
+    window: Window
+
+
+def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied], tool: Tool) -> list[Spent]:
+    """What one more call of `tool` makes of its limits, which hold in each of `projects`; nothing is counted yet.
+
+    Raises:
+        DeniedError: RATE_LIMITED.
+        StoreError: STORE_TAMPERED.
+    """
+    spent = []
+    for project in projects:
+        for one in applied:
+            window = count_one(counters.window(tx, project, one.counter), applied=one, tool=tool, now=tx.now)
+            spent.append(Spent(project, one.counter, window))
+    return spent
+
+
+def check_size(tx: Transaction, *, projects: Iterable[str], size: int, per_minute: int, total: int) -> list[Spent]:
+    """What a value from an agent makes of what its projects store in a minute; all in bytes.
+
+    `total` is the size of the store up to which agents may fill it.
+
+    Raises:
+        DeniedError: RATE_LIMITED.
+        StoreError: STORE_FULL where the store is as large as agents may make it; STORE_TAMPERED.
+    """
+    if not size:
+        return []
+    if tx.size() + size > total:
+        raise store_too_large(total)
+    windows = ((project, counters.window(tx, project, _BYTES)) for project in projects)
+    return [
+        Spent(project, _BYTES, count_bytes(window, size=size, limit=per_minute, now=tx.now))
+        for project, window in windows
+    ]
+
+
+def spend(tx: Transaction, spent: Iterable[Spent]) -> None:
+    """Count what `check` gave."""
+    for one in spent:
+        counters.write(tx, *one)
+
+
+def count_bytes(window: Window | None, *, size: int, limit: int, now: float) -> Window:
+    """Count the bytes of a value in the window of what a project stores in a minute.
+
+    Raises:
+        DeniedError: RATE_LIMITED, with the seconds to wait.
+    """
+    window = Window(now) if window is None else window.at(now)
+    wait = window.wait(limit, now, size)
+    if wait > 0:
+        raise DeniedError(
+            Code.RATE_LIMITED,
+            f"Agents may store {limit // MIB} MiB a minute in one project; wait {ceil(wait)} seconds.",
+            "The person can raise that: agent_mib_per_minute in config.yml.",
+            rule="agent_mib_per_minute",
+        )
+    return window._replace(calls=window.calls + size)
+
+
+def store_too_large(limit: int) -> StoreError:
+    """The refusal of a value by which agents would let the store grow beyond what the person lets them."""
+    return StoreError(
+        Code.STORE_FULL,
+        f"The store has {limit // MIB} MiB, up to which agents may fill it.",
+        "The person can make room (purge) or raise that: agent_mib_total in config.yml.",
+    )
+
+
+def count_one(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:
+    """Count one more call in a limit's window.
+
+    Raises:
+        DeniedError: RATE_LIMITED, with the rule's id and the seconds to wait.
+    """
+    rule = applied.rule
+    if window is None or window.seconds != rule.seconds:  # the first, or the limit was given another window
+        window = Window(now, seconds=rule.seconds)
+    window = window.at(now)
+    wait = window.wait(rule.limit, now)
+    if wait > 0:
+        per = _PERIODS.get(rule.seconds, f"in {rule.seconds} seconds")
+        times = "once" if rule.limit == 1 else f"{rule.limit} times"
+        raise DeniedError(
+            Code.RATE_LIMITED,
+            f"{tool.value} may be called {times} {per} in one project; wait {ceil(wait)} seconds "
+            f"(rule {rule.rule_id}).{said_by(rule)}",
+            rule=rule.rule_id,
+        )
+    return window._replace(calls=window.calls + 1)

@@ -1,0 +1,79 @@
+"""Which stored names the agents of a project are shown.
+
+Always: only what the allowlist has and the project is trusted with. Values only to find them in other texts, and those
+of other secrets without their names.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from claude_secrets.agent import consent
+from claude_secrets.policy import refusals
+from claude_secrets.policy.allowlist import Entry
+from claude_secrets.policy.snapshot import Setting
+from claude_secrets.store import records
+from claude_secrets.store.records import Record
+from claude_secrets.store.transaction import Transaction
+
+
+class Values(NamedTuple):
+    """All current values of a store: `named` are those whose names a project is shown, `use_only` says of which.
+
+    `others` has no value that is in `named`, too.
+    """
+
+    named: dict[str, str]
+    use_only: frozenset[str]
+    others: frozenset[str]
+
+
+def values(tx: Transaction, setting: Setting | None) -> Values:
+    """All current values, of every scope; without a setting there is no project, and none has a name.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    found = [record for record in records.every(tx) if not record.deleted]
+    readable: dict[str, bool] = {}
+    if setting is not None and consent.may_claim_scope(tx, standing := consent.standing(tx, setting)):
+        readable = _readable(_among(tx, standing, found))
+    named, others = {}, set()
+    for record in found:
+        if setting is not None and record.scope == setting.scope and record.name in readable:
+            named[record.name] = records.value(tx, record)
+        else:
+            others.add(records.value(tx, record))
+    use_only = frozenset(name for name in named if not readable[name])
+    return Values(named, use_only, frozenset(others.difference(named.values())))
+
+
+def shown(tx: Transaction, setting: Setting) -> dict[str, bool]:
+    """The names that a project is shown, sorted, and whether agents are given their values."""
+    decided_by = ("shown", setting.project.identities, setting.trust, setting.data[0], tx.head.grants)
+    names: dict[str, bool] | None = tx.remembered.get(decided_by)
+    if names is None:
+        names = tx.remembered[decided_by] = dict(sorted(_readable(visible(tx, setting)).items()))
+    return names
+
+
+def visible(tx: Transaction, setting: Setting) -> Iterator[tuple[Record, Entry]]:
+    """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
+    exact = setting.allowlist.names
+    looked_up = (records.find(tx, setting.scope, name) for name in exact or ())
+    yield from _among(tx, setting, records.every(tx) if exact is None else looked_up)
+
+
+def _among(tx: Transaction, setting: Setting, found: Iterable[Record | None]) -> Iterator[tuple[Record, Entry]]:
+    for record in found:
+        if record is None or record.deleted or record.scope != setting.scope:
+            continue
+        if consent.is_trusted(tx, setting, record):
+            entry = setting.allowlist.entry_for(record.name)
+            if entry is not None:
+                yield record, entry
+
+
+def _readable(found: Iterable[tuple[Record, Entry]]) -> dict[str, bool]:
+    return {
+        record.name: refusals.may_be_read(record=record.access, allowlisted=entry.access) for record, entry in found
+    }

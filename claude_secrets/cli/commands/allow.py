@@ -1,0 +1,45 @@
+"""`allow`: let this project use a name, or the names of a pattern."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli import allowlist_file, foreign
+from claude_secrets.cli.common import here, hint_at_main, require_project, the_person
+from claude_secrets.cli.output import say
+from claude_secrets.policy.allowlist import parse_allowlist, read_bytes
+from claude_secrets.policy.allowlist_edit import add_entry, check_entry, covering
+from claude_secrets.policy.globs import is_wild
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the name or pattern."""
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help="a name, or in quotes a pattern: * is any run of characters, ? is one",
+    )
+    foreign.add_yes(parser)
+
+
+def run(options: Namespace) -> int:
+    """Grant the names first, then list the entry: whoever is interrupted has allowed agents nothing yet."""
+    name = check_entry(options.name)
+    project = require_project(options)
+    before = read_bytes(project.path)
+    after = add_entry(before, name)
+    person = the_person(options, project)
+    if is_wild(name):
+        names = foreign.require_names(person, name, options)
+        use = "the project may use what is stored under it now"
+    else:
+        foreign.require_name(person, name, f"Let {here(person)} use {name}?", options)
+        names, use = [name], "the project may use it"
+    person.allow(*names)
+    if after is None:
+        entry = covering(parse_allowlist(before), name)
+        by = "" if entry is None or entry.pattern == name else f", covered by its entry {entry.pattern}"
+        say(f"'{name}' is in the allowlist of {project.path} already{by}; {use}.")
+    else:
+        allowlist_file.replace(project.path, before, after)
+        say(f"Added '{name}' to {project.path / '.claude' / 'secrets.yml'}; {use}.")
+    hint_at_main(person)
+    return 0

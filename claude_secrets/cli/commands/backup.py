@@ -1,0 +1,108 @@
+"""`backup`: all secrets in one file that a passphrase opens; looking into one; a store made from one."""
+
+from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from claude_secrets.cli.commands.delete import require_yes
+from claude_secrets.cli.common import existing_person, find_project, new_passphrase, passphrase, short, the_person
+from claude_secrets.cli.output import counted, hint, progress, say, warn
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.model import SHARED
+from claude_secrets.paths import command, expanded
+from claude_secrets.person import backups
+from claude_secrets.person.backups import Contents
+from claude_secrets.person.person import Person
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take a file, or `restore` and a file."""
+    parser.usage = "%(prog)s [--verify] FILE | %(prog)s restore FILE [--aside]"
+    parser.add_argument("words", metavar="FILE", nargs="+", help="where to; restore FILE: put it into an empty store")
+    parser.add_argument("--verify", action="store_true", help="open every record of that backup, and change nothing")
+    parser.add_argument(
+        "--aside",
+        action="store_true",
+        help="restore: give the store that is there another name first",
+    )
+    parser.add_argument("--key-file", metavar="PATH", help="restore: keep the new store's key in a new file there")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--backup-passphrase-fd", metavar="N", type=int, help="read the backup's passphrase from this file descriptor"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Write a backup, look into one, or restore one."""
+    *verbs, file = options.words
+    if verbs not in ([], ["restore"]) or (verbs and options.verify) or (file == "restore" and not verbs):
+        raise CallerError(Code.INVALID_ARGUMENTS, "That is not how backups are made.", "backup --help")
+    path = expanded(file)
+    if verbs:
+        return _restore(path, options)
+    if options.verify:
+        backups.require(path)
+        contents = backups.verify(path, passphrase("the backup", options.backup_passphrase_fd))
+        say(f"The backup is whole: {_counted(contents)}, each of which opens.")
+        return 0
+    return _make(path, options)
+
+
+def _make(path: Path, options: Namespace) -> int:
+    backups.refuse_taken(path)
+    person = existing_person(options)
+    secret = new_passphrase("the backup", options.backup_passphrase_fd)
+    with progress("copying") as tell:
+        contents = backups.make(person, path, secret, tell)
+    say(f"Wrote {path}: {_counted(contents)}. Grants and the log stay here.")
+    for line in contents.wrong:
+        warn(line)
+    if not contents.logged:
+        warn("the store takes no notes, so its log does not tell of this")
+    if contents.wrong:
+        hint(f"the store is damaged; the backup holds all that opens: {command()} backup restore FILE --aside")
+    return int(bool(contents.wrong))
+
+
+def _restore(path: Path, options: Namespace) -> int:
+    backups.require(path)
+    secret = passphrase("the backup", options.backup_passphrase_fd)
+    found = backups.verify(path, secret)
+    person = the_person(options, find_project(options), SHARED)
+    if options.aside and person.store.exists():
+        begin = f"begin a new one with {_counted(found)} from {short(str(path))}"
+        require_yes(f"Give the store {short(str(person.store.path))} another name, and {begin}?", options)
+        contents = _restore_beside(person, path, secret, options)
+    else:
+        contents = _filled(person, path, secret, options)
+    say(f"Restored {_counted(contents)} into {person.store.path}.")
+    hint("grants did not come along: projects ask again for what is not their own")
+    return 0
+
+
+def _filled(person: Person, path: Path, secret: str, options: Namespace) -> Contents:
+    if options.key_file and not person.store.exists():
+        person.store.create_with_key_file(expanded(options.key_file))
+    with progress("restoring") as tell:
+        return backups.restore(person, path, secret, tell)
+
+
+def _restore_beside(person: Person, path: Path, secret: str, options: Namespace) -> Contents:
+    """Fill a new store, and only then put it in the place of the one that is there."""
+    backups.refuse_open(person.store)
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    new = the_person(options, find_project(options), SHARED, at=backups.beside(person.store.path, stamp))
+    done = False
+    try:
+        contents = _filled(new, path, secret, options)
+        aside = backups.take_place(person.store, new.store, stamp)
+        done = True
+    finally:
+        if not done:
+            backups.discard(new.store)
+    say(f"The store that was there is {aside} now.")
+    return contents
+
+
+def _counted(contents: Contents) -> str:
+    return f"{counted(contents.secrets, 'secret')}, {counted(contents.versions, 'version')}"

@@ -1,0 +1,271 @@
+"""`doctor`: is everything well, and if not, what to do."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from claude_secrets.cli.commands.key import kind_of
+from claude_secrets.cli.common import (
+    check_of_links,
+    existing_person,
+    expiries,
+    find_project,
+    open_store,
+    read_allowlist,
+    read_settings,
+)
+from claude_secrets.cli.old_copies import described
+from claude_secrets.cli.output import progress, say, say_json
+from claude_secrets.errors import CallerError, Code, CustodyError, InputError, SecretsError
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import FILE, State
+from claude_secrets.paths import command, is_usual, own_directories
+from claude_secrets.person import copies, keys
+from claude_secrets.person.inspection import damages
+from claude_secrets.person.keys import KeyInfo
+from claude_secrets.person.person import Person
+from claude_secrets.policy.config import CONFIG
+from claude_secrets.policy.grounds import way_to
+from claude_secrets.policy.ownership import exposed, quoted
+from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, OwnFiles, read_own_files
+from claude_secrets.policy.project import Project
+
+
+class Finding(NamedTuple):
+    """One line: `state` is ok, warn or fail; `hint` says what to do."""
+
+    about: str
+    state: str
+    message: str
+    hint: str | None = None
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--deep` and `--json`."""
+    parser.add_argument("--deep", action="store_true", help="open every record, and say which are damaged")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: Namespace) -> int:
+    """Look at everything; exit code 1 where something fails."""
+    findings = list(_findings(options))
+    if options.json:
+        say_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            say(f"{finding.state:4}  {finding.about:9}  {finding.message}")
+            if finding.hint:
+                say(f"{'':17}{finding.hint}")
+    return int(any(finding.state == "fail" for finding in findings))
+
+
+def _findings(options: Namespace) -> Iterator[Finding]:
+    project: Project | None = None
+    try:
+        project = find_project(options)
+    except SecretsError as error:
+        yield _failure("project", error)
+    else:
+        yield _project(project)
+        if project is not None:
+            yield _checked("allowlist", lambda: _allowlist(project))
+    yield from _own_files(options, project)
+    yield from _store_findings(options, project)
+    yield from _exposed(options, project)
+
+
+def _store_findings(options: Namespace, project: Project | None) -> Iterator[Finding]:
+    try:
+        store = open_store(options, project)
+        if not store.exists():
+            yield Finding("store", "ok", f"{store.path}: there is none yet; the first secret makes it.")
+            yield _no_key_yet()
+            return
+        person = existing_person(options)
+    except SecretsError as error:
+        yield _failure("store", error)
+        return
+    try:
+        yield from _keys(person)
+    except (CallerError, InputError):  # of a passphrase that was asked for: it would be asked for again
+        raise
+    except SecretsError as error:
+        yield _failure("key", error)
+    yield from _copies(person)
+    if not person.store.unlocked:  # said above; a passphrase would be asked for again
+        return
+    yield _checked("store", lambda: _store(options, project, person))
+    if project is not None and (main := project.main) is not None:
+        yield _checked("work tree", lambda: _work_tree(person, main))
+    if options.deep:
+        yield from _damage(person)
+    yield from _expiry(person)
+
+
+def _checked(about: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except (CallerError, InputError):  # as above
+        raise
+    except SecretsError as error:
+        return _failure(about, error)
+
+
+def _failure(about: str, error: SecretsError) -> Finding:
+    return Finding(about, "fail", f"[{error.code}] {error.message}", error.hint)
+
+
+def _project(project: Project | None) -> Finding:
+    if project is None:
+        return Finding(
+            "project", "warn", "You are not inside a project.", f"In a project's directory: {command()} init"
+        )
+    return Finding("project", "ok", str(project.path))
+
+
+def _allowlist(project: Project) -> Finding:
+    allowlist = read_allowlist(project)
+    if not allowlist.entries:
+        return Finding("allowlist", "warn", "It allows nothing.", f"To allow a name: {command()} allow NAME")
+    rules = sum(len(of_tool) for of_tool in allowlist.rules.tools.values()) + len(allowlist.rules.everywhere)
+    number = len(allowlist.entries)
+    message = f"{number} {'entry' if number == 1 else 'entries'}, scope {allowlist.scope}, {rules} rules"
+    if allowlist.warnings:
+        return Finding("allowlist", "warn", message, " ".join(allowlist.warnings))
+    return Finding("allowlist", "ok", message)
+
+
+def _own_files(options: Namespace, project: Project | None) -> Iterator[Finding]:
+    try:
+        own = read_own_files(own_directories(), check_of_links(options, project))
+    except SecretsError as error:
+        yield _failure("policy", error)
+        return
+    policies = (own.rules,) if own.tightening is None else (own.rules, own.tightening)
+    rules = sum(len(of_tool) for policy in policies for of_tool in (*policy.tools.values(), policy.everywhere))
+    settings = f"trust {own.config.trust.name.lower()}, consent {own.config.consent.value}"
+    yield Finding("policy", "ok", f"{rules} rules of your own, {settings}")
+    if own.ignored:
+        yield _ignored(own)
+
+
+def _ignored(own: OwnFiles) -> Finding:
+    account, environment = own_directories()
+    message = f"Not used, of {environment}: {'; '.join(own.ignored)}. An environment can only make things stricter."
+    link = ""
+    if environment is not None and not os.path.lexists(account):
+        link = f", or: ln -s {quoted(environment)} {quoted(account)}"
+    return Finding("policy", "warn", message, f"To have it count, put it in {account}{link}")
+
+
+def _exposed(options: Namespace, project: Project | None) -> Iterator[Finding]:
+    """What others could change, of the store, its keys, the person's files and the directories on the way to each."""
+    places = [directory / name for directory in own_directories().all() for name in (CONFIG, POLICY, POLICY_JSON)]
+    with suppress(SecretsError):  # told with the store
+        store = open_store(options, project)
+        places += [store.path, *store.key_files()]
+    found: dict[Path, Path] = {}
+    for place in places:
+        for step in (*way_to(place), place):
+            found.setdefault(step, place)
+    for step, place in found.items():
+        if (problem := exposed(step)) is not None:
+            whose = "" if step == place else f", on the way to {place.name},"
+            yield Finding("places", "warn", f"{step}{whose} {problem[0]}.", problem[1])
+
+
+def _store(options: Namespace, project: Project | None, person: Person) -> Finding:
+    secrets, versions = person.check()
+    path = person.store.path
+    usual = is_usual(path, read_settings(options, project).usual_store)
+    unusual = "" if usual else " (not the usual one)"
+    counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
+    return Finding("store", "ok", f"{path}{unusual}: {counted}, every row verified")
+
+
+def _work_tree(person: Person, main: str) -> Finding:
+    standing = person.standing()
+    if standing is not None and standing.unjoined is None:
+        return Finding("work tree", "ok", f"It counts as a work tree of {main}.")
+    hint = f"If it should: {command()} trust"
+    return Finding("work tree", "warn", f"This is a git work tree of {main}, but does not count as that project.", hint)
+
+
+def _keys(person: Person) -> Iterator[Finding]:
+    """What opens the store: each key that does not, and why; and whether one or none is left."""
+    try:
+        person.store.unlock()
+        found, error = keys.every(person), None
+        unfinished = keys.unfinished(person)
+    except CustodyError as failure:
+        found, error, unfinished = keys.closed(person), failure, False
+    yield from (_dead_key(info) for info in found if info.failure and info.slot.state is State.THERE)
+    counted = [info for info in found if info.counts]
+    kinds = ", ".join(sorted(kind_of(info.slot) + ("" if info.tried else " (not tried)") for info in counted))
+    if error is not None:
+        yield _failure("key", error)
+    elif unfinished:
+        hint = f"To finish it: {command()} key list"
+        yield Finding("key", "warn", f"It opens the store ({kinds}); a change of keys was not finished.", hint)
+    elif len(counted) > 1:
+        yield Finding("key", "ok", f"{len(counted)} keys open the store ({kinds}).")
+    if len(counted) == 1:
+        hint = f"If it is lost, so are your secrets. To have another: {command()} recover create"
+        yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
+
+
+def _dead_key(info: KeyInfo) -> Finding:
+    slot = info.slot
+    where = f", {slot.key_file}" if slot.kind == FILE else ""
+    why = "" if info.failure is None else info.failure.message
+    message = f"Key slot {slot.slot_id} ({kind_of(slot)}{where}) does not open the store: {why}"
+    hint = f"If its key is lost for good: {command()} key remove {slot.slot_id}"
+    return Finding("key", "warn", message, hint)
+
+
+def _copies(person: Person) -> Iterator[Finding]:
+    for copy in copies.find(person.store.path):
+        if copy.store_id is None:
+            hint = "It does not open as a store, so no command removes it: look at it yourself."
+        else:
+            hint = f"It holds what was in the store then. To remove it: {command()} purge --deleted"
+        yield Finding("copy", "warn", described(copy), hint)
+
+
+def _no_key_yet() -> Finding:
+    status = Custody(environment=os.environ).keyring_status()
+    if status.ok:
+        return Finding("key", "ok", f"{status.name} works; the first secret puts a key there.")
+    other = f"Or keep the key in a file: {command()} init --key-file PATH"
+    return Finding("key", "fail", f"[{status.code}] {status.message}", f"{status.hint} {other}")
+
+
+def _damage(person: Person) -> Iterator[Finding]:
+    try:
+        with progress("opening") as tell:
+            wrong = damages(person, tell)
+    except SecretsError as error:
+        yield _failure("damage", error)
+        return
+    hint = f"What opens can be saved: {command()} backup FILE, then {command()} backup restore FILE --aside"
+    for line in wrong:
+        yield Finding("damage", "fail", f"[{Code.STORE_TAMPERED}] {line}", hint if line == wrong[-1] else None)
+    if not wrong:
+        yield Finding("damage", "ok", "Every record opens, with every version.")
+
+
+def _expiry(person: Person) -> Iterator[Finding]:
+    try:
+        found = expiries(person.secrets())
+    except SecretsError:  # told with the store
+        return
+    gone = [one for one in found if one.seconds <= 0]
+    soon = [one for one in found if one.seconds > 0]
+    for some, what in ((gone, "expired"), (soon, "will soon expire")):
+        if some:
+            names = ", ".join(one.record.name for one in some)
+            hint = f"To store a new value: {command()} set {some[0].record.name}"
+            yield Finding("expired", "warn", f"{len(some)} secret{'s' * (len(some) > 1)} {what}: {names}", hint)

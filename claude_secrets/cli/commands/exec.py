@@ -1,0 +1,188 @@
+"""`exec`: become another program that has secrets in its environment, or run it and redact what it prints."""
+
+import errno
+import os
+import re
+import shutil
+import signal
+import stat
+from argparse import REMAINDER, ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from claude_secrets import core_dumps
+from claude_secrets.cli import foreign, output, variables
+from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.ending import finish
+from claude_secrets.cli.output import warn
+from claude_secrets.cli.variables import Source, Templates
+from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.paths import command
+from claude_secrets.person.person import Person
+
+NOT_FOUND: Final = 127
+"""The exit code where there is no such program, as shells and env(1) have it."""
+
+NOT_RUN: Final = 126
+"""The exit code where it is there and cannot be run."""
+
+_SHOWN: Final = 100
+"""Characters of a word that are shown, at most."""
+
+_SHELLS_OWN: Final = frozenset(" \t\n$`|&;<>(){}[]*?~'\"\\=")
+_BUILTIN: Final = re.compile(
+    r"[!.:]|alias|bg|bind|case|cd|command|declare|eval|exec|exit|export|fg|for|function|if|jobs|let|local|popd|pushd|"
+    "read|readonly|return|set|setopt|shift|shopt|source|times?|trap|type|typeset|ulimit|umask|unalias|unset|until|while"
+)
+"""What shells understand by themselves; asked for only where there is no program of that name."""
+
+_WHY: Final = {
+    errno.ENOEXEC: "it is no program for this machine, and no script whose first line begins with #!",
+    errno.ENOENT: "what runs it is not there (of a script: what its first line names)",
+    errno.E2BIG: "its arguments and its environment are too long",
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take files, names and the program with its arguments."""
+    parser.usage = "%(prog)s [--file FILE …] [--only NAME …] [--redact] [--yes] [--scope SCOPE] -- COMMAND …"
+    variables.add_arguments(parser)
+    parser.add_argument(
+        "--redact",
+        action="store_true",
+        help="put [secret://NAME] where the program prints a value, plain or encoded (always where an agent runs it)",
+    )
+    add_scope(parser)
+    foreign.add_yes(parser)
+    parser.add_argument("program", metavar="COMMAND", nargs=REMAINDER, help="the program and its arguments")
+
+
+def run(options: Namespace) -> int:
+    """Become the program, or run it to its end."""
+    person = the_person(options, find_project(options), options.scope)
+
+    def values(names: Sequence[str]) -> dict[str, str]:
+        return person.values(names, "exec", warn=warn)
+
+    def check(templates: Templates) -> None:
+        foreign.require_references(person, templates.named_by_files, templates.files, options)
+
+    def close() -> None:
+        finish()  # afterwards this is another program
+        person.store.close()
+
+    def shown(word: str) -> str:
+        return _without_values(person, word)
+
+    return start(options, Source(values, close, check, shown), os.environ, redact=options.redact)
+
+
+def _without_values(person: Person, word: str) -> str:
+    """A word with references in place of stored values; empty where it may hold another credential."""
+    from claude_secrets.person.inspection import every_value
+    from claude_secrets.redaction.credentials import kinds_in
+    from claude_secrets.redaction.leaks import redacted
+    from claude_secrets.redaction.redactor import Finder
+
+    try:
+        shown = redacted(Finder(every_value(person, "exec") if person.store.exists() else {}), word)
+    except SecretsError:
+        return ""
+    return "" if kinds_in(shown) else shown
+
+
+def start(
+    options: Namespace, source: Source, environment: Mapping[str, str], *, redact: bool, sealed: bool = False
+) -> int:
+    """Run the program with its secrets and `environment`; returns its exit code, or NOT_FOUND or NOT_RUN.
+
+    `sealed`, where it is redacted: it inherits no descriptor above 2 that it could write a value to.
+
+    Raises:
+        CallerError: there is no program to run; or as `variables` says.
+    """
+    words = options.program[1:] if options.program[:1] == ["--"] else options.program
+    if not words:
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no program to run.", "exec --only NAME -- COMMAND …")
+    templates = variables.templates(options)
+    try:
+        program = _found(words[0], environment.get("PATH"))
+    except OSError as error:
+        return _not_found(words[0], error, source.shown(words[0]))
+    source.check(templates)
+    found = variables.resolved(templates.variables, source)
+    variables.refuse_nul(found)
+    source.close()
+    full = {**environment, **found.environment}
+    output.flush()
+    try:
+        if redact:
+            return _redacted(program, words, full, found.secrets, sealed=sealed)
+        _expect_signals()
+        core_dumps.give_back()
+        os.execve(program, words, full)  # noqa: S606  what the person asked for, without a shell
+    except OSError as error:
+        core_dumps.forbid()
+        return _not_run(error)
+
+
+def _found(word: str, path: str | None) -> str:
+    """The program that a word names, as shells look for it.
+
+    Raises:
+        OSError: why it cannot be run; FileNotFoundError where it is not there.
+    """
+    program = shutil.which(word, path=path)
+    if program is not None:
+        return program
+    if os.path.dirname(word) and stat.S_ISDIR(os.stat(word).st_mode):  # noqa: PTH116, PTH120  Path drops "./"
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    there = os.path.dirname(word) or shutil.which(word, os.F_OK, path)  # noqa: PTH120  as above
+    number = errno.EACCES if there else errno.ENOENT
+    raise OSError(number, os.strerror(number))
+
+
+def _not_found(word: str, error: OSError, shown: str) -> int:
+    """Say that a word names no program that can be run. Returns the exit code that shells have for that."""
+    name = f" '{shown[:_SHOWN]}{'…' * (len(shown) > _SHOWN)}'" if shown else ""
+    if error.errno != errno.ENOENT:
+        output.error(f"[{Code.INVALID_ARGUMENTS}] The program{name} cannot be run: {_why(error)}.")
+        return NOT_RUN
+    output.error(f"[{Code.INVALID_ARGUMENTS}] There is no such program{':' * bool(name)}{name}.")
+    if not _SHELLS_OWN.isdisjoint(word) or _BUILTIN.fullmatch(word):
+        output.hint(f"exec starts a program without a shell; to use shell syntax: {command()} exec … -- sh -c '…'")
+    return NOT_FOUND
+
+
+def _not_run(error: OSError) -> int:
+    """Say why a program that is there did not start. Returns the exit code that shells have for that."""
+    output.error(f"[{Code.INVALID_ARGUMENTS}] The program cannot be run: {_WHY.get(error.errno or 0) or _why(error)}.")
+    return NOT_FOUND if error.errno == errno.ENOENT else NOT_RUN
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno or 0)
+
+
+def _expect_signals() -> None:
+    """Undo what Python does to signals at its start: programs expect to end where nobody reads what they write."""
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+def _redacted(
+    program: str, words: Sequence[str], environment: Mapping[str, str], secrets: Mapping[str, str], *, sealed: bool
+) -> int:
+    import gc
+
+    from claude_secrets.exec import supervise
+    from claude_secrets.redaction.redactor import Finder, Redactor
+
+    finder = Finder(secrets)
+
+    def tell(error: OSError) -> None:
+        output.error(f"The output could not be written: {os.strerror(error.errno or 0)}.")
+
+    gc.enable()
+    return supervise.run(program, words, environment, lambda: Redactor(finder), tell, sealed=sealed)

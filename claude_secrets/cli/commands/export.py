@@ -1,0 +1,72 @@
+"""`export`: print variables with their secrets, for a shell, as a .env file or as JSON."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+
+from claude_secrets.cli import foreign, variables
+from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.output import say_json, warn, write
+from claude_secrets.cli.variables import Source, listed
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.exec import dotenv_file
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take files, names, the format and what to do about missing secrets."""
+    variables.add_arguments(parser)
+    parser.add_argument(
+        "--format",
+        choices=["shell", "dotenv", "json"],
+        default="shell",
+        help='shell (the default): for eval "$(claude-secrets export)" in any POSIX shell; dotenv: for python-dotenv '
+        "1.2.3 or later (never source it in a shell, which can run code that a value holds; docker --env-file keeps "
+        "the quotes)",
+    )
+    parser.add_argument(
+        "--on-missing",
+        choices=["error", "empty", "keep"],
+        default="error",
+        help="for a reference to a secret that is not there: print nothing at all (the default), nothing in its "
+        "place, or the reference",
+    )
+    add_scope(parser)
+    foreign.add_yes(parser)
+
+
+def run(options: Namespace) -> int:
+    """Print the variables."""
+    person = the_person(options, find_project(options), options.scope)
+
+    def values(names: Sequence[str]) -> dict[str, str]:
+        return person.values(names, "export", warn=warn)
+
+    templates = variables.templates(options)
+    if options.format == "shell":
+        variables.refuse_shells_own(templates.variables)
+    foreign.require_references(person, templates.named_by_files, templates.files, options)
+    found = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
+    if options.format == "json":
+        say_json(found.environment)
+        return 0
+    variables.refuse_nul(found)
+    text = _shell(found.environment) if options.format == "shell" else _dotenv(found.environment)
+    write(text.encode())
+    return 0
+
+
+def _shell(environment: Mapping[str, str]) -> str:
+    """Assignments in single quotes, in which POSIX shells replace nothing (IEEE 1003.1, Shell, 2.2.2)."""
+    quoted = {name: value.replace("'", "'\\''") for name, value in environment.items()}
+    return "".join(f"export {name}='{value}'\n" for name, value in quoted.items())
+
+
+def _dotenv(environment: Mapping[str, str]) -> str:
+    quoted = {name: dotenv_file.quoted(value) for name, value in environment.items()}
+    wrong = [name for name, value in quoted.items() if value is None]
+    if wrong:
+        raise CallerError(
+            Code.INVALID_VALUE,
+            f"{listed(wrong)}: the value holds '${{', which programs that read a .env file replace.",
+            "--format shell and json print it.",
+        )
+    return "".join(f"{name}={value}\n" for name, value in quoted.items())

@@ -1,0 +1,63 @@
+"""`history`: the kept versions of a secret, without values."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from claude_secrets.cli.common import add_scope, find_project, short, the_person
+from claude_secrets.cli.output import note, say_json, table
+from claude_secrets.cli.times import date
+from claude_secrets.model import EnteredBy
+from claude_secrets.paths import command
+from claude_secrets.person import history
+from claude_secrets.store.versions import Version
+
+_SHOWN: Final = 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the name, `--all` and `--json`."""
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--all", action="store_true", help=f"every version, not just the newest {_SHOWN} and those a person entered"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON; all versions")
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """List the versions, the newest first."""
+    record, found = history.history(the_person(options, find_project(options), options.scope), options.name)
+    found.reverse()
+    if options.json:
+        say_json([_as_data(version) for version in found])
+        return 0
+    shown = [v for at, v in enumerate(found) if options.all or at < _SHOWN or v.entered_by is EnteredBy.PERSON]
+    rows = [("VERSION", "STORED", "BY", "FROM", "")]
+    for version in shown:
+        state = "deleted" if version.deleted else "current" if version.number == record.version else ""
+        rows.append(
+            (
+                str(version.number),
+                date(version.created),
+                "you" if version.entered_by is EnteredBy.PERSON else "an agent",
+                short(version.origin),
+                state,
+            )
+        )
+    table(rows)
+    if len(shown) < len(found):
+        note(f"{len(found) - len(shown)} more, stored by agents: --all shows them.")
+    if any(not version.deleted and version.number != record.version for version in found):
+        note(f"To bring one back: {command()} restore {options.name} --version NUMBER")
+    return 0
+
+
+def _as_data(version: Version) -> dict[str, object]:
+    return {
+        "version": version.number,
+        "deleted": version.deleted,
+        "stored": date(version.created),
+        "entered_by": version.entered_by.value,
+        "origin": version.origin,
+        "expires": None if version.expires is None else date(version.expires),
+    }

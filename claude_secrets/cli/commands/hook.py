@@ -1,0 +1,348 @@
+"""`hook`: what Claude Code's hooks run; the event comes on standard input, the answer goes to standard output.
+
+Always: a hook that fails says so on standard error, without what it was given. It stops nothing, but the output of a
+tool that could not be looked through is withheld. There is one answer, and it comes in time. The formats are those of
+https://code.claude.com/docs/en/hooks (`hookSpecificOutput`).
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.agent.gate import Gate
+from claude_secrets.agent.visible import Values
+from claude_secrets.cli import hook_output
+from claude_secrets.cli.ending import at_end
+from claude_secrets.cli.guarded import NO_PATHS, Guard, texts
+from claude_secrets.cli.hook_output import Answer, Event, specific
+from claude_secrets.cli.output import flush, note, say
+from claude_secrets.errors import SecretsError
+from claude_secrets.model import Call, Done, Tool
+from claude_secrets.paths import command, own_directories, store_path, usual_store, working_directory
+from claude_secrets.policy.config import Config
+from claude_secrets.policy.ownership import at_each_call
+from claude_secrets.policy.personal_files import read_config
+from claude_secrets.policy.project import Whereabouts
+from claude_secrets.store.store import Store
+
+SECONDS = 10.0
+"""How long a hook may take before it gives up."""
+
+OUTPUT_SECONDS = 30.0
+"""How long one that looks through an output may take: Claude Code waits longer, and then shows it as it is."""
+
+SIZE_LIMIT: Final = 64 << 20
+"""Bytes of an event, at most."""
+
+PROMPT_LIMIT: Final = 1 << 20
+"""Characters of a prompt in which what looks like a credential is sought: a megabyte takes about two seconds."""
+
+_KEPT: Final = "This is where Claude Secrets keeps its store or a key."
+
+NAMES_LIMIT: Final = 100
+"""Names that the model is given at the start of a session, at most."""
+
+NAME_LENGTH: Final = 64
+"""Characters of such a name, at most: a longer one can be a message."""
+
+_READING: Final = ("Read", "NotebookRead")
+_WRITING: Final = ("Edit", "MultiEdit", "Write", "NotebookEdit")
+_SEARCHING: Final = ("Grep", "Glob")
+_PATHS: Final = ("file_path", "notebook_path", "path")
+_MOVING: Final = frozenset(
+    ("move", "rename", "copy", "link", "symlink", "delete", "remove", "trash", "extract", "unzip")
+)
+"""Words in names of tools that change what is below a directory that they are given."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the event's name; what is wrong must not end with code 2, by which a hook blocks."""
+    parser.add_argument("event", metavar="EVENT", nargs="?", default="", help=", ".join(EVENTS))
+
+
+def run(options: Namespace) -> int:
+    """Answer one event for the project that it names."""
+    return answer(options.event, None)
+
+
+def answer(name: str, directory: Path | None) -> int:
+    """Answer the event on standard input, for the project of an agent's `directory` or the one that the event names."""
+    return _answer(name, lambda event: EVENTS[name](_Hook(event, directory), event))
+
+
+def fail(name: str, error: Exception) -> int:
+    """Answer an event that something has gone wrong for before it could be looked at."""
+
+    def again(_: Event) -> Answer:
+        raise error
+
+    return _answer(name, again)
+
+
+def _answer(name: str, act: Callable[[Event], Answer]) -> int:
+    if name not in EVENTS:
+        note(
+            f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}. "
+            "Fix the command in your settings: until then this hook does nothing."
+        )
+        return 1
+    reply = _Reply(name)
+    try:
+        reply.begin_waiting()
+        reply.event = _read()
+        said = _line(act(reply.event))
+    except SecretsError as error:
+        reply.fail(error.code.value)
+    except _UnreadableError as error:
+        reply.fail(str(error))
+    except Exception as error:  # noqa: BLE001  a hook stops nothing, and an exception's text may hold a value
+        reply.fail(type(error).__name__)
+    else:
+        reply.say(said)
+    return 0
+
+
+class _UnreadableError(Exception):
+    """An event that cannot be read; says why, and nothing of what is in it."""
+
+
+def _read() -> Event:
+    data = sys.stdin.buffer.read(SIZE_LIMIT + 1) if sys.stdin is not None else b""
+    if len(data) > SIZE_LIMIT:
+        while sys.stdin.buffer.read(1 << 20):  # or the client could not write all of it
+            pass
+        raise _UnreadableError(f"the event is larger than {SIZE_LIMIT >> 20} MiB")
+    try:
+        event = json.loads(data)
+    except RecursionError:
+        raise _UnreadableError("the event is nested too deeply") from None
+    except ValueError:  # from None: what cannot be read is in the exception
+        raise _UnreadableError("the event is not JSON that can be read") from None
+    if not isinstance(event, dict):
+        raise _UnreadableError("the event is not a JSON object")
+    return event
+
+
+def _line(answer: Answer) -> str:
+    return "" if answer is None else json.dumps(answer, allow_nan=False)
+
+
+class _Reply:
+    """The one answer to an event: what it comes to or, once time is up, that it failed."""
+
+    def __init__(self, name: str) -> None:
+        self.event: Event | None = None
+        self._name = name
+        self._turn = threading.Lock()
+
+    def begin_waiting(self) -> None:
+        """Give up in time, whatever waits: a keyring, a client, or a search that takes too long."""
+        threading.Thread(target=self._give_up, daemon=True).start()
+
+    def say(self, line: str) -> None:
+        """Answer, if nobody has."""
+        self._turn.acquire()  # for good: the process ends with the first answer
+        if line:
+            say(line)
+
+    def fail(self, why: str) -> None:
+        """Answer that it failed, in a word that says nothing of what was given."""
+        line = self._failure(why)
+        self._turn.acquire()
+        note(f"claude-secrets hook {self._name}: {why}")
+        if line:
+            say(line)
+
+    def _failure(self, why: str) -> str:
+        failed = _FAILED.get(self._name)
+        if failed is None:
+            return ""
+        try:
+            return _line(failed(self.event, why))
+        except (RecursionError, ValueError):  # so deep, or with such numbers, that its shape cannot be kept
+            return _line(failed(None, why))
+
+    def _give_up(self) -> None:
+        time.sleep(OUTPUT_SECONDS if self._name in _FAILED else SECONDS)
+        try:
+            self.fail(TimeoutError.__name__)
+            flush()
+        finally:
+            os._exit(0)
+
+
+class _Hook:
+    """The gate for the project in which an event happened."""
+
+    def __init__(self, event: Event, directory: Path | None) -> None:
+        stands = event.get("cwd")
+        named = os.environ.get("CLAUDE_PROJECT_DIR") if directory is None else None
+        self.directory = Path(stands) if isinstance(stands, str) else working_directory()
+        self._where = Whereabouts(
+            argument=None,
+            environment=Path(named) if named else None,
+            root=None,
+            working_directory=Path(named) if named else directory or self.directory,
+        )
+
+    @cached_property
+    def _gate(self) -> Gate:
+        configured = read_config(own_directories(), at_each_call).store
+        store = _store(store_path(None, os.environ, configured))
+        at_end(store.close)
+        return Gate(store=store, config=own_directories())
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """The names that agents of the project may use, and those of them that are use-only."""
+        outcome = self._gate.call(Call(tool=Tool.LIST_SECRETS), self._where, client="hook")
+        if not isinstance(outcome, Done):
+            return [], []
+        names, use_only = outcome.data["names"], outcome.data["use_only"]
+        return (names, use_only) if isinstance(names, list) and isinstance(use_only, list) else ([], [])
+
+    def entered_by_person(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of the names whose values the person entered."""
+        return self._gate.entered_by_person(self._where, names)
+
+    def values(self) -> Values:
+        """All values of the store."""
+        return self._gate.every_value(self._where)
+
+
+def _session_start(hook: _Hook, _event: Event) -> Answer:
+    names, use_only = hook.names()
+    if not names:
+        return None
+    entered = hook.entered_by_person(names)
+    # Agents choose names, too, and one can be a message to the agents of later sessions.
+    safe = [name for name in names if name in entered and len(name) <= NAME_LENGTH][:NAMES_LIMIT]
+    listed = ", ".join(f'"{name}" (use-only)' if name in use_only else f'"{name}"' for name in safe)
+    left = len(names) - len(safe)
+    rest = f"{left}{' more' * bool(safe)}, which list_secrets names" if left else ""
+    text = (
+        f"Claude Secrets keeps credentials for this project: {' and '.join(part for part in (listed, rest) if part)}. "
+        f"To use one without seeing it: `{command()} exec --only NAME -- COMMAND`, or secret://NAME in a .env file "
+        f"and `{command()} exec -- COMMAND`. Where a credential is missing call input_secret, which asks the person "
+        "for it; never ask for it in the chat."
+    )
+    return specific("SessionStart", additionalContext=text)
+
+
+def _post_tool_use(hook: _Hook, event: Event) -> Answer:
+    return hook_output.replaced(event, hook.values()) if hook_output.can_show(event.get("tool_response")) else None
+
+
+def _post_tool_use_failure(hook: _Hook, event: Event) -> Answer:
+    return hook_output.reported(event, hook.values()) if hook_output.can_show(event.get("error")) else None
+
+
+def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
+    from claude_secrets.redaction.credentials import kinds_in
+
+    prompt = str(event.get("prompt", ""))
+    shown = hook_output.shown_in([prompt], hook.values())
+    kinds = [] if shown else kinds_in(prompt[:PROMPT_LIMIT])
+    if not shown and not kinds:
+        return None
+    what = str(shown) if shown else f"what looks like {' and '.join(kinds)}"
+    warning = (
+        f"Your prompt holds {what}. It is in this session's transcript and goes to the model; think of replacing it. "
+        "Next time let the agent call input_secret, which asks you outside of the chat."
+    )
+    instead = f" Use it as secret://{shown.names[0]}." if shown and shown.names else ""
+    offer = "" if shown else " Offer to call input_secret, so that it is stored instead."
+    advice = f"The person's prompt holds {what}. Do not repeat it, write it to a file or put it into a command."
+    return {"systemMessage": warning, **specific("UserPromptSubmit", additionalContext=advice + instead + offer)}
+
+
+def _pre_tool_use(hook: _Hook, event: Event) -> Answer:
+    tool, given = event.get("tool_name"), event.get("tool_input")
+    if not isinstance(tool, str) or not isinstance(given, dict):
+        return None
+    if tool in _SEARCHING:
+        return _searched(tool, given, _guard(hook))
+    if tool in _READING or tool in _WRITING:
+        named = {path for name in _PATHS if isinstance(path := given.get(name), str)}
+        return _touched(named, _guard(hook), own=tool in _WRITING, above=False) if named else None
+    if tool.startswith("mcp__"):
+        words = re.split("[^a-z]+", re.sub("([A-Z])", r" \1", tool.rpartition("__")[2]).lower())
+        return _touched(set(texts(given, NO_PATHS)), _guard(hook), own=True, above=not _MOVING.isdisjoint(words))
+    return None
+
+
+def _touched(named: set[str], guard: Guard, *, own: bool, above: bool) -> Answer:
+    """The refusal of a tool that is given these paths; `own`: the person's own files count; `above`: what is below."""
+    for path in (path for text in named for path in guard.leads(text)):
+        if guard.keeps(path):
+            return _denied(_KEPT)
+        if own and guard.owns(path):
+            return _denied("These are the person's own settings of Claude Secrets, which only they change.")
+        if above and guard.is_below(path):
+            return _denied("What Claude Secrets needs lies somewhere in that directory.")
+    return None
+
+
+def _searched(tool: str, given: Mapping[str, object], guard: Guard) -> Answer:
+    directory = path if isinstance(path := given.get("path"), str) else "."
+    pattern = given.get("pattern" if tool == "Glob" else "glob")
+    if any(guard.keeps(path) for path in guard.leads(directory)):
+        return _denied(_KEPT)
+    if tool == "Grep" and any(guard.has_key_below(path) for path in guard.leads(directory)):
+        return _denied("A key of Claude Secrets lies somewhere in that directory: search in a narrower one.")
+    if isinstance(pattern, str) and guard.may_match(pattern, directory):
+        return _denied(f"{_KEPT} Search in a narrower directory.")
+    return None
+
+
+def _denied(why: str) -> Answer:
+    advice = "Names are told by list_secrets, and values are used by reference."
+    return specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{why} {advice}")
+
+
+def _guard(hook: _Hook) -> Guard:
+    """What is guarded; where `config.yml` is broken, of the usual store."""
+    try:
+        config = read_config(own_directories(), at_each_call)
+    except SecretsError:
+        config = Config()
+    stores = {store_path(None, os.environ, config.store), usual_store(config.usual_store)}
+    project = os.environ.get("CLAUDE_PROJECT_DIR")
+    bases = [hook.directory, Path(project)] if project else [hook.directory]
+    return Guard(stores, [key for store in stores for key in _keys(store)], bases)
+
+
+def _keys(path: Path) -> list[Path]:
+    """The key files of a store, as far as they can be told."""
+    with closing(_store(path)) as store:
+        try:
+            return store.key_files()
+        except SecretsError:
+            return [] if store.custody.named_file is None else [store.custody.named_file]
+
+
+def _store(path: Path) -> Store:
+    return Store.at(path, os.environ)
+
+
+_FAILED: Final[dict[str, Callable[[Event | None, str], Answer]]] = {
+    "post-tool-use": hook_output.withheld,
+    "post-tool-use-failure": hook_output.unchecked,
+}
+"""What events are answered with that must not go by if their hook fails."""
+
+EVENTS: Final[dict[str, Callable[[_Hook, Event], Answer]]] = {
+    "session-start": _session_start,
+    "user-prompt-submit": _user_prompt_submit,
+    "pre-tool-use": _pre_tool_use,
+    "post-tool-use": _post_tool_use,
+    "post-tool-use-failure": _post_tool_use_failure,
+}

@@ -1,0 +1,259 @@
+"""`import`: bring secrets along from a .env file, a JSON object or the TypeScript tool's store."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from claude_secrets import plain_file
+from claude_secrets.cli import presence
+from claude_secrets.cli.commands.delete import require_yes
+from claude_secrets.cli.common import add_scope, find_project, first_line, read_allowlist, short, the_person
+from claude_secrets.cli.output import counted, hint, note, say, say_json, table
+from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.exec.git import Repository
+from claude_secrets.model import PERSON, SHARED, check_scope
+from claude_secrets.paths import command, expanded
+from claude_secrets.person import import_files, importing
+from claude_secrets.person.import_files import Contents, Kind
+from claude_secrets.person.importing import Change, Planned
+from claude_secrets.person.person import Person
+from claude_secrets.plain_file import PlainFile
+from claude_secrets.policy.grounds import grounds_of
+from claude_secrets.policy.project import Project
+from claude_secrets.store.records import Stored
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the file, what kind it is, and what may happen to what is there."""
+    parser.add_argument("file", metavar="FILE", help="a .env file, a JSON object of texts, or secrets.encrypted")
+    parser.add_argument(
+        "--from", dest="kind", choices=[*Kind], help="what kind of file it is; else its name or content tells"
+    )
+    parser.add_argument(
+        "--rewrite",
+        action="store_true",
+        help="dotenv: put secret://NAME in the place of each imported value; FILE.before-import stays as a copy",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="let secrets that have another value get this one")
+    parser.add_argument(
+        "--key-fd", metavar="N", type=int, help="typescript: read its key (base64) from this file descriptor"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Read all, show what would happen, ask, store all at once, and rewrite the file last."""
+    file = plain_file.read(expanded(options.file), limit=import_files.SIZE_LIMIT)
+    kind = _kind(file, options)
+    project = find_project(options)
+    contents = import_files.read(kind, file.data, lambda: _key(options, project))
+    _refuse_problems(contents)
+    after = _rewriting(file, contents) if options.rewrite else None
+    person = the_person(options, project, None if options.scope is None else check_scope(options.scope))
+    if after is not None:
+        _refuse_another_scope(person)
+    planned = importing.preview(person, contents.entries)
+    _show(planned, contents, options)
+    _refuse_overwriting(planned, file, options)
+    stored: list[Stored] = []
+    rewritten = None
+    if _is_to_do(planned, after):
+        _ask(planned, file, person, options)
+        stored = importing.carry_out(person, planned)
+        _tell(planned, stored, person, options)
+        if after is not None:
+            rewritten = _rewrite(file, after, options)
+    elif not options.json:
+        say("Nothing to import.")
+    if options.json:
+        say_json(_as_data(kind, planned, stored, contents, rewritten))
+    return 0
+
+
+def _kind(file: PlainFile, options: Namespace) -> Kind:
+    if options.kind is not None:
+        kind, how = Kind(options.kind), "by --from"
+    else:
+        kind, how = import_files.recognise(file.asked.name, file.data)
+    note(f"Read as {kind}, told {how}.")
+    if (options.rewrite and kind is not Kind.DOTENV) or (options.key_fd is not None and kind is not Kind.TYPESCRIPT):
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"This is read as {kind}; --rewrite is for dotenv, --key-fd for typescript.",
+            "--from says what kind of file it is.",
+        )
+    return kind
+
+
+def _key(options: Namespace, project: Project | None) -> bytes:
+    if options.key_fd is not None:
+        return first_line(options.key_fd, "key").encode()
+    from claude_secrets.keys.mac_keychain import password
+
+    return password(
+        service="claude-secrets-mcp",
+        account="master-key",
+        environment=os.environ,
+        forbidden=grounds_of(project.path) if project else [],
+    )
+
+
+def _refuse_problems(contents: Contents) -> None:
+    for problem in contents.problems:
+        note(f"{problem.where}: [{problem.code}] {problem.words}")
+    if contents.problems:
+        raise CallerError(
+            contents.problems[0].code,
+            f"{counted(len(contents.problems), 'problem')} in the file, as listed; nothing was imported.",
+        )
+
+
+def _rewriting(file: PlainFile, contents: Contents) -> bytes | None:
+    """What the file will be; None where nothing in it changes."""
+    after = import_files.rewrite(file.data, contents.entries)
+    if after == file.data:
+        return None
+    plain_file.refuse_what_cannot_be_replaced(file)
+    return after
+
+
+def _refuse_another_scope(person: Person) -> None:
+    """Refuse to leave references that would mean other secrets than those imported."""
+    meant = read_allowlist(person.project).scope if person.project else SHARED
+    if meant != person.scope:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"References in that file would mean the scope '{meant}', not '{person.scope}'; nothing was imported.",
+            "Import without --scope, or without --rewrite.",
+        )
+
+
+def _show(planned: Sequence[Planned], contents: Contents, options: Namespace) -> None:
+    for line in contents.notes:
+        note(f"note: {line}")
+    rows = [(each.entry.name, _words(each)) for each in planned]
+    if rows:
+        note(f"{_counted(planned)}:")
+    if options.json:
+        for name, words in rows:
+            note(f"{name}: {words}")
+    elif rows:
+        table([("NAME", "IMPORTING"), *rows])
+
+
+def _words(planned: Planned) -> str:
+    words = _change(planned)
+    return f"{words}; it was stored from {short(planned.origin)}" if planned.origin else words
+
+
+def _change(planned: Planned) -> str:
+    return {
+        Change.NEW: "new",
+        Change.SAME: f"the same value as stored (version {planned.version}): nothing to do",
+        Change.OVERWRITES: f"overwrites version {planned.version}",
+        Change.BRINGS_BACK: "brings back a deleted secret",
+    }[planned.change]
+
+
+def _refuse_overwriting(planned: Sequence[Planned], file: PlainFile, options: Namespace) -> None:
+    names = [each.entry.name for each in planned if each.change is Change.OVERWRITES]
+    if names and not options.overwrite:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"There are other values of {', '.join(names)} already; nothing was imported.",
+            "To have these overwritten (earlier versions are kept): --overwrite",
+        )
+    if options.rewrite:
+        elsewhere = [name for name in names if name in import_files.mentioned_by(file.data)]
+        if elsewhere:
+            raise CallerError(
+                Code.INVALID_ARGUMENTS,
+                f"Other variables in the file have references to {', '.join(elsewhere)} and would get the new values; "
+                "nothing was imported.",
+                "If they should, import twice: first with --overwrite, then with --rewrite.",
+            )
+
+
+def _is_to_do(planned: Sequence[Planned], after: bytes | None) -> bool:
+    return after is not None or any(each.change is not Change.SAME for each in planned)
+
+
+def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: Namespace) -> None:
+    if options.yes and any(each.origin for each in planned):
+        presence.require("`import --yes` of names that belong to others", options)
+    asked = f"Import {_counted(planned)} from {short(str(file.asked))} into scope '{person.scope}'"
+    if options.rewrite:
+        if file.is_linked:
+            note(f"note: {file.asked} is a link; {file.path} is what is rewritten")
+        if file.status.st_nlink > 1:
+            note("note: the file has another name (a hard link), under which the values stay")
+        asked += ", and put references there in their place"
+    require_yes(f"{asked}?", options)
+
+
+def _counted(planned: Sequence[Planned]) -> str:
+    overwritten = sum(each.change is Change.OVERWRITES for each in planned)
+    return counted(len(planned), "secret") + (f" ({overwritten} overwritten)" if overwritten else "")
+
+
+def _had(same: int) -> str:
+    return f"; {same} of them had this value already" if same else ""
+
+
+def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, options: Namespace) -> None:
+    if not options.json:
+        same = sum(each.change is Change.SAME for each in planned)
+        say(f"Imported {_counted(planned)} into scope '{person.scope}'{_had(same)}.")
+    for each, done in zip(planned, stored, strict=True):
+        if done.moved_from is not None and done.moved_from != PERSON:
+            hint(f"'{each.entry.name}' belonged to {short(done.moved_from)}; it belongs to this project now")
+    if person.project is None:
+        return
+    allowlist = read_allowlist(person.project)
+    if any(allowlist.entry_for(each.entry.name) is None for each in planned):
+        hint(f"agents of this project cannot use all of them yet; to let them, for each: {command()} allow NAME")
+
+
+def _rewrite(file: PlainFile, after: bytes, options: Namespace) -> Path:
+    """Put the references into the file. What is stored stays stored, whatever comes of it."""
+    _keep_out_of_git(plain_file.copy_of(file))
+    try:
+        copy = plain_file.rewrite(file, after)
+    except SecretsError as error:
+        error.hint = "The secrets are imported all the same; try again, and only the file is rewritten."
+        raise
+    if not options.json:
+        say(f"Rewrote {file.path}: references stand there now in the place of the values.")
+    hint(f"the copy from before still holds the values; to remove it: {plain_file.removal(copy)}")
+    if b"#" in after:
+        hint("comments are as they were; look whether a value stands in one")
+    hint("if the file was ever committed, git's history may hold the values, too: get new ones from who issued them")
+    return copy
+
+
+def _keep_out_of_git(copy: Path) -> None:
+    """Have git ignore the copy before it is there: `git add -A` would take the values into a commit."""
+    try:
+        ignored = Repository(copy.parent, os.environ, grounds_of(copy.parent)).keep_out(copy)
+    except CallerError:  # there is no git, or no repository
+        ignored = not any((ground / ".git").exists() for ground in grounds_of(copy.parent))
+    if not ignored:
+        hint(f"git does not ignore {copy}, which holds the values: do not commit it")
+
+
+def _as_data(
+    kind: Kind, planned: Sequence[Planned], stored: Sequence[Stored], contents: Contents, copy: Path | None
+) -> dict[str, object]:
+    versions = [done.version for done in stored] or [each.version for each in planned]
+    return {
+        "from": kind.value,
+        "secrets": [
+            {"name": each.entry.name, "change": each.change.value, "version": version}
+            for each, version in zip(planned, versions, strict=True)
+        ],
+        "notes": [*contents.notes],
+        "copy": None if copy is None else str(copy),
+    }

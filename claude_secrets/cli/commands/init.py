@@ -1,0 +1,168 @@
+"""`init`: make a project's allowlist, and choose where the store's key is."""
+
+import os
+import shlex
+from argparse import ArgumentParser, Namespace
+from contextlib import suppress
+from pathlib import Path
+
+from claude_secrets.atomic_file import make_private
+from claude_secrets.cli import allowlist_file, foreign
+from claude_secrets.cli.common import find_project, new_passphrase, open_store, short, whereabouts
+from claude_secrets.cli.output import hint, say, warn
+from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
+from claude_secrets.keys.passphrase import check, known_words
+from claude_secrets.keys.slot import PASSPHRASE
+from claude_secrets.paths import command, expanded, home_directories
+from claude_secrets.policy.allowlist_edit import TEMPLATE
+from claude_secrets.policy.project import Whereabouts, locate
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--here`, and where the key is to be."""
+    parser.add_argument(
+        "--here", action="store_true", help="make a project of its own in a directory that belongs to another one"
+    )
+    parser.add_argument(
+        "--key-file", metavar="PATH", help="make the store with its key in this new file, not in the OS keyring"
+    )
+    parser.add_argument(
+        "--passphrase",
+        action="store_true",
+        help="make the store with a passphrase that opens it, not with a keyring",
+    )
+    parser.add_argument(
+        "--new-passphrase-fd", metavar="N", type=int, help="read that passphrase from this file descriptor"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Ask everything first, then make what is missing."""
+    if options.key_file and options.passphrase:
+        raise CallerError(Code.INVALID_ARGUMENTS, "Choose one of --key-file and --passphrase; add the other with key.")
+    key_file = None if options.key_file is None else expanded(options.key_file)
+    chosen = key_file is not None or options.passphrase
+    directory = _directory(options, chosen=chosen)
+    if directory is not None and not options.here:
+        _ask_before_hiding(directory)
+    if chosen:
+        open_store(options, None).refuse_another()
+    text = _passphrase(options, directory) if options.passphrase else None
+    missing = None if chosen else _what_opens_nothing(options)
+    if directory is not None:
+        _make_allowlist(directory)
+    if key_file is not None:
+        _make_key_file(options, key_file)
+    if text is not None:
+        store = open_store(options, find_project(options))
+        store.create_with_passphrase(text)
+        say(f"Made the store {store.path}. Without the passphrase nobody opens it.")
+    _say_next(options, directory, missing)
+    return 0
+
+
+def _directory(options: Namespace, *, chosen: bool) -> Path | None:
+    """Where the project is to be; None where only a store is made, because no project can be there."""
+    where = whereabouts(options)
+    directory = (where.argument or where.working_directory).resolve()
+    if any(home.is_relative_to(directory) for home in home_directories()):
+        if options.project or not chosen:
+            raise DeniedError(
+                Code.NO_PROJECT,
+                "Your home directory and those above it are never a project.",
+                "Go to the project's directory, or name it with --project.",
+            )
+        return None
+    if not directory.is_dir():
+        raise CallerError(Code.INVALID_ARGUMENTS, "The project's directory does not exist.")
+    return directory
+
+
+def _passphrase(options: Namespace, directory: Path | None) -> str:
+    words = known_words() if directory is None else known_words(directory)
+    return check(new_passphrase("the store", options.new_passphrase_fd), words)
+
+
+def _ask_before_hiding(directory: Path) -> None:
+    """Ask before a directory that belongs to a project becomes another project.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where nobody can be asked.
+    """
+    if os.path.lexists(directory / ".claude" / "secrets.yml"):
+        return
+    where = Whereabouts(argument=None, environment=None, root=None, working_directory=directory)
+    try:
+        outer = short(str(locate(where, homes=home_directories(), command=command()).path))
+    except DeniedError as error:
+        if error.code is not Code.NO_PROJECT:
+            raise
+        return
+    belongs = f"{short(str(directory))} belongs to the project {outer}"
+    use = f"To work in that project, nothing has to be made: {command()} allow NAME."
+    own = f"To make a project of its own here: {command()} init --here"
+    question = f"Make a second project in {short(str(directory))}, where the allowlist of {outer} no longer counts?"
+    foreign.ask([f"{belongs}.", use], question, CallerError(Code.INVALID_ARGUMENTS, f"{belongs}.", f"{use} {own}"))
+
+
+def _make_allowlist(directory: Path) -> None:
+    file = directory / ".claude" / "secrets.yml"
+    if allowlist_file.create(directory, TEMPLATE.encode()):
+        say(f"Made {file}: nothing is allowed yet.")
+    else:
+        say(f"{file} is there already; it was left as it is.")
+
+
+def _make_key_file(options: Namespace, key_file: Path) -> None:
+    store = open_store(options, find_project(options))
+    with suppress(OSError):  # what cannot be made is told when the key file cannot
+        make_private(key_file.parent)
+    store.create_with_key_file(key_file)
+    say(f"Made the store {store.path} with its key in {key_file}.")
+    say("Keep a copy of the key file in a safe place: without it nobody opens the store.")
+
+
+def _what_opens_nothing(options: Namespace) -> tuple[str, str] | None:
+    """Why the commands that come next could not open or make the store, and what helps; None where they can."""
+    store = open_store(options, None)
+    if not store.exists():
+        status = None if store.custody.named_file is not None else store.custody.keyring_status()
+        return None if status is None or status.ok else (f"[{status.code}] {status.message}", status.hint or "")
+    try:
+        if all(slot.kind != PASSPHRASE or slot.is_recovery for slot in store.slots()):
+            store.unlock()
+    except SecretsError as error:
+        return f"[{error.code}] {error.message}", error.hint or ""
+    return None
+
+
+def _say_next(options: Namespace, directory: Path | None, missing: tuple[str, str] | None) -> None:
+    typed = " ".join([command(), *_repeated(options)])
+    if missing is None:
+        if directory is None:
+            say(f"Next, in a project's directory: {typed} init")
+        else:
+            say(f"Next: {typed} allow NAME, then {typed} set NAME")
+        return
+    why, remedy = missing
+    if open_store(options, None).exists():
+        warn(f"the store does not open here, so no secret can be allowed or stored yet: {why}")
+        hint(remedy)
+        return
+    warn(f"there is no place for the store's key yet: {why}")
+    say("Next, choose where the key is to be, with one of these:")
+    say(f"  {typed} init --key-file ~/claude-secrets.key")
+    say("      in a file, which the servers of your clients read, too")
+    say(f"  {typed} init --passphrase")
+    say("      nowhere: you type a passphrase for each command, and servers get it by --passphrase-fd")
+    say(f"Or have a keyring. {remedy}")
+    say(f"Then: {typed} allow NAME, and {typed} set NAME")
+
+
+def _repeated(options: Namespace) -> list[str]:
+    """The options that the next commands need as well."""
+    words = []
+    for name in ("project", "store"):
+        if getattr(options, name):
+            words += [f"--{name}", shlex.quote(getattr(options, name))]
+    return words

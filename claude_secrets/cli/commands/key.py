@@ -1,0 +1,225 @@
+"""`key`: the keys that open the store."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from claude_secrets.cli import old_copies
+from claude_secrets.cli.commands.delete import require_yes
+from claude_secrets.cli.common import existing_person, new_passphrase, passphrase, short, the_same_again
+from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, verbs, warn
+from claude_secrets.cli.times import date
+from claude_secrets.errors import CallerError, Code, InputError, SecretsError
+from claude_secrets.keys.passphrase import new_code
+from claude_secrets.keys.slot import FILE, PASSPHRASE, Slot, State
+from claude_secrets.paths import command, expanded
+from claude_secrets.person import keys, rotation
+from claude_secrets.person.keys import KeyInfo
+from claude_secrets.person.person import Person
+
+_VERBS = {
+    "list": "show the key slots (--json)",
+    "add-passphrase": "let a passphrase open the store, too",
+    "add-file": "let a new key file at PATH open the store, too",
+    "remove": "take away the slot whose id begins with SLOT",
+    "rotate": "put a new key into the keyring, in place of the old one; all other keys stay as they are",
+}
+_TAKES = {"add-file": "PATH", "remove": "SLOT"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take a verb and what it is about."""
+    verbs(parser, _VERBS)
+    parser.add_argument("what", metavar="WHAT", nargs="?", help="the PATH or SLOT")
+    parser.add_argument(
+        "--data",
+        action="store_true",
+        help="rotate: replace every key, passphrase and code, and the data key; seal every record anew",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--new-passphrase-fd",
+        metavar="N",
+        type=int,
+        help="add-passphrase, rotate --data: read the new passphrase from this file descriptor",
+    )
+    parser.add_argument("--json", action="store_true", help="list: as JSON")
+
+
+def run(options: Namespace) -> int:
+    """Do what the verb says."""
+    verb, what = options.verb, options.what
+    if (what is not None) != (verb in _TAKES):
+        raise CallerError(Code.INVALID_ARGUMENTS, f"key {verb} takes {_TAKES.get(verb, 'nothing else')}.")
+    person = existing_person(options)
+    if verb == "list":
+        _list(person, as_json=options.json)
+    elif verb == "add-passphrase":
+        text = new_passphrase("the store", options.new_passphrase_fd)
+        say(f"Added key slot {keys.add_passphrase(person, text).slot_id}: the passphrase opens the store, too.")
+    elif verb == "add-file":
+        path = expanded(what)
+        say(f"Added key slot {keys.add_file(person, path).slot_id}: the key file {path} opens the store, too.")
+        hint("keep a copy of it where no copy of the store is")
+    elif verb == "remove":
+        _remove(person, options)
+    elif options.data:
+        _rotate_data(person, options)
+    else:
+        for slot in keys.rotate(person):
+            say(f"The keyring has a new key for the store (slot {slot.slot_id}); the old one is deleted.")
+        hint(f"whoever had a key before may have kept what it unwraps; to lock them out: {command()} key rotate --data")
+    return 0
+
+
+def _list(person: Person, *, as_json: bool) -> None:
+    keys.clear_away(person)
+    found = keys.every(person)
+    if as_json:
+        say_json([_as_data(info) for info in found])
+        return
+    table([("SLOT", "KIND", "SINCE", "WHERE", ""), *(_row(info) for info in found)])
+    if sum(info.counts for info in found) == 1:
+        hint(f"if that key is lost, so are your secrets; to have a second one: {command()} recover create")
+
+
+def _row(info: KeyInfo) -> tuple[str, ...]:
+    slot = info.slot
+    where = short(str(slot.key_file)) if slot.kind == FILE else ""
+    state = "" if info.tried else "not tried"
+    if info.failure is not None:
+        state = f"does not open the store here: {info.failure.message}"
+    if slot.state is not State.THERE:
+        state = "was not finished; the next key command clears it away"
+    return (slot.slot_id, kind_of(slot), date(info.since)[:10], where, state)
+
+
+def kind_of(slot: Slot) -> str:
+    """What a slot is called."""
+    return "recovery code" if slot.is_recovery else "key file" if slot.kind == FILE else slot.kind
+
+
+def _as_data(info: KeyInfo) -> dict[str, object]:
+    return {
+        "slot": info.slot.slot_id,
+        "kind": kind_of(info.slot),
+        "since": date(info.since),
+        "file": str(info.slot.key_file) if info.slot.kind == FILE else None,
+        "state": info.slot.state.value or "there",
+        "tried": info.tried,
+        "fails": None if info.failure is None else info.failure.code.value,
+    }
+
+
+def _remove(person: Person, options: Namespace) -> None:
+    require_yes(f"Remove the key slot {options.what}? Its key opens the store no more.", options)
+    slot = keys.remove(person, options.what)
+    say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
+    if slot.kind == FILE:
+        hint(f"the file {slot.key_file} opens nothing any more; delete it")
+    hint(f"whoever used that key before may have kept what it unwrapped; to be safe: {command()} key rotate --data")
+
+
+def _rotate_data(person: Person, options: Namespace) -> None:
+    found, fixed = rotation.survey(person)
+    for each in fixed:
+        warn(f"key slot {each.slot.slot_id} ({_where(each.slot)}) cannot be kept: {each.failure.message}")
+    losing = [each.slot for each in fixed]
+    passphrases = _new_passphrases(person, found, losing, options)
+    for slot in found:
+        if slot.kind == FILE and slot not in losing:
+            warn(f"{_path(person, slot)} gets a new key; any other store that uses this key file would no longer open")
+    require_yes("Replace all keys and the data key, and seal every record anew?", options)
+    old = old_copies.to_remove(person, options)
+    with _new_code(person, found, losing) as code, progress("sealing") as tell:
+        scrubbed = rotation.rotate(person, found, losing, passphrases=passphrases, code=code, progress=tell)
+    say("Every record is sealed with a new data key. Old keys, passphrases and codes do not open the store.")
+    if keys.unfinished(person):
+        warn("an old key is still where it was; it opens nothing, and the next key command takes it away")
+    if not scrubbed:
+        warn("old pages stay in the store's files for now: another program uses it, or there is no space")
+    old_copies.remove(person, old)
+    hint("copies and backups of the store from before open with the old keys and passphrases")
+    hint("if somebody has one of them, replace the secrets themselves where they are used")
+
+
+def _new_passphrases(person: Person, found: Sequence[Slot], losing: list[Slot], options: Namespace) -> dict[str, str]:
+    """A new passphrase for each slot that has one, by its id; a slot for which nothing is typed is to be lost."""
+    wanting = [slot for slot in found if slot.kind == PASSPHRASE and not slot.is_recovery and slot not in losing]
+    if options.new_passphrase_fd is None and wanting and not _at_terminal():
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"Key slot {wanting[0].slot_id} needs a new passphrase, and nobody can type one here.",
+            "Add --new-passphrase-fd N.",
+        )
+    if options.new_passphrase_fd is not None and len(wanting) != 1:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            f"--new-passphrase-fd gives one passphrase, and the store has {len(wanting) or 'none'}.",
+            "Remove the others first (key remove), or type them at a terminal without it.",
+        )
+    given = {}
+    for slot in wanting:
+        new = _new_passphrase(slot, options.new_passphrase_fd)
+        if new is None:
+            losing.append(slot)
+            note(f"Key slot {slot.slot_id} will be removed.")
+        else:
+            given[slot.slot_id] = rotation.check_new(person, found, new)
+    return given
+
+
+def _new_passphrase(slot: Slot, descriptor: int | None) -> str | None:
+    if descriptor is not None:
+        return passphrase("the store", descriptor)
+    what = f"key slot {slot.slot_id}"
+    try:
+        first = passphrase(f"{what}: a new one, or nothing to remove it", None)
+    except InputError as error:
+        if error.code is not Code.CANCELLED:
+            raise
+        return None
+    return the_same_again(what, first)
+
+
+@contextmanager
+def _new_code(person: Person, found: Sequence[Slot], losing: Sequence[Slot]) -> Iterator[str]:
+    """A new recovery code, shown before it counts, if the store has one; and which code counts if the change fails."""
+    code, old = new_code(), [slot for slot in found if slot.is_recovery and slot not in losing]
+    if not old:
+        yield code
+        return
+    note("This is the new recovery code; it is not shown again. Write it down. It counts from now on; keep the old one")
+    note("until this command says that every record is sealed anew. If that fails, the old one still counts.")
+    say(code)
+    flush()
+    done = False
+    try:
+        yield code
+        done = True
+    finally:
+        if not done:
+            warn(_which_code_counts(person, old))
+
+
+def _which_code_counts(person: Person, old: Sequence[Slot]) -> str:
+    try:
+        there = {slot.slot_id for slot in person.store.slots()}
+    except SecretsError:
+        return "the store cannot be read, so keep both recovery codes: one of them counts"
+    if all(slot.slot_id in there for slot in old):
+        return "no key was replaced: the old recovery code still counts, and the new one does not"
+    return "the keys were replaced: the new recovery code counts, and the old one does not"
+
+
+def _where(slot: Slot) -> str:
+    return f"key file {slot.key_file}" if slot.kind == FILE else kind_of(slot)
+
+
+def _path(person: Person, slot: Slot) -> str:
+    return str(person.store.custody.file_of(slot))
+
+
+def _at_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()

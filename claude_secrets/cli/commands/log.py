@@ -1,0 +1,83 @@
+"""`log`: who asked for what, when, and what came of it."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import require_project, short, the_person
+from claude_secrets.cli.output import note, say, say_json
+from claude_secrets.cli.times import before_now, date
+from claude_secrets.errors import DeniedError
+from claude_secrets.paths import expanded
+from claude_secrets.policy.project import Project
+from claude_secrets.store.audit import Entry
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take what to look for; `--project` is one of it here."""
+    parser.add_argument("--name", help="only events about this secret")
+    parser.add_argument("--tool", help="only this tool or command")
+    parser.add_argument("--since", metavar="WHEN", help="a day such as 2026-11-23, or 30m, 12h, 7d ago")
+    parser.add_argument("--denied", action="store_true", help="only what was refused")
+    parser.add_argument("--verify", action="store_true", help="check that no event was changed, moved or removed")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: Namespace) -> int:
+    """Show or verify the log."""
+    named = None if options.project is None else _named(options)
+    person = the_person(options, named if isinstance(named, Project) else None, "shared")
+    if options.verify:
+        say(f"The log is whole: {person.verify_log()} entries, each as it was written.")
+        return 0
+    since = None if options.since is None else before_now(options.since, "--since")
+    standing = person.standing()
+    projects = {named} if isinstance(named, str) else set(standing.identities if standing else ())
+
+    def keep(entry: Entry) -> bool:
+        event = entry.event
+        return (
+            options.name in (None, event.name)
+            and options.tool in (None, event.action)
+            and (named is None or event.project in projects)
+            and (since is None or entry.last >= since)
+            and (not options.denied or event.outcome == "refused")
+        )
+
+    found = person.log(keep)
+    if options.json:
+        say_json([_as_data(entry) for entry in found])
+    elif not found:
+        note("The log tells of nothing like that.")
+    for entry in () if options.json else found:
+        say(_line(entry))
+    return 0
+
+
+def _named(options: Namespace) -> Project | str:
+    """The project named by `--project`; of one that is no project any more its path."""
+    try:
+        return require_project(options)
+    except DeniedError:
+        return str(expanded(options.project).resolve())
+
+
+def _line(entry: Entry) -> str:
+    event = entry.event
+    who = "you" if event.caller == "person" else f"agent “{event.client}”" if event.client else event.caller
+    place = f" in {short(event.project)}" if event.project else ""
+    outcome = event.code or event.outcome
+    more = [f"rule {event.rule}"] if event.rule else []
+    more += [f"asked by {event.channel}"] if event.channel else []
+    more += [f"{entry.times} times, last {date(entry.last)}"] if entry.times > 1 else []
+    about = f" {event.name}" if event.name else ""
+    return f"{date(entry.first)}  {outcome:16}  {event.action}{about}  {who}{place}" + "".join(f"; {m}" for m in more)
+
+
+def _as_data(entry: Entry) -> dict[str, object]:
+    event = entry.event
+    return {
+        "sequence": entry.sequence,
+        "first": date(entry.first),
+        "last": date(entry.last),
+        "count": entry.times,
+        **{key: getattr(event, key) for key in type(event)._fields},
+    }

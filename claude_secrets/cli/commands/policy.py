@@ -1,0 +1,116 @@
+"""`policy`: is a policy understood, and what would it decide."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.cli.common import check_of_links, find_project, require_project, whereabouts
+from claude_secrets.cli.output import say
+from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.model import Call, Tool
+from claude_secrets.paths import command, own_directories
+from claude_secrets.policy.allowlist import read_allowlist
+from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, parse_policy, read_own_files
+from claude_secrets.policy.rules import Kind, Rule, Rules, in_words
+from claude_secrets.policy.snapshot import SettingReader, arguments
+
+_FILE_LIMIT = 1 << 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `check [FILE]` or `explain TOOL [NAME]`."""
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    check = verbs.add_parser("check", help="is it understood: a FILE, or this project's and your own")
+    check.add_argument("file", metavar="FILE", nargs="?")
+    explain = verbs.add_parser("explain", help="which rule decides on a call of a tool here, and why")
+    explain.add_argument("tool", metavar="TOOL", choices=list(Tool), help=", ".join(Tool))
+    explain.add_argument("name", metavar="NAME", nargs="?", default="", help="the secret's name, or search's pattern")
+
+
+def run(options: Namespace) -> int:
+    """Check or explain."""
+    if options.verb == "explain":
+        return _explain(options, Tool(options.tool), options.name)
+    if options.file:
+        return _check_file(Path(options.file))
+    project = find_project(options)
+    if project is not None:
+        found = read_allowlist(project.path)[1].rules
+        say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(found)}")
+    directories = own_directories()
+    own = read_own_files(directories, check_of_links(options, project))
+    for directory, rules in zip(directories.all(), (own.rules, own.tightening), strict=False):
+        if rules is not None:
+            _say_of(directory, rules)
+    return 0
+
+
+def _say_of(directory: Path, rules: Rules) -> None:
+    """Say whether a directory of the person's own has a policy, which was understood."""
+    there = [path for name in (POLICY, POLICY_JSON) if (path := directory / name).exists()]
+    if there:
+        say(f"{there[0]}: understood, {_count(rules)}")
+    else:
+        say(f"{directory / POLICY}: there is none, and no {POLICY_JSON}; the built-in limits hold")
+
+
+def _check_file(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_LIMIT)
+    except FileNotFoundError:
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no file of that name.", "Look at the path.") from None
+    except OSError:
+        raise CallerError(Code.INVALID_ARGUMENTS, "That is no plain file, or it cannot be read.") from None
+    say(f"{path}: understood, {_count(parse_policy(data, path.name))}")
+    return 0
+
+
+def _count(found: Rules) -> str:
+    number = sum(len(of_tool) for of_tool in found.tools.values()) + len(found.everywhere)
+    default = "allows" if found.default_allow else "denies"
+    hidden = f", hides {', '.join(sorted(found.hidden))}" if found.hidden else ""
+    return f"{number} rule{'' if number == 1 else 's'}, {default} by default{hidden}"
+
+
+def _explain(options: Namespace, tool: Tool, name: str) -> int:
+    project = require_project(options)
+    check_of_links(options, project)
+    setting = SettingReader(own_directories(), command()).read(whereabouts(options), project)
+    pattern = tool is Tool.SEARCH_SECRETS
+    call = Call(tool=tool, name="" if pattern or tool is Tool.LIST_SECRETS else name, pattern=name if pattern else "")
+    allowed = True
+    try:
+        if call.name:
+            say(f"allowlist: allowed by {setting.entry(call.name).pattern}")
+    except SecretsError as error:
+        allowed = False
+        say(f"allowlist: denied ({error.code})")
+    for policy in setting.policies:
+        for rule in policy.of(tool):
+            say(f"{_WHOSE[policy.source]}: {in_words(rule)} -> {_effect(rule, call)}    ({rule.rule_id.strip('()')})")
+    verdict = setting.verdict(call)
+    if verdict.refused_by is not None:
+        say(f"Refused by {_WHOSE[verdict.refused_by.source]}: {in_words(verdict.refused_by.rule)}.")
+    elif not allowed:
+        say("Refused by the allowlist.")
+    else:
+        asked = "; you are asked first" if verdict.approvals else ""
+        say(f"Allowed, as far as it is this project's own or granted{asked}.")
+    return 0 if allowed and verdict.refused_by is None else 3
+
+
+_WHOSE: Final = {
+    "project": "this project's policy",
+    "person": "your policy",
+    "environment": "your environment's policy",
+    "built-in": "the built-in policy",
+}
+
+
+def _effect(rule: Rule, call: Call) -> str:
+    if rule.kind is Kind.LIMIT:
+        return "counts the call"
+    if rule.kind is Kind.APPROVE:
+        return "asks you" if rule.asks(arguments(call)) else "does not apply"
+    return "refuses" if rule.refuses(arguments(call)) else "passes"

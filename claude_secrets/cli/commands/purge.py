@@ -1,0 +1,68 @@
+"""`purge`: take secrets away for good, with all their versions."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+
+from claude_secrets.cli import old_copies
+from claude_secrets.cli.commands.delete import require_yes
+from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.foreign import whose
+from claude_secrets.cli.output import counted, hint, note, say, warn
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.paths import command
+from claude_secrets.person import history
+from claude_secrets.person.history import Purged
+from claude_secrets.person.person import Person
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take a name or `--deleted`, and `--yes`."""
+    parser.add_argument("name", metavar="NAME", nargs="?")
+    parser.add_argument("--deleted", action="store_true", help="all secrets that were deleted, in all scopes")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Show what will be gone, ask, and take it away."""
+    if bool(options.name) == options.deleted:
+        raise CallerError(Code.INVALID_ARGUMENTS, "Purge what?", "purge NAME, or purge --deleted")
+    person = the_person(options, find_project(options), options.scope)
+    purge = _deleted(person, options) if options.deleted else _one(person, options)
+    old = old_copies.to_remove(person, options)
+    purged = purge()
+    for record in purged.records:
+        say(f"Purged '{record.name}' of scope '{record.scope}'.")
+    if not purged.scrubbed:
+        warn("old pages stay in the store's files for now: another program uses it, or there is no space")
+        hint(f"to have them gone later: {command()} purge --deleted")
+    elif purged.records:
+        hint("backups made before still hold it")
+    old_copies.remove(person, old)
+    return 0
+
+
+def _one(person: Person, options: Namespace) -> Callable[[], Purged]:
+    """Ask, and return what purges the secret."""
+    record, versions = history.history(person, options.name)
+    require_yes(
+        f"Purge '{record.name}' of scope '{record.scope}', {counted(len(versions), 'version')}, "
+        f"and the grants on it? Nothing brings it back.{whose(person, record.name)}",
+        options,
+    )
+    return lambda: history.purge(person, options.name, record)
+
+
+def _deleted(person: Person, options: Namespace) -> Callable[[], Purged]:
+    """Ask, and return what purges the deleted secrets."""
+    found = history.deleted(person)
+    if found:
+        note(f"{counted(len(found), 'secret')}, deleted before:")
+    for record in found:
+        note(f"'{record.name}' of scope '{record.scope}'")
+    if found:
+        number = counted(len(found), "deleted secret")
+        require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", options)
+    else:
+        note("No secret is deleted.")
+    return lambda: history.purge_deleted(person, found)

@@ -1,0 +1,62 @@
+"""`recover`: a recovery code, and opening the store with it when the key is lost."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import existing_person
+from claude_secrets.cli.output import hint, note, say, verbs
+from claude_secrets.errors import CallerError, Code, CustodyError
+from claude_secrets.paths import command, expanded
+from claude_secrets.person import keys
+
+_CODE_LIMIT = 256
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `create` or `use`."""
+    verbs(
+        parser,
+        {
+            "create": "make a recovery code and show it, once",
+            "use": "open the store with it (typed, or from standard input), and put a new key into the keyring",
+        },
+    )
+    parser.add_argument("--key-file", metavar="PATH", help="use: put the new key into this new file instead")
+    parser.add_argument("--replace", action="store_true", help="create: make a new one in place of the one there is")
+
+
+def run(options: Namespace) -> int:
+    """Make a code, or use it."""
+    person = existing_person(options)
+    if options.verb == "create":
+        code = keys.create_code(person, replacing=options.replace)
+        note("Write this code down, and keep it where your computer is not: it opens your secrets without any other")
+        note("key. It is not shown again.")
+        say(code)
+        hint(f"when the key is lost: {command()} recover use")
+        return 0
+    path = expanded(options.key_file) if options.key_file else None
+    code = _code()
+    try:
+        slot = keys.recover(person, code, path)
+    except CustodyError as error:
+        if path is None and error.code is Code.KEYRING_UNAVAILABLE:
+            error.hint = f"To put the new key into a file: {command()} recover use --key-file PATH"
+        raise
+    where = "the keyring has" if path is None else f"the file {path} holds"
+    say(f"The code opens the store, and {where} a new key for it (slot {slot.slot_id}).")
+    if any(info.failure is not None for info in keys.every(person)):
+        hint(f"slots whose keys are lost can be removed: {command()} key list")
+    return 0
+
+
+def _code() -> str:
+    if sys.stdin is not None and sys.stdin.isatty():
+        from claude_secrets.prompt.terminal import read_hidden
+
+        return read_hidden("Recovery code (not shown): ")
+    data = sys.stdin.buffer.read(_CODE_LIMIT) if sys.stdin is not None else b""
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError:
+        raise CallerError(Code.INVALID_VALUE, "That is no recovery code.") from None

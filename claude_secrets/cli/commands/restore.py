@@ -1,0 +1,40 @@
+"""`restore`: bring back an earlier value of a secret, or a deleted one."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import add_scope, find_project, short, the_person
+from claude_secrets.cli.output import hint, say
+from claude_secrets.cli.times import date
+from claude_secrets.model import EnteredBy
+from claude_secrets.paths import command
+from claude_secrets.person import history
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the name and `--version`."""
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--version",
+        metavar="NUMBER",
+        dest="number",
+        type=int,
+        help="the version to bring back (see history); without it the newest value before the current one",
+    )
+    add_scope(parser)
+
+
+def run(options: Namespace) -> int:
+    """Bring it back as a new version."""
+    person = the_person(options, find_project(options), options.scope)
+    done = history.restore(person, options.name, options.number)
+    earlier, stored = done.earlier, done.stored
+    if not stored.changed:
+        say(f"Nothing to change: '{options.name}' has the value of version {earlier.number}.")
+        return 0
+    who = "you" if earlier.entered_by is EnteredBy.PERSON else "an agent"
+    say(
+        f"Restored '{options.name}': version {stored.version} is what {who} stored as version {earlier.number} "
+        f"on {date(earlier.created)[:10]} from {short(earlier.origin)}. It is {stored.access.value}."
+    )
+    hint(f"if that was the wrong one: {command()} history {options.name}")
+    return 0

@@ -1,0 +1,51 @@
+"""`revoke`: take names away from this project."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli import allowlist_file
+from claude_secrets.cli.common import read_allowlist, require_project, short, the_person
+from claude_secrets.cli.output import hint, say
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.policy.allowlist import read_bytes
+from claude_secrets.policy.allowlist_edit import check_entry, covering, remove_entry
+from claude_secrets.store.grants import Grant
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take a name or `--all`."""
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a name, or in quotes a pattern of names")
+    parser.add_argument("--all", action="store_true", help="every grant of this project; its allowlist stays")
+
+
+def run(options: Namespace) -> int:
+    """Take back grants, and for one name its own entry in the allowlist."""
+    if bool(options.name) == options.all:
+        raise CallerError(Code.INVALID_ARGUMENTS, "Name one secret, or say --all.")
+    project = require_project(options)
+    if options.all:
+        _tell(the_person(options, project).revoke())
+        return 0
+    name = check_entry(options.name)
+    before = read_bytes(project.path)
+    after = remove_entry(before, name)
+    if after is not None:
+        allowlist_file.replace(project.path, before, after)
+        say(f"Removed '{name}' from {project.path / '.claude' / 'secrets.yml'}.")
+    _tell(the_person(options, project).revoke(name))
+    entry = covering(read_allowlist(project), name)
+    if entry is not None:
+        hint(f"the allowlist still covers '{name}' by its entry {entry.pattern}")
+    return 0
+
+
+def _tell(taken: list[Grant]) -> None:
+    for grant in taken:
+        say(f"Revoked: {_words(grant)}.")
+    if not taken:
+        say("There was no grant to revoke. (What the project stored itself is its own.)")
+
+
+def _words(grant: Grant) -> str:
+    if grant.main is not None:
+        return f"counting as a work tree of {short(grant.main)} (which keeps its own grants)"
+    return f"the name {grant.name}" if grant.name else f"the scope {grant.scope}"

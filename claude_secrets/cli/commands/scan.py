@@ -1,0 +1,148 @@
+"""`scan`: look for stored values where they should not be."""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.cli.common import existing_person
+from claude_secrets.cli.output import counted, note, progress
+from claude_secrets.cli.scan_files import Files, Skips, in_files
+from claude_secrets.cli.scan_git import GitScan
+from claude_secrets.cli.scan_outcome import Place, Unseen, outcome, tell, told_at
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.exec.git import Repository
+from claude_secrets.paths import command, expanded, working_directory
+from claude_secrets.person.inspection import every_value
+from claude_secrets.policy.grounds import grounds_of
+from claude_secrets.redaction.contents import look, read
+from claude_secrets.redaction.forms import SHORT
+from claude_secrets.redaction.redactor import Finder
+
+_INPUT: Final = "-"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the paths and what else is to be looked through."""
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        nargs="*",
+        help="files and directories, and - for standard input (without any: this directory)",
+    )
+    parser.add_argument("--git", action="store_true", help="everything in the history of the git repository here")
+    parser.add_argument(
+        "--staged", action="store_true", help="what the next commit would bring in (for a pre-commit hook)"
+    )
+    parser.add_argument("--transcripts", action="store_true", help="what Claude Code keeps of its sessions")
+    parser.add_argument(
+        "--skip",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="leave out what has such a name, or such a path below the directory (several times)",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(options: Namespace) -> int:
+    """Look for every stored value in every form, and tell where it is, and what could not be looked through."""
+    repository = _repository(options)
+    if _INPUT in options.path:
+        _require_input(options)
+    person = existing_person(options)
+    values = every_value(person, "scan")
+    kept = {path.resolve() for path in (person.store.path, *person.store.key_files())}
+    person.store.close()
+    files = _files(options, Files(kept, Skips(options.skip)))
+    long = {name: value for name, value in values.items() if len(value) >= SHORT}
+    with progress("Looking") as progressed:
+        found = outcome([*_look(options, Finder(long), files, repository, progressed)])
+    if files.links:
+        note(f"Not followed: {counted(files.links, 'link')}.")
+    _note_histories(files, repository if options.git else None)
+    short = len(values) - len(long)
+    if short:
+        note(f"Not looked for: values of fewer than {SHORT} characters ({short}).")
+    what = f"stored value of {SHORT} characters or more" if short else "stored value"
+    return tell(found, what, as_json=options.json)
+
+
+def _look(
+    options: Namespace,
+    finder: Finder,
+    files: Files,
+    repository: Repository | None,
+    progressed: Callable[[int, int], None],
+) -> Iterator[Place | Unseen]:
+    skipped = files.skipped
+    if _INPUT in options.path:
+        yield from told_at(finder, look(finder, read(sys.stdin.buffer)), _INPUT)
+    yield from in_files(finder, files, progressed)
+    if repository is not None:
+        scan = GitScan(finder, repository, Skips(options.skip), progressed)
+        if options.staged:
+            yield from scan.staged()
+        if options.git:
+            yield from scan.history()
+        skipped += scan.skipped
+    if options.skip:
+        note(f"Left out by --skip: {skipped} path{'s' * (skipped != 1)}.")
+
+
+def _repository(options: Namespace) -> Repository | None:
+    if not options.git and not options.staged:
+        return None
+    here = working_directory()
+    repository = Repository(here, os.environ, grounds_of(here))
+    repository.require()
+    return repository
+
+
+def _require_input(options: Namespace) -> None:
+    """Raise `CallerError` INVALID_ARGUMENTS if standard input has nothing to look through."""
+    if sys.stdin is None:
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no standard input.")
+    if sys.stdin.isatty():
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            "Standard input is a terminal, so there is nothing to look through.",
+            f"PROGRAM | {command()} scan -",
+        )
+    if options.passphrase_fd == 0:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            "Standard input cannot be both the passphrase and what to look through.",
+            "Give the passphrase by another descriptor, such as --passphrase-fd 3.",
+        )
+
+
+def _files(options: Namespace, files: Files) -> Files:
+    paths = [expanded(path) for path in options.path if path != _INPUT]
+    if options.transcripts:
+        paths.append(_claude_code())
+    if not paths and not options.git and not options.staged and _INPUT not in options.path:
+        paths = [working_directory()]
+    for path in paths:
+        files.add(path)
+    return files
+
+
+def _claude_code() -> Path:
+    path = Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
+    if not path.is_dir():
+        raise CallerError(Code.INVALID_ARGUMENTS, f"Claude Code has kept nothing in {path}.")
+    return path
+
+
+def _note_histories(files: Files, repository: Repository | None) -> None:
+    """Say that the history of repositories was not looked through, but for that of `repository`."""
+    left = files.histories
+    if repository is not None:
+        looked_through = repository.directory()
+        left = [path for path in left if path.is_dir() and path.resolve() != looked_through]
+    if left:
+        of = f"the git repository {left[0].parent}" if len(left) == 1 else f"{len(left)} git repositories"
+        note(f"Not looked through: the history of {of}. To do so, run there: {command()} scan --git")

@@ -1,0 +1,50 @@
+"""`serve`: the MCP server."""
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.common import passphrase
+from claude_secrets.paths import expanded
+from claude_secrets.policy.config import Trust
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--trust`."""
+    modes = [mode.name.lower() for mode in Trust]
+    parser.add_argument(
+        "--trust", choices=modes, help="be stricter than your config.yml; a looser mode changes nothing"
+    )
+
+
+def run(options: Namespace, *, bound: bool = False, asks: bool = True) -> int:
+    """Serve until the client is gone.
+
+    `bound`: the project of the working directory only; `asks`: the person's own client started this, so that they can
+    be asked.
+    """
+    from claude_secrets.server.serve import serve
+
+    given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
+    project = expanded(options.project) if options.project else None
+    tighten = tightened(options.trust)
+    return serve(
+        project=project,
+        store_argument=options.store,
+        environment=os.environ,
+        tighten=tighten,
+        passphrase=given,
+        bound=bound,
+        asks=asks,
+    )
+
+
+def tightened(argument: str | None) -> Trust:
+    """The mode of trust that the arguments and the environment ask for."""
+    asked = [word for word in (argument, os.environ.get("CLAUDE_SECRETS_TRUST")) if word]
+    return max((_mode(word) for word in asked), default=Trust.OFF)
+
+
+def _mode(word: str) -> Trust:
+    """The mode of that name; a word that names none asks for something, surely not for less."""
+    mode = Trust.named(word)
+    return Trust.REQUIRED if mode is None else mode

@@ -1,0 +1,103 @@
+"""`set`: store a value that the person types or pipes in."""
+
+import shlex
+import sys
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli import foreign, presence
+from claude_secrets.cli.common import add_scope, find_project, here, hint_at_main, read_allowlist, short, the_person
+from claude_secrets.cli.output import hint, say
+from claude_secrets.cli.times import from_now
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.model import PERSON, VALUE_LIMIT, Access, check_name, without_stray_newline
+from claude_secrets.paths import command
+from claude_secrets.person.person import Person
+from claude_secrets.store.records import NEVER
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take the name; the value comes from the terminal or standard input."""
+    parser.add_argument("name", metavar="NAME")
+    access = parser.add_mutually_exclusive_group()
+    access.add_argument(
+        "--use-only",
+        dest="access",
+        action="store_const",
+        const=Access.USE_ONLY,
+        help="agents read the value only with your consent",
+    )
+    access.add_argument(
+        "--readable", dest="access", action="store_const", const=Access.READABLE, help="agents may read the value"
+    )
+    parser.add_argument(
+        "--exact", action="store_true", help="keep the newline at the end of a single line from standard input"
+    )
+    parser.add_argument(
+        "--expires",
+        metavar="WHEN",
+        help="when to remind you that the value has expired: a day such as 2027-01-31, 90d from now, or never",
+    )
+    add_scope(parser)
+    foreign.add_yes(parser)
+
+
+def run(options: Namespace) -> int:
+    """Store the value."""
+    name = check_name(options.name)
+    project = find_project(options)
+    expires = _expires(options.expires)
+    person = the_person(options, project, options.scope)
+    use = "" if project is None else f", and let {here(person)} use it"
+    foreign.require_name(person, name, f"Overwrite {name}{use}?", options)
+    _require_presence_to_loosen(person, name, options)
+    stored = person.set(name, value_from_input(name, exact=options.exact), options.access, expires=expires)
+    kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
+    if stored.changed:
+        say(f"Stored '{name}' (version {stored.version}).{kind}")
+    else:
+        say(f"Nothing to change: '{name}' has this value (version {stored.version}).{kind}")
+    if stored.moved_from is not None and stored.moved_from != PERSON:
+        hint(_left(person, name, stored.moved_from))
+    if project and read_allowlist(project).entry_for(name) is None:
+        hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
+    hint_at_main(person)
+    return 0
+
+
+def _require_presence_to_loosen(person: Person, name: str, options: Namespace) -> None:
+    if options.access is Access.READABLE and person.is_use_only(name):
+        presence.require(f"Making '{name}' readable for agents", options)
+
+
+def _left(person: Person, name: str, origin: str) -> str:
+    """What the project may do from now on that the name belonged to."""
+    there = f"--project {shlex.quote(origin)}"
+    if any((grant.project, grant.scope, grant.name) == (origin, person.scope, name) for grant in person.grants()):
+        return f"{short(origin)} may still use it; to take that back: {command()} {there} revoke {name}"
+    allow = f"{command()} {there} allow {name}"
+    return f"agents in {short(origin)}, where it was stored, may not use it any more; to let them: {allow}"
+
+
+def _expires(text: str | None) -> int | None:
+    if text is None:
+        return None
+    return NEVER if text == "never" else from_now(text, "--expires")
+
+
+def value_from_input(name: str, *, exact: bool) -> str:
+    """The value, typed at the terminal or read from standard input.
+
+    Raises:
+        CallerError: INVALID_VALUE.
+    """
+    if sys.stdin is not None and sys.stdin.isatty():
+        from claude_secrets.prompt.terminal import read_hidden
+
+        other_way = f"Pass it by standard input, for example from a file: {command()} set {name} <FILE"
+        return read_hidden(f"Value of {name} (not shown): ", other_way=other_way)
+    data = sys.stdin.buffer.read(VALUE_LIMIT + 3) if sys.stdin is not None else b""
+    try:
+        value = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise CallerError(Code.INVALID_VALUE, "The input is not UTF-8 text.") from None
+    return value if exact else without_stray_newline(value)

@@ -1,0 +1,50 @@
+"""`trust`: decide on what this project wants of secrets from elsewhere."""
+
+from argparse import ArgumentParser, Namespace
+
+from claude_secrets.cli.commands.delete import require_yes
+from claude_secrets.cli.common import read_allowlist, read_settings, require_project, short, the_person
+from claude_secrets.cli.output import counted, say
+from claude_secrets.paths import command
+from claude_secrets.person.trust import Wanted
+from claude_secrets.policy.config import Trust
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Take `--yes`."""
+    parser.add_argument("--yes", action="store_true", help="do not ask: let it use all that is shown")
+
+
+def run(options: Namespace) -> int:
+    """Show exactly what is new, ask, and grant exactly that."""
+    project = require_project(options)
+    person = the_person(options, project)
+    required = read_settings(options, project).trust is Trust.REQUIRED
+    wanted = person.wanted(read_allowlist(project), required=required)
+    if not wanted:
+        say(f"{project.path} wants nothing that it may not use already.")
+        return 0
+    say(f"{project.path} wants to {_counted(wanted)}:")
+    if wanted.main is not None:
+        say(f"  to count as a work tree of {short(wanted.main)}, and to use whatever that project may")
+    if wanted.scope is not None:
+        say(f"  the scope {wanted.scope}, to keep its secrets in")
+    for record in wanted.secrets:
+        state = "deleted there" if record.deleted else record.access.value
+        say(f"  {record.name}, stored from {short(record.origin)} ({state})")
+    require_yes(f"Let agents of {short(str(project.path))} {_counted(wanted)}?", options)
+    person.trust(wanted)
+    back = "revoke NAME, or revoke --all" if wanted.secrets else "revoke --all"
+    say(f"It may do that now. To take that back: {command()} {back}")
+    return 0
+
+
+def _counted(wanted: Wanted) -> str:
+    """All that is wanted: the list above may have scrolled away."""
+    parts = [f"use {counted(len(wanted.secrets), 'secret')}"] if wanted.secrets else []
+    if wanted.scope is not None:
+        parts.append(f"keep secrets in the scope {wanted.scope}")
+    if wanted.main is not None:
+        parts.append(f"count as a work tree of {short(wanted.main)}")
+    *others, last = parts
+    return f"{', '.join(others)} and {last}" if others else last

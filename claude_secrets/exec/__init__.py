@@ -1,0 +1,1 @@
+"""A value for a program: references, `.env` files, environments, running it, terminals, reading git."""

@@ -1,0 +1,299 @@
+"""Reading a git repository's objects for the person, by git itself.
+
+Always: nothing that the repository configures is run (no hooks, filters, monitors or external programs), and nothing
+is fetched; contents come raw; every git has a deadline. Where git has called us, as for a hook, its own words say which
+index and repository.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from claude_secrets import programs
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.exec import git_packs
+from claude_secrets.exec.git_process import GitProcess
+from claude_secrets.redaction.reasons import ClosedError, Reason
+
+_SETTINGS: Final = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.multiPackIndex=false",  # the index of each pack says the same, and is checked
+    "core.quotePath=true",
+    "core.commitGraph=false",  # it may tell of another history than the commits do
+    "log.showSignature=false",  # which runs gpg.program
+    "log.showRoot=true",
+)
+_SAFELY: Final = (
+    *(word for setting in _SETTINGS for word in ("-c", setting)),
+    "--no-optional-locks",
+    "--no-replace-objects",
+)
+_OFFLINE: Final = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_GRAFT_FILE": os.devnull}
+"""What is missing in a partial clone stays missing: a fetch would run what the repository names for it."""
+
+_SAID_BY_GIT: Final = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+)
+"""Where things are while git runs a hook: `git commit FILE` makes an index for that commit alone (githooks(5))."""
+
+_PIECE: Final = 1 << 20
+_SUBMODULE: Final = b"160000"
+"""The mode of a tree's entry that names a commit of another repository."""
+
+
+class Object(NamedTuple):
+    """A blob, commit, tag or tree; `path` is one by which it is or was known, or empty."""
+
+    number: str
+    path: str
+
+
+class Objects(NamedTuple):
+    """What a repository has.
+
+    `missing` is what its history names and it does not have; `is_whole` is false if git could not
+    follow all of it, or not list all that is here.
+    """
+
+    here: list[Object]
+    missing: list[Object]
+    is_whole: bool
+
+
+class Staged(NamedTuple):
+    """The blobs that the next commit would bring in, the paths that are in conflict, and how many submodules."""
+
+    blobs: list[Object]
+    unmerged: list[str]
+    submodules: int
+
+
+class Known(NamedTuple):
+    """A path at which a blob is known in history, and the oldest commit that has it there."""
+
+    path: str
+    commit: str
+
+
+class Repository:
+    """The git repository around a directory."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str], forbidden: Sequence[Path]) -> None:
+        self._directory = directory
+        kept = programs.clean(environment, forbidden)
+        self._environment = {name: value for name, value in kept.items() if not name.startswith("GIT_")} | _OFFLINE
+        self._environment |= {name: environment[name] for name in _SAID_BY_GIT if name in environment}
+        self._git = programs.find("git", self._environment["PATH"], forbidden)
+
+    def require(self) -> None:
+        """Raise `CallerError` INVALID_ARGUMENTS if there is no git, or no repository."""
+        self.directory()
+
+    def directory(self) -> Path:
+        """The directory with the objects of this repository and its work trees. Raises `CallerError` as `require`."""
+        said = os.fsdecode(self._run("rev-parse", "--git-common-dir").removesuffix(b"\n"))
+        return Path(os.path.realpath(self._directory / said))
+
+    def objects(self) -> Objects:
+        """Every object that is there, reached by something or not; what a branch, tag or stash reaches comes first.
+
+        Raises `CallerError` as `require`.
+        """
+        listed = ("rev-list", "--objects", "--missing=print", "--all", "--indexed-objects", "--reflog")
+        reached, code = self._output(*listed)
+        paths = dict[bytes, str]()
+        for line in reached.splitlines():
+            number, _, path = line.partition(b" ")
+            paths[number] = path.decode("utf-8", "replace")
+        missing = [Object(number[1:].decode("ascii"), "") for number in paths if number.startswith(b"?")]
+        with self._start("cat-file", "--batch-all-objects", "--batch-check=%(objectname)") as process:
+            here = set(b"".join(process.pieces()).split())
+        if process.end():
+            raise _unreadable()
+        # git leaves out a pack whose index it cannot read, says so on standard error only, and ends well.
+        is_told = not process.has_complained or self.is_partial()  # of a partial clone git always warns
+        is_whole = not code and is_told and all(map(git_packs.are_whole, self._stores()))
+        ordered = [*(number for number in paths if number in here), *(here - paths.keys())]
+        return Objects([Object(number.decode("ascii"), paths.get(number, "")) for number in ordered], missing, is_whole)
+
+    def _stores(self) -> Iterator[Path]:
+        """The directories with objects: the repository's own, and those that it borrows from."""
+        own = self._run("rev-parse", "--git-path", "objects").removesuffix(b"\n")
+        yield self._directory / os.fsdecode(own)
+        for line in self._run("count-objects", "-v").splitlines():
+            name, _, path = line.partition(b": ")
+            if name == b"alternate":
+                said = ast.literal_eval("b" + path.decode("ascii")) if path.startswith(b'"') else path
+                yield self._directory / os.fsdecode(said)
+
+    def references(self) -> list[str]:
+        """The names of branches, tags and other references. Raises `CallerError` as `objects`."""
+        listed = self._run("for-each-ref", "--format=%(refname)")
+        return listed.decode("utf-8", "replace").splitlines()
+
+    def is_shallow(self) -> bool:
+        """Whether the history before some commit is in the clone only from which this one was made."""
+        return self._run("rev-parse", "--is-shallow-repository").strip() == b"true"
+
+    def is_partial(self) -> bool:
+        """Whether objects may be in the clone only from which this one was made."""
+        return bool(self._run("config", "--get-regexp", r"^remote\..*\.promisor$", or_else=b""))
+
+    def submodules(self) -> int:
+        """How many submodules there are in the index."""
+        entries = self._run("ls-files", "--stage", "-z", or_else=b"").split(b"\0")
+        return sum(entry.startswith(_SUBMODULE) for entry in entries)
+
+    def keep_out(self, path: Path) -> bool:
+        """Have this clone ignore a file, whatever the repository's own files say. Returns whether it now does.
+
+        It is known by `info/exclude`, which is in no commit (gitignore(5)). Raises `CallerError` as `objects`.
+        """
+        top = Path(os.fsdecode(self._run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
+        exclude = Path(os.fsdecode(self._run("rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")))
+        if not self._ignores(path):
+            pattern = re.sub(r"([\\*?\[])", r"\\\1", f"/{path.relative_to(top).as_posix()}")
+            with suppress(OSError):
+                (self._directory / exclude).parent.mkdir(exist_ok=True)
+                with (self._directory / exclude).open("ab+") as file:
+                    file.seek(0)
+                    file.write((b"" if file.read()[-1:] in (b"\n", b"") else b"\n") + os.fsencode(pattern) + b"\n")
+        return self._ignores(path)
+
+    def _ignores(self, path: Path) -> bool:
+        return bool(self._run("check-ignore", "--", str(path), or_else=b""))
+
+    def staged(self) -> Staged:
+        """What the next commit would bring in. Raises `CallerError` as `require`."""
+        raw = ("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-relative")
+        words = self._run(*raw, "--no-ext-diff", "--no-textconv").split(b"\0")
+        found, submodules = Staged([], [], 0), 0
+        for meta, name in zip(words[::2], words[1::2], strict=False):
+            _, mode, _, number, status = meta.split(b" ")
+            path = name.decode("utf-8", "replace")
+            if status == b"U":
+                found.unmerged.append(path)
+            elif mode == _SUBMODULE:
+                submodules += 1
+            elif status != b"D":
+                found.blobs.append(Object(number.decode("ascii"), path))
+        return found._replace(submodules=submodules)
+
+    def contents(self, objects: Sequence[Object]) -> Iterator[tuple[Object, str, Iterator[bytes]]]:
+        """Each object with its kind and its content in pieces, which have to be taken before the next one is.
+
+        The pieces of one that is missing or damaged raise `ClosedError`; git is started anew if it ended over one.
+
+        Raises:
+            CallerError: INVALID_ARGUMENTS if git does not answer.
+        """
+        rest = iter(objects)
+        for one in rest:
+            with self._start("cat-file", "--batch") as process:
+                yield from self._contents(process, one, rest)
+
+    @staticmethod
+    def _contents(
+        process: GitProcess, one: Object | None, rest: Iterator[Object]
+    ) -> Iterator[tuple[Object, str, Iterator[bytes]]]:
+        while one is not None:
+            head = process.ask(one.number).split()
+            if len(head) != 3:
+                yield one, "", map(_refuse, [Reason.MISSING])
+            else:
+                content = _Content(process, int(head[2]))
+                yield one, head[1].decode("ascii"), content.pieces()
+                with suppress(ClosedError):
+                    for _ in content.pieces():  # what nobody took
+                        pass
+                if content.is_cut:
+                    return
+            if not head:
+                return
+            one = next(rest, None)
+
+    def known_at(self, numbers: Container[bytes]) -> dict[str, list[Known]]:
+        """The paths at which blobs are known in history, the oldest first, with the oldest commit of each.
+
+        Only what can be followed of the history is looked at. Raises `CallerError` as `require`.
+        """
+        found = dict[str, dict[str, str]]()
+        words = ("--all", "--reflog", "--topo-order", "--raw", "-c", "-z", "--no-abbrev", "--no-renames")
+        with self._start("log", *words, "--no-textconv", "--no-ext-diff", "--format=%H") as process:
+            commit = b""
+            tokens = _by_nul(process.pieces())
+            for token in tokens:
+                meta = token.lstrip(b"\n")
+                if not meta.startswith(b":"):
+                    commit = meta or commit
+                    continue
+                path, number = next(tokens, b""), meta.split(b" ")[-2]
+                if number in numbers:
+                    paths = found.setdefault(number.decode("ascii"), {})
+                    paths.pop(shown := path.decode("utf-8", "replace"), None)
+                    paths[shown] = commit.decode("ascii")
+        return {number: [Known(*pair) for pair in reversed(paths.items())] for number, paths in found.items()}
+
+    def _run(self, *arguments: str, or_else: bytes | None = None) -> bytes:
+        """What git prints; `or_else` if it fails."""
+        said, code = self._output(*arguments)
+        if not code:
+            return said
+        if or_else is None:
+            raise _unreadable()
+        return or_else
+
+    def _output(self, *arguments: str) -> tuple[bytes, int]:
+        with self._start(*arguments) as process:
+            said = b"".join(process.pieces())
+            return said, process.end()
+
+    def _start(self, *arguments: str) -> GitProcess:
+        if self._git is None:
+            raise CallerError(Code.INVALID_ARGUMENTS, "There is no git on this machine.")
+        return GitProcess([self._git, *_SAFELY, "-C", str(self._directory), *arguments], self._environment)
+
+
+class _Content:
+    """The content of one object, as `cat-file --batch` gives it."""
+
+    def __init__(self, process: GitProcess, size: int) -> None:
+        self._process = process
+        self._left = size + 1  # with the newline after it
+        self.is_cut = False
+
+    def pieces(self) -> Iterator[bytes]:
+        """The content, to its end. Raises `ClosedError` DAMAGED if git ends before."""
+        while self._left:
+            piece = self._process.read(min(self._left, _PIECE))
+            if not piece:
+                self.is_cut = True
+                raise ClosedError(Reason.DAMAGED)
+            self._left -= len(piece)
+            yield piece if self._left else piece[:-1]
+
+
+def _unreadable() -> CallerError:
+    return CallerError(Code.INVALID_ARGUMENTS, "That is no git repository, or git cannot read it.")
+
+
+def _refuse(why: Reason) -> bytes:
+    raise ClosedError(why)
+
+
+def _by_nul(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """What is between NUL bytes."""
+    held = b""
+    for piece in pieces:
+        *whole, held = (held + piece).split(b"\0")
+        yield from whole

@@ -1,0 +1,263 @@
+"""A terminal for the program between it and the person's: what `supervise` does where standard output is one.
+
+Always: the program leads the foreground of a pseudo-terminal of its own, below a monitor that leads the session, so
+that it can be stopped and continued; the person's terminal is raw only while we are in its foreground.
+"""
+
+import fcntl
+import os
+import signal
+import struct
+import termios
+import tty
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NoReturn
+
+from claude_secrets.exec.streams import Filter, Stream, carry, drain
+from claude_secrets.exec.supervise import FORWARDED, become, binding, forget_handlers, outlet, started
+from claude_secrets.signals import Signals
+
+_AT_ONCE: Final = 1024
+_STARTED: Final = ord("P")
+_STOPPED: Final = ord("S")
+_ENDED: Final = ord("X")
+_REPORT: Final = struct.Struct("<Bi")
+
+
+def run(
+    program: str,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    make_filter: Callable[[], Filter],
+    *,
+    sealed: bool,
+) -> tuple[int, list[Stream]]:
+    """Run a program on a pseudo-terminal; returns a status as `waitpid` does, and the streams it may have left open.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    person = _PersonsTerminal()
+    master, slave = os.openpty()
+    person.copy_to(slave)
+    os.set_blocking(master, False)
+    ends, streams = {1: slave}, [Stream(master, 1, make_filter())]
+    if os.isatty(0):
+        ends[0] = slave
+    if _are_one_terminal(1, 2):
+        ends[2] = slave
+    else:
+        source, ends[2] = outlet(2)
+        streams.append(Stream(source, 2, make_filter()))
+    reports, report = os.pipe()
+    orders, order = os.pipe()
+    bind = binding()
+    with Signals() as signals:
+        signals.ignore(signal.SIGTTOU, signal.SIGCONT, signal.SIGWINCH)
+        if not os.fork():
+            for own in (master, reports, order):
+                os.close(own)
+            forget_handlers()
+            bind()
+            _monitor(lambda: become(program, words, environment, ends, sealed=sealed), slave, report, orders)
+        for its in {slave, ends[2], report, orders}:
+            os.close(its)
+        try:
+            status = _Relay(person, master, streams, reports, order).run(signals)
+        finally:
+            person.restore()
+        os.close(reports)
+        os.close(order)
+    return status, streams
+
+
+def screen(target: int) -> tuple[int, int]:
+    """A terminal to write to only, with the settings and size of our stream `target`: our end, and the program's."""
+    master, slave = os.openpty()
+    settings = termios.tcgetattr(target)
+    settings[1] &= ~termios.OPOST  # our own terminal does that
+    termios.tcsetattr(slave, termios.TCSANOW, settings)
+    copy_size(target, slave)
+    return master, slave
+
+
+def copy_size(of: int, to: int) -> bool:
+    """Give a terminal the size of another one. Returns whether it had a different size."""
+    with suppress(OSError):  # one of them has gone
+        size = fcntl.ioctl(of, termios.TIOCGWINSZ, bytes(8))
+        if fcntl.ioctl(to, termios.TIOCGWINSZ, bytes(8)) != size:
+            fcntl.ioctl(to, termios.TIOCSWINSZ, size)
+            return True
+    return False
+
+
+def _are_one_terminal(one: int, other: int) -> bool:
+    if not os.isatty(other):
+        return False
+    devices = {os.fstat(one).st_rdev, os.fstat(other).st_rdev}
+    return len(devices) == 1 or Path("/dev/tty").stat().st_rdev in devices  # whichever that is
+
+
+def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int) -> NoReturn:
+    """Lead the session, start the program, and tell what becomes of it; never returns."""
+    try:
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+
+        def begin() -> None:
+            os.setpgid(0, 0)
+            os.tcsetpgrp(slave, os.getpid())
+            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            become_it()
+
+        child = started(begin)
+        os.write(report, _REPORT.pack(_STARTED, child))
+        while True:
+            _, status = os.waitpid(child, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):
+                os.tcsetpgrp(slave, os.getpgrp())  # or our end would hang up on what it leaves behind
+                os.write(report, _REPORT.pack(_ENDED, status))
+                break
+            os.write(report, _REPORT.pack(_STOPPED, status))
+            if not os.read(orders, 1):  # nobody is there any more
+                os.killpg(child, signal.SIGHUP)
+            os.killpg(child, signal.SIGCONT)
+    except OSError as error:
+        with suppress(OSError):
+            os.write(report, _REPORT.pack(0, error.errno or 0))
+    finally:
+        os._exit(0)
+
+
+class _Relay:
+    """Carries bytes between the person's terminal and the program's, and stops and goes on as the program does."""
+
+    def __init__(
+        self, person: "_PersonsTerminal", master: int, streams: Sequence[Stream], reports: int, order: int
+    ) -> None:
+        self._person = person
+        self._master = master
+        self._streams = streams
+        self._reports = reports
+        self._order = order
+        self._program = 0
+        self._early: list[int] = []
+        self._typed = b""
+        self._in_front = False
+
+    def run(self, signals: Signals) -> int:
+        """Carry bytes until the program has ended; returns its status."""
+        signals.forward(self._hand_on, {*FORWARDED, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP})
+        self._take_turn()
+        status: int | None = None
+        while status is None:
+            listening = [0] if self._in_front and not self._typed else []
+            typing = [self._master] if self._typed else []
+            ready = carry(self._streams, [signals.descriptor, self._reports, *listening], typing)
+            if signals.descriptor in ready:
+                signals.clear()
+                copy_size(1, self._master)
+                self._take_turn()
+            if self._reports in ready:
+                status = self._reported()
+            if listening and 0 in ready:
+                self._take_input()
+            self._pass_on()
+        return status
+
+    def _hand_on(self, number: int) -> None:
+        if self._program:
+            with suppress(ProcessLookupError):
+                os.killpg(self._program, number)
+        else:
+            self._early.append(number)
+
+    def _reported(self) -> int | None:
+        data = os.read(self._reports, _REPORT.size)
+        if not data:  # the monitor is gone: something killed it, and the terminal's end kills the program
+            return int(signal.SIGKILL)
+        what, number = _REPORT.unpack(data)
+        if what == _ENDED:
+            return int(number)
+        if what == _STARTED:
+            self._program = number
+            for early in self._early:
+                self._hand_on(early)
+        elif what == _STOPPED:
+            self._stop()
+        else:
+            raise OSError(number, os.strerror(number))
+        return None
+
+    def _stop(self) -> None:
+        """Stop with all of our process group, as the terminal would have had it; go on when somebody wants us to."""
+        drain(self._streams)
+        self._person.restore()
+        before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(0, signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, before)
+        self._take_turn()
+        copy_size(1, self._master)
+        os.write(self._order, b"C")
+
+    def _take_turn(self) -> None:
+        """Read what the person types while we are in the foreground, and only then."""
+        self._in_front = self._person.take()
+
+    def _take_input(self) -> None:
+        try:
+            self._typed = os.read(0, _AT_ONCE)
+        except OSError:  # the terminal is gone
+            self._typed = b""
+        if not self._typed:
+            self._in_front = False
+
+    def _pass_on(self) -> None:
+        """Give the program what was typed, as far as its terminal takes it."""
+        if not self._streams[0].open:
+            self._typed = b""
+        with suppress(BlockingIOError):
+            while self._typed:
+                self._typed = self._typed[os.write(self._master, self._typed) :]
+
+
+class _PersonsTerminal:
+    """The terminal that we were started on: its settings and size."""
+
+    def __init__(self) -> None:
+        self._settings = termios.tcgetattr(0) if os.isatty(0) else None
+        self._raw = False
+
+    def copy_to(self, slave: int) -> None:
+        """Give a new terminal the settings and the size."""
+        settings = termios.tcgetattr(1)
+        if self._settings is None:
+            settings[1] &= ~termios.OPOST  # the person's terminal is not raw then, and does it
+        termios.tcsetattr(slave, termios.TCSANOW, settings)
+        copy_size(1, slave)
+
+    def take(self) -> bool:
+        """Make the terminal raw, where we are in its foreground. Returns whether we are."""
+        if self._settings is None:
+            return False
+        try:
+            foreground = os.tcgetpgrp(0) == os.getpgrp()
+        except OSError:  # it is not our own terminal
+            foreground = False
+        if foreground and not self._raw:
+            self._settings = termios.tcgetattr(0)
+            tty.setraw(0, termios.TCSADRAIN)
+            self._raw = True
+        elif not foreground:
+            self._raw = False  # whoever has it now has settings of their own
+        return foreground
+
+    def restore(self) -> None:
+        """Put the settings back."""
+        if self._raw and self._settings is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSADRAIN, self._settings)
+            self._raw = False

@@ -1,0 +1,348 @@
+"""Custody of the data key: the key slots, each one wrapped copy of it, and the master keys that unwrap them.
+
+Always: a master key is only ever in the OS keyring, in a key file of the person or derived from what they know, never
+in an error, a `repr` or the store; there is no silent fallback from one kind of slot to another. `store.py` and what
+is above it import this module.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from claude_secrets.errors import Code, CustodyError, InputError
+from claude_secrets.keys import key_file
+from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, TokenInvalid, new_master_key, unwrap, wrap
+from claude_secrets.keys.key_file import PUT_BACK
+from claude_secrets.keys.passphrase import Stretching, read_code
+from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State, as_params
+from claude_secrets.paths import command, expanded
+
+if TYPE_CHECKING:
+    from claude_secrets.keys.os_keyring import SystemKeyring
+
+KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
+"""Names the key file, wherever a slot says it is; and where the first write makes it."""
+
+# Of several failures the one a person can mend soonest is told.
+_TOLD_FIRST: Final = (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE, Code.KEY_WRONG, Code.KEY_MISSING)
+
+
+class KeyringStatus(NamedTuple):
+    """What `doctor` says about the OS keyring: its name, whether it works, and if not why."""
+
+    name: str
+    ok: bool
+    message: str
+    code: Code | None = None
+    hint: str | None = None
+
+
+class Custody:
+    """Makes and opens key slots.
+
+    `clock` returns seconds since 1970; `check_key_file` raises for a key file in a place where none may be;
+    `keyring` is the OS keyring, by default the one of `environment` and `platform`; `ask_passphrase` returns the
+    passphrase of the store, or raises where nobody can be asked for it. `named_file` is what `CLAUDE_SECRETS_KEY_FILE`
+    names.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: MutableMapping[str, str] = os.environ,
+        platform: str = sys.platform,
+        clock: Callable[[], float] = time.time,
+        check_key_file: Callable[[Path], None] | None = None,
+        keyring: "SystemKeyring | None" = None,
+        ask_passphrase: Callable[[], str] | None = None,
+    ) -> None:
+        named = environment.get(KEY_FILE_VARIABLE)
+        self.named_file = expanded(named) if named else None
+        self._clock = clock
+        self._check_key_file = check_key_file
+        self._given_keyring, self._environment, self._platform = keyring, environment, platform
+        self._ask_passphrase = ask_passphrase
+        self._derived: dict[tuple[str, str], bytes] = {}
+
+    @cached_property
+    def _keyring(self) -> "SystemKeyring":
+        from claude_secrets.keys.os_keyring import SystemKeyring  # costly, and not needed where the key is in a file
+
+        return self._given_keyring or SystemKeyring(self._environment, self._platform)
+
+    # Opening
+
+    def unlock(self, store_id: str, slots: Sequence[Slot], generation: int | None = None) -> DataKey:
+        """Unwrap the data key by the first slot that opens: of the keyring, by a key file, by a passphrase.
+
+        A recovery code is not asked for. `generation` is the store's: a slot with the data key of another one opens
+        nothing.
+
+        Raises:
+            CustodyError: KEY_MISSING (no master key is there), KEY_WRONG (what is there does not open the slot or may
+                not be used), KEYRING_LOCKED or KEYRING_UNAVAILABLE.
+        """
+        failures = []
+        for slot in sorted(slots, key=_readiness):
+            if slot.kind == PASSPHRASE and (slot.slot_id, slot.params) not in self._derived:
+                continue
+            try:
+                return self._unwrap(store_id, slot, generation)
+            except CustodyError as error:
+                failures.append(error)
+        with_passphrase = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery]
+        if with_passphrase and (text := self._asked()) is not None:
+            return self._open_with(text, store_id, with_passphrase, generation)
+        if not failures:
+            raise _nothing_opens(slots)
+        told = min(failures, key=lambda failure: _TOLD_FIRST.index(failure.code) if failure.code in _TOLD_FIRST else -1)
+        if any(slot.is_recovery for slot in slots):
+            other = f"Or open the store with its recovery code: `{command()} recover use`."
+            raise CustodyError(told.code, told.message, f"{told.hint} {other}")
+        raise told
+
+    def unlock_with_code(
+        self, store_id: str, slots: Sequence[Slot], code: str, generation: int | None = None
+    ) -> DataKey:
+        """Unwrap the data key by a recovery code, as it was typed.
+
+        Raises:
+            CallerError: INVALID_VALUE, naming the group that was mistyped.
+            CustodyError: KEY_MISSING where the store has no recovery code, KEY_WRONG where it is another one.
+        """
+        canonical = read_code(code)
+        with_code = [slot for slot in slots if slot.is_recovery]
+        if not with_code:
+            raise CustodyError(Code.KEY_MISSING, "This store has no recovery code.", PUT_BACK)
+        return self._open_with(canonical, store_id, with_code, generation)
+
+    def opens(self, store_id: str, slot: Slot, master_key: bytes, generation: int | None = None) -> bool:
+        """Whether this master key unwraps the data key of a slot."""
+        with suppress(CustodyError):
+            self._opened(store_id, slot, master_key, generation)
+            return True
+        return False
+
+    def file_of(self, slot: Slot) -> Path | None:
+        """Where the key file of a slot is looked for, None for another kind of slot. Raises `CustodyError`."""
+        path = slot.key_file
+        return path and (self.named_file or path)
+
+    def failure(self, store_id: str, slot: Slot, generation: int | None = None) -> CustodyError | None:
+        """Why a slot of the keyring or of a key file does not open here and now; None where it does."""
+        try:
+            self._unwrap(store_id, slot, generation)
+        except CustodyError as error:
+            return error
+        return None
+
+    # Making
+
+    def new_first_slot(self, store_id: str, data_key: DataKey, store: Path) -> NewSlot:
+        """The slot of a store that comes to be without further words.
+
+        Its key is in the keyring, or in the file that `CLAUDE_SECRETS_KEY_FILE` names, which may be there already.
+        """
+        if self.named_file is None:
+            return self.new_keyring_slot(store_id, data_key)
+        return self._new_file_slot(store_id, data_key, self.named_file, store, exists=self.named_file.exists())
+
+    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
+        """A slot with a master key in the OS keyring.
+
+        The keyring is asked at once: it may wait for its password, and cancelling that leaves nothing behind.
+
+        Raises:
+            CustodyError: KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another custody; also
+                on placing.
+        """
+        slot_id, master_key = os.urandom(8).hex(), new_master_key()
+        entry = _entry(store_id, slot_id)
+        with _another_way():
+            self._keyring.read(entry)
+
+        def place() -> None:
+            with _another_way():
+                self._keyring.create(entry, master_key.decode("ascii"))
+
+        slot = self.wrapped_by(store_id, Slot(slot_id, KEYRING, "{}", b""), master_key, data_key)
+        return NewSlot(slot, place, lambda: self.take_away(store_id, slot))
+
+    def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
+        """A slot with a master key in a new file; `store` is the store's own path.
+
+        Raises:
+            CustodyError: KEY_MISSING where no key file may be made at `path`; on placing, where none can.
+        """
+        return self._new_file_slot(store_id, data_key, path.absolute(), store, exists=False)
+
+    def new_passphrase_slot(self, store_id: str, data_key: DataKey, passphrase: str, *, recovery: bool) -> NewSlot:
+        """A slot that a passphrase opens, or a recovery code."""
+        stretching = Stretching.new()
+        params = {**stretching.params(), "recovery": True} if recovery else stretching.params()
+        slot, master_key = (
+            Slot(os.urandom(8).hex(), PASSPHRASE, as_params(params), b""),
+            stretching.master_key(passphrase),
+        )
+        self._derived[slot.slot_id, slot.params] = master_key  # so that this process can go on
+        return NewSlot(self.wrapped_by(store_id, slot, master_key, data_key))
+
+    def wrapped_by(self, store_id: str, slot: Slot, master_key: bytes, data_key: DataKey) -> Slot:
+        """The slot with the data key wrapped by a master key. Raises `CustodyError` KEY_WRONG where that is none."""
+        bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
+        try:
+            return slot._replace(wrapped=wrap(master_key, data_key, now=self._clock(), **bound))
+        except TokenInvalid:
+            raise CustodyError(Code.KEY_WRONG, "What is in the key file is no key.", "Name another file.") from None
+
+    # Taking away
+
+    def take_away(self, store_id: str, slot: Slot) -> None:
+        """Delete the keyring entry of a slot, or the key file that opens it.
+
+        Raises:
+            CustodyError: KEYRING_LOCKED, KEYRING_UNAVAILABLE.
+        """
+        if slot.kind == KEYRING:
+            entry = _entry(store_id, slot.slot_id)
+            if self._keyring.read(entry) is not None:
+                self._keyring.delete(entry)
+        elif slot.kind == FILE and self.failure(store_id, slot) is None:
+            with suppress(OSError):
+                Path(str(slot.key_file)).unlink()
+
+    def keyring_status(self) -> KeyringStatus:
+        """Whether the OS keyring answers; reads an entry that is not there and writes nothing."""
+        name = self._keyring.name
+        try:
+            self._keyring.read("status")
+        except CustodyError as error:
+            return KeyringStatus(name=name, ok=False, message=error.message, code=error.code, hint=error.hint)
+        return KeyringStatus(name=name, ok=True, message="The system's keyring works.")
+
+    def _new_file_slot(self, store_id: str, data_key: DataKey, path: Path, store: Path, *, exists: bool) -> NewSlot:
+        if self._check_key_file is not None:
+            self._check_key_file(path)
+        key_file.refuse_beside(path, store)
+        master_key = self._only_key(path) if exists else new_master_key()
+        slot = Slot(os.urandom(8).hex(), FILE, as_params({"path": str(path)}), b"")
+        slot = self.wrapped_by(store_id, slot, master_key, data_key)
+        if exists:  # the person's own, which is not ours to make or remove
+            return NewSlot(slot)
+        return NewSlot(slot, lambda: key_file.write(path, master_key), lambda: self.take_away(store_id, slot))
+
+    @staticmethod
+    def _only_key(path: Path) -> bytes:
+        held = key_file.read(path)
+        if len(held) > 1:
+            raise CustodyError(
+                Code.KEY_WRONG,
+                "The key in this file is being changed.",
+                f"Finish that first, with the store that it opens: `{command()} key list`.",
+            )
+        return held[0].master_key
+
+    def _asked(self) -> str | None:
+        """The passphrase; None where nobody can be asked."""
+        try:
+            return None if self._ask_passphrase is None else self._ask_passphrase()
+        except InputError as error:
+            if error.code is Code.NO_INPUT_CHANNEL:
+                return None
+            raise
+
+    def _open_with(
+        self, passphrase: str, store_id: str, slots: Sequence[Slot], generation: int | None = None
+    ) -> DataKey:
+        for slot in slots:
+            with suppress(CustodyError, MemoryError):  # a slot says how much memory its passphrase takes
+                master_key = slot.stretching.master_key(passphrase)
+                data_key = self._opened(store_id, slot, master_key, generation)
+                self._derived[slot.slot_id, slot.params] = master_key  # so that nobody is asked a second time
+                return data_key
+        what = "recovery code" if slots[0].is_recovery else "passphrase"
+        raise CustodyError(Code.KEY_WRONG, f"This {what} does not open the store.", "Try again.")
+
+    def _unwrap(self, store_id: str, slot: Slot, generation: int | None) -> DataKey:
+        *others, last = self._master_keys(store_id, slot)
+        for master_key in others:  # a key file has two while its key is being changed
+            with suppress(CustodyError):
+                return self._opened(store_id, slot, master_key, generation)
+        return self._opened(store_id, slot, last, generation)
+
+    @staticmethod
+    def _opened(store_id: str, slot: Slot, master_key: bytes, generation: int | None = None) -> DataKey:
+        try:
+            data_key = unwrap(master_key, slot.wrapped, store_id=store_id, slot_id=slot.slot_id, slot_kind=slot.kind)
+        except TokenInvalid:
+            what = {KEYRING: "The key in the system's keyring", FILE: "What is in the key file"}
+            message = f"{what.get(slot.kind, 'The passphrase')} does not open this store."
+            raise CustodyError(Code.KEY_WRONG, message, PUT_BACK) from None
+        except EnvelopeMismatch:
+            raise CustodyError(Code.KEY_WRONG, "A key slot of the store belongs to another store.", PUT_BACK) from None
+        if generation not in (None, data_key.generation):
+            raise CustodyError(
+                Code.KEY_WRONG,
+                "The key belongs to another generation of this store.",
+                "Put back the store and the key that belong together.",
+            )
+        return data_key
+
+    def _master_keys(self, store_id: str, slot: Slot) -> list[bytes]:
+        if slot.kind == KEYRING:
+            text = self._keyring.read(_entry(store_id, slot.slot_id))
+            if text is None:
+                raise CustodyError(
+                    Code.KEY_MISSING, "The system's keyring does not hold the key of this store.", PUT_BACK
+                )
+            return [text.encode("utf-8", "replace")]  # what is no key fails to open the slot
+        if slot.kind == PASSPHRASE:
+            if (derived := self._derived.get((slot.slot_id, slot.params))) is None:
+                raise CustodyError(Code.KEY_MISSING, "The passphrase of this key slot was not given.")
+            return [derived]
+        path = self.file_of(slot)
+        if path is None:
+            raise CustodyError(
+                Code.KEY_MISSING,
+                "This version of Claude Secrets does not know how the key of this store is kept.",
+                "Upgrade Claude Secrets.",
+            )
+        if self._check_key_file is not None:
+            self._check_key_file(path)
+        return [key.master_key for key in key_file.read(path)]
+
+
+def _readiness(slot: Slot) -> tuple[bool, int]:
+    kinds = (KEYRING, FILE, PASSPHRASE)
+    return slot.state is not State.THERE, kinds.index(slot.kind) if slot.kind in kinds else len(kinds)
+
+
+def _nothing_opens(slots: Sequence[Slot]) -> CustodyError:
+    if any(slot.kind == PASSPHRASE and not slot.is_recovery for slot in slots):
+        hint = f"Start with --passphrase-fd N, or let a key file open it too: `{command()} key add-file PATH`."
+        return CustodyError(
+            Code.KEY_MISSING, "The store opens with a passphrase, and it cannot be asked for here.", hint
+        )
+    if slots:
+        hint = f"With it: `{command()} recover use`."
+        return CustodyError(Code.KEY_MISSING, "Nothing but the recovery code opens the store.", hint)
+    return CustodyError(Code.KEY_MISSING, "The store has no key slot, so nothing can open it.", PUT_BACK)
+
+
+def _entry(store_id: str, slot_id: str) -> str:
+    return f"{store_id}.{slot_id}"
+
+
+@contextmanager
+def _another_way() -> Iterator[None]:
+    """Let what a keyring refuses say how to do without one."""
+    try:
+        yield
+    except CustodyError as error:
+        other = f"Or keep the key in a file of your own: `{command()} init --key-file PATH`."
+        raise CustodyError(error.code, error.message, f"{error.hint} {other}") from None

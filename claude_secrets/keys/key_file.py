@@ -1,0 +1,212 @@
+"""The key file: a master key in a file of the person's own, 0600, never beside the store, never a link.
+
+While a store changes its key, the file holds two: the old one, and the new one with the store's id behind it.
+
+Always: an existing file is only replaced by one that holds a key that opens its store; what is checked is checked on
+the open descriptor; no content in an error. `custody.py` imports it.
+"""
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from claude_secrets.atomic_file import sync_directory, write_new
+from claude_secrets.errors import Code, CustodyError
+
+PUT_BACK: Final = "Put back the key that this store was made with; without it the store cannot be opened."
+
+_LIMIT: Final = 1024
+# A link is not followed, and a pipe in the file's place does not block; Windows knows neither flag.
+_OPEN_SAFELY: Final = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class HeldKey(NamedTuple):
+    """A master key in a key file; `coming_for` is the id of the store that is changing to it, else empty."""
+
+    master_key: bytes
+    coming_for: str = ""
+
+    def __repr__(self) -> str:
+        return "HeldKey()"
+
+
+def refuse_beside(path: Path, store: Path) -> None:
+    """Raise `CustodyError` KEY_MISSING for a key file in the directory of the store."""
+    if _same_directory(path.parent, store.absolute().parent):
+        raise CustodyError(
+            Code.KEY_MISSING,
+            "The key file would stand beside the store, and whoever copies one would have both.",
+            "Choose another directory for it.",
+        )
+
+
+def write(path: Path, master_key: bytes) -> None:
+    """Make a new file that holds `master_key`, whole or not at all.
+
+    Raises:
+        CustodyError: KEY_MISSING where none can or may be made there; nothing is left.
+    """
+    try:
+        made = write_new(path, master_key + b"\n")
+    except OSError:
+        raise _unmade() from None
+    if not made:
+        raise CustodyError(
+            Code.KEY_MISSING, "There is a file already where the key file should be made.", "Choose another path."
+        )
+    kept = False
+    try:
+        # Read back as it will be read: some file systems do not keep modes or owners.
+        kept = read(path) == [HeldKey(master_key)]
+    except CustodyError:
+        raise _unmade() from None
+    finally:
+        if not kept:
+            with suppress(OSError):
+                path.unlink()
+    if not kept:
+        raise _unmade()
+
+
+def read(path: Path) -> list[HeldKey]:
+    """The keys in a key file, one at least; what is no key is among them, and opens nothing.
+
+    Raises:
+        CustodyError: KEY_MISSING; KEY_WRONG for a link, another user's file or one that others can read.
+    """
+    return _parsed(_read(path)[0])
+
+
+def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
+    """Put a file with those keys in the place of the key file at `path`: whole or not at all, same owner and mode.
+
+    The caller holds the write lock of the store `store_id`, whose own draft beside the file is taken over.
+
+    Raises:
+        CustodyError: KEY_MISSING where it cannot be replaced; it is as it was.
+    """
+    draft = _draft_of(path, store_id)
+    try:
+        status = _read(path)[1]
+        _write_draft(draft, b"".join(_line(key) for key in keys), status)
+        draft.replace(path)
+    except OSError:
+        raise _unreplaced() from None
+    finally:
+        with suppress(OSError):  # it has become the file
+            draft.unlink()
+    sync_directory(path.parent)
+
+
+def refuse_fixed(path: Path) -> None:
+    """Raise `CustodyError` KEY_MISSING for a key file that nobody can replace here."""
+    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_mount():
+        raise _unreplaced()
+
+
+def has_draft(path: Path, store_id: str) -> bool:
+    """Whether a process that was killed while it replaced the key file left its draft."""
+    return os.path.lexists(_draft_of(path, store_id))
+
+
+def remove_draft(path: Path, store_id: str) -> None:
+    """Remove that draft; the caller holds the store's write lock."""
+    with suppress(OSError):  # there is none
+        _draft_of(path, store_id).unlink()
+
+
+def _draft_of(path: Path, store_id: str) -> Path:
+    return path.with_name(f".{path.name}.{store_id}.claude-secrets-draft")
+
+
+def _parsed(content: bytes) -> list[HeldKey]:
+    words = [line.split() for line in content.splitlines() if line.strip()]
+    if not words or any(len(line) > 2 for line in words):
+        return [HeldKey(content.strip())]
+    return [HeldKey(line[0], line[1].decode("ascii", "replace") if line[1:] else "") for line in words]
+
+
+def _line(key: HeldKey) -> bytes:
+    return b" ".join([key.master_key, key.coming_for.encode("ascii", "replace")]).strip() + b"\n"
+
+
+def _write_draft(draft: Path, data: bytes, status: os.stat_result) -> None:
+    with suppress(FileNotFoundError):  # of a process that was killed: the store's lock is ours
+        draft.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (_OPEN_SAFELY & ~getattr(os, "O_NONBLOCK", 0))
+    descriptor = os.open(draft, flags, 0o600)
+    try:
+        if sys.platform != "win32":
+            with suppress(OSError):  # a group that the person has left; nobody in it may read the file
+                os.fchown(descriptor, -1, status.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """The content of a key file; everything is checked on the open descriptor, so that nothing can change between."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _OPEN_SAFELY)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):  # what systems say of a link that is not followed
+            raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Put the file itself there.") from None
+        raise CustodyError(
+            Code.KEY_MISSING, "The key file of this store is not there or cannot be read.", PUT_BACK
+        ) from None
+    try:
+        status = os.fstat(descriptor)
+        _check_private(status)
+        return os.read(descriptor, _LIMIT), status
+    except OSError:
+        raise CustodyError(Code.KEY_MISSING, "The key file of this store cannot be read.", PUT_BACK) from None
+    finally:
+        os.close(descriptor)
+
+
+def _same_directory(one: Path, other: Path) -> bool:
+    with suppress(OSError, RuntimeError):  # one that is not there, or links in a circle: not the same
+        return one.resolve() == other.resolve() or one.samefile(other)
+    return False
+
+
+def _unmade() -> CustodyError:
+    return CustodyError(
+        Code.KEY_MISSING,
+        "The key file cannot be made there.",
+        "Choose a path in an existing directory of yours, on a file system that keeps modes and owners.",
+    )
+
+
+def _unreplaced() -> CustodyError:
+    return CustodyError(
+        Code.KEY_MISSING,
+        "The key file cannot be replaced here: its directory is read-only, or the file is mounted there.",
+        "Take its key slot away (key remove), and add another one.",
+    )
+
+
+def _check_private(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise CustodyError(Code.KEY_WRONG, "What is in the key file's place is not a regular file.", PUT_BACK)
+    if sys.platform == "win32":  # who may read it stands in its access list there, not in a mode
+        return
+    if status.st_uid != os.geteuid():
+        raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", "Make it yours (chown).")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", "Make it yours alone (chmod 600).")

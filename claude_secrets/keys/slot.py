@@ -1,0 +1,113 @@
+"""A key slot as the store keeps it: one wrapped copy of the data key, and where the key that unwraps it is.
+
+Always: pure; no key in a `repr`. `custody.py`, `store.py` and what is above them import it.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from claude_secrets.errors import Code, CustodyError
+from claude_secrets.keys.key_file import PUT_BACK
+from claude_secrets.keys.passphrase import Stretching
+
+KEYRING: Final = "keyring"
+FILE: Final = "file"
+PASSPHRASE: Final = "passphrase"
+
+
+class State(StrEnum):
+    """Whether the master key of a slot is surely in its place."""
+
+    THERE = ""
+    COMING = "coming"
+    LEAVING = "leaving"
+
+
+class Slot(NamedTuple):
+    """One wrapped copy of the data key, as the store keeps it.
+
+    `kind` says where the master key is; `params` (JSON) what else has to be known: of a `file` its `path`, of a
+    `passphrase` how it is stretched and whether it is a `recovery` code, and the `state` while the key is on its way.
+    """
+
+    slot_id: str
+    kind: str
+    params: str
+    wrapped: bytes
+
+    def __repr__(self) -> str:
+        return f"Slot({self.slot_id!r}, {self.kind!r})"
+
+    @property
+    def state(self) -> State:
+        """Where the slot stands; one that says something strange is as good as leaving."""
+        state = self._params().get("state", "")
+        return State(state) if isinstance(state, str) and state in set(State) else State.LEAVING
+
+    def moved(self, state: State) -> "Slot":
+        """The slot in another state."""
+        params = {key: value for key, value in self._params().items() if key != "state"}
+        return self._replace(params=as_params(params if state is State.THERE else {**params, "state": state.value}))
+
+    @property
+    def is_recovery(self) -> bool:
+        """Whether a recovery code opens it."""
+        return self.kind == PASSPHRASE and self._params().get("recovery") is True
+
+    @property
+    def stretching(self) -> Stretching:
+        """How its passphrase is stretched. Raises `CustodyError` KEY_WRONG."""
+        return Stretching.read(self._params())
+
+    @property
+    def key_file(self) -> Path | None:
+        """The absolute path of the slot's key file; None for another kind of slot.
+
+        Raises:
+            CustodyError: KEY_WRONG where `params` were changed into something else.
+        """
+        if self.kind != FILE:
+            return None
+        path = self._params().get("path")
+        with suppress(ValueError):  # a path that no file system can have
+            if isinstance(path, str) and b"\0" not in os.fsencode(path) and Path(path).is_absolute():
+                return Path(path)
+        raise CustodyError(Code.KEY_WRONG, "A key slot of the store does not say where its key file is.", PUT_BACK)
+
+    def _params(self) -> dict[str, object]:
+        try:
+            params = json.loads(self.params)
+        except (ValueError, TypeError, RecursionError):
+            return {"state": State.LEAVING.value}
+        return params if isinstance(params, dict) else {"state": State.LEAVING.value}
+
+
+class NewSlot(NamedTuple):
+    """A slot whose master key is not in its place yet.
+
+    Whoever records where it will be, and only then calls `place`, can find the key again when killed between.
+    """
+
+    recorded: Slot
+    placing: Callable[[], None] = lambda: None
+    taking_back: Callable[[], None] = lambda: None
+
+    def place(self) -> Slot:
+        """Put the master key in its place and return the slot. Raises `CustodyError`."""
+        self.placing()
+        return self.recorded
+
+    def take_back(self) -> None:
+        """Remove the master key again where that is possible; one that stays behind opens nothing."""
+        with suppress(CustodyError, OSError):
+            self.taking_back()
+
+
+def as_params(params: dict[str, object]) -> str:
+    """As a slot keeps them."""
+    return json.dumps(params, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""What the person does with their own secrets, one file per subject."""

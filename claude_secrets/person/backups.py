@@ -1,0 +1,257 @@
+"""Backups: a whole store in one file that a passphrase opens, and a store made from one.
+
+Always: a backup is a store of its own, with a key of its own, in which all secrets with their versions stand and no
+grants, counters or events; it appears at its path whole or not at all. The faces call it with the `Person` who asks.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from claude_secrets.atomic_file import write_new
+from claude_secrets.errors import CallerError, Code, StoreError
+from claude_secrets.keys import passphrase
+from claude_secrets.keys.cipher import Cipher, DataKey, Envelope, EnvelopeMismatch
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import PASSPHRASE, Slot
+from claude_secrets.model import check_name, check_scope, check_value
+from claude_secrets.person.person import Person
+from claude_secrets.store import key_slots, records, rekey, salvage, schema
+from claude_secrets.store.creation import empty_head, refuse_draft_name
+from claude_secrets.store.key_slots import row
+from claude_secrets.store.records import Record
+from claude_secrets.store.store import Store
+from claude_secrets.store.transaction import HEAD, Transaction, tampered
+from claude_secrets.store.versions import Version
+
+_LATEST = 253_402_300_800
+"""The first second of the year 10000, beyond which no calendar here goes."""
+
+Progress = Callable[[int, int], None]
+
+
+class Contents(NamedTuple):
+    """What is in a backup: how many secrets (deleted ones too) and versions, and what is `wrong`, in words.
+
+    `logged`: whether the store's log tells of it; a damaged, full or read-only store takes no notes.
+    """
+
+    secrets: int
+    versions: int
+    wrong: tuple[str, ...] = ()
+    logged: bool = True
+
+
+def make(person: Person, path: Path, secret: str, progress: Progress) -> Contents:
+    """Write a backup of the store to a new file at `path`, for which `secret` is the passphrase.
+
+    It holds the store as it is at one moment, while others go on writing. Of a damaged store it holds all that opens.
+
+    Raises:
+        CallerError: INVALID_VALUE for a passphrase that is too short, INVALID_ARGUMENTS where `path` is taken.
+        StoreError: the store cannot be read, or the file not be written; nothing is left.
+    """
+    passphrase.check(secret, passphrase.known_words(*person.directories))
+    refuse_taken(path)
+    refuse_draft_name(path)
+    contents, data = _read(person.store, secret, progress)
+    with schema.translated():
+        if not write_new(path, data):
+            refuse_taken(path)
+    try:
+        with person.store.write(durable=False) as tx:
+            person.note(tx, "backup")
+    except StoreError:  # it can be read still, and that is what backups are for
+        return contents._replace(logged=False)
+    return contents
+
+
+def _read(store: Store, secret: str, progress: Progress) -> tuple[Contents, bytes]:
+    """The backup's contents and bytes, as far as a damaged or read-only store gives them."""
+    try:
+        with store.read() as tx:
+            return _copied(tx, secret, progress)
+    except StoreError as error:
+        if error.code not in (Code.STORE_TAMPERED, Code.STORE_UNAVAILABLE):
+            raise
+        damaged = error.code is Code.STORE_TAMPERED
+        with store.read(whole=not damaged, immutable=not damaged) as tx:
+            contents, data = _copied(tx, secret, progress)
+        if damaged and not contents.wrong:
+            contents = contents._replace(wrong=(error.message,))
+        return contents, data
+
+
+def verify(path: Path, secret: str) -> Contents:
+    """Open every row of a backup.
+
+    Raises:
+        CustodyError: the passphrase is another one.
+        StoreError: STORE_FORMAT, STORE_TAMPERED, STORE_UNAVAILABLE.
+    """
+    with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as tx:
+        return _verified(tx)
+
+
+def _verified(tx: Transaction) -> Contents:
+    found, count = records.verify_every(tx)
+    tx.verify_table("key_slots", tx.head.slots)
+    for record in found:
+        _check(record, list(records.rows(tx, record)))
+    return Contents(secrets=len(found), versions=count)
+
+
+def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
+    """Refuse what no command could do anything with: a backup is made by whoever knows its passphrase."""
+    try:
+        check_name(record.name)
+        check_scope(record.scope)
+        found = [(Version.read(number, envelope), envelope.payload) for number, envelope in rows]
+        for version, payload in found:
+            if not version.deleted:
+                check_value(payload.decode("utf-8"))
+        sound = all(0 <= (version.expires or 0) < _LATEST for version, _ in found)
+    except (CallerError, EnvelopeMismatch, ValueError):
+        sound = False
+    if not sound:
+        raise tampered("a record of the backup")
+
+
+def restore(person: Person, path: Path, secret: str, progress: Progress) -> Contents:
+    """Put everything from a backup into the store, which has to be empty and is made where there is none.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where the store holds secrets.
+        CustodyError: the passphrase is another one, or the store's own key cannot be had or made.
+        StoreError: as `verify`; nothing is changed.
+    """
+    with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as source:
+        contents = _verified(source)
+        with person.store.write() as tx:
+            if tx.connection.execute("SELECT EXISTS (SELECT 1 FROM records)").fetchone()[0]:
+                raise CallerError(
+                    Code.INVALID_ARGUMENTS,
+                    "The store holds secrets already; a backup is restored into an empty one.",
+                    "Name another store with --store, or have this one set aside with --aside.",
+                )
+            for done, record in enumerate(list(records.every(source)), start=1):
+                rekey.copy_record(tx, record, records.rows(source, record))
+                progress(done, contents.secrets)
+            person.note(tx, "backup restore")
+    return contents
+
+
+def beside(store: Path, stamp: str) -> Path:
+    """Where a store is made that is to take this one's place: in the same directory, whatever links lead there."""
+    real = store.resolve()
+    return real.with_name(f"{real.name}.restored-{stamp}")
+
+
+def take_place(store: Store, new: Store, stamp: str) -> Path:
+    """Put a new store, made `beside`, in the place of this one, which gets another name; returns that.
+
+    At every moment one of the two stands at the store's path.
+
+    Raises:
+        StoreError: STORE_BUSY where a client has the old one open.
+    """
+    store.close()
+    new.close()
+    real = store.path.resolve()
+    aside = real.with_name(f"{real.name}.aside-{stamp}")
+    with schema.translated():
+        refuse_open(store)
+        aside.hardlink_to(real)
+        new.path.replace(real)
+    return aside
+
+
+def refuse_open(store: Store) -> None:
+    """Raise `StoreError` STORE_BUSY where a client has the store open."""
+    store.close()
+    real = store.path.resolve()
+    with schema.translated():
+        try:
+            with closing(sqlite3.connect(real, isolation_level=None, timeout=schema.BUSY_SECONDS)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # damaged beyond that; it is kept as it is
+            pass
+        # The last connection to close folds the log in; one that stays belongs to somebody.
+        if real.with_name(f"{real.name}-wal").exists():
+            raise StoreError(Code.STORE_BUSY, "A client has the store open.", "Stop all clients, then try again.")
+
+
+def discard(store: Store) -> None:
+    """Take away a store that was made and did not come to be used, with its key."""
+    if not store.exists():
+        return
+    with store.read() as tx:
+        found, store_id = key_slots.every(tx), tx.cipher.store_id
+    for slot in found:
+        store.custody.take_away(store_id, slot)
+    store.close()
+    store.path.unlink()
+
+
+def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[Contents, bytes]:
+    """All that opens, as the bytes of a store with a key of its own."""
+    store_id, data_key = os.urandom(16).hex(), DataKey.generate()
+    custody = Custody(environment={}, clock=lambda: tx.now)
+    slot = custody.new_passphrase_slot(store_id, data_key, secret, recovery=False).recorded
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        schema.lay_out(connection)
+        connection.execute("BEGIN")
+        copy = _new_store(connection, store_id, data_key, slot, tx.now)
+        kept, count, wrong = 0, 0, list[str]()
+        for found in salvage.examine(tx, progress):
+            if found.record is not None:
+                rekey.copy_record(copy, found.record, found.rows)
+                kept, count = kept + 1, count + len(found.rows)
+            wrong += found.wrong
+        copy.renew_head()
+        connection.execute("COMMIT")
+        data = schema.as_file(connection)
+    return Contents(secrets=kept, versions=count, wrong=tuple(wrong)), data
+
+
+def _new_store(connection: sqlite3.Connection, store_id: str, data_key: DataKey, slot: Slot, now: float) -> Transaction:
+    cipher = Cipher(store_id, data_key)
+    head = empty_head(cipher, slot)
+    token = cipher.seal(*HEAD, fields=head._asdict(), now=now)
+    connection.execute("INSERT INTO store VALUES (1, ?, ?, ?)", (store_id, data_key.generation, token))
+    connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", row(slot))
+    return Transaction(connection, cipher, head, now)
+
+
+def _opened(path: Path, secret: str) -> Store:
+    require(path)
+    backup = Store(path, Custody(environment={}, ask_passphrase=lambda: secret), lambda: 0.0)
+    if [slot.kind for slot in backup.slots(immutable=True)] != [PASSPHRASE]:
+        backup.close()
+        raise StoreError(
+            Code.STORE_FORMAT,
+            "That is no backup: a backup opens by one passphrase and nothing else.",
+            "Name another file.",
+        )
+    return backup
+
+
+def require(path: Path) -> None:
+    """Raise `CallerError` INVALID_ARGUMENTS where there is no file at `path`."""
+    try:
+        there = path.is_file()
+    except OSError:  # such a name cannot be
+        there = False
+    if not there:
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup of that name.", "Look at the path.")
+
+
+def refuse_taken(path: Path) -> None:
+    """Raise `CallerError` INVALID_ARGUMENTS where there is something at `path`."""
+    if os.path.lexists(path):
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is a file of that name already.", "Name another file.")

@@ -1,0 +1,93 @@
+"""Copies of a store that an upgrade or `backup restore --aside` left beside it, and removing them.
+
+Always: only a file that is provably such a copy is removed: by its name, its owner and what is in it, never through a
+link. Keys are named and never removed.
+"""
+
+import os
+import re
+import sqlite3
+import stat
+import sys
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from claude_secrets.errors import SecretsError, StoreError
+from claude_secrets.keys.custody import Custody
+from claude_secrets.store import schema
+from claude_secrets.store.store import Store
+
+_NAME = re.compile(r"\.((aside|restored)-\d{8}-\d{6}|format-\d+)", re.ASCII)
+
+
+class OldCopy(NamedTuple):
+    """A file beside the store with the name of a copy; `store_id` None where it does not open as a store.
+
+    `changed`: when it was last written to, in seconds since 1970.
+    """
+
+    path: Path
+    changed: float
+    store_id: str | None
+
+
+def find(store: Path) -> list[OldCopy]:
+    """All copies of the store at `store`, by name."""
+    found = {}
+    for real in {store.absolute(), store.resolve()}:  # an upgrade and `--aside` follow links differently
+        with suppress(OSError):  # no directory, no copies
+            for path in real.parent.iterdir():
+                if path.name.startswith(real.name) and _NAME.fullmatch(path.name[len(real.name) :]):
+                    found[path.resolve()] = path
+    return [copy for path in sorted(found.values()) if (copy := _copy(path)) is not None]
+
+
+def remove(copy: OldCopy) -> None:
+    """Remove a copy with its logs; its keys stay, for a store that nobody knows of here may use them.
+
+    Raises:
+        StoreError: STORE_UNAVAILABLE where it is not what was found, or cannot be removed.
+    """
+    if copy.store_id is None or _copy(copy.path) != copy:
+        raise StoreError(*schema.UNREADABLE)
+    with schema.translated():
+        for suffix in ("-wal", "-shm", "-journal", ""):
+            path = copy.path.with_name(f"{copy.path.name}{suffix}")
+            if suffix == "" or _is_own_file(path):
+                path.unlink()
+
+
+def key_files(copy: OldCopy, store: Store) -> list[Path]:
+    """The key files that a copy names and the store does not."""
+    with suppress(SecretsError), closing(Store(copy.path, Custody(environment={}), lambda: 0.0)) as opened:
+        used = {path.resolve() for path in store.key_files()}
+        return [path for path in opened.key_files() if path.exists() and path.resolve() not in used]
+    return []
+
+
+def _copy(path: Path) -> OldCopy | None:
+    if not _is_own_file(path):
+        return None
+    with suppress(OSError):
+        return OldCopy(path, path.lstat().st_mtime, _store_id(path))
+    return None
+
+
+def _is_own_file(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.geteuid())
+
+
+def _store_id(path: Path) -> str | None:
+    """The id of the store in a file, which is not written to; None where there is none in it."""
+    address = f"file:{quote(str(path))}?immutable=1"
+    with suppress(StoreError), schema.translated(), closing(sqlite3.connect(address, uri=True)) as connection:
+        if connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID:
+            row = connection.execute("SELECT store_id FROM store WHERE id = 1").fetchone()
+            return row[0] if row and isinstance(row[0], str) else None
+    return None

@@ -1,0 +1,129 @@
+"""What a secret was: its earlier versions, bringing one back, and taking all of them away for good.
+
+Always: nothing is evicted or lost by bringing back; what is purged is in no page of the store any more. The faces
+call it with the `Person` who asks.
+"""
+
+import sys
+from typing import NamedTuple
+
+from claude_secrets.errors import CallerError, Code, StoreError
+from claude_secrets.model import check_name
+from claude_secrets.person.person import Person
+from claude_secrets.store import grants, records
+from claude_secrets.store.records import Record, Stored
+from claude_secrets.store.transaction import Transaction
+from claude_secrets.store.versions import Version
+
+
+class Restored(NamedTuple):
+    """The outcome of bringing back: the earlier version, and what was stored."""
+
+    earlier: Version
+    stored: Stored
+
+
+class Purged(NamedTuple):
+    """What was taken away; `scrubbed` False where old pages of it stay for now (`Store.scrub` says when)."""
+
+    records: tuple[Record, ...]
+    scrubbed: bool
+
+
+def history(person: Person, name: str) -> tuple[Record, list[Version]]:
+    """The record of a name, deleted or not, and all its versions, the oldest first.
+
+    Raises:
+        CallerError: NOT_FOUND.
+        StoreError: STORE_TAMPERED.
+    """
+    check_name(name)
+    person.require_store(name)
+    with person.store.read() as tx:
+        record = _ever(tx, person, name)
+        return record, records.history(tx, record)
+
+
+def restore(person: Person, name: str, number: int | None = None) -> Restored:
+    """Make version `number`, or without one the newest value before the current one, current again.
+
+    A deleted secret comes back by it. The name keeps its access.
+
+    Raises:
+        CallerError: NOT_FOUND, also for a version that is not kept or is a deletion.
+        StoreError: STORE_TAMPERED.
+    """
+    check_name(name)
+    person.require_store(name)
+    with person.store.write() as tx:
+        record = _ever(tx, person, name)
+        earlier = _chosen(record, records.history(tx, record), number)
+        stored = records.restore(tx, record, earlier.number, keep=sys.maxsize)
+        person.note(tx, "restore", name)
+    return Restored(earlier=earlier, stored=stored)
+
+
+def deleted(person: Person) -> list[Record]:
+    """The deleted secrets of all scopes, sorted by scope and name."""
+    if not person.store.exists():
+        return []
+    with person.store.read() as tx:
+        found = [record for record in records.every(tx) if record.deleted]
+    return sorted(found, key=lambda record: (record.scope, record.name))
+
+
+def purge(person: Person, name: str, shown: Record | None = None) -> Purged:
+    """Take a secret, deleted or not, away with all its versions and the grants on it.
+
+    `shown` is the record as the person saw it.
+
+    Raises:
+        CallerError: NOT_FOUND.
+        StoreError: STORE_BUSY where it is not that any more.
+    """
+    check_name(name)
+    person.require_store(name)
+    with person.store.write() as tx:
+        record = _ever(tx, person, name)
+        if shown is not None and record != shown:
+            raise StoreError(Code.STORE_BUSY, f"'{name}' has changed meanwhile; nothing was purged.", "Try again.")
+        _purge(tx, person, record)
+    return Purged(records=(record,), scrubbed=person.store.scrub())
+
+
+def purge_deleted(person: Person, shown: list[Record]) -> Purged:
+    """Take away those of the deleted secrets that were `shown` and are still as they were."""
+    if not person.store.exists():
+        return Purged(records=(), scrubbed=True)
+    with person.store.write() as tx:
+        found = [each for each in shown if records.find(tx, each.scope, each.name) == each]
+        for record in found:
+            _purge(tx, person, record)
+    return Purged(records=tuple(found), scrubbed=person.store.scrub())
+
+
+def _purge(tx: Transaction, person: Person, record: Record) -> None:
+    records.purge(tx, record)
+    for grant in grants.every(tx):
+        if (grant.scope, grant.name) == (record.scope, record.name):
+            grants.remove(tx, grant)
+    person.note(tx, "purge", record.name, scope=record.scope)
+
+
+def _ever(tx: Transaction, person: Person, name: str) -> Record:
+    record = records.find(tx, person.scope, name)
+    if record is None:
+        raise person.missing(name)
+    return record
+
+
+def _chosen(record: Record, kept: list[Version], number: int | None) -> Version:
+    values = [version for version in kept if not version.deleted]
+    if number is None:
+        values = [version for version in values if version.number < record.version][-1:]
+    else:
+        values = [version for version in values if version.number == number]
+    if not values:
+        what = "an earlier value" if number is None else f"a value with the number {number}"
+        raise CallerError(Code.NOT_FOUND, f"The store does not keep {what} of '{record.name}'.", "See `history`.")
+    return values[0]

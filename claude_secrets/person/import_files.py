@@ -1,0 +1,268 @@
+"""What other programs keep secrets in: which kind of file one is, and the names and values in it.
+
+Always: pure; all that is wrong with a file is found at once; no value is in an error, a note or a `repr`, nor is a word
+that only looks like a name (a line of a key that nobody quoted does). The faces and `imports` import it.
+"""
+
+import json
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Final, NamedTuple
+
+from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
+from claude_secrets.exec import dotenv_file
+from claude_secrets.exec.dotenv_file import CannotRewrite, Statement
+from claude_secrets.exec.references import mentioned, reference
+from claude_secrets.keys.cipher import KEY_BYTES, TokenInvalid, open_gcm
+from claude_secrets.model import check_name, check_value
+
+SIZE_LIMIT: Final = 50 * 1024 * 1024
+"""Bytes of a file, at most."""
+
+
+_CONTAINS_REFERENCE: Final = "contains a reference"
+_BOM: Final = "\ufeff"
+_SEALED: Final = re.compile(rb"\s*[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]*=*\s*")
+_BINDING: Final = re.compile(rb"^[^\S\r\n]*(?:export\s+)?[A-Za-z0-9_.'-]+[ \t]*=", re.MULTILINE)
+
+
+class Kind(StrEnum):
+    """The kinds of files that can be imported."""
+
+    DOTENV = "dotenv"
+    JSON = "json"
+    TYPESCRIPT = "typescript"
+
+
+class Entry(NamedTuple):
+    """A name and its value. `statements` are the numbers of those in a .env file that give it one, the last counts."""
+
+    name: str
+    value: str
+    statements: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Entry({self.name!r})"
+
+
+class Problem(NamedTuple):
+    """What is wrong, and where."""
+
+    code: Code
+    where: str
+    words: str
+
+
+class Contents(NamedTuple):
+    """What a file holds: entries, each name once; `notes` on what is left out. With any `problems`: no entries."""
+
+    entries: tuple[Entry, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def recognise(name: str, data: bytes) -> tuple[Kind, str]:
+    """The kind of a file of that name with that content, and what told it.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where neither does.
+    """
+    name = PurePath(name).name.lower()
+    if name == "secrets.encrypted":
+        return Kind.TYPESCRIPT, "by its name"
+    if name.endswith(".json"):
+        return Kind.JSON, "by its name"
+    if name.endswith(".env") or name.startswith(".env"):
+        return Kind.DOTENV, "by its name"
+    if data.removeprefix(_BOM.encode()).lstrip().startswith(b"{"):
+        return Kind.JSON, "by its content"
+    if _SEALED.fullmatch(data):
+        return Kind.TYPESCRIPT, "by its content"
+    if _BINDING.search(data):
+        return Kind.DOTENV, "by its content"
+    raise CallerError(
+        Code.INVALID_ARGUMENTS,
+        "Neither its name nor its content tells what kind of file it is; nothing was imported.",
+        f"Say it: --from {'|'.join(Kind)}",
+    )
+
+
+def read(kind: Kind, data: bytes, key: Callable[[], bytes]) -> Contents:
+    """The contents of a file; `key` gives the TypeScript tool's key, in base64, and is called for its store alone.
+
+    Raises:
+        CallerError: INVALID_VALUE for what is not text, or no JSON object.
+        StoreError: STORE_FORMAT for what is no store of the TypeScript tool, or holds no JSON object.
+        CustodyError: KEY_WRONG, and what `key` raises.
+    """
+    if kind is Kind.DOTENV:
+        return _from_dotenv(dotenv_file.parse(_text(data)))
+    if kind is Kind.JSON:
+        return _from_json(_text(data))
+    plain = _opened(data, key)
+    try:
+        return _from_json(_text(plain))
+    except CallerError:
+        # From None: what could not be read is in the exception.
+        raise StoreError(Code.STORE_FORMAT, "The key fits, but what it opens is no JSON object.") from None
+
+
+def rewrite(data: bytes, entries: Sequence[Entry]) -> bytes:
+    """A .env file with a reference in the place of every value that one of the `entries` has there.
+
+    Raises:
+        CallerError: INVALID_VALUE where that cannot be done in that file.
+    """
+    references = {number: reference(entry.name) for entry in entries for number in entry.statements}
+    text = data.decode("utf-8")
+    bom = _BOM if text.startswith(_BOM) else ""
+    try:
+        return (bom + dotenv_file.rewritten(text.removeprefix(_BOM), references)).encode("utf-8")
+    except CannotRewrite as error:
+        raise CallerError(
+            Code.INVALID_VALUE,
+            f"{error}; nothing was imported.",
+            "Import without --rewrite, and put references into the file by hand.",
+        ) from None
+
+
+def mentioned_by(data: bytes) -> list[str]:
+    """The names to which the variables of a .env file refer, in this process's environment.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS for what cannot be parsed.
+    """
+    return mentioned(dotenv_file.values(_text(data)).values())
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8").removeprefix(_BOM)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+    # Outside of the handler: the exception carries the file.
+    raise CallerError(Code.INVALID_VALUE, f"Line {line} of the file is not UTF-8 text; nothing was imported.")
+
+
+def _from_dotenv(statements: Sequence[Statement]) -> Contents:
+    numbers: dict[str, list[int]] = {}
+    notes, problems = list[str](), list[Problem]()
+    for number, statement in enumerate(statements):
+        where = f"line {statement.line}"
+        if statement.wrong:
+            problems.append(Problem(Code.INVALID_VALUE, where, "python-dotenv cannot read this."))
+        if statement.cut:
+            notes.append(f"{where}: {dotenv_file.CUT}")
+        if statement.name is not None:
+            numbers.setdefault(statement.name, []).append(number)
+            left_out = _left_out_of(statement)
+            if left_out:
+                notes.append(f"{where}: {left_out}; left out")
+            elif statement.padded:
+                problems.append(Problem(Code.INVALID_VALUE, where, "A value of several lines has to stand in quotes."))
+            else:
+                problems += _wrong(where, statement.name, statement.meant)
+    entries = []
+    for name, places in numbers.items():
+        last = statements[places[-1]]
+        if len(places) > 1:
+            lines = ", ".join(str(statements[number].line) for number in places)
+            notes.append(f"lines {lines}: the same name; the last one counts")
+        if last.meant is not None and not _left_out_of(last):
+            given = tuple(number for number in places if not _left_out_of(statements[number]))
+            entries.append(Entry(name, last.meant, given))
+            if last.meant != last.value:
+                notes.append(f"line {last.line}: ${{…}} is filled in with what the file says")
+    return _contents(entries, notes, problems)
+
+
+def _left_out_of(statement: Statement) -> str | None:
+    """Why the name of a statement is not imported with its value, if so."""
+    if statement.value is None:
+        return "a name without a value (a value of several lines has to stand in quotes)"
+    if statement.meant is None:
+        return "a value with ${…} that the file does not give"
+    if statement.meant == "":
+        return "an empty value"
+    return _CONTAINS_REFERENCE if _has_reference(statement.meant) else None
+
+
+def _has_reference(value: object) -> bool:
+    return isinstance(value, str) and mentioned([value]) != []
+
+
+def _wrong(where: str, name: str, value: object) -> list[Problem]:
+    found = []
+    for check, given in ((check_name, name), (check_value, value)):
+        try:
+            check(given)
+        except CallerError as error:
+            found.append(Problem(error.code, where, error.message))
+    return found
+
+
+class _Object(list[tuple[str, object]]):
+    """A JSON object, with keys that stand there twice."""
+
+
+def _from_json(text: str) -> Contents:
+    entries, seen = dict[str, Entry](), set[str]()
+    notes, problems = list[str](), list[Problem]()
+    for number, (name, value) in enumerate(_object(text), start=1):
+        where = f"entry {number}" if _wrong("", name, "-") else f"'{name}'"
+        if _has_reference(value):
+            notes.append(f"{where}: {_CONTAINS_REFERENCE}; left out")
+        else:
+            problems += _wrong(where, name, value)
+        if name in seen:
+            problems.append(Problem(Code.INVALID_NAME, where, "The same name stands there twice."))
+        elif isinstance(value, str) and not _has_reference(value):
+            entries[name] = Entry(name, value)
+        seen.add(name)
+    return _contents(entries.values(), notes, problems)
+
+
+def _contents(entries: Iterable[Entry], notes: Sequence[str], problems: Sequence[Problem]) -> Contents:
+    return Contents(entries=() if problems else tuple(entries), notes=tuple(notes), problems=tuple(problems))
+
+
+def _object(text: str) -> _Object:
+    try:
+        found = json.loads(text, object_pairs_hook=_Object)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+    except (ValueError, RecursionError):  # a number of thousands of digits; nested too deeply
+        where = "it is nested too deeply, or a number has too many digits"
+    else:
+        if isinstance(found, _Object):
+            return found
+        where = "something else stands there"
+    # Outside of the handlers: the exceptions carry the file.
+    raise CallerError(Code.INVALID_VALUE, f"The file is not one JSON object ({where}); nothing was imported.")
+
+
+def _opened(data: bytes, key: Callable[[], bytes]) -> bytes:
+    """What the TypeScript tool sealed: `{iv}:{tag}:{ciphertext}`, each in base64."""
+    parts = [_decoded(part) for part in data.strip().split(b":")]
+    if len(parts) != 3 or None in parts:
+        raise StoreError(Code.STORE_FORMAT, "This is no store of the TypeScript tool, or a part of one.")
+    iv, tag, ciphertext = (part or b"" for part in parts)
+    secret = _decoded(key().strip())
+    if secret is None or len(secret) != KEY_BYTES:
+        raise CustodyError(Code.KEY_WRONG, f"The key is not {KEY_BYTES} bytes in base64; nothing was imported.")
+    try:
+        return open_gcm(secret, iv=iv, tag=tag, ciphertext=ciphertext)
+    except TokenInvalid:
+        raise CustodyError(
+            Code.KEY_WRONG, "The key does not open the file: it is another one, or the file is damaged."
+        ) from None
+
+
+def _decoded(part: bytes) -> bytes | None:
+    try:
+        return b64decode(part, validate=True)
+    except ValueError:
+        return None

@@ -1,0 +1,38 @@
+"""Looking at a whole store for the person: what is damaged, and every value, to look for it elsewhere.
+
+Always: nothing is changed but the log. The faces call it with the `Person` who asks.
+"""
+
+from collections.abc import Callable
+
+from claude_secrets.model import SHARED
+from claude_secrets.person.person import Person
+from claude_secrets.store import records, salvage
+
+
+def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
+    """What is damaged, record by record, in words; `progress` is told how many of how many are looked at.
+
+    Raises:
+        CustodyError: the key cannot be had.
+        StoreError: nothing in the store can be read.
+    """
+    with person.store.read(whole=False) as tx:
+        return [line for found in salvage.examine(tx, progress) for line in found.wrong]
+
+
+def every_value(person: Person, action: str) -> dict[str, str]:
+    """The current values of all secrets, to look for them elsewhere; by name, and `SCOPE/NAME` outside of `shared`.
+
+    The log says `action`.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    with person.store.write(durable=False) as tx:
+        person.note(tx, action)
+        return {
+            record.name if record.scope == SHARED else f"{record.scope}/{record.name}": records.value(tx, record)
+            for record in records.every(tx)
+            if not record.deleted
+        }

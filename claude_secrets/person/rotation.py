@@ -1,0 +1,131 @@
+"""Replacing all keys of a store: the data key, so everything is sealed anew, and every key that unwraps it.
+
+Always: no key, passphrase or code from before opens the store afterwards. The change is one transaction: until it is
+committed every old key counts, then every new one; what a killed process leaves, `keys.clear_away` finishes. The faces
+call it with the `Person` who asks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
+from claude_secrets.keys import key_change, passphrase
+from claude_secrets.keys.cipher import DataKey
+from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State
+from claude_secrets.person import keys
+from claude_secrets.person.person import Person
+from claude_secrets.store import key_slots
+from claude_secrets.store.rekey import replace_data_key
+
+
+class Fixed(NamedTuple):
+    """A slot that cannot be given another key, and why."""
+
+    slot: Slot
+    failure: CustodyError
+
+
+def survey(person: Person) -> tuple[list[Slot], list[Fixed]]:
+    """All key slots, and those of them whose key is not here or cannot be replaced here: rotating loses them.
+
+    Raises:
+        CustodyError: none of them opens the store.
+        StoreError: STORE_TAMPERED.
+    """
+    keys.clear_away(person)
+    custody, fixed = person.store.custody, []
+    with person.store.read() as tx:
+        found, store_id, generation = key_slots.every(tx), tx.cipher.store_id, tx.cipher.generation
+    for slot in found:
+        failure = None if slot.kind == PASSPHRASE else custody.failure(store_id, slot, generation)
+        failure = failure or key_change.hindrance(custody, slot)
+        if failure is not None:
+            fixed.append(Fixed(slot, failure))
+    return found, fixed
+
+
+def check_new(person: Person, found: Sequence[Slot], new: str) -> str:
+    """Return a new passphrase that is good enough, and opens none of the slots as they are.
+
+    Raises:
+        CallerError: INVALID_VALUE.
+    """
+    passphrase.check(new, passphrase.known_words(*person.directories))
+    store_id, custody = keys.store_id(person), person.store.custody
+    for slot in found:
+        with suppress(CustodyError, MemoryError):  # a slot that nobody can open, nor with this one
+            if slot.kind == PASSPHRASE and custody.opens(store_id, slot, slot.stretching.master_key(new)):
+                raise CallerError(
+                    Code.INVALID_VALUE, "This passphrase opens the store already.", "Choose one that was never used."
+                )
+    return new
+
+
+def rotate(
+    person: Person,
+    found: Sequence[Slot],
+    losing: Sequence[Slot],
+    *,
+    passphrases: Mapping[str, str],
+    code: str,
+    progress: Callable[[int, int], None],
+) -> bool:
+    """Replace every key, and seal everything anew.
+
+    `found` are the slots as the person was shown them, `losing` those that they agreed to lose; `passphrases` has a
+    new one for each other passphrase slot, by the slot's id, and `code` takes the place of a recovery code.
+    `progress` is told how many rows of how many are done. Returns False where pages that the old key sealed stay for
+    now (`Store.scrub` says when).
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS where no key would open the store any more.
+        StoreError: STORE_BUSY where the slots are not what the person was shown, or another process was first.
+        CustodyError: a key cannot be put in its place. Whatever is raised, the old keys count.
+    """
+    _require_one([slot for slot in found if slot not in losing])
+    store, store_id = person.store, keys.store_id(person)
+    old = store.fetch_key()
+    data_key = old.successor()
+    texts = {**passphrases} | {slot.slot_id: code for slot in found if slot.is_recovery}
+    new = {slot: _new(person, slot, data_key, texts) for slot in found if slot not in losing and slot.kind != FILE}
+    in_keyring = [made for slot, made in new.items() if slot.kind == KEYRING]
+    coming = [made.recorded.moved(State.COMING) for made in in_keyring]
+    try:
+        keys.announce(person, in_keyring, old)
+        with store.write() as tx:
+            keys.refuse_another(old, tx)
+            if {*key_slots.every(tx)} != {*found, *coming}:
+                raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
+            for slot in coming:
+                key_slots.change(tx, slot, slot.moved(State.THERE))
+            for slot in found:
+                if slot.kind == FILE and slot not in losing:
+                    key_slots.change(tx, slot, key_change.begin(store.custody, store_id, slot, data_key))
+                elif slot.kind == KEYRING:  # goes when its entry has gone; nothing is left that the entry unwraps
+                    key_slots.change(tx, slot, slot.moved(State.LEAVING)._replace(wrapped=b""))
+                else:
+                    key_slots.change(tx, slot, new[slot].recorded if slot in new else None)
+            replace_data_key(tx, data_key, progress)
+            person.note(tx, "key rotate --data")
+    finally:
+        with suppress(SecretsError):  # `keys.unfinished` tells of it
+            keys.clear_away(person)
+    return store.scrub()
+
+
+def _require_one(kept: Sequence[Slot]) -> None:
+    if not kept:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            "No key would open the store any more.",
+            "Add another one first: key add-passphrase, key add-file or recover create.",
+        )
+
+
+def _new(person: Person, slot: Slot, data_key: DataKey, texts: Mapping[str, str]) -> NewSlot:
+    """What takes the place of a slot of the keyring, or of a passphrase or code, by the new `texts`."""
+    custody, store_id = person.store.custody, keys.store_id(person)
+    if slot.kind == KEYRING:
+        return custody.new_keyring_slot(store_id, data_key)
+    return custody.new_passphrase_slot(store_id, data_key, texts[slot.slot_id], recovery=slot.is_recovery)

@@ -1,0 +1,1 @@
+"""What files allow: the project, its allowlist, the rules, the person's configuration. Pure of the store."""

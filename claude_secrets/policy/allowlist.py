@@ -1,0 +1,281 @@
+"""The files that decide what agents may touch: a project's `.claude/secrets.yml` and the person's `policy.yml`.
+
+Always: what cannot be understood denies everything and says the line and column; no error repeats a file's content;
+the project's file is read anew at every call. The faces and the doorway import it.
+"""
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from claude_secrets.errors import Code, DeniedError, SecretsError
+from claude_secrets.model import SHARED, Access, check_scope
+from claude_secrets.paths import command
+from claude_secrets.policy.globs import glob_match, is_glob, is_wild
+from claude_secrets.policy.rules import Rules
+from claude_secrets.policy.rules_parser import read_rules
+from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, once, parse
+
+FILE: Final = ".claude/secrets.yml"
+
+ABOUT_LIMIT: Final = 200
+"""Characters of an entry's `about`, at most."""
+
+URL_LIMIT: Final = 500
+"""Characters of an entry's `url`, at most."""
+
+WILD_LIMIT: Final = 100
+"""Entries with wildcards, at most: each of them is tried on every name."""
+
+# RFC 3986: what else stands in an address is read differently by different programs (a backslash, say).
+_ADDRESS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+", re.ASCII)
+
+
+class Entry(NamedTuple):
+    """One entry of an allowlist: a glob, and what it says of the names it covers."""
+
+    pattern: str
+    access: Access | None = None
+    about: str | None = None
+    url: str | None = None
+
+
+class Allowlist(NamedTuple):
+    """What a project's file says. `warnings` are for `doctor`."""
+
+    scope: str = SHARED
+    entries: tuple[Entry, ...] = ()
+    warnings: tuple[str, ...] = ()
+    rules: Rules = Rules(source="project")
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """All names that it covers; None where there are wildcards."""
+        patterns = frozenset(entry.pattern for entry in self.entries)
+        return None if any(is_wild(pattern) for pattern in patterns) else patterns
+
+    def entry_for(self, name: str) -> Entry | None:
+        """The first entry that covers `name`, or None: denied. It is use-only where any covering entry is."""
+        covering = [entry for entry in self.entries if glob_match(entry.pattern, name)]
+        if not covering:
+            return None
+        first = covering[0]
+        access = Access.USE_ONLY if any(entry.access is Access.USE_ONLY for entry in covering) else first.access
+        return Entry(first.pattern, access, first.about, first.url)
+
+
+def parse_allowlist(data: bytes) -> Allowlist:
+    """The allowlist that the bytes of a project's file spell.
+
+    Raises:
+        DeniedError: ALLOWLIST_INVALID, with line and column.
+    """
+    try:
+        return _allowlist(data)
+    except NotUnderstood as error:
+        raise error.denied(FILE) from None
+
+
+def read_allowlist(project: Path) -> tuple[bytes, Allowlist]:
+    """The allowlist as it is now, and the bytes that spell it.
+
+    Raises:
+        DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
+    """
+    data = read_bytes(project)
+    return data, parse_allowlist(data)
+
+
+def read_bytes(project: Path) -> bytes:
+    """The bytes of a project's file, opened step by step so that no link leads out of the project.
+
+    Raises:
+        DeniedError: NO_ALLOWLIST where there is none, ALLOWLIST_INVALID where it is no plain file of 16 KiB at most.
+    """
+    try:
+        data = _read_plain_file(project)
+    except FileNotFoundError:
+        raise DeniedError(
+            Code.NO_ALLOWLIST,
+            f"{project} has no {FILE}, so its agents may use nothing.",
+            f"The person can make one, in that directory: {command()} init",
+        ) from None
+    except OSError:
+        raise _unreadable("it is a link, not a plain file, or not readable") from None
+    if len(data) > SIZE_LIMIT:
+        raise _unreadable(f"it has more than {SIZE_LIMIT} bytes")
+    return data
+
+
+def _unreadable(problem: str) -> DeniedError:
+    return DeniedError(
+        Code.ALLOWLIST_INVALID,
+        f"{FILE} cannot be read: {problem}; until it can, everything is denied.",
+        f"Make {FILE} a plain file inside the project.",
+    )
+
+
+def _read_plain_file(project: Path) -> bytes:
+    if sys.platform == "win32":  # no directory descriptors there: the same checks, one after the other
+        path = project / ".claude" / "secrets.yml"
+        if path.is_symlink() or path.parent.is_symlink():
+            raise OSError
+        return read_plain(os.open(path, os.O_RDONLY | os.O_BINARY))
+    steps = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    root = os.open(project, steps)
+    try:
+        inner = os.open(".claude", steps | os.O_NOFOLLOW, dir_fd=root)
+    finally:
+        os.close(root)
+    try:
+        # Without O_NONBLOCK a named pipe in the file's place would wait for a writer.
+        descriptor = os.open("secrets.yml", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inner)
+    finally:
+        os.close(inner)
+    return read_plain(descriptor)
+
+
+def read_plain(descriptor: int) -> bytes:
+    """Read an open file, as far as the size limit and one byte more, and close it.
+
+    Raises:
+        OSError: it is no plain file, or cannot be read.
+    """
+    data = b""
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError
+        while len(data) <= SIZE_LIMIT and (more := os.read(descriptor, SIZE_LIMIT + 1 - len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
+    return data
+
+
+@once
+def _allowlist(data: bytes) -> Allowlist:
+    node = parse(data)
+    if node is None or (isinstance(node, Text) and node.kind == "null"):
+        return Allowlist()
+    scope = SHARED
+    entries: tuple[Entry, ...] = ()
+    warnings: tuple[str, ...] = ()
+    rules = Rules(source="project")
+    for key, value in _entries(node, "the file must be a mapping"):
+        if key.value == "scope":
+            scope = _checked_scope(value)
+        elif key.value == "allow":
+            entries = _allow(value)
+        elif key.value == "policy":
+            rules = read_rules(value, "project")
+        elif key.value == "inject_values":
+            warnings = ("`inject_values` is of an older version and does nothing.",)
+        elif not key.value.startswith("x-"):
+            raise NotUnderstood(key.mark, "this key is unknown; there are scope, allow, policy and x-…")
+    return Allowlist(scope, entries, warnings, rules)
+
+
+def _checked_scope(node: Node) -> str:
+    try:
+        return check_scope(_text(node))
+    except SecretsError as error:
+        raise NotUnderstood(node.mark, error.message.rstrip(".")) from None
+
+
+def _allow(node: Node) -> tuple[Entry, ...]:
+    if isinstance(node, Text):
+        if node.kind == "null":
+            return ()
+        if node.value == "*":
+            return (Entry("*"),)
+        raise NotUnderstood(node.mark, 'allow is a list of names, or "*" in quotes for all')
+    if not isinstance(node, Items):
+        raise NotUnderstood(node.mark, 'allow is a list of names, or "*" in quotes for all')
+    entries = tuple(_entry(item) for item in node.items)
+    wild = [item for item, entry in zip(node.items, entries, strict=True) if is_wild(entry.pattern)]
+    if len(wild) > WILD_LIMIT:
+        raise NotUnderstood(wild[WILD_LIMIT].mark, f"there are more than {WILD_LIMIT} entries with * or ?")
+    return entries
+
+
+def _entry(node: Node) -> Entry:
+    if isinstance(node, Text):
+        return Entry(_glob(node))
+    found: dict[str, Node] = {}
+    for key, value in _entries(node, "an entry is a name, or a mapping with a name"):
+        if key.value not in ("name", "access", "about", "url"):
+            raise NotUnderstood(key.mark, "this key is unknown; an entry has name, access, about and url")
+        found[key.value] = value
+    if "name" not in found:
+        raise NotUnderstood(node.mark, "this entry has no name")
+    return Entry(
+        _glob(found["name"]),
+        _optional(found.get("access"), _access),
+        _optional(found.get("about"), _about),
+        _optional(found.get("url"), _url),
+    )
+
+
+_Made = TypeVar("_Made")
+
+
+def _optional(node: Node | None, make: Callable[[Node], _Made]) -> _Made | None:
+    return None if node is None else make(node)
+
+
+def _glob(node: Node) -> str:
+    text = _text(node)
+    if not is_glob(text):
+        raise NotUnderstood(
+            node.mark, "a name here has 1 to 128 ASCII letters, digits, '_', '.', '-', or the wildcards * and ?"
+        )
+    return text
+
+
+def _access(node: Node) -> Access:
+    text = _text(node)
+    if text not in (Access.READABLE, Access.USE_ONLY):
+        raise NotUnderstood(node.mark, "access is readable or use-only")
+    return Access(text)
+
+
+def _about(node: Node) -> str:
+    text = _text(node)
+    if not text.isprintable() or not 0 < len(text) <= ABOUT_LIMIT:
+        raise NotUnderstood(node.mark, f"about is one line of {ABOUT_LIMIT} characters at most")
+    return text
+
+
+def _url(node: Node) -> str:
+    text = _text(node)
+    try:
+        parts = urlsplit(text)
+        local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+        fits = (parts.scheme == "https" or local) and bool(parts.hostname) and parts.username is None
+        fits = fits and parts.port != 0  # reading the port checks it
+    except ValueError:
+        fits = False
+    if not fits or len(text) > URL_LIMIT or not _ADDRESS.fullmatch(text):
+        raise NotUnderstood(
+            node.mark, f"url is an https:// address, or http://localhost, of {URL_LIMIT} ASCII characters at most"
+        )
+    return text
+
+
+def _entries(node: Node, problem: str) -> tuple[tuple[Text, Node], ...]:
+    if not isinstance(node, Mapping):
+        raise NotUnderstood(node.mark, problem)
+    return node.entries
+
+
+def _text(node: Node) -> str:
+    if not isinstance(node, Text):
+        raise NotUnderstood(node.mark, "this must be text")
+    if node.kind != "str":
+        raise NotUnderstood(node.mark, "YAML does not take this for text; put it in quotes")
+    return node.value

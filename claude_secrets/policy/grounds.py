@@ -1,0 +1,128 @@
+"""What a project could have brought along: nothing that only the person may choose is taken from there.
+
+Always: paths are compared resolved and by components, and by the file system's own numbers.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
+from claude_secrets.policy.project import Project, Whereabouts, place_at, real_path, too_high
+from claude_secrets.policy.work_trees import is_work_tree
+
+_HOPS: Final = 100  # systems follow about forty links
+
+
+def grounds_of(project: Path) -> list[Path]:
+    """The project's directory and the git work trees around it: nothing is run from there on the person's behalf."""
+    return [project, *(parent for parent in project.parents if is_work_tree(parent))]
+
+
+def refuse_inside(
+    path: Path,
+    refusal: Callable[[], SecretsError],
+    where: Whereabouts,
+    project: Project | None,
+    homes: frozenset[Path],
+) -> None:
+    """Raise `refusal` for a file that a project could have brought along.
+
+    That is: inside the project, any place that was named, or a git work tree around them (home itself aside).
+    """
+    homes = _outermost(homes)
+    steps = _steps(path)
+    numbers = {_number(step) for step in steps} - {None}
+    for outer in set(_grounds(where, project, homes)) - too_high(homes):
+        if outer in steps or _number(outer) in numbers:
+            raise refusal()
+
+
+def store_inside() -> StoreError:
+    """The refusal of a store inside a project."""
+    return StoreError(Code.STORE_UNAVAILABLE, *_inside("store"))
+
+
+def key_file_inside() -> CustodyError:
+    """The refusal of a key file inside a project."""
+    return CustodyError(Code.KEY_MISSING, *_inside("key file"))
+
+
+def policy_file_inside() -> DeniedError:
+    """The refusal of one of the person's own files inside a project."""
+    return DeniedError(Code.ALLOWLIST_INVALID, *_inside("policy file"))
+
+
+def _inside(what: str) -> tuple[str, str]:
+    """The message and the hint for a `what` inside a project."""
+    return (
+        f"The {what} lies inside the project, which must not bring its own.",
+        f"Keep the {what} outside of the project's git work tree.",
+    )
+
+
+def way_to(path: Path) -> list[Path]:
+    """The directories that `path` leads through, those of each link on the way too; the outer ones first."""
+    return sorted(step for step in _steps(path) if step.is_dir())
+
+
+def _grounds(where: Whereabouts, project: Project | None, homes: frozenset[Path]) -> Iterator[Path]:
+    """The directories whose content a project could have brought."""
+    places = {path for path in (where.argument, where.environment, where.root, where.working_directory) if path}
+    if project is not None:
+        # Another work tree of the repository holds what the repository brought, too.
+        places |= {project.path, Path(project.main or project.identity)}
+    for place in (place_at(path, homes) for path in places):
+        if place.project is not None:
+            yield place.project
+        for directory in (place.directory, *place.directory.parents):
+            if is_work_tree(directory):
+                yield directory
+
+
+def _resolved(path: Path) -> Path:
+    return Path(real_path(path))
+
+
+def _steps(path: Path) -> set[Path]:
+    """All directories that `path` leads through: those it ends below, and those of each link on the way.
+
+    A link inside a project that points out of it is the project's own choice too.
+    """
+    spelled = Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps "..": DIR/../x does not lead into DIR
+    ends = {_resolved(path)}
+    if ends != {spelled}:  # there is a link
+        ends |= _hops(spelled)
+        ends.update(_resolved(step) for step in (spelled, *spelled.parents))
+    return {step for end in ends for step in (end, *end.parents)}
+
+
+def _hops(spelled: Path) -> set[Path]:
+    """The path, and what it becomes as each link in it is followed by one step."""
+    found, left = {spelled}, [spelled]
+    while left and len(found) < _HOPS:
+        path = left.pop()
+        for step in (path, *path.parents):
+            with suppress(OSError):  # it is no link
+                target = os.path.join(real_path(step.parent), os.readlink(step))  # noqa: PTH115,PTH118  a str, as written
+                hop = Path(os.path.abspath(target), path.relative_to(step))  # noqa: PTH100  as above
+                left += {hop} - found
+                found.add(hop)
+    return found
+
+
+def _number(path: Path) -> tuple[int, int] | None:
+    """What the file system itself tells directories apart by: it may take several spellings for one name."""
+    try:
+        found = path.stat()
+    except OSError:  # not there yet
+        return None
+    return (found.st_dev, found.st_ino)
+
+
+def _outermost(homes: frozenset[Path]) -> frozenset[Path]:
+    """The homes that lie in no other: a HOME inside the real home may be a project's own doing."""
+    above = [home for home in homes if home != Path(home.anchor)]
+    return frozenset(home for home in homes if not any(home.is_relative_to(other) for other in above if other != home))

@@ -1,0 +1,190 @@
+"""Reading the person's own files, which must be theirs; and who else can change a file or a directory.
+
+Always: nothing is changed; root counts as nobody else; a group counts as the person only if it is their private one.
+The readers of the person's files and the faces import it. On Windows access lists say it, and nothing is checked.
+"""
+
+import errno
+import os
+import stat
+import struct
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.errors import Code, DeniedError
+from claude_secrets.policy.allowlist import read_plain
+
+_FLAGS: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+
+CheckLink = Callable[[Path], None]
+"""Raises `DeniedError` for a file that is a link, if it leads through what a project could have brought along."""
+
+
+def at_each_call(_link: Path) -> None:
+    """The `CheckLink` of who only prepares a gate, which checks links at each call."""
+
+
+_OVERFLOW: Final = 65534
+"""What systems show for an owner whom they cannot name: of another user namespace, or of a server without a mapping."""
+
+_ACL: Final = "system.posix_acl_access"
+_ACL_HEAD: Final = 4
+_ACL_ENTRY: Final = struct.Struct("<HHI")
+_ACL_NAMED_USER: Final = 0x02
+_ACL_NAMED_GROUP: Final = 0x08
+_ACL_WRITE: Final = 0x02
+
+
+def read_own(path: Path, check_link: CheckLink) -> bytes | None:
+    """The bytes of a file of the person's, as far as one byte beyond the size limit; None if there is none.
+
+    Raises:
+        DeniedError: ALLOWLIST_INVALID where it is no plain file, not theirs or cannot be read; and from `check_link`.
+    """
+    try:
+        descriptor = _opened(path, check_link)
+        try:
+            _refuse_foreign(path, os.fstat(descriptor))
+        except DeniedError:
+            os.close(descriptor)
+            raise
+        return read_plain(descriptor)
+    except FileNotFoundError:
+        if path.is_symlink():  # it leads nowhere now, and says something we cannot know
+            raise unreadable(path) from None
+        return None
+    except OSError:
+        raise unreadable(path) from None
+
+
+def unreadable(path: Path) -> DeniedError:
+    """The refusal of everything while a file or directory of the person's cannot be read."""
+    return DeniedError(
+        Code.ALLOWLIST_INVALID,
+        f"Your {path.name} cannot be read; until it can, everything is denied.",
+        f"Look at {path}.",
+    )
+
+
+def others_write(path: Path, status: os.stat_result) -> bool:
+    """Whether the mode lets anybody else write: everybody, or a group that is not the owner's private one."""
+    if sys.platform == "win32":
+        return False
+    mode = status.st_mode
+    if mode & stat.S_IWOTH:
+        return True
+    if not mode & stat.S_IWGRP:
+        return False
+    # The bits of the group limit what an access list grants: only where they are set can it let others write.
+    return not any(_is_private(status.st_gid, uid) for uid in {0, os.geteuid()}) or _granted(path)
+
+
+def exposed(place: Path) -> tuple[str, str] | None:
+    """How others could change a file, or replace what is in a directory, and what to do; None if they cannot."""
+    try:
+        status = place.stat()
+    except OSError:  # not there yet: it is made for the person
+        return None
+    if sys.platform == "win32":
+        return None
+    if status.st_uid not in (0, os.geteuid(), _OVERFLOW):
+        return (
+            f"belongs to another user (uid {status.st_uid})",
+            "Keep it in a place of your own, in your home directory.",
+        )
+    if not status.st_mode & stat.S_ISVTX and others_write(place, status):
+        sudo = "" if status.st_uid == os.geteuid() else "sudo "
+        return "can be written by others", f"{sudo}chmod go-w {quoted(place)}"
+    return None
+
+
+def quoted(path: Path) -> str:
+    """The path as a shell takes it."""
+    import shlex  # only for what is wrong
+
+    return shlex.quote(str(path))
+
+
+@cache
+def _is_private(gid: int, uid: int) -> bool:
+    """Whether a group is the private one of a user: named as they are, and with nobody else in it."""
+    if sys.platform == "win32":
+        return False
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except KeyError:  # a container's user without an entry
+        return _is_unnamed(gid) and gid == uid == os.geteuid()
+    return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
+
+
+def _is_unnamed(gid: int) -> bool:
+    import grp
+
+    with suppress(KeyError):
+        grp.getgrgid(gid)
+        return False
+    return True
+
+
+def _granted(path: Path) -> bool:
+    """Whether an access list lets another user or group write."""
+    if sys.platform != "linux":
+        return False
+    try:
+        entries = os.getxattr(path, _ACL)[_ACL_HEAD:]
+    except OSError:  # there is none, or the file system knows none
+        return False
+    mine = {(_ACL_NAMED_USER, 0), (_ACL_NAMED_USER, os.geteuid())}
+    return any(
+        right & _ACL_WRITE and tag in (_ACL_NAMED_USER, _ACL_NAMED_GROUP) and (tag, number) not in mine
+        for tag, right, number in _ACL_ENTRY.iter_unpack(entries)
+    )
+
+
+def _opened(path: Path, check_link: CheckLink) -> int:
+    """Open a file, which may be a link; a link is told from a file by opening it, as that costs nothing."""
+    if not _NOFOLLOW and path.is_symlink():
+        _check(path, check_link)
+    try:
+        # Without O_NONBLOCK a named pipe in the file's place would wait for a writer.
+        return os.open(path, os.O_RDONLY | _FLAGS | _NOFOLLOW)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EMLINK):  # what systems say of a link that is not followed
+            raise
+    _check(path, check_link)
+    return os.open(path, os.O_RDONLY | _FLAGS)
+
+
+def _check(path: Path, check_link: CheckLink) -> None:
+    try:
+        check_link(path)
+    except DeniedError:
+        put = f"cp {quoted(path)} {quoted(path)}.new && mv {quoted(path)}.new"
+        raise _refused(f"Your {path.name} is a link that leads through the project", path, put) from None
+
+
+def _refuse_foreign(path: Path, status: os.stat_result) -> None:
+    """Refuse a file of the person's that is another user's, or that others can write."""
+    if sys.platform == "win32":
+        return
+    if status.st_uid not in (0, os.geteuid()):
+        who = "nobody known here" if status.st_uid == _OVERFLOW else "another user"
+        raise _refused(f"Your {path.name} belongs to {who} (uid {status.st_uid})", path, f"sudo chown {os.geteuid()}")
+    if others_write(path, status):
+        raise _refused(f"Others than you can write your {path.name}", path, "chmod go-w")
+
+
+def _refused(problem: str, path: Path, command: str) -> DeniedError:
+    return DeniedError(
+        Code.ALLOWLIST_INVALID,
+        f"{problem}; while that is so, everything is denied.",
+        f"Read it, and if it says what you want: {command} {quoted(path)}",
+    )

@@ -1,0 +1,306 @@
+"""Reading rules out of a policy: the `policy` of a project's file, the person's `policy.yml` or `policy.json`.
+
+Always: two vocabularies are understood (that of hosted JSON policies and that of YAML proxies), side by side; what is
+not supported is refused with line and column, never skipped. The readers of those files import it.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from claude_secrets.model import Tool
+from claude_secrets.policy.rules import Condition, Kind, Operator, Rule, Rules, is_regex
+from claude_secrets.policy.strict_yaml import Items, Mapping, Node, NotUnderstood, Text
+
+RATE_LIMIT: Final = 1_000_000
+"""Calls in one window, at most."""
+
+SAID_LIMIT: Final = 300
+"""Characters of a message, at most."""
+
+_WINDOWS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
+_RATE = re.compile(r"([1-9][0-9]{0,6})/(minute|hour|day)", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_ARGUMENTS: Final = {"name", "value", "pattern", "prompt"}
+# What other programs do by these is not done here, and leaving a rule's half out would be worse than saying so.
+_UNSUPPORTED: Final = {
+    "state",
+    "increment",
+    "increment_from",
+    "approvals",
+    "approval_timeout",
+    "approval_window",
+    "dedupe_window",
+    "webhook",
+    "webhooks",
+}
+_TOOL_KEYS: Final = (
+    "rules",
+    "require",
+    "deny_if",
+    "limits",
+    "action",
+    "rate_limit",
+    "reason",
+    "on_deny",
+    "description",
+)
+_RULE_KEYS: Final = ("name", "conditions", "action", "rate_limit", "reason", "on_deny", "description")
+
+
+def read_rules(node: Node, source: str) -> Rules:
+    """The rules that a policy spells.
+
+    Raises:
+        NotUnderstood: with the place of what is wrong.
+    """
+    keys = ("version", "default", "hide", "all_tools", "tools", "description")
+    policy = _mapping(node, "a policy", keys)
+    if "version" not in policy or not _is_version(policy["version"]):
+        raise NotUnderstood(policy.get("version", node).mark, 'a policy needs version: "1"')
+    if "default" not in policy or _text(policy["default"]) not in ("allow", "deny"):
+        raise NotUnderstood(policy.get("default", node).mark, "a policy needs default: allow or default: deny")
+    everywhere: list[Rule] = []
+    if "all_tools" in policy:
+        everywhere += _tool_rules(policy["all_tools"], "/all_tools")
+    tools: dict[Tool, tuple[Rule, ...]] = {}
+    for key, value in _entries(policy.get("tools"), "tools"):
+        rules = tuple(_tool_rules(value, f"/tools/{key.value}"))
+        if key.value == "*":
+            everywhere += rules
+        else:
+            tools[_tool(key)] = rules
+    return Rules(
+        source=source,
+        default_allow=_text(policy["default"]) == "allow",
+        hidden=frozenset(_hidden(policy.get("hide"))),
+        tools=tools,
+        everywhere=tuple(everywhere),
+    )
+
+
+def _is_version(node: Node) -> bool:
+    return isinstance(node, Text) and node.value == "1" and node.kind in ("str", "int")
+
+
+def _hidden(node: Node | None) -> Iterator[Tool]:
+    for item in _items(node, "hide"):
+        if _text(item) == "*":
+            yield from Tool
+        else:
+            yield _tool(item)
+
+
+def _tool(node: Node) -> Tool:
+    name = _text(node)
+    if name not in set(Tool):
+        raise NotUnderstood(node.mark, f"there is no such tool; there are {', '.join(Tool)}")
+    return Tool(name)
+
+
+def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
+    """Both vocabularies' words for one tool; what comes first is tried first."""
+    if isinstance(node, Text) and node.kind == "null":
+        return
+    found = _mapping(node, "a tool's entry", _TOOL_KEYS)
+    shorthand = {key: value for key, value in found.items() if key in ("action", "rate_limit", "reason", "on_deny")}
+    if "action" in found or "rate_limit" in found:
+        rule_id = f"{above}/{'action' if 'action' in found else 'rate_limit'}"
+        yield _rule(Mapping(node.mark, node.start, node.end, ()), shorthand, rule_id)
+    elif shorthand:
+        raise NotUnderstood(next(iter(shorthand.values())).mark, "a message needs an action or a rate_limit")
+    for item in _items(found.get("require"), "require"):
+        yield _predicate(item, f"{above}/require", Kind.REQUIRE)
+    for item in _items(found.get("deny_if"), "deny_if"):
+        yield _predicate(item, f"{above}/deny_if", Kind.DENY)
+    for item in _items(found.get("limits"), "limits"):
+        yield _limit(item, f"{above}/limits")
+    for number, item in enumerate(_items(found.get("rules"), "rules")):
+        rule = _mapping(item, "a rule", _RULE_KEYS)
+        name = _word(rule["name"], "a rule's name") if "name" in rule else str(number)
+        yield _rule(item, rule, f"{above}/rules/{name}")
+
+
+def _rule(node: Node, found: dict[str, Node], rule_id: str) -> Rule:
+    """A rule of the YAML vocabulary, or a tool's short form."""
+    said = _said(found)
+    action = _text(found["action"]) if "action" in found else None
+    conditions = tuple(_condition(item) for item in _items(found.get("conditions"), "conditions"))
+    if "rate_limit" in found:
+        if action is not None or "conditions" in found:
+            raise NotUnderstood(found["rate_limit"].mark, "a rate_limit has no action and no conditions beside it")
+        limit, seconds = _rate(found["rate_limit"])
+        return Rule(rule_id=rule_id, kind=Kind.LIMIT, limit=limit, seconds=seconds, said=said)
+    match action:
+        case "deny":
+            if "conditions" in found:
+                raise NotUnderstood(
+                    found["conditions"].mark, "action: deny has no conditions; use evaluate, or deny_if"
+                )
+            return Rule(rule_id=rule_id, kind=Kind.DENY, said=said)
+        case "require_approval":
+            return Rule(rule_id=rule_id, kind=Kind.APPROVE, conditions=conditions, said=said)
+        case "evaluate" | None:
+            if not conditions:
+                raise NotUnderstood(node.mark, "a rule needs conditions, a rate_limit, or an action that needs none")
+            return Rule(rule_id=rule_id, kind=Kind.REQUIRE, conditions=conditions, said=said)
+    raise NotUnderstood(found["action"].mark, "action is evaluate, deny or require_approval")
+
+
+def _predicate(node: Node, above: str, kind: Kind) -> Rule:
+    """A predicate of the hosted vocabulary."""
+    found = _mapping(node, "a predicate", ("path", "op", "value", "on_deny", "reason"))
+    condition = _condition_of(node, found)
+    rule_id = f"{above}/args.{condition.argument}-{condition.operator.value}"
+    return Rule(rule_id=rule_id, kind=kind, conditions=(condition,), said=_said(found))
+
+
+def _limit(node: Node, above: str) -> Rule:
+    """A limit of the hosted vocabulary."""
+    found = _mapping(node, "a limit", ("counter", "window", "max", "scope", "on_deny", "reason"))
+    for key in ("counter", "window", "max"):
+        if key not in found:
+            raise NotUnderstood(node.mark, f"a limit needs {key}")
+    if "scope" in found and _text(found["scope"]) != "grant":
+        raise NotUnderstood(found["scope"].mark, "the only scope of a limit is grant")
+    counter = _word(found["counter"], "a counter's name")
+    limit, seconds = _number(found["max"]), _seconds(found["window"])
+    return Rule(rule_id=f"{above}/{counter}", kind=Kind.LIMIT, limit=limit, seconds=seconds, said=_said(found))
+
+
+def _rate(node: Node) -> tuple[int, int]:
+    """Calls and seconds of `30/minute`, or of a mapping with max and window."""
+    if isinstance(node, Mapping):
+        found = _mapping(node, "a rate_limit", ("max", "window"))
+        if len(found) != 2:
+            raise NotUnderstood(node.mark, "a rate_limit needs max and window")
+        return _number(found["max"]), _seconds(found["window"])
+    match = _RATE.fullmatch(_text(node))
+    if match is None or int(match[1]) > RATE_LIMIT:
+        raise NotUnderstood(node.mark, f"a rate_limit is a number up to {RATE_LIMIT} and a window, such as 30/minute")
+    return int(match[1]), _WINDOWS[match[2]]
+
+
+def _seconds(node: Node) -> int:
+    if isinstance(node, Text) and node.kind == "str" and node.value in _WINDOWS:
+        return _WINDOWS[node.value]
+    number = whole_number(node)
+    if number is None or number > _WINDOWS["day"]:
+        raise NotUnderstood(
+            node.mark, "a window is minute, hour, day or a number of seconds up to 86400, without quotes"
+        )
+    return number
+
+
+def _number(node: Node) -> int:
+    number = whole_number(node)
+    if number is None or number > RATE_LIMIT:
+        problem = f"max is a whole number from 1 to {RATE_LIMIT}, without quotes; to allow none, use deny or hide"
+        raise NotUnderstood(node.mark, problem)
+    return number
+
+
+def whole_number(node: Node) -> int | None:
+    """The number from 1 to 9999999 that a node spells in decimal digits; None for any other node, such as a text."""
+    if isinstance(node, Text) and node.kind == "int" and _NUMBER.fullmatch(node.value):
+        return int(node.value)
+    return None
+
+
+def _condition(node: Node) -> Condition:
+    return _condition_of(node, _mapping(node, "a condition", ("path", "op", "value")))
+
+
+def _condition_of(node: Node, found: dict[str, Node]) -> Condition:
+    for key in ("path", "op"):
+        if key not in found:
+            raise NotUnderstood(node.mark, f"a condition needs {key}")
+    scope, _, argument = _text(found["path"]).partition(".")
+    if scope == "state":
+        raise NotUnderstood(found["path"].mark, "`state` is not supported here")
+    if scope != "args" or argument not in _ARGUMENTS:
+        raise NotUnderstood(found["path"].mark, f"a path is args. and one of {', '.join(sorted(_ARGUMENTS))}")
+    word = _text(found["op"])
+    if word not in set(Operator):
+        raise NotUnderstood(found["op"].mark, f"there is no such operator; there are {', '.join(Operator)}")
+    operator = Operator(word)
+    if "value" not in found:
+        if operator is Operator.EXISTS:
+            return Condition(argument, operator, value=True)
+        raise NotUnderstood(node.mark, "a condition needs value")
+    return Condition(argument, operator, _value(found["value"], operator))
+
+
+def _value(node: Node, operator: Operator) -> str | tuple[str, ...] | bool:
+    if operator in (Operator.IN, Operator.NOT_IN):
+        if not isinstance(node, Items) or not node.items:
+            raise NotUnderstood(node.mark, f"the value of {operator} is a list of texts")
+        return tuple(_text(item) for item in node.items)
+    if operator is Operator.EXISTS:
+        if not isinstance(node, Text) or node.kind != "bool" or node.value not in ("true", "false"):
+            raise NotUnderstood(node.mark, "the value of exists is true or false, without quotes")
+        return node.value == "true"
+    text = _text(node)
+    if operator is Operator.REGEX and not is_regex(text):
+        raise NotUnderstood(node.mark, "this is not a regular expression that RE2 knows")
+    return text
+
+
+def _said(found: dict[str, Node]) -> str:
+    if "on_deny" in found and "reason" in found:
+        raise NotUnderstood(found["reason"].mark, "on_deny and reason are the same; one of them is enough")
+    node = found.get("on_deny", found.get("reason"))
+    if node is None:
+        return ""
+    text = _text(node)
+    if not text.isprintable() or not 0 < len(text) <= SAID_LIMIT:
+        raise NotUnderstood(node.mark, f"a message is one line of {SAID_LIMIT} characters at most")
+    return text
+
+
+def _word(node: Node, what: str) -> str:
+    text = _text(node)
+    if not _WORD.fullmatch(text):
+        raise NotUnderstood(node.mark, f"{what} has 1 to 64 ASCII letters, digits, '_', '.' or '-'")
+    return text
+
+
+def _mapping(node: Node, what: str, keys: Collection[str]) -> dict[str, Node]:
+    if not isinstance(node, Mapping):
+        raise NotUnderstood(node.mark, f"{what} is a mapping")
+    for key, _ in node.entries:
+        if key.value in _UNSUPPORTED:
+            raise NotUnderstood(key.mark, f"`{key.value}` is not supported here")
+        if key.value not in keys and not key.value.startswith("x-"):
+            raise NotUnderstood(key.mark, f"this key is unknown; {what} has {', '.join(keys)}")
+    found = {key.value: value for key, value in node.entries if key.value in keys}
+    described = found.get("description")
+    if described is not None and not (isinstance(described, Text) and described.kind in ("str", "null")):
+        raise NotUnderstood(described.mark, "a description is text; if this is, put it in quotes")
+    return found
+
+
+def _entries(node: Node | None, what: str) -> tuple[tuple[Text, Node], ...]:
+    if node is None:
+        return ()
+    if not isinstance(node, Mapping):
+        raise NotUnderstood(node.mark, f"{what} is a mapping")
+    return node.entries
+
+
+def _items(node: Node | None, what: str) -> tuple[Node, ...]:
+    if node is None:
+        return ()
+    if not isinstance(node, Items):
+        raise NotUnderstood(node.mark, f"{what} is a list")
+    return node.items
+
+
+def _text(node: Node) -> str:
+    if not isinstance(node, Text) or node.kind != "str":
+        raise NotUnderstood(node.mark, "this must be text; if it is, put it in quotes")
+    try:  # JSON spells characters beyond U+FFFF as two surrogates
+        return node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise NotUnderstood(node.mark, "this text holds half a character (a lone surrogate)") from None

@@ -1,0 +1,1 @@
+"""Ways to ask the person: page, browser, dialog, terminal."""

@@ -1,0 +1,97 @@
+"""Opens the one-time page in the person's graphical browser.
+
+Always: nobody else chooses the program: `BROWSER` and PATH are ignored, programs come from the system's directories
+outside the named ones, and what points into those is taken out of the child's environment. The child never touches
+our standard streams (output is the wire) and nobody waits for it to end. Faces import it.
+"""
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from claude_secrets import programs
+from claude_secrets.programs import Places
+
+_LINUX = (
+    ("xdg-open",),
+    ("gio", "open"),
+    ("x-www-browser",),
+    ("chromium",),
+    ("google-chrome",),
+    ("firefox",),
+    ("org.mozilla.firefox",),  # as Flatpak calls them
+    ("org.chromium.Chromium",),
+)
+_FAILURE_LIMIT = 1.0
+"""Seconds in which a program that cannot open anything says so by its exit code."""
+
+
+def open_page(
+    page: str,
+    environment: Mapping[str, str],
+    *,
+    forbidden: Sequence[Path],
+    platform: str,
+    places: Places | None = None,
+) -> bool:
+    """Open the `page`, its address or the path of its entry file; whether a program took it.
+
+    Takes up to a second for each program that fails.
+
+    `forbidden` are directories (a project's, its work tree's) from which nothing is run or read. Programs come from
+    `places`, the system's own where none are given. On Linux there has to be a display, named by DISPLAY or
+    WAYLAND_DISPLAY.
+
+    Raises:
+        ValueError: `page` is neither an address on 127.0.0.1 nor an absolute path.
+    """
+    if not (page.startswith("http://127.0.0.1:") or Path(page).is_absolute()):
+        raise ValueError("only a page on 127.0.0.1 is opened")
+    if platform == "win32":
+        return _start_file(page)
+    places = places or programs.SYSTEM
+    clean = programs.clean_for(places, environment, forbidden)
+    if platform == "darwin":
+        return _run(["/usr/bin/open", page], clean)
+    if not (clean.get("DISPLAY") or clean.get("WAYLAND_DISPLAY")):
+        return False
+    for name, *arguments in _LINUX:
+        program = places.find(name, forbidden)
+        if program is not None and _run([program, *arguments, page], clean):
+            return True
+    return False
+
+
+def _start_file(page: str) -> bool:
+    start: Callable[[str], None] | None = getattr(os, "startfile", None)
+    if start is None:
+        return False
+    try:
+        start(page)
+    except OSError:
+        return False
+    return True
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Start `command` on its own; False if it cannot be started or fails at once."""
+    try:
+        process = subprocess.Popen(  # noqa: S603 - a program found as said above, an address of our own
+            command,
+            env=dict(environment),
+            cwd="/",  # not the project, which is our own working directory
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return False
+    try:
+        return process.wait(_FAILURE_LIMIT) == 0
+    except subprocess.TimeoutExpired:
+        # It is the browser itself. Someone has to collect its exit code, whenever that comes.
+        threading.Thread(target=process.wait, name="claude-secrets browser", daemon=True).start()
+        return True

@@ -1,0 +1,343 @@
+"""The one-time page on loopback where a person enters a value: what it is now, and what each visit does to it.
+
+Always: the first visitor who continues is bound to the page, anyone else ends it; at most one value reaches
+`store`, and none after the page has ended; the person gets the last answer before anyone else hears of it. Its
+address is no credential. Faces import it.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TypeAlias
+
+from claude_secrets.errors import CallerError, Code, InputError, SecretsError
+from claude_secrets.model import (
+    Access,
+    Done,
+    Entered,
+    InputQuestion,
+    Outcome,
+    Refused,
+    check_value,
+    without_stray_newline,
+)
+from claude_secrets.prompt import page_replies
+from claude_secrets.prompt.page_binding import Binding
+from claude_secrets.prompt.page_html import claim_page, form_page
+from claude_secrets.prompt.page_replies import Reply
+from claude_secrets.prompt.page_server import PageServer
+from claude_secrets.prompt.visitor import UnseenError
+
+LIFETIME = 600.0
+"""Seconds a page waits for the person."""
+
+LINGER = 1.0
+"""Seconds the last answer stays to be had, for a second click on a button."""
+
+_STORING_LIMIT = 60.0
+_CLOSING_LIMIT = 5.0
+
+Store: TypeAlias = Callable[[Entered], Outcome]
+
+_log = logging.getLogger(__name__)
+
+
+class PageState(StrEnum):
+    """What a page is: waiting in the first two, ended in the others."""
+
+    OPEN = "open"
+    CLAIMED = "claimed"
+    STORED = "stored"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    STOPPED = "stopped"
+
+
+class InputPage:
+    """One question to the person, asked once, in their browser.
+
+    `store` is called at most once, on a thread of the page's, and may block; what it returns is the page's
+    result. `clock` and `lifetime` are in seconds. With `keyed` the address alone shows nothing: the first visit has to
+    be by the address with `/` and the `key` after it, which other users must not see.
+    """
+
+    def __init__(
+        self,
+        question: InputQuestion,
+        *,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+        lifetime: float = LIFETIME,
+        keyed: bool = False,
+    ) -> None:
+        self.question = question
+        self.path = f"/{secrets.token_urlsafe(16)}"
+        self._binding = Binding(self.path, lifetime, keyed=keyed)
+        self.key = self._binding.key
+        self._store = store
+        self._clock = clock
+        self._lifetime = lifetime
+        self._lock = threading.Lock()
+        self._state = PageState.OPEN
+        self._storing = False
+        self._result: Done | Refused | None = None
+        self._decided = threading.Event()
+        self._finished = threading.Event()
+        self._listeners: list[Callable[[], None]] = []
+        self._expires = self._closes = float("inf")
+        self._server: PageServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to listen; the page's lifetime begins now.
+
+        Raises:
+            InputError: NO_INPUT_CHANNEL where nothing can listen on 127.0.0.1, or others could not be kept away.
+        """
+        try:
+            self._server = PageServer(self)
+        except UnseenError:
+            raise InputError(
+                Code.NO_INPUT_CHANNEL,
+                "The input page cannot be opened: /proc/net/tcp does not show here which user a visitor is.",
+            ) from None
+        except OSError:
+            raise InputError(
+                Code.NO_INPUT_CHANNEL, "The input page cannot be opened: nothing can listen on 127.0.0.1 here."
+            ) from None
+        self._expires = self._clock() + self._lifetime
+        self._thread = threading.Thread(
+            target=self._serve, args=(self._server,), name="claude-secrets page", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The address to open; only once the page was started."""
+        if self._server is None:
+            raise RuntimeError("the page was not started")
+        return f"http://{self._server.host}{self.path}"
+
+    @property
+    def opened(self) -> bool:
+        """Whether someone has clicked to continue."""
+        return self._binding.claimed
+
+    @property
+    def state(self) -> PageState:
+        """What the page is now."""
+        return self._state
+
+    def result(self) -> Done | Refused | None:
+        """What came of it: `store`'s own result, `Refused` where nothing was stored, None while that is open."""
+        return self._result if self._finished.is_set() else None
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the result; whether it is there."""
+        return self._finished.wait(timeout)
+
+    def add_listener(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once, on a thread of the page's, when the result is there (now, if it is)."""
+        with self._lock:
+            if not self._finished.is_set():
+                self._listeners.append(callback)
+                return
+        callback()
+
+    def close(self) -> None:
+        """End the page now, whatever it is, and stop listening. What is being stored is still stored and told."""
+        with self._lock:
+            if not self._storing:
+                self._end(
+                    PageState.CANCELLED,
+                    page_replies.nothing_stored(Code.CANCELLED, "The page was closed", self.question),
+                )
+            self._closes = float("-inf")
+        self.replied()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_CLOSING_LIMIT)
+
+    # What the transport calls.
+
+    def visit(self, cookies: Sequence[str], *, keyed: bool) -> Reply:
+        """Show the page as it is to this visitor, `keyed` by its address; a stranger to a claimed page stops it."""
+        with self._lock:
+            self._expire()
+            if self._state is PageState.OPEN:
+                return self._invitation() if keyed or self._binding.may_claim(cookies) else page_replies.BY_ITS_FILE
+            if not self._binding.knows(cookies):
+                return self._intruded()
+            if self._storing:
+                return page_replies.STORING
+            return self._form() if self._state is PageState.CLAIMED else self._ended()
+
+    def submit(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply:
+        """Take a form: the claim, the value, or that the person does not want to."""
+        with self._lock:
+            self._expire()
+            step = self._step(cookies, form)
+        if isinstance(step, Reply):
+            return step
+        if step is not None:
+            self._keep(step)
+        # A second click on "Store" gets the answer to the first: the browser has dropped that one.
+        if not self._decided.wait(_STORING_LIMIT):
+            return page_replies.STORING
+        with self._lock:
+            return self._ended()
+
+    def replied(self) -> None:
+        """The person was told: tell the others, once."""
+        with self._lock:
+            if self._result is None or self._finished.is_set():
+                return
+            self._finished.set()
+            listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            try:
+                listener()
+            except Exception as error:  # noqa: BLE001 - one listener's failure is not the next one's
+                _log.error("a listener of the input page failed: %s", type(error).__name__)
+
+    # The steps. All but `_keep` and `_serve` are called with the lock held.
+
+    def _step(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply | Entered | None:
+        """What a form leads to: an answer, a value to store now, or (None) waiting for the one being stored."""
+        if form.get("action") == "claim":
+            return self._claim(cookies, form.get("visit", ""))
+        if self._state is PageState.OPEN:
+            return page_replies.NOT_YET
+        if not self._binding.knows(cookies):
+            return self._intruded()
+        if self._state is not PageState.CLAIMED:
+            return self._ended()
+        return None if self._storing else self._take(form)
+
+    def _take(self, form: Mapping[str, str]) -> Reply | Entered:
+        if form.get("action") == "cancel":
+            self._end(
+                PageState.CANCELLED, page_replies.nothing_stored(Code.CANCELLED, "The person cancelled", self.question)
+            )
+            return self._ended()
+        entered = self._entered(form) if form.get("action") == "store" else page_replies.BAD
+        self._storing = isinstance(entered, Entered)
+        return entered
+
+    def _claim(self, cookies: Sequence[str], visit: str) -> Reply:
+        if not 16 <= len(visit) <= 64:
+            return page_replies.BAD
+        if self._state is PageState.OPEN:
+            if not self._binding.may_claim(cookies):
+                return page_replies.BY_ITS_FILE
+            self._state = PageState.CLAIMED
+            self._binding.claim(visit)
+        if not self._binding.is_claimed_by(visit, cookies):
+            return self._intruded()
+        return Reply(HTTPStatus.SEE_OTHER, headers=self._binding.claimed_headers())
+
+    def _invitation(self) -> Reply:
+        page = claim_page(self.question, path=self.path, visit=secrets.token_urlsafe(16))
+        return Reply(HTTPStatus.OK, page, self._binding.invitation())
+
+    def _intruded(self) -> Reply:
+        if self._state is PageState.CLAIMED and not self._storing:
+            self._end(
+                PageState.STOPPED,
+                page_replies.nothing_stored(Code.CANCELLED, "Someone else opened the page", self.question),
+            )
+        return page_replies.STOPPED if self._state is PageState.STOPPED else page_replies.CLOSED
+
+    def _entered(self, form: Mapping[str, str]) -> Entered | Reply:
+        value, access = form.get("value"), form.get("access")
+        if value is None or access not in set(Access):
+            return page_replies.BAD
+        if not value:
+            return self._form("Nothing was entered, so nothing was stored.", Access(access))
+        try:
+            value = check_value(without_stray_newline(value.replace("\r\n", "\n")))
+        except CallerError as error:
+            return self._form(error.message, Access(access))
+        return Entered(value=value, access=Access(access), question=self.question)
+
+    def _form(self, problem: str | None = None, access: Access | None = None) -> Reply:
+        minutes = round(self._lifetime / 60)
+        page = form_page(
+            self.question,
+            path=self.path,
+            closes=f"This page closes {minutes} minute{'' if minutes == 1 else 's'} after the agent asked.",
+            access=access or self.question.access,
+            problem=problem,
+        )
+        return Reply(HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK, page)
+
+    def _keep(self, entered: Entered) -> None:
+        outcome: Outcome = _INTERNAL
+        try:
+            outcome = self._store(entered)
+        except SecretsError as error:
+            outcome = Refused(error)
+        except BaseException as error:  # noqa: BLE001 - on this thread nobody else would tell the waiting face
+            _log.error("storing what was entered failed: %s", type(error).__name__)
+        with self._lock:
+            self._storing = False
+            if isinstance(outcome, Done):
+                self._end(PageState.STORED, outcome)
+            else:
+                self._end(PageState.REFUSED, outcome if isinstance(outcome, Refused) else _INTERNAL)
+
+    def _end(self, state: PageState, result: Done | Refused) -> None:
+        if self._result is not None:
+            return
+        self._state, self._result = state, result
+        # A stopped page stays for the one who had claimed it, to be seen.
+        self._closes = min(self._closes, self._expires if state is PageState.STOPPED else self._clock() + LINGER)
+        self._decided.set()
+
+    def _expire(self) -> None:
+        if self._clock() >= self._expires and not self._storing:
+            self._end(
+                PageState.EXPIRED,
+                page_replies.nothing_stored(Code.TIMED_OUT, "The page was not answered in time", self.question),
+            )
+
+    def _ended(self) -> Reply:
+        match self._state, self._result:
+            case PageState.STORED, Done() as done:
+                return page_replies.stored(self.question.name, done)
+            case PageState.REFUSED, Refused(error=error):
+                return page_replies.refused(error)
+            case PageState.CANCELLED, _:
+                return page_replies.CANCELLED
+            case PageState.STOPPED, _:
+                self._closes = min(self._closes, self._clock() + LINGER)
+                return page_replies.STOPPED
+            case _:
+                return page_replies.CLOSED
+
+    def _serve(self, server: PageServer) -> None:
+        try:
+            with server:
+                while not self._over():
+                    server.accept_visitors()
+                    server.drop_overdue()
+        finally:
+            with self._lock:
+                if not self._storing:
+                    self._end(PageState.REFUSED, _INTERNAL)
+            self.replied()
+
+    def _over(self) -> bool:
+        with self._lock:
+            self._expire()
+            expired, over = self._state is PageState.EXPIRED, self._clock() >= self._closes
+        if expired:
+            self.replied()
+        return over
+
+
+_INTERNAL = Refused(SecretsError(Code.INTERNAL, "The value could not be stored: an error inside claude-secrets."))

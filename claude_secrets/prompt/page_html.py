@@ -1,0 +1,150 @@
+"""The markup of the one-time page: what a person is shown, and the rules a browser is given for it.
+
+Always: everything that comes from elsewhere passes through `_text` or `_path`; no script, nothing external, and
+never a value. Only the page's own modules import it.
+"""
+
+import base64
+import hashlib
+import html
+from importlib import resources
+
+from claude_secrets.model import Access, InputQuestion
+from claude_secrets.untrusted_text import plain, quoted
+
+PROMPT_LIMIT = 500
+"""Characters of an agent's own words that are shown, at most."""
+
+_NOTE_LIMIT = 1000
+_STYLE = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode("ascii")
+
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def claim_page(question: InputQuestion, *, path: str, visit: str) -> str:
+    """The first page: who asks for what, and one button. `visit` tells this showing of it from every other."""
+    return _document(
+        f"Enter {question.name}",
+        _about(question)
+        + f"""<form method="post" action="{_text(path)}">
+<input type="hidden" name="action" value="claim">
+<input type="hidden" name="visit" value="{_text(visit)}">
+<p>Continue only if you expect this question. The page is then yours: opened anywhere else, it stops.</p>
+<div class="buttons"><button class="main">Continue</button></div>
+</form>""",
+    )
+
+
+def form_page(question: InputQuestion, *, path: str, closes: str, access: Access, problem: str | None = None) -> str:
+    """The form, with `problem` above the field where the last submission could not be stored."""
+    said = f'<p class="problem" id="problem" role="alert">{_text(problem)}</p>\n' if problem else ""
+    described = ' aria-invalid="true" aria-describedby="problem"' if problem else ""
+    return _document(
+        f"Enter {question.name}",
+        _about(question)
+        + f"""<form method="post" action="{_text(path)}" autocomplete="off">
+{said}<label class="field" for="value">Value of <code>{_text(question.name)}</code></label>
+<textarea id="value" name="value" rows="4" autocomplete="off" autocapitalize="off" autocorrect="off"
+ spellcheck="false" autofocus{described}></textarea>
+<label class="choice" for="show"><input type="checkbox" id="show" autocomplete="off">
+<span>Show what I type</span></label>
+<fieldset>
+<legend>Who may read it</legend>
+{_choice(Access.READABLE, access, "Agents may read it", "It can then appear in chats and their transcripts.")}
+{_choice(Access.USE_ONLY, access, "Use-only: not shown to agents", "They see its name; reading it needs your consent.")}
+</fieldset>
+<div class="buttons">
+<button class="main" name="action" value="store">Store</button>
+<button form="cancel">Cancel</button>
+</div>
+</form>
+<form method="post" action="{_text(path)}" id="cancel"><input type="hidden" name="action" value="cancel"></form>
+<p class="note">{_text(closes)}</p>""",
+        state="Error: " if problem else "",
+    )
+
+
+def message_page(title: str, *paragraphs: str, problem: bool = False, back: str | None = None) -> str:
+    """A page that only tells something; `back` is the path of the form where that can still be used."""
+    kind = ' class="problem"' if problem else ""
+    body = "".join(f"<p{kind if number == 0 else ''}>{_text(text)}</p>\n" for number, text in enumerate(paragraphs))
+    if back is not None:
+        body += f'<p><a href="{_text(back)}">Back to the form</a></p>\n'
+    return _document(title, body)
+
+
+def _document(title: str, body: str, *, state: str = "") -> str:
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{state}{_text(title)} · Claude Secrets</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<p class="sender">Claude Secrets</p>
+<h1>{_text(title)}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def _about(question: InputQuestion) -> str:
+    rows = [
+        _row("Project", f"<code>{_path(question.project)}</code>"),
+        _row("Secret", f"<code>{_text(question.name)}</code>"),
+    ]
+    if question.replaces is not None:
+        rows.append(_row("Replaces", f"version {question.replaces}"))
+    if question.about:
+        rows.append(_row("Project's note", _text(plain(question.about, limit=_NOTE_LIMIT))))
+    if question.url:
+        rows.append(_row("Project's link", _link(question.url)))
+    parts = [
+        "<p>An agent asks you for this secret. What you enter goes to the encrypted store, not into the chat.</p>",
+        f"<dl>\n{''.join(rows)}</dl>",
+    ]
+    if question.store is not None:
+        parts.append(f'<p class="warning">Not your usual store: <code>{_path(question.store)}</code></p>')
+    if plain(question.prompt):
+        prompt = quoted(question.prompt, limit=PROMPT_LIMIT)
+        parts.append(
+            "<figure><figcaption>The agent's own words, not checked by anyone:</figcaption>\n"
+            f"<blockquote>{_text(prompt)}</blockquote></figure>"
+        )
+    return "\n".join(parts) + "\n"
+
+
+def _row(term: str, markup: str) -> str:
+    return f"<dt>{_text(term)}</dt><dd>{markup}</dd>\n"
+
+
+def _choice(access: Access, chosen: Access, label: str, note: str) -> str:
+    checked = " checked" if access is chosen else ""
+    return (
+        f'<label class="choice" for="{access}"><input type="radio" id="{access}" name="access" value="{access}"'
+        f' autocomplete="off"{checked}><span>{_text(label)}<span class="note">{_text(note)}</span></span></label>'
+    )
+
+
+def _link(url: str) -> str:
+    """The project's address: to be clicked only where what is read is where it leads."""
+    shown = plain(url, limit=_NOTE_LIMIT, mark="\ufffd")
+    if shown == url and url.isascii() and url.startswith(("https://", "http://")):
+        return f'<a href="{_text(url)}" target="_blank" rel="noopener noreferrer">{_text(url)}</a>'
+    return _text(shown)
+
+
+def _path(path: str) -> str:
+    return _text(plain(path, mark="\ufffd"))
+
+
+def _text(text: str) -> str:
+    return html.escape(text, quote=True)

@@ -1,0 +1,76 @@
+"""What the one-time page answers besides its claim and its form: how it ended, and what was wrong with a request.
+
+Always: fixed texts but for a secret's name, a version's number and an error's own sentences; never a value. Only
+the page's own modules import it.
+"""
+
+from http import HTTPStatus
+from typing import NamedTuple
+
+from claude_secrets.errors import Code, InputError, SecretsError
+from claude_secrets.model import Done, InputQuestion, Refused
+from claude_secrets.prompt.page_html import message_page
+
+
+class Reply(NamedTuple):
+    """What a visitor gets."""
+
+    status: HTTPStatus
+    body: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Reply({self.status!r})"
+
+
+def stored(name: str, done: Done) -> Reply:
+    """The value is in the store. Of what the store said only the version's number is told: its text may be a value."""
+    version = done.data.get("version")
+    told = f" (version {version})" if isinstance(version, int) else ""
+    return _good(HTTPStatus.OK, "Stored", f"'{name}' is stored{told}. You can close this tab.")
+
+
+def refused(error: SecretsError) -> Reply:
+    """The store would not take it."""
+    hints = [error.hint] if error.hint else []
+    return _bad(HTTPStatus.CONFLICT, "Not stored", f"[{error.code}] {error.message}", *hints, "Nothing was stored.")
+
+
+def unreadable(status: HTTPStatus, path: str) -> Reply:
+    """A request that never reached the page, told without detail; `path` is where the form is."""
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        text = "A value has at most 1 MiB (1048576 bytes). Nothing was stored."
+        return Reply(status, message_page("Too large", text, problem=True, back=path))
+    return _bad(status, status.phrase, "Nothing was stored.")
+
+
+def _good(status: HTTPStatus, title: str, *paragraphs: str) -> Reply:
+    return Reply(status, message_page(title, *paragraphs))
+
+
+def _bad(status: HTTPStatus, title: str, *paragraphs: str) -> Reply:
+    return Reply(status, message_page(title, *paragraphs, problem=True))
+
+
+def nothing_stored(code: Code, why: str, question: InputQuestion) -> Refused:
+    """What the agent is told of a page that ended without a value."""
+    return Refused(InputError(code, f"{why}; nothing was stored for '{question.name}'."))
+
+
+CANCELLED = _good(HTTPStatus.OK, "Cancelled", "Nothing was stored. You can close this tab.")
+STORING = _good(HTTPStatus.ACCEPTED, "Storing", "The value is on its way. Reload this page to see whether it arrived.")
+BAD = _bad(HTTPStatus.BAD_REQUEST, "Bad request", "Nothing was stored.")
+NOT_YET = _bad(HTTPStatus.FORBIDDEN, "Not yet", "Open this page and continue first. Nothing was stored.")
+BY_ITS_FILE = _bad(
+    HTTPStatus.FORBIDDEN,
+    "Not from here",
+    "This page opens only from the file that your browser was given. Nothing was stored.",
+)
+CLOSED = _bad(HTTPStatus.GONE, "Closed", "This page has ended. What is entered here now is not stored.")
+STOPPED = _bad(
+    HTTPStatus.FORBIDDEN,
+    "Stopped",
+    "Someone else opened this page; nothing was stored.",
+    "After one visitor had continued, another one came: a second browser, one that keeps no cookies, or another"
+    " program. If that was not you, find out who else uses this machine before the agent asks again.",
+)

@@ -1,0 +1,317 @@
+"""The one-time page's transport: HTTP on 127.0.0.1, one request a connection, everything bounded.
+
+Always: the page is reached only under its exact Host and path and, to change something, its own Origin; nothing of
+a request is logged or repeated; no visitor can hold a thread for longer than the limits below; another user of the
+machine is sent away before anything is read (`visitor`). Only `page.py` imports it.
+"""
+
+import logging
+import socket
+import socketserver
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from threading import Lock
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from claude_secrets.model import VALUE_LIMIT
+from claude_secrets.prompt import visitor
+from claude_secrets.prompt.page_binding import COOKIE, is_among
+from claude_secrets.prompt.page_html import CONTENT_SECURITY_POLICY
+from claude_secrets.prompt.page_replies import Reply, unreadable
+from claude_secrets.prompt.visitor import Visit
+
+BODY_LIMIT = 6 * VALUE_LIMIT + 4096
+"""Bytes of a request's body, at most: a form sends a newline, the worst byte of a value, as %0D%0A."""
+
+REQUEST_LIMIT = 10.0
+"""Seconds a whole request may take to arrive."""
+
+VISITORS_LIMIT = 32
+"""Requests that may be arriving at once; the oldest gives way to the next."""
+
+_WAITING_LIMIT = 512
+"""Connections that may wait to be accepted. They are looked up together, so that many cost little more than one."""
+
+_DISCARD_LIMIT = 4 * BODY_LIMIT
+_POLL = 0.1
+
+_SENT_AWAY = (
+    b"HTTP/1.0 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"This page is open to one user of this machine only.\n"
+)
+
+_HEADERS = (
+    ("Content-Type", "text/html; charset=utf-8"),
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+    ("X-Frame-Options", "DENY"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    # Not no-referrer: with that a browser sends "Origin: null" with the form.
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Connection", "close"),
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Visited(Protocol):
+    """The page as its transport knows it. Its methods are called from several threads."""
+
+    path: str
+    key: str
+
+    def visit(self, cookies: Sequence[str], *, keyed: bool) -> Reply:
+        """The answer to a GET; `cookies` are the visitor's, of the page's name; `keyed`: the address held the key."""
+
+    def submit(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply:
+        """The answer to a form."""
+
+    def replied(self) -> None:
+        """An answer was sent, or could not be."""
+
+
+class _RefusedError(Exception):
+    """A request that never reaches the page."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Listens on a random port of 127.0.0.1. Call `accept_visitors` and `drop_overdue` in turn; close it at the end.
+
+    Raises:
+        OSError: nothing can listen there; `visitor.UnseenError` where nobody could tell whose a connection is.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = False
+    allow_reuse_port = False
+    request_queue_size = _WAITING_LIMIT
+
+    def __init__(self, page: Visited) -> None:
+        self.page = page
+        self._arriving: dict[socket.socket, float] = {}
+        self._lock = Lock()
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self._address = ("127.0.0.1", int(self.server_address[1]))
+        self.host = f"127.0.0.1:{self._address[1]}"
+        try:
+            visitor.require_table(self.socket)
+        except OSError:
+            self.server_close()
+            raise
+
+    def accept_visitors(self) -> None:
+        """Wait a moment for connections; answer those that are the person's, and send the others away."""
+        visits = self._accepted()
+        if not visits:
+            return
+        try:
+            welcome = visitor.let_in(visits, self._address)
+        except OSError:
+            welcome = [False] * len(visits)
+        for visit, may in zip(visits, welcome, strict=True):
+            if may:
+                self._answer(visit)
+            else:
+                _send_away(visit.connection)
+
+    def _accepted(self) -> list[Visit]:
+        visits: list[Visit] = []
+        self.socket.settimeout(_POLL)
+        with suppress(OSError):  # nobody, or nobody more
+            while len(visits) < _WAITING_LIMIT:
+                visits.append(Visit(*self.socket.accept()))
+                self.socket.settimeout(0)
+        return visits
+
+    def _answer(self, visit: Visit) -> None:
+        visit.connection.settimeout(None)
+        try:
+            self.process_request(visit.connection, visit.address)
+        except Exception:  # noqa: BLE001 - one visitor's failure, as to start a thread, is not the next one's
+            self.handle_error(visit.connection, visit.address)
+            self.shutdown_request(visit.connection)
+
+    def server_bind(self) -> None:
+        """Bind so that on Windows, too, no other program can listen on the same port."""
+        if sys.platform == "win32":
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        super().server_bind()
+
+    # Any, here and below: socketserver's own type of a request also means datagrams.
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the request a deadline and a thread; where too many are arriving, the oldest is dropped."""
+        with self._lock:
+            oldest = next(iter(self._arriving)) if len(self._arriving) >= VISITORS_LIMIT else None
+            self._arriving[request] = time.monotonic() + REQUEST_LIMIT
+        if oldest is not None:
+            self._drop(oldest)
+        super().process_request(request, client_address)
+
+    def arrived(self, request: socket.socket) -> None:
+        """The whole request was read: its answer may take longer."""
+        with self._lock:
+            self._arriving.pop(request, None)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End one connection."""
+        self.arrived(request)
+        super().shutdown_request(request)
+
+    def drop_overdue(self) -> None:
+        """Drop the requests that took too long to arrive."""
+        now = time.monotonic()
+        with self._lock:
+            overdue = [request for request, deadline in self._arriving.items() if deadline <= now]
+        for request in overdue:
+            self._drop(request)
+
+    def server_close(self) -> None:
+        """Stop listening, and drop what is still arriving."""
+        super().server_close()
+        with self._lock:
+            arriving = list(self._arriving)
+        for request in arriving:
+            self._drop(request)
+
+    def _drop(self, request: socket.socket) -> None:
+        self.arrived(request)
+        with suppress(OSError):  # it ended by itself in between
+            request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's own signature
+        """Tell the kind of an error only: its text or traceback could hold what was sent."""
+        kind, _, _ = sys.exc_info()
+        if kind is not None and not issubclass(kind, OSError):  # OSError: the visitor went away
+            _log.error("a request to the input page failed: %s", kind.__name__)
+
+
+def _send_away(connection: socket.socket) -> None:
+    with connection, suppress(OSError):  # it has gone by itself
+        connection.settimeout(0)
+        connection.send(_SENT_AWAY)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PageServer
+    timeout = REQUEST_LIMIT
+
+    def do_GET(self) -> None:
+        try:
+            keyed = self._require_address(keyed=True)
+        except _RefusedError as refused:
+            self.send_error(refused.status)
+            return
+        self.server.arrived(self.connection)
+        self._send(self.server.page.visit(self._cookies(), keyed=keyed))
+
+    def do_POST(self) -> None:
+        try:
+            self._require_address(keyed=False)
+            self._require_own_origin()
+            form = self._form()
+        except _RefusedError as refused:
+            self.send_error(refused.status)
+            self._discard()
+            return
+        self.server.arrived(self.connection)
+        self._send(self.server.page.submit(self._cookies(), form))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - http.server's own signature
+        """Answer without detail: http.server's own page repeats parts of the request."""
+        self._send(unreadable(HTTPStatus(code), self.server.page.path))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own signature
+        """Log nothing: standard error is the client's to read."""
+
+    def _require_address(self, *, keyed: bool) -> bool:
+        """Whether the address holds the page's key (where that may be) and not its path alone."""
+        # Another name that leads here is a web page's (DNS rebinding), not the person's.
+        if self._header("Host") != self.server.host:
+            raise _RefusedError(HTTPStatus.FORBIDDEN)
+        # As it was sent: http.server's own `path` is tidied up.
+        page, target = self.server.page, self.requestline.split()[1]
+        if keyed and page.key and is_among(target, [f"{page.path}/{page.key}"]):
+            return True
+        if target != page.path:
+            raise _RefusedError(HTTPStatus.NOT_FOUND)
+        return False
+
+    def _require_own_origin(self) -> None:
+        if self._header("Origin") not in {None, f"http://{self.server.host}"}:
+            raise _RefusedError(HTTPStatus.FORBIDDEN)
+        if self._header("Sec-Fetch-Site") not in {None, "same-origin", "none"}:
+            raise _RefusedError(HTTPStatus.FORBIDDEN)
+
+    def _header(self, name: str) -> str | None:
+        values = self.headers.get_all(name, [])
+        if len(values) > 1:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST)
+        return values[0].strip() if values else None
+
+    def _cookies(self) -> list[str]:
+        # By hand: http.cookies gives up at the first odd cookie, and other programs on 127.0.0.1 set theirs here too.
+        cookies = (part.strip().partition("=") for part in ";".join(self.headers.get_all("Cookie", [])).split(";"))
+        return [value for name, _, value in cookies if name == COOKIE]
+
+    def _form(self) -> dict[str, str]:
+        kind = (self._header("Content-Type") or "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        length = self._body_length()
+        body = self.rfile.read(length)
+        if len(body) != length:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST)
+        try:
+            pairs = parse_qsl(
+                body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=8
+            )
+        except ValueError:
+            # From None: the exception carries what was sent.
+            raise _RefusedError(HTTPStatus.BAD_REQUEST) from None
+        form = dict(pairs)
+        if len(form) != len(pairs):
+            raise _RefusedError(HTTPStatus.BAD_REQUEST)
+        return form
+
+    def _body_length(self) -> int:
+        if self._header("Transfer-Encoding") is not None:
+            raise _RefusedError(HTTPStatus.NOT_IMPLEMENTED)
+        length = self._header("Content-Length")
+        if length is None:
+            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED)
+        if not (length.isascii() and length.isdigit() and len(length) <= 15):
+            raise _RefusedError(HTTPStatus.BAD_REQUEST)
+        if int(length) > BODY_LIMIT:
+            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return int(length)
+
+    def _send(self, reply: Reply) -> None:
+        body = reply.body.encode("utf-8")
+        try:
+            self.send_response_only(reply.status)
+            for name, value in (*_HEADERS, *reply.headers, ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+        finally:
+            self.server.page.replied()
+
+    def _discard(self) -> None:
+        """Read some of what was not read, and drop it: closing before that would reset the answer away."""
+        with suppress(OSError):  # the visitor has gone, or is overdue
+            self.connection.shutdown(socket.SHUT_WR)
+            left = _DISCARD_LIMIT
+            while left > 0 and (chunk := self.rfile.read1(min(left, 65536))):
+                left -= len(chunk)

@@ -1,0 +1,72 @@
+"""What is compressed by bzip2 or xz, as one stream of bytes.
+
+Always: nothing after the first stream is dropped, as Python's own files do: it is read, or an error is raised.
+"""
+
+import io
+from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
+
+from claude_secrets.redaction.archive_kinds import Kind
+
+if TYPE_CHECKING:
+    from bz2 import BZ2Decompressor
+    from lzma import LZMADecompressor
+
+    _Decompressor: TypeAlias = BZ2Decompressor | LZMADecompressor
+
+_PIECE: Final = 1 << 16
+
+
+class Streams(io.RawIOBase):
+    """All streams in a file, one after another; zeros between them and at the end are padding.
+
+    Raises whatever the decompressors do for what is damaged, and `EOFError` for what was cut.
+    """
+
+    def __init__(self, kind: Kind, file: IO[bytes]) -> None:
+        self._kind = kind
+        self._file = file
+        self._stream: _Decompressor | None = _new(kind)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer in part; 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        while True:
+            if self._stream is None and not self._has_next():
+                return 0
+            assert self._stream is not None  # noqa: S101  there is a next one
+            data, self._rest = self._rest, b""
+            if not data and self._stream.needs_input and not (data := self._file.read(_PIECE)):
+                raise EOFError
+            said = self._stream.decompress(data, len(view))
+            if self._stream.eof:
+                self._rest, self._stream = self._stream.unused_data, None
+            if said:
+                view[: len(said)] = said
+                return len(said)
+
+    def _has_next(self) -> bool:
+        """Begin with the next stream. Raises `ValueError` if something else comes."""
+        while not (rest := self._rest.lstrip(b"\0")):
+            self._rest = self._file.read(_PIECE)
+            if not self._rest:
+                return False
+        if self._kind is Kind.LZMA:  # of which a file has one
+            raise ValueError
+        self._rest, self._stream = rest, _new(self._kind)
+        return True
+
+
+def _new(kind: Kind) -> "_Decompressor":
+    if kind is Kind.BZIP2:
+        import bz2
+
+        return bz2.BZ2Decompressor()
+    import lzma
+
+    return lzma.LZMADecompressor(lzma.FORMAT_ALONE if kind is Kind.LZMA else lzma.FORMAT_XZ)

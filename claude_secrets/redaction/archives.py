@@ -1,0 +1,276 @@
+"""What is in an archive: its members, as streams.
+
+Always: pure but for reading the file that it is given; nothing is written anywhere. A `Budget` bounds all that comes
+out. Whatever a damaged or hostile archive does to its parser ends as `ClosedError` or `ExhaustedError`.
+"""
+
+import importlib
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+
+from claude_secrets.redaction.archive_kinds import TAIL, ZIP_END, Kind, is_tar
+from claude_secrets.redaction.archive_streams import Streams
+from claude_secrets.redaction.reasons import ClosedError, Reason
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
+
+_PIECE: Final = 1 << 20
+_BLOCK: Final = 512
+_MEMBERS: Final = 100_000
+_MEMBER: Final = 1 << 30
+_LEAST: Final = 1 << 26
+_MOST: Final = 1 << 32
+_RATIO: Final = 100
+_DIRECTORY: Final = 1 << 25
+"""Bytes of a zip's directory, at most: each entry becomes an object."""
+
+_HEADERS: Final = 1 << 22
+"""Bytes before a member of a tar, at most: the parser holds long names and the like in memory."""
+
+_ZIP_ENTRY: Final = b"PK\x01\x02"
+_ZIP64_END: Final = b"PK\x06\x06"
+_ZIP_LOCAL: Final = re.compile(
+    rb"PK\x03\x04[\0-\x3f][\0-\x0b]..[\0-\x63]\0.{16}.[\0-\x0f]..",  # versions, a method, the length of a name
+    re.DOTALL,
+)
+_ZIP_LOCAL_SIZE: Final = 30
+
+
+class ExhaustedError(Exception):
+    """The archives in one content put out more than they may."""
+
+
+class Budget:
+    """What the archives in one content of `size` bytes may still put out, so that a bomb costs bounded time."""
+
+    def __init__(self, size: int) -> None:
+        self._bytes = min(_MOST, max(_LEAST, _RATIO * size))
+        self._members = _MEMBERS
+
+    def take(self, size: int) -> None:
+        """Count bytes that came out. Raises `ExhaustedError`."""
+        self._bytes -= size
+        if self._bytes < 0:
+            raise ExhaustedError
+
+    def take_member(self) -> None:
+        """Count a member. Raises `ExhaustedError`."""
+        self._members -= 1
+        if self._members < 0:
+            raise ExhaustedError
+
+
+class Member(NamedTuple):
+    """A part of an archive.
+
+    `path` is empty for the only one of a compressed file; `notes` are other texts that the archive keeps of it. The
+    pieces have to be taken before the next member is.
+    """
+
+    path: str
+    notes: tuple[str, ...]
+    pieces: Iterator[bytes]
+
+
+class _Reader(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+
+
+def members(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
+    """The members of an archive in a file that can seek.
+
+    Raises:
+        ClosedError: it cannot be read, or not further, or some members were left out.
+        ExhaustedError: the budget is spent.
+    """
+    if kind in (Kind.ZIP, Kind.MAYBE_ZIP):
+        return _of_zip(file, budget, sure=kind is Kind.ZIP)
+    if kind is Kind.TAR:
+        return _of_tar(_Ahead(file), budget)
+    return _of_compressed(kind, file, budget)
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Whatever a parser raises says that the archive is damaged, or made in a way that the parser does not know."""
+    try:
+        yield
+    except (ClosedError, ExhaustedError):
+        raise
+    except NotImplementedError:  # zipfile's word for a method or a version that it does not know
+        raise ClosedError(Reason.UNSUPPORTED) from None
+    except Exception:  # noqa: BLE001  parsers of the standard library raise anything for hostile input
+        raise ClosedError(Reason.DAMAGED) from None
+
+
+def _pieces(stream: _Reader, budget: Budget) -> Iterator[bytes]:
+    taken = 0
+    while True:
+        with _parsing():
+            piece = stream.read(_PIECE)
+        if not piece:
+            return
+        budget.take(len(piece))
+        taken += len(piece)
+        if taken > _MEMBER:
+            raise ClosedError(Reason.TOO_LARGE)
+        yield piece
+
+
+def _of_zip(file: IO[bytes], budget: Budget, *, sure: bool) -> Iterator[Member]:
+    import zipfile
+
+    with _parsing():
+        if not _check_directory(file, sure=sure):
+            return
+        archive = zipfile.ZipFile(file)
+    left_out: Reason | None = None
+    for info in archive.infolist():
+        budget.take_member()
+        if info.flag_bits & 1:
+            left_out = Reason.ENCRYPTED
+            continue
+        try:
+            with _parsing():
+                stream = archive.open(info)
+        except ClosedError as closed:
+            left_out = closed.why
+        else:
+            yield Member(info.filename, (), _pieces(stream, budget))
+    with _parsing():
+        if left_out is None and _has_others(file, archive):
+            left_out = Reason.DAMAGED
+    if left_out is not None:
+        raise ClosedError(left_out)
+
+
+def _check_directory(file: IO[bytes], *, sure: bool) -> bool:
+    """Whether a file has the directory of a zip. Raises `ClosedError` if that is too large to be held in memory."""
+    begin = max(0, file.seek(0, io.SEEK_END) - TAIL)
+    file.seek(begin)
+    tail = file.read(TAIL)
+    end, end64 = tail.rfind(ZIP_END), tail.rfind(_ZIP64_END)
+    if end < 0:
+        raise ClosedError(Reason.DAMAGED)
+    size = tail[end64 + 40 : end64 + 48] if end64 >= 0 else tail[end + 12 : end + 16]
+    length, end = int.from_bytes(size, "little"), end64 if end64 >= 0 else end
+    file.seek(max(0, begin + end - length))
+    if not sure and file.read(4) != _ZIP_ENTRY:
+        return False
+    if length > _DIRECTORY:
+        raise ClosedError(Reason.TOO_LARGE)
+    return True
+
+
+def _has_others(file: IO[bytes], archive: "ZipFile") -> bool:
+    """Whether there are entries that the directory does not name, such as of a zip before this one.
+
+    They are sought between those that it names, and before and after: a program may be there, or signatures.
+    """
+    end = 0
+    for begin, size in sorted((info.header_offset, info.compress_size) for info in archive.infolist()):
+        if _has_entry(file, end, begin):
+            return True
+        file.seek(begin + _ZIP_LOCAL_SIZE - 4)
+        lengths = file.read(4)
+        names = int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+        end = max(end, begin + _ZIP_LOCAL_SIZE + names + size)
+    return _has_entry(file, end, file.seek(0, io.SEEK_END))
+
+
+def _has_entry(file: IO[bytes], begin: int, end: int) -> bool:
+    """Whether an entry of a zip begins in a part of a file."""
+    while end - begin >= _ZIP_LOCAL_SIZE:
+        file.seek(begin)
+        piece = file.read(min(_PIECE, end - begin))
+        if _ZIP_LOCAL.search(piece) or len(piece) < _ZIP_LOCAL_SIZE:  # or the file has just been cut
+            return True
+        begin += len(piece) - _ZIP_LOCAL_SIZE + 1
+    return False
+
+
+class _Ahead:
+    """A stream whose first bytes are known; a `room` bounds what is read of it until it is set anew."""
+
+    def __init__(self, stream: _Reader) -> None:
+        self._stream = stream
+        with _parsing():
+            self.head = self._rest = stream.read(_BLOCK)
+        self.room: int | None = None
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes. Raises `ClosedError` beyond the room."""
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        piece = piece or self._stream.read(size)
+        if self.room is not None:
+            self.room -= len(piece)
+            if self.room < 0:
+                raise ClosedError(Reason.TOO_LARGE)
+        return piece
+
+
+def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
+    import tarfile
+
+    class Header(tarfile.TarInfo):
+        """A header that is damaged in the midst of an archive is no end of it."""
+
+        @classmethod
+        def fromtarfile(cls, archive: tarfile.TarFile) -> "Header":
+            try:
+                return super().fromtarfile(archive)
+            except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError):  # type: ignore[attr-defined]
+                raise ClosedError(Reason.DAMAGED) from None
+
+    stream.room = _HEADERS
+    with _parsing():
+        archive = tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", tarinfo=Header)  # noqa: SIM115  there is nothing to close
+    while True:
+        stream.room = _HEADERS
+        with _parsing():
+            info = archive.next()
+        if info is None:
+            break
+        archive.members = []  # type: ignore[attr-defined]  # it would keep them all
+        budget.take_member()
+        stream.room = None
+        with _parsing():
+            # Python takes what it does not know for files, too.
+            has_content = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
+            content = archive.extractfile(info) if has_content else None
+        notes = (info.linkname, info.uname, info.gname, *(word for pair in info.pax_headers.items() for word in pair))
+        yield Member(info.name, notes, _pieces(content or io.BytesIO(), budget))
+    stream.room = None
+    for piece in _pieces(archive.fileobj or io.BytesIO(), budget):
+        if piece.strip(b"\0"):  # another archive, as `cat` makes
+            raise ClosedError(Reason.UNSUPPORTED)
+
+
+def _of_compressed(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
+    stream = _Ahead(_decompressed(kind, file))
+    if is_tar(stream.head):
+        yield from _of_tar(stream, budget)
+    else:
+        yield Member("", (), _pieces(stream, budget))
+
+
+def _decompressed(kind: Kind, file: IO[bytes]) -> _Reader:
+    """What is compressed in a file, to its very end. Raises `ClosedError` UNSUPPORTED."""
+    if kind is Kind.GZIP:
+        import gzip
+
+        return gzip.GzipFile(fileobj=file, mode="rb")
+    if kind in (Kind.BZIP2, Kind.XZ, Kind.LZMA):
+        return io.BufferedReader(Streams(kind, file))
+    if kind is not Kind.ZSTD:
+        raise ClosedError(Reason.UNSUPPORTED)
+    try:
+        zstd = importlib.import_module("compression.zstd")  # since Python 3.14
+    except ImportError:
+        raise ClosedError(Reason.UNSUPPORTED) from None
+    return cast("_Reader", zstd.ZstdFile(file))

@@ -1,0 +1,60 @@
+"""Hexadecimal as programs print it: without what stands between the numbers, and what belongs to a line of a dump.
+
+Always: pure; linear.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from claude_secrets.redaction.views import INDENT, View, decoded, has_escapes, nothing
+
+_OFFSET: Final = rb"(?:[0-9a-fA-F]{6,16}(?::|(?=[ \t])))?"
+"""What the next line of a dump begins with."""
+
+_BETWEEN: Final = rb"|(?<=0)[xX]|(?<=\\)\\*[xnrt]|(?<=[ \t\r:,;|-])[ \t:,;|-]*)"
+_BETWEEN_NUMBERS: Final = (
+    *(
+        re.compile(
+            rb"[ \t\r\n:,;|\\0-](?:(?<=[ \t])[ \t]+%s[^\r\n]{1,38}\r?\n%s|(?<=\n)%s%s%s"
+            % (first, _OFFSET, INDENT, _OFFSET, _BETWEEN)
+        )
+        for first in (b"", b"[|>]")
+    ),
+    re.compile(rb"[ \t\r\n:,;|\\0-](?:(?<=\n)%s%s" % (INDENT, _BETWEEN)),
+)
+"""Lines may end with characters of any kind, as in xxd, or after a sign, as in hexdump; or be numbers alone."""
+
+_UNFINISHED_NUMBERS: Final = re.compile(
+    rb"[ \t\r\n\\0](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?"
+    rb"|(?:(?<=\n)|(?<=\r)\n)[ \t>#*|/]{0,160}[0-9a-fA-F]{0,16}|(?<=\r)|(?<=\\)\\*|(?<=0))\Z"
+)
+_REST_OF_LINE: Final = re.compile(rb"(?:[ \t:]{0,2}[0-9a-fA-F]{2}){0,64}[ \t]{2,}([^\r\n]{1,38})(?=\r?\n|\Z)")
+_MAY_GO_ON: Final = re.compile(rb"(?:[ \t:]{0,2}[0-9a-fA-F]{2}){0,64}(?:[ \t:]?[0-9a-fA-F]|[ \t]*)\Z")
+
+
+def every_reading(view: View, *, final: bool = True) -> Iterator[View]:
+    """A view without what stands between the numbers of a hexadecimal dump, in each way that comes into question."""
+    for between in _BETWEEN_NUMBERS:
+        yield _numbers(view, between)
+    if not final and (rest := view.cut(_UNFINISHED_NUMBERS)) is not view:
+        yield _numbers(rest)
+    if has_escapes(view.text):
+        yield _numbers(decoded(view, final=final))
+
+
+def _numbers(view: View, between: re.Pattern[bytes] = _BETWEEN_NUMBERS[0]) -> View:
+    return view.replaced(between, nothing).lower()
+
+
+def end_of_line(text: bytes, end: int, last: bytes, *, final: bool) -> int | None:
+    """Where what belongs to a number ends that ends at `end`; None if more decides.
+
+    A dump shows the characters of a line beside its numbers: there `last` is, the last of them.
+    """
+    rest = _REST_OF_LINE.match(text, end)
+    if rest is None:
+        return None if not final and _MAY_GO_ON.match(text, end) else end
+    if not (final or rest.end() < len(text)):
+        return None
+    return rest.end() if (last if last.isascii() and last.decode().isprintable() else b".") in rest[1] else end

@@ -1,0 +1,166 @@
+"""How a value looks in text: as it is, escaped or encoded by the programs that people use.
+
+Always: pure. `views` undoes escapes, wraps and dumps; what is left to tell apart is here. `redaction` finds it.
+"""
+
+import base64
+import re
+from enum import Enum
+from typing import Final, NamedTuple
+
+from claude_secrets.redaction import views
+
+SHORT: Final = 6
+"""A value of fewer characters is found as a whole word only, and not across line breaks."""
+
+LINE: Final = 12
+"""Each line of so many characters of a value of several lines is found by itself."""
+
+REACH: Final = 40
+"""A probe ends after so many bytes of a form, at most."""
+
+_PROBE: Final = 8
+_SHORTEST_PROBE: Final = 4
+_LINE_BREAK: Final = re.compile(r"\r?\n[ \t]*")
+_SIMPLE: Final = re.compile(rb"[A-Za-z0-9!#()*+,./:;<=?@\[\]^_`{|}~-]*")
+"""What no decoder makes anything else of."""
+
+_RUN: Final = re.compile(rb"[A-Za-z0-9]+")
+
+_ARMOR: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
+"""A line that every key has (RFC 7468), and that tells nothing."""
+
+_QUOTES: Final = re.compile("'+")
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
+
+
+class Kind(Enum):
+    """Where a form is looked for.
+
+    In a text, decoded or not; in one without blanks; in hexadecimal; or as a whole word of a text as it is.
+    """
+
+    TEXT = 1
+    FOLDED = 2
+    NUMBERS = 3
+    WORD = 4
+
+
+class Form(NamedTuple):
+    """What is looked for of the secret `name`: any of `texts`.
+
+    `probes`: each spelling has one of these in a row, but for what `views.flats` leaves out; none: no such is known.
+    `last`: in base64 the characters of which one may follow that holds bits of the value, and then `padding`.
+    """
+
+    name: str
+    kind: Kind
+    texts: tuple[bytes, ...]
+    probes: tuple[bytes, ...] = ()
+    last: bytes = b""
+    padding: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Form({self.name!r}, {self.kind.name})"
+
+
+def forms_of(name: str, value: str) -> list[Form]:
+    """Every form in which the value of a secret is looked for."""
+    text = value.rstrip("\r\n") or value  # what prints a value often drops the newline at its end
+    raw = text.encode()
+    if len(text) < SHORT:
+        short = {*_spelled(text), raw.hex().encode(), raw.hex().upper().encode(), *_padded(raw)}
+        return [Form(name, Kind.WORD, tuple(sorted(short)))]
+    found = _plain(name, text)
+    found += [_base64(name, raw, skipped) for skipped in (0, 1, 2)]
+    found.append(_numbers(name, raw))
+    lines = {line.strip() for line in text.splitlines()} - {text}
+    for line in sorted(lines):
+        if len(line) >= LINE and not _ARMOR.fullmatch(line):
+            found += _plain(name, line)
+    return found
+
+
+def _plain(name: str, text: str) -> list[Form]:
+    raw, inner = text.encode(), text.strip(" \t\r\n>")
+    if _SIMPLE.fullmatch(raw):  # as most values are
+        return [Form(name, Kind.TEXT, (raw,), _probes(raw))]
+    joined = _LINE_BREAK.sub("", inner)  # where what follows a break is spelled so that it looks like no indentation
+    spellings = [inner.encode(), inner.replace(" ", "+").encode(), joined.encode()]
+    for one in (inner, joined) if not text.isascii() else ():
+        spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in one))
+        spellings += [one.encode(order).replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be")]
+    stripped = [views.stripped(spelling) for spelling in spellings]
+    bare = [bare.text for view in stripped for bare in (views.decoded(view), views.unwrapped(view))]
+    texts = dict.fromkeys([raw, *(one for one in (*spellings, *bare) if len(one) >= SHORT)])
+    probes = _probes(views.without_escapes(raw))
+    found = [Form(name, Kind.TEXT, tuple(texts), probes)]
+    unfolded = bare[0].translate(None, b" \t")
+    if SHORT <= len(unfolded) < len(bare[0]):
+        found.append(Form(name, Kind.FOLDED, (unfolded,), probes))
+    if len(bare[0]) < SHORT:
+        found.append(Form(name, Kind.TEXT, tuple(sorted(_spelled(text)))))
+    return found
+
+
+def _probes(text: bytes) -> tuple[bytes, ...]:
+    """The best row of letters and digits near the beginning."""
+    runs = [run[:_PROBE] for run in _RUN.findall(text[:REACH])]
+    best = max(runs, key=len, default=b"")
+    return (best,) if len(best) >= _SHORTEST_PROBE else ()
+
+
+def _base64(name: str, raw: bytes, skipped: int) -> Form:
+    """The base64 characters (RFC 4648, sections 4 and 5) that `raw` alone decides after `skipped` other bytes.
+
+    The first one that another byte decides, too (at most four bits of the value), stays as it is.
+    """
+    encoded = base64.b64encode(bytes(skipped) + raw)
+    core = encoded[-(-8 * skipped // 6) : 8 * (skipped + len(raw)) // 6]
+    bits = 8 * (skipped + len(raw)) % 6
+    last = b""
+    if bits:
+        high = raw[-1] & ((1 << bits) - 1)
+        last = _ALPHABET[high << (6 - bits) : (high + 1) << (6 - bits)]
+        last += last.translate(_FOR_URLS)
+    texts = tuple(dict.fromkeys([core, core.translate(_FOR_URLS)]))
+    probes = tuple(probe for text in texts for probe in _probes(text))
+    return Form(name, Kind.TEXT, texts, probes, last, padding=b"=" * (-(len(raw) + skipped) % 3))
+
+
+def _padded(raw: bytes) -> set[bytes]:
+    encoded = base64.b64encode(raw)
+    return {form for text in (encoded, encoded.translate(_FOR_URLS)) for form in (text, text.rstrip(b"="))}
+
+
+def _numbers(name: str, raw: bytes) -> Form:
+    """Bytes in hexadecimal, and in pairs with the second one first, as `od -x` shows them."""
+    orders = [raw, *(_swapped(part) for part in (raw, raw[1:]) for part in (part, part + b"\0"))]
+    texts = dict.fromkeys(order.hex().encode() for order in orders if len(order) >= SHORT)
+    probes = [probe for text in texts for probe in (text[:_PROBE], text[:_PROBE].upper())]
+    return Form(name, Kind.NUMBERS, tuple(texts), tuple(dict.fromkeys(probes)))
+
+
+def _swapped(raw: bytes) -> bytes:
+    whole = bytearray(raw[: len(raw) // 2 * 2])
+    whole[::2], whole[1::2] = whole[1::2], whole[::2]
+    return bytes(whole)
+
+
+def _spelled(text: str) -> set[bytes]:
+    """What programs usually make of a value that is too short, or too little but quotes, for a decoded view."""
+    import json
+    from urllib.parse import quote, quote_plus
+
+    ascii_only, wide = json.dumps(text), json.dumps(text, ensure_ascii=False)
+    percent = [quote(text, safe=""), quote(text), quote_plus(text)]
+    spelled = [text, ascii_only[1:-1], wide[1:-1], json.dumps(ascii_only)[3:-3], json.dumps(wide)[3:-3]]
+    spelled += [*percent, *(re.sub("%..", lambda found: found[0].lower(), one) for one in percent)]
+    spelled += ["".join(c if c.isalnum() or c == "\n" or c > "\x7f" else f"\\{c}" for c in text)]
+    ways = [("", "'\\''", ""), ("", "'\"'\"'", ""), ("'\"", "'", "\"'"), ("'", "\\'", "'")]
+    for before, each, after in ways:  # out of 'quotes': each by itself, or all that stand together
+        parts = _QUOTES.split(text)
+        runs = [before + each * len(run) + after for run in _QUOTES.findall(text)]
+        spelled.append("".join(part + run for part, run in zip(parts, [*runs, ""], strict=True)))
+    return {one.encode() for one in spelled if one}

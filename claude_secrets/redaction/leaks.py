@@ -1,0 +1,148 @@
+"""Where values stand in bytes that come in pieces: the line, and whose value it is. Never the value.
+
+Always: pure; memory holds a piece and what may go on in the next one, however long the whole is. Texts of two and four
+bytes a character are looked through as they are (which finds what is ASCII) and decoded.
+"""
+
+import codecs
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from claude_secrets.redaction.redactor import Finder, Redactor
+
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Those of UTF-32 first: one of them begins as one of UTF-16 does."""
+
+_CLASSES: Final = bytes(
+    0 if byte == 0 else ord("a") if chr(byte) in "\t\r\n" or 0x20 <= byte < 0x7F or 0xC0 <= byte < 0xFF else 1
+    for byte in range(256)
+)
+"""Tells NUL, what texts are mostly made of, and the rest."""
+
+_WIDE: Final = ((b"a\0" * 5 + b"a", 2, "utf-16"), (b"a\0\0\0" * 5 + b"a", 4, "utf-32"))
+"""What text looks like by these classes in wide characters, bytes in each, and the encoding."""
+
+_CARRIED: Final = 1 << 14
+"""Bytes of a piece that are looked through once more with the next one: no wide text of a value is longer as a rule."""
+
+_AROUND: Final = 1 << 12
+"""Bytes around wide characters that are looked through, too."""
+
+
+class Leak(NamedTuple):
+    """A value of the secret `name` that begins on `line` (counted from 1)."""
+
+    line: int
+    name: str
+
+
+def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> list[Leak]:
+    """All leaks in a text, in order; of several of one secret on a line the first."""
+    plain, marked = _Search(finder), None
+    guessed, line, carried = dict[str, list[Leak]](), 1, b""
+    for number, piece in enumerate(pieces):
+        if number == 0:
+            marked = next((_Search(finder, name) for mark, name in _MARKS if piece.startswith(mark)), None)
+        plain.feed(piece)
+        if marked is not None:
+            marked.feed(piece)
+        window = carried + piece
+        if b"\0" in window:  # also if there is a mark: what looks like one may be none
+            for leak in _guessed(finder, window, line):
+                guessed.setdefault(leak.name, []).append(leak)
+        carried = window[-_CARRIED:]
+        line += window.count(b"\n", 0, len(window) - len(carried))
+    # Of each secret from where the lines are surest.
+    found = guessed | plain.finish() | ({} if marked is None else marked.finish())
+    return sorted({leak for leaks in found.values() for leak in leaks})
+
+
+def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Which of many names hold a value, each up to the value's end, and whose value it is."""
+    rows = [name.replace("\n", " ").encode("utf-8", "surrogateescape") for name in names]
+    # A NUL, for an encoded value may go on after a line break.
+    for line in sorted({leak.line for leak in leaks_in(finder, [b"\0\n".join(rows)])}):
+        row = rows[line - 1]
+        for one in finder.find(row, before=None, final=True)[0]:
+            yield row[: one.end].decode("utf-8", "replace"), one.name
+
+
+def redacted(finder: Finder, text: str) -> str:
+    """A path or another word, as it may be shown: with references in place of values."""
+    redactor = Redactor(finder)
+    data = redactor.feed(text.encode("utf-8", "surrogateescape")) + redactor.finish()
+    return data.decode("utf-8", "replace")
+
+
+def _guessed(finder: Finder, piece: bytes, line: int) -> Iterator[Leak]:
+    """Leaks in what may be text of wide characters in a piece that begins on a line.
+
+    Without decoding the search finds most of them. But half a character can look like the beginning of an escape.
+    """
+    classes = piece.translate(_CLASSES)
+    for run, width, encoding in _WIDE:
+        for at, start, end in _around(classes, run):
+            for order, skip in (("le", (at - start) % width), ("be", (at - start + 1) % width)):
+                text = piece[start + skip : end].decode(f"{encoding}-{order}", "replace").encode("utf-8", "replace")
+                for one in finder.find(text, before=None, final=True)[0]:
+                    yield Leak(line + piece.count(b"\n", 0, start) + text.count(b"\n", 0, one.start), one.name)
+
+
+def _around(classes: bytes, run: bytes) -> Iterator[tuple[int, int, int]]:
+    """The first place of each run, and the beginning and end of what is around it and the next ones."""
+    first = start = end = -1
+    at = classes.find(run)
+    while at >= 0:
+        if end < 0 or at - _AROUND > end:
+            if end >= 0:
+                yield first, start, end
+            first, start = at, max(0, at - _AROUND)
+        end = at + _AROUND
+        at = classes.find(run, at + _AROUND // 2)
+    if end >= 0:
+        yield first, start, end
+
+
+class _Search:
+    """A search for values in one text, or in what it says in an encoding."""
+
+    def __init__(self, finder: Finder, encoding: str | None = None) -> None:
+        self._finder = finder
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
+        self._held, self._line = b"", 1
+        self._before: int | None = None
+        self._found: dict[Leak, None] = {}
+
+    def feed(self, piece: bytes) -> None:
+        """Take more of the text."""
+        self._look(piece, final=False)
+
+    def finish(self) -> dict[str, list[Leak]]:
+        """All that was found, by the secret."""
+        self._look(b"", final=True)
+        found = dict[str, list[Leak]]()
+        for leak in self._found:
+            found.setdefault(leak.name, []).append(leak)
+        return found
+
+    def _look(self, piece: bytes, *, final: bool) -> None:
+        if self._decoder is not None:
+            piece = self._decoder.decode(piece).encode("utf-8", "replace")
+        self._held += piece
+        found, known = self._finder.find(self._held, before=self._before, final=final)
+        at = 0
+        for one in found:
+            if one.start >= known:
+                break
+            self._line += self._held.count(b"\n", at, one.start)
+            at = one.start
+            self._found[Leak(self._line, one.name)] = None
+        self._line += self._held.count(b"\n", at, known)
+        if known:
+            self._before = self._held[known - 1]
+        self._held = self._held[known:]

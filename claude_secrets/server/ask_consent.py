@@ -1,0 +1,268 @@
+"""Putting a consent question to the person: by the client's form, else by a dialog; else there is no yes.
+
+Always: only an exact `true` to the very question that was put is a yes, once; one question at a time, for
+`QUESTION_SECONDS` at most. After three questions without an answer nobody is asked for a while; after three refusals
+in ten minutes nobody is asked for that project. Only `app.py` imports it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any, Final, NamedTuple
+
+import anyio
+import anyio.to_thread
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CallToolRequestParams,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from claude_secrets.model import Consented, ConsentQuestion, Declined, Want, WantKind
+from claude_secrets.policy.refusals import NO_HOLDS_SECONDS
+from claude_secrets.prompt.dialog import Answer, Dialogs
+from claude_secrets.server.clients import Context, answers_by_hooks
+from claude_secrets.untrusted_text import plain, quoted, shortened
+
+QUESTION_SECONDS: Final = 50.0
+"""How long one question waits: less than the minute after which some clients give up."""
+
+STATE_SECONDS: Final = 600.0
+"""How long a client of 2026-07-28 may take to come back with an answer."""
+
+UNANSWERED_LIMIT: Final = 3
+REFUSALS_LIMIT: Final = 3
+PAUSE_SECONDS: Final = 600.0
+"""How long a pause is, and within how many seconds a project's refusals lead to one."""
+
+CLIENT: Final = "client"
+DIALOG: Final = "dialog"
+NONE: Final = "none"
+PAUSED: Final = "paused"
+REFUSED: Final = "refused"
+BUSY: Final = "busy"
+AGENT: Final = "agent"
+
+_KEY: Final = "consent"
+_STATE: Final = "consent:"
+
+
+class _Open(NamedTuple):
+    """2026-07-28: a question that a client was given, since when, and the person's earlier answers for the call."""
+
+    question: ConsentQuestion
+    since: float
+    earlier: tuple[Consented, ...]
+
+
+class Consenter:
+    """The questions of this process. `dialogs` makes those for a project's directory; `now` returns seconds.
+
+    Without `asks` nobody is asked, because an agent started this server.
+    """
+
+    def __init__(
+        self, dialogs: Callable[[Path], Dialogs], now: Callable[[], float] = time.monotonic, *, asks: bool = True
+    ) -> None:
+        self._asks = asks
+        self._dialogs = dialogs
+        self._now = now
+        self._turn = anyio.Lock()
+        self._open: dict[str, _Open] = {}
+        self._noes: dict[tuple[str, str], float] = {}
+        self._refusals: dict[str, list[float]] = {}
+        self._unanswered = 0
+        self._paused_until = float("-inf")
+        self._waiting: set[anyio.CancelScope] = set()
+
+    def end(self) -> None:
+        """Let every waiting question go."""
+        for scope in self._waiting:
+            scope.cancel()
+
+    def given(self, params: CallToolRequestParams) -> Consented | Declined | None:
+        """2026-07-28: the answer that a call brings along to a question of ours, good for this one time.
+
+        The state was sealed and is checked by the SDK's boundary; what comes with another state is no answer.
+        """
+        state = params.request_state or ""
+        put = self._open.pop(state.removeprefix(_STATE), None) if state.startswith(_STATE) else None
+        response = (params.input_responses or {}).get(_KEY)
+        if put is None or not isinstance(response, ElicitResult):
+            return None
+        return _after(put.earlier, self._counted(put.question, _meaning(response, put.question.digest)))
+
+    async def put(
+        self, context: Context, question: ConsentQuestion, earlier: Consented | Declined | None
+    ) -> Consented | Declined | InputRequiredResult:
+        """Put the question by the first channel that works, and return the answer or what the client has to do.
+
+        `earlier` is the answer to the question before it, for the same call.
+        """
+        before = (*earlier.earlier, earlier._replace(earlier=())) if isinstance(earlier, Consented) else ()
+        answer = await self._put(context, question, before)
+        return answer if isinstance(answer, InputRequiredResult) else _after(before, answer)
+
+    async def _put(
+        self, context: Context, question: ConsentQuestion, earlier: tuple[Consented, ...]
+    ) -> Consented | Declined | InputRequiredResult:
+        if not self._asks:
+            return Declined(digest=question.digest, channel=AGENT, said_no=False)
+        self._forget_old()
+        if (refused := self._refused_before(question)) is not None:
+            return refused
+        by_form = _elicits_forms(context) and not question.dialog_only and not answers_by_hooks(context)
+        if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            return self._input_required(question, earlier)
+        answer: Consented | Declined | None = None
+        channel = BUSY  # until it is this question's turn
+        with anyio.move_on_after(QUESTION_SECONDS) as scope:
+            self._waiting.add(scope)
+            async with self._turn:
+                if (refused := self._refused_before(question)) is not None:  # while it waited
+                    return refused
+                channel = CLIENT if by_form else DIALOG
+                answer = await (_by_form(context, question) if by_form else self._by_dialog(question))
+        self._waiting.discard(scope)
+        return self._counted(question, answer or Declined(digest=question.digest, channel=channel, said_no=False))
+
+    def _refused_before(self, question: ConsentQuestion) -> Declined | None:
+        """What stands in for an answer: the person's no of a moment ago, or that they are left alone for a while."""
+        now = self._now()
+        self._noes = {what: since for what, since in self._noes.items() if now - since < NO_HOLDS_SECONDS}
+        if any(what in self._noes for what in _subjects(question)):
+            return Declined(digest=question.digest, channel=NONE, said_no=True)
+        if now < self._paused_until:
+            return Declined(digest=question.digest, channel=PAUSED, said_no=False)
+        if len(self._recent_refusals(question.project)) >= REFUSALS_LIMIT:
+            return Declined(digest=question.digest, channel=REFUSED, said_no=False)
+        return None
+
+    def _recent_refusals(self, project: str) -> list[float]:
+        return [since for since in self._refusals.get(project, ()) if self._now() - since < PAUSE_SECONDS]
+
+    def _input_required(
+        self, question: ConsentQuestion, earlier: tuple[Consented, ...]
+    ) -> InputRequiredResult | Declined:
+        others = (one for one in self._open.values() if one.question.digest != question.digest)
+        if any(self._is_fresh(one.since) for one in others):
+            return Declined(digest=question.digest, channel=BUSY, said_no=False)
+        nonce = token_urlsafe(16)
+        self._open[nonce] = _Open(question, self._now(), earlier)
+        return InputRequiredResult(
+            input_requests={_KEY: ElicitRequest(params=_form(question))}, request_state=f"{_STATE}{nonce}"
+        )
+
+    def _is_fresh(self, since: float) -> bool:
+        return self._now() - since < QUESTION_SECONDS
+
+    def _forget_old(self) -> None:
+        for nonce, one in list(self._open.items()):
+            if self._now() - one.since > STATE_SECONDS:
+                del self._open[nonce]
+                self._counted(one.question, Declined(digest=one.question.digest, channel=CLIENT, said_no=False))
+
+    async def _by_dialog(self, question: ConsentQuestion) -> Consented | Declined:
+        dialogs = self._dialogs(Path(question.project))
+        if not await anyio.to_thread.run_sync(dialogs.available):
+            return Declined(digest=question.digest, channel=NONE, said_no=False)
+        cancelled = threading.Event()
+        try:
+            answer = await anyio.to_thread.run_sync(
+                lambda: dialogs.confirm(
+                    "Claude Secrets", asked(question), seconds=QUESTION_SECONDS, cancelled=cancelled
+                ),
+                abandon_on_cancel=True,
+            )
+        finally:
+            cancelled.set()
+        if answer is Answer.YES:
+            return Consented(digest=question.digest, channel=DIALOG)
+        return Declined(digest=question.digest, channel=DIALOG, said_no=answer is Answer.NO)
+
+    def _counted(self, question: ConsentQuestion, answer: Consented | Declined) -> Consented | Declined:
+        """Count the questions in a row that were put and stayed unanswered, and remember a no."""
+        if answer.channel in (NONE, BUSY):
+            return answer
+        if isinstance(answer, Consented) or answer.said_no:
+            self._unanswered = 0
+            if isinstance(answer, Declined):
+                self._noes[_subjects(question)[0]] = self._now()
+                self._refusals[question.project] = [*self._recent_refusals(question.project), self._now()]
+            return answer
+        self._unanswered += 1
+        if self._unanswered >= UNANSWERED_LIMIT:
+            self._unanswered = 0
+            self._paused_until = self._now() + PAUSE_SECONDS
+        return answer
+
+
+def _after(earlier: tuple[Consented, ...], answer: Consented | Declined) -> Consented | Declined:
+    return answer._replace(earlier=earlier) if isinstance(answer, Consented) else answer
+
+
+def asked(question: ConsentQuestion) -> str:
+    """The question in words, for a person who sees nothing else."""
+    lines = "\n".join(f"• {_line(want)}" for want in question.wants)
+    project = quoted(shortened(question.project), mark=_MARK)
+    return f"An agent wants to\n{lines}\nin the project {project}. Do you allow this?"
+
+
+def _line(want: Want) -> str:
+    said = f"; its author says {quoted(want.said)}" if want.said else ""
+    return f"{plain(want.words, mark=_MARK)}{said}"
+
+
+def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
+    """What a no to the question holds for, and after it what else such a no would have been said to."""
+    own = (question.project, question.name or question.tool.value)
+    whole = [(question.project, f"{w.kind} {w.subject}") for w in question.wants if w.kind in _WHOLE]
+    return [*whole, own]
+
+
+_WHOLE: Final = (WantKind.WORK_TREE, WantKind.SCOPE)
+_MARK: Final = "\ufffd"
+
+
+async def _by_form(context: Context, question: ConsentQuestion) -> Consented | Declined | None:
+    """Handshake era: the client shows a form."""
+    form = _form(question)
+    try:
+        response = await context.session.elicit_form(
+            form.message, form.requested_schema, related_request_id=context.request_id
+        )
+    except (MCPError, ValueError):  # it cannot after all, or its answer is none
+        return None
+    return _meaning(response, question.digest)
+
+
+def _form(question: ConsentQuestion) -> ElicitRequestFormParams:
+    properties: dict[str, Any] = {"approve": {"type": "boolean", "title": "Allow this", "default": False}}
+    if question.for_session:
+        title = "For the rest of this session"
+        properties["session"] = {"type": "boolean", "title": title, "default": False}
+    schema = {"type": "object", "properties": properties, "required": ["approve"]}
+    return ElicitRequestFormParams(message=asked(question), requested_schema=schema)
+
+
+def _meaning(response: ElicitResult, digest: str) -> Consented | Declined:
+    """What an answer means: yes by an exact `true` alone, no by an exact `false` or declining; else it is none."""
+    content = response.content or {}
+    approve = content.get("approve")
+    if response.action == "accept" and approve is True:
+        return Consented(digest=digest, channel=CLIENT, session=content.get("session") is True)
+    said_no = response.action == "decline" or (response.action == "accept" and approve is False)
+    return Declined(digest=digest, channel=CLIENT, said_no=said_no)
+
+
+def _elicits_forms(context: Context) -> bool:
+    capabilities = context.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    # An empty capability means forms.
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

@@ -1,0 +1,346 @@
+"""Putting input_secret's question: by the client's URL elicitation, else by the browser, else by a dialog.
+
+Always: the value goes from the page or the dialog to the gate, never through the client; one page for a project and
+name; a call waits no longer than `CALL_SECONDS`, a page no longer than its lifetime. Only `app.py` imports it.
+"""
+
+import sys
+import threading
+import time
+from asyncio import get_running_loop
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Final, TypeAlias
+
+import anyio
+import anyio.to_thread
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CallToolRequestParams,
+    ElicitRequest,
+    ElicitRequestURLParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from claude_secrets.errors import Code, InputError
+from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
+from claude_secrets.paths import command, in_own_terminal
+from claude_secrets.policy.grounds import grounds_of
+from claude_secrets.prompt.browser import open_page
+from claude_secrets.prompt.dialog import Answer, Dialogs
+from claude_secrets.prompt.entry_file import EntryFile
+from claude_secrets.prompt.page import LIFETIME, InputPage
+from claude_secrets.server.clients import Context, answers_by_hooks
+from claude_secrets.untrusted_text import plain, quoted
+
+CALL_SECONDS: Final = 50.0
+"""How long one call waits for the person: less than the minute after which some clients give up."""
+
+PAGES_LIMIT: Final = 5
+"""Pages that may wait for the person at the same time."""
+
+DIALOG_PROMPT_LIMIT: Final = 300
+"""Characters of the agent's own words that a dialog shows, at most."""
+
+_UNSEEN_VISITORS: Final = ("darwin", "win32")
+_KEY: Final = "page"
+
+Key: TypeAlias = tuple[str, str]
+
+
+class _Open:
+    """A page of this process: what it is for, since when, and how the person was told of it."""
+
+    def __init__(self, page: InputPage, store: Callable[[Entered], Outcome], started: float) -> None:
+        self.page = page
+        self.file: EntryFile | None = None
+        self.store = store
+        self.started = started
+        self.elicitation_id = token_urlsafe(16)
+        self.in_browser = False
+        self.turn = anyio.Lock()
+        self.by_dialog: Done | Refused | None = None
+
+
+class Asker:
+    """The pages of this process.
+
+    `environment` tells whether there is a display; `dialogs` makes those for a project's directory; `now` returns
+    seconds; without `asks` nobody is asked, because an agent started this server.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        dialogs: Callable[[Path], Dialogs],
+        now: Callable[[], float] = time.monotonic,
+        *,
+        asks: bool = True,
+        platform: str = sys.platform,
+    ) -> None:
+        self._asks = asks
+        self._platform = platform
+        self._environment = environment
+        self._dialogs = dialogs
+        self._now = now
+        self._pages: dict[Key, _Open] = {}
+        self._waiting: set[anyio.CancelScope] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """Let every waiting call give up, and close all pages."""
+        self._ended = True
+        for entry in self._pages.values():
+            entry.page.close()
+        for scope in self._waiting:
+            scope.cancel()
+
+    async def ask(
+        self,
+        context: Context,
+        params: CallToolRequestParams,
+        question: InputQuestion,
+        store: Callable[[Entered], Outcome],
+    ) -> Done | Refused | InputRequiredResult:
+        """Put the question, or join the page that does already, and wait a while for its result."""
+        if not self._asks:
+            return _not_asked(question)
+        key = (question.project, question.name)
+        self._forget_old()
+        entry = self._pages.get(key)
+        if entry is None:
+            if sum(other.page.result() is None for other in self._pages.values()) >= PAGES_LIMIT:
+                return _too_many(question)
+            # Where the page cannot tell whose a visit is, the address in a command line must not be enough.
+            keyed = self._platform in _UNSEEN_VISITORS and not _elicits_urls(context)
+            entry = _Open(InputPage(question, store=store, keyed=keyed), store, self._now())
+            entry.page.start()
+            self._pages[key] = entry
+        result: Done | Refused | InputRequiredResult | None = None
+        with anyio.move_on_after(CALL_SECONDS) as scope:
+            self._waiting.add(scope)
+            result = await self._show(context, params, question, entry) or await _result_of(entry.page)
+        self._waiting.discard(scope)
+        if isinstance(result, InputRequiredResult):
+            return result
+        result = result or entry.by_dialog or entry.page.result()
+        if result is None:
+            return _stopping() if self._ended else _waiting(question)
+        self._pages.pop(key, None)
+        if isinstance(result, Done):
+            await self._tell_client(context, entry)
+        return result
+
+    def _forget_old(self) -> None:
+        """Drop pages that ended and whose result nobody came back for within a page's lifetime."""
+        for key, entry in list(self._pages.items()):
+            if entry.page.result() is not None and self._now() - entry.started > 2 * LIFETIME:
+                del self._pages[key]
+
+    async def _show(
+        self, context: Context, params: CallToolRequestParams, question: InputQuestion, entry: _Open
+    ) -> Done | Refused | InputRequiredResult | None:
+        """Bring the page before the person's eyes; None when that is done, or was before. A dialog has its result."""
+        page = entry.page
+        if page.result() is not None:
+            return None
+        if not _elicits_urls(context):
+            return None if page.opened else await self._open_browser(question, entry)
+        if answers_by_hooks(context) and not page.opened and await self._is_in_browser(question, entry):
+            return None
+        if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            answer = None if page.opened else await _elicit(context, question, entry)
+        else:
+            answer = _answer(params, page)
+            if answer is None and not page.opened:
+                return _input_required(question, page)
+        if answer is not None and answer.action != "accept":
+            page.close()
+            return _refused(Code.CANCELLED, f"The person said no; '{question.name}' was not stored.")
+        return None
+
+    async def _is_in_browser(self, question: InputQuestion, entry: _Open) -> bool:
+        """Open the page in the person's browser, once; whether that could be done."""
+        if not entry.in_browser:
+            forbidden = grounds_of(Path(question.project))
+            entry.in_browser = await anyio.to_thread.run_sync(
+                lambda: open_page(_way_in(entry), self._environment, forbidden=forbidden, platform=self._platform)
+            )
+        return entry.in_browser
+
+    async def _open_browser(self, question: InputQuestion, entry: _Open) -> Done | Refused | None:
+        if await self._is_in_browser(question, entry):
+            return None
+        dialogs = self._dialogs(Path(question.project))
+        if await anyio.to_thread.run_sync(dialogs.available):
+            return await self._ask_by_dialog(dialogs, question, entry)
+        entry.page.close()
+        return _refused(
+            Code.NO_INPUT_CHANNEL,
+            "There is no way to ask the person from here: the client opens no addresses, and there is no display.",
+            f"The person can store the value themselves, in {question.project}: {command()} set {question.name}",
+        )
+
+    async def _ask_by_dialog(self, dialogs: Dialogs, question: InputQuestion, entry: _Open) -> Done | Refused:
+        """Have the value typed into a dialog, which is gone when the call is; a second call gets the first's result."""
+        async with entry.turn:
+            if entry.by_dialog is not None:
+                return entry.by_dialog
+            value = await _typed(dialogs, question)
+            result: Done | Refused = _refused(
+                Code.CANCELLED, f"The person entered nothing; '{question.name}' was not stored."
+            )
+            if value is not None:
+                access = await _chosen(dialogs, question)
+                entered = Entered(value=value, access=access, question=question, channel="dialog")
+                with anyio.CancelScope(shield=True):  # what is being stored is told
+                    outcome = await anyio.to_thread.run_sync(lambda: entry.store(entered))
+                    result = outcome if isinstance(outcome, Done | Refused) else result
+            entry.by_dialog = result
+            entry.page.close()
+        return result
+
+    async def _tell_client(self, context: Context, entry: _Open) -> None:
+        """Handshake era: say that the address is no longer needed."""
+        if _elicits_urls(context) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            await context.session.send_elicit_complete(entry.elicitation_id, related_request_id=context.request_id)
+
+
+def _way_in(entry: _Open) -> str:
+    """What the browser is started with: the page's address or, of a keyed page, a file that holds it."""
+    if not entry.page.key:
+        return entry.page.url
+    if entry.file is None:
+        entry.file = EntryFile(f"{entry.page.url}/{entry.page.key}")
+        entry.page.add_listener(entry.file.remove)
+    return str(entry.file.path)
+
+
+async def _typed(dialogs: Dialogs, question: InputQuestion) -> str | None:
+    """What the person types into a dialog; it ends with the call."""
+    cancelled, text = threading.Event(), _dialog_text(question)
+    try:
+        return await anyio.to_thread.run_sync(
+            lambda: dialogs.read_hidden("Claude Secrets", text, seconds=CALL_SECONDS, cancelled=cancelled),
+            abandon_on_cancel=True,
+        )
+    finally:
+        cancelled.set()
+
+
+async def _chosen(dialogs: Dialogs, question: InputQuestion) -> Access:
+    """Whether agents may read what was typed; without an answer it is as it was, or as new secrets are."""
+    cancelled = threading.Event()
+    text = f"May agents read the value of {question.name}?\nIt can then appear in chats and their transcripts."
+    try:
+        answer = await anyio.to_thread.run_sync(
+            lambda: dialogs.confirm("Claude Secrets: who may read it", text, seconds=CALL_SECONDS, cancelled=cancelled),
+            abandon_on_cancel=True,
+        )
+    finally:
+        cancelled.set()
+    return {Answer.YES: Access.READABLE, Answer.NO: Access.USE_ONLY}.get(answer, question.access)
+
+
+def _dialog_text(question: InputQuestion) -> str:
+    """The question in words, for a person who sees nothing else."""
+    lines = [
+        f"An agent in {_shown(question.project)} asks you for the secret {question.name}.",
+        "What you enter goes to the encrypted store, not into the chat.",
+        "Then you are asked whether agents may read it.",
+    ]
+    if question.replaces is not None:
+        lines.append(f"It replaces version {question.replaces}.")
+    if question.store is not None:
+        lines.append(f"Not your usual store: {_shown(question.store)}")
+    if question.about:
+        lines.append(f"The project's note: {quoted(question.about)}")
+    if plain(question.prompt):
+        said = quoted(question.prompt, limit=DIALOG_PROMPT_LIMIT)
+        lines.append(f"The agent's own words, not checked by anyone: {said}")
+    return "\n".join(lines)
+
+
+def _shown(path: str) -> str:
+    return plain(path, mark="\ufffd")
+
+
+async def _result_of(page: InputPage) -> Done | Refused | None:
+    ended, loop = anyio.Event(), get_running_loop()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(ended.set)
+
+    page.add_listener(tell)
+    await ended.wait()
+    return page.result()
+
+
+async def _elicit(context: Context, question: InputQuestion, entry: _Open) -> ElicitResult:
+    """Handshake era: the client shows the address."""
+    try:
+        return await context.session.elicit_url(
+            _message(question), entry.page.url, entry.elicitation_id, related_request_id=context.request_id
+        )
+    except MCPError:  # it cannot after all
+        return ElicitResult(action="cancel")
+
+
+def _elicits_urls(context: Context) -> bool:
+    capabilities = context.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    # The SDK's own check says yes for a client that has forms only.
+    return elicitation is not None and elicitation.url is not None
+
+
+def _input_required(question: InputQuestion, page: InputPage) -> InputRequiredResult:
+    request = ElicitRequest(params=ElicitRequestURLParams(message=_message(question), url=page.url))
+    return InputRequiredResult(input_requests={_KEY: request}, request_state=page.url)
+
+
+def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | None:
+    """2026-07-28: the client's answer to this very page, as the sealed state says; anything else is no answer."""
+    response = (params.input_responses or {}).get(_KEY)
+    return response if params.request_state == page.url and isinstance(response, ElicitResult) else None
+
+
+def _message(question: InputQuestion) -> str:
+    place = "It goes straight to the store, not through the chat."
+    return f"Enter the secret {question.name} for {_shown(question.project)}. {place}"
+
+
+def _waiting(question: InputQuestion) -> Refused:
+    return _refused(
+        Code.WAITING,
+        f"The person has not entered '{question.name}' yet; the page stays open.",
+        "Call input_secret again with the same name to go on waiting.",
+    )
+
+
+def _too_many(question: InputQuestion) -> Refused:
+    return _refused(
+        Code.WAITING,
+        f"{PAGES_LIMIT} other values are being asked for; '{question.name}' was not.",
+        "Call again when the person has entered them.",
+    )
+
+
+def _not_asked(question: InputQuestion) -> Refused:
+    return _refused(
+        Code.NO_INPUT_CHANNEL,
+        "An agent started this server, so the person is not asked by it.",
+        f"The person can enter the value: {in_own_terminal(question.project, f'set {question.name}')}",
+    )
+
+
+def _stopping() -> Refused:
+    return _refused(Code.CANCELLED, "The server is stopping; nothing was stored.")
+
+
+def _refused(code: Code, message: str, hint: str | None = None) -> Refused:
+    return Refused(InputError(code, message, hint))

@@ -1,0 +1,32 @@
+"""The face for agents: an MCP server on standard input and output. Only `cli/serve.py` imports it."""
+
+import gc
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from claude_secrets.policy.config import Trust
+
+
+def serve(
+    *,
+    project: Path | None,
+    store_argument: str | None,
+    environment: MutableMapping[str, str],
+    tighten: Trust,
+    passphrase: str | None,
+    bound: bool,
+    asks: bool,
+) -> int:
+    """Serve MCP until the client is gone; returns the exit code.
+
+    `project` is the directory of `--project`, `store_argument` the path of `--store`, where given; `tighten` the mode
+    of trust that arguments or environment ask for; `passphrase` opens the store where a slot of it has one; `bound`:
+    no other project is served than that of the working directory; without `asks` nobody is asked anything.
+    """
+    gc.disable()  # what the SDK's import allocates stays: collecting meanwhile costs a tenth of the start
+    from claude_secrets.server.app import run
+
+    gc.freeze()
+    gc.enable()
+    run(project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks)
+    return 0

@@ -1,0 +1,1 @@
+"""The one SQLite file: sealed rows, what vouches for them, its making, migration and repair."""

@@ -1,0 +1,202 @@
+"""The audit log: who asked for what, when, and what came of it. Never a value.
+
+Always: each event is a sealed row, and the store's head vouches for all of them, so that a changed, moved or missing
+one is found; identical events of a moment are one with a count. Functions and methods take an open transaction.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from claude_secrets.keys.cipher import Envelope
+from claude_secrets.store.transaction import Transaction, tampered
+
+KEPT_SECONDS: Final = 90 * 86_400
+"""How long an event is kept at least, what was not done beyond `REFUSALS_KEPT` aside."""
+
+REFUSALS_KEPT: Final = 10_000
+"""How many events of what was not done are kept at least; older ones may go before their time."""
+
+TOGETHER_SECONDS: Final = 3600
+"""Identical refusals and questions of one process within this time are one event: agents can make any number."""
+
+DONE_TOGETHER_SECONDS: Final = 60
+"""Likewise for what was done."""
+
+DONE: Final = "done"
+
+_CUT_EVERY: Final = 500
+_CUT_AT_ONCE: Final = 2000
+_REMEMBERED: Final = 1000
+
+
+class Event(NamedTuple):
+    """What happened, once or several times. All text; what does not apply is empty.
+
+    `caller` is `agent`, `person` or (for what the log does itself) `log`; `action` a tool's or a command's name;
+    `channel` how a person was asked; `client` the program that the agent runs in, as it calls itself; `outcome` is
+    `done`, `nothing` (there was nothing to do), `refused` or `asked`; `code` and `rule` say why it was refused.
+    """
+
+    caller: str
+    action: str
+    outcome: str
+    project: str = ""
+    scope: str = ""
+    name: str = ""
+    client: str = ""
+    channel: str = ""
+    code: str = ""
+    rule: str = ""
+
+
+class Entry(NamedTuple):
+    """An event as the log keeps it: `times` of them between `first` and `last` (seconds since 1970)."""
+
+    sequence: int
+    event: Event
+    first: int
+    last: int
+    times: int
+
+
+class AuditLog:
+    """Writes the events of one process, and knows which ones it has just written."""
+
+    def __init__(self) -> None:
+        self._recent: dict[Event, tuple[Entry, bytes]] = {}
+
+    def add(self, tx: Transaction, event: Event) -> None:
+        """Write one event, or count it in an identical one of a moment ago.
+
+        Raises:
+            StoreError: STORE_TAMPERED.
+        """
+        if self._count_again(tx, event):
+            return
+        now = int(tx.now)
+        tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
+        entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=1)
+        if len(self._recent) >= _REMEMBERED:
+            self._recent.clear()
+        self._recent[event] = (entry, write(tx, entry))
+        if entry.sequence % _CUT_EVERY == 0:
+            cut(tx)
+
+    def _count_again(self, tx: Transaction, event: Event) -> bool:
+        """Count it in the identical event of a moment ago, where there is one."""
+        now = int(tx.now)
+        entry, before = self._recent.get(event, (None, b""))
+        together = DONE_TOGETHER_SECONDS if event.outcome == DONE else TOGETHER_SECONDS
+        if entry is None or not 0 <= now - entry.first < together:
+            return False
+        entry = entry._replace(last=now, times=entry.times + 1)
+        token, member = _sealed(tx, entry), _member(entry.sequence)
+        # A transaction that was rolled back took its event along; another process's may have the number now.
+        counted = tx.connection.execute(
+            "UPDATE audit SET token = ? WHERE sequence = ? AND token = ?", (token, entry.sequence, before)
+        )
+        if counted.rowcount == 0:
+            return False
+        total = tx.cipher.set_remove(tx.head.audit, member, before)
+        tx.head = tx.head._replace(audit=tx.cipher.set_add(total, member, token))
+        tx.dirty = True
+        self._recent[event] = (entry, token)
+        return True
+
+
+def entries(tx: Transaction) -> Iterator[Entry]:
+    """All entries, the oldest first.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    for row in tx.rows("SELECT sequence, refused, token FROM audit ORDER BY sequence"):
+        yield _opened(tx, *row)
+
+
+def verify(tx: Transaction) -> int:
+    """Hold all entries against the store's head and open each. Returns how many there are.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    total, count, sequence = "0", 0, 0
+    for sequence, refused, token in tx.rows("SELECT sequence, refused, token FROM audit ORDER BY sequence"):
+        _opened(tx, sequence, refused, token)
+        total = tx.cipher.set_add(total, _member(sequence), token)
+        count += 1
+    if (total, sequence) != (tx.head.audit, tx.head.audit_sequence):
+        raise tampered("an event of the log")
+    return count
+
+
+def write(tx: Transaction, entry: Entry) -> bytes:
+    """Write one entry under its own number and return its token."""
+    token = _sealed(tx, entry)
+    tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, _flag(entry.event), token))
+    tx.head = tx.head._replace(audit=tx.cipher.set_add(tx.head.audit, _member(entry.sequence), token))
+    tx.dirty = True
+    return token
+
+
+def _sealed(tx: Transaction, entry: Entry) -> bytes:
+    fields = {**entry.event._asdict(), "first": entry.first, "last": entry.last, "count": entry.times}
+    return tx.seal("audit", str(entry.sequence), fields)
+
+
+def _remove(tx: Transaction, sequence: int, token: bytes) -> None:
+    tx.connection.execute("DELETE FROM audit WHERE sequence = ?", (sequence,))
+    tx.head = tx.head._replace(audit=tx.cipher.set_remove(tx.head.audit, _member(sequence), token))
+    tx.dirty = True
+
+
+def _flag(event: Event) -> int:
+    """The column `refused`: 1 for what was not done."""
+    return int(event.outcome != DONE)
+
+
+def _opened(tx: Transaction, sequence: int, refused: int, token: bytes) -> Entry:
+    envelope = tx.open("audit", str(sequence), token)
+    event = _event(envelope)
+    if refused != _flag(event):
+        raise tampered("an event of the log")
+    return Entry(
+        sequence=sequence,
+        event=event,
+        first=envelope.number("first"),
+        last=envelope.number("last"),
+        times=envelope.number("count"),
+    )
+
+
+def _event(envelope: Envelope) -> Event:
+    return Event(**{key: envelope.text(key) for key in Event._fields})
+
+
+def cut(tx: Transaction) -> None:
+    """Let go of what is older than it has to be kept, a bounded number at once, and say so in the log."""
+    old = tx.connection.execute(
+        "SELECT sequence, refused, token FROM audit ORDER BY sequence LIMIT ?", (_CUT_AT_ONCE,)
+    ).fetchall()
+    gone = []
+    for row in old:
+        if _opened(tx, *row).last > tx.now - KEPT_SECONDS:
+            break
+        gone.append(row)
+    surplus = tx.connection.execute("SELECT count(*) FROM audit WHERE refused = 1").fetchone()[0] - REFUSALS_KEPT
+    if surplus > 0:
+        gone += tx.connection.execute(
+            "SELECT sequence, refused, token FROM audit WHERE refused = 1 ORDER BY sequence LIMIT ?",
+            (min(surplus, _CUT_AT_ONCE),),
+        ).fetchall()
+    rows = {row[0]: row for row in gone}
+    for sequence, _, token in rows.values():
+        _remove(tx, sequence, token)
+    if rows:
+        tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
+        event, now = Event(caller="log", action="cut", outcome=DONE), int(tx.now)
+        write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=len(rows)))
+
+
+def _member(sequence: int) -> bytes:
+    return str(sequence).encode("ascii")

@@ -1,0 +1,139 @@
+"""Making a store: a draft that tells where its key will be, then the key, then the store's own name for the draft.
+
+Always: a store appears at its path whole, with its key in place, or not at all; a process that is killed on the way
+leaves a draft by which the next one finishes what was begun, so that no key is left without a store. `store.py` alone
+imports it.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+
+from claude_secrets.atomic_file import Draft, draft, make_private
+from claude_secrets.errors import Code, SecretsError, StoreError
+from claude_secrets.keys.cipher import Cipher, DataKey
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import NewSlot, Slot
+from claude_secrets.store import schema
+from claude_secrets.store.key_slots import row
+from claude_secrets.store.transaction import HEAD, StoreHead, as_bytes
+
+DRAFT: Final = ".claude-secrets-draft"
+
+_PATIENCE: Final = 60.0
+"""Seconds to wait for another process that makes the store: it may be waiting for the keyring's password."""
+
+
+def draft_of(path: Path) -> Path:
+    """Where the draft of the store at `path` is: a name that nobody gives to anything else, for it is removed."""
+    return path.with_name(f".{path.name}{DRAFT}")
+
+
+def refuse_draft_name(path: Path) -> None:
+    """Raise `StoreError` STORE_UNAVAILABLE for a store or backup with a name such as drafts have."""
+    if path.name.endswith(DRAFT):
+        raise StoreError(
+            Code.STORE_UNAVAILABLE, f"Names that end in {DRAFT} are removed as left-overs.", "Choose another name."
+        )
+
+
+def create(
+    path: Path, custody: Custody, make_slot: Callable[[str, DataKey], NewSlot], now: Callable[[], float]
+) -> Slot | None:
+    """Make a store with one key slot at `path`; returns the slot, None where another process made one there first.
+
+    Where a process was killed while it made one, that one is finished, with the slot it was to have.
+
+    Raises:
+        StoreError: STORE_UNAVAILABLE, STORE_FULL or STORE_BUSY; nothing stays behind.
+        CustodyError: the key cannot be put in its place; nothing stays behind.
+    """
+    refuse_draft_name(path)
+    with schema.translated():
+        make_private(path.parent)
+        with draft(draft_of(path), patience=_PATIENCE) as begun:
+            if begun is None:
+                raise StoreError(Code.STORE_BUSY, "Another process is making the store.", "Try again in a moment.")
+            if os.path.lexists(path):
+                return None
+            _refuse_foreign_log(path)
+            return _finished(begun, path, custody) or _made(begun, path, make_slot, now)
+
+
+def _refuse_foreign_log(path: Path) -> None:
+    """SQLite would take the log of another store, whose file was moved away, for the log of the new one."""
+    if os.path.lexists(path.with_name(f"{path.name}-wal")):
+        raise StoreError(
+            Code.STORE_UNAVAILABLE,
+            "There is no store, but the log of one (its -wal file), which may hold the last changes.",
+            "Put the store's file back beside it, or move the log away.",
+        )
+
+
+def tidy(path: Path) -> None:
+    """Remove the draft that a killed process left beside the store at `path`.
+
+    No key is deleted by what a draft says: it could be a copy of the store, put there to have its key deleted.
+    """
+    with suppress(OSError), draft(draft_of(path), patience=0):
+        pass
+
+
+def _made(
+    begun: Draft, path: Path, make_slot: Callable[[str, DataKey], NewSlot], now: Callable[[], float]
+) -> Slot | None:
+    store_id, data_key = os.urandom(16).hex(), DataKey.generate()
+    new = make_slot(store_id, data_key)
+    begun.write(_contents(store_id, data_key, new.recorded, now()))
+    slot = new.place()
+    kept = False
+    try:
+        kept = begun.put_in_place(path)
+    finally:
+        if not kept and not begun.stands_at(path):  # what is there is something else: leave no key without a store
+            new.take_back()
+    return slot if kept else None
+
+
+def _finished(begun: Draft, path: Path, custody: Custody) -> Slot | None:
+    """Finish what a killed process began, where its key is in place already."""
+    store_id, slot = _read(begun) or ("", None)
+    if slot is None:
+        return None
+    failure = custody.failure(store_id, slot)
+    if failure is not None and failure.code in (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE):
+        begun.stays = True  # whether its key is there cannot be told now
+        raise failure
+    return slot if failure is None and begun.put_in_place(path) else None
+
+
+def _read(begun: Draft) -> tuple[str, Slot] | None:
+    """The store id and the one slot of a draft; None where it was not written to its end."""
+    if begun.is_empty:
+        return None
+    try:
+        with closing(schema.connect(begun.path, immutable=True)) as connection:
+            store_id: str = connection.execute("SELECT store_id FROM store").fetchone()[0]
+            (slot,) = connection.execute("SELECT * FROM key_slots").fetchall()
+    except (SecretsError, TypeError, ValueError):
+        return None
+    return store_id, Slot(*slot)
+
+
+def empty_head(cipher: Cipher, slot: Slot) -> StoreHead:
+    """The head of a store in which nothing is but one key slot."""
+    return StoreHead(
+        changes=0,
+        records="0",
+        grants=cipher.digest("grants", ()),
+        counters=cipher.digest("counters", ()),
+        slots=cipher.digest("key_slots", [as_bytes(row(slot))]),
+    )
+
+
+def _contents(store_id: str, data_key: DataKey, slot: Slot, now: float) -> bytes:
+    cipher = Cipher(store_id, data_key)
+    token = cipher.seal(*HEAD, fields=empty_head(cipher, slot)._asdict(), now=now)
+    return schema.contents(store_id=store_id, generation=data_key.generation, head=token, slot=row(slot))

@@ -1,0 +1,116 @@
+"""Grants: what the person has let a project use beyond its own secrets.
+
+Always: sealed rows, found by MAC, and the whole table vouched for by the store's head. A grant names one secret
+of one scope for one project, or one scope that a project may claim, or the main work tree as which a linked one
+counts. Each function takes an open transaction.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from claude_secrets.store.transaction import Transaction
+
+
+class Grant(NamedTuple):
+    """Project `project` (its identity) may use `name` in `scope`; an empty name: it may claim the scope.
+
+    `as_work_tree` makes those that say something else.
+    """
+
+    project: str
+    scope: str
+    name: str = ""
+
+    @property
+    def main(self) -> str | None:
+        """The project as which this one counts, where the grant says that."""
+        return self.scope.removeprefix(_WORK_TREE) if self.scope.startswith(_WORK_TREE) else None
+
+
+_WORK_TREE: Final = "worktree:"
+"""No scope's name has a colon in it."""
+
+
+def as_work_tree(project: str, main: str) -> Grant:
+    """The grant by which a linked work tree counts as the project in the main one."""
+    return Grant(project=project, scope=f"{_WORK_TREE}{main}")
+
+
+def holds(tx: Transaction, grant: Grant) -> bool:
+    """Whether the grant is there.
+
+    Raises:
+        StoreError: STORE_TAMPERED where the table is not as the head says.
+    """
+    tx.verify_table("grants", tx.head.grants)
+    row = tx.connection.execute("SELECT token FROM grants WHERE place = ?", (_place(tx, grant),)).fetchone()
+    return row is not None and _opened(tx, _place(tx, grant), row[0])[0] == grant
+
+
+def holds_any(tx: Transaction | None, identities: Iterable[str], scope: str, name: str = "") -> bool:
+    """Whether a project, by one of its identities, was granted the name or (an empty one) the scope.
+
+    `tx` is None where there is no store. Raises as `holds`.
+    """
+    return tx is not None and any(holds(tx, Grant(project=identity, scope=scope, name=name)) for identity in identities)
+
+
+def joins(tx: Transaction | None, project: str, main: str) -> bool:
+    """Whether a linked work tree was granted to count as the project in the main one. Otherwise as `holds_any`."""
+    return tx is not None and holds(tx, as_work_tree(project, main))
+
+
+def add(tx: Transaction, grant: Grant, *, created: int | None = None) -> bool:
+    """Remember a grant, `created` now or (seconds since 1970) then. Returns False where it was there already."""
+    if holds(tx, grant):
+        return False
+    place = _place(tx, grant)
+    fields: dict[str, object] = {
+        "project": grant.project,
+        "scope": grant.scope,
+        "name": grant.name,
+        "created": int(tx.now) if created is None else created,
+    }
+    tx.connection.execute("INSERT INTO grants VALUES (?, ?)", (place, tx.seal("grant", place.hex(), fields)))
+    _renew(tx)
+    return True
+
+
+def remove(tx: Transaction, grant: Grant) -> bool:
+    """Forget a grant. Returns False where there was none."""
+    if not holds(tx, grant):
+        return False
+    tx.connection.execute("DELETE FROM grants WHERE place = ?", (_place(tx, grant),))
+    _renew(tx)
+    return True
+
+
+def every(tx: Transaction) -> list[Grant]:
+    """All grants, sorted by project, scope and name."""
+    return sorted(grant for grant, _ in with_times(tx))
+
+
+def with_times(tx: Transaction) -> list[tuple[Grant, int]]:
+    """All grants, each with when it was made (seconds since 1970).
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    tx.verify_table("grants", tx.head.grants)
+    rows = tx.connection.execute("SELECT place, token FROM grants").fetchall()
+    return [_opened(tx, place, token) for place, token in rows]
+
+
+def _opened(tx: Transaction, place: bytes, token: bytes) -> tuple[Grant, int]:
+    envelope = tx.open("grant", place.hex(), token)
+    grant = Grant(project=envelope.text("project"), scope=envelope.text("scope"), name=envelope.text("name"))
+    return grant, envelope.number("created")
+
+
+def _place(tx: Transaction, grant: Grant) -> bytes:
+    return tx.cipher.index("grant", grant.project, grant.scope, grant.name)
+
+
+def _renew(tx: Transaction) -> None:
+    tx.head = tx.head._replace(grants=tx.table_digest("grants"))
+    tx.dirty = True

@@ -1,0 +1,349 @@
+"""Secrets as rows: a sealed head for each record, and a sealed token for each version of its value.
+
+Always: a record is opened whole or not at all; what does not fit together is STORE_TAMPERED; a deletion is a
+version too, so that an older head never fits. Each function takes the doorway's open transaction.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, cast
+
+from claude_secrets.keys.cipher import Envelope
+from claude_secrets.model import KEPT_VERSIONS, Access, EnteredBy
+from claude_secrets.store import versions
+from claude_secrets.store.transaction import Transaction, tampered
+from claude_secrets.store.versions import Version
+
+NEVER: Final = 0
+"""As the time when a value expires: it does not."""
+
+
+class Record(NamedTuple):
+    """What a record's head says. Times are seconds since 1970.
+
+    `version` is the newest version; `revision` counts the head's changes and is repeated in the newest version;
+    `history` is the set hash of all version rows.
+    """
+
+    name: str
+    scope: str
+    origin: str
+    access: Access
+    version: int
+    deleted: bool
+    revision: int
+    history: str
+    updated: int
+    entered_by: EnteredBy
+    expires: int | None = None
+    note: str | None = None
+
+    def fields(self) -> dict[str, object]:
+        """The head's fields as they are sealed."""
+        return {
+            "name": self.name,
+            "scope": self.scope,
+            "origin": self.origin,
+            "access": self.access.value,
+            "version": self.version,
+            "deleted": self.deleted,
+            "revision": self.revision,
+            "history": self.history,
+            "updated": self.updated,
+            "entered_by": self.entered_by.value,
+            "expires": self.expires,
+            "note": self.note,
+        }
+
+
+class Stored(NamedTuple):
+    """The outcome of storing: the version that is now current, and whether anything changed.
+
+    `moved_from` is the origin the secret had, where it has another one now.
+    """
+
+    version: int
+    changed: bool
+    access: Access
+    moved_from: str | None = None
+
+
+def find(tx: Transaction, scope: str, name: str) -> Record | None:
+    """The record of that name in that scope, deleted or not; None where there has never been one.
+
+    Raises:
+        StoreError: STORE_TAMPERED where the head does not fit the newest version, or versions lack a head.
+    """
+    if (scope, name) not in tx.remembered:
+        tx.remembered[scope, name] = _found(tx, scope, name)
+    return cast("Record | None", tx.remembered[scope, name])
+
+
+def _found(tx: Transaction, scope: str, name: str) -> Record | None:
+    key = key_of(tx, scope, name)
+    row = tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchone()
+    newest = versions.newest(tx, key)
+    if row is None:
+        if newest is not None:
+            raise tampered("a record's head")
+        return None
+    record = opened(tx, key, row[0])
+    if (record.scope, record.name, record.version) != (scope, name, newest):
+        raise tampered("a record's head")
+    return record
+
+
+def value(tx: Transaction, record: Record) -> str:
+    """The current value of a record that is not deleted.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    return _newest(tx, record).payload.decode("utf-8")
+
+
+def every(tx: Transaction) -> Iterator[Record]:
+    """All records, deleted ones too, in no particular order."""
+    for key, head in tx.rows("SELECT record, head FROM records"):
+        yield opened(tx, key, head)
+
+
+def history(tx: Transaction, record: Record) -> list[Version]:
+    """All versions of a record, the oldest first, held against its head.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    return [Version.read(number, envelope) for number, envelope in rows(tx, record)]
+
+
+def rows(tx: Transaction, record: Record) -> Iterator[tuple[int, Envelope]]:
+    """All versions of a record with their values, likewise."""
+    return versions.every(tx, key_of(tx, record.scope, record.name), record.history)
+
+
+def verify_every(tx: Transaction) -> tuple[list[Record], int]:
+    """All records, their histories verified, and how many versions they have; no version stands without a record.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    found = list(every(tx))
+    count = 0
+    for record in found:
+        numbers = [version.number for version in history(tx, record)]
+        if not numbers or numbers[-1] != record.version:
+            raise tampered("a record's head")
+        count += len(numbers)
+    if tx.connection.execute("SELECT count(*) FROM versions").fetchone()[0] != count:
+        raise tampered("a version")
+    return found, count
+
+
+def put(
+    tx: Transaction,
+    *,
+    scope: str,
+    name: str,
+    value: str,
+    origin: str,
+    entered_by: EnteredBy,
+    access: Access | None = None,
+    expires: int | None = None,
+    repeats: bool = False,
+    keep: int = KEPT_VERSIONS,
+) -> Stored:
+    """Store a value as the newest version of a secret, which comes to be if there is none.
+
+    `origin` counts for a new secret, and for one that a person enters where an agent stored it or it was deleted:
+    whoever only took the name must not be given what the person enters elsewhere. `access` None keeps the access the
+    name has (new: readable). `expires` None: a new value does not, the same one stays as it is. The same value again
+    makes no version, unless it `repeats`. `keep` as in `versions.evict`.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    before = find(tx, scope, name)
+    access = access or (before.access if before else Access.READABLE)
+    if before is not None and not _is_claimed(before, entered_by):
+        origin = before.origin
+    moved_from = before.origin if before is not None and before.origin != origin else None
+    if before is not None and not repeats and _has_value(tx, before, value):
+        until = before.expires if expires is None else expires or None
+        after = before._replace(access=access, origin=origin, expires=until)
+        if after != before:
+            _reseal(tx, before, after)
+        return Stored(version=before.version, changed=after != before, access=access, moved_from=moved_from)
+    record = Record(
+        name=name,
+        scope=scope,
+        origin=origin,
+        access=access,
+        version=before.version + 1 if before else 1,
+        deleted=False,
+        revision=before.revision + 1 if before else 1,
+        history=before.history if before else "0",
+        updated=int(tx.now),
+        entered_by=entered_by,
+        expires=expires or None,
+    )
+    _write_version(tx, record, value.encode("utf-8"), keep=keep, by=entered_by)
+    return Stored(version=record.version, changed=True, access=record.access, moved_from=moved_from)
+
+
+def restore(tx: Transaction, record: Record, number: int, *, keep: int = KEPT_VERSIONS) -> Stored:
+    """Make an earlier value the newest version again, with who entered it and where; the name keeps its access.
+
+    The value that is current already makes no version.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    history(tx, record)  # so that nothing is brought back that somebody put there
+    key = key_of(tx, record.scope, record.name)
+    envelope = versions.opened(tx, key, number)
+    earlier = Version.read(number, envelope)
+    if not record.deleted and _newest(tx, record).payload == envelope.payload:
+        return Stored(version=record.version, changed=False, access=record.access)
+    after = record._replace(
+        origin=earlier.origin,
+        version=record.version + 1,
+        deleted=False,
+        revision=record.revision + 1,
+        updated=int(tx.now),
+        entered_by=earlier.entered_by,
+        expires=earlier.expires,
+        note=earlier.note,
+    )
+    _write_version(tx, after, envelope.payload, keep=keep, by=EnteredBy.PERSON)
+    return Stored(version=after.version, changed=True, access=after.access)
+
+
+def set_access(tx: Transaction, record: Record, access: Access) -> bool:
+    """Give a record another access. Returns False where it has that already."""
+    if record.access is access:
+        return False
+    _reseal(tx, record, record._replace(access=access))
+    return True
+
+
+def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int = KEPT_VERSIONS) -> None:
+    """Mark a record as deleted by an empty newest version. Its earlier versions are kept, and so is its access."""
+    after = record._replace(
+        deleted=True,
+        version=record.version + 1,
+        revision=record.revision + 1,
+        updated=int(tx.now),
+        entered_by=entered_by,
+    )
+    _write_version(tx, after, b"", keep=keep, by=entered_by)
+
+
+def purge(tx: Transaction, record: Record) -> None:
+    """Take a record away with all its versions, as if there had never been one."""
+    key = key_of(tx, record.scope, record.name)
+    tx.connection.execute("DELETE FROM versions WHERE record = ?", (key,))
+    _remove_head(tx, key)
+
+
+def rename(tx: Transaction, record: Record, new_name: str) -> None:
+    """Move a record with all its versions to a name that has never been used in its scope.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    new_key, total = key_of(tx, record.scope, new_name), "0"
+    for number, envelope in list(rows(tx, record)):
+        fields = versions.own_fields(envelope)
+        total = versions.insert(tx, new_key, number, fields=fields, payload=envelope.payload, history=total)
+    purge(tx, record)
+    write_head(tx, record._replace(name=new_name, history=total), new_key)
+
+
+def _is_claimed(before: Record, entered_by: EnteredBy) -> bool:
+    """Whether a secret comes to belong to where it is stored now."""
+    return entered_by is EnteredBy.PERSON and (before.deleted or before.entered_by is EnteredBy.AGENT)
+
+
+def _has_value(tx: Transaction, record: Record, value: str) -> bool:
+    return not record.deleted and _newest(tx, record).payload == value.encode("utf-8")
+
+
+def _reseal(tx: Transaction, before: Record, after: Record) -> None:
+    # The newest version is sealed again with the head's new revision, so that the old head no longer fits.
+    key = key_of(tx, before.scope, before.name)
+    envelope = _newest(tx, before)
+    total = versions.remove(tx, key, before.version, before.history)
+    after = after._replace(revision=before.revision + 1)
+    own = {
+        "access": after.access.value,
+        "origin": after.origin,
+        "revision": after.revision,
+        "expires": after.expires,
+    }
+    fields = {**versions.own_fields(envelope), **own}
+    total = versions.insert(tx, key, before.version, fields=fields, payload=envelope.payload, history=total)
+    write_head(tx, after._replace(history=total), key)
+
+
+def _write_version(tx: Transaction, after: Record, payload: bytes, *, keep: int, by: EnteredBy) -> None:
+    key = key_of(tx, after.scope, after.name)
+    fields: dict[str, object] = {
+        "revision": after.revision,
+        "deleted": after.deleted,
+        "access": after.access.value,
+        "origin": after.origin,
+        "created": after.updated,
+        "entered_by": after.entered_by.value,
+        "expires": after.expires,
+        "note": after.note,
+    }
+    total = versions.insert(tx, key, after.version, fields=fields, payload=payload, history=after.history)
+    total = versions.evict(tx, key, total, keep=keep, by=by)
+    write_head(tx, after._replace(history=total), key)
+
+
+def write_head(tx: Transaction, record: Record, key: bytes) -> None:
+    """Write a record's head, in place of the one it has."""
+    _remove_head(tx, key)
+    head = tx.seal("record-head", key.hex(), record.fields())
+    tx.connection.execute("INSERT INTO records VALUES (?, ?)", (key, head))
+    tx.head = tx.head._replace(records=tx.cipher.set_add(tx.head.records, key, head))
+    tx.remembered[record.scope, record.name] = record
+
+
+def _remove_head(tx: Transaction, key: bytes) -> None:
+    row = tx.connection.execute("DELETE FROM records WHERE record = ? RETURNING head", (key,)).fetchone()
+    if row is not None:
+        tx.head = tx.head._replace(records=tx.cipher.set_remove(tx.head.records, key, row[0]))
+    tx.dirty = True
+
+
+def _newest(tx: Transaction, record: Record) -> Envelope:
+    envelope = versions.opened(tx, key_of(tx, record.scope, record.name), record.version)
+    if (envelope.number("revision"), envelope.flag("deleted")) != (record.revision, record.deleted):
+        raise tampered("a version")
+    return envelope
+
+
+def opened(tx: Transaction, key: bytes, head: bytes) -> Record:
+    """What a head says that stands at `key`. Raises `StoreError` STORE_TAMPERED."""
+    envelope = tx.open("record-head", key.hex(), head)
+    return Record(
+        name=envelope.text("name"),
+        scope=envelope.text("scope"),
+        origin=envelope.text("origin"),
+        access=Access(envelope.text("access")),
+        version=envelope.number("version"),
+        deleted=envelope.flag("deleted"),
+        revision=envelope.number("revision"),
+        history=envelope.text("history"),
+        updated=envelope.number("updated"),
+        entered_by=EnteredBy(envelope.text("entered_by")),
+        expires=envelope.optional_number("expires"),
+        note=envelope.optional_text("note"),
+    )
+
+
+def key_of(tx: Transaction, scope: str, name: str) -> bytes:
+    """The key under which the record of that name and its versions stand."""
+    return tx.cipher.index("record", scope, name)

@@ -1,0 +1,64 @@
+"""Sealing a store anew under another data key, and copying records from one store into another.
+
+Always: every row is opened and verified where it stands before it is sealed for where it will stand; nothing is
+skipped here. `keys` and `backups` import it.
+"""
+
+from collections.abc import Callable, Iterable
+
+from claude_secrets.keys.cipher import Cipher, DataKey, Envelope
+from claude_secrets.store import audit, grants, records, versions
+from claude_secrets.store.records import Record
+from claude_secrets.store.transaction import StoreHead, Transaction
+
+
+def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int, int], None]) -> None:
+    """Seal every row anew under `data_key`, whose generation is the next one; the key slots are the caller's to change.
+
+    Counters go: what was counted cannot be told from their rows, so limits begin anew. `progress` is told how many of
+    how many records and events are done.
+
+    Raises:
+        StoreError: STORE_TAMPERED, before anything is changed for good.
+    """
+    found, _ = records.verify_every(tx)
+    audit.verify(tx)
+    granted, events = grants.with_times(tx), list(audit.entries(tx))
+    total, done = len(found) + len(events), 0
+    new = Transaction(tx.connection, Cipher(tx.cipher.store_id, data_key), _empty_head(tx), tx.now)
+    for record in found:
+        copied = [(number, envelope) for number, envelope in records.rows(tx, record)]
+        records.purge(tx, record)
+        copy_record(new, record, copied)
+        progress(done := done + 1, total)
+    for table in ("grants", "counters", "audit"):
+        tx.connection.execute(f"DELETE FROM {table}")  # noqa: S608  our own names
+    new.head = new.head._replace(grants=new.table_digest("grants"), counters=new.table_digest("counters"))
+    for grant, created in granted:
+        grants.add(new, grant, created=created)
+    for entry in events:
+        audit.write(new, entry)
+        progress(done := done + 1, total)
+    new.head = new.head._replace(slots=new.table_digest("key_slots"))
+    tx.connection.execute("UPDATE store SET generation = ? WHERE id = 1", (data_key.generation,))
+    tx.cipher, tx.head, tx.dirty = new.cipher, new.head, True
+
+
+def copy_record(tx: Transaction, record: Record, rows: Iterable[tuple[int, Envelope]]) -> None:
+    """Write a record with those versions into the store of `tx`, which has no record of that name."""
+    key, total = records.key_of(tx, record.scope, record.name), "0"
+    for number, envelope in rows:
+        fields = versions.own_fields(envelope)
+        total = versions.insert(tx, key, number, fields=fields, payload=envelope.payload, history=total)
+    records.write_head(tx, record._replace(history=total), key)
+
+
+def _empty_head(tx: Transaction) -> StoreHead:
+    return StoreHead(
+        changes=tx.head.changes,
+        records="0",
+        grants="",
+        counters="",
+        slots="",
+        audit_sequence=tx.head.audit_sequence,
+    )

@@ -1,0 +1,176 @@
+"""One transaction on the store, and the sealed head that vouches for every other row.
+
+Always: a token is opened only for the place where it stands; what does not fit together is STORE_TAMPERED. Made by
+`store.py` alone; the keeping layer's functions and the doorway take it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from claude_secrets.errors import Code, StoreError
+from claude_secrets.keys.cipher import Cipher, Envelope, EnvelopeMismatch, TokenInvalid
+
+HEAD: Final = ("store-head", "store")
+"""Kind and place of the store's head."""
+
+_REMEMBERED: Final = 2000
+"""Things that are remembered from one transaction to the next, at most."""
+
+
+def tampered(what: str) -> StoreError:
+    """The error for rows that do not fit together; `what` names the kind of row, never its content."""
+    return StoreError(
+        Code.STORE_TAMPERED,
+        f"The store does not fit together: {what} was changed, removed or put back outside Claude Secrets.",
+        "Stop all clients, then put back a whole copy of the store in place of it and its -wal and -shm files; "
+        "or see with `doctor --deep` what still opens, and save that with `backup`.",
+    )
+
+
+class StoreHead(NamedTuple):
+    """What the store's sealed head vouches for. It is renewed by every transaction that writes.
+
+    `changes` counts the writing transactions; `records` is the set hash of the record heads; `grants`,
+    `counters` and `slots` are digests of their whole tables; `audit_sequence` is the number of the audit log's last
+    entry and `audit` the set hash of its entries.
+    """
+
+    changes: int
+    records: str
+    grants: str
+    counters: str
+    slots: str
+    audit_sequence: int = 0
+    audit: str = "0"
+
+    @classmethod
+    def read(cls, envelope: Envelope) -> "StoreHead":
+        """Take the head out of its opened envelope. Raises `EnvelopeMismatch` where a field is missing."""
+        return cls(
+            changes=envelope.number("changes"),
+            records=envelope.text("records"),
+            grants=envelope.text("grants"),
+            counters=envelope.text("counters"),
+            slots=envelope.text("slots"),
+            audit_sequence=envelope.number("audit_sequence"),
+            audit=envelope.text("audit"),
+        )
+
+
+class Memory:
+    """What was found out about the records, for as long as the store's head vouches for the same ones.
+
+    `tables` are the digests of small tables as they were last read. A store keeps all of it while no other connection
+    writes.
+    """
+
+    def __init__(self) -> None:
+        self._records = ""
+        self._found: dict[object, Any] = {}
+        self.tables: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Forget all if it has become too much. Only between transactions: each may look up any number of records."""
+        if len(self._found) > _REMEMBERED:
+            self._found = {}
+
+    def of(self, head: StoreHead) -> dict[object, Any]:
+        """What is remembered under this head: nothing if any record has changed since."""
+        if self._records != head.records:
+            self._records, self._found = head.records, {}
+        return self._found
+
+
+class Transaction:
+    """One open transaction: a connection, the cipher that fits it, the head, and the time it began (seconds).
+
+    `memory` outlasts it.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, cipher: Cipher, head: StoreHead, now: float, memory: Memory | None = None
+    ) -> None:
+        self.connection = connection
+        self.cipher = cipher
+        self.head = head
+        self.now = now
+        self.dirty = False
+        self._memory = memory or Memory()
+        self._memory.begin()
+        self._cursors: list[sqlite3.Cursor] = []
+
+    @property
+    def remembered(self) -> dict[object, Any]:
+        """What an earlier look at the same records found, by whatever key it was put here."""
+        return self._memory.of(self.head)
+
+    def rows(self, statement: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one by one, for as long as the transaction is open.
+
+        A cursor that was left half-way goes on seeing this state of the store for as long as anything, be it an
+        exception's traceback, holds it; so all of them are closed with the transaction.
+        """
+        self._cursors.append(self.connection.execute(statement, parameters))
+        return self._cursors[-1]
+
+    def close(self) -> None:
+        """Close the cursors; called once, when the transaction ends."""
+        for cursor in self._cursors:
+            cursor.close()
+
+    def seal(self, kind: str, place: str, fields: dict[str, object], payload: bytes = b"") -> bytes:
+        """Seal for this store at this transaction's time."""
+        return self.cipher.seal(kind, place, fields, now=self.now, payload=payload)
+
+    def open(self, kind: str, place: str, token: bytes) -> Envelope:
+        """Open a token of this store. Raises `StoreError` STORE_TAMPERED where it is not the one that belongs there."""
+        try:
+            return self.cipher.open(kind, place, token)
+        except (TokenInvalid, EnvelopeMismatch):
+            raise tampered(f"a row of kind '{kind}'") from None
+
+    def verify_table(self, table: str, expected: str) -> None:
+        """Compare a small table with the digest in the head, where it may have changed since that was done last.
+
+        Raises:
+            StoreError: STORE_TAMPERED.
+        """
+        if self._memory.tables.get(table) != expected and self.table_digest(table) != expected:
+            raise tampered(f"a row of table '{table}'")
+
+    def verify_records(self) -> None:
+        """Hold all record heads against the store's head.
+
+        Raises:
+            StoreError: STORE_TAMPERED where a record was removed, added or put back to an older state.
+        """
+        rows = (as_bytes(row) for row in self.rows("SELECT record, head FROM records"))
+        if self.cipher.set_add_all("0", rows) != self.head.records:
+            raise tampered("a record")
+
+    def table_digest(self, table: str) -> str:
+        """The digest of a small table (`grants`, `counters`, `key_slots`) as it is now."""
+        rows = self.connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608  our own names
+        digest = self._memory.tables[table] = self.cipher.digest(table, (as_bytes(row) for row in rows))
+        return digest
+
+    def size(self) -> int:
+        """The bytes of the store's pages that are in use."""
+        pages, free, size = (
+            self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def renew_head(self) -> bytes:
+        """Seal the head as it is now, and return it; called once, before the commit of a transaction that wrote."""
+        self.head = self.head._replace(changes=self.head.changes + 1)
+        token = self.seal(*HEAD, fields=self.head._asdict())
+        self.connection.execute("UPDATE store SET head = ? WHERE id = 1", (token,))
+        return token
+
+
+def as_bytes(row: tuple[object, ...]) -> tuple[bytes, ...]:
+    """A row's cells as they go into a digest: bytes as they are, the rest as its text in UTF-8."""
+    return tuple(cell if isinstance(cell, bytes) else str(cell).encode() for cell in row)
