@@ -855,14 +855,14 @@ def test_a_program_ends_when_what_redacts_it_is_killed(machine: Machine, here: P
 def test_a_program_that_is_started_by_what_was_just_killed_ends_too(machine: Machine, here: Path) -> None:
     (here / "late.py").write_text(
         "import os, signal, sys, time\n"
-        "from claude_secrets.exec import supervise\n"
-        "begin = supervise.forget_handlers\n"
+        "from claude_secrets.exec import child\n"
+        "begin = child.forget_handlers\n"
         "def late():\n"
         "    with open('number', 'w') as file: file.write(str(os.getpid()))\n"
         "    os.kill(os.getppid(), signal.SIGKILL)\n"
         "    while os.getppid() == parent: time.sleep(0.01)\n"
         "    begin()\n"
-        "parent, supervise.forget_handlers = os.getpid(), late\n"
+        "parent, child.forget_handlers = os.getpid(), late\n"
         "from claude_secrets.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

@@ -9,26 +9,13 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, TypeAlias
 
-from claude_secrets import core_dumps
+from claude_secrets.exec.child import FORWARDED, become, started
 from claude_secrets.exec.streams import Filter, Stream, carry, drain
 from claude_secrets.signals import Signals
 
-_ENDING: Final = "TERM HUP USR1 USR2 ALRM VTALRM PROF POLL IO PWR STKFLT XCPU"
-FORWARDED: Final = frozenset(
-    [
-        *(getattr(signal, f"SIG{name}") for name in _ENDING.split() if hasattr(signal, f"SIG{name}")),
-        *range(getattr(signal, "SIGRTMIN", 0), getattr(signal, "SIGRTMAX", -1) + 1),
-    ]
-)
-"""Signals that somebody sends to a program, which would end us before it."""
-
 _KEYS: Final = frozenset({signal.SIGINT, signal.SIGQUIT}) if sys.platform != "win32" else frozenset()
-
-_PR_SET_PDEATHSIG: Final = 1
-_IGNORED_BY_PYTHON: Final = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
 Tell: TypeAlias = Callable[[OSError], None]
 
@@ -96,6 +83,8 @@ def _by_pipes(
     sealed: bool,
 ) -> tuple[int, list[Stream]]:
     """The program keeps our standard input, process group and session, so that the shell's job control goes on."""
+    from claude_secrets.exec.screens import outlet
+
     together = os.path.sameopenfile(1, 2)  # what is written to both stays in order
     outlets = [(1, *outlet(1)), *([] if together else [(2, *outlet(2))])]
     ends = {1: outlets[0][2], 2: outlets[-1][2]}
@@ -122,22 +111,13 @@ def _by_pipes(
     return status, streams
 
 
-def outlet(target: int) -> tuple[int, int]:
-    """Our end and the program's end of one of its streams: a terminal where our own stream is one, else a pipe."""
-    if not os.isatty(target):
-        return os.pipe()
-    from claude_secrets.exec import terminal_relay
-
-    return terminal_relay.screen(target)
-
-
 def _has_new_size(stream: Stream) -> bool:
     """Pass the size of a window on. Returns whether it is another one."""
     if not stream.open or not os.isatty(stream.source):
         return False
-    from claude_secrets.exec import terminal_relay
+    from claude_secrets.exec.screens import copy_size
 
-    return terminal_relay.copy_size(stream.target, stream.source)
+    return copy_size(stream.target, stream.source)
 
 
 def _at_a_terminal() -> bool:
@@ -152,92 +132,6 @@ def _at_a_terminal() -> bool:
         return False
     finally:
         os.close(terminal)
-
-
-def started(become_it: Callable[[], None]) -> int:
-    """Fork a child that becomes a program, and return its number when it has.
-
-    Raises:
-        OSError: it cannot.
-    """
-    told, tell = os.pipe()
-    bind = binding()
-    child = os.fork()
-    if not child:
-        number = 0
-        try:
-            os.close(told)
-            forget_handlers()
-            bind()
-            become_it()
-        except OSError as error:
-            number = error.errno or 0
-        finally:
-            os.write(tell, number.to_bytes(4, "little"))
-            os._exit(127)
-    os.close(tell)
-    failed = os.read(told, 4)
-    os.close(told)
-    if failed:
-        os.waitpid(child, 0)
-        number = int.from_bytes(failed, "little")
-        raise OSError(number, os.strerror(number))
-    return child
-
-
-def binding() -> Callable[[], None]:
-    """What a child calls to be sent SIGTERM when this thread ends, as by SIGKILL: nobody redacts what it prints then.
-
-    Only Linux can. What the child starts is not sent it, and a program with other rights than ours (sudo) forgets it.
-    """
-    if sys.platform != "linux":
-        return lambda: None
-    import ctypes  # loaded before the fork
-
-    system, parent = ctypes.CDLL(None), os.getpid()
-
-    def bind() -> None:
-        system.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it has ended already
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    return bind
-
-
-def become(
-    program: str, words: Sequence[str], environment: Mapping[str, str], ends: Mapping[int, int], *, sealed: bool
-) -> None:
-    """In the child: take over descriptors and become the program."""
-    for target, end in ends.items():
-        os.dup2(end, target)
-    if sealed:
-        _close_outlets()
-    core_dumps.give_back()
-    os.execve(program, list(words), dict(environment))  # noqa: S606  what the person asked for, without a shell
-
-
-def _close_outlets() -> None:
-    """In the child: close the descriptors above 2 that the program would inherit and could write to.
-
-    Those that it can only read stay open. They carry nothing out, and a shell's `<(…)` names them in the arguments.
-    """
-    import fcntl  # Windows has none
-
-    for number in [int(each.name) for each in Path("/dev/fd").iterdir()]:
-        try:
-            inherited = number > 2 and os.get_inheritable(number)
-        except OSError:  # the listing's own
-            continue
-        if inherited and fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
-            os.close(number)
-
-
-def forget_handlers() -> None:
-    """In a child: let signals do what they do to programs; what was ignored at our start still is."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None) or number in _IGNORED_BY_PYTHON:
-            signal.signal(number, signal.SIG_DFL)
-    signal.set_wakeup_fd(-1)
 
 
 def _leave(streams: Sequence[Stream]) -> None:

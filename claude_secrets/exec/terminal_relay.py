@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
+from claude_secrets.exec.child import FORWARDED, become, binding, forget_handlers, started
+from claude_secrets.exec.screens import copy_size, outlet
 from claude_secrets.exec.streams import Filter, Stream, carry, drain
-from claude_secrets.exec.supervise import FORWARDED, become, binding, forget_handlers, outlet, started
 from claude_secrets.signals import Signals
 
 _AT_ONCE: Final = 1024
@@ -71,26 +72,6 @@ def run(
         os.close(reports)
         os.close(order)
     return status, streams
-
-
-def screen(target: int) -> tuple[int, int]:
-    """A terminal to write to only, with the settings and size of our stream `target`: our end, and the program's."""
-    master, slave = os.openpty()
-    settings = termios.tcgetattr(target)
-    settings[1] &= ~termios.OPOST  # our own terminal does that
-    termios.tcsetattr(slave, termios.TCSANOW, settings)
-    copy_size(target, slave)
-    return master, slave
-
-
-def copy_size(of: int, to: int) -> bool:
-    """Give a terminal the size of another one. Returns whether it had a different size."""
-    with suppress(OSError):  # one of them has gone
-        size = fcntl.ioctl(of, termios.TIOCGWINSZ, bytes(8))
-        if fcntl.ioctl(to, termios.TIOCGWINSZ, bytes(8)) != size:
-            fcntl.ioctl(to, termios.TIOCSWINSZ, size)
-            return True
-    return False
 
 
 def _are_one_terminal(one: int, other: int) -> bool:
