@@ -145,7 +145,7 @@ def _writers(root: Path, report: Report) -> None:
 @contextmanager
 def _keyring() -> Iterator[dict[str, str] | None]:
     """The environment of a real, unlocked gnome-keyring; None where there is none."""
-    from tests import keyrings
+    from tests.support import keyrings
 
     if shutil.which("gnome-keyring-daemon") is None or shutil.which("dbus-daemon") is None:
         yield None

@@ -15,7 +15,7 @@ from claude_secrets.store import records
 from claude_secrets.store.store import Store
 
 PROGRAM = [str(Path(sys.executable).with_name("claude-secrets"))]
-SERVER = [sys.executable, "-P", str(Path(__file__).parent.parent / "tests" / "program.py")]
+SERVER = [sys.executable, "-P", str(Path(__file__).parent.parent / "tests" / "support" / "program.py")]
 """It does not note its client, for that is the person who measures commands, too."""
 
 VISIBLE = [f"VISIBLE_{number}" for number in range(10)]

@@ -6,9 +6,9 @@ import pytest
 
 from claude_secrets import paths
 from claude_secrets.agent import client_records
-from tests import keyrings
-from tests.browser import Browser
-from tests.realparts import require
+from tests.support import keyrings
+from tests.support.chromium import Browser
+from tests.support.requirements import require
 
 _REMOVED = (
     "DBUS_SESSION_BUS_ADDRESS",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import claude_secrets
-from tests.machine import Machine
+from tests.support.machine import Machine
 
 PACKAGE = Path(claude_secrets.__file__).parent
 LINE_LIMIT = 350

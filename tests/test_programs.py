@@ -14,12 +14,12 @@ from claude_secrets import programs
 from claude_secrets.programs import SYSTEM, Places, clean_for
 from claude_secrets.prompt.browser import open_page
 from claude_secrets.prompt.dialog import Answer, Dialogs
-from tests.keyrings import wait_until, x_display
-from tests.machine import PROGRAM, Machine, Wire
-from tests.other_users import STRANGER
-from tests.places import make
-from tests.realparts import require_real
-from tests.screen import Screen
+from tests.support.display import Screen
+from tests.support.keyrings import wait_until, x_display
+from tests.support.machine import PROGRAM, Machine, Wire
+from tests.support.other_users import STRANGER
+from tests.support.program_places import make
+from tests.support.requirements import require_real
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and links here are Unix'")
 

@@ -19,7 +19,7 @@ from claude_secrets.policy.ownership import at_each_call
 from claude_secrets.policy.personal_files import read_own_files
 from claude_secrets.policy.rules import built_in
 from claude_secrets.server.tools import ROWS
-from tests.machine import Machine
+from tests.support.machine import Machine
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

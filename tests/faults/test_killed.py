@@ -26,11 +26,11 @@ from claude_secrets.person import backups, keys
 from claude_secrets.person.person import Person
 from claude_secrets.store import records, schema
 from claude_secrets.store.store import Store
-from tests import keyrings
-from tests.faults import deeds
-from tests.faults.deeds import PASSPHRASES, Deed, Known, Place
-from tests.keyrings import RealKeyring
-from tests.realparts import require
+from tests.faults import operations
+from tests.faults.operations import PASSPHRASES, Deed, Known, Place
+from tests.support import keyrings
+from tests.support.keyrings import RealKeyring
+from tests.support.requirements import require
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -54,7 +54,7 @@ def place(keyring: RealKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A store with its key in a real keyring, and a backup."""
     place = Place(tmp_path, dict(keyring.environment))
     (tmp_path / "keys").mkdir()
-    monkeypatch.setattr(Stretching, "new", staticmethod(deeds.cheap))
+    monkeypatch.setattr(Stretching, "new", staticmethod(operations.cheap))
     person = place.person()
     person.set("NAME_0", "value 0")
     backups.make(person, tmp_path / "kept.backup", PASSPHRASES, lambda *_: None)
@@ -117,14 +117,14 @@ def check_other(place: Place, deed: Deed, *, sure: bool) -> None:
         path = place.root / deed["at"] / "secrets.db"
         wanted = {"FIRST": deed["value"]} if deed["do"] == "first run" else {"NAME_0": "value 0"}
         if not sure:  # the next one finishes what was begun, or begins anew
-            deeds.do(place, deed) if not path.exists() or held(place, path) != wanted else None
+            operations.do(place, deed) if not path.exists() or held(place, path) != wanted else None
         assert held(place, path) == wanted
         assert {file.name for file in path.parent.iterdir()} <= {"secrets.db", "secrets.db-wal", "secrets.db-shm"}
     if deed["do"] == "migrate":
         path = place.root / deed["at"] / "secrets.db"
         assert path.exists() or not sure
-        deeds.migrate(place.root / deed["at"])
-        with deeds.later_version(), closing(deeds.held(path)) as store, store.read() as tx:
+        operations.migrate(place.root / deed["at"])
+        with operations.later_version(), closing(operations.held(path)) as store, store.read() as tx:
             assert schema.format_of(tx.connection) == 2
             assert [records.value(tx, record) for record in records.every(tx)] == ["first"]
         left = {file.name for file in path.parent.iterdir()}
@@ -154,9 +154,9 @@ def _clean(keyring: RealKeyring) -> Iterator[None]:
 def killed_at_random(place: Place, plan: list[Deed], seconds: float) -> int:
     """Do the plan in another process and kill it after so long; returns how many deeds it acknowledged."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.deeds"])
+    context.set_forkserver_preload(["tests.faults.operations"])
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=deeds.work, args=(place.root, dict(place.environment), plan, there))
+    process = context.Process(target=operations.work, args=(place.root, dict(place.environment), plan, there))
     process.start()
     there.close()
     assert here.poll(PATIENCE), "the process does not begin"
@@ -229,7 +229,7 @@ def test_killed_between_two_steps(
     tracer = require("strace")
     known = Known({"NAME_0": ["value 0"]})
     for earlier in first:
-        deeds.do(place, earlier)
+        operations.do(place, earlier)
         known = known.after(earlier)
     steps = _steps(place, deed, tracer)
     assert len(steps) > 4
@@ -260,7 +260,7 @@ def test_killed_while_every_key_is_replaced(place: Place, keyring: RealKeyring, 
 
     deed: Deed = {"do": "rotate data", "passphrase": "another passphrase", "code": new_code()}
     for earlier in first:
-        deeds.do(place, earlier)
+        operations.do(place, earlier)
     keys.create_code(place.person(), replacing=False)
     steps = _steps(place, deed, tracer)
     chosen = steps if rounds >= 200 else random.Random(rounds).sample(steps, 8)
@@ -324,7 +324,7 @@ def _run(place: Place, deed: Deed, wrapper: list[str]) -> bool:
     """Do the deed in a process of its own; returns whether it was killed."""
     told = json.dumps({"root": str(place.root), "environment": dict(place.environment), "deed": deed})
     done = subprocess.run(
-        [*wrapper, sys.executable, "-B", "-m", "tests.faults.deeds", told],
+        [*wrapper, sys.executable, "-B", "-m", "tests.faults.operations", told],
         capture_output=True,
         timeout=PATIENCE,
         check=False,
@@ -352,5 +352,5 @@ def _begin_again(place: Place, keyring: RealKeyring, known: Known, first: list[D
         keyring.remove(entry)
     place.person().set("NAME_0", "value 0")
     for earlier in first:
-        deeds.do(place, earlier)
+        operations.do(place, earlier)
     assert held(place) == known.current()

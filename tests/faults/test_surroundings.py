@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code
-from tests.keyrings import RealKeyring
-from tests.machine import PROGRAM, Machine
-from tests.realparts import require, require_real
+from tests.support.keyrings import RealKeyring
+from tests.support.machine import PROGRAM, Machine
+from tests.support.requirements import require, require_real
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, limits and mounts of POSIX")
 

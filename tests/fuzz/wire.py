@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from tests.machine import Machine, Wire
+from tests.support.machine import Machine, Wire
 
 CANARY: Final = "canary-value-of-a-secret"
 _numbers: Final = count()

@@ -21,7 +21,7 @@ from claude_secrets.keys.cipher import new_master_key
 from claude_secrets.model import PERSON, SHARED, Access
 from claude_secrets.store import audit
 from claude_secrets.store.store import Store
-from tests import attacks
+from tests.support import sqlite_attacker as attacker
 from tests.vectors.draft import API, Draft, Entry
 from tests.vectors.held import DIRECTORY, KEY_FILE, TIME, HeldKey
 
@@ -132,26 +132,26 @@ def everything(draft: Draft) -> Path:
 
 def fault(path: Path, older: Path, table: str, kind: str) -> None:
     """Put one fault into the table of the store at `path`."""
-    with attacks.attacker(path) as connection:
-        keys = attacks.keys(connection, table)
-        key, last = keys[0], attacks.other_columns(connection, table)[-1]
+    with attacker.attacker(path) as connection:
+        keys = attacker.keys(connection, table)
+        key, last = keys[0], attacker.other_columns(connection, table)[-1]
         if kind == "deleted":
-            attacks.delete(connection, table, key)
+            attacker.delete(connection, table, key)
         elif kind == "truncated":
-            cell = attacks.row(connection, table, key)[last]
-            attacks.change(connection, table, key, last, attacks.truncated(cell, 100))
+            cell = attacker.row(connection, table, key)[last]
+            attacker.change(connection, table, key, last, attacker.truncated(cell, 100))
         elif kind == "reverted":
-            attacks.revert(connection, table, older)
+            attacker.revert(connection, table, older)
         elif table == "store":  # it has one row: a record's head takes the place of its own
-            head = attacks.row(connection, "records", attacks.keys(connection, "records")[0])["head"]
-            own = attacks.row(connection, table, key)["head"]
-            attacks.change(connection, table, key, "head", head)
+            head = attacker.row(connection, "records", attacker.keys(connection, "records")[0])["head"]
+            own = attacker.row(connection, table, key)["head"]
+            attacker.change(connection, table, key, "head", head)
             if kind == "swapped":
-                attacks.change(connection, "records", attacks.keys(connection, "records")[0], "head", own)
+                attacker.change(connection, "records", attacker.keys(connection, "records")[0], "head", own)
         elif kind == "swapped":
-            attacks.swap(connection, table, key, keys[1])
+            attacker.swap(connection, table, key, keys[1])
         else:
-            attacks.copy(connection, table, key, list(attacks.unused_keys(connection, table, key))[-1])
+            attacker.copy(connection, table, key, list(attacker.unused_keys(connection, table, key))[-1])
 
 
 FAULTS = ["swapped", "copied", "deleted", "reverted", "truncated"]
@@ -208,7 +208,7 @@ def generate(directory: Path) -> list[Entry]:
         whole = Draft(Path(scratch) / "whole" / "secrets.db")
         older = everything(whole)
         shrink(new("good-everything", "All of it together.", whole, whole.contents()))
-        for table in attacks.all_rows(whole.path):
+        for table in attacker.all_rows(whole.path):
             for kind in FAULTS:
                 code = FAULT_CODES.get((kind, table), Code.STORE_TAMPERED)
                 path = new(f"{kind}-{table}", f"A {kind} row in '{table}'.", whole, {"code": code})
@@ -216,7 +216,7 @@ def generate(directory: Path) -> list[Entry]:
                 shrink(path)
         for name, (statement, code) in STATEMENTS.items():
             path = new(name, statement, whole, {"code": code})
-            with attacks.attacker(path) as connection:
+            with attacker.attacker(path) as connection:
                 connection.execute(statement)
             shrink(path)
         key = new_master_key().decode("ascii")
@@ -235,8 +235,8 @@ def _give_slots(path: Path, master_key: str, scratch: Path) -> None:
     foreign = Store(other, HeldKey(master_key), lambda: TIME)
     foreign.create_with_key_file(KEY_FILE)
     foreign.close()
-    with attacks.attacker(path) as connection:
-        attacks.revert(connection, "key_slots", other)
+    with attacker.attacker(path) as connection:
+        attacker.revert(connection, "key_slots", other)
 
 
 def _another_program(path: Path) -> None:

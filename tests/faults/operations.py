@@ -1,0 +1,262 @@
+"""Everything that writes, as deeds that can be done in one process and checked from another.
+
+Always: a deed is plain data; what the store must hold after it is told by `Known.after`, which shares nothing with the
+program. A process that does deeds says so on a pipe only after the program has returned.
+"""
+
+import json
+import os
+import random
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TypeAlias
+
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.passphrase import Stretching, new_code
+from claude_secrets.keys.slot import FILE, PASSPHRASE
+from claude_secrets.model import SHARED, EnteredBy
+from claude_secrets.person import backups, history, keys, rotation
+from claude_secrets.person.person import Person
+from claude_secrets.store import migrations, records, schema
+from claude_secrets.store.store import Store
+from claude_secrets.store.transaction import Transaction
+from tests.vectors.held import DIRECTORY, TIME, HeldKey
+
+Deed: TypeAlias = dict[str, str]
+
+PASSPHRASES = "correct horse battery staple"
+NAMES = [f"NAME_{number}" for number in range(6)]
+VECTOR = "good-versions"
+LABELS = "CREATE TABLE labels (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store, its other files and the environment that leads to its keyring."""
+
+    root: Path
+    environment: Mapping[str, str]
+    opened: list[Store] = field(default_factory=list)
+
+    @property
+    def store(self) -> Path:
+        return self.root / "data" / "secrets.db"
+
+    def person(self, path: Path | None = None) -> Person:
+        custody = Custody(environment=dict(self.environment), ask_passphrase=lambda: PASSPHRASES)
+        self.opened.append(Store(path or self.store, custody, lambda: 1_800_000_000.0))
+        return Person(store=self.opened[-1])
+
+    def close(self) -> None:
+        for store in self.opened:
+            store.close()
+
+
+@dataclass
+class Known:
+    """What the store must hold: the values of each name, oldest first, None for a deletion; the extra key slots."""
+
+    values: dict[str, list[str | None]] = field(default_factory=dict)
+    slots: list[str] = field(default_factory=list)
+
+    def after(self, deed: Deed) -> "Known":
+        values = {name: [*history] for name, history in self.values.items()}
+        slots = [*self.slots]
+        name = deed.get("name", "")
+        match deed["do"]:
+            case "set" | "agent sets":
+                if values.get(name, [None])[-1] != deed["value"]:
+                    values.setdefault(name, []).append(deed["value"])
+            case "delete":
+                values[name].append(None)
+            case "restore":
+                values[name].append(self.earlier(name))
+            case "purge":
+                del values[name]
+            case "rename":
+                values[deed["new"]] = values.pop(name)
+            case "add file" | "add passphrase":
+                slots.append(deed["kind"])
+            case "remove":
+                slots.remove(deed["kind"])
+        return Known(values, slots)
+
+    def earlier(self, name: str) -> str | None:
+        return next((value for value in reversed(self.values[name][:-1]) if value is not None), None)
+
+    def current(self) -> dict[str, str | None]:
+        return {name: history[-1] for name, history in self.values.items()}
+
+    def deeds(self, dice: random.Random, serial: int) -> list[Deed]:
+        """Each deed that can be done now."""
+        there = [name for name, history in self.values.items() if history[-1] is not None]
+        free = [name for name in NAMES if name not in self.values]
+        again = [name for name in self.values if self.earlier(name) not in (None, self.values[name][-1])]
+        value = f"value {serial} " + "x" * dice.choice([1, 50, 5000])
+        found: list[Deed] = [
+            {"do": "set", "name": dice.choice(NAMES), "value": value},
+            {"do": "agent sets", "name": dice.choice(NAMES), "value": value},
+            {"do": "rotate"},
+            {"do": "rotate data", "passphrase": f"of round {serial}", "code": new_code()},
+            {"do": "backup", "file": f"backup-{serial}"},
+            {"do": "first run", "at": f"first-{serial}", "value": value},
+            {"do": "restore backup", "at": f"restored-{serial}"},
+            {"do": "migrate", "at": f"migrated-{serial}"},
+        ]
+        found += [{"do": "delete", "name": dice.choice(there)}] if there else []
+        found += [{"do": "purge", "name": dice.choice(there)}] if there else []
+        found += [{"do": "restore", "name": dice.choice(again)}] if again else []
+        found += [{"do": "rename", "name": dice.choice(there), "new": dice.choice(free)}] if there and free else []
+        for kind, deed in ((FILE, "add file"), (PASSPHRASE, "add passphrase")):
+            added = {"do": deed, "kind": kind, "file": f"key-{serial}"}
+            found.append({"do": "remove", "kind": kind} if kind in self.slots else added)
+        return found
+
+
+def do(place: Place, deed: Deed) -> None:
+    """Do one deed with the program, to its end."""
+    person = place.person()
+    with closing(person.store):
+        _DOING[deed["do"]](place, person, deed)
+
+
+def _at(place: Place, deed: Deed) -> Person:
+    return place.person(place.root / deed["at"] / "secrets.db")
+
+
+def _agent_sets(person: Person, name: str, value: str) -> None:
+    with person.store.write() as tx:
+        records.put(tx, scope=SHARED, name=name, value=value, origin="/work/api", entered_by=EnteredBy.AGENT)
+
+
+def _rotate_data(person: Person, deed: Deed) -> None:
+    found, fixed = rotation.survey(person)
+    passphrases = {slot.slot_id: deed["passphrase"] for slot in found if slot.kind == PASSPHRASE}
+    lost = [each.slot for each in fixed]
+    rotation.rotate(person, found, lost, passphrases=passphrases, code=deed["code"], progress=_quietly)
+
+
+def _remove(person: Person, kind: str) -> None:
+    slot = next(info.slot for info in keys.every(person) if info.slot.kind == kind)
+    keys.remove(person, slot.slot_id)
+    if slot.key_file is not None:
+        slot.key_file.unlink()  # as the command tells the person to
+
+
+def _backup(place: Place, person: Person, deed: Deed) -> None:
+    backups.make(person, place.root / deed["file"], PASSPHRASES, _quietly)
+
+
+def _restore_backup(place: Place, _: Person, deed: Deed) -> None:
+    backups.restore(_at(place, deed), place.root / "kept.backup", PASSPHRASES, _quietly)
+
+
+def _quietly(_done: int, _total: int) -> None:
+    pass
+
+
+_DOING: dict[str, Callable[[Place, Person, Deed], object]] = {
+    "set": lambda _, person, deed: person.set(deed["name"], deed["value"]),
+    "agent sets": lambda _, person, deed: _agent_sets(person, deed["name"], deed["value"]),
+    "delete": lambda _, person, deed: person.delete(deed["name"]),
+    "restore": lambda _, person, deed: history.restore(person, deed["name"]),
+    "purge": lambda _, person, deed: history.purge(person, deed["name"]),
+    "rename": lambda _, person, deed: person.rename(deed["name"], deed["new"]),
+    "rotate": lambda _place, person, _deed: keys.rotate(person),
+    "rotate data": lambda _place, person, deed: _rotate_data(person, deed),
+    "add file": lambda place, person, deed: keys.add_file(person, place.root / "keys" / deed["file"]),
+    "add passphrase": lambda _place, person, _deed: keys.add_passphrase(person, PASSPHRASES),
+    "remove": lambda _, person, deed: _remove(person, deed["kind"]),
+    "backup": _backup,
+    "restore backup": _restore_backup,
+    "first run": lambda place, _, deed: _at(place, deed).set("FIRST", deed["value"]),
+    "migrate": lambda place, _, deed: migrate(place.root / deed["at"]),
+}
+
+
+def migrate(directory: Path) -> None:
+    """Bring a store of format 1 to a format 2, which is a stand-in: there is none yet."""
+    path = directory / "secrets.db"
+    if not path.exists():
+        directory.mkdir(exist_ok=True)
+        shutil.copyfile(DIRECTORY / f"{VECTOR}.db", directory / "draft")
+        (directory / "draft").rename(path)
+    with later_version(), closing(held(path)) as store, store.read():
+        pass
+
+
+class later_version:  # noqa: N801  used as a context, like the functions of contextlib
+    """The program as a later version, whose format is 2: one more table."""
+
+    def __enter__(self) -> None:
+        wanted = [*schema._SCHEMAS[1], ("table", "labels", "labels", LABELS)]
+        schema._SCHEMAS[2] = sorted(wanted, key=lambda entry: str(entry[1]))
+        migrations.STEPS[1] = _add_labels
+        vars(schema)["FORMAT"] = 2
+
+    def __exit__(self, *_: object) -> None:
+        del schema._SCHEMAS[2], migrations.STEPS[1]
+        vars(schema)["FORMAT"] = 1
+
+
+def _add_labels(tx: Transaction) -> None:
+    tx.connection.execute(LABELS)
+
+
+def held(path: Path) -> Store:
+    """The vector that `migrate` starts from, wherever it is now."""
+    vectors = json.loads((DIRECTORY / "vectors.json").read_text())
+    master_key = next(vector["master_key"] for vector in vectors if vector["name"] == VECTOR)
+    return Store(path, HeldKey(master_key), lambda: TIME)
+
+
+def cheap() -> Stretching:
+    """What stretches passphrases a little only: how well is tested elsewhere."""
+    return Stretching(salt=os.urandom(16).hex(), iterations=1, lanes=1, memory_kib=64)
+
+
+def quick() -> None:
+    """Stretch passphrases a little only, in this process from now on."""
+    type.__setattr__(Stretching, "new", staticmethod(cheap))
+
+
+def work(root: Path, environment: Mapping[str, str], deeds: Sequence[Deed], done: Connection) -> None:
+    """Do deeds one after the other, and say so after each."""
+    quick()
+    place = Place(root, environment)
+    done.send("begun")
+    for deed in deeds:
+        do(place, deed)
+        done.send("done")
+
+
+def main() -> None:
+    """`python -m tests.faults.operations JSON`: one deed in this process, the keyring asked on its one thread."""
+    from claude_secrets.keys import os_keyring
+
+    class Inline:
+        """A thread that does its work at once, so that every system call is the process's next one."""
+
+        def __init__(self, *, target: Callable[..., object], args: tuple[object, ...], **_: object) -> None:
+            self._work = partial(target, *args)
+
+        def start(self) -> None:
+            self._work()
+
+        def is_alive(self) -> bool:
+            return False
+
+    vars(os_keyring)["Thread"] = Inline
+    quick()
+    told = json.loads(sys.argv[1])
+    do(Place(Path(told["root"]), told["environment"]), told["deed"])
+
+
+if __name__ == "__main__":
+    main()

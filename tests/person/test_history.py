@@ -1,0 +1,429 @@
+"""What was: versions that are kept or let go, bringing back, and taking away for good."""
+
+import random
+import sqlite3
+import string
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from claude_secrets.errors import CallerError, Code, StoreError
+from claude_secrets.model import KEPT_VERSIONS, PERSON, SHARED, Access, Call, Done, EnteredBy, Tool
+from claude_secrets.person import history
+from claude_secrets.person.person import Person
+from claude_secrets.store import records
+from claude_secrets.store.grants import Grant
+from claude_secrets.store.transaction import Transaction
+from tests.support import sqlite_attacker as attacker
+from tests.support.store_world import Agent, World, at
+
+DAY = 86_400
+AGENT, BY_PERSON = EnteredBy.AGENT, EnteredBy.PERSON
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+def put(world: World, value: str, by: EnteredBy = AGENT, *, keep: int = KEPT_VERSIONS) -> None:
+    with closing(world.store()) as store, store.write() as tx:
+        records.put(tx, scope=SHARED, name="T", value=value, origin="/work/api", entered_by=by, keep=keep)
+
+
+def kept(world: World) -> list[int]:
+    return [version.number for version in history.history(world.person(), "T")[1]]
+
+
+# What is kept
+
+
+def test_ten_versions_are_kept_once_the_older_ones_are_old(world: World) -> None:
+    for number in range(1, 31):
+        put(world, str(number))
+    assert kept(world) == list(range(1, 31))
+    world.time += 30 * DAY
+    put(world, "31")
+    assert kept(world) == list(range(22, 32))
+
+
+def test_what_was_replaced_a_moment_ago_is_kept_however_long_it_was_current(world: World) -> None:
+    put(world, "the only one")
+    world.time += 300 * DAY
+    for number in range(50):
+        put(world, str(number))
+    assert kept(world)[0] == 1
+    world.time += 29 * DAY
+    put(world, "one more")
+    assert kept(world)[0] == 1
+    world.time += 1 * DAY
+    put(world, "and one")
+    assert kept(world)[0] != 1
+
+
+def test_a_clock_that_is_set_back_lets_nothing_go(world: World) -> None:
+    for number in range(20):
+        put(world, str(number))
+        world.time -= 3 * DAY
+    assert len(kept(world)) == 20
+
+
+def test_an_agent_lets_nothing_go_that_a_person_entered_and_a_person_only_their_own_old_ones(world: World) -> None:
+    for number in range(1, 16):
+        put(world, f"mine {number}", BY_PERSON)
+    world.time += 40 * DAY
+    for number in range(16, 36):
+        put(world, str(number))
+    assert kept(world) == list(range(1, 36))
+    world.time += 40 * DAY
+    put(world, "36")
+    assert kept(world) == [*range(1, 16), *range(27, 37)]
+    put(world, "mine 37", BY_PERSON)
+    # The ten newest of the person's: 37 and 7 to 15.
+    assert kept(world) == [*range(7, 16), *range(28, 38)]
+
+
+def test_how_many_are_kept_is_the_persons_to_say(world: World) -> None:
+    for number in range(9):
+        put(world, str(number), keep=3)
+    world.time += 31 * DAY
+    put(world, "last", keep=3)
+    assert kept(world) == [8, 9, 10]
+
+
+def test_a_flood_is_let_go_a_part_at_a_time(world: World) -> None:
+    for number in range(250):
+        put(world, str(number))
+    world.time += 31 * DAY
+    counts = []
+    for number in range(4):
+        put(world, f"later {number}")
+        counts.append(len(kept(world)))
+    assert counts == [151, 52, 10, 10]
+
+
+def test_what_is_left_still_fits_together(world: World) -> None:
+    for number in range(15):
+        put(world, str(number))
+    world.time += 31 * DAY
+    put(world, "last")
+    secrets, count = world.person().check()
+    assert (secrets, count) == (1, 10)
+    with closing(world.store()) as store, store.write() as tx:
+        record = records.find(tx, SHARED, "T")
+        assert record is not None
+        records.rename(tx, record, "NEW")
+    assert world.person().get("NEW", warn=pytest.fail) == "last"
+    assert world.person().check() == (1, 10)
+
+
+def test_settings_reach_the_agents_writes(world: World) -> None:
+    (world.config / "config.yml").write_text("keep_versions: 2\n")
+    agent = Agent(world, world.project("api"))
+    for number in range(5):
+        agent.set("T", str(number))
+    world.time += 31 * DAY
+    agent.set("T", "five")
+    assert kept(world) == [5, 6]
+    agent.done(Tool.DELETE_SECRET, "T")
+    assert kept(world) == [5, 6, 7]  # the fifth was current a moment ago
+    world.time += 31 * DAY
+    agent.set("T", "six")
+    assert kept(world) == [7, 8]
+
+
+# Bringing back
+
+
+def test_a_thousand_overwrites_and_deletions_leave_what_the_person_entered(world: World) -> None:
+    world.write_limit(100_000)
+    api = world.project("api")
+    world.person(api).set("T", "what the person entered", Access.USE_ONLY)
+    gate = Agent(world, api).gate
+    for number in range(1000):
+        tool = Tool.DELETE_SECRET if number % 3 == 2 else Tool.SET_SECRET
+        call = Call(tool=tool, name="T", value="" if tool is Tool.DELETE_SECRET else f"junk {number}")
+        outcome = gate.call(call, at(api), client=f"client {number}")
+        assert isinstance(outcome, Done), outcome
+        world.time += 7200.0  # in all 83 days, so that what can be let go is
+    record, found = history.history(world.person(), "T")
+    assert record.access is Access.USE_ONLY
+    assert [version.number for version in found if version.entered_by is BY_PERSON] == [1]
+    assert len(found) < 1001
+    done = history.restore(world.person(), "T", 1)
+    assert done.stored.version == 1002
+    assert world.person().get("T", warn=pytest.fail) == "what the person entered"
+    assert history.history(world.person(), "T")[0].access is Access.USE_ONLY
+    assert world.person().check()[0] == 1
+
+
+def test_a_deleted_secret_comes_back_as_it_was(world: World) -> None:
+    api = world.project("api")
+    person = world.person(api)
+    person.set("T", "value", Access.USE_ONLY)
+    person.delete("T")
+    done = history.restore(person, "T")
+    assert (done.earlier.number, done.stored.version, done.stored.access) == (1, 3, Access.USE_ONLY)
+    record, found = history.history(person, "T")
+    assert (record.origin, record.deleted) == (str(api), False)
+    assert [version.deleted for version in found] == [False, True, False]
+    assert person.get("T", warn=pytest.fail) == "value"
+
+
+def test_restoring_twice_undoes_the_first_time(world: World) -> None:
+    person = world.person()
+    for value in ("right", "wrong"):
+        person.set("T", value)
+    got = []
+    for _ in range(2):
+        history.restore(person, "T")
+        got.append(person.get("T", warn=pytest.fail))
+    assert got == ["right", "wrong"]
+
+
+def test_restoring_what_is_current_changes_nothing(world: World) -> None:
+    person = world.person()
+    for value in ("a", "b", "a"):
+        person.set("T", value)
+    assert history.restore(person, "T", 1).stored.changed is False
+    assert kept(world) == [1, 2, 3]
+
+
+def test_who_entered_it_and_from_where_comes_back_with_the_value(world: World) -> None:
+    clone, api = world.project("clone"), world.project("api")
+    Agent(world, clone).set("T", "of the clone")
+    assert world.person(api).set("T", "of the person").moved_from == str(clone)
+    history.restore(world.person(), "T", 1)
+    record, _ = history.history(world.person(), "T")
+    assert (record.origin, record.entered_by) == (str(clone), AGENT)
+    # So whoever enters the next one takes it over again.
+    assert world.person(api).set("T", "of the person again").moved_from == str(clone)
+
+
+@pytest.mark.parametrize("number", [0, 2, 9, -1])
+def test_no_version_is_restored_that_is_not_there_or_is_a_deletion(world: World, number: int) -> None:
+    person = world.person()
+    person.set("T", "v")
+    person.delete("T")
+    before = world.rows()
+    with pytest.raises(CallerError) as caught:
+        history.restore(person, "T", number)
+    assert caught.value.code is Code.NOT_FOUND
+    assert world.rows() == before
+
+
+def test_there_is_nothing_before_the_first(world: World) -> None:
+    person = world.person()
+    for ask in (history.history, history.restore):
+        with pytest.raises(CallerError):
+            ask(person, "T")
+    person.set("T", "v")
+    with pytest.raises(CallerError, match="NOT_FOUND"):
+        history.restore(person, "T")
+
+
+def test_a_version_that_was_put_back_by_somebody_is_not_restored(world: World) -> None:
+    for number in range(12):
+        put(world, f"value {number}")
+    world.close()
+    with closing(sqlite3.connect(world.store_path)) as connection:
+        first = connection.execute("SELECT * FROM versions WHERE version = 1").fetchone()
+    world.time += 31 * DAY
+    put(world, "last")
+    assert kept(world)[0] == 4
+    with attacker.attacker(world.store_path) as connection:
+        connection.execute("INSERT INTO versions VALUES (?, ?, ?)", first)
+    with pytest.raises(StoreError) as caught:
+        history.restore(world.person(), "T", 1)
+    assert caught.value.code is Code.STORE_TAMPERED
+
+
+# Expiry
+
+
+def test_expiry_belongs_to_the_value(world: World) -> None:
+    person = world.person()
+    person.set("T", "v", expires=2_000_000_000)
+    assert person.secrets()[0].expires == 2_000_000_000
+    assert person.set("T", "v").changed is False
+    assert person.secrets()[0].expires == 2_000_000_000
+    assert person.set("T", "v", expires=records.NEVER).changed is True
+    assert person.secrets()[0].expires is None
+    person.set("T", "v", expires=1_900_000_000)
+    person.set("T", "w")
+    assert person.secrets()[0].expires is None
+    history.restore(person, "T")
+    assert person.secrets()[0].expires == 1_900_000_000
+    assert person.check() == (1, 3)
+
+
+# Purging
+
+
+def tokens(world: World, name: str) -> list[bytes]:
+    """The tokens of a secret's record and versions."""
+    with closing(world.store()) as store, store.read() as tx:
+        key = tx.cipher.index("record", SHARED, name)
+        rows = tx.connection.execute("SELECT token FROM versions WHERE record = ?", (key,)).fetchall()
+        rows += tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchall()
+    return [row[0] for row in rows]
+
+
+def pieces_left(world: World, found: list[bytes]) -> int:
+    """How many pieces of those tokens are anywhere in the store's files."""
+    everything = world.stored_bytes()
+    # A token's beginning (version, time) is alike in all; what follows are random bytes.
+    pieces = {token[at : at + 12] for token in found for at in range(16, len(token) - 12, 6)}
+    assert len(pieces) > 10
+    return sum(everything[at : at + 12] in pieces for at in range(len(everything)))
+
+
+@pytest.fixture
+def crowded(world: World) -> World:
+    """A store whose pages were split and filled many times, with one secret that is to go."""
+    dice = random.Random(7)
+    person = world.person()
+    for number in range(120):
+        person.set(f"S{number}", "".join(dice.choices(string.ascii_letters, k=dice.choice([5, 60, 900, 9000]))))
+        if number % 10 == 0:
+            person.set("GOING", "".join(dice.choices(string.ascii_letters, k=dice.choice([5, 600, 6000]))))
+        if number % 7 == 0 and number:
+            person.delete(f"S{dice.randrange(number)}")
+    return world
+
+
+def test_a_purged_secret_is_in_no_file_of_the_store_any_more(crowded: World) -> None:
+    api = crowded.project("api")
+    crowded.person(api).allow("GOING")
+    found = tokens(crowded, "GOING")
+    assert pieces_left(crowded, found) > 100
+    crowded.person().delete("GOING")
+    assert pieces_left(crowded, found) > 100
+    found = tokens(crowded, "GOING")
+    purged = history.purge(crowded.person(), "GOING")
+    assert purged.scrubbed is True
+    assert [record.name for record in purged.records] == ["GOING"]
+    assert pieces_left(crowded, found) == 0  # with the servers' connections still open
+    assert crowded.person().grants() == []
+    with pytest.raises(CallerError):
+        history.history(crowded.person(), "GOING")
+    before = crowded.person().check()
+    assert crowded.person().set("GOING", "new").version == 1
+    assert crowded.person().check() == (before[0] + 1, before[1] + 1)
+
+
+def test_a_reader_delays_it_and_the_next_purge_makes_up_for_it(crowded: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("claude_secrets.store.schema.BUSY_SECONDS", 0.2)
+    found = tokens(crowded, "GOING")
+    with closing(sqlite3.connect(crowded.store_path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM records").fetchone()
+        assert history.purge(crowded.person(), "GOING").scrubbed is False
+        assert pieces_left(crowded, found) > 0
+    assert history.purge_deleted(crowded.person(), []).scrubbed is True
+    assert pieces_left(crowded, found) == 0
+
+
+def test_all_deleted_ones_go_and_no_other(crowded: World) -> None:
+    person = crowded.person()
+    crowded.person(scope="acme").set("T", "v")
+    crowded.person(scope="acme").delete("T")
+    crowded.person(crowded.project("api")).allow("T")  # of the scope "shared"
+    live = [record.name for record in person.secrets()]
+    shown = history.deleted(person)
+    assert ("acme", "T") in [(record.scope, record.name) for record in shown]
+    person.set(shown[-1].name, "back again")
+    purged = history.purge_deleted(person, shown)
+    assert len(purged.records) == len(shown) - 1
+    assert [record.name for record in person.secrets()] == sorted([*live, shown[-1].name])
+    assert history.deleted(person) == []
+    assert [grant.name for grant in person.grants()] == ["T"]
+    person.check()
+
+
+def test_purging_is_in_the_log_and_versions_of_grants_are_gone(world: World) -> None:
+    api = world.project("api")
+    world.person().set("T", "v")
+    world.person(api).allow("T")
+    history.purge(world.person(), "T")
+    assert world.person().grants() == []
+    actions = [entry.event.action for entry in world.person().log(lambda _: True)]
+    assert actions == ["set", "allow", "purge"]
+
+
+def test_nothing_is_made_to_purge_in(tmp_path: Path) -> None:
+    world = World(tmp_path, store=False)
+    person = Person(store=world.store())
+    assert history.purge_deleted(person, history.deleted(person)).records == ()
+    with pytest.raises(CallerError):
+        history.purge(person, "T")
+    assert not world.store_path.exists()
+
+
+def test_a_grant_is_not_purged_with_another_scopes_secret(world: World) -> None:
+    world.person().set("T", "v")
+    world.person(scope="acme").set("T", "w")
+    api = world.project("api")
+    world.person(api).allow("T")
+    history.purge(world.person(scope="acme"), "T")
+    assert world.person().grants() == [Grant(project=str(api), scope=SHARED, name="T")]
+    assert history.history(world.person(), "T")[0].origin == PERSON
+
+
+def test_pages_that_were_split_keep_nothing_of_what_moved(world: World) -> None:
+    dice = random.Random(11)
+    gone: list[bytes] = []
+    store = world.store()
+    for _ in range(20):
+        for _ in range(3):
+            with store.write() as tx:
+                for _ in range(100):
+                    gone += _changed(tx, f"S{dice.randrange(300)}", dice)
+        with closing(sqlite3.connect(world.store_path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if pieces_left(world, gone):  # deleting alone, though securely, does not take all of it away
+            break
+    else:
+        pytest.fail("nothing was ever left, so this shows nothing")
+    assert store.scrub() is True
+    assert pieces_left(world, gone) == 0
+
+
+def _changed(tx: Transaction, name: str, dice: random.Random) -> list[bytes]:
+    """Store a secret, or purge it; returns the tokens that are gone by it."""
+    key = tx.cipher.index("record", SHARED, name)
+    gone = [row[0] for row in tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,))]
+    record = records.find(tx, SHARED, name)
+    if record is not None and dice.random() < 0.3:
+        gone += [row[0] for row in tx.connection.execute("SELECT token FROM versions WHERE record = ?", (key,))]
+        records.purge(tx, record)
+    else:
+        value = "".join(dice.choices(string.ascii_letters, k=dice.choice([5, 60, 900, 3000])))
+        records.put(tx, scope=SHARED, name=name, value=value, origin=PERSON, entered_by=BY_PERSON)
+    return gone
+
+
+def test_bringing_back_lets_nothing_go(world: World) -> None:
+    person = world.person()
+    for number in range(1, 12):
+        person.set("T", f"value {number}")
+        world.time += 1
+    world.time += 60 * 86_400
+    history.restore(person, "T", 2)
+    _, kept = history.history(world.person(), "T")
+    assert [version.number for version in kept][:2] == [1, 2]
+
+
+def test_what_has_changed_since_it_was_shown_is_not_purged(world: World) -> None:
+    person = world.person()
+    person.set("T", "one")
+    shown, _ = history.history(person, "T")
+    world.person().set("T", "two")
+    with pytest.raises(StoreError) as caught:
+        history.purge(person, "T", shown)
+    assert caught.value.code is Code.STORE_BUSY
+    assert person.get("T", warn=print) == "two"

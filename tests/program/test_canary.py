@@ -1,0 +1,386 @@
+"""After sessions in which every code appears, no value or key stands anywhere but where it belongs."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from claude_secrets.cli.commands.hook import EVENTS
+from claude_secrets.errors import Code
+from tests.support.chromium import Browser
+from tests.support.machine import Machine, Wire
+from tests.support.requirements import require_real
+
+VALUE = "canary-value-6b1f9e/+=?&%~ü-end"
+PASSPHRASE = "canary-passphrase-1dbe/+=?&%~ü-end"
+TYPED = "canary-typed-c0ffee/+=?&%~ü-end"
+RENEWED = "canary-renewed-77aa31c4/+=?&%~ü-end"
+SHORTEST = 12
+"""Characters of an encoded form that may not be found: enough to be no accident."""
+
+
+def forms(secret: str) -> set[bytes]:
+    """A secret as it is, JSON-escaped, and in base64 (three alignments), hexadecimal and percent-encoding."""
+    raw = secret.encode()
+    found = {raw, raw[:SHORTEST], raw.hex().encode(), raw.hex().upper().encode(), json.dumps(secret)[1:-1].encode()}
+    found |= {urllib.parse.quote(secret, safe=safe).encode() for safe in ("", "/")}
+    for shift in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            # The first group mixes with what stands before, the last with what comes after.
+            found.add(encode(bytes(shift) + raw)[4:-4])
+    assert all(len(form) >= SHORTEST for form in found)
+    return found
+
+
+class Evidence:
+    """Everything that was said, shown and kept where a value must not be."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.pieces: dict[str, bytes] = {}
+        self.codes: set[str] = set()
+
+    def add(self, name: str, content: bytes) -> None:
+        self.pieces[f"{name} #{len(self.pieces)}"] = content
+        self.codes |= set(re.findall(r"\[([A-Z_]+)\]", content.decode("utf-8", "replace")))
+
+    @contextmanager
+    def server(self, at: Path, *, environment: dict[str, str] | None = None, script: list[str] | None = None):  # type: ignore[no-untyped-def]
+        """A server whose words, arguments and standard error become evidence."""
+        if script is None:
+            wire = self.machine.server(at, environment=environment or {})
+        else:
+            command = [sys.executable, "-P", "-m", *script]
+            root = str(Path(__file__).parents[2])
+            wire = Wire(command, at, {**self.machine.environment, **(environment or {}), "PYTHONPATH": root})
+            wire.shake_hands(capabilities={"elicitation": {"url": {}}})
+        try:
+            yield wire
+            process = Path("/proc") / str(wire.process.pid)
+            if process.exists():
+                self.add("arguments", (process / "cmdline").read_bytes())
+        finally:
+            wire.close()
+            self.add("wire", b"".join(wire.said))
+            self.add("stderr", wire.stderr)
+
+    def run(self, *arguments: str, at: Path, stdin: str | None = None, environment: Mapping[str, str] = {}) -> None:
+        done = self.machine.run(*arguments, at=at, stdin=stdin, environment=environment)
+        self.add("command output", done.stdout.encode())
+        self.add("command stderr", done.stderr.encode())
+
+    def files(self) -> None:
+        """Every file under the home directory, but for the key file itself."""
+        for path in self.machine.home.rglob("*"):
+            if path.is_file() and path != self.machine.key_file:
+                self.add(f"file {path}", path.read_bytes())
+
+    def search(self, secrets: dict[str, str]) -> list[str]:
+        return [
+            f"{what} in {where}"
+            for where, content in self.pieces.items()
+            for what, secret in secrets.items()
+            if any(form in content for form in forms(secret))
+        ]
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Evidence:
+    return Evidence(Machine(tmp_path).use_key_file())
+
+
+def test_the_search_finds_each_form_it_looks_for(evidence: Evidence) -> None:
+    """The search itself can fail: it finds a planted value in every form."""
+    for form in forms(VALUE):
+        evidence.pieces = {"planted": b"before " + form + b" after"}
+        assert evidence.search({"value": VALUE}) == ["value in planted"]
+
+
+def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
+    evidence: Evidence, locked_keyring: dict[str, str], browser: Browser
+) -> None:
+    machine = evidence.machine
+    project = machine.project("api", ["T*", {"name": "U*", "access": "use-only"}])
+    master_key = machine.key_file.read_text().strip()
+    for part in (what_a_caller_gets_wrong, what_the_person_denies, what_the_disk_does, what_the_key_does):
+        part(evidence, project)
+    what_the_keyring_says(evidence, project, locked_keyring)
+    what_the_person_enters(evidence, project, browser)
+    code = what_is_kept(evidence, project)
+    evidence.files()
+
+    assert {str(code) for code in Code} - evidence.codes == set()
+    secrets = {"the value": VALUE, "the typed value": TYPED, "the passphrase": PASSPHRASE, "the code": code}
+    keys = {"the old master key": master_key, "the master key": machine.key_file.read_text().strip()}
+    assert keys["the old master key"] != keys["the master key"]
+    assert evidence.search({**secrets, "the new passphrase": RENEWED, **keys}) == []
+    assert machine.run("get", "TYPED", at=project).stdout == TYPED
+
+
+def what_hooks_say(evidence: Evidence, project: Path) -> None:
+    for event in EVENTS:
+        told = {"cwd": str(project), "prompt": VALUE, "tool_response": {VALUE: [VALUE]}, "error": VALUE}
+        for given in (json.dumps(told), json.dumps(told)[:-1], VALUE):
+            evidence.run("hook", event, at=project, stdin=given)
+
+
+def what_a_caller_gets_wrong(evidence: Evidence, project: Path) -> None:
+    with evidence.server(project) as wire:
+        wire.text("set_secret", name="T", value=VALUE)
+        wire.call("set_secret", name=f"-{VALUE}", value=VALUE)  # INVALID_NAME
+        wire.call("set_secret", name="T", value="")  # INVALID_VALUE
+        wire.call("set_secret", name="T", value=VALUE * 50_000)
+        wire.call("set_secret", name="T", value=[VALUE])  # INVALID_ARGUMENTS
+        wire.call("set_secret", name="T", value=VALUE, note=VALUE)
+        wire.call("get_secret", name="TOO", **{VALUE: VALUE})
+        wire.call("search_secrets", pattern=f"({VALUE}")  # INVALID_PATTERN
+        wire.call("get_secret", name="T_ABSENT")  # NOT_FOUND
+        for line in (VALUE, f'{{"jsonrpc":"2.0","id":1,"method":"{VALUE}","params":["{VALUE}"]}}', f'["{VALUE}"]'):
+            wire.send_line(line.encode() + b"\n")
+        wire.request(VALUE, {VALUE: VALUE})
+        wire.request("tools/call", {"name": [VALUE], "arguments": {"value": VALUE}})
+        wire.request("tools/call", {"name": "set_secret", "arguments": VALUE})
+    evidence.run("set", "T", VALUE, at=project)
+    evidence.run("get", "T", f"--{VALUE}", at=project)
+    evidence.run(f"{VALUE}", at=project)
+    with evidence.server(project, script=["tests.support.hasty_server", "3", "--broken"]) as wire:
+        wire.call("set_secret", name="T", value=VALUE)  # INTERNAL
+
+
+def what_the_person_denies(evidence: Evidence, project: Path) -> None:
+    machine = evidence.machine
+    evidence.run("set", "T_FOREIGN", at=machine.home, stdin=VALUE)
+    what_belongs_to_others(evidence, project)
+    with evidence.server(project) as wire:
+        wire.call("get_secret", name="DENIED")  # NOT_ALLOWLISTED
+        wire.call("set_secret", name="T_FOREIGN", value=VALUE)  # NOT_TRUSTED
+        wire.text("set_secret", name="U", value=VALUE)
+        wire.call("get_secret", name="U")  # USE_ONLY
+        for number in range(31):
+            wire.call("set_secret", name=f"T{number}", value=VALUE)  # RATE_LIMITED
+    what_rules_deny(evidence, machine.project("ruled"))
+    with evidence.server(machine.home) as wire:
+        wire.call("set_secret", name="T", value=VALUE)  # NO_PROJECT
+    other = machine.project("other")
+    with evidence.server(project, environment={"CLAUDE_PROJECT_DIR": str(other)}) as wire:
+        wire.call("set_secret", name="T", value=VALUE)  # PROJECT_CONFLICT
+    for content in (f"allow: [T]\n{VALUE}: 1\n", f"allow: *{VALUE}\n", f"allow: !{VALUE}\n", f"scope: '{VALUE}'\n"):
+        (other / ".claude" / "secrets.yml").write_text(content)
+        with evidence.server(other) as wire:
+            wire.call("set_secret", name="T", value=VALUE)  # ALLOWLIST_INVALID
+    (other / ".claude" / "secrets.yml").unlink()
+    evidence.run("--project", str(other), "list", at=machine.home)
+    with evidence.server(machine.home, environment={"CLAUDE_PROJECT_DIR": str(other)}) as wire:
+        wire.call("set_secret", name="T", value=VALUE)  # NO_ALLOWLIST
+    shutil.rmtree(other)
+
+
+def what_belongs_to_others(evidence: Evidence, project: Path) -> None:
+    """Commands of the person's that are refused because nobody can be asked."""
+    evidence.run("set", "T_FOREIGN", at=project, stdin=VALUE)
+    evidence.run("access", "T_FOREIGN", "--readable", at=project)
+    (project / ".env").write_text("A=secret://T_FOREIGN\n")
+    for words in (["exec", "--", "printenv", "A"], ["export"]):
+        evidence.run(*words, at=project)
+    (project / ".env").unlink()
+    evidence.machine.configure("presence: terminal")
+    for words in (["set", "T_FOREIGN", "--yes"], ["export", "--only", "T_FOREIGN"], ["backup", VALUE]):
+        evidence.run(*words, at=project, stdin=VALUE)  # PERSON_ONLY
+    evidence.machine.configure("presence: any")
+
+
+def what_rules_deny(evidence: Evidence, ruled: Path) -> None:
+    no_canary = {"deny_if": [{"path": "args.value", "op": "contains", "value": VALUE}]}
+    tools = {"set_secret": no_canary, "delete_secret": {"action": "require_approval"}}
+    allowlist = {"allow": "*", "policy": {"version": "1", "default": "allow", "tools": tools}}
+    (ruled / ".claude" / "secrets.yml").write_text(json.dumps(allowlist))
+    with evidence.server(ruled) as wire:
+        wire.call("set_secret", name="R", value=VALUE)  # DENIED_BY_RULE
+        wire.call("delete_secret", name="R")  # APPROVAL_REFUSED
+    what_agents_at_the_shell_may_not(evidence, ruled)
+    evidence.run("policy", "explain", "set_secret", VALUE, at=ruled)
+    evidence.run("policy", "check", VALUE, at=ruled)
+    evidence.run("log", "--since", VALUE, at=ruled)
+    evidence.run("log", "--json", at=ruled)
+    shutil.rmtree(ruled)  # the rule spells the value out, and every file is searched in the end
+
+
+def what_agents_at_the_shell_may_not(evidence: Evidence, project: Path) -> None:
+    evidence.run("set", "X", at=project, stdin=VALUE)
+    (project / ".env").write_text("A=secret://X\nB='secret://X\n")
+    evidence.run("export", at=project)
+    (project / ".env").write_text("A=secret://X secret://ABSENT\n")
+    evidence.run("export", at=project)
+    evidence.run("exec", "--redact", "--only", "X", "--", "printenv", "X", at=project)
+    evidence.run("exec", "--redact", "--only", "X", "--", "/", at=project)
+    leaking = project / "leaking" / VALUE
+    for content in (f"PK\3\4{VALUE}", f"Rar!\x1a\x07{VALUE}", VALUE):
+        leaking.parent.mkdir(parents=True)
+        leaking.write_text(content)
+        evidence.run("scan", "-", "leaking", at=project, stdin=content)
+        evidence.run("scan", "--json", "-", "leaking", at=project, stdin=content)
+        evidence.run("scan", "--git", at=leaking.parent)
+        shutil.rmtree(project / "leaking")
+    for words in ([VALUE], [f"./{VALUE}", VALUE], [f"echo {VALUE}"]):
+        evidence.run("exec", "--only", "X", "--", *words, at=project)
+    marked = {"CLAUDECODE": "1"}
+    for words in (["export"], ["get", "X", "--scope", VALUE], ["set", "X", "--readable"], ["allow", VALUE]):
+        evidence.run(*words, at=project, stdin=VALUE, environment=marked)  # PERSON_ONLY
+
+
+def what_the_disk_does(evidence: Evidence, project: Path) -> None:
+    machine = evidence.machine
+    whole = machine.store.read_bytes()
+    lock = sqlite3.connect(machine.store, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    with evidence.server(project) as wire:
+        wire.call("delete_secret", name="T")  # STORE_BUSY
+    lock.execute("ROLLBACK")
+    lock.execute("DELETE FROM versions")
+    lock.close()
+    with evidence.server(project) as wire:
+        wire.call("get_secret", name="T")  # STORE_TAMPERED
+    what_hooks_say(evidence, project)
+    machine.store.write_bytes(VALUE.encode() * 100)
+    with evidence.server(project) as wire:
+        wire.call("get_secret", name="T")  # STORE_FORMAT
+    what_hooks_say(evidence, project)
+    machine.store.write_bytes(whole)
+    what_hooks_say(evidence, project)
+    inside = {"CLAUDE_SECRETS_STORE": str(project / "store.db")}
+    with evidence.server(project, environment=inside) as wire:
+        wire.call("set_secret", name="T", value=VALUE)  # STORE_UNAVAILABLE
+    with small_disk(machine) as disk:
+        full = {"CLAUDE_SECRETS_STORE": str(disk / "secrets.db")}
+        key = machine.home.parent / "small.key"  # not where the one key is searched for
+        made = machine.run("init", "--key-file", str(key), at=project, environment=full)
+        assert made.returncode == 0, made.stderr
+        with evidence.server(project, environment=full) as wire:
+            wire.call("set_secret", name="T", value=VALUE * 25_000)  # STORE_FULL
+
+
+@contextmanager
+def small_disk(machine: Machine) -> Iterator[Path]:
+    disk = machine.home / "disk"
+    disk.mkdir()
+    mounted = os.system(f"mount -t tmpfs -o size=700k,mode=700 tmpfs '{disk}' 2>/dev/null") == 0
+    require_real(mounted, "a small tmpfs that can be mounted")
+    try:
+        yield disk
+    finally:
+        os.system(f"umount '{disk}'")
+
+
+def what_the_key_does(evidence: Evidence, project: Path) -> None:
+    machine = evidence.machine
+    key = machine.key_file.read_bytes()
+    for content in (None, b"A" * 43 + b"=\n"):  # KEY_MISSING, KEY_WRONG
+        machine.key_file.unlink()
+        if content is not None:
+            machine.key_file.write_bytes(content)
+            machine.key_file.chmod(0o600)
+        with evidence.server(project) as wire:
+            wire.call("get_secret", name="T")
+        evidence.run("get", "T", at=project)
+        evidence.run("doctor", at=project)
+        what_hooks_say(evidence, project)
+        machine.key_file.write_bytes(key)
+    machine.key_file.chmod(0o600)
+
+
+def what_the_keyring_says(evidence: Evidence, project: Path, locked_keyring: dict[str, str]) -> None:
+    elsewhere = {"CLAUDE_SECRETS_STORE": str(evidence.machine.home / "other" / "secrets.db")}
+    with evidence.server(project, environment={**elsewhere, **locked_keyring}) as wire:
+        wire.call("set_secret", name="T", value=VALUE)  # KEYRING_LOCKED
+    absent = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
+    with evidence.server(project, environment={**elsewhere, **absent}) as wire:
+        wire.call("set_secret", name="T", value=VALUE)  # KEYRING_UNAVAILABLE
+
+
+def what_the_person_enters(evidence: Evidence, project: Path, browser: Browser) -> None:
+    with evidence.server(project) as wire:
+        wire.call("input_secret", name="T", prompt=VALUE)  # NO_INPUT_CHANNEL
+    with evidence.server(project, script=["tests.support.hasty_server", "3"]) as wire:
+        elicit(wire, "TYPED", "decline")  # CANCELLED
+        elicit(wire, "TYPED", "accept")  # WAITING
+        time.sleep(3)
+        wire.call("input_secret", name="TYPED")  # TIMED_OUT
+    with evidence.server(project, script=["tests.support.hasty_server", "60"]) as wire:
+
+        def person(url: str) -> None:
+            with browser.page(url) as page:
+                page.get_by_role("button", name="Continue").click()
+                page.get_by_role("textbox").fill(TYPED)
+                page.get_by_text("agents may read it").click()
+                page.get_by_role("button", name="Store").click()
+                evidence.add("shown", page.content().encode())
+                evidence.add("address", page.url.encode())
+
+        url = elicit(wire, "TYPED", "accept")
+        evidence.add("address", url.encode())
+        thread = threading.Thread(target=person, args=(url,))
+        thread.start()
+        thread.join()
+        assert "Stored 'TYPED'" in wire.text("input_secret", name="TYPED")
+
+
+def what_is_kept(evidence: Evidence, project: Path) -> str:
+    """Versions, backups, passphrases, a recovery code (which is returned), and what is wrong with each."""
+    machine = evidence.machine
+    for words in (["history", "T"], ["restore", "T"], ["restore", "T", "--version", VALUE], ["purge", VALUE, "--yes"]):
+        evidence.run(*words, at=project)
+    evidence.run("set", "EXPIRING", "--expires", VALUE, at=project, stdin=VALUE)
+    new, old = ["--new-passphrase-fd", "0"], ["--passphrase-fd", "0"]
+    evidence.run("key", "add-passphrase", *new, at=project, stdin=PASSPHRASE[: SHORTEST - 1])
+    evidence.run("key", "add-passphrase", *new, at=project, stdin=PASSPHRASE)
+    code = machine.run("recover", "create", at=project).stdout.strip()
+    evidence.run("recover", "create", at=project)
+    evidence.run("recover", "use", at=project, stdin=code)
+    evidence.run("recover", "use", at=project, stdin=f"{code[:-1]}{'2' if code[-1] != '2' else '3'}")
+    evidence.run("recover", "use", at=project, stdin=VALUE)
+    key = machine.key_file.read_bytes()
+    machine.key_file.unlink()
+    with evidence.server(project) as wire:
+        wire.call("get_secret", name="T")
+    evidence.run(*old, "list", at=project, stdin=PASSPHRASE)
+    evidence.run(*old, "list", at=project, stdin=VALUE)
+    evidence.run("recover", "use", "--key-file", str(machine.home.parent / "other.key"), at=project, stdin=code)
+    machine.key_file.write_bytes(key)
+    machine.key_file.chmod(0o600)
+    backup, by = str(machine.home / "backup"), ["--backup-passphrase-fd", "0"]
+    evidence.run("backup", backup, *by, at=project, stdin=PASSPHRASE)
+    for words in ([backup], ["--verify", backup], ["--verify", VALUE], ["restore", backup], ["restore", VALUE]):
+        for given in (PASSPHRASE, VALUE):
+            evidence.run("backup", *words, *by, at=project, stdin=given)
+    evidence.run("key", "list", at=project)
+    evidence.run("key", "remove", VALUE, "--yes", at=project)
+    evidence.run("key", "rotate", at=project)
+    for given in (PASSPHRASE, RENEWED[: SHORTEST - 1], RENEWED):  # by the first one the store opens already
+        evidence.run("key", "rotate", "--data", "--yes", *new, at=project, stdin=given)
+    evidence.run(*old, "list", at=project, stdin=RENEWED)
+    evidence.run("doctor", "--deep", at=project)
+    evidence.run("purge", "T", "--yes", at=project)
+    return code
+
+
+def elicit(wire: Wire, name: str, action: str) -> str:
+    """Call input_secret and answer its elicitation with `action`; returns the page's address."""
+    call = {"name": "input_secret", "arguments": {"name": name}}
+    wire.send({"jsonrpc": "2.0", "id": f"ask-{name}", "method": "tools/call", "params": call})
+    question = wire.receive()
+    assert question["method"] == "elicitation/create", question
+    wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}})
+    while wire.receive().get("id") != f"ask-{name}":
+        pass
+    return str(question["params"]["url"])

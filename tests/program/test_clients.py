@@ -1,0 +1,72 @@
+"""Real clients, as people install them: Claude Code registers the server and finds it well."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.machine import PROGRAM, Machine
+from tests.support.requirements import require
+
+DEADLINE = 120.0
+
+
+class ClaudeCode:
+    """Claude Code with a home of its own, run in one project's directory."""
+
+    def __init__(self, machine: Machine, project: Path) -> None:
+        self.program = require("claude")
+        self.machine = machine
+        self.project = project
+
+    def __call__(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [self.program, "mcp", *arguments],
+            cwd=self.project,
+            env={**self.machine.environment, "DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def claude_code(tmp_path: Path) -> ClaudeCode:
+    machine = Machine(tmp_path)
+    return ClaudeCode(machine, machine.project("api"))
+
+
+def line_of(output: str, name: str) -> str:
+    """The line on which `claude mcp list` says how the server of that name is."""
+    lines = [line for line in output.splitlines() if line.startswith(f"{name}:")]
+    assert len(lines) == 1, output
+    return lines[0]
+
+
+def test_claude_code_lists_the_server_as_connected(claude_code: ClaudeCode) -> None:
+    claude_code("add", "claude-secrets", "--", *PROGRAM)
+    assert line_of(claude_code("list"), "claude-secrets").endswith("✔ Connected")
+
+
+def test_claude_code_connects_where_there_is_no_project(claude_code: ClaudeCode) -> None:
+    # The server must start anywhere: what is missing is told call by call.
+    (claude_code.project / ".claude" / "secrets.yml").unlink()
+    claude_code("add", "claude-secrets", "--", *PROGRAM)
+    assert line_of(claude_code("list"), "claude-secrets").endswith("✔ Connected")
+    assert not claude_code.machine.store.exists()
+
+
+def test_claude_code_connects_where_config_yml_is_refused(claude_code: ClaudeCode) -> None:
+    claude_code.machine.configure("store: [")
+    claude_code("add", "claude-secrets", "--", *PROGRAM)
+    assert line_of(claude_code("list"), "claude-secrets").endswith("✔ Connected")
+
+
+def test_claude_code_does_not_call_a_server_connected_that_is_not(claude_code: ClaudeCode) -> None:
+    # Its exit code is 0 either way; this shows that the line it prints is worth reading.
+    claude_code("add", "claude-secrets", "--", *PROGRAM, "no-such-command")
+    assert "✔ Connected" not in claude_code("list")

@@ -1,0 +1,126 @@
+"""Dialogs from a tool call to the store: the real server, real zenity and kdialog, a display that nobody sees."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.display import Screen
+from tests.support.keyrings import wait_until, x_display
+from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
+from tests.support.program import PLACES
+from tests.support.program_places import make
+from tests.support.requirements import require
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="displays here are for Unix")
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    with x_display() as name:
+        yield name
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path).use_key_file()
+
+
+@pytest.fixture(params=["zenity", "kdialog"])
+def desk(request: pytest.FixtureRequest, machine: Machine, display: str) -> Iterator["Desk"]:
+    desk = Desk(machine, display, request.param)
+    with desk.wire:
+        yield desk
+    assert not desk.windows(), "a dialog outlived the server"
+
+
+class Desk:
+    """A server on a desktop that has one dialog program and no browser, and the person in front of it."""
+
+    def __init__(self, machine: Machine, display: str, program: str) -> None:
+        self.program = program
+        self.project = machine.project("clone")
+        self.screen = Screen(display)
+        programs = make(machine.home / "programs")
+        (programs / program).symlink_to(require(program))
+        environment = {PLACES: str(programs), "DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+        self.wire = Wire(PROGRAM, self.project, {**machine.environment, **environment})
+        self.wire.shake_hands()
+
+    def ask(self, tool: str, **arguments: str) -> int:
+        """Call a tool and return the window in which the person is asked."""
+        call = {"name": tool, "arguments": arguments}
+        self.wire.send({"jsonrpc": "2.0", "id": "q", "method": "tools/call", "params": call})
+        wait_until(self.windows, "the dialog is shown", patience=PATIENCE)
+        wait_until(lambda: len(set(self.screen.picture())) > 4, "it has been drawn", patience=PATIENCE)
+        return self.windows()[-1]
+
+    def choice(self) -> int:
+        """The window in which the person says who may read it."""
+        wait_until(lambda: self.screen.windows("^Claude Secrets: who"), "the choice is shown", patience=PATIENCE)
+        wait_until(lambda: len(set(self.screen.picture())) > 4, "it has been drawn", patience=PATIENCE)
+        return self.screen.windows("^Claude Secrets: who")[-1]
+
+    def windows(self) -> list[int]:
+        return self.screen.windows("^Claude Secrets")
+
+    def yes(self, window: int) -> None:
+        self.screen.press(window, *{"zenity": ["Tab", "Return"], "kdialog": ["Down", "Return"]}[self.program])
+
+    def answer(self) -> str:
+        while (message := self.wire.receive()).get("id") != "q":
+            pass
+        return str(message["result"]["content"][0]["text"])
+
+
+def test_a_yes_in_a_dialog_lets_the_project_use_the_secret(machine: Machine, desk: Desk) -> None:
+    machine.run("set", "TOKEN", stdin="canary")
+    desk.yes(desk.ask("get_secret", name="TOKEN"))
+    assert desk.answer() == "canary"
+    assert '"channel": "dialog"' in machine.run("log", "--json").stdout
+    assert machine.run("projects").stdout == "~/work/clone\n  TOKEN\n"
+
+
+def test_a_closed_dialog_is_a_no(machine: Machine, desk: Desk) -> None:
+    machine.run("set", "TOKEN", stdin="canary")
+    desk.screen.press(desk.ask("get_secret", name="TOKEN"), "Escape")
+    said = desk.answer()
+    assert said.startswith("[NOT_TRUSTED]")
+    assert "said no" in said
+
+
+@pytest.mark.parametrize("access", ["use-only", "readable"])
+def test_a_value_is_typed_into_a_dialog_and_who_may_read_it_chosen(machine: Machine, desk: Desk, access: str) -> None:
+    window = desk.ask("input_secret", name="NEW", prompt="for <b>tests</b> $(id)")
+    desk.screen.type(window, "typed canary $(id)")
+    desk.screen.press(window, "Return")
+    choice = desk.choice()
+    if access == "readable":
+        desk.yes(choice)
+    else:
+        desk.screen.press(choice, "Return")  # No is what Enter chooses
+    assert desk.answer() == "Stored 'NEW' (version 1). The value went straight to the store."
+    assert machine.run("get", "NEW", at=desk.project).stdout == "typed canary $(id)"
+    assert access in machine.run("list").stdout
+
+
+def test_a_dialog_for_a_value_that_is_closed_stores_nothing(machine: Machine, desk: Desk) -> None:
+    desk.screen.press(desk.ask("input_secret", name="NEW"), "Escape")
+    assert desk.answer().startswith("[CANCELLED]")
+    assert machine.run("list", "--json").stdout == "[]\n"
+
+
+@pytest.mark.parametrize("tool", ["get_secret", "input_secret"])
+def test_a_dialog_goes_with_the_call(machine: Machine, desk: Desk, tool: str) -> None:
+    machine.run("set", "TOKEN", stdin="canary")
+    name = "TOKEN" if tool == "get_secret" else "NEW"
+    desk.ask(tool, name=name)
+    desk.wire.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "q"}})
+    wait_until(lambda: not desk.windows(), "the dialog is gone", patience=PATIENCE)
+    desk.ask(tool, name=name)
+    assert desk.wire.process.stdin
+    desk.wire.process.stdin.close()
+    wait_until(lambda: not desk.windows(), "the dialog is gone", patience=PATIENCE)
+    assert desk.wire.process.wait(DEADLINE) == 0

@@ -1,0 +1,172 @@
+"""A server where `config.yml` is refused: it connects, says why at each call, and works once that is corrected."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.program.test_end_to_end import ARGUMENTS, without_override
+from tests.support.machine import PROGRAM, Machine, Wire
+from tests.support.requirements import require_real
+
+Fault = Callable[[Path, Path], object]
+"""What breaks the `config.yml` of that path, for who works in that project."""
+
+
+def link_into(config: Path, project: Path) -> None:
+    inside = project / "config.yml"
+    shutil.move(config, inside)
+    config.symlink_to(inside)
+
+
+def link_nowhere(config: Path, _: Path) -> None:
+    config.unlink()
+    config.symlink_to(config.with_name("gone"))
+
+
+def make_pipe(config: Path, _: Path) -> None:
+    config.unlink()
+    os.mkfifo(config)
+
+
+def make_directory(config: Path, _: Path) -> None:
+    config.unlink()
+    config.mkdir()
+
+
+FAULTS: dict[str, Fault] = {
+    "no YAML": lambda config, _: config.write_text("store: ["),
+    "an unknown key": lambda config, _: config.write_text("stoer: ~/other.db"),
+    "a wrong value": lambda config, _: config.write_text("store: relative.db"),
+    "not UTF-8": lambda config, _: config.write_bytes(b"store: \xff"),
+    "too long": lambda config, _: config.write_bytes(b"#" * 20_000),
+    "another name": lambda config, _: config.with_name("config.yaml").touch(),
+    "everybody writes it": lambda config, _: config.chmod(0o666),
+    "another user's": lambda config, _: os.chown(config, 4242, -1),
+    "a link into the project": link_into,
+    "a link that leads nowhere": link_nowhere,
+    "a directory": make_directory,
+    "a named pipe": make_pipe,
+    "unreadable": lambda config, _: config.chmod(0),
+    "a directory that cannot be listed": lambda config, _: config.parent.chmod(0),
+}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A machine whose person's store is where only `config.yml` says."""
+    machine = Machine(tmp_path)
+    machine.configure("presence: any", "store: ~/mine/secrets.db")
+    return machine.use_key_file()
+
+
+def correct(config: Path) -> None:
+    """Make the file what it was."""
+    config.parent.chmod(0o700)
+    shutil.rmtree(config.parent)
+    config.parent.mkdir(mode=0o700)
+    config.write_text("store: ~/mine/secrets.db\n")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_server_that_starts_with_a_refused_config_says_so_at_each_call_until_it_is_corrected(
+    machine: Machine, fault: str
+) -> None:
+    project = machine.project("api")
+    config = machine.home / ".config" / "claude-secrets" / "config.yml"
+    mine, wrapper = machine.home / "mine" / "secrets.db", without_override()
+    require_real(fault != "another user's" or os.geteuid() == 0, "root, who can give files away")
+    assert machine.run("set", "TOKEN", "--readable", at=project, stdin="value").returncode == 0
+    FAULTS[fault](config, project)
+    # A name that is not read is of no interest to the person's own commands.
+    said = "" if fault == "another name" else said_to_the_person(machine, project, wrapper)
+    try:
+        with machine.server(project, wrapper=wrapper) as wire:
+            assert len(wire.request("tools/list", {})["result"]["tools"]) == 6
+            for _ in range(2):
+                for tool, arguments in ARGUMENTS.items():
+                    text = str(wire.call(tool, **arguments)["content"][0]["text"])
+                    assert text.startswith("[ALLOWLIST_INVALID]")
+                    assert text.splitlines()[0] == said or not said
+            correct(config)
+            assert wire.text("get_secret", name="TOKEN") == "value"
+            assert wire.text("set_secret", name="T", value="v").startswith("Stored 'T'")
+        assert wire.stderr == b""
+    finally:
+        config.parent.chmod(0o700)
+    assert mine.exists()
+    assert not machine.store.exists()
+
+
+def said_to_the_person(machine: Machine, project: Path, wrapper: list[str]) -> str:
+    """What the person's own commands say of it, as the first line of a refusal."""
+    done = subprocess.run(
+        [*wrapper, *PROGRAM, "list"], cwd=project, env=machine.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    return done.stderr.splitlines()[0].removeprefix("error: ")
+
+
+def test_a_config_that_is_refused_later_denies_until_it_is_corrected(machine: Machine) -> None:
+    project, config = machine.project("api"), machine.home / ".config" / "claude-secrets" / "config.yml"
+    with machine.server(project) as wire:
+        wire.text("set_secret", name="T", value="v")
+        config.write_text("store: [")
+        assert wire.code("get_secret", name="T") == "ALLOWLIST_INVALID"
+        correct(config)
+        assert wire.text("get_secret", name="T") == "v"
+
+
+@pytest.mark.parametrize("starts_refused", [False, True], ids=["well at the start", "refused at the start"])
+def test_a_server_never_goes_on_with_another_store_than_config_yml_names(
+    machine: Machine, *, starts_refused: bool
+) -> None:
+    project, config = machine.project("api"), machine.home / ".config" / "claude-secrets" / "config.yml"
+    if starts_refused:
+        config.write_text("store: [")
+    with machine.server(project) as wire:
+        if starts_refused:
+            assert wire.code("list_secrets") == "ALLOWLIST_INVALID"
+            correct(config)
+        wire.text("set_secret", name="T", value="v")
+        for line in ("store: ~/other/secrets.db\n", "trust: ask\n"):
+            config.write_text(line)
+            for tool, arguments in ARGUMENTS.items():
+                assert wire.code(tool, **arguments) == "STORE_UNAVAILABLE"
+            assert "Start the server again" in wire.call("list_secrets")["content"][0]["text"]
+        correct(config)
+        assert wire.text("get_secret", name="T") == "v"
+    assert not (machine.home / "other").exists()
+    assert not machine.store.exists()
+
+
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_store_that_is_named_otherwise_does_not_depend_on_config_yml(machine: Machine, by: str) -> None:
+    project, config = machine.project("api"), machine.home / ".config" / "claude-secrets" / "config.yml"
+    named = str(machine.home / "mine" / "secrets.db")
+    arguments = ["--store", named] if by == "argument" else []
+    environment = {"CLAUDE_SECRETS_STORE": named} if by == "environment" else {}
+    config.write_text("store: [")
+    with machine.server(project, *arguments, environment=environment) as wire:
+        assert wire.code("list_secrets") == "ALLOWLIST_INVALID"
+        config.write_text("store: ~/other/secrets.db\n")
+        wire.text("set_secret", name="T", value="v")
+        assert json.loads(wire.text("list_secrets"))["names"] == ["T"]
+    assert not (machine.home / "other").exists()
+
+
+def test_a_directory_that_is_replaced_while_config_yml_is_refused_is_noticed(machine: Machine) -> None:
+    project, config = machine.project("api"), machine.home / ".config" / "claude-secrets" / "config.yml"
+    config.write_text("store: [")
+    wire = Wire(PROGRAM, project, machine.environment)
+    with wire:
+        wire.shake_hands()
+        assert wire.code("list_secrets") == "ALLOWLIST_INVALID"
+        project.rename(project.with_name("moved"))
+        machine.project("api")
+        correct(config)
+        assert wire.code("list_secrets") == "PROJECT_CONFLICT"

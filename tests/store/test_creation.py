@@ -1,0 +1,335 @@
+"""How a store comes to be: whole and private or not at all, and one store with one key however many begin at once."""
+
+import multiprocessing
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from claude_secrets import atomic_file
+from claude_secrets.atomic_file import Draft
+from claude_secrets.errors import Code, CustodyError, SecretsError, StoreError
+from claude_secrets.keys.cipher import DataKey
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import NewSlot
+from claude_secrets.store import creation
+from claude_secrets.store.store import Store
+from tests.support.keeping import NO_KEYRING, Keep, contents, get, put
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes are a POSIX matter")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Keep]:
+    """A place where there is no store yet."""
+    keep = Keep(tmp_path)
+    yield keep
+    keep.close()
+
+
+@pytest.fixture
+def keep(bare: Keep) -> Keep:
+    return bare.create()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_store_is_one_file_that_opens_and_is_empty(keep: Keep) -> None:
+    assert list(keep.files()) == ["secrets.db"]
+    store = keep.store()
+    assert contents(store) == {}
+    assert [slot.kind for slot in store.slots()] == ["file"]
+    assert store.key_files() == [keep.key_file]
+
+
+@posix_only
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_a_new_store_is_private_whatever_the_umask(bare: Keep, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        bare.create()
+    finally:
+        os.umask(before)
+    assert mode(bare.path) == 0o600
+    assert mode(bare.path.parent) == 0o700
+
+
+@posix_only
+def test_the_rights_of_others_are_taken_from_a_store_when_it_is_opened(keep: Keep) -> None:
+    keep.path.chmod(0o644)
+    put(keep.store(), "TOKEN", "v")
+    modes = {path.name: mode(path) for path in keep.path.parent.iterdir()}
+    assert modes == {"secrets.db": 0o600, "secrets.db-wal": 0o600, "secrets.db-shm": 0o600}
+
+
+@posix_only
+@pytest.mark.parametrize("foreign", [b"notes of mine", b"SQLite format 3\x00" + bytes(500)], ids=["text", "database"])
+def test_the_rights_of_a_file_that_is_no_store_are_left_alone(bare: Keep, foreign: bytes) -> None:
+    bare.path.parent.mkdir()
+    bare.path.write_bytes(foreign)
+    bare.path.chmod(0o644)
+    with pytest.raises(StoreError):
+        get(bare.store(), "TOKEN")
+    assert mode(bare.path) == 0o644
+    assert bare.files() == {"secrets.db": foreign}
+
+
+def test_a_store_is_not_made_a_second_time(keep: Keep, tmp_path: Path) -> None:
+    put(keep.store(), "TOKEN", "v")
+    before = keep.close().files()
+    with pytest.raises(StoreError) as caught:
+        keep.store().create_with_key_file(tmp_path / "keys" / "second.key")
+    assert caught.value.code is Code.STORE_UNAVAILABLE
+    assert not (tmp_path / "keys" / "second.key").exists()
+    assert keep.files() == before
+
+
+@pytest.mark.parametrize("what", ["empty file", "text", "dangling link"])
+def test_no_store_is_made_over_something_else(bare: Keep, tmp_path: Path, what: str) -> None:
+    keep = bare
+    keep.path.parent.mkdir()
+    if what == "dangling link":
+        keep.path.symlink_to(tmp_path / "elsewhere")
+    else:
+        keep.path.write_text("" if what == "empty file" else "notes of mine")
+    for attempt in (lambda: put(keep.store(), "TOKEN", "v"), keep.create):
+        with pytest.raises(StoreError):
+            attempt()
+    assert not keep.key_file.exists()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_store_that_cannot_be_made_leaves_no_file_and_no_key(bare: Keep) -> None:
+    bare.path.parent.write_text("a file where the directory should be")
+    with pytest.raises(StoreError) as caught:
+        bare.create()
+    assert caught.value.code is Code.STORE_UNAVAILABLE
+    assert not bare.key_file.exists()
+
+
+def test_a_creation_that_is_interrupted_leaves_no_file_and_no_key(bare: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(draft: Draft, target: Path) -> bool:
+        assert draft.path.exists()
+        assert bare.key_file.exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Draft, "put_in_place", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bare.create()
+    assert bare.files() == {}
+    assert not bare.key_file.exists()
+
+
+def test_a_key_that_cannot_be_made_leaves_no_store(bare: Keep, tmp_path: Path) -> None:
+    keep = bare
+    for key_file in (keep.path.parent / "beside.key", tmp_path / "missing" / "master.key"):
+        with pytest.raises(CustodyError):
+            keep.store().create_with_key_file(key_file)
+    with pytest.raises(CustodyError) as caught:
+        put(keep.store(), "TOKEN", "v")  # no keyring
+    assert caught.value.code is Code.KEYRING_UNAVAILABLE
+    assert not keep.path.exists()
+
+
+class FirstWriteToFile(Custody):
+    """Custody whose first write keeps the key in a file, so that races need no keyring."""
+
+    def __init__(self, key_file: Path) -> None:
+        super().__init__(environment=dict(NO_KEYRING))
+        self.first_key_file = key_file
+
+    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
+        return self.new_file_slot(store_id, data_key, self.first_key_file, store=Path("/nonexistent/secrets.db"))
+
+
+class Beaten(FirstWriteToFile):
+    """Custody in whose process a store is always put in place (by something that takes no notice of drafts) before."""
+
+    def __init__(self, path: Path, key_file: Path, winner: Keep) -> None:
+        super().__init__(key_file)
+        self.path = path
+        self.winner = winner
+
+    def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
+        put(self.winner.create().store(), "WINNER", "first")
+        self.winner.close()
+        self.path.hardlink_to(self.winner.path)
+        return super().new_keyring_slot(store_id, data_key)
+
+
+def test_who_comes_second_goes_on_with_the_store_of_the_first_and_takes_its_own_key_back(
+    bare: Keep, tmp_path: Path
+) -> None:
+    keep = bare
+    (tmp_path / "elsewhere").mkdir()
+    second, winner = tmp_path / "keys" / "second.key", Keep(tmp_path / "elsewhere")
+    loser = Store(keep.path, Beaten(keep.path, second, winner), lambda: keep.time)
+    put(loser, "LOSER", "second")
+    loser.close()
+    assert contents(keep.store()) == {"WINNER": "first", "LOSER": "second"}
+    assert not second.exists()
+    assert winner.key_file.exists()
+    assert list(keep.close().files()) == ["secrets.db"]
+
+
+_barrier: Barrier
+
+
+def _line_up(barrier: Barrier) -> None:
+    global _barrier  # noqa: PLW0603  how a pool hands a barrier to its processes
+    _barrier = barrier
+
+
+def _first_writes(root: Path, number: int, count: int) -> str:
+    keep = Keep(root)
+    store = Store(keep.path, FirstWriteToFile(root / "keys" / f"{number}.key"), lambda: keep.time)
+    _barrier.wait(60)
+    for turn in range(count):
+        put(store, f"P{number}_{turn}", f"value {number} {turn}")
+    store.close()
+    return "done"
+
+
+def _create(root: Path, number: int) -> str:
+    _barrier.wait(60)
+    try:
+        Keep(root).store().create_with_key_file(root / "keys" / f"{number}.key")
+    except SecretsError as error:
+        return error.code
+    return "made"
+
+
+def _at_once(processes: int, task: Callable[..., str], root: Path, *more: object) -> list[str]:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(processes)
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_line_up, initargs=(barrier,)) as pool:
+        futures = [pool.submit(task, root, number, *more) for number in range(processes)]
+        return [future.result(120) for future in futures]
+
+
+def test_two_processes_that_create_at_once_make_one_store_and_one_key(tmp_path: Path) -> None:
+    for round_ in range(5):
+        root = tmp_path / str(round_)
+        root.mkdir()
+        outcomes = _at_once(2, _create, root)
+        assert sorted(outcomes) == [Code.STORE_UNAVAILABLE, "made"]
+        assert [path.name for path in (root / "keys").iterdir()] == [f"{outcomes.index('made')}.key"]
+        keep = Keep(root)
+        assert list(keep.files()) == ["secrets.db"]
+        assert contents(keep.store()) == {}
+        keep.close()
+
+
+def test_four_processes_with_many_first_writes_make_one_store_with_one_key_and_keep_all(tmp_path: Path) -> None:
+    _at_once(4, _first_writes, tmp_path, 50)
+    assert len(list((tmp_path / "keys").iterdir())) == 1
+    expected = {f"P{number}_{turn}": f"value {number} {turn}" for number in range(4) for turn in range(50)}
+    keep = Keep(tmp_path)
+    assert contents(keep.store()) == expected
+    assert list(keep.close().files()) == ["secrets.db"]
+
+
+def test_a_draft_beside_a_store_is_removed_and_no_key_with_it(keep: Keep) -> None:
+    put(keep.store(), "TOKEN", "v")
+    keep.close()
+    draft = keep.path.with_name(".secrets.db.claude-secrets-draft")
+    for content in (keep.path.read_bytes(), b"", b"notes"):  # a copy of the store names its key, too
+        draft.write_bytes(content)
+        assert get(keep.store(), "TOKEN") == "v"
+        assert not draft.exists()
+        keep.close()
+    assert keep.key_file.exists()
+
+
+def test_a_draft_that_somebody_holds_is_left_alone(keep: Keep) -> None:
+    draft = keep.path.with_name(".secrets.db.claude-secrets-draft")
+    with atomic_file.draft(draft, patience=0) as held:
+        assert held is not None
+        put(keep.store(), "TOKEN", "v")
+        assert draft.exists()
+        with atomic_file.draft(draft, patience=0.1) as second:
+            assert second is None
+    assert not draft.exists()
+
+
+def killed_after(keep: Keep, moment: str) -> None:
+    """What a process leaves that was killed while it made the store."""
+    keep.create().close()
+    draft = keep.path.with_name(".secrets.db.claude-secrets-draft")
+    if moment == "the store has its name":
+        draft.hardlink_to(keep.path)
+        return
+    keep.path.rename(draft)
+    if moment == "the draft is begun":
+        os.truncate(draft, 5000)
+    if moment == "the draft is empty":
+        os.truncate(draft, 0)
+    if moment != "the key is in its place":
+        keep.key_file.unlink()
+
+
+MOMENTS = [
+    "the draft is empty",
+    "the draft is begun",
+    "the draft is written",
+    "the key is in its place",
+    "the store has its name",
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_next_one_finishes_what_a_killed_process_began(bare: Keep, moment: str) -> None:
+    killed_after(bare, moment)
+    if moment == "the store has its name":
+        with pytest.raises(StoreError):
+            bare.create()
+    else:
+        bare.create()
+    put(bare.store(), "TOKEN", "v")
+    assert contents(bare.store()) == {"TOKEN": "v"}
+    bare.close()
+    assert list(bare.files()) == ["secrets.db"]
+    assert [path.name for path in bare.key_file.parent.iterdir()] == ["master.key"]
+
+
+def test_a_store_that_is_finished_has_the_key_it_was_begun_with(bare: Keep, tmp_path: Path) -> None:
+    killed_after(bare, "the key is in its place")
+    with pytest.raises(StoreError) as caught:
+        bare.store().create_with_key_file(tmp_path / "keys" / "second.key")
+    assert caught.value.code is Code.STORE_UNAVAILABLE
+    assert not (tmp_path / "keys" / "second.key").exists()
+    assert contents(bare.store()) == {}
+
+
+def test_a_draft_that_is_a_link_or_a_directory_is_not_written_through(bare: Keep, tmp_path: Path) -> None:
+    bare.path.parent.mkdir()
+    notes = tmp_path / "notes"
+    notes.write_text("my notes")
+    draft = bare.path.with_name(".secrets.db.claude-secrets-draft")
+    draft.symlink_to(notes)
+    with pytest.raises(StoreError) as caught:
+        bare.create()
+    assert caught.value.code is Code.STORE_UNAVAILABLE
+    assert (notes.read_text(), bare.key_file.exists()) == ("my notes", False)
+    draft.unlink()
+    draft.mkdir()
+    with pytest.raises(StoreError):
+        bare.create()
+
+
+def test_a_store_that_another_process_is_making_is_waited_for(bare: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(creation, "_PATIENCE", 0.2)
+    bare.path.parent.mkdir()
+    with atomic_file.draft(bare.path.with_name(".secrets.db.claude-secrets-draft"), patience=0):
+        with pytest.raises(StoreError) as caught:
+            bare.create()
+        assert caught.value.code is Code.STORE_BUSY
+    assert not bare.key_file.exists()
+    assert contents(bare.create().store()) == {}

@@ -1,0 +1,247 @@
+"""Files that are no store, places that cannot be written, disks that are full: the right code, and nothing changed."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from claude_secrets.errors import Code, StoreError
+from tests.support import keeping
+from tests.support.keeping import Keep, contents, get, put
+from tests.support.requirements import require, require_real
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, limits and mounts of POSIX")
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Iterator[Keep]:
+    """A store with one secret, closed."""
+    keep = Keep(tmp_path).create()
+    put(keep.store(), "TOKEN", "before")
+    yield keep.close()
+    keep.close()
+
+
+def step(path: Path, *step: str, bound: bool = False) -> str:
+    """Take one step in a process of its own; `bound`: one that obeys file modes even where the tests run as root."""
+    wrapper = []
+    if bound and os.geteuid() == 0:
+        wrapper = [require("setpriv"), "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    done = subprocess.run([*wrapper, *keeping.command(path, *step)], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode()
+
+
+# What is no store
+
+
+def sqlite_file(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def no_store(path: Path, what: str) -> None:
+    path.unlink()
+    match what:
+        case "a directory":
+            path.mkdir()
+        case "a named pipe":
+            os.mkfifo(path)
+        case "an empty file":
+            path.touch()
+        case "one byte" | "a text file":
+            path.write_text("x" if what == "one byte" else "notes of mine\n" * 500)
+        case "an SQLite file of another program":
+            sqlite_file(path, "CREATE TABLE store (id)", "PRAGMA user_version = 1")
+        case "an SQLite file with nothing in it":
+            sqlite_file(path, "VACUUM")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "a directory",
+        "a named pipe",
+        "an empty file",
+        "one byte",
+        "a text file",
+        "an SQLite file of another program",
+        "an SQLite file with nothing in it",
+    ],
+)
+def test_what_is_no_store_is_refused_and_left_as_it_is(keep: Keep, what: str) -> None:
+    no_store(keep.path, what)
+    before = keep.path.read_bytes() if keep.path.is_file() else b""
+    for attempt in (lambda: get(keep.store(), "TOKEN"), lambda: put(keep.store(), "TOKEN", "after")):
+        with pytest.raises(StoreError) as caught:
+            attempt()
+        assert caught.value.code is Code.STORE_FORMAT
+    assert [path.name for path in keep.path.parent.iterdir()] == ["secrets.db"]
+    assert not keep.path.is_file() or keep.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, -1])
+def test_another_format_is_refused_and_says_what_to_upgrade(keep: Keep, version: int) -> None:
+    sqlite_file(keep.path, f"PRAGMA user_version = {version}")
+    before = keep.path.read_bytes()
+    for attempt in (lambda: get(keep.store(), "TOKEN"), lambda: put(keep.store(), "TOKEN", "after")):
+        with pytest.raises(StoreError) as caught:
+            attempt()
+        assert caught.value.code is Code.STORE_FORMAT
+        assert f"format {version};" in caught.value.message
+        assert "Upgrade" in (caught.value.hint or "")
+    assert keep.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("length", [1, 100, 4096, 5000, -4096, -8192])
+def test_a_file_that_was_cut_off_gives_out_nothing(keep: Keep, length: int) -> None:
+    keep.path.write_bytes(keep.path.read_bytes()[:length])
+    with pytest.raises(StoreError) as caught:
+        get(keep.store(), "TOKEN")
+    assert caught.value.code in {Code.STORE_FORMAT, Code.STORE_TAMPERED}
+
+
+def test_a_file_of_another_user_is_refused(keep: Keep) -> None:
+    require_real(os.geteuid() == 0, "the right to give a file to another user")
+    os.chown(keep.path, 65534, -1)
+    with pytest.raises(StoreError) as caught:
+        get(keep.store(), "TOKEN")
+    assert caught.value.code is Code.STORE_UNAVAILABLE
+
+
+# Read-only
+
+
+@pytest.mark.parametrize(("directory", "file"), [(0o500, 0o400), (0o500, 0o600)], ids=["file too", "directory only"])
+def test_in_a_read_only_directory_nothing_is_changed_and_the_person_still_reads(
+    keep: Keep, directory: int, file: int
+) -> None:
+    before = keep.files()
+    keep.path.chmod(file)
+    keep.path.parent.chmod(directory)
+    try:
+        assert step(keep.path, "put", "TOKEN", "after", bound=True) == Code.STORE_UNAVAILABLE
+        assert step(keep.path, "get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
+        assert step(keep.path, "person-get", "TOKEN", bound=True) == "before (1 warnings)"
+    finally:
+        keep.path.parent.chmod(0o700)
+    assert keep.files() == before
+
+
+def test_a_read_only_file_is_not_changed_and_the_person_still_reads(keep: Keep) -> None:
+    before = keep.files()
+    keep.path.chmod(0o400)
+    assert step(keep.path, "put", "TOKEN", "after", bound=True) == Code.STORE_UNAVAILABLE
+    assert step(keep.path, "get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
+    assert step(keep.path, "person-get", "TOKEN", bound=True) == "before (1 warnings)"
+    assert keep.files() == before
+    keep.path.chmod(0o600)
+    assert step(keep.path, "put", "TOKEN", "after", bound=True) == "2"
+
+
+def test_a_file_that_cannot_be_read_is_unavailable(keep: Keep) -> None:
+    keep.path.chmod(0)
+    for name in ("put", "get", "person-get"):
+        value = ["after"] if name == "put" else []
+        assert step(keep.path, name, "TOKEN", *value, bound=True) == Code.STORE_UNAVAILABLE
+
+
+def test_in_a_read_only_place_with_changes_in_the_log_the_person_is_not_given_an_old_value(keep: Keep) -> None:
+    put(keep.store(), "TOKEN", "after")
+    files = keep.files()  # as they are while a process runs, or after it was killed
+    keep.close()
+    for name in ("secrets.db", "secrets.db-wal"):
+        keep.path.with_name(name).write_bytes(files[name])
+    keep.path.parent.chmod(0o500)
+    try:
+        assert step(keep.path, "person-get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
+    finally:
+        keep.path.parent.chmod(0o700)
+    assert step(keep.path, "person-get", "TOKEN") == "after (0 warnings)"
+
+
+def test_no_store_and_no_key_come_to_be_in_a_read_only_directory(tmp_path: Path) -> None:
+    keep = Keep(tmp_path)
+    keep.path.parent.mkdir(mode=0o500)
+    assert step(keep.path, "create", str(keep.key_file), bound=True) == Code.STORE_UNAVAILABLE
+    assert (keep.files(), keep.key_file.exists()) == ({}, False)
+
+
+def test_a_store_is_made_with_its_key_in_a_directory_that_can_be_written_but_not_listed(tmp_path: Path) -> None:
+    keep = Keep(tmp_path)
+    keep.path.parent.mkdir(mode=0o300)
+    assert step(keep.path, "create", str(keep.key_file), bound=True) == "None"
+    assert step(keep.path, "put", "TOKEN", "v", bound=True) == "1"
+    keep.path.parent.chmod(0o700)
+    assert contents(keep.store()) == {"TOKEN": "v"}
+    keep.close()
+
+
+# Full
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 300 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = [require("mount"), "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    require_real(subprocess.run(mount, capture_output=True, check=False).returncode == 0, "mount of a small tmpfs")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_has_its_code_loses_nothing_and_the_next_write_works_once_there_is_space(
+    disk: Path, tmp_path: Path
+) -> None:
+    keep = Keep(tmp_path)
+    keep.path = disk / "data" / "secrets.db"
+    keep.create()
+    store = keep.store()
+    try:
+        put(store, "TOKEN", "before")
+        filler = disk / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(disk).free))
+        for value in ("after", "x" * 100_000):
+            with pytest.raises(StoreError) as caught:
+                put(store, "TOKEN", value)
+            assert caught.value.code is Code.STORE_FULL
+        assert contents(store) == contents(keep.store()) == {"TOKEN": "before"}
+        filler.unlink()
+        put(store, "TOKEN", "after")
+        assert contents(keep.store()) == {"TOKEN": "after"}
+    finally:
+        keep.close()
+
+
+def test_a_full_disk_lets_no_store_and_no_key_come_to_be(disk: Path, tmp_path: Path) -> None:
+    keep = Keep(tmp_path)
+    keep.path = disk / "data" / "secrets.db"
+    keep.path.parent.mkdir()
+    filler = disk / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(disk).free))
+    with pytest.raises(StoreError) as caught:
+        keep.create()
+    assert caught.value.code in {Code.STORE_FULL, Code.STORE_UNAVAILABLE}
+    assert (keep.files(), keep.key_file.exists()) == ({}, False)
+    filler.unlink()
+    assert contents(keep.create().store()) == {}
+    keep.close()
+
+
+def test_a_limit_on_the_size_of_files_changes_nothing_and_the_next_write_works(keep: Keep) -> None:
+    outcome = step(keep.path, "put-with-file-size-limit", "TOKEN", "x", "100000")
+    assert outcome == "2"
+    outcome = step(keep.path, "put-with-file-size-limit", "TOKEN", "y", "400000")
+    assert outcome in {Code.STORE_FULL, Code.STORE_UNAVAILABLE}
+    assert contents(keep.store()) == {"TOKEN": "x" * 100_000}
+    assert step(keep.path, "put", "TOKEN", "after") == "3"
+    assert contents(keep.store()) == {"TOKEN": "after"}

@@ -1,0 +1,90 @@
+"""A home directory with projects and repositories in it, made by git itself."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from claude_secrets.errors import DeniedError
+from claude_secrets.policy.project import Project, Whereabouts, locate
+from tests.support.requirements import require
+
+COMMAND = "uvx claude-secrets"
+
+
+class Disk:
+    """A home directory with projects in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.home = self.root / "home"
+        self.home.mkdir()
+        self.homes = frozenset({self.home})
+
+    def directory(self, *parts: str) -> Path:
+        path = self.home.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def project(self, *parts: str) -> Path:
+        """A directory with an allowlist."""
+        path = self.directory(*parts)
+        (path / ".claude").mkdir(exist_ok=True)
+        (path / ".claude" / "secrets.yml").write_text("allow: [A]\n")
+        return path
+
+    def repository(self, *parts: str) -> Path:
+        """A directory in which git made a repository with one commit, allowlist and all."""
+        path = self.project(*parts)
+        git(path, "init", "--quiet", "--initial-branch=main")
+        git(path, "add", "--all")
+        git(path, "commit", "--quiet", "--message=first")
+        return path
+
+    def locate(
+        self,
+        working_directory: Path,
+        *,
+        argument: Path | None = None,
+        environment: Path | None = None,
+        root: Path | None = None,
+    ) -> Project:
+        return locate(Whereabouts(argument, environment, root, working_directory), homes=self.homes, command=COMMAND)
+
+    def refused(
+        self,
+        working_directory: Path,
+        *,
+        argument: Path | None = None,
+        environment: Path | None = None,
+        root: Path | None = None,
+    ) -> DeniedError:
+        with pytest.raises(DeniedError) as caught:
+            self.locate(working_directory, argument=argument, environment=environment, root=root)
+        return caught.value
+
+
+def git(directory: Path, *arguments: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    identity = ["-c", "user.name=A Person", "-c", "user.email=person@example.com", "-c", "commit.gpgSign=false"]
+    subprocess.run(
+        [require("git"), *identity, *arguments],
+        cwd=directory,
+        env=environment,
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+
+
+def make_linked(main: Path, tree: Path, entry: str = "linked") -> Path:
+    """Write the files by which git makes `tree` a linked work tree of `main`; anyone could. Returns git's entry."""
+    common = main / ".git"
+    inner = common / "worktrees" / entry
+    inner.mkdir(parents=True, exist_ok=True)
+    (common / "HEAD").write_text("ref: refs/heads/main\n")
+    (inner / "commondir").write_text("../..\n")
+    (inner / "gitdir").write_text(f"{tree / '.git'}\n")
+    (tree / ".git").write_text(f"gitdir: {inner}\n")
+    return inner

@@ -1,0 +1,26 @@
+"""The real server with short waits: `python -m tests.support.hasty_server PAGE_SECONDS [--broken]`.
+
+Calls wait one second for the person; with `--broken` the gate fails by throwing what it was given.
+"""
+
+import os
+import sys
+from functools import partial
+
+from claude_secrets.agent import gate
+from claude_secrets.model import Call
+from claude_secrets.policy.config import Trust
+from claude_secrets.prompt.page import InputPage
+from claude_secrets.server import app, ask_consent, ask_value
+
+
+def broken_call(_gate: object, call: Call, *_: object, client: str) -> None:
+    raise RuntimeError(call.value)
+
+
+if __name__ == "__main__":
+    vars(ask_value).update(CALL_SECONDS=1.0, InputPage=partial(InputPage, lifetime=float(sys.argv[1])))
+    vars(ask_consent).update(QUESTION_SECONDS=1.0)
+    if "--broken" in sys.argv:
+        vars(gate)["Gate"].call = broken_call
+    app.run(None, None, os.environ, Trust.OFF, None, bound=False, asks=True)

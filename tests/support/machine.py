@@ -1,0 +1,224 @@
+"""One person's machine for whole-program tests: the real command line and server as subprocesses, nothing shared."""
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from tests.support.program import ACCOUNT_HOME
+
+DEADLINE = 30.0
+"""Seconds any one answer may take before a test gives up."""
+
+PROGRAM = [sys.executable, "-P", str(Path(__file__).with_name("program.py"))]
+"""The program, with the account's home where the environment's is; `tests/support/program.py` says how that is told."""
+
+
+class Machine:
+    """A home directory, an environment such as MCP clients pass on, and the program."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = root / "home"
+        self.home.mkdir(parents=True)
+        self.store = self.home / ".local" / "share" / "claude-secrets" / "secrets.db"
+        self.key_file = self.home / ".keys" / "master.key"
+        session = root / "session"
+        session.mkdir(mode=0o700)
+        self.configure("presence: any")  # the tests are the person's scripts
+        self.environment = {
+            "HOME": str(self.home),
+            ACCOUNT_HOME: str(self.home),  # whatever HOME a test sets later
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "XDG_RUNTIME_DIR": str(session),  # or a developer's own keyring would be found by its usual socket
+        }
+
+    def use_key_file(self) -> Self:
+        """Make the store with its key in a file, as a person without a keyring does."""
+        self.key_file.parent.mkdir()
+        done = self.run("init", "--key-file", str(self.key_file), at=self.project("setup", []))
+        assert done.returncode == 0, done.stderr
+        return self
+
+    def project(self, name: str, allow: object = "*") -> Path:
+        """A project directory (a git work tree as far as `.git` tells) with its allowlist."""
+        directory = self.home / "work" / name
+        (directory / ".claude").mkdir(parents=True, exist_ok=True)
+        (directory / ".git").mkdir(exist_ok=True)
+        (directory / ".claude" / "secrets.yml").write_text(yaml.safe_dump({"allow": allow}))
+        return directory
+
+    def configure(self, *lines: str) -> None:
+        """Write the person's configuration."""
+        config = self.home / ".config" / "claude-secrets"
+        config.mkdir(parents=True, exist_ok=True)
+        (config / "config.yml").write_text("".join(f"{line}\n" for line in lines))
+
+    def forget_configuration(self) -> Path:
+        """Take the person's configuration away, and return where its directory was."""
+        config = self.home / ".config" / "claude-secrets"
+        shutil.rmtree(config)
+        return config
+
+    def write_limit(self, per_minute: int) -> None:
+        config = self.home / ".config" / "claude-secrets"
+        rules = {tool: {"rules": [{"rate_limit": f"{per_minute}/minute"}]} for tool in ("set_secret", "input_secret")}
+        (config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": rules}))
+
+    def run(
+        self, *arguments: str, at: Path | None = None, stdin: str | None = None, environment: Mapping[str, str] = {}
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end; without `stdin` it gets the null device."""
+        return subprocess.run(
+            [*PROGRAM, *arguments],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=DEADLINE,
+            cwd=at or self.home,
+            env={**self.environment, **environment},
+            start_new_session=True,  # a developer's own terminal is not this person's
+            check=False,
+        )
+
+    def server(
+        self, at: Path, *arguments: str, environment: Mapping[str, str] = {}, wrapper: Sequence[str] = ()
+    ) -> "Wire":
+        """Start the server in directory `at` and shake hands."""
+        wire = Wire([*wrapper, *PROGRAM, *arguments], at, {**self.environment, **environment})
+        wire.shake_hands()
+        return wire
+
+
+class Wire:
+    """Raw JSON-RPC over the pipes of one server process."""
+
+    def __init__(self, command: Sequence[str], at: Path, environment: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            command,
+            cwd=at,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        self.stderr = b""
+        self.said: list[bytes] = []
+        self._id = 0
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_out, self._read_err)]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_out(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def _read_err(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.stderr += line
+
+    def shake_hands(
+        self, version: str = "2025-11-25", capabilities: Mapping[str, object] = {}, client: str = "test"
+    ) -> dict[str, Any]:
+        answer = self.request(
+            "initialize",
+            {
+                "protocolVersion": version,
+                "capabilities": dict(capabilities),
+                "clientInfo": {"name": client, "version": "1"},
+            },
+        )
+        self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return answer
+
+    def send(self, message: Mapping[str, object]) -> None:
+        self.send_line(json.dumps(message).encode() + b"\n")
+
+    def send_line(self, line: bytes) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        """The next message; fails when the server has closed its output."""
+        line = self._lines.get(timeout=DEADLINE)
+        assert line, f"the server closed its output; stderr: {self.stderr!r}"
+        self.said.append(line)
+        message = json.loads(line)
+        assert isinstance(message, dict)
+        return message
+
+    def unread(self) -> bytes:
+        """What nobody has received; after the end, all of it."""
+        rest = b""
+        with suppress(queue.Empty):
+            while True:
+                rest += self._lines.get_nowait()
+        return rest
+
+    def request(self, method: str, params: Mapping[str, object]) -> dict[str, Any]:
+        """Send a request and return its answer, whole."""
+        self._id += 1
+        self.send({"jsonrpc": "2.0", "id": self._id, "method": method, "params": dict(params)})
+        while (message := self.receive()).get("id") != self._id:
+            pass
+        return message
+
+    def call(self, tool: str, **arguments: object) -> dict[str, Any]:
+        """Call a tool and return its result."""
+        answer = self.request("tools/call", {"name": tool, "arguments": arguments})
+        assert "result" in answer, answer
+        result = answer["result"]
+        assert isinstance(result, dict)
+        return result
+
+    def text(self, tool: str, **arguments: object) -> str:
+        """Call a tool that must succeed and return its text."""
+        result = self.call(tool, **arguments)
+        assert not result.get("isError"), result
+        return str(result["content"][0]["text"])
+
+    def code(self, tool: str, **arguments: object) -> str:
+        """Call a tool that must be refused and return the code."""
+        result = self.call(tool, **arguments)
+        assert result.get("isError") is True, result
+        return str(result["content"][0]["text"]).partition("]")[0].removeprefix("[")
+
+    def close(self) -> int:
+        """End the session as clients do, by closing its input; returns the exit code."""
+        assert self.process.stdin
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            code = self.process.wait(timeout=DEADLINE)
+        finally:
+            self.process.kill()
+        for reader in self._readers:
+            reader.join(timeout=DEADLINE)
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe
+            pipe.close()
+        return code

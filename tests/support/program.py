@@ -1,0 +1,97 @@
+"""The program as whole-program tests run it: the real one, whose account has its home where the environment says.
+
+What an environment must not choose (the home of the account, the places of programs) is told here by variables of the
+tests alone, which the program itself never sees.
+"""
+
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+ACCOUNT_HOME = "TESTS_ACCOUNT_HOME"
+"""Names the account's home, where that is not HOME."""
+
+CLIENT_RECORDS = "TESTS_CLIENT_RECORDS"
+"""Names where servers note their clients. Without it they note none: of most tests the client is the person, too."""
+
+ASKED = "TESTS_ASKED"
+"""Names a file that gets a line for every question at the terminal: the command line's functions that led to it."""
+
+HOOK_SECONDS = "TESTS_HOOK_SECONDS"
+"""After how many seconds a hook gives up."""
+
+GIT_SECONDS = "TESTS_GIT_SECONDS"
+"""After how many seconds without a word git is ended."""
+
+PLACES = "TESTS_PLACES"
+"""Directories, written as a PATH, that are the places of programs instead of the system's."""
+
+
+def main() -> None:
+    """Run the program on this process's arguments."""
+    from claude_secrets import interrupts
+
+    interrupts.begin()
+    from claude_secrets import paths
+    from claude_secrets.agent import client_records
+    from claude_secrets.cli.main import entry
+
+    sys.argv[0] = str(Path(paths.__file__).with_name("__main__.py"))
+    home = os.environ.pop(ACCOUNT_HOME, None) or os.environ.get("HOME")
+    if home is not None:
+        paths.account_home = lambda: Path(home)
+    records = os.environ.pop(CLIENT_RECORDS, None) or "/dev/null/clients"
+    client_records.directory = lambda: Path(records)
+    places = os.environ.pop(PLACES, None)
+    if places is not None:
+        _take(places)
+    asked = os.environ.pop(ASKED, None)
+    if asked is not None:
+        _note_who_asks(asked)
+    seconds = os.environ.pop(HOOK_SECONDS, None)
+    if seconds is not None:
+        from claude_secrets.cli.commands import hook
+
+        hook.SECONDS = hook.OUTPUT_SECONDS = float(seconds)
+    seconds = os.environ.pop(GIT_SECONDS, None)
+    if seconds is not None:
+        from claude_secrets.exec import git_process
+
+        git_process.SECONDS = float(seconds)
+    entry()
+
+
+def _note_who_asks(file: str) -> None:
+    from claude_secrets.prompt import terminal
+
+    ask = terminal._ask
+
+    def asking(*arguments: Any, **options: Any) -> str:
+        names = []
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            module = frame.f_globals["__name__"]
+            if module == terminal.__name__ or module.startswith("claude_secrets.cli."):
+                function = frame.f_code.co_qualname.partition(".<locals>")[0]
+                names.append(f"{module.rpartition('.')[2]}.{function}")
+            frame = frame.f_back
+        with Path(file).open("a") as lines:
+            lines.write(" ".join(reversed(names)) + "\n")
+        return ask(*arguments, **options)
+
+    terminal._ask = asking
+
+
+def _take(places: str) -> None:
+    # Not `tests.support.program_places`, which the program's own import path does not have.
+    from claude_secrets import programs
+
+    directories = [Path(os.path.realpath(each)) for each in places.split(os.pathsep)]
+    below = Path(os.path.commonpath(directories))
+    programs.SYSTEM = programs.Places(directories=directories, owner=os.getuid(), below=below)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""A store with a past, for tests in which someone changes it without its key.
+
+Always: the past is made by the program itself, at the doors agents and persons use; every row it leaves has a name
+here; what agents can see of each moment of it is known.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from claude_secrets.errors import SecretsError
+from claude_secrets.keys.cipher import Cipher, unwrap, wrap
+from claude_secrets.model import (
+    Access,
+    Ask,
+    Call,
+    ConsentQuestion,
+    Declined,
+    Done,
+    InputQuestion,
+    Outcome,
+    Refused,
+    Tool,
+)
+from claude_secrets.paths import home_directories
+from claude_secrets.person.person import Person
+from claude_secrets.policy.project import Project, locate
+from claude_secrets.store.audit import AuditLog, Event
+from claude_secrets.store.store import Store
+from tests.support import keeping
+from tests.support import sqlite_attacker as attacker
+from tests.support.sqlite_attacker import Key
+from tests.support.store_world import World, at, enter
+
+Seen: TypeAlias = dict[str, str]
+"""What came of each thing that an agent tried."""
+
+ROWS = {
+    "store": ["the one row"],
+    "key_slots": ["first", "second"],
+    "records": ["AGENT", "OWN", "FOREIGN", "ELSEWHERE", "DROPPED", "GUARDED", "BORROWED", "NEW", "acme TOKEN"],
+    "versions": [
+        *("AGENT 1", "AGENT 2", "OWN 1", "FOREIGN 1", "ELSEWHERE 1", "DROPPED 1", "DROPPED 2"),
+        *("GUARDED 1", "BORROWED 1", "NEW 1", "NEW 2", "acme TOKEN 1"),
+    ],
+    "grants": ["api uses FOREIGN", "api uses GUARDED", "acme claims acme-dev"],
+    "counters": ["api set_secret", "api input_secret", "api bytes"],
+    "audit": [f"event {number}" for number in range(1, 26)],
+}
+"""The rows that stand in the file in the end, by table."""
+
+NAMES = ["AGENT", "OWN", "FOREIGN", "ELSEWHERE", "DROPPED", "GUARDED", "BORROWED", "OLD", "NEW", "NEVER"]
+
+
+class Victim(World):
+    """The world in which the past happens."""
+
+    def __init__(self, root: Path) -> None:
+        self._stores: list[Store] = []
+        super().__init__(root)
+        self.projects = {name: self.project(name) for name in ("api", "clone")}
+        self.projects["acme"] = self.project("acme", scope="acme-dev")
+        self.identities = {name: self._located(name).identity for name in self.projects}
+        self.write_limit(6)
+        self.moments: dict[str, Path] = {}
+        self._live()
+        self.final = self.moments["the end"]
+        self.known = {moment: self._seen_at(moment) for moment in self.moments}
+        self.past = {moment: attacker.all_rows(copy) for moment, copy in self.moments.items()}
+
+    def store(self) -> Store:
+        self._stores.append(Store(self.store_path, keeping.custody(), lambda: self.time))
+        return self._stores[-1]
+
+    def close(self) -> None:
+        """Close every `Store` there was, so that the log is folded into the file."""
+        while self._stores:
+            self._stores.pop().close()
+
+    def _located(self, name: str) -> Project:
+        return locate(at(self.projects[name]), homes=home_directories(), command="claude-secrets")
+
+    def _person(self, name: str | None = None, *, scope: str = "shared") -> Person:
+        return Person(store=self.store(), project=self._located(name) if name else None, scope=scope)
+
+    def _agent(self, tool: Tool, name: str, value: str = "") -> None:
+        call = Call(tool=tool, name=name, value=value)
+        outcome = self.gate().call(call, at(self.projects["api"]))
+        assert isinstance(outcome, Done), outcome
+
+    def _live(self) -> None:
+        """The past: a beginning, and then one change of each kind, with a copy of the file before each."""
+        self._person().set("FOREIGN", "f")
+        self._person().set("ELSEWHERE", "e")
+        self._person().set("BORROWED", "b")
+        self._person().set("GUARDED", "g")
+        self._person("api").set("OWN", "o")
+        self._person("acme", scope="acme-dev").set("TOKEN", "a")
+        self._person("api").allow("BORROWED")
+        self._person("api").allow("GUARDED")
+        for value in ("1", "2"):
+            self._person("api").set("OLD", value)
+        self._add_slot()
+        self._log("done")
+        self._log("refused")
+        self._agent(Tool.SET_SECRET, "AGENT", "first")
+        self._agent(Tool.SET_SECRET, "DROPPED", "d")
+        enter(self.gate(), Call(tool=Tool.INPUT_SECRET, name="OWN"), self.projects["api"], "o")
+        changes: dict[str, Callable[[], object]] = {
+            "set": lambda: self._agent(Tool.SET_SECRET, "AGENT", "second"),
+            "delete": lambda: self._agent(Tool.DELETE_SECRET, "DROPPED"),
+            "access change": lambda: self._person().set("GUARDED", "g", Access.USE_ONLY),
+            "grant": lambda: self._person("api").allow("FOREIGN"),
+            "revoke": lambda: self._person("api").revoke("BORROWED"),
+            "counter": lambda: self._agent(Tool.SET_SECRET, "AGENT", "second"),
+            "rename": lambda: self._person().rename("OLD", "NEW"),
+            "key slot": lambda: self._add_slot(replacing=True),
+            "event": lambda: self._log("done"),
+        }
+        for change, make in changes.items():
+            self._remember(change)
+            make()
+        self._remember("the end")
+
+    def _remember(self, moment: str) -> None:
+        """Keep the file as it is before `moment`."""
+        self.close()
+        self.moments[moment] = self.root / f"before {moment}.db"
+        shutil.copyfile(self.store_path, self.moments[moment])
+
+    def _log(self, outcome: str) -> None:
+        event = Event(caller="agent", action="get_secret", outcome=outcome, project="/work/api", name="AGENT")
+        with self.store().write() as tx:
+            AuditLog().add(tx, event)
+
+    def _add_slot(self, *, replacing: bool = False) -> None:
+        """What a rotation of the master key will do: the data key is wrapped anew, and the head tells of it."""
+        master_key = self.key_file.read_bytes().strip()
+        with self.store().write() as tx:
+            slots = self._stores[-1]._slots(tx.connection)
+            first = slots[0]
+            bound = {"store_id": tx.cipher.store_id, "slot_kind": first.kind}
+            data_key = unwrap(master_key, first.wrapped, slot_id=first.slot_id, **bound)
+            slot_id = slots[-1].slot_id if replacing else "f" * 16
+            wrapped = wrap(master_key, data_key, slot_id=slot_id, now=self.time, **bound)
+            row = (slot_id, first.kind, first.params, wrapped)
+            tx.connection.execute("INSERT OR REPLACE INTO key_slots VALUES (?, ?, ?, ?)", row)
+            tx.head = tx.head._replace(slots=tx.table_digest("key_slots"))
+            tx.dirty = True
+
+    def _seen_at(self, moment: str) -> Seen:
+        with self.attacked(self.root / "look", self.moments[moment]) as scene:
+            return scene.seen()
+
+    def keys(self) -> dict[str, dict[str, Key]]:
+        """The key of each row in `ROWS`. Needs the data key: an attacker does not know which row is which."""
+        store = self.store()
+        with store.read() as tx:
+            cipher = tx.cipher
+            slots = sorted(slot.slot_id for slot in store._slots(tx.connection))
+        found: dict[str, dict[str, Key]] = {"store": {"the one row": (1,)}}
+        found["key_slots"] = {label: (slot,) for label, slot in zip(("first", "second"), slots, strict=True)}
+        found["records"] = {label: (_record(cipher, label),) for label in ROWS["records"]}
+        versions = [label.rpartition(" ") for label in ROWS["versions"]]
+        found["versions"] = {f"{name} {number}": (_record(cipher, name), int(number)) for name, _, number in versions}
+        api, acme = self.identities["api"], self.identities["acme"]
+        parts = [(api, "shared", "FOREIGN"), (api, "shared", "GUARDED"), (acme, "acme-dev", "")]
+        found["grants"] = {
+            label: (cipher.index("grant", *part),) for label, part in zip(ROWS["grants"], parts, strict=True)
+        }
+        counted = {f"api {tool}": f"person:/tools/{tool}/rules/0:60" for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET)}
+        found["counters"] = {
+            label: (cipher.index("counter", api, what),) for label, what in {**counted, "api bytes": "bytes"}.items()
+        }
+        found["audit"] = {label: (number,) for number, label in enumerate(ROWS["audit"], start=1)}
+        self.close()
+        return found
+
+    @contextmanager
+    def attacked(self, directory: Path, source: Path | None = None) -> "Iterator[Scene]":
+        """A copy of the file (as it was in the end) for an attack, with the agents and the person around it."""
+        directory.mkdir(exist_ok=True)
+        path = Path(shutil.copyfile(source or self.final, directory / "secrets.db"))
+        path.chmod(0o600)
+        usual, self.store_path = self.store_path, path
+        try:
+            yield Scene(self)
+        finally:
+            self.close()
+            assert not path.with_name("secrets.db-wal").exists()
+            self.store_path = usual
+
+
+class Scene:
+    """The agents of all projects, and the person, on one copy of the file."""
+
+    def __init__(self, victim: Victim) -> None:
+        self._victim = victim
+        self.path = victim.store_path
+        self._gate = victim.gate()
+
+    def restart(self) -> None:
+        """Go on with new processes, which have to open the store and fetch its key."""
+        self._victim.close()
+        self._gate = self._victim.gate()
+
+    def warm_up(self) -> None:
+        """Let the server read everything once, so that it runs with the key in memory."""
+        for name in ("list api", "list acme", "ask", *(f"get {name}" for name in NAMES)):
+            self.try_(name)
+
+    def try_(self, what: str) -> str:
+        """What comes of one thing an agent tries, in words."""
+        verb, _, rest = what.partition(" ")
+        match verb:
+            case "list":
+                outcome = self._call(Tool.LIST_SECRETS, project=rest)
+            case "get":
+                name, _, project = rest.partition(" from ")
+                outcome = self._call(Tool.GET_SECRET, name, project=project or "api")
+            case "ask":
+                outcome = self._call(Tool.INPUT_SECRET, "OWN")
+            case "delete":
+                outcome = self._call(Tool.DELETE_SECRET, rest)
+            case _:
+                outcome = self._call(Tool.SET_SECRET, "AGENT", value=what)
+        if isinstance(outcome, Refused):
+            return str(outcome.error.code)
+        if isinstance(outcome, Ask):
+            assert isinstance(outcome.question, InputQuestion)
+            return f"asks, replacing version {outcome.question.replaces}, {outcome.question.access}"
+        return f"{outcome.text} {dict(outcome.data)}"
+
+    def seen(self) -> Seen:
+        """Everything agents can try, in an order in which trying changes nothing before it was looked at."""
+        tries = ["list api", "list clone", "list acme", *(f"get {name}" for name in NAMES), "get TOKEN from acme"]
+        tries += ["get OWN from clone", "ask", "set", "set again", "set once more", "delete OWN", "get OWN", "list api"]
+        return {f"{number} {what}": self.try_(what) for number, what in enumerate(tries)}
+
+    def check(self) -> str:
+        """What `doctor` finds in a process of its own: a code, or "whole"."""
+        self.restart()
+        try:
+            Person(store=self._victim.store()).check()
+        except SecretsError as error:
+            return str(error.code)
+        return "whole"
+
+    def _call(self, tool: Tool, name: str = "", *, value: str = "", project: str = "api") -> Outcome:
+        call, place = Call(tool=tool, name=name, value=value), at(self._victim.projects[project])
+        outcome = self._gate.call(call, place)
+        if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
+            nobody = Declined(digest=outcome.question.digest, channel="none", said_no=False)
+            return self._gate.call(call, place, nobody)
+        return outcome
+
+
+def _record(cipher: Cipher, label: str) -> bytes:
+    project, _, name = label.rpartition(" ")
+    return cipher.index("record", "acme-dev" if project else "shared", name)
+
+
+def moment_of(path: Path, victim: Victim) -> str | None:
+    """The moment of the past that the file at `path` equals, if there is one."""
+    found = attacker.all_rows(path)
+    return next((moment for moment, rows in victim.past.items() if rows == found), None)
