@@ -125,6 +125,12 @@ def reads_use_only(case: Case) -> bool:
     return not refusals.may_be_read(record=record.access, allowlisted=entry.access)
 
 
+def may_read(case: Case) -> bool:
+    """Whether an agent would be given the value now, without anyone being asked."""
+    verdict = case.setting.verdict(Call(tool=Tool.GET_SECRET, name=case.call.name))
+    return not (reads_use_only(case) or verdict.refused_by or verdict.approvals)
+
+
 def questions(case: Case, wanted: tuple[Want, ...]) -> list[ConsentQuestion]:
     """The questions to put, one after the other.
 

@@ -11,6 +11,7 @@ from claude_secrets.errors import Code, DeniedError, StoreError
 from claude_secrets.model import Tool
 from claude_secrets.policy.refusals import said_by
 from claude_secrets.policy.rules import Applied
+from claude_secrets.policy.snapshot import Setting
 from claude_secrets.store import counters
 from claude_secrets.store.counters import Window
 from claude_secrets.store.transaction import Transaction
@@ -29,6 +30,23 @@ class Spent(NamedTuple):
     project: str
     what: str
     window: Window
+
+
+def spent_on(tx: Transaction, snapshot: Setting, tool: Tool, limits: Sequence[Applied], value: str) -> list[Spent]:
+    """What a call of `tool` that stores `value` (or nothing) would make of all limits that it counts in.
+
+    Raises:
+        DeniedError: RATE_LIMITED.
+        StoreError: STORE_FULL, STORE_TAMPERED.
+    """
+    projects, config = snapshot.counted_as, snapshot.config
+    return check(tx, projects=projects, applied=limits, tool=tool) + check_size(
+        tx,
+        projects=projects,
+        size=len(value.encode()),
+        per_minute=config.agent_mib_per_minute * MIB,
+        total=config.agent_mib_total * MIB,
+    )
 
 
 def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied], tool: Tool) -> list[Spent]:

@@ -23,12 +23,9 @@ from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
-from claude_secrets.paths import expanded, in_own_terminal, own_directories, store_path, working_directory
+from claude_secrets.paths import expanded, in_own_terminal, own_directories, working_directory
 from claude_secrets.policy.config import CONFIG
-from claude_secrets.policy.ownership import at_each_call
-from claude_secrets.policy.personal_files import read_config
 from claude_secrets.policy.project import Whereabouts
-from claude_secrets.store.store import Store
 
 _TOLD: Final = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _PLACES: Final = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "CLAUDE_PROJECT_DIR")
@@ -86,10 +83,9 @@ class _Caller:
 
     @cached_property
     def _gate(self) -> Gate:
-        configured = read_config(own_directories(), at_each_call).store
-        store = Store.at(store_path(None, os.environ, configured), os.environ)
-        at_end(store.close)
-        return Gate(store=store, config=own_directories(), tighten=serve.tightened(None))
+        gate = Gate.open(os.environ)
+        at_end(gate.close)
+        return gate
 
     def close(self) -> None:
         """Close the store."""

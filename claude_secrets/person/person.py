@@ -16,7 +16,7 @@ from claude_secrets.policy.allowlist import Allowlist
 from claude_secrets.policy.project import Project
 from claude_secrets.regex import NameSearch
 from claude_secrets.store import audit, counters, grants, records
-from claude_secrets.store.audit import AuditLog, Entry, Event
+from claude_secrets.store.audit import AuditLog, Caller, Entry, Event, EventOutcome
 from claude_secrets.store.grants import Grant
 from claude_secrets.store.records import Record, Stored
 from claude_secrets.store.store import Store
@@ -299,9 +299,9 @@ class Person:
     ) -> None:
         """Write into the log what the person did, or by which code it was `refused`."""
         event = Event(
-            caller="person",
+            caller=Caller.PERSON,
             action=action,
-            outcome="done" if refused is None else "refused",
+            outcome=EventOutcome.DONE if refused is None else EventOutcome.REFUSED,
             project=self._identity(tx) or "",
             scope=scope or self.scope,
             name=name,

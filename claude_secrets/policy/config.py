@@ -34,6 +34,14 @@ class Trust(IntEnum):
         """The mode of that name in lower case, if there is one."""
         return {mode.name.lower(): mode for mode in cls}.get(name)
 
+    @classmethod
+    def asked_for(cls, word: str | None) -> "Trust":
+        """The mode that an argument or the environment asks for; what names none asks for something, not for less."""
+        if not word:
+            return cls.OFF
+        mode = cls.named(word)
+        return cls.REQUIRED if mode is None else mode
+
 
 class Channels(StrEnum):
     """How the person may be asked: whatever works, or by a dialog that no client can answer in their place."""

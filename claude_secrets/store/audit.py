@@ -5,6 +5,7 @@ one is found; identical events of a moment are one with a count. Functions and m
 """
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from claude_secrets.keys.cipher import Envelope
@@ -22,7 +23,23 @@ TOGETHER_SECONDS: Final = 3600
 DONE_TOGETHER_SECONDS: Final = 60
 """Likewise for what was done."""
 
-DONE: Final = "done"
+
+class Caller(StrEnum):
+    """Who did what an event tells of; the log itself, where it let old events go."""
+
+    AGENT = "agent"
+    PERSON = "person"
+    LOG = "log"
+
+
+class EventOutcome(StrEnum):
+    """What came of it; NOTHING: there was nothing to do."""
+
+    DONE = "done"
+    NOTHING = "nothing"
+    REFUSED = "refused"
+    ASKED = "asked"
+
 
 _CUT_EVERY: Final = 500
 _CUT_AT_ONCE: Final = 2000
@@ -32,9 +49,9 @@ _REMEMBERED: Final = 1000
 class Event(NamedTuple):
     """What happened, once or several times. All text; what does not apply is empty.
 
-    `caller` is `agent`, `person` or (for what the log does itself) `log`; `action` a tool's or a command's name;
-    `channel` how a person was asked; `client` the program that the agent runs in, as it calls itself; `outcome` is
-    `done`, `nothing` (there was nothing to do), `refused` or `asked`; `code` and `rule` say why it was refused.
+    `caller` is a `Caller` and `outcome` an `EventOutcome`, or what a later version of this program wrote; `action` is a
+    tool's or a command's name; `channel` how a person was asked; `client` the program that the agent runs in, as it
+    calls itself; `code` and `rule` say why it was refused.
     """
 
     caller: str
@@ -86,7 +103,7 @@ class AuditLog:
         """Count it in the identical event of a moment ago, where there is one."""
         now = int(tx.now)
         entry, before = self._recent.get(event, (None, b""))
-        together = DONE_TOGETHER_SECONDS if event.outcome == DONE else TOGETHER_SECONDS
+        together = DONE_TOGETHER_SECONDS if event.outcome == EventOutcome.DONE else TOGETHER_SECONDS
         if entry is None or not 0 <= now - entry.first < together:
             return False
         entry = entry._replace(last=now, times=entry.times + 1)
@@ -152,7 +169,7 @@ def _remove(tx: Transaction, sequence: int, token: bytes) -> None:
 
 def _flag(event: Event) -> int:
     """The column `refused`: 1 for what was not done."""
-    return int(event.outcome != DONE)
+    return int(event.outcome != EventOutcome.DONE)
 
 
 def _opened(tx: Transaction, sequence: int, refused: int, token: bytes) -> Entry:
@@ -194,7 +211,7 @@ def cut(tx: Transaction) -> None:
         _remove(tx, sequence, token)
     if rows:
         tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
-        event, now = Event(caller="log", action="cut", outcome=DONE), int(tx.now)
+        event, now = Event(caller=Caller.LOG, action="cut", outcome=EventOutcome.DONE), int(tx.now)
         write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=len(rows)))
 
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claude_secrets import paths
-from claude_secrets.agent.gate import VISIBLE_LIMIT, Gate
+from claude_secrets.agent.actions import VISIBLE_LIMIT
+from claude_secrets.agent.gate import Gate
 from claude_secrets.errors import Code
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, InputQuestion, Refused, Tool
 from claude_secrets.paths import OwnDirectories

@@ -196,10 +196,9 @@ class _Hook:
 
     @cached_property
     def _gate(self) -> Gate:
-        configured = read_config(own_directories(), at_each_call).store
-        store = _store(store_path(None, os.environ, configured))
-        at_end(store.close)
-        return Gate(store=store, config=own_directories())
+        gate = Gate.open(os.environ)
+        at_end(gate.close)
+        return gate
 
     def names(self) -> tuple[list[str], list[str]]:
         """The names that agents of the project may use, and those of them that are use-only."""
@@ -322,15 +321,11 @@ def _guard(hook: _Hook) -> Guard:
 
 def _keys(path: Path) -> list[Path]:
     """The key files of a store, as far as they can be told."""
-    with closing(_store(path)) as store:
+    with closing(Store.at(path, os.environ)) as store:
         try:
             return store.key_files()
         except SecretsError:
             return [] if store.custody.named_file is None else [store.custody.named_file]
-
-
-def _store(path: Path) -> Store:
-    return Store.at(path, os.environ)
 
 
 _FAILED: Final[dict[str, Callable[[Event | None, str], Answer]]] = {

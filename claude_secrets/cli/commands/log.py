@@ -8,7 +8,7 @@ from claude_secrets.cli.times import before_now, date
 from claude_secrets.errors import DeniedError
 from claude_secrets.paths import expanded
 from claude_secrets.policy.project import Project
-from claude_secrets.store.audit import Entry
+from claude_secrets.store.audit import Entry, EventOutcome
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def run(options: Namespace) -> int:
             and options.tool in (None, event.action)
             and (named is None or event.project in projects)
             and (since is None or entry.last >= since)
-            and (not options.denied or event.outcome == "refused")
+            and (not options.denied or event.outcome == EventOutcome.REFUSED)
         )
 
     found = person.log(keep)

@@ -26,25 +26,12 @@ def run(options: Namespace, *, bound: bool = False, asks: bool = True) -> int:
 
     given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
     project = expanded(options.project) if options.project else None
-    tighten = tightened(options.trust)
     return serve(
         project=project,
         store_argument=options.store,
         environment=os.environ,
-        tighten=tighten,
+        tighten=Trust.asked_for(options.trust),
         passphrase=given,
         bound=bound,
         asks=asks,
     )
-
-
-def tightened(argument: str | None) -> Trust:
-    """The mode of trust that the arguments and the environment ask for."""
-    asked = [word for word in (argument, os.environ.get("CLAUDE_SECRETS_TRUST")) if word]
-    return max((_mode(word) for word in asked), default=Trust.OFF)
-
-
-def _mode(word: str) -> Trust:
-    """The mode of that name; a word that names none asks for something, surely not for less."""
-    mode = Trust.named(word)
-    return Trust.REQUIRED if mode is None else mode

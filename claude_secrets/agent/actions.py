@@ -1,0 +1,187 @@
+"""What each tool does once its call is allowed: one row a tool.
+
+Always: an action runs in the transaction in which its call was decided, or without one where nothing was ever stored.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+from claude_secrets import paths
+from claude_secrets.agent import consent, replies
+from claude_secrets.agent.consent import Case
+from claude_secrets.agent.visible import shown
+from claude_secrets.model import (
+    Access,
+    Answer,
+    Ask,
+    Call,
+    Done,
+    Entered,
+    EnteredBy,
+    InputQuestion,
+    Outcome,
+    Refused,
+    Tool,
+    check_name,
+    check_value,
+)
+from claude_secrets.policy import refusals
+from claude_secrets.regex import NameSearch
+from claude_secrets.store import records
+from claude_secrets.store.records import Stored
+from claude_secrets.store.transaction import Transaction
+
+VISIBLE_LIMIT = 1000
+"""Names that one list or search returns, at most."""
+
+Run: TypeAlias = Callable[[Transaction | None, Case], Outcome]
+
+
+class Action(NamedTuple):
+    """What carries out a call whose arguments are in order.
+
+    `run` takes no transaction where nothing was ever stored; `only_reads`: losing its line of the log with the
+    machine's power is no loss; `value` is what it stores, so that it makes the store where there is none.
+    """
+
+    run: Run
+    only_reads: bool = False
+    value: str = ""
+
+    @property
+    def stores(self) -> bool:
+        """Whether it stores a value."""
+        return bool(self.value)
+
+    def __repr__(self) -> str:
+        return "Action(...)"
+
+
+class Actions:
+    """The actions on the store at one path, whose person's commands begin with `command`."""
+
+    def __init__(self, store: Path, command: str) -> None:
+        self._store = store
+        self._command = command
+        self._table: Final[Mapping[Tool, Callable[[Call, Answer | None], Action]]] = {
+            Tool.GET_SECRET: self._get,
+            Tool.SET_SECRET: self._set,
+            Tool.DELETE_SECRET: self._delete,
+            Tool.LIST_SECRETS: self._list,
+            Tool.SEARCH_SECRETS: self._search,
+            Tool.INPUT_SECRET: self._input,
+        }
+
+    def of(self, call: Call, answer: Answer | None) -> Action:
+        """What carries out the call, given the person's answer.
+
+        Raises:
+            CallerError: INVALID_NAME, INVALID_VALUE, INVALID_PATTERN.
+        """
+        return self._table[call.tool](call, answer)
+
+    def _get(self, call: Call, _answer: Answer | None) -> Action:
+        check_name(call.name)
+        return Action(_value, only_reads=True)
+
+    def _set(self, call: Call, _answer: Answer | None) -> Action:
+        check_name(call.name)
+        return Action(_store_value, value=check_value(call.value))
+
+    def _delete(self, call: Call, _answer: Answer | None) -> Action:
+        check_name(call.name)
+        return Action(partial(_delete, command=self._command))
+
+    def _list(self, _call: Call, _answer: Answer | None) -> Action:
+        return Action(_names, only_reads=True)
+
+    def _search(self, call: Call, _answer: Answer | None) -> Action:
+        return Action(partial(_names, search=NameSearch(call.pattern)), only_reads=True)
+
+    def _input(self, call: Call, answer: Answer | None) -> Action:
+        check_name(call.name)
+        if isinstance(answer, Entered):
+            return Action(partial(self._enter, answer=answer), value=check_value(answer.value))
+        return Action(lambda _, case: Ask(self._question(case)))
+
+    def _question(self, case: Case) -> InputQuestion:
+        entry, record = case.setting.entry(case.call.name), case.record
+        live = record if record is not None and not record.deleted else None
+        config = case.setting.config
+        return InputQuestion(
+            name=case.call.name,
+            project=str(case.setting.project.path),
+            scope=case.setting.scope,
+            replaces=live.version if live is not None else None,
+            store=None if paths.is_usual(self._store, config.usual_store) else str(self._store),
+            about=entry.about,
+            url=entry.url,
+            prompt=case.call.prompt,
+            access=live.access if live is not None else config.default_access or Access.USE_ONLY,
+        )
+
+    def _enter(self, tx: Transaction | None, case: Case, *, answer: Entered) -> Done:
+        name = case.call.name
+        if self._question(case) != answer.question._replace(prompt=case.call.prompt):
+            raise refusals.changed_since_shown(name)
+        stored = _put(tx, case, answer.value, EnteredBy.PERSON, access=answer.access)
+        return replies.stored(
+            f"Stored '{name}' (version {stored.version}). The value went straight to the store.", stored
+        )
+
+
+def _value(tx: Transaction | None, case: Case) -> Done | Refused:
+    record = case.record
+    if tx is None or record is None or record.deleted:
+        return Refused(replies.not_found(case.call.name))  # not raised: a yes of the person's is kept
+    return Done(text=records.value(tx, record), data={"version": record.version})
+
+
+def _store_value(tx: Transaction | None, case: Case) -> Done:
+    name = case.call.name
+    access = case.setting.config.default_access if case.record is None else None
+    # Not told that the value was there already where reading it would need more.
+    repeats = not consent.may_read(case)
+    stored = _put(tx, case, case.call.value, EnteredBy.AGENT, access=access, repeats=repeats)
+    verb = "Stored" if stored.changed else "Nothing to change: the store has this value for"
+    return replies.stored(f"{verb} '{name}' (version {stored.version}).", stored)
+
+
+def _put(
+    tx: Transaction | None, case: Case, value: str, by: EnteredBy, *, access: Access | None, repeats: bool = False
+) -> Stored:
+    if tx is None:  # the gate opens one for what stores
+        raise TypeError
+    return records.put(
+        tx,
+        scope=case.setting.scope,
+        name=case.call.name,
+        value=value,
+        origin=case.setting.identity,
+        entered_by=by,
+        access=access,
+        repeats=repeats,
+        keep=case.setting.config.keep_versions,
+    )
+
+
+def _delete(tx: Transaction | None, case: Case, *, command: str) -> Done:
+    name, record = case.call.name, case.record
+    if tx is None or record is None or record.deleted:
+        return replies.nothing_to_delete(name)
+    records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.setting.config.keep_versions)
+    return Done(
+        text=f"Deleted '{name}'. The person can bring it back with `{command} restore {name}`.",
+        data={"deleted": True},
+    )
+
+
+def _names(tx: Transaction | None, case: Case, *, search: NameSearch | None = None) -> Done:
+    """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
+    readable = {} if tx is None else shown(tx, case.setting)
+    matching = list(readable) if search is None else search.among(list(readable))
+    names = matching[:VISIBLE_LIMIT]
+    use_only = [name for name in names if not readable[name]]
+    return replies.names(case.call, total=len(matching), names=names, use_only=use_only)
