@@ -55,6 +55,26 @@ class EnteredBy(StrEnum):
     PERSON = "person"
 
 
+class Channel(StrEnum):
+    """How an answer came, or why none could."""
+
+    PAGE = "page"
+    DIALOG = "dialog"
+    CLIENT = "client"
+    EARLIER = ""
+    """The person said no within the last ten minutes."""
+    NONE = "none"
+    """Neither client nor desktop can ask."""
+    AGENT = "agent"
+    """An agent started the server."""
+    BUSY = "busy"
+    """Another question is being put."""
+    PAUSED = "paused"
+    """Several questions stayed unanswered."""
+    REFUSED = "refused"
+    """The person refused several questions of the project."""
+
+
 class Call(NamedTuple):
     """One tool call with arguments that have been checked.
 
@@ -78,7 +98,7 @@ class Entered(NamedTuple):
     value: str
     access: Access
     question: "InputQuestion"
-    channel: str = "page"
+    channel: Channel = Channel.PAGE
 
     def __repr__(self) -> str:
         return "Entered(...)"
@@ -91,7 +111,7 @@ class Consented(NamedTuple):
     """
 
     digest: str
-    channel: str
+    channel: Channel
     session: bool = False
     earlier: tuple["Consented", ...] = ()
 
@@ -104,7 +124,7 @@ class Declined(NamedTuple):
     """No yes: the person `said_no`, or nobody answered or could be asked. `digest` as in `Consented`."""
 
     digest: str
-    channel: str
+    channel: Channel
     said_no: bool
 
 

@@ -11,11 +11,23 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.errors import DeniedError
-from claude_secrets.model import PERSON, Answer, Ask, Call, Consented, ConsentQuestion, Declined, Tool, Want, WantKind
+from claude_secrets.model import (
+    PERSON,
+    Answer,
+    Ask,
+    Call,
+    Channel,
+    Consented,
+    ConsentQuestion,
+    Declined,
+    Tool,
+    Want,
+    WantKind,
+)
 from claude_secrets.policy import refusals
 from claude_secrets.policy.allowlist import Entry
 from claude_secrets.policy.config import Channels, Trust
-from claude_secrets.policy.rules import Verdict
+from claude_secrets.policy.rules import RuleSource, Verdict
 from claude_secrets.policy.snapshot import Setting, arguments
 from claude_secrets.store import counters, grants, records
 from claude_secrets.store.grants import Grant
@@ -82,9 +94,11 @@ def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Wa
     if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
         for applied in case.verdict.approvals:
             rule = applied.rule
-            whose = {"person": "your", "environment": "your environment's"}.get(applied.source, "this project's")
+            whose = {RuleSource.PERSON: "your", RuleSource.ENVIRONMENT: "your environment's"}.get(
+                applied.source, "this project's"
+            )
             words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {shortened(rule.rule_id)} asks you)"
-            by_project = applied.source == "project"
+            by_project = applied.source is RuleSource.PROJECT
             found.append(Want(WantKind.APPROVAL, rule.rule_id, words, rule.said, by_project))
     return tuple(found)
 
@@ -179,7 +193,7 @@ def settle(tx: Transaction | None, case: Case, session: SessionReads, answer: An
     left = next((one for one in asked if one.digest not in answers), None)
     if left is not None:
         if tx is not None and _remembers_no(tx, case, left.wants):
-            no = Declined(digest=left.digest, channel="", said_no=True)
+            no = Declined(digest=left.digest, channel=Channel.EARLIER, said_no=True)
             raise refusals.refused_consent(refusal(case, left.wants[0]), no)
         return Ask(left)
     for one in asked:

@@ -22,7 +22,7 @@ from claude_secrets.cli.commands.set import value_from_input
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
-from claude_secrets.model import Ask, Call, ConsentQuestion, Declined, Done, Refused, Tool
+from claude_secrets.model import Ask, Call, Channel, ConsentQuestion, Declined, Done, Refused, Tool
 from claude_secrets.paths import expanded, in_own_terminal, own_directories, working_directory
 from claude_secrets.policy.config import CONFIG
 from claude_secrets.policy.project import Whereabouts
@@ -96,7 +96,7 @@ class _Caller:
         gate = self._gate
         outcome = gate.call(call, self._where, client=self._client)
         if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
-            nobody = Declined(digest=outcome.question.digest, channel="none", said_no=False)
+            nobody = Declined(digest=outcome.question.digest, channel=Channel.NONE, said_no=False)
             outcome = gate.call(call, self._where, nobody, client=self._client)
         if isinstance(outcome, Refused):
             raise outcome.error

@@ -17,7 +17,7 @@ from claude_secrets.errors import Code, DeniedError, SecretsError
 from claude_secrets.model import SHARED, Access, check_scope
 from claude_secrets.paths import command
 from claude_secrets.policy.globs import glob_match, is_glob, is_wild
-from claude_secrets.policy.rules import Rules
+from claude_secrets.policy.rules import Rules, RuleSource
 from claude_secrets.policy.rules_parser import read_rules
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, once, parse
 
@@ -51,7 +51,7 @@ class Allowlist(NamedTuple):
     scope: str = SHARED
     entries: tuple[Entry, ...] = ()
     warnings: tuple[str, ...] = ()
-    rules: Rules = Rules(source="project")
+    rules: Rules = Rules(source=RuleSource.PROJECT)
 
     @property
     def names(self) -> frozenset[str] | None:
@@ -165,14 +165,14 @@ def _allowlist(data: bytes) -> Allowlist:
     scope = SHARED
     entries: tuple[Entry, ...] = ()
     warnings: tuple[str, ...] = ()
-    rules = Rules(source="project")
+    rules = Rules(source=RuleSource.PROJECT)
     for key, value in _entries(node, "the file must be a mapping"):
         if key.value == "scope":
             scope = _checked_scope(value)
         elif key.value == "allow":
             entries = _allow(value)
         elif key.value == "policy":
-            rules = read_rules(value, "project")
+            rules = read_rules(value, RuleSource.PROJECT)
         elif key.value == "inject_values":
             warnings = ("`inject_values` is of an older version and does nothing.",)
         elif not key.value.startswith("x-"):

@@ -14,7 +14,7 @@ from claude_secrets.errors import Code, DeniedError
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy.config import CONFIG, KEYS, Config, parse_config
 from claude_secrets.policy.ownership import CheckLink, read_own, unreadable
-from claude_secrets.policy.rules import WRITES_A_MINUTE, Kind, Rules, built_in
+from claude_secrets.policy.rules import WRITES_A_MINUTE, Kind, Rules, RuleSource, built_in
 from claude_secrets.policy.rules_parser import read_rules
 from claude_secrets.policy.strict_yaml import Mark, NotUnderstood, once, parse
 
@@ -42,7 +42,7 @@ class OwnFiles(NamedTuple):
 class _Place(NamedTuple):
     """A directory that is read: whose rules those in it are, and the home that a `~` in it means."""
 
-    source: str
+    source: RuleSource
     directory: Path
     home: Callable[[], Path]
 
@@ -82,9 +82,9 @@ def read_config(directories: OwnDirectories, check_link: CheckLink) -> Config:
 
 
 def _places(directories: OwnDirectories) -> Iterator[_Place]:
-    yield _Place("person", directories.account, paths.account_home)
+    yield _Place(RuleSource.PERSON, directories.account, paths.account_home)
     if directories.environment is not None:
-        yield _Place("environment", directories.environment, Path.home)
+        yield _Place(RuleSource.ENVIRONMENT, directories.environment, Path.home)
 
 
 def _read_place(place: _Place, check_link: CheckLink) -> _Found:
@@ -150,7 +150,7 @@ def _ignored_limits(account: Rules, environment: Rules) -> list[str]:
     return [f"the higher limit of {', '.join(ignored)} of the policy"] if ignored else []
 
 
-def parse_policy(data: bytes, file: str, source: str = "person") -> Rules:
+def parse_policy(data: bytes, file: str, source: RuleSource = RuleSource.PERSON) -> Rules:
     """The rules that the bytes of a policy spell, whose `file` name ends in `.json` where it is JSON.
 
     Raises:
@@ -179,7 +179,7 @@ def _understood(file: str, read: Callable[[bytes], _T], data: bytes) -> _T:
 
 
 @once
-def _rules(data: bytes, source: str) -> Rules:
+def _rules(data: bytes, source: RuleSource) -> Rules:
     node = parse(data)
     if node is None:
         raise NotUnderstood(Mark(1, 1), 'a policy needs version: "1" and default: allow or deny')

@@ -7,9 +7,9 @@ access, only what the person can run.
 from typing import Final
 
 from claude_secrets.errors import Code, DeniedError, InputError
-from claude_secrets.model import Access, ConsentQuestion, Declined, Tool
+from claude_secrets.model import Access, Channel, ConsentQuestion, Declined, Tool
 from claude_secrets.paths import in_own_terminal
-from claude_secrets.policy.rules import Applied, Rule
+from claude_secrets.policy.rules import Applied, Rule, RuleSource
 
 NO_HOLDS_SECONDS: Final = 600
 """How long a person's no holds, for the project and name it was said to."""
@@ -17,9 +17,11 @@ NO_HOLDS_SECONDS: Final = 600
 
 def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
     """The refusal by a rule of the project's or the person's policy."""
-    whose = {"project": "this project's", "person": "the person's", "environment": "the environment's"}.get(
-        applied.source, "the built-in"
-    )
+    whose = {
+        RuleSource.PROJECT: "this project's",
+        RuleSource.PERSON: "the person's",
+        RuleSource.ENVIRONMENT: "the environment's",
+    }.get(applied.source, "the built-in")
     rule = applied.rule
     return DeniedError(
         Code.DENIED_BY_RULE,
@@ -96,11 +98,11 @@ def use_only(name: str, *, command: str) -> DeniedError:
 def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
     """The refusal of a call that the person did not consent to; `error` is what it is without anyone to ask."""
     why = {
-        "none": "",
-        "agent": " An agent started this server, so the person is not asked by it.",
-        "busy": " Another question is being put to the person; try again when it is answered.",
-        "refused": " The person refused three questions of this project, so it is not asked for the moment.",
-        "paused": " Several questions stayed unanswered, so the person is not asked for the moment.",
+        Channel.NONE: "",
+        Channel.AGENT: " An agent started this server, so the person is not asked by it.",
+        Channel.BUSY: " Another question is being put to the person; try again when it is answered.",
+        Channel.REFUSED: " The person refused three questions of this project, so it is not asked for the moment.",
+        Channel.PAUSED: " Several questions stayed unanswered, so the person is not asked for the moment.",
     }.get(answer.channel, " Nobody answered the question.")
     if answer.said_no:
         why = " The person said no; they are not asked again for ten minutes."

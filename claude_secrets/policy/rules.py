@@ -172,10 +172,19 @@ def _condition_in_words(condition: Condition) -> str:
     return f"the {condition.argument} {_COMPARED[condition.operator]} {shown}"
 
 
+class RuleSource(StrEnum):
+    """Whose policy a rule is from."""
+
+    PROJECT = "project"
+    PERSON = "person"
+    ENVIRONMENT = "environment"
+    BUILT_IN = "built-in"
+
+
 class Rules(NamedTuple):
     """What one policy says. `tools` are those it lists, even without a rule; `everywhere` holds for all tools."""
 
-    source: str
+    source: RuleSource
     default_allow: bool = True
     hidden: frozenset[Tool] = frozenset()
     tools: Mapping[Tool, tuple[Rule, ...]] = MappingProxyType({})
@@ -192,9 +201,9 @@ class Rules(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """A rule together with the source of the policy it stands in (`project`, `person`, `environment`, `built-in`)."""
+    """A rule together with the source of the policy it is from."""
 
-    source: str
+    source: RuleSource
     rule: Rule
 
     @property
@@ -232,4 +241,4 @@ def built_in(person: Rules) -> Rules:
         if not own:
             rule_id = f"/tools/{tool.value}/limits/{tool.value}_rate"
             tools[tool] = (Rule(rule_id=rule_id, kind=Kind.LIMIT, limit=WRITES_A_MINUTE, seconds=60),)
-    return Rules(source="built-in", tools=tools)
+    return Rules(source=RuleSource.BUILT_IN, tools=tools)

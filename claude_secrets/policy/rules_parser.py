@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from claude_secrets.model import Tool
-from claude_secrets.policy.rules import Condition, Kind, Operator, Rule, Rules, is_regex
+from claude_secrets.policy.rules import Condition, Kind, Operator, Rule, Rules, RuleSource, is_regex
 from claude_secrets.policy.strict_yaml import Items, Mapping, Node, NotUnderstood, Text
 
 RATE_LIMIT: Final = 1_000_000
@@ -49,7 +49,7 @@ _TOOL_KEYS: Final = (
 _RULE_KEYS: Final = ("name", "conditions", "action", "rate_limit", "reason", "on_deny", "description")
 
 
-def read_rules(node: Node, source: str) -> Rules:
+def read_rules(node: Node, source: RuleSource) -> Rules:
     """The rules that a policy spells.
 
     Raises:

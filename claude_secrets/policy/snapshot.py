@@ -18,7 +18,7 @@ from claude_secrets.policy.config import Config, Trust
 from claude_secrets.policy.grounds import policy_file_inside, refuse_inside
 from claude_secrets.policy.personal_files import read_own_files
 from claude_secrets.policy.project import Project, Whereabouts
-from claude_secrets.policy.rules import Rules, Verdict
+from claude_secrets.policy.rules import Rules, RuleSource, Verdict
 
 
 class Setting(NamedTuple):
@@ -122,7 +122,7 @@ class SettingReader:
         self._tighten = tighten
         self._check = check
         self._links: dict[Path, object] = {}
-        self._person = Rules(source="person")
+        self._person = Rules(source=RuleSource.PERSON)
         self._built_in = rules.built_in(self._person)
 
     def read(self, where: Whereabouts, project: Project) -> Setting:

@@ -24,7 +24,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from claude_secrets.model import Consented, ConsentQuestion, Declined, Want, WantKind
+from claude_secrets.model import Channel, Consented, ConsentQuestion, Declined, Want, WantKind
 from claude_secrets.policy.refusals import NO_HOLDS_SECONDS
 from claude_secrets.prompt.dialog import Answer, Dialogs
 from claude_secrets.server.clients import Context, answers_by_hooks
@@ -41,13 +41,6 @@ REFUSALS_LIMIT: Final = 3
 PAUSE_SECONDS: Final = 600.0
 """How long a pause is, and within how many seconds a project's refusals lead to one."""
 
-CLIENT: Final = "client"
-DIALOG: Final = "dialog"
-NONE: Final = "none"
-PAUSED: Final = "paused"
-REFUSED: Final = "refused"
-BUSY: Final = "busy"
-AGENT: Final = "agent"
 
 _KEY: Final = "consent"
 _STATE: Final = "consent:"
@@ -113,7 +106,7 @@ class Consenter:
         self, context: Context, question: ConsentQuestion, earlier: tuple[Consented, ...]
     ) -> Consented | Declined | InputRequiredResult:
         if not self._asks:
-            return Declined(digest=question.digest, channel=AGENT, said_no=False)
+            return Declined(digest=question.digest, channel=Channel.AGENT, said_no=False)
         self._forget_old()
         if (refused := self._refused_before(question)) is not None:
             return refused
@@ -121,13 +114,13 @@ class Consenter:
         if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return self._input_required(question, earlier)
         answer: Consented | Declined | None = None
-        channel = BUSY  # until it is this question's turn
+        channel = Channel.BUSY  # until it is this question's turn
         with anyio.move_on_after(QUESTION_SECONDS) as scope:
             self._waiting.add(scope)
             async with self._turn:
                 if (refused := self._refused_before(question)) is not None:  # while it waited
                     return refused
-                channel = CLIENT if by_form else DIALOG
+                channel = Channel.CLIENT if by_form else Channel.DIALOG
                 answer = await (_by_form(context, question) if by_form else self._by_dialog(question))
         self._waiting.discard(scope)
         return self._counted(question, answer or Declined(digest=question.digest, channel=channel, said_no=False))
@@ -137,11 +130,11 @@ class Consenter:
         now = self._now()
         self._noes = {what: since for what, since in self._noes.items() if now - since < NO_HOLDS_SECONDS}
         if any(what in self._noes for what in _subjects(question)):
-            return Declined(digest=question.digest, channel=NONE, said_no=True)
+            return Declined(digest=question.digest, channel=Channel.NONE, said_no=True)
         if now < self._paused_until:
-            return Declined(digest=question.digest, channel=PAUSED, said_no=False)
+            return Declined(digest=question.digest, channel=Channel.PAUSED, said_no=False)
         if len(self._recent_refusals(question.project)) >= REFUSALS_LIMIT:
-            return Declined(digest=question.digest, channel=REFUSED, said_no=False)
+            return Declined(digest=question.digest, channel=Channel.REFUSED, said_no=False)
         return None
 
     def _recent_refusals(self, project: str) -> list[float]:
@@ -152,7 +145,7 @@ class Consenter:
     ) -> InputRequiredResult | Declined:
         others = (one for one in self._open.values() if one.question.digest != question.digest)
         if any(self._is_fresh(one.since) for one in others):
-            return Declined(digest=question.digest, channel=BUSY, said_no=False)
+            return Declined(digest=question.digest, channel=Channel.BUSY, said_no=False)
         nonce = token_urlsafe(16)
         self._open[nonce] = _Open(question, self._now(), earlier)
         return InputRequiredResult(
@@ -166,12 +159,12 @@ class Consenter:
         for nonce, one in list(self._open.items()):
             if self._now() - one.since > STATE_SECONDS:
                 del self._open[nonce]
-                self._counted(one.question, Declined(digest=one.question.digest, channel=CLIENT, said_no=False))
+                self._counted(one.question, Declined(digest=one.question.digest, channel=Channel.CLIENT, said_no=False))
 
     async def _by_dialog(self, question: ConsentQuestion) -> Consented | Declined:
         dialogs = self._dialogs(Path(question.project))
         if not await anyio.to_thread.run_sync(dialogs.available):
-            return Declined(digest=question.digest, channel=NONE, said_no=False)
+            return Declined(digest=question.digest, channel=Channel.NONE, said_no=False)
         cancelled = threading.Event()
         try:
             answer = await anyio.to_thread.run_sync(
@@ -183,12 +176,12 @@ class Consenter:
         finally:
             cancelled.set()
         if answer is Answer.YES:
-            return Consented(digest=question.digest, channel=DIALOG)
-        return Declined(digest=question.digest, channel=DIALOG, said_no=answer is Answer.NO)
+            return Consented(digest=question.digest, channel=Channel.DIALOG)
+        return Declined(digest=question.digest, channel=Channel.DIALOG, said_no=answer is Answer.NO)
 
     def _counted(self, question: ConsentQuestion, answer: Consented | Declined) -> Consented | Declined:
         """Count the questions in a row that were put and stayed unanswered, and remember a no."""
-        if answer.channel in (NONE, BUSY):
+        if answer.channel in (Channel.NONE, Channel.BUSY):
             return answer
         if isinstance(answer, Consented) or answer.said_no:
             self._unanswered = 0
@@ -256,9 +249,9 @@ def _meaning(response: ElicitResult, digest: str) -> Consented | Declined:
     content = response.content or {}
     approve = content.get("approve")
     if response.action == "accept" and approve is True:
-        return Consented(digest=digest, channel=CLIENT, session=content.get("session") is True)
+        return Consented(digest=digest, channel=Channel.CLIENT, session=content.get("session") is True)
     said_no = response.action == "decline" or (response.action == "accept" and approve is False)
-    return Declined(digest=digest, channel=CLIENT, said_no=said_no)
+    return Declined(digest=digest, channel=Channel.CLIENT, said_no=said_no)
 
 
 def _elicits_forms(context: Context) -> bool:

@@ -27,7 +27,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.errors import Code, InputError
-from claude_secrets.model import Access, Done, Entered, InputQuestion, Outcome, Refused
+from claude_secrets.model import Access, Channel, Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.grounds import grounds_of
 from claude_secrets.prompt.browser import open_page
@@ -196,7 +196,7 @@ class Asker:
             )
             if value is not None:
                 access = await _chosen(dialogs, question)
-                entered = Entered(value=value, access=access, question=question, channel="dialog")
+                entered = Entered(value=value, access=access, question=question, channel=Channel.DIALOG)
                 with anyio.CancelScope(shield=True):  # what is being stored is told
                     outcome = await anyio.to_thread.run_sync(lambda: entry.store(entered))
                     result = outcome if isinstance(outcome, Done | Refused) else result

@@ -12,6 +12,7 @@ from claude_secrets.model import (
     Access,
     Ask,
     Call,
+    Channel,
     Consented,
     ConsentQuestion,
     Declined,
@@ -52,11 +53,11 @@ class Asked:
         self.question = outcome.question
 
     def yes(self, *, session: bool = False, call: Call | None = None) -> Outcome:
-        answer = Consented(digest=self.question.digest, channel="client", session=session)
+        answer = Consented(digest=self.question.digest, channel=Channel.CLIENT, session=session)
         return self.gate.call(call or self.call, at(self.project), answer)
 
     def no(self, *, said: bool = True) -> Refused:
-        answer = Declined(digest=self.question.digest, channel="client", said_no=said)
+        answer = Declined(digest=self.question.digest, channel=Channel.CLIENT, said_no=said)
         outcome = self.gate.call(self.call, at(self.project), answer)
         assert isinstance(outcome, Refused)
         return outcome
@@ -337,18 +338,18 @@ def test_what_a_projects_own_rules_ask_never_shares_a_question_with_another_want
     first = Asked(world, project)
     assert [want.kind for want in first.question.wants] == [WantKind.SECRET, WantKind.READ, WantKind.APPROVAL]
     assert "Routine" not in str(first.question)
-    yes = Consented(digest=first.question.digest, channel="client")
+    yes = Consented(digest=first.question.digest, channel=Channel.CLIENT)
     second = first.gate.call(GET, at(project), yes)
     assert kinds(second) == [WantKind.APPROVAL]
     assert isinstance(second, Ask)
     assert world.person().grants() == []  # nothing is granted before the last yes
     digest = str(getattr(second.question, "digest", ""))
-    alone = first.gate.call(GET, at(project), Consented(digest=digest, channel="client"))
+    alone = first.gate.call(GET, at(project), Consented(digest=digest, channel=Channel.CLIENT))
     assert kinds(alone) == [want.kind for want in first.question.wants]
-    no = first.gate.call(GET, at(project), Declined(digest=digest, channel="client", said_no=False))
+    no = first.gate.call(GET, at(project), Declined(digest=digest, channel=Channel.CLIENT, said_no=False))
     assert isinstance(no, Refused)
     assert no.error.code is Code.APPROVAL_REFUSED
-    both = Consented(digest=digest, channel="client", earlier=(yes,))
+    both = Consented(digest=digest, channel=Channel.CLIENT, earlier=(yes,))
     assert text(first.gate.call(GET, at(project), both)) == "v"
     assert [grant.name for grant in world.person().grants()] == ["TOKEN"]
 

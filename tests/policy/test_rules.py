@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from claude_secrets.model import Tool
-from claude_secrets.policy.rules import Rules, built_in, decide, in_words
+from claude_secrets.policy.rules import Rules, RuleSource, built_in, decide, in_words
 from claude_secrets.policy.rules_parser import read_rules
 from claude_secrets.policy.strict_yaml import NotUnderstood, parse
 
@@ -36,7 +36,7 @@ class Case(NamedTuple):
 def policy_of(text: str) -> Rules:
     node = parse(text.encode())
     assert node is not None
-    return read_rules(node, "project")
+    return read_rules(node, RuleSource.PROJECT)
 
 
 def rules_for_set(*rules: str, default: str = "allow") -> str:
@@ -331,7 +331,7 @@ def test_the_same_policy_in_both_spellings_of_yaml_decides_alike() -> None:
 def test_every_policy_must_allow(first: str, second: str) -> None:
     policies = tuple(
         Rules(source=source, default_allow=decision == ALLOWED)
-        for source, decision in (("project", first), ("person", second))
+        for source, decision in ((RuleSource.PROJECT, first), (RuleSource.PERSON, second))
     )
     refused_by = decide(policies, GET, DEV).refused_by
     assert (refused_by is None) == (first == second == ALLOWED)
@@ -340,7 +340,7 @@ def test_every_policy_must_allow(first: str, second: str) -> None:
 
 
 def test_the_built_in_limits_are_on_the_tools_that_store_alone() -> None:
-    policy = built_in(Rules(source="person"))
+    policy = built_in(Rules(source=RuleSource.PERSON))
     assert {tool: policy.tools[tool][0].limit for tool in policy.tools} == {SET: 30, INPUT: 30}
 
 

@@ -15,6 +15,7 @@ from claude_secrets.model import (
     Answer,
     Ask,
     Call,
+    Channel,
     ConsentQuestion,
     Declined,
     Done,
@@ -126,7 +127,7 @@ class Agent:
         call = Call(tool=tool, name=name, value=value, pattern=pattern)
         outcome = self.gate.call(call, at(self.project), answer)
         if answer is None and isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
-            nobody = Declined(digest=outcome.question.digest, channel="none", said_no=False)
+            nobody = Declined(digest=outcome.question.digest, channel=Channel.NONE, said_no=False)
             return self.gate.call(call, at(self.project), nobody)
         return outcome
 

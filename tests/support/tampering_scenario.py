@@ -16,6 +16,7 @@ from claude_secrets.model import (
     Access,
     Ask,
     Call,
+    Channel,
     ConsentQuestion,
     Declined,
     Done,
@@ -252,7 +253,7 @@ class Scene:
         call, place = Call(tool=tool, name=name, value=value), at(self._victim.projects[project])
         outcome = self._gate.call(call, place)
         if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
-            nobody = Declined(digest=outcome.question.digest, channel="none", said_no=False)
+            nobody = Declined(digest=outcome.question.digest, channel=Channel.NONE, said_no=False)
             return self._gate.call(call, place, nobody)
         return outcome
 

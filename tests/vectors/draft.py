@@ -8,7 +8,7 @@ from typing import TypeAlias
 from claude_secrets.agent import rate_limits
 from claude_secrets.keys.cipher import new_master_key
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, Tool
-from claude_secrets.policy.rules import Applied, Rules, built_in
+from claude_secrets.policy.rules import Applied, Rules, RuleSource, built_in
 from claude_secrets.store import audit, grants, records
 from claude_secrets.store.audit import AuditLog, Event
 from claude_secrets.store.grants import Grant
@@ -81,7 +81,7 @@ class Draft:
 
     @staticmethod
     def _count(tx: Transaction, project: str, tool: Tool) -> None:
-        policy = built_in(Rules(source="person"))
+        policy = built_in(Rules(source=RuleSource.PERSON))
         for rule in policy.tools[tool]:
             rate_limits.spend(
                 tx, rate_limits.check(tx, projects=[project], applied=[Applied(policy.source, rule)], tool=tool)

@@ -11,7 +11,7 @@ from claude_secrets.model import Call, Tool
 from claude_secrets.paths import command, own_directories
 from claude_secrets.policy.allowlist import read_allowlist
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, parse_policy, read_own_files
-from claude_secrets.policy.rules import Kind, Rule, Rules, in_words
+from claude_secrets.policy.rules import Kind, Rule, Rules, RuleSource, in_words
 from claude_secrets.policy.snapshot import SettingReader, arguments
 
 _FILE_LIMIT = 1 << 20
@@ -101,10 +101,10 @@ def _explain(options: Namespace, tool: Tool, name: str) -> int:
 
 
 _WHOSE: Final = {
-    "project": "this project's policy",
-    "person": "your policy",
-    "environment": "your environment's policy",
-    "built-in": "the built-in policy",
+    RuleSource.PROJECT: "this project's policy",
+    RuleSource.PERSON: "your policy",
+    RuleSource.ENVIRONMENT: "your environment's policy",
+    RuleSource.BUILT_IN: "the built-in policy",
 }
 
 
