@@ -27,7 +27,7 @@ from claude_secrets.model import (
     check_name,
     check_value,
 )
-from claude_secrets.policy import refusals
+from claude_secrets.policy import decisions, refusals
 from claude_secrets.regex import NameSearch
 from claude_secrets.store import records
 from claude_secrets.store.records import Stored
@@ -107,13 +107,13 @@ class Actions:
         return Action(lambda _, case: Ask(self._question(case)))
 
     def _question(self, case: Case) -> InputQuestion:
-        entry, record = case.setting.entry(case.call.name), case.record
+        entry, record = decisions.entry(case.snapshot, case.call.name), case.record
         live = record if record is not None and not record.deleted else None
-        config = case.setting.config
+        config = case.snapshot.config
         return InputQuestion(
             name=case.call.name,
-            project=str(case.setting.project.path),
-            scope=case.setting.scope,
+            project=str(case.snapshot.project.path),
+            scope=case.snapshot.scope,
             replaces=live.version if live is not None else None,
             store=None if paths.is_usual(self._store, config.usual_store) else str(self._store),
             about=entry.about,
@@ -141,7 +141,7 @@ def _value(tx: Transaction | None, case: Case) -> Done | Refused:
 
 def _store_value(tx: Transaction | None, case: Case) -> Done:
     name = case.call.name
-    access = case.setting.config.default_access if case.record is None else None
+    access = case.snapshot.config.default_access if case.record is None else None
     # Not told that the value was there already where reading it would need more.
     repeats = not consent.may_read(case)
     stored = _put(tx, case, case.call.value, EnteredBy.AGENT, access=access, repeats=repeats)
@@ -156,14 +156,14 @@ def _put(
         raise TypeError
     return records.put(
         tx,
-        scope=case.setting.scope,
+        scope=case.snapshot.scope,
         name=case.call.name,
         value=value,
-        origin=case.setting.identity,
+        origin=case.snapshot.identity,
         entered_by=by,
         access=access,
         repeats=repeats,
-        keep=case.setting.config.keep_versions,
+        keep=case.snapshot.config.keep_versions,
     )
 
 
@@ -171,7 +171,7 @@ def _delete(tx: Transaction | None, case: Case, *, command: str) -> Done:
     name, record = case.call.name, case.record
     if tx is None or record is None or record.deleted:
         return replies.nothing_to_delete(name)
-    records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.setting.config.keep_versions)
+    records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.snapshot.config.keep_versions)
     return Done(
         text=f"Deleted '{name}'. The person can bring it back with `{command} restore {name}`.",
         data={"deleted": True},
@@ -180,7 +180,7 @@ def _delete(tx: Transaction | None, case: Case, *, command: str) -> Done:
 
 def _names(tx: Transaction | None, case: Case, *, search: NameSearch | None = None) -> Done:
     """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
-    readable = {} if tx is None else shown(tx, case.setting)
+    readable = {} if tx is None else shown(tx, case.snapshot)
     matching = list(readable) if search is None else search.among(list(readable))
     names = matching[:VISIBLE_LIMIT]
     use_only = [name for name in names if not readable[name]]

@@ -24,11 +24,10 @@ from claude_secrets.model import (
     Want,
     WantKind,
 )
-from claude_secrets.policy import refusals
-from claude_secrets.policy.allowlist import Entry
+from claude_secrets.policy import decisions, refusals
 from claude_secrets.policy.config import Channels, Trust
 from claude_secrets.policy.rules import RuleSource, Verdict
-from claude_secrets.policy.snapshot import Setting, arguments
+from claude_secrets.policy.snapshot import PolicySnapshot
 from claude_secrets.store import counters, grants, records
 from claude_secrets.store.grants import Grant
 from claude_secrets.store.records import Record
@@ -37,10 +36,13 @@ from claude_secrets.untrusted_text import shortened
 
 
 class Case(NamedTuple):
-    """One call in its setting, with the record it is about (None: there has never been one, or no store)."""
+    """A call, what the files say at that moment, what the rules decide, and the record it is about.
+
+    `record` None: there has never been one, or there is no store.
+    """
 
     call: Call
-    setting: Setting
+    snapshot: PolicySnapshot
     verdict: Verdict
     record: Record | None
 
@@ -61,24 +63,24 @@ class SessionReads:
         return case.record is not None and (_grant(case), case.record.version) in self._allowed
 
 
-def is_trusted(tx: Transaction, setting: Setting, record: Record) -> bool:
+def is_trusted(tx: Transaction, snapshot: PolicySnapshot, record: Record) -> bool:
     """Whether the project may use what is stored there."""
-    if setting.trust is Trust.OFF:
+    if snapshot.trust is Trust.OFF:
         return True
-    own = record.origin in setting.project.identities and setting.trust is not Trust.REQUIRED
-    return own or grants.holds_any(tx, setting.project.identities, record.scope, record.name)
+    own = record.origin in snapshot.project.identities and snapshot.trust is not Trust.REQUIRED
+    return own or grants.holds_any(tx, snapshot.project.identities, record.scope, record.name)
 
 
-def may_claim_scope(tx: Transaction | None, setting: Setting) -> bool:
+def may_claim_scope(tx: Transaction | None, snapshot: PolicySnapshot) -> bool:
     """Whether the project may use the scope its file names."""
-    if not setting.claims_scope or setting.trust is Trust.OFF:
+    if not snapshot.claims_scope or snapshot.trust is Trust.OFF:
         return True
-    return grants.holds_any(tx, setting.project.identities, setting.scope)
+    return grants.holds_any(tx, snapshot.project.identities, snapshot.scope)
 
 
-def standing(tx: Transaction | None, setting: Setting) -> Setting:
-    """The setting of the project by the identity by which it counts."""
-    return setting._replace(project=setting.project.standing(partial(grants.joins, tx)))
+def standing(tx: Transaction | None, snapshot: PolicySnapshot) -> PolicySnapshot:
+    """The snapshot of the project by the identity by which it counts."""
+    return snapshot._replace(project=snapshot.project.standing(partial(grants.joins, tx)))
 
 
 def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Want, ...]:
@@ -108,11 +110,11 @@ def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[Want], Case]:
 
     To count as its main work tree is wanted only where less is to be wanted then.
     """
-    own, main = _grants_wanted(tx, case), case.setting.project.unjoined
+    own, main = _grants_wanted(tx, case), case.snapshot.project.unjoined
     if not own or main is None:
         return own, case
-    project = case.setting.project._replace(identity=main)
-    as_main = case._replace(setting=case.setting._replace(project=project))
+    project = case.snapshot.project._replace(identity=main)
+    as_main = case._replace(snapshot=case.snapshot._replace(project=project))
     left = _grants_wanted(tx, as_main)
     if len(left) == len(own):
         return own, case
@@ -121,10 +123,10 @@ def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[Want], Case]:
 
 
 def _grants_wanted(tx: Transaction | None, case: Case) -> list[Want]:
-    setting, call = case.setting, case.call
+    snapshot, call = case.snapshot, case.call
     found = []
-    if not may_claim_scope(tx, setting):
-        found.append(Want(WantKind.SCOPE, setting.scope, f"keep its secrets in the scope {setting.scope}"))
+    if not may_claim_scope(tx, snapshot):
+        found.append(Want(WantKind.SCOPE, snapshot.scope, f"keep its secrets in the scope {snapshot.scope}"))
     if call.name and not _is_name_trusted(tx, case):
         found.append(Want(WantKind.SECRET, call.name, _use(call, case.record)))
     return found
@@ -135,13 +137,13 @@ def reads_use_only(case: Case) -> bool:
     record = case.record
     if record is None or record.deleted:
         return False
-    entry: Entry = case.setting.entry(case.call.name)
+    entry = decisions.entry(case.snapshot, case.call.name)
     return not refusals.may_be_read(record=record.access, allowlisted=entry.access)
 
 
 def may_read(case: Case) -> bool:
     """Whether an agent would be given the value now, without anyone being asked."""
-    verdict = case.setting.verdict(Call(tool=Tool.GET_SECRET, name=case.call.name))
+    verdict = decisions.verdict(case.snapshot, Call(tool=Tool.GET_SECRET, name=case.call.name))
     return not (reads_use_only(case) or verdict.refused_by or verdict.approvals)
 
 
@@ -157,21 +159,21 @@ def questions(case: Case, wanted: tuple[Want, ...]) -> list[ConsentQuestion]:
 
 def _question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
     """The question that lists what is wanted, bound to everything it was found from, such as the secret's version."""
-    call, setting, record = case.call, case.setting, case.record
+    call, snapshot, record = case.call, case.snapshot, case.record
     bound = [
         call.tool.value,
-        arguments(call),
-        setting.fingerprint,
+        decisions.arguments(call),
+        snapshot.fingerprint,
         [[w.kind.value, w.subject, w.words, w.said] for w in wanted],
         [record.origin, record.version, record.revision] if record is not None else [],
     ]
     return ConsentQuestion(
         tool=call.tool,
         name=call.name,
-        project=str(setting.project.path),
+        project=str(snapshot.project.path),
         wants=wanted,
         digest=hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest(),
-        dialog_only=setting.config.consent is Channels.DIALOG,
+        dialog_only=snapshot.config.consent is Channels.DIALOG,
     )
 
 
@@ -199,64 +201,64 @@ def settle(tx: Transaction | None, case: Case, session: SessionReads, answer: An
     for one in asked:
         for want in one.wants:
             _grant_one(tx, case, want)
-            case = case._replace(setting=standing(tx, case.setting))
+            case = case._replace(snapshot=standing(tx, case.snapshot))
             if want.kind is WantKind.READ and answers[one.digest].session and one.for_session:
                 session.allow(case)
     return None
 
 
-def remember_no(tx: Transaction, setting: Setting, call: Call) -> None:
+def remember_no(tx: Transaction, snapshot: PolicySnapshot, call: Call) -> None:
     """Let a person's no hold for a while; where the scope or the work tree was asked for, for all that wants it."""
-    record = records.find(tx, setting.scope, call.name) if call.name else None
-    wanted, _ = _trust_wants(tx, Case(call, setting, setting.verdict(call), record))
-    whole = [no for want in wanted if (no := _whole_no(setting, want))]
-    what = whole[0] if whole else _no(setting, call)
-    counters.remember(tx, project=setting.identity, what=what, seconds=refusals.NO_HOLDS_SECONDS)
+    record = records.find(tx, snapshot.scope, call.name) if call.name else None
+    wanted, _ = _trust_wants(tx, Case(call, snapshot, decisions.verdict(snapshot, call), record))
+    whole = [no for want in wanted if (no := _whole_no(snapshot, want))]
+    what = whole[0] if whole else _no(snapshot, call)
+    counters.remember(tx, project=snapshot.identity, what=what, seconds=refusals.NO_HOLDS_SECONDS)
 
 
 def _remembers_no(tx: Transaction, case: Case, wanted: tuple[Want, ...]) -> bool:
-    setting = case.setting
-    noes = [_no(setting, case.call), *(_whole_no(setting, want) for want in wanted)]
-    return any(counters.remembers(tx, project=setting.identity, what=no) for no in noes if no)
+    snapshot = case.snapshot
+    noes = [_no(snapshot, case.call), *(_whole_no(snapshot, want) for want in wanted)]
+    return any(counters.remembers(tx, project=snapshot.identity, what=no) for no in noes if no)
 
 
 def refusal(case: Case, want: Want) -> DeniedError:
     """What the call is refused with where there is no consent to `want`."""
-    setting, project = case.setting, str(case.setting.project.path)
+    snapshot, project = case.snapshot, str(case.snapshot.project.path)
     match want.kind:
         case WantKind.WORK_TREE:
             return refusals.work_tree_not_trusted(project=project)
-        case WantKind.SECRET if setting.trust is Trust.REQUIRED:
+        case WantKind.SECRET if snapshot.trust is Trust.REQUIRED:
             return refusals.grant_required(want.subject, project=project)
         case WantKind.SECRET:
             return refusals.not_trusted(want.subject, project=project)
         case WantKind.SCOPE:
             return refusals.scope_not_trusted(want.subject, project=project)
         case WantKind.READ:
-            return refusals.use_only(want.subject, command=setting.command)
+            return refusals.use_only(want.subject, command=snapshot.command)
         case WantKind.APPROVAL:
             return refusals.approval_refused(case.call.tool, want.subject)
 
 
 def _is_name_trusted(tx: Transaction | None, case: Case) -> bool:
-    setting, record = case.setting, case.record
+    snapshot, record = case.snapshot, case.record
     if record is not None and tx is not None:
-        return is_trusted(tx, setting, record)
-    if setting.trust is not Trust.REQUIRED:
+        return is_trusted(tx, snapshot, record)
+    if snapshot.trust is not Trust.REQUIRED:
         return True  # there is nothing of anyone else's
-    return grants.holds_any(tx, setting.project.identities, setting.scope, case.call.name)
+    return grants.holds_any(tx, snapshot.project.identities, snapshot.scope, case.call.name)
 
 
 def _grant_one(tx: Transaction | None, case: Case, want: Want) -> None:
     if tx is None:
         return
-    setting = case.setting
+    snapshot = case.snapshot
     if want.kind is WantKind.WORK_TREE:
-        grants.add(tx, grants.as_work_tree(setting.project.own_identity, want.subject))
+        grants.add(tx, grants.as_work_tree(snapshot.project.own_identity, want.subject))
     if want.kind is WantKind.SECRET:
         grants.add(tx, _grant(case))
     if want.kind is WantKind.SCOPE:
-        grants.add(tx, Grant(project=setting.identity, scope=setting.scope))
+        grants.add(tx, Grant(project=snapshot.identity, scope=snapshot.scope))
 
 
 def _use(call: Call, record: Record | None) -> str:
@@ -283,13 +285,13 @@ def _short(path: str) -> str:
 
 
 def _grant(case: Case) -> Grant:
-    return Grant(project=case.setting.identity, scope=case.setting.scope, name=case.call.name)
+    return Grant(project=case.snapshot.identity, scope=case.snapshot.scope, name=case.call.name)
 
 
-def _no(setting: Setting, call: Call) -> str:
-    return f"no:{setting.scope}:{call.name or call.tool.value}"
+def _no(snapshot: PolicySnapshot, call: Call) -> str:
+    return f"no:{snapshot.scope}:{call.name or call.tool.value}"
 
 
-def _whole_no(setting: Setting, want: Want) -> str | None:
+def _whole_no(snapshot: PolicySnapshot, want: Want) -> str | None:
     """What a no to `want` holds for where that is more than one name."""
-    return {WantKind.SCOPE: f"no:{setting.scope}:", WantKind.WORK_TREE: f"no:worktree:{want.subject}"}.get(want.kind)
+    return {WantKind.SCOPE: f"no:{snapshot.scope}:", WantKind.WORK_TREE: f"no:worktree:{want.subject}"}.get(want.kind)

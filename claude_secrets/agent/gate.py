@@ -16,13 +16,14 @@ from claude_secrets.agent.visible import Values, values
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.model import Answer, Ask, Call, Declined, Done, EnteredBy, Outcome, Refused, Tool
 from claude_secrets.paths import OwnDirectories, own_directories, store_path
+from claude_secrets.policy import decisions
 from claude_secrets.policy.config import Config, Trust
 from claude_secrets.policy.directories import Directories
 from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.policy.ownership import at_each_call
 from claude_secrets.policy.personal_files import read_config
 from claude_secrets.policy.project import Project, Whereabouts, locate
-from claude_secrets.policy.snapshot import Check, Setting, SettingReader
+from claude_secrets.policy.snapshot import Check, PolicySnapshot, SnapshotReader
 from claude_secrets.store import records
 from claude_secrets.store.audit import AuditLog, Caller, Event, EventOutcome
 from claude_secrets.store.store import Store
@@ -40,10 +41,10 @@ class _Attempt:
         self.call = call
         self.answer = answer
         self._client = client
-        self.snapshot: Setting | None = None
+        self.snapshot: PolicySnapshot | None = None
         self.named = False
 
-    def at(self, snapshot: Setting) -> Setting:
+    def at(self, snapshot: PolicySnapshot) -> PolicySnapshot:
         """Say what holds, now that the arguments are in order."""
         self.snapshot, self.named = snapshot, True
         return snapshot
@@ -74,7 +75,7 @@ class _Attempt:
 class Gate:
     """Carries out the six tools for the agents of whatever project a call comes from.
 
-    `config` are the directories of the person's own files; `tighten` and `check` as in `SettingReader`;
+    `config` are the directories of the person's own files; `tighten` and `check` as in `SnapshotReader`;
     `directories` is what this process has seen of directories so far.
     """
 
@@ -91,7 +92,7 @@ class Gate:
         self._config = config
         self._homes = paths.home_directories()
         self._command = paths.command()
-        self._settings = SettingReader(config, self._command, tighten, check)
+        self._snapshots = SnapshotReader(config, self._command, tighten, check)
         self._log = AuditLog()
         self._session = SessionReads()
         self._actions = Actions(store.path, self._command)
@@ -148,7 +149,7 @@ class Gate:
     def hidden(self, where: Whereabouts) -> frozenset[Tool]:
         """The tools that the policies of this place hide; none where they cannot be read, for then all is denied."""
         try:
-            return self._settings.read(where, self._locate(where)).hidden
+            return self._snapshots.read(where, self._locate(where)).hidden
         except SecretsError:
             return frozenset()
 
@@ -157,9 +158,9 @@ class Gate:
 
         Raises `SecretsError` as a call does.
         """
-        setting = self._settings.read(where, self._locate(where))
+        snapshot = self._snapshots.read(where, self._locate(where))
         with self._store.read() as tx:
-            found = (records.find(tx, setting.scope, name) for name in names)
+            found = (records.find(tx, snapshot.scope, name) for name in names)
             return frozenset(one.name for one in found if one is not None and one.entered_by is EnteredBy.PERSON)
 
     def every_value(self, where: Whereabouts) -> Values:
@@ -169,20 +170,20 @@ class Gate:
         """
         if not self._store.exists():
             return Values({}, frozenset(), frozenset())
-        setting = self._readable_setting(where)
+        snapshot = self._readable_snapshot(where)
         self._store.unlock()
         with self._store.read() as tx:
-            return values(tx, setting)
+            return values(tx, snapshot)
 
-    def _readable_setting(self, where: Whereabouts) -> Setting | None:
-        """The setting, where there is a project whose file and whose person's files can be read."""
+    def _readable_snapshot(self, where: Whereabouts) -> PolicySnapshot | None:
+        """The snapshot, where there is a project whose file and whose person's files can be read."""
         try:
             project = self._find(where)
         except SecretsError:
             return None
         self._guard(where, project)
         try:
-            return self._settings.read(where, project)
+            return self._snapshots.read(where, project)
         except SecretsError:
             return None
 
@@ -204,22 +205,22 @@ class Gate:
         call, answer = attempt.call, attempt.answer
         project = self._locate(where)
         if not self._store.unlocked:  # nobody is asked for a key on behalf of what has no allowlist
-            attempt.snapshot = self._settings.read(where, project)
+            attempt.snapshot = self._snapshots.read(where, project)
         there = self._store.exists()
         if there:
             self._store.unlock()
         action = self._actions.of(call, answer)
         if not there:  # reading never makes a store
-            case = self._decided(None, call, self._settings.read(where, project))
+            case = self._decided(None, call, self._snapshots.read(where, project))
             ask = consent.settle(None, case, self._session, answer)
             if ask is not None or not action.stores:
                 return ask or action.run(None, case)
         with self._store.write(durable=not action.only_reads) as tx:
             # As it is now: it may have changed while the key was fetched.
-            case = self._decided(tx, call, attempt.at(consent.standing(tx, self._settings.read(where, project))))
-            spent = rate_limits.spent_on(tx, case.setting, call.tool, case.verdict.limits, action.value)
+            case = self._decided(tx, call, attempt.at(consent.standing(tx, self._snapshots.read(where, project))))
+            spent = rate_limits.spent_on(tx, case.snapshot, call.tool, case.verdict.limits, action.value)
             ask = consent.settle(tx, case, self._session, answer)
-            case = case._replace(setting=consent.standing(tx, case.setting))  # a yes may have changed that
+            case = case._replace(snapshot=consent.standing(tx, case.snapshot))  # a yes may have changed that
             outcome = ask or action.run(tx, case)
             if isinstance(outcome, Done):
                 rate_limits.spend(tx, spent)
@@ -227,9 +228,9 @@ class Gate:
         return outcome
 
     @staticmethod
-    def _decided(tx: Transaction | None, call: Call, snapshot: Setting) -> Case:
+    def _decided(tx: Transaction | None, call: Call, snapshot: PolicySnapshot) -> Case:
         """The call, held against allowlist and rules before it is looked up. Raises `DeniedError`."""
-        verdict = snapshot.decide(call)
+        verdict = decisions.decide(snapshot, call)
         record = records.find(tx, snapshot.scope, call.name) if tx is not None and call.name else None
         return Case(call, snapshot, verdict, record)
 

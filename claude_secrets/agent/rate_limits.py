@@ -11,7 +11,7 @@ from claude_secrets.errors import Code, DeniedError, StoreError
 from claude_secrets.model import Tool
 from claude_secrets.policy.refusals import said_by
 from claude_secrets.policy.rules import Applied
-from claude_secrets.policy.snapshot import Setting
+from claude_secrets.policy.snapshot import PolicySnapshot
 from claude_secrets.store import counters
 from claude_secrets.store.counters import Window
 from claude_secrets.store.transaction import Transaction
@@ -32,7 +32,9 @@ class Spent(NamedTuple):
     window: Window
 
 
-def spent_on(tx: Transaction, snapshot: Setting, tool: Tool, limits: Sequence[Applied], value: str) -> list[Spent]:
+def spent_on(
+    tx: Transaction, snapshot: PolicySnapshot, tool: Tool, limits: Sequence[Applied], value: str
+) -> list[Spent]:
     """What a call of `tool` that stores `value` (or nothing) would make of all limits that it counts in.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from claude_secrets.agent import consent
 from claude_secrets.policy import refusals
 from claude_secrets.policy.allowlist import Entry
-from claude_secrets.policy.snapshot import Setting
+from claude_secrets.policy.snapshot import PolicySnapshot
 from claude_secrets.store import records
 from claude_secrets.store.records import Record
 from claude_secrets.store.transaction import Transaction
@@ -27,19 +27,19 @@ class Values(NamedTuple):
     others: frozenset[str]
 
 
-def values(tx: Transaction, setting: Setting | None) -> Values:
-    """All current values, of every scope; without a setting there is no project, and none has a name.
+def values(tx: Transaction, snapshot: PolicySnapshot | None) -> Values:
+    """All current values, of every scope; without a snapshot there is no project, and none has a name.
 
     Raises:
         StoreError: STORE_TAMPERED.
     """
     found = [record for record in records.every(tx) if not record.deleted]
     readable: dict[str, bool] = {}
-    if setting is not None and consent.may_claim_scope(tx, standing := consent.standing(tx, setting)):
+    if snapshot is not None and consent.may_claim_scope(tx, standing := consent.standing(tx, snapshot)):
         readable = _readable(_among(tx, standing, found))
     named, others = {}, set()
     for record in found:
-        if setting is not None and record.scope == setting.scope and record.name in readable:
+        if snapshot is not None and record.scope == snapshot.scope and record.name in readable:
             named[record.name] = records.value(tx, record)
         else:
             others.add(records.value(tx, record))
@@ -47,28 +47,28 @@ def values(tx: Transaction, setting: Setting | None) -> Values:
     return Values(named, use_only, frozenset(others.difference(named.values())))
 
 
-def shown(tx: Transaction, setting: Setting) -> dict[str, bool]:
+def shown(tx: Transaction, snapshot: PolicySnapshot) -> dict[str, bool]:
     """The names that a project is shown, sorted, and whether agents are given their values."""
-    decided_by = ("shown", setting.project.identities, setting.trust, setting.data[0], tx.head.grants)
+    decided_by = ("shown", snapshot.project.identities, snapshot.trust, snapshot.data[0], tx.head.grants)
     names: dict[str, bool] | None = tx.remembered.get(decided_by)
     if names is None:
-        names = tx.remembered[decided_by] = dict(sorted(_readable(visible(tx, setting)).items()))
+        names = tx.remembered[decided_by] = dict(sorted(_readable(visible(tx, snapshot)).items()))
     return names
 
 
-def visible(tx: Transaction, setting: Setting) -> Iterator[tuple[Record, Entry]]:
+def visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record, Entry]]:
     """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
-    exact = setting.allowlist.names
-    looked_up = (records.find(tx, setting.scope, name) for name in exact or ())
-    yield from _among(tx, setting, records.every(tx) if exact is None else looked_up)
+    exact = snapshot.allowlist.names
+    looked_up = (records.find(tx, snapshot.scope, name) for name in exact or ())
+    yield from _among(tx, snapshot, records.every(tx) if exact is None else looked_up)
 
 
-def _among(tx: Transaction, setting: Setting, found: Iterable[Record | None]) -> Iterator[tuple[Record, Entry]]:
+def _among(tx: Transaction, snapshot: PolicySnapshot, found: Iterable[Record | None]) -> Iterator[tuple[Record, Entry]]:
     for record in found:
-        if record is None or record.deleted or record.scope != setting.scope:
+        if record is None or record.deleted or record.scope != snapshot.scope:
             continue
-        if consent.is_trusted(tx, setting, record):
-            entry = setting.allowlist.entry_for(record.name)
+        if consent.is_trusted(tx, snapshot, record):
+            entry = snapshot.allowlist.entry_for(record.name)
             if entry is not None:
                 yield record, entry
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from claude_secrets import paths
-from claude_secrets.model import SHARED, Call, Tool
+from claude_secrets.model import SHARED, Tool
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.policy import refusals, rules
-from claude_secrets.policy.allowlist import Allowlist, Entry, read_allowlist
+from claude_secrets.policy import rules
+from claude_secrets.policy.allowlist import Allowlist, read_allowlist
 from claude_secrets.policy.config import Config, Trust
 from claude_secrets.policy.grounds import policy_file_inside, refuse_inside
 from claude_secrets.policy.personal_files import read_own_files
 from claude_secrets.policy.project import Project, Whereabouts
-from claude_secrets.policy.rules import Rules, RuleSource, Verdict
+from claude_secrets.policy.rules import Rules, RuleSource
 
 
-class Setting(NamedTuple):
+class PolicySnapshot(NamedTuple):
     """A project, its allowlist and rules, the person's rules and settings, and the mode of trust that holds.
 
     `person` are the rules of the account's own directory and, if the environment names another one, those there.
@@ -72,40 +72,12 @@ class Setting(NamedTuple):
         """The project's rules, the person's, and the built-in ones: each must allow a call."""
         return (self.allowlist.rules, *self.person, self.built_in)
 
-    def entry(self, name: str) -> Entry:
-        """The allowlist's entry for a name.
-
-        Raises:
-            DeniedError: NOT_ALLOWLISTED.
-        """
-        entry = self.allowlist.entry_for(name)
-        if entry is None:
-            raise refusals.not_allowlisted(name, project=str(self.project.path))
-        return entry
-
-    def verdict(self, call: Call) -> Verdict:
-        """What the rules say of a call."""
-        return rules.decide(self.policies, call.tool, arguments(call))
-
-    def decide(self, call: Call) -> Verdict:
-        """Hold a call against allowlist and rules; what is left are limits and approvals.
-
-        Raises:
-            DeniedError: NOT_ALLOWLISTED, DENIED_BY_RULE.
-        """
-        if call.tool not in (Tool.LIST_SECRETS, Tool.SEARCH_SECRETS):
-            self.entry(call.name)
-        verdict = self.verdict(call)
-        if verdict.refused_by is not None:
-            raise refusals.denied_by_rule(verdict.refused_by, tool=call.tool)
-        return verdict
-
 
 Check: TypeAlias = Callable[[Config], None]
 """Raises a `SecretsError` for settings that a process cannot follow."""
 
 
-class SettingReader:
+class SnapshotReader:
     """Reads settings.
 
     `config` are the directories of the person's own files; `tighten` the mode of trust that the server's arguments or
@@ -125,8 +97,8 @@ class SettingReader:
         self._person = Rules(source=RuleSource.PERSON)
         self._built_in = rules.built_in(self._person)
 
-    def read(self, where: Whereabouts, project: Project) -> Setting:
-        """The setting as it is now, for a call from there.
+    def read(self, where: Whereabouts, project: Project) -> PolicySnapshot:
+        """The snapshot as it is now, for a call from there.
 
         Raises:
             DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID; and from `check`.
@@ -137,7 +109,7 @@ class SettingReader:
             self._check(own.config)
         if own.rules is not self._person:
             self._person, self._built_in = own.rules, rules.built_in(own.rules)
-        return Setting(
+        return PolicySnapshot(
             project=project,
             allowlist=allowlist,
             person=(own.rules,) if own.tightening is None else (own.rules, own.tightening),
@@ -158,10 +130,3 @@ class SettingReader:
         if now is None or self._links.get(link) != now:
             refuse_inside(link, policy_file_inside, where, project, self._homes)
             self._links[link] = now
-
-
-def arguments(call: Call) -> dict[str, str]:
-    """A call's arguments by name, as rules see them: an empty one was not given, but a search's pattern always is."""
-    given = {"name": call.name, "value": call.value, "pattern": call.pattern, "prompt": call.prompt}
-    always = "pattern" if call.tool is Tool.SEARCH_SECRETS else ""
-    return {name: text for name, text in given.items() if text or name == always}

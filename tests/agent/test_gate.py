@@ -18,7 +18,7 @@ from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, 
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.person import history
 from claude_secrets.policy.project import Whereabouts, locate
-from claude_secrets.policy.snapshot import SettingReader
+from claude_secrets.policy.snapshot import SnapshotReader
 from claude_secrets.store.counters import Window
 from tests.support.store_world import Agent, World, allowlist, at, enter
 
@@ -672,7 +672,7 @@ def test_a_change_of_the_environments_files_changes_the_fingerprint(world: World
     other = tmp_path / "of-the-environment"
     other.mkdir()
     project = world.project("api")
-    reader = SettingReader(OwnDirectories(world.config, other), "claude-secrets")
+    reader = SnapshotReader(OwnDirectories(world.config, other), "claude-secrets")
     place = locate(at(project), homes=paths.home_directories(), command="claude-secrets")
     seen = [reader.read(at(project), place).fingerprint]
     for directory in (world.config, other):

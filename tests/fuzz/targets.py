@@ -20,10 +20,10 @@ from claude_secrets.person.inspection import damages
 from claude_secrets.person.person import Person
 from claude_secrets.policy import rules
 from claude_secrets.policy.allowlist import parse_allowlist
+from claude_secrets.policy.decisions import arguments
 from claude_secrets.policy.globs import glob_match
 from claude_secrets.policy.personal_files import parse_policy
 from claude_secrets.policy.rules import Rules
-from claude_secrets.policy.snapshot import arguments
 from claude_secrets.redaction.redactor import Finder, Redactor
 from claude_secrets.regex import NameSearch, Search
 from claude_secrets.server.lines import BadLine, as_line, read

@@ -9,10 +9,11 @@ from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import Call, Tool
 from claude_secrets.paths import command, own_directories
+from claude_secrets.policy import decisions
 from claude_secrets.policy.allowlist import read_allowlist
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, parse_policy, read_own_files
 from claude_secrets.policy.rules import Kind, Rule, Rules, RuleSource, in_words
-from claude_secrets.policy.snapshot import SettingReader, arguments
+from claude_secrets.policy.snapshot import SnapshotReader
 
 _FILE_LIMIT = 1 << 20
 
@@ -76,20 +77,20 @@ def _count(found: Rules) -> str:
 def _explain(options: Namespace, tool: Tool, name: str) -> int:
     project = require_project(options)
     check_of_links(options, project)
-    setting = SettingReader(own_directories(), command()).read(whereabouts(options), project)
+    snapshot = SnapshotReader(own_directories(), command()).read(whereabouts(options), project)
     pattern = tool is Tool.SEARCH_SECRETS
     call = Call(tool=tool, name="" if pattern or tool is Tool.LIST_SECRETS else name, pattern=name if pattern else "")
     allowed = True
     try:
         if call.name:
-            say(f"allowlist: allowed by {setting.entry(call.name).pattern}")
+            say(f"allowlist: allowed by {decisions.entry(snapshot, call.name).pattern}")
     except SecretsError as error:
         allowed = False
         say(f"allowlist: denied ({error.code})")
-    for policy in setting.policies:
+    for policy in snapshot.policies:
         for rule in policy.of(tool):
             say(f"{_WHOSE[policy.source]}: {in_words(rule)} -> {_effect(rule, call)}    ({rule.rule_id.strip('()')})")
-    verdict = setting.verdict(call)
+    verdict = decisions.verdict(snapshot, call)
     if verdict.refused_by is not None:
         say(f"Refused by {_WHOSE[verdict.refused_by.source]}: {in_words(verdict.refused_by.rule)}.")
     elif not allowed:
@@ -112,5 +113,5 @@ def _effect(rule: Rule, call: Call) -> str:
     if rule.kind is Kind.LIMIT:
         return "counts the call"
     if rule.kind is Kind.APPROVE:
-        return "asks you" if rule.asks(arguments(call)) else "does not apply"
-    return "refuses" if rule.refuses(arguments(call)) else "passes"
+        return "asks you" if rule.asks(decisions.arguments(call)) else "does not apply"
+    return "refuses" if rule.refuses(decisions.arguments(call)) else "passes"

@@ -1,0 +1,50 @@
+"""What a project's files and the person's decide of a call.
+
+Always: pure; a decision does not depend on whether a secret exists.
+"""
+
+from claude_secrets.model import Call, Tool
+from claude_secrets.policy import refusals, rules
+from claude_secrets.policy.allowlist import Entry
+from claude_secrets.policy.rules import Verdict
+from claude_secrets.policy.snapshot import PolicySnapshot
+
+_OF_MANY = (Tool.LIST_SECRETS, Tool.SEARCH_SECRETS)
+
+
+def decide(snapshot: PolicySnapshot, call: Call) -> Verdict:
+    """Hold a call against allowlist and rules; what is left are limits and approvals.
+
+    Raises:
+        DeniedError: NOT_ALLOWLISTED, DENIED_BY_RULE.
+    """
+    if call.tool not in _OF_MANY:
+        entry(snapshot, call.name)
+    what = verdict(snapshot, call)
+    if what.refused_by is not None:
+        raise refusals.denied_by_rule(what.refused_by, tool=call.tool)
+    return what
+
+
+def entry(snapshot: PolicySnapshot, name: str) -> Entry:
+    """The allowlist's entry for a name.
+
+    Raises:
+        DeniedError: NOT_ALLOWLISTED.
+    """
+    entry = snapshot.allowlist.entry_for(name)
+    if entry is None:
+        raise refusals.not_allowlisted(name, project=str(snapshot.project.path))
+    return entry
+
+
+def verdict(snapshot: PolicySnapshot, call: Call) -> Verdict:
+    """What the rules say of a call."""
+    return rules.decide(snapshot.policies, call.tool, arguments(call))
+
+
+def arguments(call: Call) -> dict[str, str]:
+    """A call's arguments by name, as rules see them: an empty one was not given, but a search's pattern always is."""
+    given = {"name": call.name, "value": call.value, "pattern": call.pattern, "prompt": call.prompt}
+    always = "pattern" if call.tool is Tool.SEARCH_SECRETS else ""
+    return {name: text for name, text in given.items() if text or name == always}
