@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.homes import PROGRAM, Home, value
+from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import leaks_in
-from claude_secrets.redaction.redactor import Finder, Redactor
+from claude_secrets.redaction.redactor import Redactor
 
 NOTHING = [sys.executable, "-I", "-c", "pass"]
 

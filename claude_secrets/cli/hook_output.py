@@ -54,7 +54,8 @@ def can_show(output: object) -> bool:
 
 def replaced(event: Event, values: Values) -> Answer:
     """What the tool put out, with references or `[a secret]` in place of values; None if there are none in it."""
-    from claude_secrets.redaction.redactor import Finder, Redactor, likely, reference
+    from claude_secrets.redaction.finder import Finder, likely
+    from claude_secrets.redaction.redactor import Redactor, reference
 
     output = event.get("tool_response")
     sought = _without(_asked_for(event), values)
@@ -119,7 +120,7 @@ def unchecked(event: Event | None, why: str) -> Answer:
 
 def shown_in(output: Iterable[str], values: Values) -> Shown | None:
     """Whose values are in texts; None for nobody's."""
-    from claude_secrets.redaction.redactor import Finder, likely
+    from claude_secrets.redaction.finder import Finder, likely
 
     data = [_bytes(text) for text in output]
     found = likely(_without("", values), data)

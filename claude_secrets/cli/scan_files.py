@@ -14,9 +14,9 @@ from claude_secrets.cli.scan_outcome import Place, Unseen, told_at
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.paths import command
 from claude_secrets.redaction.contents import IN_NAME, look
+from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import leaks_in_names, redacted
 from claude_secrets.redaction.reasons import ClosedError, Reason
-from claude_secrets.redaction.redactor import Finder
 
 _PIECE: Final = 1 << 20
 

@@ -12,9 +12,9 @@ from claude_secrets.errors import CallerError
 from claude_secrets.exec.git import Known, Object, Repository
 from claude_secrets.exec.git_process import SilentError
 from claude_secrets.redaction.contents import Gap, Seen, look
+from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import redacted
 from claude_secrets.redaction.reasons import ClosedError, Reason
-from claude_secrets.redaction.redactor import Finder
 
 _Tell: TypeAlias = Callable[[int, int], None]
 _HISTORY: Final = "git history"

@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 from claude_secrets.cli.output import hint, note, say, say_json, table
 from claude_secrets.paths import command
 from claude_secrets.redaction.contents import IN_NAME, Gap, Seen
+from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import redacted
 from claude_secrets.redaction.reasons import Reason
-from claude_secrets.redaction.redactor import Finder
 
 FOUND: Final = 3
 """The exit code if a value was found."""

@@ -8,7 +8,8 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from claude_secrets.redaction.redactor import Finder, Redactor
+from claude_secrets.redaction.finder import Finder
+from claude_secrets.redaction.redactor import Redactor
 
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_secrets.redaction.contents import IN_NAME
+from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import Leak, leaks_in
-from claude_secrets.redaction.redactor import Finder
 from tests.support.machine import PROGRAM, Machine
 
 VALUE = "canary/" + "q7Rt+" * 9

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from claude_secrets.cli.scan_outcome import LISTED, NOT_ALL, Outcome, Place, Unseen, tell
+from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import Leak, leaks_in
 from claude_secrets.redaction.reasons import Reason
-from claude_secrets.redaction.redactor import Finder
 from tests.cli.test_scan import SCOPED, VALUE, git
 from tests.support.account import PROGRAM as INSTALLED
 from tests.support.account import Account, account

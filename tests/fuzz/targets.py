@@ -24,7 +24,8 @@ from claude_secrets.policy.decisions import arguments
 from claude_secrets.policy.globs import glob_match
 from claude_secrets.policy.personal_files import parse_policy
 from claude_secrets.policy.rules import Rules
-from claude_secrets.redaction.redactor import Finder, Redactor
+from claude_secrets.redaction.finder import Finder
+from claude_secrets.redaction.redactor import Redactor
 from claude_secrets.regex import NameSearch, Search
 from claude_secrets.server.lines import BadLine, as_line, read
 from claude_secrets.store.store import Store

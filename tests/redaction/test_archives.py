@@ -17,8 +17,8 @@ import pytest
 
 from claude_secrets.redaction import archives
 from claude_secrets.redaction.contents import IN_NAME, Gap, Seen, Spot, look
+from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.reasons import Reason
-from claude_secrets.redaction.redactor import Finder
 from tests.support.requirements import require
 
 VALUE = "canary-value-q7Rt-in-an-archive"

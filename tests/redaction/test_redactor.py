@@ -23,9 +23,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.redaction import views
+from claude_secrets.redaction.finder import Finder, Found, likely
 from claude_secrets.redaction.forms import LINE, SHORT, forms_of
 from claude_secrets.redaction.matching import Needle
-from claude_secrets.redaction.redactor import Finder, Found, Redactor, likely
+from claude_secrets.redaction.redactor import Redactor
 from tests.support.requirements import require
 from tests.support.rounds import rounds
 

@@ -81,8 +81,8 @@ def _without_values(person: Person, word: str) -> str:
     """A word with references in place of stored values; empty where it may hold another credential."""
     from claude_secrets.person.inspection import every_value
     from claude_secrets.redaction.credentials import kinds_in
+    from claude_secrets.redaction.finder import Finder
     from claude_secrets.redaction.leaks import redacted
-    from claude_secrets.redaction.redactor import Finder
 
     try:
         shown = redacted(Finder(every_value(person, "exec") if person.store.exists() else {}), word)
@@ -177,7 +177,8 @@ def _redacted(
     import gc
 
     from claude_secrets.exec import supervise
-    from claude_secrets.redaction.redactor import Finder, Redactor
+    from claude_secrets.redaction.finder import Finder
+    from claude_secrets.redaction.redactor import Redactor
 
     finder = Finder(secrets)
 

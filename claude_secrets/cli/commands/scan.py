@@ -18,8 +18,8 @@ from claude_secrets.paths import command, expanded, working_directory
 from claude_secrets.person.inspection import every_value
 from claude_secrets.policy.grounds import grounds_of
 from claude_secrets.redaction.contents import look, read
+from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.forms import SHORT
-from claude_secrets.redaction.redactor import Finder
 
 _INPUT: Final = "-"
 

@@ -1,0 +1,276 @@
+"""Finding values in bytes, in every form of `forms`.
+
+Always: pure; linear for any values and any text. A value that stands in a stream unchanged is found however the stream
+was cut into chunks. So is an encoded one, unless what stands before it looks like the beginning of an escape. This is
+against accidents: whoever chooses the program can spell a value in ways that are not looked for.
+"""
+
+import sys
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import chain, islice, takewhile
+from typing import Final, NamedTuple
+
+from claude_secrets.redaction import dumps, views
+from claude_secrets.redaction.forms import REACH, SHORT, Form, Kind, forms_of
+from claude_secrets.redaction.matching import Needle
+from claude_secrets.redaction.probes import flats
+from claude_secrets.redaction.views import View
+from claude_secrets.regex import ByteStrings
+
+_WINDOWS: Final = (256, 1280)
+"""Bytes in which the first `REACH` bytes of a form stand: usually, and escaped, coloured and wrapped."""
+
+_DUMP_WINDOW: Final = 400
+"""Likewise in a dump."""
+
+_EIGHT: Final = 8
+
+
+class Found(NamedTuple):
+    """A value of the secret `name` in `data[start:end]`."""
+
+    start: int
+    end: int
+    name: str
+
+
+class Finder:
+    """Finds the values of secrets, given by name."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        forms = [form for name in sorted(values) for form in forms_of(name, values[name])]
+        self._always = [form for form in forms if not form.probes and form.kind is not Kind.WORD]
+        self._by_probe: dict[bytes, list[Form]] = {}
+        for form in forms:
+            for probe in form.probes:
+                self._by_probe.setdefault(probe, []).append(form)
+        self._probes = ByteStrings(self._by_probe)
+        words = [form for form in forms if form.kind is Kind.WORD]
+        self._names = {text: form.name for form in words for text in form.texts}
+        self._words = ByteStrings(self._names)
+        self._forms = forms
+        self._needles: dict[bytes, Needle] = {}
+
+    def find(self, data: bytes, *, before: int | None, final: bool) -> tuple[list[Found], int]:
+        """The finds, in order, and from where on nothing can be said before more has come.
+
+        `before` is the byte that stood before `data`; `final`: nothing will come after it. Finds that overlap are all
+        there, but for those of one form, which are one.
+        """
+        looked = _Looked(data, final=final)
+        found, known = self._whole_words(data, before, final=final)
+        for form in self._candidates(data):
+            for view in looked.views(form.kind):
+                more, begun = self._in_view(form, view, data, final=final)
+                found += more
+                known = min(known, begun)
+        if not final:
+            known = min(known, self._begun(data, before))
+        return sorted(set(found), key=lambda one: (one.start, -one.end, one.name)), known
+
+    def is_chance(self, data: bytes, *, before: int | None) -> bool:
+        """Whether `data`, which may become a value, is so little of it that it is likely to be chance.
+
+        Fewer than six characters, and no more than a third of a value.
+        """
+        ends = [(texts, view.text, texts.all_known(view.text)) for view, texts, _ in self._ends(data)]
+        ends.append((self._begin[Kind.WORD], data, self._begun_words(data, before)))
+        if any(
+            known >= SHORT or 3 * known > texts.shortest(text[-known:])
+            for texts, text, numbers in ends
+            for known in numbers
+        ):
+            return False
+        looked = _Looked(data, final=False)
+        return not any(
+            found or known < (len(data) if view.loose is None else view.loose)
+            for form in self._candidates(data)
+            for view in looked.views(form.kind)
+            for found, known in (self._in_view(form, view, data, final=False),)
+        )
+
+    def _candidates(self, data: bytes) -> list[Form]:
+        """The forms that may be in `data`: all that are, and few that are not."""
+        found = dict.fromkeys(self._always)
+        for text in flats(data):
+            for probe in self._probes.within(text):
+                found.update(dict.fromkeys(self._by_probe[probe]))
+        return list(found)
+
+    def _in_view(self, form: Form, view: View, data: bytes, *, final: bool) -> tuple[list[Found], int]:
+        found, known = [], len(data) if view.loose is None else view.loose
+        for text in form.texts:
+            needle = self._needles.setdefault(text, Needle(text))
+            for start, end in needle.runs(view.text):
+                stop = _stop(form, view, data, start, end, final=final)
+                if stop is None:
+                    known = min(known, view.start(start))
+                else:
+                    found.append(Found(view.start(start), stop, form.name))
+            if not final and (begun := needle.begun(view.text)) < len(view.text):
+                known = min(known, view.start(begun))
+        return found, known
+
+    def _whole_words(self, data: bytes, before: int | None, *, final: bool) -> tuple[list[Found], int]:
+        found, known = list[Found](), len(data)
+        for at, text in self._words.places(data):
+            end = at + len(text)
+            if not _is_word(data[at - 1] if at else before):
+                if end == len(data) and not final:
+                    known = min(known, at)
+                elif end == len(data) or not _is_word(data[end]):
+                    found.append(Found(at, end, self._names[text]))
+        return found, known
+
+    @cached_property
+    def _begin(self) -> dict[Kind, "_Beginnings"]:
+        return {
+            kind: _Beginnings(text for form in self._forms if form.kind is kind for text in form.texts) for kind in Kind
+        }
+
+    def _ends(self, data: bytes) -> Iterator[tuple[View, "_Beginnings", int]]:
+        """The views of the end of `data` in which a form may have begun, its texts, and where that end begins."""
+        for size in _WINDOWS:
+            base = max(0, len(data) - size)
+            bare = views.stripped(data[base:], final=False)
+            found = [View(data[base:]), *views.every_decoded(bare, final=False)]
+            if not base or all(len(view.text) > 2 * REACH for view in found):
+                break
+        for view in found:
+            yield view, self._begin[Kind.TEXT], base
+        for view in found[1:] if self._begin[Kind.FOLDED] else ():
+            yield views.folded(view), self._begin[Kind.FOLDED], base
+        base = max(0, len(data) - _DUMP_WINDOW)
+        bare = views.stripped(data[base:], final=False)
+        for view in dumps.every_reading(bare, final=False):
+            yield view, self._begin[Kind.NUMBERS], base
+
+    def _begun(self, data: bytes, before: int | None) -> int:
+        """Where the first form begins that `data` may end in the midst of."""
+        begun = len(data)
+        for view, texts, base in self._ends(data):
+            known = texts.known(view.text)
+            places = [view.start(len(view.text) - known)] if known else []
+            begun = min([begun, *(base + place for place in (*places, view.loose) if place is not None)])
+        return min([begun, *(len(data) - known for known in self._begun_words(data, before))])
+
+    def _begun_words(self, data: bytes, before: int | None) -> Iterator[int]:
+        """How many bytes of a word, or all of it, `data` may end with."""
+        for known in self._begin[Kind.WORD].all_known(data, whole=True):
+            start = len(data) - known
+            if not _is_word(data[start - 1] if start else before):
+                yield known
+
+
+class _Beginnings:
+    """The beginnings of many texts."""
+
+    def __init__(self, texts: Iterable[bytes]) -> None:
+        self._texts = sorted(set(texts))
+        self._first = {text[0] for text in self._texts}
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
+    def known(self, data: bytes) -> int:
+        """How many bytes, at most `REACH`, of a longer text `data` ends with."""
+        return next(self.all_known(data), 0)
+
+    def all_known(self, data: bytes, *, whole: bool = False) -> Iterator[int]:
+        """All such numbers, the highest first; `whole`: also those of whole texts."""
+        for known in range(min(len(data), REACH), 0, -1):
+            if data[-known] in self._first:
+                begin = data[-known:]
+                place = bisect_left(self._texts, begin) if whole else bisect_right(self._texts, begin)
+                if place < len(self._texts) and self._texts[place].startswith(begin):
+                    yield known
+
+    def shortest(self, begin: bytes) -> int:
+        """How long the shortest text is that begins with `begin`."""
+        place = bisect_left(self._texts, begin)
+        return min(
+            len(text) for text in takewhile(lambda text: text.startswith(begin), islice(self._texts, place, None))
+        )
+
+
+class _Looked:
+    """The views of some data, each made where it is needed."""
+
+    def __init__(self, data: bytes, *, final: bool) -> None:
+        self._data = data
+        self._final = final
+
+    def views(self, kind: Kind) -> tuple[View, ...]:
+        """Those in which forms of this kind are looked for."""
+        if kind is Kind.NUMBERS:
+            return self._numbers
+        return self._folded if kind is Kind.FOLDED else self._texts
+
+    @cached_property
+    def _bare(self) -> View:
+        return views.stripped(self._data, final=self._final)
+
+    @cached_property
+    def _texts(self) -> tuple[View, ...]:
+        return (View(self._data), *views.every_decoded(self._bare, final=self._final))
+
+    @cached_property
+    def _folded(self) -> tuple[View, ...]:
+        return tuple(views.folded(view) for view in self._texts[1:])
+
+    @cached_property
+    def _numbers(self) -> tuple[View, ...]:
+        return tuple(dumps.every_reading(self._bare, final=self._final))
+
+
+def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: bool) -> int | None:
+    """Where in `data` a find ends with what belongs to it besides; None if more decides."""
+    text = view.text
+    if form.kind is Kind.NUMBERS:
+        stop = view.end(end)
+        in_a_row = stop - view.start(start) == end - start
+        return (
+            stop
+            if in_a_row
+            else dumps.end_of_line(data, stop, bytes.fromhex(text[end - 2 : end].decode()), final=final)
+        )
+    if form.last and end == len(text):
+        return view.end(end) if final else None
+    if form.last and text[end] in form.last:
+        end += 1
+        rest = text[end : end + len(form.padding)]
+        in_a_row = all(view.start(place) == view.end(place) for place in range(end, end + len(rest)))
+        if rest == form.padding and in_a_row:  # not after a line break, where something else may begin
+            end += len(rest)
+        elif not final and end + len(rest) == len(text) and form.padding.startswith(rest):
+            return None
+    return view.end(end)
+
+
+def likely(values: Mapping[str, str], texts: Iterable[bytes]) -> dict[str, str]:
+    """Those of many values that may be in `texts`, at little cost: all that are, and few that are not."""
+    every = [flat for text in texts for flat in flats(text)]
+    parts: dict[int, set[str]] = {}
+    found: set[str] = set()
+    for name, value in values.items():
+        for form in forms_of(name, value):
+            if not form.probes:
+                found.add(name)
+            for probe in form.probes:
+                if len(probe) == _EIGHT:
+                    parts.setdefault(int.from_bytes(probe, sys.byteorder), set()).add(name)
+                elif any(probe in flat for flat in every):
+                    found.add(name)
+    wanted = frozenset(parts)
+    for flat in every:
+        for shift in range(min(_EIGHT, len(flat))):
+            # Eight bytes at once as a number: this is what makes it quick.
+            numbers = memoryview(flat)[shift : len(flat) - (len(flat) - shift) % _EIGHT].cast("Q")
+            found.update(chain.from_iterable(parts[number] for number in wanted.intersection(numbers)))
+    return {name: value for name, value in values.items() if name in found}
+
+
+def _is_word(byte: int | None) -> bool:
+    return byte is not None and (byte >= 0x80 or byte == ord("_") or chr(byte).isalnum())
