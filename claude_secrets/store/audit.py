@@ -91,7 +91,7 @@ class AuditLog:
         if self._count_again(tx, event):
             return
         now = int(tx.now)
-        tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
+        tx.amend(audit_sequence=tx.head.audit_sequence + 1)
         entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=1)
         if len(self._recent) >= _REMEMBERED:
             self._recent.clear()
@@ -115,8 +115,7 @@ class AuditLog:
         if counted.rowcount == 0:
             return False
         total = tx.cipher.set_remove(tx.head.audit, member, before)
-        tx.head = tx.head._replace(audit=tx.cipher.set_add(total, member, token))
-        tx.dirty = True
+        tx.amend(audit=tx.cipher.set_add(total, member, token))
         self._recent[event] = (entry, token)
         return True
 
@@ -151,8 +150,7 @@ def write(tx: Transaction, entry: Entry) -> bytes:
     """Write one entry under its own number and return its token."""
     token = _sealed(tx, entry)
     tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, _flag(entry.event), token))
-    tx.head = tx.head._replace(audit=tx.cipher.set_add(tx.head.audit, _member(entry.sequence), token))
-    tx.dirty = True
+    tx.amend(audit=tx.cipher.set_add(tx.head.audit, _member(entry.sequence), token))
     return token
 
 
@@ -163,8 +161,7 @@ def _sealed(tx: Transaction, entry: Entry) -> bytes:
 
 def _remove(tx: Transaction, sequence: int, token: bytes) -> None:
     tx.connection.execute("DELETE FROM audit WHERE sequence = ?", (sequence,))
-    tx.head = tx.head._replace(audit=tx.cipher.set_remove(tx.head.audit, _member(sequence), token))
-    tx.dirty = True
+    tx.amend(audit=tx.cipher.set_remove(tx.head.audit, _member(sequence), token))
 
 
 def _flag(event: Event) -> int:
@@ -210,7 +207,7 @@ def cut(tx: Transaction) -> None:
     for sequence, _, token in rows.values():
         _remove(tx, sequence, token)
     if rows:
-        tx.head = tx.head._replace(audit_sequence=tx.head.audit_sequence + 1)
+        tx.amend(audit_sequence=tx.head.audit_sequence + 1)
         event, now = Event(caller=Caller.LOG, action="cut", outcome=EventOutcome.DONE), int(tx.now)
         write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=len(rows)))
 

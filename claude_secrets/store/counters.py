@@ -84,8 +84,7 @@ def write(tx: Transaction, project: str, what: str, window: Window) -> None:
     if tx.connection.execute("UPDATE counters SET token = ? WHERE place = ?", (token, place)).rowcount == 0:
         _forget_past(tx)  # where one comes, others may go
         tx.connection.execute("INSERT INTO counters VALUES (?, ?)", (place, token))
-    tx.head = tx.head._replace(counters=tx.table_digest("counters"))
-    tx.dirty = True
+    tx.amend(counters=tx.table_digest("counters"))
 
 
 def window(tx: Transaction, project: str, what: str) -> Window | None:

@@ -112,5 +112,4 @@ def _place(tx: Transaction, grant: Grant) -> bytes:
 
 
 def _renew(tx: Transaction) -> None:
-    tx.head = tx.head._replace(grants=tx.table_digest("grants"))
-    tx.dirty = True
+    tx.amend(grants=tx.table_digest("grants"))

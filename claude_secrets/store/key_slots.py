@@ -46,5 +46,4 @@ def row(slot: Slot) -> tuple[str, str, str, bytes]:
 
 
 def _renew(tx: Transaction) -> None:
-    tx.head = tx.head._replace(slots=tx.table_digest("key_slots"))
-    tx.dirty = True
+    tx.amend(slots=tx.table_digest("key_slots"))

@@ -307,15 +307,14 @@ def write_head(tx: Transaction, record: Record, key: bytes) -> None:
     _remove_head(tx, key)
     head = tx.seal("record-head", key.hex(), record.fields())
     tx.connection.execute("INSERT INTO records VALUES (?, ?)", (key, head))
-    tx.head = tx.head._replace(records=tx.cipher.set_add(tx.head.records, key, head))
+    tx.amend(records=tx.cipher.set_add(tx.head.records, key, head))
     tx.remembered[record.scope, record.name] = record
 
 
 def _remove_head(tx: Transaction, key: bytes) -> None:
     row = tx.connection.execute("DELETE FROM records WHERE record = ? RETURNING head", (key,)).fetchone()
     if row is not None:
-        tx.head = tx.head._replace(records=tx.cipher.set_remove(tx.head.records, key, row[0]))
-    tx.dirty = True
+        tx.amend(records=tx.cipher.set_remove(tx.head.records, key, row[0]))
 
 
 def _newest(tx: Transaction, record: Record) -> Envelope:

@@ -33,13 +33,13 @@ def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int
         progress(done := done + 1, total)
     for table in ("grants", "counters", "audit"):
         tx.connection.execute(f"DELETE FROM {table}")  # noqa: S608  our own names
-    new.head = new.head._replace(grants=new.table_digest("grants"), counters=new.table_digest("counters"))
+    new.amend(grants=new.table_digest("grants"), counters=new.table_digest("counters"))
     for grant, created in granted:
         grants.add(new, grant, created=created)
     for entry in events:
         audit.write(new, entry)
         progress(done := done + 1, total)
-    new.head = new.head._replace(slots=new.table_digest("key_slots"))
+    new.amend(slots=new.table_digest("key_slots"))
     tx.connection.execute("UPDATE store SET generation = ? WHERE id = 1", (data_key.generation,))
     tx.cipher, tx.head, tx.dirty = new.cipher, new.head, True
 

@@ -6,7 +6,7 @@ Always: a token is opened only for the place where it stands; what does not fit 
 
 import sqlite3
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict, Unpack
 
 from claude_secrets.errors import Code, StoreError
 from claude_secrets.keys.cipher import Cipher, Envelope, EnvelopeMismatch, TokenInvalid
@@ -58,6 +58,17 @@ class StoreHead(NamedTuple):
         )
 
 
+class HeadChanges(TypedDict, total=False):
+    """The fields of the store's head that a change of rows makes new; `changes` is counted by the transaction."""
+
+    records: str
+    grants: str
+    counters: str
+    slots: str
+    audit_sequence: int
+    audit: str
+
+
 class Memory:
     """What was found out about the records, for as long as the store's head vouches for the same ones.
 
@@ -104,6 +115,11 @@ class Transaction:
     def remembered(self) -> dict[object, Any]:
         """What an earlier look at the same records found, by whatever key it was put here."""
         return self._memory.of(self.head)
+
+    def amend(self, **changes: Unpack[HeadChanges]) -> None:
+        """Let the head vouch for rows as they are now; it is sealed anew when the transaction ends."""
+        self.head = self.head._replace(**changes)
+        self.dirty = True
 
     def rows(self, statement: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one by one, for as long as the transaction is open.

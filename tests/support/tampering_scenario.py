@@ -148,8 +148,7 @@ class Victim(World):
             wrapped = wrap(master_key, data_key, slot_id=slot_id, now=self.time, **bound)
             row = (slot_id, first.kind, first.params, wrapped)
             tx.connection.execute("INSERT OR REPLACE INTO key_slots VALUES (?, ?, ?, ?)", row)
-            tx.head = tx.head._replace(slots=tx.table_digest("key_slots"))
-            tx.dirty = True
+            tx.amend(slots=tx.table_digest("key_slots"))
 
     def _seen_at(self, moment: str) -> Seen:
         with self.attacked(self.root / "look", self.moments[moment]) as scene:

@@ -72,8 +72,7 @@ class Draft:
             slot = custody.wrapped(tx.cipher.store_id, data_key, KEY_FILE, slot_id)
             row = (slot.slot_id, slot.kind, slot.params, slot.wrapped)
             tx.connection.execute("INSERT OR REPLACE INTO key_slots VALUES (?, ?, ?, ?)", row)
-            tx.head = tx.head._replace(slots=tx.table_digest("key_slots"))
-            tx.dirty = True
+            tx.amend(slots=tx.table_digest("key_slots"))
 
     def count(self) -> None:
         with self.store.write() as tx:
