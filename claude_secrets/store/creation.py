@@ -17,7 +17,7 @@ from claude_secrets.keys.cipher import Cipher, DataKey
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import NewSlot, Slot
 from claude_secrets.store import schema
-from claude_secrets.store.key_slots import row
+from claude_secrets.store.key_slots import row, unverified
 from claude_secrets.store.transaction import HEAD, StoreHead, as_bytes
 
 DRAFT: Final = ".claude-secrets-draft"
@@ -116,10 +116,10 @@ def _read(begun: Draft) -> tuple[str, Slot] | None:
     try:
         with closing(schema.connect(begun.path, immutable=True)) as connection:
             store_id: str = connection.execute("SELECT store_id FROM store").fetchone()[0]
-            (slot,) = connection.execute("SELECT * FROM key_slots").fetchall()
+            (slot,) = unverified(connection)
     except (SecretsError, TypeError, ValueError):
         return None
-    return store_id, Slot(*slot)
+    return store_id, slot
 
 
 def empty_head(cipher: Cipher, slot: Slot) -> StoreHead:

@@ -1,12 +1,19 @@
-"""The key slots as rows of the store. Each function takes an open transaction.
+"""The key slots as rows of the store. Functions take an open transaction.
 
 Always: the store's head vouches for all of them; a slot is changed only while it is as it was last seen, so that of two
 processes that change the same one the second finds out.
 """
 
+import sqlite3
+
 from claude_secrets.errors import Code, StoreError
 from claude_secrets.keys.slot import Slot
 from claude_secrets.store.transaction import Transaction
+
+
+def unverified(connection: sqlite3.Connection) -> list[Slot]:
+    """All key slots as they are; needs no key, so nothing vouches for them."""
+    return [Slot(*row) for row in connection.execute("SELECT * FROM key_slots ORDER BY 1").fetchall()]
 
 
 def every(tx: Transaction) -> list[Slot]:
@@ -16,7 +23,7 @@ def every(tx: Transaction) -> list[Slot]:
         StoreError: STORE_TAMPERED.
     """
     tx.verify_table("key_slots", tx.head.slots)
-    return [Slot(*row) for row in tx.connection.execute("SELECT * FROM key_slots ORDER BY 1").fetchall()]
+    return unverified(tx.connection)
 
 
 def add(tx: Transaction, slot: Slot) -> None:

@@ -1,23 +1,26 @@
 """The store: opening it with its key, making it, and its transactions.
 
-Always: no transaction is open while the keyring is asked; a transaction's cipher fits the key generation it read;
-a write renews the store's head in the same transaction. One thread uses one `Store`. The doorway opens
-transactions; `records`, `grants` and `limits` take them.
+Always: no transaction is open while the keyring is asked; what is known of an open file goes with its connection. One
+thread uses one `Store`.
 """
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from claude_secrets.errors import Code, CustodyError, StoreError
-from claude_secrets.keys.cipher import Cipher, DataKey, EnvelopeMismatch, TokenInvalid
+from claude_secrets.keys.cipher import Cipher, DataKey
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import PASSPHRASE, NewSlot, Slot
 from claude_secrets.store import creation, migrations, schema
-from claude_secrets.store.transaction import HEAD, Memory, StoreHead, Transaction, tampered
+from claude_secrets.store.connection import Connection, KeyReplaced, OpenedFile
+from claude_secrets.store.transaction import Transaction
+
+_ATTEMPTS: Final = 3
+"""How often an action is tried while other processes replace the store's keys."""
 
 
 class Store:
@@ -30,14 +33,7 @@ class Store:
         self.path = path
         self.custody = custody
         self._now = now
-        self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int, bool] | None = None
-        self._verified_at = -1
-        self._synchronous = ""
-        self._head: tuple[bytes, StoreHead] | None = None
-        self._memory = Memory()
-        self._cipher: Cipher | None = None
-        self._slots_checked = False
+        self._connection: Connection | None = None
 
     @classmethod
     def at(
@@ -63,7 +59,7 @@ class Store:
         """Close the connection and forget the key."""
         if self._connection is not None:
             self._connection.close()
-        self._connection = self._file = self._cipher = None
+        self._connection = None
 
     def key_files(self) -> list[Path]:
         """Where the key files of this store's slots are looked for, or the first one would be made; needs no key."""
@@ -74,16 +70,16 @@ class Store:
 
     def slots(self, *, immutable: bool = False) -> list[Slot]:
         """This store's key slots; needs no key, so nothing vouches for them. `immutable` as in `read`."""
-        return self._slots(self._open(immutable=immutable))
+        return self._open(immutable=immutable).slots()
 
     def key_state(self) -> tuple[str, int, list[Slot]]:
         """The store's id, its key generation and its key slots; needs no key, so nothing vouches for them."""
-        return self._key_state_of(self._open())
+        return self._open().key_state()
 
     @property
     def unlocked(self) -> bool:
         """Whether the data key is in memory."""
-        return self._cipher is not None
+        return self._connection is not None and self._connection.cipher is not None
 
     def unlock(self) -> None:
         """Fetch the data key if it is not in memory yet.
@@ -92,7 +88,7 @@ class Store:
             CustodyError: it cannot be had.
             StoreError: the file cannot be read or is not a store.
         """
-        self._unlocked(self._open())
+        self._cipher_of(self._open())
 
     def fetch_key(self) -> DataKey:
         """The data key, fetched once more: it is not kept, only what is derived from it.
@@ -109,11 +105,10 @@ class Store:
             CallerError: INVALID_VALUE, naming the group that was mistyped.
             CustodyError: the store has none, or another one.
         """
-        data_key, self._cipher = self._fetched(
+        return self._fetched(
             self._open(),
             lambda store_id, slots, generation: self.custody.unlock_with_code(store_id, slots, code, generation),
-        )
-        return data_key
+        )[0]
 
     @contextmanager
     def read(self, *, whole: bool = True, immutable: bool = False) -> Iterator[Transaction]:
@@ -122,7 +117,7 @@ class Store:
         For the person alone: `whole` False reads a record even where another one, or the store's head, is damaged;
         `immutable` reads a store in a read-only place without locks.
         """
-        with self._transaction("BEGIN", whole=whole, immutable=immutable) as tx:
+        with self._transaction(writes=False, whole=whole, immutable=immutable) as tx:
             yield tx
 
     @contextmanager
@@ -135,10 +130,8 @@ class Store:
         """
         if not self.exists():
             self._create(lambda store_id, data_key: self.custody.new_first_slot(store_id, data_key, self.path))
-        with self._transaction("BEGIN IMMEDIATE", durable=durable) as tx:
+        with self._transaction(writes=True, durable=durable) as tx:
             yield tx
-            if tx.dirty:
-                self._head = (tx.renew_head(), tx.head)  # in memory before it is committed: it counts where it stands
 
     def scrub(self) -> bool:
         """Rewrite the store without what was deleted, and empty its log of changes; takes no transaction.
@@ -147,14 +140,9 @@ class Store:
         there is no space.
         """
         try:
-            connection = self._open()
-            with schema.translated():
-                # Pages that were split still hold copies of cells that moved; only writing all of them anew is sure.
-                connection.execute("VACUUM")
-                busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            return self._open().scrub()
         except StoreError:  # what was deleted stays deleted
             return False
-        return busy == 0
 
     def refuse_another(self) -> None:
         """Raise `StoreError` STORE_UNAVAILABLE where there is a store already."""
@@ -204,141 +192,51 @@ class Store:
 
     @contextmanager
     def _transaction(
-        self, begin: str, *, whole: bool = True, immutable: bool = False, durable: bool = True
+        self, *, writes: bool, whole: bool = True, immutable: bool = False, durable: bool = True
     ) -> Iterator[Transaction]:
-        for _ in range(3):
+        for _ in range(_ATTEMPTS):
             connection = self._open(immutable=immutable)
-            cipher = self._unlocked(connection)
-            tx = None
-            try:
-                with schema.translated():
-                    self._synchronize(connection, "FULL" if durable else "NORMAL")
-                    connection.execute(begin)
-                    seen = _data_version(connection)
-                    if seen != self._verified_at and schema.format_of(connection) < schema.FORMAT:
-                        self._migrate(connection, cipher)
-                        continue
-                    tx = self._begun(connection, cipher, seen, whole=whole)
-                    if tx is None:  # another process replaced the data key since: fetch the new one
-                        self._cipher = None
-                        continue
-                    yield tx
-                    # Reading has nothing to commit, and where a page is damaged SQLite would not.
-                    connection.execute("ROLLBACK" if begin == "BEGIN" else "COMMIT")
-                    return
-            finally:
-                if tx is not None:
-                    tx.close()
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            cipher = self._cipher_of(connection)
+            with (
+                suppress(KeyReplaced),  # by another process: fetch the new one
+                connection.transaction(cipher, writes=writes, whole=whole, durable=durable) as tx,
+            ):
+                yield tx
+                return
         raise StoreError(Code.STORE_BUSY, "The store's key is being replaced.", "Try again in a moment.")
 
-    def _migrate(self, connection: sqlite3.Connection, cipher: Cipher) -> None:
-        """Bring the store up to date in a transaction of its own, which every one that finds it older begins with."""
-        connection.execute("ROLLBACK")
-        connection.execute("BEGIN IMMEDIATE")
-        if schema.format_of(connection) >= schema.FORMAT:  # another process was first
-            return
-        tx = self._begun(connection, cipher, _data_version(connection), whole=True)
-        if tx is None:
-            self._cipher = None
-            return
-        migrations.migrate(tx, self.path)
-        tx.renew_head()
-        tx.close()
-        connection.execute("COMMIT")
-        self._verified_at = -1
-
-    def _synchronize(self, connection: sqlite3.Connection, how: str) -> None:
-        if how != self._synchronous:
-            connection.execute(f"PRAGMA synchronous = {how}")
-            self._synchronous = how
-
-    def _begun(self, connection: sqlite3.Connection, cipher: Cipher, seen: int, *, whole: bool) -> Transaction | None:
-        changed = seen != self._verified_at  # another connection wrote since, or this one is new
-        if changed:  # a newer version may have migrated the store while we run
-            schema.check_format(connection)
-        rows = connection.execute("SELECT store_id, generation, head, id FROM store").fetchall()
-        if [row[3] for row in rows] != [1]:
-            raise tampered("the store's head")
-        row = rows[0]
-        if row[:2] != (cipher.store_id, cipher.generation):
-            return None
-        if changed:
-            self._memory = Memory()
-        head = self._opened_head(cipher, row[2], whole=whole)
-        tx = Transaction(connection, cipher, head, self._now(), self._memory if whole else None)
-        if whole and not self._slots_checked:
-            tx.verify_table("key_slots", head.slots)
-            self._slots_checked = True
-        if whole and changed:
-            tx.verify_records()
-            self._verified_at = seen
-        return tx
-
-    def _opened_head(self, cipher: Cipher, token: bytes, *, whole: bool) -> StoreHead:
-        if self._head is None or self._head[0] != token:
-            try:
-                self._head = (token, StoreHead.read(cipher.open(*HEAD, token)))
-            except (TokenInvalid, EnvelopeMismatch):
-                if whole:
-                    raise tampered("the store's head") from None
-                return StoreHead(changes=0, records="", grants="", counters="", slots="")  # it vouches for nothing
-        return self._head[1]
-
-    def _unlocked(self, connection: sqlite3.Connection) -> Cipher:
-        if self._cipher is None:
-            self._cipher = self._fetched(connection, self.custody.unlock)[1]
-        return self._cipher
+    def _cipher_of(self, connection: Connection) -> Cipher:
+        return connection.cipher or self._fetched(connection, self.custody.unlock)[1]
 
     def _fetched(
-        self, connection: sqlite3.Connection, fetch: Callable[[str, Sequence[Slot], int], DataKey]
+        self,
+        connection: Connection,
+        fetch: Callable[[str, Sequence[Slot], int], DataKey],
+        attempts: int = _ATTEMPTS,
     ) -> tuple[DataKey, Cipher]:
-        for last in (False, False, True):
-            store_id, generation, slots = seen = self._key_state_of(connection)
-            try:
-                data_key = fetch(store_id, slots, generation)
-            except CustodyError:
-                # The keys may have been replaced between our looking at the store and at where they are.
-                if last or self._key_state_of(connection) == seen:
-                    raise
-                continue
-            break
-        self._slots_checked = False
-        return data_key, Cipher(store_id, data_key)
+        """The data key as `fetch` finds it, and its cipher, which the connection keeps."""
+        store_id, generation, slots = seen = connection.key_state()
+        try:
+            data_key = fetch(store_id, slots, generation)
+        except CustodyError:
+            # The keys may have been replaced between our looking at the store and at where they are.
+            if attempts == 1 or connection.key_state() == seen:
+                raise
+            return self._fetched(connection, fetch, attempts - 1)
+        return data_key, connection.use(Cipher(store_id, data_key))
 
-    def _key_state_of(self, connection: sqlite3.Connection) -> tuple[str, int, list[Slot]]:
-        with schema.translated():
-            row = connection.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
-        if row is None:
-            raise tampered("the store's head")
-        return row[0], row[1], self._slots(connection)
-
-    def _slots(self, connection: sqlite3.Connection) -> list[Slot]:
-        with schema.translated():
-            rows = connection.execute("SELECT slot_id, kind, params, wrapped FROM key_slots ORDER BY 1").fetchall()
-        return [Slot(*row) for row in rows]
-
-    def _open(self, *, immutable: bool = False) -> sqlite3.Connection:
+    def _open(self, *, immutable: bool = False) -> Connection:
         """The connection, opened anew where the file at the path is no longer the one that was opened."""
         with schema.translated():
             status = self.path.stat()
-        wanted = (status.st_dev, status.st_ino, immutable)
-        if self._connection is None or self._file != wanted:
+        file = OpenedFile(status.st_dev, status.st_ino, immutable)
+        if self._connection is None or self._connection.file != file:
             self.close()
             if not immutable and os.path.lexists(creation.draft_of(self.path)):
                 creation.tidy(self.path)
             migrations.expire(self.path)
-            self._connection = schema.connect(self.path, immutable=immutable)
-            self._file = wanted
-            self._verified_at, self._synchronous, self._head = -1, "", None
+            self._connection = Connection(self.path, file, self._now)
         return self._connection
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    """A number that changes when another connection has written."""
-    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
-    return version
 
 
 def _there_already() -> StoreError:

@@ -274,7 +274,7 @@ class Machine(RuleBasedStateMachine):
             gate.call(Call(tool=Tool.LIST_SECRETS), at(self.projects[project]))
             connection = gate._store._connection
             assert connection is not None
-            connection.set_trace_callback(count)
+            connection.sqlite.set_trace_callback(count)
             gate.call(Call(tool=Tool.SET_SECRET, name=name, value=value), at(self.projects[project]))
         finally:
             os._exit(KILLED)

@@ -28,6 +28,7 @@ from claude_secrets.model import (
 from claude_secrets.paths import home_directories
 from claude_secrets.person.person import Person
 from claude_secrets.policy.project import Project, locate
+from claude_secrets.store import key_slots
 from claude_secrets.store.audit import AuditLog, Event
 from claude_secrets.store.store import Store
 from tests.support import keeping
@@ -140,7 +141,7 @@ class Victim(World):
         """What a rotation of the master key will do: the data key is wrapped anew, and the head tells of it."""
         master_key = self.key_file.read_bytes().strip()
         with self.store().write() as tx:
-            slots = self._stores[-1]._slots(tx.connection)
+            slots = key_slots.every(tx)
             first = slots[0]
             bound = {"store_id": tx.cipher.store_id, "slot_kind": first.kind}
             data_key = unwrap(master_key, first.wrapped, slot_id=first.slot_id, **bound)
@@ -156,10 +157,9 @@ class Victim(World):
 
     def keys(self) -> dict[str, dict[str, Key]]:
         """The key of each row in `ROWS`. Needs the data key: an attacker does not know which row is which."""
-        store = self.store()
-        with store.read() as tx:
+        with self.store().read() as tx:
             cipher = tx.cipher
-            slots = sorted(slot.slot_id for slot in store._slots(tx.connection))
+            slots = sorted(slot.slot_id for slot in key_slots.every(tx))
         found: dict[str, dict[str, Key]] = {"store": {"the one row": (1,)}}
         found["key_slots"] = {label: (slot,) for label, slot in zip(("first", "second"), slots, strict=True)}
         found["records"] = {label: (_record(cipher, label),) for label in ROWS["records"]}

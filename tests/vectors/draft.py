@@ -9,7 +9,7 @@ from claude_secrets.agent import rate_limits
 from claude_secrets.keys.cipher import new_master_key
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, Tool
 from claude_secrets.policy.rules import Applied, Rules, RuleSource, built_in
-from claude_secrets.store import audit, grants, records
+from claude_secrets.store import audit, grants, key_slots, records
 from claude_secrets.store.audit import AuditLog, Event
 from claude_secrets.store.grants import Grant
 from claude_secrets.store.store import Store
@@ -65,7 +65,7 @@ class Draft:
     def new_slot(self, *, replacing: bool = False) -> None:
         """Wrap the data key once more, in a further slot or in place of the last."""
         with self.store.write() as tx:
-            slots = self.store._slots(tx.connection)
+            slots = key_slots.every(tx)
             custody = HeldKey(self.master_key)
             data_key = custody.unlock(tx.cipher.store_id, slots)
             slot_id = slots[-1].slot_id if replacing else secrets.token_hex(8)

@@ -1,0 +1,170 @@
+"""A store's file while it is open: its key, its transactions, and what is known of it while nobody else writes.
+
+Always: made anew at each opening, so that nothing known of one file is believed of another; a transaction's cipher fits
+the key generation it read; a write renews the store's head in the same transaction.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from claude_secrets.keys.cipher import Cipher, EnvelopeMismatch, TokenInvalid
+from claude_secrets.keys.slot import Slot
+from claude_secrets.store import key_slots, migrations, schema
+from claude_secrets.store.transaction import HEAD, Memory, StoreHead, Transaction, tampered
+
+
+class KeyReplaced(Exception):  # noqa: N818  says what happened; it never leaves `Store`
+    """The data key was replaced since it was fetched."""
+
+
+class OpenedFile(NamedTuple):
+    """Which file was opened, by its numbers in the file system, and how: `immutable` as in `schema.connect`."""
+
+    device: int
+    inode: int
+    immutable: bool
+
+
+class Connection:
+    """The store at `path`, open. `now` returns seconds since 1970; `cipher` is None until the data key was fetched.
+
+    Raises:
+        StoreError: it cannot be opened, or is not a store.
+    """
+
+    def __init__(self, path: Path, file: OpenedFile, now: Callable[[], float]) -> None:
+        self.file = file
+        self.sqlite = schema.connect(path, immutable=file.immutable)
+        self.cipher: Cipher | None = None
+        self._path = path
+        self._now = now
+        self._slots_checked = False
+        self._synchronous = ""
+        self._verified_at: int | None = None
+        self._head: tuple[bytes, StoreHead] | None = None
+        self._memory = Memory()
+
+    def close(self) -> None:
+        """Close the connection; the key goes with it."""
+        self.sqlite.close()
+        self.cipher = None
+
+    def use(self, cipher: Cipher) -> Cipher:
+        """Go on with the key that was just fetched by key slots that nothing vouched for yet, and return it."""
+        self.cipher, self._slots_checked = cipher, False
+        return cipher
+
+    def slots(self) -> list[Slot]:
+        """The key slots as they are; nothing vouches for them."""
+        with schema.translated():
+            return key_slots.unverified(self.sqlite)
+
+    def key_state(self) -> tuple[str, int, list[Slot]]:
+        """The store's id, its key generation and its key slots; nothing vouches for them."""
+        with schema.translated():
+            row = self.sqlite.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
+        if row is None:
+            raise tampered("the store's head")
+        return row[0], row[1], self.slots()
+
+    def scrub(self) -> bool:
+        """Write all pages anew and empty the log of changes. Returns False where somebody still uses the log.
+
+        Raises:
+            StoreError: STORE_BUSY or STORE_FULL.
+        """
+        with schema.translated():
+            # Pages that were split still hold copies of cells that moved; only writing all of them anew is sure.
+            self.sqlite.execute("VACUUM")
+            busy: int = self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return busy == 0
+
+    @contextmanager
+    def transaction(self, cipher: Cipher, *, writes: bool, whole: bool, durable: bool) -> Iterator[Transaction]:
+        """One transaction; the arguments are those of `Store.read` and `Store.write`.
+
+        Raises:
+            KeyReplaced: before the block begins.
+            StoreError: the store does not fit together, or SQLite or the system fail; nothing is changed.
+        """
+        begin, end = ("BEGIN IMMEDIATE", "COMMIT") if writes else ("BEGIN", "ROLLBACK")
+        tx = None
+        try:
+            with schema.translated():
+                self._synchronize("FULL" if durable else "NORMAL")
+                self.sqlite.execute(begin)
+                while (seen := self._data_version()) != self._verified_at and self._is_older():
+                    self._migrate(cipher)
+                    self.sqlite.execute(begin)
+                tx = self._begun(cipher, seen, whole=whole)
+                yield tx
+                if writes and tx.dirty:
+                    self._head = (tx.renew_head(), tx.head)  # before it is committed: it counts where it stands
+                # Reading has nothing to commit, and where a page is damaged SQLite would not.
+                self.sqlite.execute(end)
+        finally:
+            if tx is not None:
+                tx.close()
+            if self.sqlite.in_transaction:
+                self.sqlite.execute("ROLLBACK")
+
+    def _is_older(self) -> bool:
+        return schema.format_of(self.sqlite) < schema.FORMAT
+
+    def _migrate(self, cipher: Cipher) -> None:
+        """Bring the store up to date in a transaction of its own, in place of the one that found it older."""
+        self.sqlite.execute("ROLLBACK")
+        self.sqlite.execute("BEGIN IMMEDIATE")
+        if not self._is_older():  # another process was first
+            self.sqlite.execute("ROLLBACK")
+            return
+        with closing(self._begun(cipher, self._data_version(), whole=True)) as tx:
+            migrations.migrate(tx, self._path)
+            tx.renew_head()
+        self.sqlite.execute("COMMIT")
+        self._verified_at = None
+
+    def _synchronize(self, how: str) -> None:
+        if how != self._synchronous:
+            self.sqlite.execute(f"PRAGMA synchronous = {how}")
+            self._synchronous = how
+
+    def _begun(self, cipher: Cipher, seen: int, *, whole: bool) -> Transaction:
+        changed = seen != self._verified_at  # another connection wrote since, or this one is new
+        if changed:  # a newer version may have migrated the store while we run
+            schema.check_format(self.sqlite)
+        rows = self.sqlite.execute("SELECT store_id, generation, head, id FROM store").fetchall()
+        if [row[3] for row in rows] != [1]:
+            raise tampered("the store's head")
+        row = rows[0]
+        if row[:2] != (cipher.store_id, cipher.generation):
+            self.cipher = None
+            raise KeyReplaced
+        if changed:
+            self._memory = Memory()
+        head = self._opened_head(cipher, row[2], whole=whole)
+        tx = Transaction(self.sqlite, cipher, head, self._now(), self._memory if whole else None)
+        if whole and not self._slots_checked:
+            tx.verify_table("key_slots", head.slots)
+            self._slots_checked = True
+        if whole and changed:
+            tx.verify_records()
+            self._verified_at = seen
+        return tx
+
+    def _opened_head(self, cipher: Cipher, token: bytes, *, whole: bool) -> StoreHead:
+        if self._head is None or self._head[0] != token:
+            try:
+                self._head = (token, StoreHead.read(cipher.open(*HEAD, token)))
+            except (TokenInvalid, EnvelopeMismatch):
+                if whole:
+                    raise tampered("the store's head") from None
+                return StoreHead(changes=0, records="", grants="", counters="", slots="")  # it vouches for nothing
+        return self._head[1]
+
+    def _data_version(self) -> int:
+        """A number that changes when another connection has written."""
+        version: int = self.sqlite.execute("PRAGMA data_version").fetchone()[0]
+        return version
