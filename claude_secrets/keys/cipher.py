@@ -10,7 +10,7 @@ import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -52,6 +52,13 @@ class DataKey:
 
     def __repr__(self) -> str:
         return f"DataKey(generation={self.generation})"
+
+
+class StoreIdentity(NamedTuple):
+    """Which store, and the generation of the data key that seals it: what a key slot has to fit."""
+
+    store_id: str
+    generation: int
 
 
 class Envelope:
@@ -109,6 +116,11 @@ class Cipher:
 
     def __repr__(self) -> str:
         return f"Cipher(generation={self.generation})"
+
+    @property
+    def identity(self) -> StoreIdentity:
+        """The store that it seals, and the generation of its key."""
+        return StoreIdentity(self.store_id, self.generation)
 
     def seal(self, kind: str, place: str, fields: Mapping[str, object], *, now: float, payload: bytes = b"") -> bytes:
         """Seal `fields` and `payload` for one place in the store.

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from claude_secrets.errors import Code, CustodyError, InputError
-from claude_secrets.keys import key_file
-from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, TokenInvalid, new_master_key, unwrap, wrap
+from claude_secrets.keys import cipher, key_file
+from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, StoreIdentity, TokenInvalid
 from claude_secrets.keys.key_file import PUT_BACK
 from claude_secrets.keys.passphrase import Stretching, read_code
 from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State, as_params
@@ -77,11 +77,10 @@ class Custody:
 
     # Opening
 
-    def unlock(self, store_id: str, slots: Sequence[Slot], generation: int | None = None) -> DataKey:
+    def unlock(self, identity: StoreIdentity, slots: Sequence[Slot]) -> DataKey:
         """Unwrap the data key by the first slot that opens: of the keyring, by a key file, by a passphrase.
 
-        A recovery code is not asked for. `generation` is the store's: a slot with the data key of another one opens
-        nothing.
+        A recovery code is not asked for. A slot with the data key of another generation opens nothing.
 
         Raises:
             CustodyError: KEY_MISSING (no master key is there), KEY_WRONG (what is there does not open the slot or may
@@ -92,12 +91,12 @@ class Custody:
             if slot.kind == PASSPHRASE and (slot.slot_id, slot.params) not in self._derived:
                 continue
             try:
-                return self._unwrap(store_id, slot, generation)
+                return self._unwrap(identity, slot)
             except CustodyError as error:
                 failures.append(error)
         with_passphrase = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery]
         if with_passphrase and (text := self._asked()) is not None:
-            return self._open_with(text, store_id, with_passphrase, generation)
+            return self._open_with(text, identity, with_passphrase)
         if not failures:
             raise _nothing_opens(slots)
         told = min(failures, key=lambda failure: _TOLD_FIRST.index(failure.code) if failure.code in _TOLD_FIRST else -1)
@@ -106,9 +105,7 @@ class Custody:
             raise CustodyError(told.code, told.message, f"{told.hint} {other}")
         raise told
 
-    def unlock_with_code(
-        self, store_id: str, slots: Sequence[Slot], code: str, generation: int | None = None
-    ) -> DataKey:
+    def unlock_with_code(self, identity: StoreIdentity, slots: Sequence[Slot], code: str) -> DataKey:
         """Unwrap the data key by a recovery code, as it was typed.
 
         Raises:
@@ -119,12 +116,12 @@ class Custody:
         with_code = [slot for slot in slots if slot.is_recovery]
         if not with_code:
             raise CustodyError(Code.KEY_MISSING, "This store has no recovery code.", PUT_BACK)
-        return self._open_with(canonical, store_id, with_code, generation)
+        return self._open_with(canonical, identity, with_code)
 
-    def opens(self, store_id: str, slot: Slot, master_key: bytes, generation: int | None = None) -> bool:
+    def opens(self, identity: StoreIdentity, slot: Slot, master_key: bytes) -> bool:
         """Whether this master key unwraps the data key of a slot."""
         with suppress(CustodyError):
-            self._opened(store_id, slot, master_key, generation)
+            self._opened(identity, slot, master_key)
             return True
         return False
 
@@ -133,10 +130,10 @@ class Custody:
         path = slot.key_file
         return path and (self.named_file or path)
 
-    def failure(self, store_id: str, slot: Slot, generation: int | None = None) -> CustodyError | None:
+    def failure(self, identity: StoreIdentity, slot: Slot) -> CustodyError | None:
         """Why a slot of the keyring or of a key file does not open here and now; None where it does."""
         try:
-            self._unwrap(store_id, slot, generation)
+            self._unwrap(identity, slot)
         except CustodyError as error:
             return error
         return None
@@ -161,7 +158,7 @@ class Custody:
             CustodyError: KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another custody; also
                 on placing.
         """
-        slot_id, master_key = os.urandom(8).hex(), new_master_key()
+        slot_id, master_key = os.urandom(8).hex(), cipher.new_master_key()
         entry = _entry(store_id, slot_id)
         with _another_way():
             self._keyring.read(entry)
@@ -171,7 +168,7 @@ class Custody:
                 self._keyring.create(entry, master_key.decode("ascii"))
 
         slot = self.wrapped_by(store_id, Slot(slot_id, KEYRING, "{}", b""), master_key, data_key)
-        return NewSlot(slot, place, lambda: self.take_away(store_id, slot))
+        return NewSlot(slot, place, lambda: self.take_away(StoreIdentity(store_id, data_key.generation), slot))
 
     def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
         """A slot with a master key in a new file; `store` is the store's own path.
@@ -196,23 +193,23 @@ class Custody:
         """The slot with the data key wrapped by a master key. Raises `CustodyError` KEY_WRONG where that is none."""
         bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
         try:
-            return slot._replace(wrapped=wrap(master_key, data_key, now=self._clock(), **bound))
+            return slot._replace(wrapped=cipher.wrap(master_key, data_key, now=self._clock(), **bound))
         except TokenInvalid:
             raise CustodyError(Code.KEY_WRONG, "What is in the key file is no key.", "Name another file.") from None
 
     # Taking away
 
-    def take_away(self, store_id: str, slot: Slot) -> None:
+    def take_away(self, identity: StoreIdentity, slot: Slot) -> None:
         """Delete the keyring entry of a slot, or the key file that opens it.
 
         Raises:
             CustodyError: KEYRING_LOCKED, KEYRING_UNAVAILABLE.
         """
         if slot.kind == KEYRING:
-            entry = _entry(store_id, slot.slot_id)
+            entry = _entry(identity.store_id, slot.slot_id)
             if self._keyring.read(entry) is not None:
                 self._keyring.delete(entry)
-        elif slot.kind == FILE and self.failure(store_id, slot) is None:
+        elif slot.kind == FILE and self.failure(identity, slot) is None:
             with suppress(OSError):
                 Path(str(slot.key_file)).unlink()
 
@@ -229,12 +226,13 @@ class Custody:
         if self._check_key_file is not None:
             self._check_key_file(path)
         key_file.refuse_beside(path, store)
-        master_key = self._only_key(path) if exists else new_master_key()
+        master_key = self._only_key(path) if exists else cipher.new_master_key()
         slot = Slot(os.urandom(8).hex(), FILE, as_params({"path": str(path)}), b"")
         slot = self.wrapped_by(store_id, slot, master_key, data_key)
         if exists:  # the person's own, which is not ours to make or remove
             return NewSlot(slot)
-        return NewSlot(slot, lambda: key_file.write(path, master_key), lambda: self.take_away(store_id, slot))
+        identity = StoreIdentity(store_id, data_key.generation)
+        return NewSlot(slot, lambda: key_file.write(path, master_key), lambda: self.take_away(identity, slot))
 
     @staticmethod
     def _only_key(path: Path) -> bytes:
@@ -256,36 +254,35 @@ class Custody:
                 return None
             raise
 
-    def _open_with(
-        self, passphrase: str, store_id: str, slots: Sequence[Slot], generation: int | None = None
-    ) -> DataKey:
+    def _open_with(self, passphrase: str, identity: StoreIdentity, slots: Sequence[Slot]) -> DataKey:
         for slot in slots:
             with suppress(CustodyError, MemoryError):  # a slot says how much memory its passphrase takes
                 master_key = slot.stretching.master_key(passphrase)
-                data_key = self._opened(store_id, slot, master_key, generation)
+                data_key = self._opened(identity, slot, master_key)
                 self._derived[slot.slot_id, slot.params] = master_key  # so that nobody is asked a second time
                 return data_key
         what = "recovery code" if slots[0].is_recovery else "passphrase"
         raise CustodyError(Code.KEY_WRONG, f"This {what} does not open the store.", "Try again.")
 
-    def _unwrap(self, store_id: str, slot: Slot, generation: int | None) -> DataKey:
-        *others, last = self._master_keys(store_id, slot)
+    def _unwrap(self, identity: StoreIdentity, slot: Slot) -> DataKey:
+        *others, last = self._master_keys(identity.store_id, slot)
         for master_key in others:  # a key file has two while its key is being changed
             with suppress(CustodyError):
-                return self._opened(store_id, slot, master_key, generation)
-        return self._opened(store_id, slot, last, generation)
+                return self._opened(identity, slot, master_key)
+        return self._opened(identity, slot, last)
 
     @staticmethod
-    def _opened(store_id: str, slot: Slot, master_key: bytes, generation: int | None = None) -> DataKey:
+    def _opened(identity: StoreIdentity, slot: Slot, master_key: bytes) -> DataKey:
+        bound = {"store_id": identity.store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
         try:
-            data_key = unwrap(master_key, slot.wrapped, store_id=store_id, slot_id=slot.slot_id, slot_kind=slot.kind)
+            data_key = cipher.unwrap(master_key, slot.wrapped, **bound)
         except TokenInvalid:
             what = {KEYRING: "The key in the system's keyring", FILE: "What is in the key file"}
             message = f"{what.get(slot.kind, 'The passphrase')} does not open this store."
             raise CustodyError(Code.KEY_WRONG, message, PUT_BACK) from None
         except EnvelopeMismatch:
             raise CustodyError(Code.KEY_WRONG, "A key slot of the store belongs to another store.", PUT_BACK) from None
-        if generation not in (None, data_key.generation):
+        if data_key.generation != identity.generation:
             raise CustodyError(
                 Code.KEY_WRONG,
                 "The key belongs to another generation of this store.",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from claude_secrets.errors import CustodyError
 from claude_secrets.keys import key_file
-from claude_secrets.keys.cipher import DataKey, new_master_key
+from claude_secrets.keys.cipher import DataKey, StoreIdentity, new_master_key
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.key_file import HeldKey
 from claude_secrets.keys.slot import Slot
@@ -48,17 +48,18 @@ def is_unfinished(custody: Custody, store_id: str, slot: Slot) -> bool:
         return False
 
 
-def finish(custody: Custody, store_id: str, slots: Sequence[Slot], generation: int) -> None:
+def finish(custody: Custody, identity: StoreIdentity, slots: Sequence[Slot]) -> None:
     """Leave in the key files those keys only that open one of the `slots`, which are all that the store has.
 
     Raises:
         CustodyError: a file cannot be replaced.
     """
+    store_id = identity.store_id
     changing = {custody.file_of(slot) for slot in slots if is_unfinished(custody, store_id, slot)}
     for path in [each for each in changing if each is not None]:
         key_file.remove_draft(path, store_id)
         held = key_file.read(path)
-        opening = {key for key in held if any(custody.opens(store_id, s, key.master_key, generation) for s in slots)}
+        opening = {key for key in held if any(custody.opens(identity, s, key.master_key) for s in slots)}
         of_another = any(key.coming_for not in ("", store_id) for key in held)  # and one without a mark is maybe, too
         kept = [key for key in held if key in opening or (of_another and key.coming_for != store_id)]
         if opening and any(key.coming_for == store_id for key in held):

@@ -191,9 +191,9 @@ def discard(store: Store) -> None:
     if not store.exists():
         return
     with store.read() as tx:
-        found, store_id = key_slots.every(tx), tx.cipher.store_id
+        found, identity = key_slots.every(tx), tx.cipher.identity
     for slot in found:
-        store.custody.take_away(store_id, slot)
+        store.custody.take_away(identity, slot)
     store.close()
     store.path.unlink()
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
 from claude_secrets.keys import key_change, passphrase
-from claude_secrets.keys.cipher import DataKey, sealed_at
+from claude_secrets.keys.cipher import DataKey, StoreIdentity, sealed_at
 from claude_secrets.keys.slot import KEYRING, PASSPHRASE, NewSlot, Slot, State
 from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots
@@ -44,19 +44,19 @@ def every(person: Person) -> list[KeyInfo]:
         StoreError: STORE_TAMPERED.
     """
     with person.store.read() as tx:
-        found, store_id, generation = key_slots.every(tx), tx.cipher.store_id, tx.cipher.generation
-    infos = [_info(person, store_id, slot, generation) for slot in found]
+        found, identity = key_slots.every(tx), tx.cipher.identity
+    infos = [_info(person, identity, slot) for slot in found]
     return sorted(infos, key=lambda info: info.since)
 
 
 def closed(person: Person) -> list[KeyInfo]:
     """All key slots of a store that none of them opens; nothing vouches for them. Raises `StoreError`."""
-    store_id, generation, found = person.store.key_state()
-    return [_info(person, store_id, slot, generation) for slot in found]
+    identity, found = person.store.key_state()
+    return [_info(person, identity, slot) for slot in found]
 
 
-def _info(person: Person, store_id: str, slot: Slot, generation: int) -> KeyInfo:
-    failure, since = person.store.custody.failure(store_id, slot, generation), sealed_at(slot.wrapped)
+def _info(person: Person, identity: StoreIdentity, slot: Slot) -> KeyInfo:
+    failure, since = person.store.custody.failure(identity, slot), sealed_at(slot.wrapped)
     if slot.kind == PASSPHRASE:
         return KeyInfo(slot=slot, since=since, failure=None, tried=failure is None)
     return KeyInfo(slot=slot, since=since, failure=failure)
@@ -72,7 +72,7 @@ def add_file(person: Person, path: Path) -> Slot:
     """Let a new key file open the store, too. Raises `CustodyError` where it cannot be made there."""
     store, data_key = person.store, person.store.fetch_key()
     clear_away(person)
-    new = store.custody.new_file_slot(store_id(person), data_key, path, store=store.path)
+    new = store.custody.new_file_slot(identity_of(person).store_id, data_key, path, store=store.path)
     return _added(person, new, data_key, "key add-file")
 
 
@@ -87,9 +87,9 @@ def recover(person: Person, code: str, path: Path | None) -> Slot:
     data_key = store.unlock_with_code(code)
     clear_away(person)
     if path is None:
-        new = store.custody.new_keyring_slot(store_id(person), data_key)
+        new = store.custody.new_keyring_slot(identity_of(person).store_id, data_key)
     else:
-        new = store.custody.new_file_slot(store_id(person), data_key, path, store=store.path)
+        new = store.custody.new_file_slot(identity_of(person).store_id, data_key, path, store=store.path)
     return _added(person, new, data_key, "recover use")
 
 
@@ -102,7 +102,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
     data_key = person.store.fetch_key()
     clear_away(person)
     code = passphrase.new_code()
-    new = person.store.custody.new_passphrase_slot(store_id(person), data_key, code, recovery=True)
+    new = person.store.custody.new_passphrase_slot(identity_of(person).store_id, data_key, code, recovery=True)
     with person.store.write() as tx:
         refuse_another(data_key, tx)
         old = [slot for slot in key_slots.every(tx) if slot.is_recovery]
@@ -162,7 +162,7 @@ def rotate(person: Person) -> list[Slot]:
         )
     made = []
     for slot in old:
-        new = person.store.custody.new_keyring_slot(store_id(person), data_key)
+        new = person.store.custody.new_keyring_slot(identity_of(person).store_id, data_key)
         made.append(_added(person, new, data_key, "key rotate", replacing=slot))
         _clear(person, slot.moved(State.LEAVING))
     return made
@@ -177,11 +177,11 @@ def clear_away(person: Person) -> None:
     stays for good.
     """
     with person.store.read() as tx:
-        found, store_id, generation = key_slots.every(tx), tx.cipher.store_id, tx.cipher.generation
+        found, identity = key_slots.every(tx), tx.cipher.identity
     custody = person.store.custody
     with suppress(CustodyError):
-        _finish_key_files(person, found, store_id)
-    opening = [slot for slot in found if custody.failure(store_id, slot, generation) is None]
+        _finish_key_files(person, found, identity.store_id)
+    opening = [slot for slot in found if custody.failure(identity, slot) is None]
     staying = [slot for slot in opening if slot.state is State.THERE]
     for slot in found:
         if slot.state is State.THERE:
@@ -220,13 +220,13 @@ def _finish_key_files(person: Person, found: Sequence[Slot], store_id: str) -> N
     custody = person.store.custody
     if any(key_change.is_unfinished(custody, store_id, slot) for slot in found):
         with person.store.write() as tx:
-            key_change.finish(custody, store_id, key_slots.every(tx), tx.cipher.generation)
+            key_change.finish(custody, tx.cipher.identity, key_slots.every(tx))
 
 
 def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -> Slot:
     data_key = person.store.fetch_key()
     clear_away(person)
-    slot = person.store.custody.new_passphrase_slot(store_id(person), data_key, new, recovery=recovery)
+    slot = person.store.custody.new_passphrase_slot(identity_of(person).store_id, data_key, new, recovery=recovery)
     with person.store.write() as tx:
         refuse_another(data_key, tx)
         key_slots.add(tx, slot.recorded)
@@ -290,13 +290,13 @@ def _remove(person: Person, slot: Slot, action: str, others: Sequence[Slot]) -> 
 
 
 def _clear(person: Person, leaving: Slot) -> None:
-    person.store.custody.take_away(store_id(person), leaving)
+    person.store.custody.take_away(identity_of(person), leaving)
     with person.store.write() as tx:
         key_slots.change(tx, leaving, None)
         person.note(tx, "key remove")
 
 
-def store_id(person: Person) -> str:
-    """The id of the person's store."""
+def identity_of(person: Person) -> StoreIdentity:
+    """The identity of the person's store."""
     with person.store.read() as tx:
-        return tx.cipher.store_id
+        return tx.cipher.identity

@@ -36,9 +36,9 @@ def survey(person: Person) -> tuple[list[Slot], list[Fixed]]:
     keys.clear_away(person)
     custody, fixed = person.store.custody, []
     with person.store.read() as tx:
-        found, store_id, generation = key_slots.every(tx), tx.cipher.store_id, tx.cipher.generation
+        found, identity = key_slots.every(tx), tx.cipher.identity
     for slot in found:
-        failure = None if slot.kind == PASSPHRASE else custody.failure(store_id, slot, generation)
+        failure = None if slot.kind == PASSPHRASE else custody.failure(identity, slot)
         failure = failure or key_change.hindrance(custody, slot)
         if failure is not None:
             fixed.append(Fixed(slot, failure))
@@ -52,10 +52,10 @@ def check_new(person: Person, found: Sequence[Slot], new: str) -> str:
         CallerError: INVALID_VALUE.
     """
     passphrase.check(new, passphrase.known_words(*person.directories))
-    store_id, custody = keys.store_id(person), person.store.custody
+    identity, custody = keys.identity_of(person), person.store.custody
     for slot in found:
         with suppress(CustodyError, MemoryError):  # a slot that nobody can open, nor with this one
-            if slot.kind == PASSPHRASE and custody.opens(store_id, slot, slot.stretching.master_key(new)):
+            if slot.kind == PASSPHRASE and custody.opens(identity, slot, slot.stretching.master_key(new)):
                 raise CallerError(
                     Code.INVALID_VALUE, "This passphrase opens the store already.", "Choose one that was never used."
                 )
@@ -84,7 +84,7 @@ def rotate(
         CustodyError: a key cannot be put in its place. Whatever is raised, the old keys count.
     """
     _require_one([slot for slot in found if slot not in losing])
-    store, store_id = person.store, keys.store_id(person)
+    store, store_id = person.store, keys.identity_of(person).store_id
     old = store.fetch_key()
     data_key = old.successor()
     texts = {**passphrases} | {slot.slot_id: code for slot in found if slot.is_recovery}
@@ -125,7 +125,7 @@ def _require_one(kept: Sequence[Slot]) -> None:
 
 def _new(person: Person, slot: Slot, data_key: DataKey, texts: Mapping[str, str]) -> NewSlot:
     """What takes the place of a slot of the keyring, or of a passphrase or code, by the new `texts`."""
-    custody, store_id = person.store.custody, keys.store_id(person)
+    custody, store_id = person.store.custody, keys.identity_of(person).store_id
     if slot.kind == KEYRING:
         return custody.new_keyring_slot(store_id, data_key)
     return custody.new_passphrase_slot(store_id, data_key, texts[slot.slot_id], recovery=slot.is_recovery)

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_secrets.keys.cipher import Cipher, EnvelopeMismatch, TokenInvalid
+from claude_secrets.keys.cipher import Cipher, EnvelopeMismatch, StoreIdentity, TokenInvalid
 from claude_secrets.keys.slot import Slot
 from claude_secrets.store import key_slots, migrations, schema
 from claude_secrets.store.transaction import HEAD, Memory, StoreHead, Transaction, tampered
@@ -61,13 +61,13 @@ class Connection:
         with schema.translated():
             return key_slots.unverified(self.sqlite)
 
-    def key_state(self) -> tuple[str, int, list[Slot]]:
-        """The store's id, its key generation and its key slots; nothing vouches for them."""
+    def key_state(self) -> tuple[StoreIdentity, list[Slot]]:
+        """The store's identity and its key slots; nothing vouches for them."""
         with schema.translated():
             row = self.sqlite.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
         if row is None:
             raise tampered("the store's head")
-        return row[0], row[1], self.slots()
+        return StoreIdentity(*row), self.slots()
 
     def scrub(self) -> bool:
         """Write all pages anew and empty the log of changes. Returns False where somebody still uses the log.
@@ -139,7 +139,7 @@ class Connection:
         if [row[3] for row in rows] != [1]:
             raise tampered("the store's head")
         row = rows[0]
-        if row[:2] != (cipher.store_id, cipher.generation):
+        if row[:2] != cipher.identity:
             self.cipher = None
             raise KeyReplaced
         if changed:

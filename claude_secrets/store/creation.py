@@ -13,7 +13,7 @@ from typing import Final
 
 from claude_secrets.atomic_file import Draft, draft, make_private
 from claude_secrets.errors import Code, SecretsError, StoreError
-from claude_secrets.keys.cipher import Cipher, DataKey
+from claude_secrets.keys.cipher import Cipher, DataKey, StoreIdentity
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import NewSlot, Slot
 from claude_secrets.store import schema
@@ -99,27 +99,27 @@ def _made(
 
 def _finished(begun: Draft, path: Path, custody: Custody) -> Slot | None:
     """Finish what a killed process began, where its key is in place already."""
-    store_id, slot = _read(begun) or ("", None)
-    if slot is None:
+    content = _read(begun)
+    if content is None:
         return None
-    failure = custody.failure(store_id, slot)
+    failure = custody.failure(*content)
     if failure is not None and failure.code in (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE):
         begun.stays = True  # whether its key is there cannot be told now
         raise failure
-    return slot if failure is None and begun.put_in_place(path) else None
+    return content[1] if failure is None and begun.put_in_place(path) else None
 
 
-def _read(begun: Draft) -> tuple[str, Slot] | None:
-    """The store id and the one slot of a draft; None where it was not written to its end."""
+def _read(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
+    """The store's identity and the one slot of a draft; None where it was not written to its end."""
     if begun.is_empty:
         return None
     try:
         with closing(schema.connect(begun.path, immutable=True)) as connection:
-            store_id: str = connection.execute("SELECT store_id FROM store").fetchone()[0]
+            identity = StoreIdentity(*connection.execute("SELECT store_id, generation FROM store").fetchone())
             (slot,) = unverified(connection)
     except (SecretsError, TypeError, ValueError):
         return None
-    return store_id, slot
+    return identity, slot
 
 
 def empty_head(cipher: Cipher, slot: Slot) -> StoreHead:

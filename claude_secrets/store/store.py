@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets.errors import Code, CustodyError, StoreError
-from claude_secrets.keys.cipher import Cipher, DataKey
+from claude_secrets.keys.cipher import Cipher, DataKey, StoreIdentity
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import PASSPHRASE, NewSlot, Slot
 from claude_secrets.store import creation, migrations, schema
@@ -72,8 +72,8 @@ class Store:
         """This store's key slots; needs no key, so nothing vouches for them. `immutable` as in `read`."""
         return self._open(immutable=immutable).slots()
 
-    def key_state(self) -> tuple[str, int, list[Slot]]:
-        """The store's id, its key generation and its key slots; needs no key, so nothing vouches for them."""
+    def key_state(self) -> tuple[StoreIdentity, list[Slot]]:
+        """The store's identity and its key slots; needs no key, so nothing vouches for them."""
         return self._open().key_state()
 
     @property
@@ -107,7 +107,7 @@ class Store:
         """
         return self._fetched(
             self._open(),
-            lambda store_id, slots, generation: self.custody.unlock_with_code(store_id, slots, code, generation),
+            lambda identity, slots: self.custody.unlock_with_code(identity, slots, code),
         )[0]
 
     @contextmanager
@@ -211,19 +211,19 @@ class Store:
     def _fetched(
         self,
         connection: Connection,
-        fetch: Callable[[str, Sequence[Slot], int], DataKey],
+        fetch: Callable[[StoreIdentity, Sequence[Slot]], DataKey],
         attempts: int = _ATTEMPTS,
     ) -> tuple[DataKey, Cipher]:
         """The data key as `fetch` finds it, and its cipher, which the connection keeps."""
-        store_id, generation, slots = seen = connection.key_state()
+        identity, slots = seen = connection.key_state()
         try:
-            data_key = fetch(store_id, slots, generation)
+            data_key = fetch(identity, slots)
         except CustodyError:
             # The keys may have been replaced between our looking at the store and at where they are.
             if attempts == 1 or connection.key_state() == seen:
                 raise
             return self._fetched(connection, fetch, attempts - 1)
-        return data_key, connection.use(Cipher(store_id, data_key))
+        return data_key, connection.use(Cipher(identity.store_id, data_key))
 
     def _open(self, *, immutable: bool = False) -> Connection:
         """The connection, opened anew where the file at the path is no longer the one that was opened."""

@@ -197,10 +197,10 @@ def _forget(place: Place, plan: list[Deed]) -> None:
         if path.exists() and deed["do"] != "migrate":
             person = place.person(path)
             with closing(person.store), person.store.read() as tx:
-                store_id = tx.cipher.store_id
+                identity = tx.cipher.identity
                 slots = person.store.slots()
             for slot in slots:
-                person.store.custody.take_away(store_id, slot)
+                person.store.custody.take_away(identity, slot)
         shutil.rmtree(path.parent, ignore_errors=True)
 
 

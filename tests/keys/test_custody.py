@@ -14,7 +14,7 @@ from typing import Protocol
 import pytest
 
 from claude_secrets.errors import Code, CustodyError
-from claude_secrets.keys.cipher import DataKey, wrap
+from claude_secrets.keys.cipher import DataKey, StoreIdentity, wrap
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.os_keyring import SystemKeyring
 from claude_secrets.keys.slot import Slot
@@ -23,6 +23,7 @@ from tests.support.keyrings import RealKeyring, stripped, wait_until
 from tests.support.requirements import require, require_real
 
 STORE = "00112233445566778899aabbccddeeff"
+IDENTITY = StoreIdentity(STORE, 1)
 OTHER_STORE = "ffeeddccbbaa99887766554433221100"
 CANARY = "planted-canary-5e1f"
 
@@ -34,9 +35,9 @@ def custody_of(environment: Mapping[str, str], **more: object) -> Custody:
     return Custody(keyring=SystemKeyring(dict(environment), "linux", **settings))  # type: ignore[arg-type]
 
 
-def failure_of(custody: Custody, slot: Slot, store_id: str = STORE) -> CustodyError:
+def failure_of(custody: Custody, slot: Slot, identity: StoreIdentity = IDENTITY) -> CustodyError:
     with pytest.raises(CustodyError) as caught:
-        custody.unlock(store_id, [slot])
+        custody.unlock(identity, [slot])
     return caught.value
 
 
@@ -130,7 +131,7 @@ class SlotContract:
         assert one.slot_id != other.slot_id
         assert place.text(STORE, one) != place.text(STORE, other)
         for slot in (one, other):
-            opened = place.custody().unlock(STORE, [slot])
+            opened = place.custody().unlock(IDENTITY, [slot])
             assert (opened.secret, opened.generation) == (data_key.secret, 1)
 
     def test_a_key_that_is_gone_is_missing(self, place: Place) -> None:
@@ -190,10 +191,10 @@ class SlotContract:
 
     def test_discarding_a_slot_removes_its_key_and_no_other(self, place: Place) -> None:
         slot, other = (place.make(STORE, DataKey.generate()) for _ in range(2))
-        place.custody().take_away(STORE, slot)
+        place.custody().take_away(IDENTITY, slot)
         assert place.text(STORE, slot) is None
         assert place.text(STORE, other) is not None
-        place.custody().take_away(STORE, slot)  # a second time there is nothing left to do
+        place.custody().take_away(IDENTITY, slot)  # a second time there is nothing left to do
 
     def test_neither_key_appears_in_the_slot(self, place: Place) -> None:
         data_key = DataKey.generate()
@@ -220,15 +221,15 @@ class TestFileSlot(SlotContract):
 
 PROBE = """
 import json, sys
-from claude_secrets.custody import Custody
-from claude_secrets.key_slot import Slot
-from claude_secrets.cipher import DataKey
+from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.slot import Slot
+from claude_secrets.keys.cipher import DataKey, StoreIdentity
 from claude_secrets.errors import CustodyError
 store, action, slot = json.loads(sys.argv[1])
 try:
     if action == "unlock":
         slot[3] = slot[3].encode()
-        print(Custody().unlock(store, [Slot(*slot)]).secret.hex())
+        print(Custody().unlock(StoreIdentity(store, 1), [Slot(*slot)]).secret.hex())
     else:
         slot = Custody().new_keyring_slot(store, DataKey.generate()).place()
         print("made", slot.slot_id)
@@ -335,7 +336,7 @@ class TestDeadline:
         assert keyring_threads() == [waiting]
         keyring_session.thaw()
         waiting.join(20)
-        assert custody.unlock(STORE, [slot]).generation == 1
+        assert custody.unlock(IDENTITY, [slot]).generation == 1
 
     def test_a_late_answer_makes_no_key(self, keyring_session: RealKeyring) -> None:
         keyring_session.freeze()
@@ -372,7 +373,7 @@ class TestDeadline:
             [waiting] = keyring_threads()  # the dialog is open
             type_password(xdotool, session)
             waiting.join(20)
-            assert custody.unlock(STORE, [slot]).secret == data_key.secret
+            assert custody.unlock(IDENTITY, [slot]).secret == data_key.secret
 
 
 def type_password(xdotool: str, session: RealKeyring) -> None:
@@ -618,12 +619,12 @@ class TestOtherSystems:
         service = {"darwin": "claude-secrets", "win32": f"claude-secrets:{entry}"}[platform]
         assert list(StandInBackend.entries) == [(service, entry)]
         assert len(StandInBackend.entries[service, entry]) == 44
-        assert Custody(environment={}, platform=platform).unlock(STORE, [slot]).secret == data_key.secret
+        assert Custody(environment={}, platform=platform).unlock(IDENTITY, [slot]).secret == data_key.secret
         assert (
             custody.keyring_status().name
             == {"darwin": "macOS Keychain", "win32": "Windows Credential Manager"}[platform]
         )
-        custody.take_away(STORE, slot)
+        custody.take_away(IDENTITY, slot)
         assert StandInBackend.entries == {}
 
     def test_a_backend_that_drops_writes_is_found_out(self, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -710,7 +711,7 @@ class TestKeyFile:
         error = failure_of(place.custody(), slot)
         assert (error.code, "chmod 600" in str(error.hint)) == (Code.KEY_WRONG, True)
         path.chmod(0o400)
-        assert place.custody().unlock(STORE, [slot]).generation == 1
+        assert place.custody().unlock(IDENTITY, [slot]).generation == 1
 
     def test_one_of_another_user_is_refused(self, place: FilePlace, slot: Slot, path: Path) -> None:
         if os.geteuid() == 0:
@@ -803,12 +804,12 @@ class TestKeyFile:
 
     def test_discarding_leaves_a_file_that_is_not_the_slots_own(self, place: FilePlace, slot: Slot, path: Path) -> None:
         path.write_text("something else")
-        place.custody().take_away(STORE, slot)
+        place.custody().take_away(IDENTITY, slot)
         assert path.read_text() == "something else"
 
     def test_blanks_around_the_key_do_not_matter(self, place: FilePlace, slot: Slot, path: Path) -> None:
         path.write_text("\n " + path.read_text().strip() + "\r\n\n")
-        assert place.custody().unlock(STORE, [slot]).generation == 1
+        assert place.custody().unlock(IDENTITY, [slot]).generation == 1
 
 
 class TestSeveralSlots:
@@ -816,7 +817,7 @@ class TestSeveralSlots:
         data_key = DataKey.generate()
         slot = FilePlace(tmp_path).make(STORE, data_key)
         unreachable = Slot("k", "keyring", "{}", b"")
-        assert custody_of(absent_keyring).unlock(STORE, [slot, unreachable]).secret == data_key.secret
+        assert custody_of(absent_keyring).unlock(IDENTITY, [slot, unreachable]).secret == data_key.secret
 
     def test_of_several_failures_the_one_soonest_mended_is_told(
         self, tmp_path: Path, keyring_session: RealKeyring, absent_keyring: dict[str, str]
@@ -830,7 +831,7 @@ class TestSeveralSlots:
 
         def told(environment: Mapping[str, str], *slots: Slot) -> Code:
             with pytest.raises(CustodyError) as caught:
-                custody_of(environment).unlock(STORE, slots)
+                custody_of(environment).unlock(IDENTITY, slots)
             return caught.value.code
 
         assert told({}, missing, unknown, wrong) is Code.KEY_WRONG
@@ -841,7 +842,7 @@ class TestSeveralSlots:
 
     def test_a_store_without_slots_has_no_key(self) -> None:
         with pytest.raises(CustodyError) as caught:
-            custody_of({}).unlock(STORE, [])
+            custody_of({}).unlock(IDENTITY, [])
         assert caught.value.code is Code.KEY_MISSING
 
     def test_a_kind_of_slot_of_a_later_version_asks_for_an_upgrade(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
 from claude_secrets.keys import key_change, key_file, passphrase
-from claude_secrets.keys.cipher import Cipher, EnvelopeMismatch, TokenInvalid
+from claude_secrets.keys.cipher import Cipher, EnvelopeMismatch, StoreIdentity, TokenInvalid
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.key_file import HeldKey
 from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE
@@ -172,12 +172,13 @@ def every_slot_resists(owner: Owner, stolen: list[str], code: str) -> bool:
     with closing(owner.store()) as store:
         custody, found = store.custody, store.slots()
     with attacker.attacker(owner.path) as connection:
-        store_id = connection.execute("SELECT store_id FROM store").fetchone()[0]
+        store_id, last = connection.execute("SELECT store_id, generation FROM store").fetchone()
+    identities = [StoreIdentity(store_id, generation) for generation in range(1, last + 1)]
     for slot in found:
         masters = [text.encode() for text in stolen]
         if slot.kind == PASSPHRASE:
             masters += [slot.stretching.master_key(text) for text in (OLD, code)]
-        if any(custody.opens(store_id, slot, master) for master in masters):
+        if any(custody.opens(identity, slot, master) for identity in identities for master in masters):
             return False
     return True
 
@@ -365,7 +366,7 @@ def test_a_key_that_another_store_is_changing_to_is_left_alone(world: World, tmp
     environment = {"CLAUDE_SECRETS_KEY_FILE": str(world.key_file)}
     with closing(Store(tmp_path / "second" / "s.db", Custody(environment=environment), lambda: 1.0)) as second:
         Person(store=second).set("T", "of the second")
-        found, store_id = second.slots(), keys.store_id(Person(store=second))
+        found, store_id = second.slots(), keys.identity_of(Person(store=second)).store_id
         with second.write() as tx:
             key_slots.change(tx, found[0], key_change.begin(second.custody, store_id, found[0], second.fetch_key()))
         both = world.key_file.read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code, CustodyError, StoreError
-from claude_secrets.keys.cipher import DataKey
+from claude_secrets.keys.cipher import DataKey, StoreIdentity
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import Slot
 from claude_secrets.model import EnteredBy
@@ -126,10 +126,10 @@ def test_the_key_is_asked_for_outside_any_transaction_and_once(keep: Keep, monke
     asked = []
     unlock = Custody.unlock
 
-    def watched(self: Custody, store_id: str, slots: list[Slot], generation: int | None = None) -> DataKey:
-        asked.append(store_id)
+    def watched(self: Custody, identity: StoreIdentity, slots: list[Slot]) -> DataKey:
+        asked.append(identity)
         put(keep.store(), f"DURING_{len(asked)}", "another process writes") if len(asked) == 1 else None
-        return unlock(self, store_id, slots, generation)
+        return unlock(self, identity, slots)
 
     monkeypatch.setattr(Custody, "unlock", watched)
     store = keep.store()

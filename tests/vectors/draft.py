@@ -67,7 +67,7 @@ class Draft:
         with self.store.write() as tx:
             slots = key_slots.every(tx)
             custody = HeldKey(self.master_key)
-            data_key = custody.unlock(tx.cipher.store_id, slots)
+            data_key = custody.unlock(tx.cipher.identity, slots)
             slot_id = slots[-1].slot_id if replacing else secrets.token_hex(8)
             slot = custody.wrapped(tx.cipher.store_id, data_key, KEY_FILE, slot_id)
             row = (slot.slot_id, slot.kind, slot.params, slot.wrapped)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.errors import Code, CustodyError
-from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, TokenInvalid, unwrap, wrap
+from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, StoreIdentity, TokenInvalid, unwrap, wrap
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import NewSlot, Slot
 
@@ -27,16 +27,16 @@ class HeldKey(Custody):
         super().__init__(environment={"XDG_RUNTIME_DIR": "/nonexistent"})
         self._held = master_key.encode("ascii")
 
-    def unlock(self, store_id: str, slots: Sequence[Slot], generation: int | None = None) -> DataKey:
+    def unlock(self, identity: StoreIdentity, slots: Sequence[Slot]) -> DataKey:
         files = [slot for slot in slots if slot.kind == "file"]
         for slot in files:
             with suppress(TokenInvalid, EnvelopeMismatch):
-                bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
+                bound = {"store_id": identity.store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
                 data_key = unwrap(self._held, slot.wrapped, **bound)
-                if generation in (None, data_key.generation):
+                if data_key.generation == identity.generation:
                     return data_key
         if not files:
-            return super().unlock(store_id, slots, generation)
+            return super().unlock(identity, slots)
         raise CustodyError(Code.KEY_WRONG, "No slot opens with this key.")
 
     def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
