@@ -18,7 +18,8 @@ from claude_secrets.errors import Code, CustodyError, InputError
 from claude_secrets.keys import cipher, key_file
 from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, StoreIdentity, TokenInvalid
 from claude_secrets.keys.key_file import PUT_BACK
-from claude_secrets.keys.passphrase import Stretching, read_code
+from claude_secrets.keys.passphrase import Stretching
+from claude_secrets.keys.recovery_code import read_code
 from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State, as_params
 from claude_secrets.paths import command, expanded
 

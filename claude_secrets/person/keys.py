@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
-from claude_secrets.keys import key_change, passphrase
+from claude_secrets.keys import key_change, passphrase, recovery_code
 from claude_secrets.keys.cipher import DataKey, StoreIdentity, sealed_at
 from claude_secrets.keys.slot import KEYRING, PASSPHRASE, NewSlot, Slot, State
 from claude_secrets.person.person import Person
@@ -101,7 +101,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
     """
     data_key = person.store.fetch_key()
     clear_away(person)
-    code = passphrase.new_code()
+    code = recovery_code.new_code()
     new = person.store.custody.new_passphrase_slot(identity_of(person).store_id, data_key, code, recovery=True)
     with person.store.write() as tx:
         refuse_another(data_key, tx)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from claude_secrets.keys.custody import Custody
-from claude_secrets.keys.passphrase import Stretching, new_code
+from claude_secrets.keys.passphrase import Stretching
+from claude_secrets.keys.recovery_code import new_code
 from claude_secrets.keys.slot import FILE, PASSPHRASE
 from claude_secrets.model import SHARED, EnteredBy
 from claude_secrets.person import backups, history, keys, rotation

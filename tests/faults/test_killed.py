@@ -20,7 +20,8 @@ import pytest
 from claude_secrets.errors import CustodyError
 from claude_secrets.keys import key_file
 from claude_secrets.keys.custody import Custody
-from claude_secrets.keys.passphrase import Stretching, new_code
+from claude_secrets.keys.passphrase import Stretching
+from claude_secrets.keys.recovery_code import new_code
 from claude_secrets.keys.slot import KEYRING, State
 from claude_secrets.person import backups, keys
 from claude_secrets.person.person import Person

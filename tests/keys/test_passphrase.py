@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_secrets.errors import CallerError, Code, CustodyError
-from claude_secrets.keys import passphrase
-from claude_secrets.keys.passphrase import ALPHABET, GROUPS, Stretching, new_code, read_code
+from claude_secrets.keys import passphrase, recovery_code
+from claude_secrets.keys.passphrase import Stretching
+from claude_secrets.keys.recovery_code import ALPHABET, GROUPS, new_code, read_code
 from claude_secrets.keys.strength import _REASONS as REASONS
 
 CODES = st.integers().map(lambda seed: _code(random.Random(seed)))
@@ -22,7 +23,9 @@ CODES = st.integers().map(lambda seed: _code(random.Random(seed)))
 
 def _code(dice: random.Random) -> str:
     groups = ["".join(dice.choices(ALPHABET, k=4)) for _ in range(GROUPS)]
-    return "-".join(group + passphrase._check_character(number, group) for number, group in enumerate(groups, start=1))
+    return "-".join(
+        group + recovery_code._check_character(number, group) for number, group in enumerate(groups, start=1)
+    )
 
 
 def refusal(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
-from claude_secrets.keys import passphrase
+from claude_secrets.keys import recovery_code
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.passphrase import Stretching
 from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, Slot, State
@@ -76,7 +76,7 @@ def ring(tmp_path: Path, keyring_session: RealKeyring) -> Iterator[Ring]:
 def rotated(person: Person) -> None:
     """All keys replaced, of a store without passphrases."""
     found, _ = rotation.survey(person)
-    rotation.rotate(person, found, [], passphrases={}, code=passphrase.new_code(), progress=lambda *_: None)
+    rotation.rotate(person, found, [], passphrases={}, code=recovery_code.new_code(), progress=lambda *_: None)
 
 
 def kinds(person: Person) -> list[str]:
@@ -360,7 +360,7 @@ def test_the_code_is_shown_once_and_read_from_standard_input(tmp_path: Path) -> 
     machine.key_file.unlink()
     for typed, said in (
         (code[::-1], "[INVALID_VALUE]"),
-        (passphrase.new_code(), "[KEY_WRONG]"),
+        (recovery_code.new_code(), "[KEY_WRONG]"),
         ("ü", "[INVALID_VALUE]"),
     ):
         done = machine.run("recover", "use", "--key-file", str(machine.home / "new.key"), stdin=typed)

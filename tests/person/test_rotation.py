@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
-from claude_secrets.keys import key_change, key_file, passphrase
+from claude_secrets.keys import key_change, key_file, recovery_code
 from claude_secrets.keys.cipher import Cipher, EnvelopeMismatch, StoreIdentity, TokenInvalid
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.key_file import HeldKey
@@ -78,7 +78,7 @@ class Owner:
             person = Person(store=store)
             found, fixed = rotation.survey(person)
             assert fixed == []
-            self.code = passphrase.new_code()
+            self.code = recovery_code.new_code()
             new = {slot.slot_id: NEW for slot in found if slot.kind == PASSPHRASE and not slot.is_recovery}
             rotation.rotate(person, found, [], passphrases=new, code=self.code, progress=lambda *_: None)
             self.words = NEW
@@ -420,7 +420,7 @@ def test_a_thief_at_the_command_line_gets_nothing(machine: Machine) -> None:
     done = machine.run("key", "rotate", "--data", "--yes", "--new-passphrase-fd", "0", stdin=NEW)
     assert done.returncode == 0, done.stderr
     new_code = done.stdout.splitlines()[0]
-    assert passphrase.read_code(new_code) == new_code != code
+    assert recovery_code.read_code(new_code) == new_code != code
     assert [words in done.stderr for words in ("It counts from now on", "replace the secrets themselves")] == [True] * 2
 
     assert machine.run("get", "T", environment=with_copy).returncode == 4

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from claude_secrets.keys import passphrase
+from claude_secrets.keys import recovery_code
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import State
 from claude_secrets.model import SHARED, EnteredBy
@@ -35,7 +35,7 @@ def _add_slot(draft: Draft, text: str, *, recovery: bool) -> None:
 def with_passphrase(draft: Draft) -> Entry:
     """A store that a key file, a passphrase (given composed and stored composed) and a recovery code open."""
     draft.put("API_TOKEN", "v")
-    code = passphrase.new_code()
+    code = recovery_code.new_code()
     _add_slot(draft, WORDS, recovery=False)
     _add_slot(draft, code, recovery=True)
     return {"passphrase": WORDS, "code": code}

@@ -11,7 +11,7 @@ from claude_secrets.cli.common import existing_person, new_passphrase, passphras
 from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, verbs, warn
 from claude_secrets.cli.times import date
 from claude_secrets.errors import CallerError, Code, InputError, SecretsError
-from claude_secrets.keys.passphrase import new_code
+from claude_secrets.keys.recovery_code import new_code
 from claude_secrets.keys.slot import FILE, PASSPHRASE, Slot, State
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import keys, rotation
