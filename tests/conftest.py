@@ -1,6 +1,7 @@
 """Fixtures of all tests. None of them, and no program they start, sees the developer's own home, session or keyring."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,10 @@ from claude_secrets import paths
 from claude_secrets.agent import client_records
 from tests.support import keyrings
 from tests.support.chromium import Browser
+from tests.support.keyrings import x_display
+from tests.support.machine import Machine
 from tests.support.requirements import require
+from tests.support.store_world import World
 
 _REMOVED = (
     "DBUS_SESSION_BUS_ADDRESS",
@@ -48,6 +52,46 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         # Set first: pytest then takes it away again at the end, where the program under test has set it.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A store with its key in a file, and projects and agents that use it in this process."""
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def bare_machine(tmp_path: Path) -> Machine:
+    """One person's machine with the whole program, before there is a store."""
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def machine(bare_machine: Machine) -> Machine:
+    """One person's machine with the whole program, and a store with its key in a file."""
+    return bare_machine.use_key_file()
+
+
+@pytest.fixture(scope="module")
+def shared_machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine like `machine`, which all tests of a file share."""
+    return Machine(tmp_path_factory.mktemp("machine")).use_key_file()
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    """The name of a real X display, which all tests of a file share."""
+    with x_display() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def keyring() -> Iterator[keyrings.RealKeyring]:
+    """A keyring like `keyring_session`, which all tests of a file share."""
+    with keyrings.real_keyring() as keyring:
+        yield keyring
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from claude_secrets.programs import SYSTEM, Places, clean_for
 from claude_secrets.prompt.browser import open_page
 from claude_secrets.prompt.dialog import Answer, Dialogs
 from tests.support.display import Screen
-from tests.support.keyrings import wait_until, x_display
+from tests.support.keyrings import wait_until
 from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.other_users import STRANGER
 from tests.support.program_places import make
@@ -285,12 +285,6 @@ def test_nobody_opens_the_browser_by_a_place_that_a_staff_may_write(system: Syst
 
 
 # The whole program.
-
-
-@pytest.fixture(scope="module")
-def display() -> Iterator[str]:
-    with x_display() as name:
-        yield name
 
 
 def test_a_fake_zenity_on_the_path_is_not_asked_and_the_real_one_is(tmp_path: Path, display: str) -> None:

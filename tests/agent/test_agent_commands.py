@@ -22,25 +22,23 @@ if sys.platform == "win32":
     pytest.skip("these are POSIX shells", allow_module_level=True)
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    machine = Machine(tmp_path_factory.mktemp("agents")).use_key_file()
-    for name in ("a", "b"):
-        machine.run("set", "TOKEN", at=machine.project(name), stdin=f"canary-{name}-value") if name == "a" else None
-    b = machine.project("b")
-    machine.run("set", "B_TOKEN", at=b, stdin="canary-b-value")
-    machine.run("set", "B_GIVEN", at=b, stdin="given")
-    machine.run("set", "KEPT", "--use-only", at=machine.project("a"), stdin="canary-kept-value")
-    (machine.home / "link").symlink_to(b)
-    (machine.home / "answers.py").write_text(ANSWERS_ITSELF)
-    evil = machine.home / "evil" / "claude-secrets"
+@pytest.fixture(scope="module", name="machine")
+def machine_with_two_projects(shared_machine: Machine) -> Machine:
+    a, b = (shared_machine.project(name) for name in ("a", "b"))
+    shared_machine.run("set", "TOKEN", at=a, stdin="canary-a-value")
+    shared_machine.run("set", "B_TOKEN", at=b, stdin="canary-b-value")
+    shared_machine.run("set", "B_GIVEN", at=b, stdin="given")
+    shared_machine.run("set", "KEPT", "--use-only", at=a, stdin="canary-kept-value")
+    (shared_machine.home / "link").symlink_to(b)
+    (shared_machine.home / "answers.py").write_text(ANSWERS_ITSELF)
+    evil = shared_machine.home / "evil" / "claude-secrets"
     evil.mkdir(parents=True)
     (evil / "config.yml").write_text("trust: off\n")
     for directory in ("claude-secrets", ".config/claude-secrets"):
-        evil_b = machine.home / "evil-b" / directory
+        evil_b = shared_machine.home / "evil-b" / directory
         evil_b.mkdir(parents=True)
-        (evil_b / "config.yml").write_text(f"trust: off\nstore: {machine.store}\n")
-    return machine
+        (evil_b / "config.yml").write_text(f"trust: off\nstore: {shared_machine.store}\n")
+    return shared_machine
 
 
 def agent_runs(

@@ -1,6 +1,6 @@
 """What the person is asked, what an answer counts for, and for how long: at the gate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,13 +31,6 @@ from tests.support.disk import make_linked
 from tests.support.store_world import Agent, World, allowlist, at, enter
 
 GET = Call(tool=Tool.GET_SECRET, name="TOKEN")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 class Asked:

@@ -24,13 +24,6 @@ from tests.support.store_world import Agent, World, allowlist, at, enter
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.close()
-
-
-@pytest.fixture
 def bare_world(tmp_path: Path) -> Iterator[World]:
     """A world in which nothing was ever stored."""
     world = World(tmp_path, store=False)

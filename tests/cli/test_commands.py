@@ -20,11 +20,6 @@ from tests.support.disk import make_linked
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path).use_key_file()
-
-
 def test_a_value_from_standard_input_comes_back_exactly(machine: Machine) -> None:
     for given, stored in [("tok", "tok"), ("tok\n", "tok"), ("tok\r\n", "tok"), ("a\nb\n", "a\nb\n"), ("\n\n", "\n\n")]:
         assert machine.run("set", "T", stdin=given).returncode == 0

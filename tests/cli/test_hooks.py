@@ -30,15 +30,14 @@ STOPPING_NOTHING = ["session-start", "user-prompt-submit", "pre-tool-use"]
 EVENTS = [*STOPPING_NOTHING, "post-tool-use", "post-tool-use-failure"]
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    machine = Machine(tmp_path_factory.mktemp("hooks")).use_key_file()
-    a, b = machine.project("a"), machine.project("b")
-    machine.run("set", "TOKEN", at=a, stdin=VALUE)
-    machine.run("set", "KEPT", "--use-only", at=a, stdin=KEPT)
-    machine.run("set", "SHORT", at=a, stdin=SHORT)
-    machine.run("set", "OTHERS", at=b, stdin=OTHERS)
-    return machine
+@pytest.fixture(scope="module", name="machine")
+def machine_with_two_projects(shared_machine: Machine) -> Machine:
+    a, b = shared_machine.project("a"), shared_machine.project("b")
+    shared_machine.run("set", "TOKEN", at=a, stdin=VALUE)
+    shared_machine.run("set", "KEPT", "--use-only", at=a, stdin=KEPT)
+    shared_machine.run("set", "SHORT", at=a, stdin=SHORT)
+    shared_machine.run("set", "OTHERS", at=b, stdin=OTHERS)
+    return shared_machine
 
 
 def hook(machine: Machine, event: str, *, at: str = "a", **fields: object) -> dict[str, Any]:

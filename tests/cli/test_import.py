@@ -7,7 +7,7 @@ import pty
 import sqlite3
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -99,16 +99,9 @@ class Watched(Machine):
         return path
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Watched:
+@pytest.fixture(name="machine")
+def watched_machine(tmp_path: Path) -> Watched:
     return Watched(tmp_path).use_key_file()
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 def on_a_terminal(

@@ -20,11 +20,6 @@ FILE = Path(".claude") / "secrets.yml"
 WORDS = "correct horse battery staple"
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path).use_key_file()
-
-
 def repository(directory: Path, *, project: bool = False) -> Path:
     directory.mkdir(parents=True)
     subprocess.run(["git", "init", "--quiet", str(directory)], check=True)

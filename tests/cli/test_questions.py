@@ -47,24 +47,23 @@ QUESTIONS = {
 """By command line: where it is typed, and what it asks."""
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+@pytest.fixture(scope="module", name="machine")
+def machine_with_many_secrets(shared_machine: Machine) -> Machine:
     """68 secrets of the scope acme, which another project claims; 68 deleted ones; 68 in a file."""
-    machine = Machine(tmp_path_factory.mktemp("many")).use_key_file()
-    infra, clone, other, own = (machine.project(name) for name in ("infra", "clone", "other", "own"))
+    infra, clone, other, own = (shared_machine.project(name) for name in ("infra", "clone", "other", "own"))
     for project in (infra, clone):
         (project / ".claude" / "secrets.yml").write_text(yaml.safe_dump({"scope": "acme", "allow": "*"}))
     (clone / ".env").write_text("".join(f"{name}=secret://{name}\n" for name in NAMES))
     for project in (infra, other):
         (project / "values.env").write_text("".join(f"{name}=value\n" for name in NAMES))
-    run(machine, "import", "values.env", "--yes", at=infra)
+    run(shared_machine, "import", "values.env", "--yes", at=infra)
     (own / "old.env").write_text("".join(f"OLD_{number}=value\n" for number in range(68)))
-    run(machine, "import", "old.env", "--yes", at=own)
+    run(shared_machine, "import", "old.env", "--yes", at=own)
     for number in range(68):
-        run(machine, "delete", f"OLD_{number}", "--yes", at=own)
-    run(machine, "set", "OWN", at=own, stdin="value")
-    run(machine, "backup", "old.backup", "--backup-passphrase-fd", "0", stdin=WORDS)
-    return machine
+        run(shared_machine, "delete", f"OLD_{number}", "--yes", at=own)
+    run(shared_machine, "set", "OWN", at=own, stdin="value")
+    run(shared_machine, "backup", "old.backup", "--backup-passphrase-fd", "0", stdin=WORDS)
+    return shared_machine
 
 
 def run(machine: Machine, *words: str, at: Path | None = None, stdin: str | None = None) -> None:

@@ -201,11 +201,10 @@ def test_what_would_change_another_variable_is_refused(text: str, why: str, tmp_
     assert not file.with_name(".env.before-import").exists()
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    machine = Machine(tmp_path_factory.mktemp("rewriting")).use_key_file()
-    machine.run("set", "STORED", stdin="stored")
-    return machine
+@pytest.fixture(scope="module", name="machine")
+def machine_with_secret(shared_machine: Machine) -> Machine:
+    shared_machine.run("set", "STORED", stdin="stored")
+    return shared_machine
 
 
 def seen_by_a_program(machine: Machine, file: Path) -> dict[str, str] | int:

@@ -23,9 +23,8 @@ VALUE = "canary/" + "q7Rt+" * 9
 SCOPED = "canary-in-another-scope"
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path).use_key_file()
+@pytest.fixture(name="machine")
+def machine_with_secrets(machine: Machine) -> Machine:
     machine.run("set", "TOKEN", stdin=VALUE)
     machine.run("set", "SCOPED", "--scope", "acme", stdin=SCOPED)
     machine.run("set", "TINY", stdin="tiny")

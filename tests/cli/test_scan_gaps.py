@@ -30,9 +30,8 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="these are POSIX file
 SEALED = b"7z\xbc\xaf\x27\x1c" + bytes(50)
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path).use_key_file()
+@pytest.fixture(name="machine")
+def machine_with_secrets(machine: Machine) -> Machine:
     for name, value in (("TOKEN", VALUE), ("SCOPED", SCOPED)):
         machine.run("set", name, stdin=value)
     return machine

@@ -45,13 +45,12 @@ VALUES = {
 }
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    machine = Machine(tmp_path_factory.mktemp("exec")).use_key_file()
-    machine.project("api")
+@pytest.fixture(scope="module", name="machine")
+def machine_with_values(shared_machine: Machine) -> Machine:
+    shared_machine.project("api")
     for name, value in {**VALUES, "TOKEN": TOKEN}.items():
-        assert machine.run("set", name, "--exact", stdin=value).returncode == 0
-    return machine
+        assert shared_machine.run("set", name, "--exact", stdin=value).returncode == 0
+    return shared_machine
 
 
 @pytest.fixture

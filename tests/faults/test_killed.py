@@ -29,7 +29,6 @@ from claude_secrets.store import records, schema
 from claude_secrets.store.store import Store
 from tests.faults import operations
 from tests.faults.operations import PASSPHRASES, Deed, Known, Place
-from tests.support import keyrings
 from tests.support.keyrings import RealKeyring
 from tests.support.requirements import require
 
@@ -42,12 +41,6 @@ Step: TypeAlias = tuple[str, int]
 """A system call, and the how manieth of its kind it is: how strace counts them."""
 
 PATIENCE = 60.0
-
-
-@pytest.fixture(scope="module")
-def keyring() -> Iterator[RealKeyring]:
-    with keyrings.real_keyring() as found:
-        yield found
 
 
 @pytest.fixture

@@ -44,10 +44,9 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
 ERROR = re.compile(r"error: \[([A-Z_]+)\] .+\n(hint: .+\n)+", re.DOTALL)
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+@pytest.fixture(name="machine")
+def machine_with_two_versions(machine: Machine) -> Machine:
     """A store with a secret of two versions, its key in a file."""
-    machine = Machine(tmp_path).use_key_file()
     for value in ("before", "now"):
         assert machine.run("set", "A", stdin=value).returncode == 0
     return machine

@@ -4,7 +4,7 @@ import os
 import random
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,13 +25,6 @@ from tests.support.machine import DEADLINE
 from tests.support.store_world import Agent, World
 
 PASSPHRASE = "correct horse battery staple"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from tests.support.machine import Machine
 PASSPHRASE = "five parrots juggle quartz lemons"
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path).use_key_file()
+@pytest.fixture(name="machine")
+def machine_with_old_secret(machine: Machine) -> Machine:
     machine.run("set", "OLD", stdin="of before")
     return machine
 

@@ -20,9 +20,8 @@ CS = shlex.join(PROGRAM)
 SHOW = "exec -- printenv A"
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path).use_key_file()
+@pytest.fixture(name="machine")
+def machine_with_secrets_of_others(machine: Machine) -> Machine:
     for name, value, where in (
         ("AWS_KEY", "canary-infra", machine.project("infra")),
         ("PERSONAL", "canary-person", machine.home),

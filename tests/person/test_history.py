@@ -3,7 +3,6 @@
 import random
 import sqlite3
 import string
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,13 +20,6 @@ from tests.support.store_world import Agent, World, at
 
 DAY = 86_400
 AGENT, BY_PERSON = EnteredBy.AGENT, EnteredBy.PERSON
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 def put(world: World, value: str, by: EnteredBy = AGENT, *, keep: int = KEPT_VERSIONS) -> None:

@@ -33,13 +33,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stretching, "new", cheap)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A store with its key in a file."""
-    world = World(tmp_path)
+@pytest.fixture(name="world")
+def world_with_secret(world: World) -> World:
     world.person().set("T", "value")
-    yield world
-    world.close()
+    return world
 
 
 class Ring:
@@ -268,12 +265,11 @@ def test_of_two_who_change_a_slot_the_second_finds_out(world: World) -> None:
 # On the command line, and in the server
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path)
-    done = machine.run("init", "--passphrase", "--new-passphrase-fd", "0", stdin=WORDS)
+@pytest.fixture(name="machine")
+def machine_with_passphrase(bare_machine: Machine) -> Machine:
+    done = bare_machine.run("init", "--passphrase", "--new-passphrase-fd", "0", stdin=WORDS)
     assert (done.returncode, "Without the passphrase" in done.stdout) == (0, True)
-    return machine
+    return bare_machine
 
 
 def test_a_store_that_a_passphrase_opens_needs_no_keyring(machine: Machine) -> None:

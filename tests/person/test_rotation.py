@@ -26,7 +26,7 @@ from claude_secrets.store.store import Store
 from tests.person.test_backups import stated
 from tests.person.test_keys import _quick, rotated, value
 from tests.support import sqlite_attacker as attacker
-from tests.support.keyrings import RealKeyring, real_keyring
+from tests.support.keyrings import RealKeyring
 from tests.support.machine import PROGRAM, Machine
 from tests.support.requirements import require, require_real
 from tests.support.store_world import Agent, World
@@ -99,12 +99,6 @@ def opens(store: Store, code: str | None = None) -> bool:
 def nowhere(root: Path) -> dict[str, str]:
     """The environment of a machine without a keyring."""
     return {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={root / 'nobody'}", "XDG_RUNTIME_DIR": str(root)}
-
-
-@pytest.fixture(scope="module")
-def keyring() -> Iterator[RealKeyring]:
-    with real_keyring() as keyring:
-        yield keyring
 
 
 @pytest.fixture
@@ -186,13 +180,10 @@ def every_slot_resists(owner: Owner, stolen: list[str], code: str) -> bool:
 # What it leaves as it was
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A store with its key in a file."""
-    world = World(tmp_path)
+@pytest.fixture(name="world")
+def world_with_secret(world: World) -> World:
     world.person().set("T", "value")
-    yield world
-    world.close()
+    return world
 
 
 def every_token(world: World) -> dict[str, list[bytes]]:
@@ -395,10 +386,9 @@ def test_a_key_file_that_is_being_changed_is_not_taken_for_a_new_store(world: Wo
 # On the command line
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+@pytest.fixture(name="machine")
+def machine_with_passphrase(machine: Machine) -> Machine:
     """A store that a key file, a passphrase and a recovery code open."""
-    machine = Machine(tmp_path).use_key_file()
     machine.run("set", "T", stdin="value")
     done = machine.run("key", "add-passphrase", "--new-passphrase-fd", "0", stdin=OLD)
     assert done.returncode == 0, done.stderr

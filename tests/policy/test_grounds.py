@@ -12,11 +12,6 @@ from tests.support.disk import COMMAND, Disk, git
 REFUSALS = {"store": store_inside, "key file": key_file_inside, "policy file": policy_file_inside}
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    return Disk(tmp_path)
-
-
 def inside(
     disk: Disk,
     path: Path,

@@ -10,12 +10,6 @@ from claude_secrets.errors import Code
 from claude_secrets.policy.project import Project
 from tests.support.disk import COMMAND, Disk, git
 
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    return Disk(tmp_path)
-
-
 # Where it is looked for
 
 

@@ -11,11 +11,6 @@ from claude_secrets.policy.project import Project, Whereabouts, locate
 from tests.support.disk import COMMAND, Disk, git, make_linked
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    return Disk(tmp_path)
-
-
 def test_a_linked_work_tree_is_itself_and_knows_the_main_one(disk: Disk) -> None:
     api = disk.repository("work", "api")
     linked = disk.home / "work" / "api-feature"

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
@@ -22,9 +21,8 @@ TOKEN = "canary-" + "x1Yz" * 21 + "ab"
 SHOW = "printenv TOKEN; printenv TOKEN | base64; printenv TOKEN | xxd -p"
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path).use_key_file()
+@pytest.fixture(name="machine")
+def machine_with_token(machine: Machine) -> Machine:
     project = machine.project("api")
     assert len(TOKEN) == 93
     require("xxd")

@@ -2,12 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.display import Screen
-from tests.support.keyrings import wait_until, x_display
+from tests.support.keyrings import wait_until
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
 from tests.support.program import PLACES
 from tests.support.program_places import make
@@ -15,17 +14,6 @@ from tests.support.requirements import require
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="displays here are for Unix")
 PATIENCE = 60.0
-
-
-@pytest.fixture(scope="module")
-def display() -> Iterator[str]:
-    with x_display() as name:
-        yield name
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path).use_key_file()
 
 
 @pytest.fixture(params=["zenity", "kdialog"])

@@ -21,11 +21,6 @@ from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
 from tests.support.requirements import require, require_real
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path).use_key_file()
-
-
 def parameters(machine: Machine, project: Path) -> StdioServerParameters:
     return StdioServerParameters(command=PROGRAM[0], args=PROGRAM[1:], env=dict(machine.environment), cwd=str(project))
 

@@ -16,9 +16,8 @@ pathlib.Path({marker!r}).write_text("ran")
 """
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path).use_key_file()
+@pytest.fixture(name="machine")
+def machine_with_canaries(machine: Machine) -> Machine:
     done = machine.run("set", "GITHUB_TOKEN", at=machine.project("api"), stdin=CANARY)
     assert done.returncode == 0, done.stderr
     done = machine.run("set", "PERSONAL", stdin=CANARY)

@@ -24,11 +24,13 @@ MOMENTS = 12
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot be sent these signals")
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    machine = Machine(tmp_path_factory.mktemp("signals")).use_key_file()
-    assert machine.run("set", "TOKEN", "--readable", at=machine.project("api"), stdin="value").returncode == 0
-    return machine
+@pytest.fixture(scope="module", name="machine")
+def machine_with_token(shared_machine: Machine) -> Machine:
+    assert (
+        shared_machine.run("set", "TOKEN", "--readable", at=shared_machine.project("api"), stdin="value").returncode
+        == 0
+    )
+    return shared_machine
 
 
 def wait_for(fact: Callable[[], bool]) -> None:

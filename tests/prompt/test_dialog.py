@@ -17,7 +17,7 @@ from claude_secrets.programs import Places
 from claude_secrets.prompt import dialog
 from claude_secrets.prompt.dialog import Answer, Dialogs
 from tests.support.display import Screen
-from tests.support.keyrings import wait_until, x_display
+from tests.support.keyrings import wait_until
 from tests.support.program_places import make, taken
 from tests.support.requirements import require
 
@@ -98,12 +98,6 @@ class Desk:
     def left(self) -> bool:
         """Whether a window is still there."""
         return bool(self.screen.windows(TITLE))
-
-
-@pytest.fixture(scope="module")
-def display() -> Iterator[str]:
-    with x_display() as name:
-        yield name
 
 
 @pytest.fixture
@@ -493,7 +487,7 @@ def test_a_value_loses_one_newline_and_is_utf8_or_nothing(
         assert ask(dialogs, "Its value:", hidden=True) is None
 
 
-class Machine:
+class StandInMachine:
     """A Linux machine with stand-ins: a directory of the system and one of a project."""
 
     def __init__(self, root: Path) -> None:
@@ -509,12 +503,12 @@ class Machine:
         return Dialogs(environment=chosen, forbidden=[self.project], platform="linux", places=places)
 
 
-@pytest.fixture
-def machine(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> Machine:
-    return Machine(tmp_path / "machine")
+@pytest.fixture(name="machine")
+def machine_of_stand_ins(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> StandInMachine:
+    return StandInMachine(tmp_path / "machine")
 
 
-def test_zenity_comes_before_kdialog(machine: Machine) -> None:
+def test_zenity_comes_before_kdialog(machine: StandInMachine) -> None:
     machine.zenity.answer(b"", code=64)
     machine.kdialog.answer(b"yes\n")
     assert ask(machine.dialogs(), "Go on?", hidden=False) is Answer.YES
@@ -525,7 +519,7 @@ def test_zenity_comes_before_kdialog(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_text_becomes_an_option(machine: Machine, text: str) -> None:
+def test_no_text_becomes_an_option(machine: StandInMachine, text: str) -> None:
     machine.zenity.answer(b"v\n", code=64)
     dialogs = machine.dialogs()
     ask(dialogs, text, hidden=False, title=text)
@@ -549,12 +543,12 @@ def test_no_text_becomes_an_option(machine: Machine, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["nul \0 in it", "half \ud83d of a pair"])
-def test_what_no_argument_can_hold_is_no_error(machine: Machine, text: str) -> None:
+def test_what_no_argument_can_hold_is_no_error(machine: StandInMachine, text: str) -> None:
     machine.zenity.answer(b"", code=64)
     assert ask(machine.dialogs(), text, hidden=False, title=text) is Answer.YES
 
 
-def test_long_lines_are_broken_where_the_program_does_not(machine: Machine) -> None:
+def test_long_lines_are_broken_where_the_program_does_not(machine: StandInMachine) -> None:
     machine.zenity.answer(b"v\n", code=64)
     assert ask(machine.dialogs(), "word " * 100 + "x" * 300, hidden=True) == "v"
     shown = machine.zenity.arguments[-1].removeprefix("--text=")
@@ -563,25 +557,25 @@ def test_long_lines_are_broken_where_the_program_does_not(machine: Machine) -> N
 
 
 @pytest.mark.parametrize("code", [0, 1, 5, 67, 68, 69, 127, 255])
-def test_a_program_that_fails_is_no_answer(machine: Machine, code: int) -> None:
+def test_a_program_that_fails_is_no_answer(machine: StandInMachine, code: int) -> None:
     machine.zenity.answer(b"value\n", code=code)
     assert ask(machine.dialogs(), "Go on?", hidden=False) is Answer.NONE
     assert ask(machine.dialogs(), "Go on?", hidden=True) is None
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-def test_a_program_that_crashes_is_no_answer(machine: Machine, hidden: bool) -> None:
+def test_a_program_that_crashes_is_no_answer(machine: StandInMachine, hidden: bool) -> None:
     machine.zenity.answer(b"value\n", then="os.kill(os.getpid(), 11)")
     assert ask(machine.dialogs(), "Go on?", hidden=hidden) in {None, Answer.NONE}
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-def test_a_program_that_cannot_be_started_is_no_answer(machine: Machine, hidden: bool) -> None:
+def test_a_program_that_cannot_be_started_is_no_answer(machine: StandInMachine, hidden: bool) -> None:
     machine.zenity.path.write_bytes(b"\0 no program")
     assert ask(machine.dialogs(), "Go on?", hidden=hidden) in {None, Answer.NONE}
 
 
-def test_what_a_dialog_started_ends_with_it(machine: Machine, tmp_path: Path) -> None:
+def test_what_a_dialog_started_ends_with_it(machine: StandInMachine, tmp_path: Path) -> None:
     child = tmp_path / "child"
     then = f"open({str(child)!r}, 'w').write(str(subprocess.Popen(['/bin/sleep', '600']).pid))"
     machine.zenity.answer(b"value\n", code=64, then=then)
@@ -600,7 +594,7 @@ def alive(number: int) -> bool:
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-def test_what_is_cancelled_before_it_begins_is_not_shown(machine: Machine, hidden: bool) -> None:
+def test_what_is_cancelled_before_it_begins_is_not_shown(machine: StandInMachine, hidden: bool) -> None:
     dialogs = machine.dialogs()
     put = dialogs.read_hidden if hidden else dialogs.confirm
     event = threading.Event()
@@ -610,7 +604,7 @@ def test_what_is_cancelled_before_it_begins_is_not_shown(machine: Machine, hidde
     assert not machine.zenity.called
 
 
-def test_the_child_has_nothing_of_ours(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_child_has_nothing_of_ours(machine: StandInMachine, capfd: pytest.CaptureFixture[str]) -> None:
     machine.zenity.answer(b"value\n", code=64)
     inside = str(machine.project / "x")
     kept = os.dup(0)
@@ -632,7 +626,7 @@ def test_the_child_has_nothing_of_ours(machine: Machine, capfd: pytest.CaptureFi
 
 @pytest.mark.parametrize("path", ["PROJECT", "PROJECT/bin", "OTHER", "OTHER:/usr/bin:/bin", "", "."])
 def test_no_path_brings_the_program(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+    machine: StandInMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     directories = (machine.project, machine.project / "bin", tmp_path / "other")
     stand_ins = [ProgramStandIn(directory / "zenity").answer(b"", code=64) for directory in directories]
@@ -649,7 +643,7 @@ def test_no_path_brings_the_program(
 
 
 @pytest.mark.parametrize("place", ["project", "project/bin"])
-def test_a_place_of_the_systems_that_is_in_the_project_does_not_count(machine: Machine, place: str) -> None:
+def test_a_place_of_the_systems_that_is_in_the_project_does_not_count(machine: StandInMachine, place: str) -> None:
     stand_in = ProgramStandIn(machine.root / place / "zenity")
     dialogs = machine.dialogs(places=machine.places._replace(directories=[machine.root / place]))
     assert not dialogs.available()
@@ -657,7 +651,7 @@ def test_a_place_of_the_systems_that_is_in_the_project_does_not_count(machine: M
     assert not stand_in.called
 
 
-def test_there_has_to_be_a_display_and_a_program(machine: Machine) -> None:
+def test_there_has_to_be_a_display_and_a_program(machine: StandInMachine) -> None:
     assert machine.dialogs().available()
     assert machine.dialogs(DISPLAY="", WAYLAND_DISPLAY="wayland-0").available()
     assert not machine.dialogs(DISPLAY="").available()

@@ -15,11 +15,6 @@ from tests.support.page_client import QUESTION, Kept, Visitor, request
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
-
-
-@pytest.fixture
 def page(kept: Kept) -> Iterator[InputPage]:
     page = InputPage(QUESTION, store=kept, keyed=True)
     page.start()

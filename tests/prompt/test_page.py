@@ -38,11 +38,6 @@ Opener = Callable[..., InputPage]
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

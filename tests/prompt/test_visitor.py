@@ -302,11 +302,6 @@ def test_without_a_table_there_is_no_page(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
-
-
-@pytest.fixture
 def page(kept: Kept) -> Iterator[InputPage]:
     page = InputPage(QUESTION, store=kept)
     page.start()

@@ -22,9 +22,8 @@ YES = {"action": "accept", "content": {"approve": True}}
 HASTY = [sys.executable, "-P", "-m", "tests.support.hasty_server", "600"]
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path).use_key_file()
+@pytest.fixture(name="machine")
+def machine_with_token(machine: Machine) -> Machine:
     assert machine.run("set", "TOKEN", stdin="canary").returncode == 0
     return machine
 

@@ -32,11 +32,6 @@ URLS: dict[str, Any] = {"elicitation": {"url": {}}}
 FORMS: dict[str, Any] = {"elicitation": {}}
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path).use_key_file()
-
-
 def connect(machine: Machine, project: Path, capabilities: dict[str, Any], **environment: str) -> Wire:
     wire = Wire(PROGRAM, project, {**machine.environment, **environment})
     wire.shake_hands(capabilities=capabilities)

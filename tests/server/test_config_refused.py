@@ -56,12 +56,11 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+@pytest.fixture(name="machine")
+def machine_with_store_elsewhere(bare_machine: Machine) -> Machine:
     """A machine whose person's store is where only `config.yml` says."""
-    machine = Machine(tmp_path)
-    machine.configure("presence: any", "store: ~/mine/secrets.db")
-    return machine.use_key_file()
+    bare_machine.configure("presence: any", "store: ~/mine/secrets.db")
+    return bare_machine.use_key_file()
 
 
 def correct(config: Path) -> None:

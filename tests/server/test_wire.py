@@ -70,11 +70,10 @@ class Client(Wire):
         return super().request(method, {**params, "_meta": meta})
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    machine = Machine(tmp_path_factory.mktemp("wire")).use_key_file()
-    machine.write_limit(1_000_000)
-    return machine
+@pytest.fixture(scope="module", name="machine")
+def machine_without_limit(shared_machine: Machine) -> Machine:
+    shared_machine.write_limit(1_000_000)
+    return shared_machine
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """The audit log as the store keeps it: what is told, what comes together, what goes in time, what was meddled with."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -18,13 +17,6 @@ DENIED = Event(caller="agent", action="get_secret", outcome="refused", project="
 SET = Event(caller="agent", action="set_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
 LIST = Event(caller="agent", action="list_secrets", outcome="done", project="/work/api", client="test 1")
 DAY = 86_400
-
-
-@pytest.fixture
-def keep(tmp_path: Path) -> Iterator[Keep]:
-    keep = Keep(tmp_path).create()
-    yield keep
-    keep.close()
 
 
 def add(store: Store, log: AuditLog, *events: Event) -> None:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -22,19 +22,6 @@ from claude_secrets.store.store import Store
 from tests.support.keeping import NO_KEYRING, Keep, contents, get, put
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes are a POSIX matter")
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Keep]:
-    """A place where there is no store yet."""
-    keep = Keep(tmp_path)
-    yield keep
-    keep.close()
-
-
-@pytest.fixture
-def keep(bare: Keep) -> Keep:
-    return bare.create()
 
 
 def mode(path: Path) -> int:

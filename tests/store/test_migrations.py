@@ -5,7 +5,6 @@ field in what the tests read.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -28,13 +27,10 @@ def add_labels(tx: Transaction) -> None:
     tx.connection.execute("INSERT INTO labels VALUES ('made by the migration')")
 
 
-@pytest.fixture
-def keep(tmp_path: Path) -> Iterator[Keep]:
-    keep = Keep(tmp_path).create()
+@pytest.fixture(name="keep")
+def keep_with_token(keep: Keep) -> Keep:
     put(keep.store(), "TOKEN", "value")
-    keep.close()
-    yield keep
-    keep.close()
+    return keep.close()
 
 
 @pytest.fixture

@@ -18,13 +18,11 @@ from tests.support.requirements import require, require_real
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, limits and mounts of POSIX")
 
 
-@pytest.fixture
-def keep(tmp_path: Path) -> Iterator[Keep]:
+@pytest.fixture(name="keep")
+def keep_with_token(keep: Keep) -> Keep:
     """A store with one secret, closed."""
-    keep = Keep(tmp_path).create()
     put(keep.store(), "TOKEN", "before")
-    yield keep.close()
-    keep.close()
+    return keep.close()
 
 
 def step(path: Path, *step: str, bound: bool = False) -> str:

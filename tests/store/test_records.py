@@ -1,8 +1,6 @@
 """Secrets as rows: what storing, deleting, renaming and access do, and that a damaged history is not passed on."""
 
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,13 +12,6 @@ from claude_secrets.store import grants, records
 from claude_secrets.store.grants import Grant
 from claude_secrets.store.transaction import _REMEMBERED
 from tests.support.keeping import Keep, contents, delete, existing, find, get, put
-
-
-@pytest.fixture
-def keep(tmp_path: Path) -> Iterator[Keep]:
-    keep = Keep(tmp_path).create()
-    yield keep
-    keep.close()
 
 
 def rename(keep: Keep, old: str, new: str) -> None:

@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,20 +15,6 @@ from claude_secrets.model import EnteredBy
 from claude_secrets.store import records, schema
 from tests.support import keeping
 from tests.support.keeping import Keep, contents, get, put
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Keep]:
-    """A place where there is no store yet."""
-    keep = Keep(tmp_path)
-    yield keep
-    keep.close()
-
-
-@pytest.fixture
-def keep(bare: Keep) -> Keep:
-    return bare.create()
-
 
 # Reading
 

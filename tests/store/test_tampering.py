@@ -39,11 +39,6 @@ class Others:
 
 
 @pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
-    return Victim(tmp_path_factory.mktemp("victim"))
-
-
-@pytest.fixture(scope="module")
 def keys(victim: Victim) -> dict[str, dict[str, Key]]:
     return victim.keys()
 

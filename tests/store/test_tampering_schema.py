@@ -15,11 +15,6 @@ from tests.support.sqlite_attacker import Key
 from tests.support.tampering_scenario import ROWS, Scene, Victim
 
 
-@pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
-    return Victim(tmp_path_factory.mktemp("victim"))
-
-
 @pytest.fixture(params=["a running server", "a new server"])
 def scene(request: pytest.FixtureRequest, victim: Victim, tmp_path: Path) -> Iterator[Scene]:
     with victim.attacked(tmp_path / "attacked") as scene:
