@@ -158,6 +158,14 @@ def test_every_folder_uses_what_it_may_import(folder: str) -> None:
     assert IMPORTS[folder] <= used | {folder}
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = {module: own_imports(module) & set(MODULES) for module in MODULES}
+    while free := [module for module, needed in left.items() if not needed & set(left)]:
+        for module in free:
+            del left[module]
+    assert not left, f"in or above a circle: {sorted(left)}"
+
+
 @each_module
 def test_what_is_not_the_standard_library_is_imported_only_where_it_belongs(module: str) -> None:
     for name in imports(module):

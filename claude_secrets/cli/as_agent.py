@@ -17,8 +17,8 @@ from typing import Final
 from claude_secrets.agent.detection import SANDBOX, Agent
 from claude_secrets.agent.gate import Gate
 from claude_secrets.cli import variables
+from claude_secrets.cli.asking import value_from_input
 from claude_secrets.cli.commands import hook, serve
-from claude_secrets.cli.commands.set import value_from_input
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError

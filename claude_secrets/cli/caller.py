@@ -1,38 +1,28 @@
-"""Who runs this command: what `agents` has to know, from this process and from what the account itself keeps.
+"""Who runs this command: what `detection` has to know, from this process and from what the account itself keeps.
 
 Always: nothing of it can be chosen by the environment but the marks in it.
 """
 
 import os
-from argparse import Namespace
+from collections.abc import Callable
 
 from claude_secrets.agent import client_records, detection, processes
 from claude_secrets.agent.detection import Agent, Start, View
-from claude_secrets.errors import SecretsError
 
 
-def find(options: Namespace) -> Agent | None:
-    """The agent that runs this command; None: a person does."""
-    return detection.find(_view(options))
+def find(is_mine: Callable[[], bool]) -> Agent | None:
+    """The agent that runs this command; None: a person does. `is_mine` as in `View`."""
+    return detection.find(_view(is_mine))
 
 
-def started(options: Namespace) -> Start:
-    """Who started this server; its client is noted, so that its agents are known later."""
-    view = _view(options)
+def started(is_mine: Callable[[], bool]) -> Start:
+    """Who started this server; its client is noted, so that its agents are known later. `is_mine` as in `View`."""
+    view = _view(is_mine)
     start = detection.started(view)
     if start.client is not None and detection.may_be_recorded(start.client):
         client_records.note(start.client, view.processes.lives)
     return start
 
 
-def _view(options: Namespace) -> View:
-    return View(os.environ, processes.here(), client_records.read(), lambda: _works_in_namespaces(options))
-
-
-def _works_in_namespaces(options: Namespace) -> bool:
-    from claude_secrets.cli.common import find_project, read_settings
-
-    try:
-        return read_settings(options, find_project(options)).namespace
-    except SecretsError:  # a file that cannot be understood lifts nothing
-        return False
+def _view(is_mine: Callable[[], bool]) -> View:
+    return View(os.environ, processes.here(), client_records.read(), is_mine)

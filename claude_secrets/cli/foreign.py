@@ -5,15 +5,16 @@ where the answer would last it wants a person or their `presence: any`; where no
 and nothing is changed.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from claude_secrets.cli import presence
-from claude_secrets.cli.common import here, hint_at_main, short
+from claude_secrets.cli.asking import ask
 from claude_secrets.cli.ending import at_last
+from claude_secrets.cli.listing import here, hint_at_main, short
 from claude_secrets.cli.output import counted, note
-from claude_secrets.errors import Code, DeniedError, InputError, SecretsError
+from claude_secrets.cli.presence import Yes
+from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
 from claude_secrets.person import foreign
@@ -33,7 +34,7 @@ def add_yes(parser: ArgumentParser) -> None:
     )
 
 
-def require_name(person: Person, name: str, question: str, options: Namespace) -> None:
+def require_name(person: Person, name: str, question: str, yes: Yes) -> None:
     """Put the question before something lasting is done to a name that is someone else's.
 
     Raises:
@@ -42,20 +43,20 @@ def require_name(person: Person, name: str, question: str, options: Namespace) -
     theirs = foreign.of_others(person, [name])
     if not theirs:
         return
-    if options.command == "allow" and theirs[0].origin == PERSON:  # which is just what they say it for
+    if yes.command == "allow" and theirs[0].origin == PERSON:  # which is just what they say it for
         note(f"{name} was stored outside any project.")
         return
     line = f"{name} was {_stored(theirs[0])}."
     apart = _own_scope(person)
     hint_at_main(person)
-    if options.yes:
-        presence.require(f"`{options.command} --yes` for a secret that was stored elsewhere", options)
+    if yes.given:
+        yes.require_person(f"`{yes.command} --yes` for a secret that was stored elsewhere")
         return
     refusal = DeniedError(Code.NOT_TRUSTED, line, f"If that is what you want: --yes. {apart}".rstrip())
     ask([line, *([apart] if apart else [])], question, refusal)
 
 
-def require_names(person: Person, pattern: str, options: Namespace) -> list[str]:
+def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
     """Show which stored names a pattern covers, and ask before any of other projects is granted; returns the names.
 
     A pattern of every name is asked for whatever is stored.
@@ -72,8 +73,8 @@ def require_names(person: Person, pattern: str, options: Namespace) -> list[str]
     everything = not pattern.strip("*?") and "*" in pattern
     if not (everything or any(each.origin != PERSON for each in theirs.values())):
         return names
-    if options.yes:
-        presence.require(f"`{options.command} --yes` for secrets that were stored elsewhere", options)
+    if yes.given:
+        yes.require_person(f"`{yes.command} --yes` for secrets that were stored elsewhere")
         return names
     if everything:
         what = f"{pattern} covers every name, {others} and all that come later"
@@ -85,7 +86,7 @@ def require_names(person: Person, pattern: str, options: Namespace) -> list[str]
     return names
 
 
-def require_scope(person: Person, options: Namespace) -> None:
+def require_scope(person: Person, yes: Yes) -> None:
     """Ask before the secrets of a scope are used that only the project's file says is the project's.
 
     Raises:
@@ -94,9 +95,9 @@ def require_scope(person: Person, options: Namespace) -> None:
     theirs = foreign.in_claimed_scope(person)
     if not theirs:
         return
-    if getattr(options, "yes", False):
-        if options.command in _LASTING:
-            presence.require(f"`{options.command} --yes` in a scope that others use", options)
+    if yes.given:
+        if yes.command in _LASTING:
+            yes.require_person(f"`{yes.command} --yes` in a scope that others use")
         return
     number = counted(len(theirs), "secret")
     claimed = f"This project's secrets.yml says `scope: {person.scope}`. Others keep {number} there"
@@ -113,7 +114,7 @@ def require_scope(person: Person, options: Namespace) -> None:
     at_last(claim)  # the command may have more questions, at which everything can be cancelled
 
 
-def require_references(person: Person, names: Sequence[str], files: Sequence[Path], options: Namespace) -> None:
+def require_references(person: Person, names: Sequence[str], files: Sequence[Path], yes: Yes) -> None:
     """Ask before a program or a shell has secrets that only files named.
 
     Outside a project nothing says that a file is the person's, but that it lies in their home directory itself.
@@ -123,7 +124,7 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
     """
     anywhere = person.project is None and not all(file.resolve().parent in home_directories() for file in files)
     theirs = foreign.of_others(person, names, also_the_persons=anywhere)
-    if not theirs or options.yes:
+    if not theirs or yes.given:
         return
     listed = ", ".join(each.name for each in theirs)
     place = "was not stored in this project" if person.project else "was stored in another project"
@@ -156,26 +157,6 @@ def _for_good(person: Person, theirs: Sequence[Theirs], *, anywhere: bool) -> st
     name = theirs[0].name if len(theirs) == 1 else "NAME"
     begin = "" if person.project else f"{command()} init, then "
     return f"To be asked no more (agents of this project may use it then, too): {begin}{command()} allow {name}"
-
-
-def ask(lines: Sequence[str], question: str, refusal: SecretsError) -> None:
-    """Show the lines and put the question; end the command where the answer is no, raise `refusal` without a terminal.
-
-    The lines may have scrolled away, so the question has to be complete without them.
-    """
-    from claude_secrets.prompt.terminal import confirm, is_there
-
-    if not is_there():
-        raise refusal
-    for line in lines:
-        note(line)
-    try:
-        said_yes = confirm(question)
-    except InputError as error:
-        raise (refusal if error.code is Code.NO_INPUT_CHANNEL else error) from None
-    if not said_yes:
-        note("Nothing was changed.")
-        raise SystemExit(1)
 
 
 def _listed(theirs: Sequence[Theirs]) -> list[str]:

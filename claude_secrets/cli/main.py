@@ -106,7 +106,7 @@ def _run(given: list[str]) -> int:
 
 
 def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
-    start = caller.started(options)
+    start = caller.started(lambda: _works_in_namespaces(options))
     if start.agent is not None:
         return int(_as_agent().run(start.agent, options, given, asks=False))
     if start.marked:
@@ -117,7 +117,7 @@ def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
 def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
     interrupts.let_clean_up()
     try:
-        return _command_of(caller.find(options), options, given)
+        return _command_of(caller.find(lambda: _works_in_namespaces(options)), options, given)
     except Exception as error:
         if options.command != "hook":
             raise
@@ -128,10 +128,22 @@ def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequenc
     if agent is not None:
         return int(_as_agent().run(agent, options, given, asks=False))
     if presence.is_wanted(options):
-        presence.require(f"`{options.command}`", options)
+        as_output = options.command == "export"
+        presence.require(f"`{options.command}`", lambda: _opening().scripts_may(options), as_output=as_output)
     code = int(_module(options.command).run(options))
     finish()
     return code
+
+
+def _works_in_namespaces(options: argparse.Namespace) -> bool:
+    try:
+        return bool(_opening().works_in_namespaces(options))
+    except SecretsError:  # a file that cannot be understood lifts nothing
+        return False
+
+
+def _opening() -> ModuleType:
+    return importlib.import_module("claude_secrets.cli.opening")
 
 
 def _as_agent() -> ModuleType:

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from argparse import Namespace
 
+from claude_secrets.cli.asking import agreed
 from claude_secrets.cli.output import hint, note, say, warn
 from claude_secrets.person import copies
 from claude_secrets.person.copies import OldCopy
@@ -17,7 +17,7 @@ def described(copy: OldCopy) -> str:
     return f"{copy.path} (last changed {days} day{'s' * (days != 1)} ago)"
 
 
-def to_remove(person: Person, options: Namespace) -> list[OldCopy]:
+def to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
     """Name the copies and ask whether they are to go, before the command changes anything; returns those that are."""
     found = copies.find(person.store.path)
     for copy in found:
@@ -26,7 +26,7 @@ def to_remove(person: Person, options: Namespace) -> list[OldCopy]:
     proven = [copy for copy in found if copy.store_id is not None]
     for copy in proven:
         note(f"A copy of the store: {described(copy)}")
-    if not proven or _agreed(options):
+    if not proven or agreed("Remove these copies?", yes=yes):
         return proven
     warn("the copies stay, with everything that was in the store then, for whoever has a key from then")
     return []
@@ -41,13 +41,3 @@ def remove(person: Person, old: list[OldCopy]) -> None:
         for path in left:
             command = "del" if sys.platform == "win32" else "rm"
             hint(f"its key file stays, because another store may use it; if none does: {command} {quoted(path)}")
-
-
-def _agreed(options: Namespace) -> bool:
-    from claude_secrets.prompt.terminal import confirm
-
-    if options.yes:
-        return True
-    if sys.stdin is None or not sys.stdin.isatty():
-        return False
-    return confirm("Remove these copies?")

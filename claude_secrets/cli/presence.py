@@ -6,7 +6,8 @@ Always: this stops accidents and commands that were slipped into something else;
 import os
 import sys
 from argparse import Namespace
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import Access
@@ -31,23 +32,39 @@ def is_wanted(options: Namespace) -> bool:
     return bool(loosens)
 
 
-def require(what: str, options: Namespace) -> None:
-    """Refuse a `what` that runs where no person is.
+def require(what: str, scripts_may: Callable[[], bool], *, as_output: bool = False) -> None:
+    """Refuse a `what` that runs where no person is, unless the person's configuration lets scripts do it.
+
+    `as_output`: what it prints is for a shell, so that the hint shows how the shell gets it.
 
     Raises:
-        DeniedError: PERSON_ONLY.
+        DeniedError: PERSON_ONLY; or what `scripts_may` raises.
     """
-    from claude_secrets.cli.common import find_project, read_settings
-    from claude_secrets.policy.config import CONFIG, Presence
+    from claude_secrets.policy.config import CONFIG
 
-    if _in_foreground() or read_settings(options, find_project(options)).presence is Presence.ANY:
+    if _in_foreground() or scripts_may():
         return
     raise DeniedError(
         Code.PERSON_ONLY,
         f"{what} needs a person at a terminal, and this does not run in the foreground of one.",
-        f"Run it in a terminal{_AS_OUTPUT if options.command == 'export' else ''}. "
+        f"Run it in a terminal{_AS_OUTPUT if as_output else ''}. "
         f"For scripts of yours: put `presence: any` into {own_directories().account / CONFIG}",
     )
+
+
+class Yes(NamedTuple):
+    """What `--yes` answers: whether it was `given` to the `command`, which is a person's where `require_person` passes.
+
+    `scripts_may` tells whether the person's configuration lets scripts do what otherwise wants a person at a terminal.
+    """
+
+    given: bool
+    command: str
+    scripts_may: Callable[[], bool]
+
+    def require_person(self, what: str) -> None:
+        """Refuse a `what` that runs where no person is. Raises as `require`."""
+        require(what, self.scripts_may)
 
 
 if sys.platform == "win32":

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from claude_secrets.cli import common, main
+from claude_secrets.cli import main, opening
 from tests.support.keyrings import real_keyring, wait_until
 from tests.support.machine import PROGRAM, Machine
 from tests.support.program import ASKED
@@ -63,23 +63,23 @@ class Row(NamedTuple):
     questions: list[Asked]
 
 
-YES = "delete.require_yes terminal.confirm"
-FOREIGN = "foreign.ask terminal.confirm"
-TYPED = "common.passphrase terminal.read_hidden"
-VALUE = Asked("Value of", "set.run set.value_from_input terminal.read_hidden", "a value")
-SCOPE = Asked("use the scope acme", f"common.the_person foreign.require_scope {FOREIGN}")
+YES = "asking.require_yes terminal.confirm"
+FOREIGN = "asking.ask terminal.confirm"
+TYPED = "asking.passphrase terminal.read_hidden"
+VALUE = Asked("Value of", "set.run asking.value_from_input terminal.read_hidden", "a value")
+SCOPE = Asked("use the scope acme", f"opening.the_person foreign.require_scope {FOREIGN}")
 REFERENCES = "foreign.require_references"
-COPIES = "old_copies.to_remove old_copies._agreed terminal.confirm"
+COPIES = "old_copies.to_remove asking.agreed terminal.confirm"
 NEW_WORDS = "key.run key._rotate_data key._new_passphrases key._new_passphrase"
-STORE = Asked("Passphrase of the store", f"common._store_at {TYPED}", WORDS)
+STORE = Asked("Passphrase of the store", f"opening._store_at {TYPED}", WORDS)
 
 
 def new_words(what: str, by: str) -> list[Asked]:
     """The two questions for a new passphrase."""
-    through = f"{by} common.new_passphrase"
+    through = f"{by} asking.new_passphrase"
     return [
         Asked(f"{what}: a new one", f"{through} {TYPED}", WORDS),
-        Asked(f"{what}: the same again", f"{through} common.the_same_again {TYPED}", WORDS),
+        Asked(f"{what}: the same again", f"{through} asking.the_same_again {TYPED}", WORDS),
     ]
 
 
@@ -107,7 +107,7 @@ KEYED = [
         "",
         [
             Asked("or nothing to remove it", f"{NEW_WORDS} {TYPED}", OTHER_WORDS, may_be_empty=True),
-            Asked("the same again", f"{NEW_WORDS} common.the_same_again {TYPED}", OTHER_WORDS),
+            Asked("the same again", f"{NEW_WORDS} asking.the_same_again {TYPED}", OTHER_WORDS),
             Asked("Replace all keys", f"key.run key._rotate_data {YES}"),
             Asked("Remove these copies", f"key._rotate_data {COPIES}", may_be_empty=True),
         ],
@@ -123,7 +123,9 @@ KEYED = [
         ],
     ),
     Row(
-        "recover use --key-file new.key", "", [Asked("Recovery code", "recover.run recover._code terminal.read_hidden")]
+        "recover use --key-file new.key",
+        "",
+        [Asked("Recovery code", "recover.run asking.code_from_input terminal.read_hidden")],
     ),
     Row("--store other.db init --passphrase", "fresh", new_words("the store", "init.run init._passphrase")),
     *(Row(line, "work/evil", [SCOPE]) for line in ("get AWS", "rename AWS NEW", "history AWS", "restore AWS")),
@@ -182,8 +184,8 @@ OPEN_NO_STORE = {"serve", "hook", "policy", "init"}
 """What never asks for the passphrase: what has nobody to ask, and what opens no store."""
 
 EXEMPT = {
-    ("as_agent._set", "set.value_from_input"),  # an agent's command refuses a terminal before
-    ("serve.run", "common.passphrase"),  # only what --passphrase-fd names is read
+    ("as_agent._set", "asking.value_from_input"),  # an agent's command refuses a terminal before
+    ("serve.run", "asking.passphrase"),  # only what --passphrase-fd names is read
 }
 
 INPUTS = {"Ctrl-C": "\x03", "Ctrl-D": "\x04", "nothing": "\n", "a paste": PASTED}
@@ -326,19 +328,19 @@ def test_the_table_has_every_place_that_asks() -> None:
     driven = {pair for row in rows for asked in row.questions for pair in itertools.pairwise(asked.by.split())}
     assert places_that_ask() - driven - EXEMPT == set()
     assert {row.line.split()[0] for row in LOCKED} | OPEN_NO_STORE == set(main.COMMANDS)
-    assert {row.line.split()[0] for row in KEYED if SCOPE in row.questions} == common._IN_A_SCOPE
+    assert {row.line.split()[0] for row in KEYED if SCOPE in row.questions} == opening._IN_A_SCOPE
 
 
 def places_that_ask() -> set[tuple[str, str]]:
     """Every function of the command line that calls one that asks, with that one.
 
-    `common.the_person` asks only for commands of some names, which are held against the table one by one; a function
+    `opening.the_person` asks only for commands of some names, which are held against the table one by one; a function
     that is handed on and not called asks when somebody else calls it.
     """
     calls = {call for path in Path(main.__file__).parent.rglob("*.py") for call in calls_in(path)}
     asking = {"terminal.read_hidden", "terminal.confirm"}
     while True:
-        more = {caller for caller, callee, later in calls if callee in asking and not later} - {"common.the_person"}
+        more = {caller for caller, callee, later in calls if callee in asking and not later} - {"opening.the_person"}
         if more <= asking:
             return {(caller, callee) for caller, callee, _ in calls if callee in asking}
         asking |= more

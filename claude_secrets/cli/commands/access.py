@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import foreign
-from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, find_project, the_person, yes_of
 from claude_secrets.cli.output import say
 from claude_secrets.model import Access
 
@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
     """Change all names, or none where one is missing."""
     person = the_person(options, find_project(options), options.scope)
     for name in options.names if options.access is Access.READABLE else ():
-        foreign.require_name(person, name, f"Let agents that may use {name} read its value?", options)
+        foreign.require_name(person, name, f"Let agents that may use {name} read its value?", yes_of(options))
     changed = person.set_access(options.names, options.access)
     for name in options.names:
         say(f"'{name}' is {options.access.value}{'' if name in changed else ' already'}.")

@@ -3,7 +3,8 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import allowlist_file, foreign
-from claude_secrets.cli.common import here, hint_at_main, require_project, the_person
+from claude_secrets.cli.listing import here, hint_at_main
+from claude_secrets.cli.opening import require_project, the_person, yes_of
 from claude_secrets.cli.output import say
 from claude_secrets.policy.allowlist import parse_allowlist, read_bytes
 from claude_secrets.policy.allowlist_edit import add_entry, check_entry, covering
@@ -27,11 +28,12 @@ def run(options: Namespace) -> int:
     before = read_bytes(project.path)
     after = add_entry(before, name)
     person = the_person(options, project)
+    yes = yes_of(options)
     if is_wild(name):
-        names = foreign.require_names(person, name, options)
+        names = foreign.require_names(person, name, yes)
         use = "the project may use what is stored under it now"
     else:
-        foreign.require_name(person, name, f"Let {here(person)} use {name}?", options)
+        foreign.require_name(person, name, f"Let {here(person)} use {name}?", yes)
         names, use = [name], "the project may use it"
     person.allow(*names)
     if after is None:

@@ -4,8 +4,9 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from claude_secrets.cli.commands.delete import require_yes
-from claude_secrets.cli.common import existing_person, find_project, new_passphrase, passphrase, short, the_person
+from claude_secrets.cli.asking import new_passphrase, passphrase, require_yes
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import existing_person, find_project, the_person
 from claude_secrets.cli.output import counted, hint, progress, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import SHARED
@@ -71,7 +72,7 @@ def _restore(path: Path, options: Namespace) -> int:
     person = the_person(options, find_project(options), SHARED)
     if options.aside and person.store.exists():
         begin = f"begin a new one with {_counted(found)} from {short(str(path))}"
-        require_yes(f"Give the store {short(str(person.store.path))} another name, and {begin}?", options)
+        require_yes(f"Give the store {short(str(person.store.path))} another name, and {begin}?", yes=options.yes)
         contents = _restore_beside(person, path, secret, options)
     else:
         contents = _filled(person, path, secret, options)

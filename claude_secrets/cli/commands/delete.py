@@ -1,11 +1,11 @@
 """`delete`: delete a secret."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.foreign import whose
-from claude_secrets.cli.output import flush, say
+from claude_secrets.cli.opening import add_scope, find_project, the_person
+from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import check_name
 
@@ -22,22 +22,8 @@ def run(options: Namespace) -> int:
     name = check_name(options.name)
     person = the_person(options, find_project(options), options.scope)
     asked = f"Delete '{name}' in scope '{person.scope}'? (Its versions stay in the store.)"
-    require_yes(f"{asked}{whose(person, name)}", options)
+    require_yes(f"{asked}{whose(person, name)}", yes=options.yes)
     if not person.delete(name):
         raise CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{person.scope}'.")
     say(f"Deleted '{name}'.")
     return 0
-
-
-def require_yes(question: str, options: Namespace) -> None:
-    """Ask, unless `--yes` was given; end the command where the answer is no or nobody can answer."""
-    from claude_secrets.prompt.terminal import confirm
-
-    if options.yes:
-        return
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise CallerError(Code.INVALID_ARGUMENTS, "Nobody can be asked here.", "Add --yes if you are sure.")
-    flush()
-    if not confirm(question):
-        say("Nothing was changed.")
-        raise SystemExit(1)

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from claude_secrets.cli.commands.key import kind_of
-from claude_secrets.cli.common import (
+from claude_secrets.cli.listing import expiries
+from claude_secrets.cli.old_copies import described
+from claude_secrets.cli.opening import (
     check_of_links,
     existing_person,
-    expiries,
     find_project,
     open_store,
     read_allowlist,
     read_settings,
 )
-from claude_secrets.cli.old_copies import described
 from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.errors import CallerError, Code, CustodyError, InputError, SecretsError
 from claude_secrets.keys.custody import Custody

@@ -12,8 +12,8 @@ from typing import Final
 
 from claude_secrets import core_dumps
 from claude_secrets.cli import foreign, output, variables
-from claude_secrets.cli.common import add_scope, find_project, the_person
 from claude_secrets.cli.ending import finish
+from claude_secrets.cli.opening import add_scope, find_project, the_person, yes_of
 from claude_secrets.cli.output import warn
 from claude_secrets.cli.variables import Source, Templates
 from claude_secrets.errors import CallerError, Code, SecretsError
@@ -65,7 +65,7 @@ def run(options: Namespace) -> int:
         return person.values(names, "exec", warn=warn)
 
     def check(templates: Templates) -> None:
-        foreign.require_references(person, templates.named_by_files, templates.files, options)
+        foreign.require_references(person, templates.named_by_files, templates.files, yes_of(options))
 
     def close() -> None:
         finish()  # afterwards this is another program

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 
 from claude_secrets.cli import foreign, variables
-from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, find_project, the_person, yes_of
 from claude_secrets.cli.output import say_json, warn, write
 from claude_secrets.cli.variables import Source, listed
 from claude_secrets.errors import CallerError, Code
@@ -43,7 +43,7 @@ def run(options: Namespace) -> int:
     templates = variables.templates(options)
     if options.format == "shell":
         variables.refuse_shells_own(templates.variables)
-    foreign.require_references(person, templates.named_by_files, templates.files, options)
+    foreign.require_references(person, templates.named_by_files, templates.files, yes_of(options))
     found = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
     if options.format == "json":
         say_json(found.environment)

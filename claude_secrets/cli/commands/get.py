@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, find_project, the_person
 from claude_secrets.cli.output import warn, write
 
 

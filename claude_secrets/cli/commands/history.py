@@ -3,7 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from claude_secrets.cli.common import add_scope, find_project, short, the_person
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import add_scope, find_project, the_person
 from claude_secrets.cli.output import note, say_json, table
 from claude_secrets.cli.times import date
 from claude_secrets.model import EnteredBy

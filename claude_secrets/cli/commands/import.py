@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claude_secrets import plain_file
-from claude_secrets.cli import presence
-from claude_secrets.cli.commands.delete import require_yes
-from claude_secrets.cli.common import add_scope, find_project, first_line, read_allowlist, short, the_person
+from claude_secrets.cli.asking import first_line, require_yes
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import add_scope, find_project, read_allowlist, the_person, yes_of
 from claude_secrets.cli.output import counted, hint, note, say, say_json, table
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.exec.git import Repository
@@ -183,7 +183,7 @@ def _is_to_do(planned: Sequence[Planned], after: bytes | None) -> bool:
 
 def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: Namespace) -> None:
     if options.yes and any(each.origin for each in planned):
-        presence.require("`import --yes` of names that belong to others", options)
+        yes_of(options).require_person("`import --yes` of names that belong to others")
     asked = f"Import {_counted(planned)} from {short(str(file.asked))} into scope '{person.scope}'"
     if options.rewrite:
         if file.is_linked:
@@ -191,7 +191,7 @@ def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: N
         if file.status.st_nlink > 1:
             note("note: the file has another name (a hard link), under which the values stay")
         asked += ", and put references there in their place"
-    require_yes(f"{asked}?", options)
+    require_yes(f"{asked}?", yes=options.yes)
 
 
 def _counted(planned: Sequence[Planned]) -> str:

@@ -7,8 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.atomic_file import make_private
-from claude_secrets.cli import allowlist_file, foreign
-from claude_secrets.cli.common import find_project, new_passphrase, open_store, short, whereabouts
+from claude_secrets.cli import allowlist_file
+from claude_secrets.cli.asking import ask, new_passphrase
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import find_project, open_store, whereabouts
 from claude_secrets.cli.output import hint, say, warn
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.keys.passphrase import check, known_words
@@ -102,7 +104,7 @@ def _ask_before_hiding(directory: Path) -> None:
     use = f"To work in that project, nothing has to be made: {command()} allow NAME."
     own = f"To make a project of its own here: {command()} init --here"
     question = f"Make a second project in {short(str(directory))}, where the allowlist of {outer} no longer counts?"
-    foreign.ask([f"{belongs}.", use], question, CallerError(Code.INVALID_ARGUMENTS, f"{belongs}.", f"{use} {own}"))
+    ask([f"{belongs}.", use], question, CallerError(Code.INVALID_ARGUMENTS, f"{belongs}.", f"{use} {own}"))
 
 
 def _make_allowlist(directory: Path) -> None:

@@ -1,13 +1,13 @@
 """`key`: the keys that open the store."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from claude_secrets.cli import old_copies
-from claude_secrets.cli.commands.delete import require_yes
-from claude_secrets.cli.common import existing_person, new_passphrase, passphrase, short, the_same_again
+from claude_secrets.cli.asking import is_at_terminal, new_passphrase, passphrase, require_yes, the_same_again
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import existing_person
 from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, verbs, warn
 from claude_secrets.cli.times import date
 from claude_secrets.errors import CallerError, Code, InputError, SecretsError
@@ -113,7 +113,7 @@ def _as_data(info: KeyInfo) -> dict[str, object]:
 
 
 def _remove(person: Person, options: Namespace) -> None:
-    require_yes(f"Remove the key slot {options.what}? Its key opens the store no more.", options)
+    require_yes(f"Remove the key slot {options.what}? Its key opens the store no more.", yes=options.yes)
     slot = keys.remove(person, options.what)
     say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
     if slot.kind == FILE:
@@ -130,8 +130,8 @@ def _rotate_data(person: Person, options: Namespace) -> None:
     for slot in found:
         if slot.kind == FILE and slot not in losing:
             warn(f"{_path(person, slot)} gets a new key; any other store that uses this key file would no longer open")
-    require_yes("Replace all keys and the data key, and seal every record anew?", options)
-    old = old_copies.to_remove(person, options)
+    require_yes("Replace all keys and the data key, and seal every record anew?", yes=options.yes)
+    old = old_copies.to_remove(person, yes=options.yes)
     with _new_code(person, found, losing) as code, progress("sealing") as tell:
         scrubbed = rotation.rotate(person, found, losing, passphrases=passphrases, code=code, progress=tell)
     say("Every record is sealed with a new data key. Old keys, passphrases and codes do not open the store.")
@@ -147,7 +147,7 @@ def _rotate_data(person: Person, options: Namespace) -> None:
 def _new_passphrases(person: Person, found: Sequence[Slot], losing: list[Slot], options: Namespace) -> dict[str, str]:
     """A new passphrase for each slot that has one, by its id; a slot for which nothing is typed is to be lost."""
     wanting = [slot for slot in found if slot.kind == PASSPHRASE and not slot.is_recovery and slot not in losing]
-    if options.new_passphrase_fd is None and wanting and not _at_terminal():
+    if options.new_passphrase_fd is None and wanting and not is_at_terminal():
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             f"Key slot {wanting[0].slot_id} needs a new passphrase, and nobody can type one here.",
@@ -219,7 +219,3 @@ def _where(slot: Slot) -> str:
 
 def _path(person: Person, slot: Slot) -> str:
     return str(person.store.custody.file_of(slot))
-
-
-def _at_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()

@@ -2,7 +2,8 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import require_project, short, the_person
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import require_project, the_person
 from claude_secrets.cli.output import note, say, say_json
 from claude_secrets.cli.times import before_now, date
 from claude_secrets.errors import DeniedError

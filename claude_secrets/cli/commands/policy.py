@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Final
 
-from claude_secrets.cli.common import check_of_links, find_project, require_project, whereabouts
+from claude_secrets.cli.opening import check_of_links, find_project, require_project, whereabouts
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import Call, Tool

@@ -3,7 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from itertools import groupby
 
-from claude_secrets.cli.common import find_project, short, the_person
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import find_project, the_person
 from claude_secrets.cli.output import hint, note, say, say_json
 from claude_secrets.paths import command
 from claude_secrets.store.grants import Grant

@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from claude_secrets.cli import old_copies
-from claude_secrets.cli.commands.delete import require_yes
-from claude_secrets.cli.common import add_scope, find_project, the_person
+from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.foreign import whose
+from claude_secrets.cli.opening import add_scope, find_project, the_person
 from claude_secrets.cli.output import counted, hint, note, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.paths import command
@@ -29,7 +29,7 @@ def run(options: Namespace) -> int:
         raise CallerError(Code.INVALID_ARGUMENTS, "Purge what?", "purge NAME, or purge --deleted")
     person = the_person(options, find_project(options), options.scope)
     purge = _deleted(person, options) if options.deleted else _one(person, options)
-    old = old_copies.to_remove(person, options)
+    old = old_copies.to_remove(person, yes=options.yes)
     purged = purge()
     for record in purged.records:
         say(f"Purged '{record.name}' of scope '{record.scope}'.")
@@ -48,7 +48,7 @@ def _one(person: Person, options: Namespace) -> Callable[[], Purged]:
     require_yes(
         f"Purge '{record.name}' of scope '{record.scope}', {counted(len(versions), 'version')}, "
         f"and the grants on it? Nothing brings it back.{whose(person, record.name)}",
-        options,
+        yes=options.yes,
     )
     return lambda: history.purge(person, options.name, record)
 
@@ -62,7 +62,7 @@ def _deleted(person: Person, options: Namespace) -> Callable[[], Purged]:
         note(f"'{record.name}' of scope '{record.scope}'")
     if found:
         number = counted(len(found), "deleted secret")
-        require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", options)
+        require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", yes=options.yes)
     else:
         note("No secret is deleted.")
     return lambda: history.purge_deleted(person, found)

@@ -1,15 +1,13 @@
 """`recover`: a recovery code, and opening the store with it when the key is lost."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import existing_person
+from claude_secrets.cli.asking import code_from_input
+from claude_secrets.cli.opening import existing_person
 from claude_secrets.cli.output import hint, note, say, verbs
-from claude_secrets.errors import CallerError, Code, CustodyError
+from claude_secrets.errors import Code, CustodyError
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import keys
-
-_CODE_LIMIT = 256
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,7 +34,7 @@ def run(options: Namespace) -> int:
         hint(f"when the key is lost: {command()} recover use")
         return 0
     path = expanded(options.key_file) if options.key_file else None
-    code = _code()
+    code = code_from_input()
     try:
         slot = keys.recover(person, code, path)
     except CustodyError as error:
@@ -48,15 +46,3 @@ def run(options: Namespace) -> int:
     if any(info.failure is not None for info in keys.every(person)):
         hint(f"slots whose keys are lost can be removed: {command()} key list")
     return 0
-
-
-def _code() -> str:
-    if sys.stdin is not None and sys.stdin.isatty():
-        from claude_secrets.prompt.terminal import read_hidden
-
-        return read_hidden("Recovery code (not shown): ")
-    data = sys.stdin.buffer.read(_CODE_LIMIT) if sys.stdin is not None else b""
-    try:
-        return data.decode("ascii")
-    except UnicodeDecodeError:
-        raise CallerError(Code.INVALID_VALUE, "That is no recovery code.") from None

@@ -2,7 +2,8 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import add_scope, find_project, short, the_person
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import add_scope, find_project, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import date
 from claude_secrets.model import EnteredBy

@@ -3,7 +3,8 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import allowlist_file
-from claude_secrets.cli.common import read_allowlist, require_project, short, the_person
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import read_allowlist, require_project, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.policy.allowlist import read_bytes

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from claude_secrets.cli.common import existing_person
+from claude_secrets.cli.opening import existing_person
 from claude_secrets.cli.output import counted, note, progress
 from claude_secrets.cli.scan_files import Files, Skips, in_files
 from claude_secrets.cli.scan_git import GitScan

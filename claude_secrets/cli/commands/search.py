@@ -2,7 +2,8 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import find_project, show, the_person
+from claude_secrets.cli.listing import show
+from claude_secrets.cli.opening import find_project, the_person
 
 
 def add_arguments(parser: ArgumentParser) -> None:

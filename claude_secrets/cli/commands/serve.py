@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.common import passphrase
+from claude_secrets.cli.asking import passphrase
 from claude_secrets.paths import expanded
 from claude_secrets.policy.config import Trust
 

@@ -1,15 +1,15 @@
 """`set`: store a value that the person types or pipes in."""
 
 import shlex
-import sys
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli import foreign, presence
-from claude_secrets.cli.common import add_scope, find_project, here, hint_at_main, read_allowlist, short, the_person
+from claude_secrets.cli import foreign
+from claude_secrets.cli.asking import value_from_input
+from claude_secrets.cli.listing import here, hint_at_main, short
+from claude_secrets.cli.opening import add_scope, find_project, read_allowlist, the_person, yes_of
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import from_now
-from claude_secrets.errors import CallerError, Code
-from claude_secrets.model import PERSON, VALUE_LIMIT, Access, check_name, without_stray_newline
+from claude_secrets.model import PERSON, Access, check_name
 from claude_secrets.paths import command
 from claude_secrets.person.person import Person
 from claude_secrets.store.records import NEVER
@@ -48,8 +48,10 @@ def run(options: Namespace) -> int:
     expires = _expires(options.expires)
     person = the_person(options, project, options.scope)
     use = "" if project is None else f", and let {here(person)} use it"
-    foreign.require_name(person, name, f"Overwrite {name}{use}?", options)
-    _require_presence_to_loosen(person, name, options)
+    yes = yes_of(options)
+    foreign.require_name(person, name, f"Overwrite {name}{use}?", yes)
+    if options.access is Access.READABLE and person.is_use_only(name):
+        yes.require_person(f"Making '{name}' readable for agents")
     stored = person.set(name, value_from_input(name, exact=options.exact), options.access, expires=expires)
     kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
     if stored.changed:
@@ -62,11 +64,6 @@ def run(options: Namespace) -> int:
         hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
     hint_at_main(person)
     return 0
-
-
-def _require_presence_to_loosen(person: Person, name: str, options: Namespace) -> None:
-    if options.access is Access.READABLE and person.is_use_only(name):
-        presence.require(f"Making '{name}' readable for agents", options)
 
 
 def _left(person: Person, name: str, origin: str) -> str:
@@ -82,22 +79,3 @@ def _expires(text: str | None) -> int | None:
     if text is None:
         return None
     return NEVER if text == "never" else from_now(text, "--expires")
-
-
-def value_from_input(name: str, *, exact: bool) -> str:
-    """The value, typed at the terminal or read from standard input.
-
-    Raises:
-        CallerError: INVALID_VALUE.
-    """
-    if sys.stdin is not None and sys.stdin.isatty():
-        from claude_secrets.prompt.terminal import read_hidden
-
-        other_way = f"Pass it by standard input, for example from a file: {command()} set {name} <FILE"
-        return read_hidden(f"Value of {name} (not shown): ", other_way=other_way)
-    data = sys.stdin.buffer.read(VALUE_LIMIT + 3) if sys.stdin is not None else b""
-    try:
-        value = data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise CallerError(Code.INVALID_VALUE, "The input is not UTF-8 text.") from None
-    return value if exact else without_stray_newline(value)

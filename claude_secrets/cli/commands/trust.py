@@ -2,8 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.commands.delete import require_yes
-from claude_secrets.cli.common import read_allowlist, read_settings, require_project, short, the_person
+from claude_secrets.cli.asking import require_yes
+from claude_secrets.cli.listing import short
+from claude_secrets.cli.opening import read_allowlist, read_settings, require_project, the_person
 from claude_secrets.cli.output import counted, say
 from claude_secrets.paths import command
 from claude_secrets.person.trust import Wanted
@@ -32,7 +33,7 @@ def run(options: Namespace) -> int:
     for record in wanted.secrets:
         state = "deleted there" if record.deleted else record.access.value
         say(f"  {record.name}, stored from {short(record.origin)} ({state})")
-    require_yes(f"Let agents of {short(str(project.path))} {_counted(wanted)}?", options)
+    require_yes(f"Let agents of {short(str(project.path))} {_counted(wanted)}?", yes=options.yes)
     person.trust(wanted)
     back = "revoke NAME, or revoke --all" if wanted.secrets else "revoke --all"
     say(f"It may do that now. To take that back: {command()} {back}")

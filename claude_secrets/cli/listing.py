@@ -1,0 +1,98 @@
+"""Secrets as a table or as JSON, hints at those that expire, and projects as people write them."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from claude_secrets.cli.output import hint, note, say_json, table
+from claude_secrets.cli.times import date, left
+from claude_secrets.model import PERSON
+from claude_secrets.paths import command, home_directories
+from claude_secrets.person.person import Person
+from claude_secrets.store.records import Record
+
+_ANNOUNCED_SECONDS: Final = 14 * 86_400
+"""How long before a value expires the person is told so."""
+
+
+def hint_at_main(person: Person) -> None:
+    """Say how a linked work tree comes to count as its main one, where it does not yet."""
+    standing = person.standing()
+    if standing is not None and standing.unjoined is not None:
+        main = short(standing.unjoined)
+        hint(f"this is a git work tree of {main}, and does not count as that project; to let it: {command()} trust")
+
+
+def here(person: Person) -> str:
+    """The project as people write it."""
+    return "you" if person.project is None else short(str(person.project.path))
+
+
+def short(origin: str) -> str:
+    """A project's identity as people write it, with ~ for their home."""
+    if origin == PERSON:
+        return "you"
+    for home in home_directories():
+        if Path(origin).is_relative_to(home) and Path(origin) != home:
+            return str(Path("~") / Path(origin).relative_to(home))
+    return origin
+
+
+def as_data(record: Record) -> dict[str, object]:
+    """A secret for `--json`: what is known of it but its value."""
+    return {
+        "name": record.name,
+        "scope": record.scope,
+        "access": record.access.value,
+        "version": record.version,
+        "updated": date(record.updated),
+        "origin": record.origin,
+        "entered_by": record.entered_by.value,
+        "expires": None if record.expires is None else date(record.expires),
+        "note": record.note,
+    }
+
+
+class Expiry(NamedTuple):
+    """A secret whose value has expired, or expires in so many `seconds`."""
+
+    record: Record
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"expires in {left(self.seconds)}" if self.seconds > 0 else "has expired"
+
+
+def expiries(records: Iterable[Record]) -> list[Expiry]:
+    """The secrets whose values have expired or expire within two weeks, the soonest first."""
+    found = (Expiry(record, record.expires - time.time()) for record in records if record.expires is not None)
+    return sorted((one for one in found if one.seconds < _ANNOUNCED_SECONDS), key=lambda one: one.seconds)
+
+
+def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
+    """Print secrets as a table, or as JSON; say which have expired or soon will."""
+    found = list(records)
+    if as_json:
+        say_json([as_data(record) for record in found])
+    elif not found:
+        note(nothing)
+    else:
+        heads = ("NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM", "EXPIRES")
+        rows = [heads, *(_row(record) for record in found)]
+        table(rows if any(record.expires for record in found) else [row[:-1] for row in rows])
+        for one in expiries(found):
+            secret = f"{one.record.name} --scope {one.record.scope}"
+            hint(f"'{one.record.name}' {one}; to store a new value: {command()} set {secret}")
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    return (
+        record.name,
+        record.scope,
+        record.access.value,
+        str(record.version),
+        date(record.updated)[:10],
+        short(record.origin),
+        "" if record.expires is None else date(record.expires)[:10],
+    )
