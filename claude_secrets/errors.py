@@ -5,6 +5,7 @@ text. Anyone may import this module; it imports nothing of the package.
 """
 
 from enum import StrEnum
+from typing import Self
 
 
 class Code(StrEnum):
@@ -56,6 +57,10 @@ class SecretsError(Exception):
         self.message = message
         self.hint = hint
         self.rule = rule
+
+    def with_hint(self, hint: str) -> Self:
+        """The same error with another hint."""
+        return type(self)(self.code, self.message, hint, rule=self.rule)
 
 
 class CallerError(SecretsError):

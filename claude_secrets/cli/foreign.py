@@ -17,7 +17,7 @@ from claude_secrets.cli.presence import Yes
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
-from claude_secrets.person import foreign
+from claude_secrets.person import foreign, secrets, trust
 from claude_secrets.person.foreign import Theirs
 from claude_secrets.person.person import Person
 from claude_secrets.policy.globs import glob_match
@@ -64,7 +64,9 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
     Raises:
         DeniedError: as `require_name`.
     """
-    names = [one.name for one in person.secrets() if one.scope == person.scope and glob_match(pattern, one.name)]
+    names = [
+        one.name for one in secrets.list_all(person) if one.scope == person.scope and glob_match(pattern, one.name)
+    ]
     theirs = {each.name: each for each in foreign.of_others(person, names)}
     note(f"{pattern} covers {counted(len(names), 'stored secret')}{':' if names else '.'}")
     for name in names:
@@ -108,7 +110,7 @@ def require_scope(person: Person, yes: Yes) -> None:
     ask([f"{claimed}:", *_listed(theirs), once], question, refusal)
 
     def claim() -> None:
-        person.claim_scope()
+        trust.claim_scope(person)
         note(f"This project may use the scope now. To take that back: {command()} revoke --all")
 
     at_last(claim)  # the command may have more questions, at which everything can be cancelled

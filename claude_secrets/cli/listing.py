@@ -9,6 +9,7 @@ from claude_secrets.cli.output import hint, note, say_json, table
 from claude_secrets.cli.times import date, left
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
+from claude_secrets.person import trust
 from claude_secrets.person.person import Person
 from claude_secrets.store.records import Record
 
@@ -18,7 +19,7 @@ _ANNOUNCED_SECONDS: Final = 14 * 86_400
 
 def hint_at_main(person: Person) -> None:
     """Say how a linked work tree comes to count as its main one, where it does not yet."""
-    standing = person.standing()
+    standing = trust.standing(person)
     if standing is not None and standing.unjoined is not None:
         main = short(standing.unjoined)
         hint(f"this is a git work tree of {main}, and does not count as that project; to let it: {command()} trust")

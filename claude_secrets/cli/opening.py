@@ -17,10 +17,9 @@ from claude_secrets.errors import Code, DeniedError, SecretsError, StoreError
 from claude_secrets.model import SHARED, is_name
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
 from claude_secrets.person.person import Person
-from claude_secrets.policy import allowlist
+from claude_secrets.policy import allowlist, grounds
 from claude_secrets.policy.allowlist import Allowlist
 from claude_secrets.policy.config import Config, Presence
-from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.policy.ownership import CheckLink
 from claude_secrets.policy.personal_files import read_config
 from claude_secrets.policy.project import Project, Whereabouts, locate
@@ -70,13 +69,6 @@ def read_allowlist(project: Project) -> Allowlist:
     return allowlist.read_allowlist(project.path)[1]
 
 
-def open_store(options: Namespace, project: Project | None, at: Path | None = None) -> Store:
-    """The store (or the one `at` a path), unless a project brought it or its key file along."""
-    return _store_at(
-        at or store_path(options.store, os.environ, read_settings(options, project).store), options, project
-    )
-
-
 def read_settings(options: Namespace, project: Project | None) -> Config:
     """What the person's `config.yml` says. Raises `DeniedError` ALLOWLIST_INVALID."""
     return read_config(own_directories(), check_of_links(options, project))
@@ -100,35 +92,27 @@ def yes_of(options: Namespace) -> Yes:
 
 def check_of_links(options: Namespace, project: Project | None) -> CheckLink:
     """What refuses files of the person's that are links through a project. Raises for their directories at once."""
-    where, homes = whereabouts(options), home_directories()
-
-    def check(path: Path) -> None:
-        refuse_inside(path, policy_file_inside, where, project, homes)
-
-    for directory in own_directories().all():
-        try:
-            check(directory)
-        except DeniedError as error:
-            error.hint = f"{directory}: {error.hint}"
-            raise
-    return check
+    return grounds.check_of_links(whereabouts(options), project, home_directories())
 
 
-def _store_at(path: Path, options: Namespace, project: Project | None) -> Store:
-    where, homes = whereabouts(options), home_directories()
+def open_store(options: Namespace, project: Project | None) -> Store:
+    """The store, unless a project brought it or its key file along."""
+    return _open(options, project, SHARED).store
 
-    def check_key_file(key_file: Path) -> None:
-        refuse_inside(key_file, key_file_inside, where, project, homes)
 
-    refuse_inside(path, store_inside, where, project, homes)
-    store = Store.at(
-        path,
+def _open(options: Namespace, project: Project | None, scope: str, at: Path | None = None) -> Person:
+    config = read_settings(options, project)
+    person = Person.open(
+        at or store_path(options.store, os.environ, config.store),
         os.environ,
-        check_key_file=check_key_file,
+        where=whereabouts(options),
+        project=project,
+        scope=scope,
+        config=config,
         ask_passphrase=lambda: passphrase("the store", options.passphrase_fd),
     )
-    at_end(store.close)  # folds the store's log into its file
-    return store
+    at_end(person.store.close)  # folds the store's log into its file
+    return person
 
 
 def the_person(
@@ -138,14 +122,7 @@ def the_person(
     claimed = scope is None and project is not None
     if scope is None:
         scope = read_allowlist(project).scope if project else SHARED
-    config = read_settings(options, project)
-    person = Person(
-        store=open_store(options, project, at),
-        project=project,
-        scope=scope,
-        default_access=config.default_access,
-        keep_versions=config.keep_versions,
-    )
+    person = _open(options, project, scope, at)
     at_failure(lambda error: _note(error, person, options))
     if claimed and options.command in _IN_A_SCOPE:
         from claude_secrets.cli.foreign import require_scope

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from claude_secrets.model import PERSON, SHARED, EnteredBy
-from claude_secrets.person import trust
 from claude_secrets.person.person import Person
 from claude_secrets.store import grants, records
 from claude_secrets.store.records import Record
@@ -45,7 +44,7 @@ def in_claimed_scope(person: Person) -> list[Theirs]:
     if person.project is None or person.scope == SHARED or not person.store.exists():
         return []
     with person.store.read() as tx:
-        if grants.holds_any(tx, trust.standing(tx, person.project).identities, person.scope):
+        if grants.holds_any(tx, _identities(tx, person), person.scope):
             return []
         there = [record for record in records.every(tx) if record.scope == person.scope]
         return [_theirs(tx, person, record) for record in there if not is_own(tx, person, record)]
@@ -55,12 +54,18 @@ def is_own(tx: Transaction, person: Person, record: Record) -> bool:
     """Whether a secret is the project's own or granted to it; outside a project, the person's own."""
     if person.project is None:
         return record.origin == PERSON
-    project = trust.standing(tx, person.project)
-    return record.origin in project.identities or grants.holds_any(tx, project.identities, record.scope, record.name)
+    identities = _identities(tx, person)
+    return record.origin in identities or grants.holds_any(tx, identities, record.scope, record.name)
+
+
+def _identities(tx: Transaction, person: Person) -> tuple[str, ...]:
+    """What the project is known by; outside a project, what the person is."""
+    project = person.standing(tx)
+    return (PERSON,) if project is None else project.identities
 
 
 def _theirs(tx: Transaction, person: Person, record: Record) -> Theirs:
-    own = trust.standing(tx, person.project).identities if person.project else (PERSON,)
+    own = _identities(tx, person)
     granted = (grant.project for grant in grants.every(tx) if (grant.scope, grant.name) == (record.scope, record.name))
     users = tuple(user for user in granted if user not in (*own, record.origin))
     return Theirs(record.name, record.origin, users, by_agent=record.entered_by is EnteredBy.AGENT)

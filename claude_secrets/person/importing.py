@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from claude_secrets.errors import Code, StoreError
-from claude_secrets.person import foreign
+from claude_secrets.person import foreign, secrets
 from claude_secrets.person.import_files import Entry
 from claude_secrets.person.person import Person
 from claude_secrets.store import records
@@ -62,7 +62,7 @@ def carry_out(person: Person, shown: Sequence[Planned]) -> list[Stored]:
             raise StoreError(
                 Code.STORE_BUSY, "The store was changed since this was shown; nothing was imported.", "Try again."
             )
-        return [person.put(tx, each.entry.name, each.entry.value, action="import") for each in shown]
+        return [secrets.put(person, tx, each.entry.name, each.entry.value, action="import") for each in shown]
 
 
 def _planned(tx: Transaction, person: Person, entry: Entry) -> Planned:

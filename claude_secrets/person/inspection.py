@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from claude_secrets.model import SHARED
 from claude_secrets.person.person import Person
-from claude_secrets.store import records, salvage
+from claude_secrets.store import audit, counters, grants, records, salvage
 
 
 def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
@@ -36,3 +36,18 @@ def every_value(person: Person, action: str) -> dict[str, str]:
             for record in records.every(tx)
             if not record.deleted
         }
+
+
+def check(person: Person) -> tuple[int, int]:
+    """Verify every row of the store. Returns how many secrets and versions it holds.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    with person.store.read() as tx:
+        found, versions = records.verify_every(tx)
+        grants.every(tx)
+        counters.verify(tx)
+        audit.verify(tx)
+        tx.verify_table("key_slots", tx.head.slots)
+    return sum(not record.deleted for record in found), versions

@@ -1,13 +1,12 @@
 """What a project is trusted with beyond its own: as whom it counts, its grants, and what its allowlist wants besides.
 
-Always: only a grant lets a project count as another one, whatever the files on the disk say. Each function takes an
-open transaction, or None where there is no store.
+Always: only a grant lets a project count as another one, whatever the files on the disk say.
 """
 
-from functools import partial
 from typing import NamedTuple
 
-from claude_secrets.model import SHARED
+from claude_secrets.model import SHARED, check_name
+from claude_secrets.person.person import Person
 from claude_secrets.policy.allowlist import Allowlist
 from claude_secrets.policy.globs import glob_match
 from claude_secrets.policy.project import Project
@@ -32,55 +31,106 @@ class Wanted(NamedTuple):
         return self.main is not None or self.scope is not None or bool(self.secrets)
 
 
-def standing(tx: Transaction | None, project: Project) -> Project:
-    """The project with the identity by which it counts: that of its main work tree where the person has granted it."""
-    return project.standing(partial(grants.joins, tx))
-
-
-def wanted(tx: Transaction | None, project: Project, allowlist: Allowlist, *, required: bool = False) -> Wanted:
+def wanted(person: Person, allowlist: Allowlist, *, required: bool = False) -> Wanted:
     """What the project's allowlist covers that it is not trusted with.
 
     `required`: its own secrets need a grant, too.
     """
-    project = standing(tx, project)
-    main = project.unjoined
-    if main is not None:
-        project = project._replace(identity=main)
-    scope = allowlist.scope
+    if not person.store.exists():
+        return _wanted(None, person, allowlist, required=required)
+    with person.store.read() as tx:
+        return _wanted(tx, person, allowlist, required=required)
+
+
+def _wanted(tx: Transaction | None, person: Person, allowlist: Allowlist, *, required: bool) -> Wanted:
+    project = _standing(tx, person)
+    main, scope = project.unjoined, allowlist.scope
+    identities = (project if main is None else project._replace(identity=main)).identities
     secrets = [
         record
         for record in (records.every(tx) if tx is not None else ())
         if record.scope == scope
-        and (required or record.origin not in project.identities)
+        and (required or record.origin not in identities)
         and allowlist.entry_for(record.name) is not None
-        and not grants.holds_any(tx, project.identities, scope, record.name)
+        and not grants.holds_any(tx, identities, scope, record.name)
     ]
     return Wanted(
-        scope=None if scope == SHARED or grants.holds_any(tx, project.identities, scope) else scope,
+        scope=None if scope == SHARED or grants.holds_any(tx, identities, scope) else scope,
         secrets=tuple(sorted(secrets, key=lambda record: record.name)),
         main=main,
     )
 
 
-def grant(tx: Transaction, project: Project, wanted: Wanted) -> None:
+def grant(person: Person, wanted: Wanted) -> None:
     """Grant exactly what was shown."""
-    if wanted.main is not None:
-        grants.add(tx, grants.as_work_tree(project.own_identity, wanted.main))
-    identity = standing(tx, project).identity
-    if wanted.scope is not None:
-        grants.add(tx, Grant(project=identity, scope=wanted.scope))
-    for record in wanted.secrets:
-        grants.add(tx, Grant(project=identity, scope=record.scope, name=record.name))
+    project = person.require_project()
+    with person.store.write() as tx:
+        if wanted.main is not None:
+            grants.add(tx, grants.as_work_tree(project.own_identity, wanted.main))
+        identity = _standing(tx, person).identity
+        if wanted.scope is not None:
+            grants.add(tx, Grant(project=identity, scope=wanted.scope))
+        for record in wanted.secrets:
+            grants.add(tx, Grant(project=identity, scope=record.scope, name=record.name))
+        if wanted.main is not None or wanted.scope is not None:
+            person.note(tx, "trust")
+        for record in wanted.secrets:
+            person.note(tx, "trust", record.name)
 
 
-def revoke(tx: Transaction, project: Project, name: str | None) -> list[Grant]:
-    """Take back the project's grants on a name or pattern, or (None) all of its own, and return them.
+def standing(person: Person) -> Project | None:
+    """The project with the identity by which it counts."""
+    if not person.store.exists():
+        return person.project
+    with person.store.read() as tx:
+        return person.standing(tx)
+
+
+def allow(person: Person, *names: str) -> None:
+    """Let this project use the secrets of these names, stored or still to come."""
+    person.require_project()
+    with person.store.write() as tx:
+        identity = _standing(tx, person).identity
+        for name in names:
+            grants.add(tx, Grant(project=identity, scope=person.scope, name=check_name(name)))
+            person.note(tx, "allow", name)
+        person.claim_scope(tx)
+
+
+def revoke(person: Person, name: str | None = None) -> list[Grant]:
+    """Take back grants on a name or pattern, or (None) all of this project's own; returns what was taken back.
 
     A work tree that counts as another project no longer does then; what that one was granted stays.
     """
-    identities = (project.own_identity,) if name is None else standing(tx, project).identities
-    own = [one for one in grants.every(tx) if one.project in identities]
-    taken = [one for one in own if name is None or (one.name and glob_match(name, one.name))]
-    for one in taken:
-        grants.remove(tx, one)
+    project = person.require_project()
+    if not person.store.exists():
+        return []
+    with person.store.write() as tx:
+        identities = (project.own_identity,) if name is None else _standing(tx, person).identities
+        own = [one for one in grants.every(tx) if one.project in identities]
+        taken = [one for one in own if name is None or (one.name and glob_match(name, one.name))]
+        for one in taken:
+            grants.remove(tx, one)
+            person.note(tx, "revoke", one.name)
     return taken
+
+
+def _standing(tx: Transaction | None, person: Person) -> Project:
+    """The project with the identity by which it counts. Raises `DeniedError` NO_PROJECT where there is none."""
+    project = person.require_project()
+    return project if tx is None else person.standing(tx) or project
+
+
+def list_grants(person: Person) -> list[Grant]:
+    """All grants of all projects, sorted."""
+    if not person.store.exists():
+        return []
+    with person.store.read() as tx:
+        return grants.every(tx)
+
+
+def claim_scope(person: Person) -> None:
+    """Let this project use the scope that its file names."""
+    with person.store.write() as tx:
+        person.claim_scope(tx)
+        person.note(tx, "trust", "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
+from claude_secrets.paths import own_directories
 from claude_secrets.policy.project import Project, Whereabouts, place_at, real_path, too_high
 from claude_secrets.policy.work_trees import is_work_tree
 
@@ -61,6 +62,24 @@ def _inside(what: str) -> tuple[str, str]:
         f"The {what} lies inside the project, which must not bring its own.",
         f"Keep the {what} outside of the project's git work tree.",
     )
+
+
+def check_of_links(where: Whereabouts, project: Project | None, homes: frozenset[Path]) -> Callable[[Path], None]:
+    """What refuses files of the person's that are links through a project.
+
+    Raises:
+        DeniedError: ALLOWLIST_INVALID, at once, where a directory for such files lies in a project.
+    """
+
+    def check(path: Path) -> None:
+        refuse_inside(path, policy_file_inside, where, project, homes)
+
+    for directory in own_directories().all():
+        try:
+            check(directory)
+        except DeniedError as error:
+            raise error.with_hint(f"{directory}: {error.hint}") from None
+    return check
 
 
 def way_to(path: Path) -> list[Path]:

@@ -24,6 +24,7 @@ from claude_secrets.model import (
     WantKind,
 )
 from claude_secrets.paths import OwnDirectories
+from claude_secrets.person import log, secrets, trust
 from claude_secrets.policy.config import Trust
 from claude_secrets.server.ask_consent import asked
 from claude_secrets.untrusted_text import shortened
@@ -89,8 +90,8 @@ def test_a_secret_from_elsewhere_is_asked_for_once_with_where_it_comes_from(worl
 
 
 def test_only_what_is_new_is_asked(world: World) -> None:
-    world.person().set("ONE", "1")
-    world.person().set("TWO", "2")
+    secrets.set_value(world.person(), "ONE", "1")
+    secrets.set_value(world.person(), "TWO", "2")
     clone = world.project("clone")
     gate = world.gate()
     assert text(Asked(world, clone, Call(tool=Tool.GET_SECRET, name="ONE"), gate).yes()) == "1"
@@ -99,7 +100,7 @@ def test_only_what_is_new_is_asked(world: World) -> None:
 
 
 def test_a_scope_and_a_secret_in_it_are_asked_for_together(world: World) -> None:
-    world.person(scope="acme").set("TOKEN", "v")
+    secrets.set_value(world.person(scope="acme"), "TOKEN", "v")
     project = world.project("clone", scope="acme")
     asked = Asked(world, project)
     assert [want.kind for want in asked.question.wants] == [WantKind.SCOPE, WantKind.SECRET]
@@ -108,8 +109,8 @@ def test_a_scope_and_a_secret_in_it_are_asked_for_together(world: World) -> None
 
 
 def test_a_no_holds_for_ten_minutes_for_that_project_and_name_in_every_process(world: World) -> None:
-    world.person().set("TOKEN", "v")
-    world.person().set("OTHER", "w")
+    secrets.set_value(world.person(), "TOKEN", "v")
+    secrets.set_value(world.person(), "OTHER", "w")
     clone = world.project("clone")
     refused = Asked(world, clone).no()
     assert refused.error.code is Code.NOT_TRUSTED
@@ -126,7 +127,7 @@ def test_a_no_holds_for_ten_minutes_for_that_project_and_name_in_every_process(w
 
 
 def test_a_no_to_a_scope_holds_for_every_name_of_the_project(world: World) -> None:
-    world.person(scope="acme").set("TOKEN", "v")
+    secrets.set_value(world.person(scope="acme"), "TOKEN", "v")
     project = world.project("clone", scope="acme")
     assert "said no" in Asked(world, project).no().error.message
     for call in (GET, GET._replace(name="OTHER"), Call(tool=Tool.LIST_SECRETS)):
@@ -139,10 +140,10 @@ def test_a_no_to_a_scope_holds_for_every_name_of_the_project(world: World) -> No
 
 
 def test_a_no_stays_one_where_the_question_has_changed_meanwhile(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     clone = world.project("clone")
     asked = Asked(world, clone)
-    world.person().set("TOKEN", "w", Access.USE_ONLY)
+    secrets.set_value(world.person(), "TOKEN", "w", Access.USE_ONLY)
     assert "said no" in asked.no().error.message
     outcome = world.gate().call(GET, at(clone))
     assert isinstance(outcome, Refused)
@@ -150,8 +151,8 @@ def test_a_no_stays_one_where_the_question_has_changed_meanwhile(world: World) -
 
 
 def test_a_yes_is_kept_where_there_is_nothing_to_read(world: World) -> None:
-    world.person().set("TOKEN", "v")
-    world.person().delete("TOKEN")
+    secrets.set_value(world.person(), "TOKEN", "v")
+    secrets.delete(world.person(), "TOKEN")
     asked = Asked(world, world.project("clone"))
     outcome = asked.yes()
     assert isinstance(outcome, Refused)
@@ -159,12 +160,12 @@ def test_a_yes_is_kept_where_there_is_nothing_to_read(world: World) -> None:
     again = asked.gate.call(GET, at(asked.project))
     assert isinstance(again, Refused)
     assert again.error.code is Code.NOT_FOUND
-    (last, _) = world.person().log(lambda entry: entry.event.code == "NOT_FOUND")
+    (last, _) = log.entries(world.person(), lambda entry: entry.event.code == "NOT_FOUND")
     assert (last.event.outcome, last.event.channel) == ("refused", "client")
 
 
 def test_a_question_that_nobody_answered_is_refused_and_may_be_put_again(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     clone = world.project("clone")
     assert "Nobody answered" in Asked(world, clone).no(said=False).error.message
     assert kinds(world.gate().call(GET, at(clone))) == [WantKind.SECRET]
@@ -174,14 +175,14 @@ CHANGES: dict[str, Callable[[World, Path], object]] = {
     "the allowlist": lambda _, project: (project / ".claude" / "secrets.yml").write_text('allow: "*"  # x\n'),
     "the person's policy": lambda world, _: world.write_limit(99),
     "the person's settings": lambda world, _: (world.config / "config.yml").write_text("consent: any\n"),
-    "the access of the secret": lambda world, _: world.person().set_access(["TOKEN"], Access.USE_ONLY),
-    "the value of the secret": lambda world, _: world.person().set("TOKEN", "canary of another version"),
+    "the access of the secret": lambda world, _: secrets.set_access(world.person(), ["TOKEN"], Access.USE_ONLY),
+    "the value of the secret": lambda world, _: secrets.set_value(world.person(), "TOKEN", "canary of another version"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_yes_counts_for_what_was_shown_and_nothing_else(world: World, change: str) -> None:
-    world.person().set("TOKEN", "canary")
+    secrets.set_value(world.person(), "TOKEN", "canary")
     clone = world.project("clone")
     asked = Asked(world, clone)
     CHANGES[change](world, clone)
@@ -191,7 +192,7 @@ def test_a_yes_counts_for_what_was_shown_and_nothing_else(world: World, change: 
 
 
 def test_an_allowlist_swapped_for_one_of_the_same_size_and_time_is_noticed(world: World) -> None:
-    world.person().set("TOKEN", "canary")
+    secrets.set_value(world.person(), "TOKEN", "canary")
     clone = world.project("clone", ["TOKEN"])
     path = clone / ".claude" / "secrets.yml"
     before, status = path.read_bytes(), path.stat()
@@ -215,21 +216,21 @@ def test_an_allowlist_swapped_for_one_of_the_same_size_and_time_is_noticed(world
     ids=["another name", "another tool", "another tool with a value"],
 )
 def test_a_yes_to_one_call_is_none_to_another(world: World, other: Call) -> None:
-    world.person().set("TOKEN", "v")
-    world.person().set("OTHER", "w")
+    secrets.set_value(world.person(), "TOKEN", "v")
+    secrets.set_value(world.person(), "OTHER", "w")
     asked = Asked(world, world.project("clone"))
     assert isinstance(asked.yes(call=other), Ask)
 
 
 def test_a_yes_to_one_value_is_none_to_another(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="shown")
     asked = Asked(world, world.project("clone"), call)
     assert isinstance(asked.yes(call=call._replace(value="another")), Ask)
 
 
 def test_a_yes_is_none_in_another_project(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     asked = Asked(world, world.project("clone"))
     asked.project = world.project("other")
     assert isinstance(asked.yes(), Ask)
@@ -240,7 +241,7 @@ def test_a_yes_is_none_in_another_project(world: World) -> None:
 
 def test_reading_a_use_only_secret_is_asked_for_each_time(world: World) -> None:
     project = world.project("api")
-    world.person(project).set("TOKEN", "v", Access.USE_ONLY)
+    secrets.set_value(world.person(project), "TOKEN", "v", Access.USE_ONLY)
     asked = Asked(world, project)
     assert asked.words == ["read the value of TOKEN (version 1), which is use-only"]
     assert text(asked.yes()) == "v"
@@ -250,7 +251,7 @@ def test_reading_a_use_only_secret_is_asked_for_each_time(world: World) -> None:
 
 def test_or_once_for_the_session_of_one_server(world: World) -> None:
     project = world.project("api")
-    world.person(project).set("TOKEN", "v", Access.USE_ONLY)
+    secrets.set_value(world.person(project), "TOKEN", "v", Access.USE_ONLY)
     asked = Asked(world, project)
     assert asked.question.for_session
     assert text(asked.yes(session=True)) == "v"
@@ -260,29 +261,29 @@ def test_or_once_for_the_session_of_one_server(world: World) -> None:
 
 @pytest.mark.parametrize("change", ["another value", "revoked"])
 def test_but_not_for_another_value_nor_after_it_was_revoked(world: World, change: str) -> None:
-    world.person().set("TOKEN", "v", Access.USE_ONLY)
+    secrets.set_value(world.person(), "TOKEN", "v", Access.USE_ONLY)
     project = world.project("api")
     person = world.person(project)
-    person.allow("TOKEN")
+    trust.allow(person, "TOKEN")
     asked = Asked(world, project)
     assert text(asked.yes(session=True)) == "v"
     assert text(asked.gate.call(GET, at(project))) == "v"
     if change == "another value":
-        world.person().set("TOKEN", "w")
+        secrets.set_value(world.person(), "TOKEN", "w")
         assert kinds(asked.gate.call(GET, at(project))) == [WantKind.READ]
     else:
-        person.revoke("TOKEN")
+        trust.revoke(person, "TOKEN")
         assert kinds(asked.gate.call(GET, at(project))) == [WantKind.SECRET, WantKind.READ]
 
 
 def test_an_entry_of_the_allowlist_makes_reading_a_question_too(world: World) -> None:
     project = world.project("api", [{"name": "TOKEN", "access": "use-only"}])
-    world.person(project).set("TOKEN", "v")
+    secrets.set_value(world.person(project), "TOKEN", "v")
     assert kinds(world.gate().call(GET, at(project))) == [WantKind.READ]
 
 
 def test_a_use_only_secret_from_elsewhere_is_asked_for_once_for_both(world: World) -> None:
-    world.person().set("TOKEN", "v", Access.USE_ONLY)
+    secrets.set_value(world.person(), "TOKEN", "v", Access.USE_ONLY)
     asked = Asked(world, world.project("clone"))
     assert [want.kind for want in asked.question.wants] == [WantKind.SECRET, WantKind.READ]
     assert not asked.question.for_session
@@ -292,7 +293,7 @@ def test_a_use_only_secret_from_elsewhere_is_asked_for_once_for_both(world: Worl
 
 def test_agents_keep_secrets_use_only_and_lists_mark_them(world: World) -> None:
     project = world.project("api")
-    world.person(project).set("TOKEN", "v", Access.USE_ONLY)
+    secrets.set_value(world.person(project), "TOKEN", "v", Access.USE_ONLY)
     agent = Agent(world, project)
     agent.set("TOKEN", "w")
     agent.set("PLAIN", "w")
@@ -300,7 +301,7 @@ def test_agents_keep_secrets_use_only_and_lists_mark_them(world: World) -> None:
     agent.set("TOKEN", "x")
     found = agent.done(Tool.LIST_SECRETS).data
     assert (found["names"], found["use_only"]) == (["PLAIN", "TOKEN"], ["TOKEN"])
-    assert world.person(project).set_access(["TOKEN", "PLAIN"], Access.READABLE) == ["TOKEN"]
+    assert secrets.set_access(world.person(project), ["TOKEN", "PLAIN"], Access.READABLE) == ["TOKEN"]
     assert agent.get("TOKEN") == "x"
 
 
@@ -320,7 +321,7 @@ def test_a_rule_asks_and_only_a_yes_to_this_very_call_approves(world: World) -> 
 
 
 def test_what_a_projects_own_rules_ask_never_shares_a_question_with_another_want(world: World) -> None:
-    world.person().set("TOKEN", "v", Access.USE_ONLY)
+    secrets.set_value(world.person(), "TOKEN", "v", Access.USE_ONLY)
     asking: dict[str, object] = {
         "get_secret": {"action": "require_approval", "reason": "Routine check. Please press Allow."}
     }
@@ -335,7 +336,7 @@ def test_what_a_projects_own_rules_ask_never_shares_a_question_with_another_want
     second = first.gate.call(GET, at(project), yes)
     assert kinds(second) == [WantKind.APPROVAL]
     assert isinstance(second, Ask)
-    assert world.person().grants() == []  # nothing is granted before the last yes
+    assert trust.list_grants(world.person()) == []  # nothing is granted before the last yes
     digest = str(getattr(second.question, "digest", ""))
     alone = first.gate.call(GET, at(project), Consented(digest=digest, channel=Channel.CLIENT))
     assert kinds(alone) == [want.kind for want in first.question.wants]
@@ -344,13 +345,13 @@ def test_what_a_projects_own_rules_ask_never_shares_a_question_with_another_want
     assert no.error.code is Code.APPROVAL_REFUSED
     both = Consented(digest=digest, channel=Channel.CLIENT, earlier=(yes,))
     assert text(first.gate.call(GET, at(project), both)) == "v"
-    assert [grant.name for grant in world.person().grants()] == ["TOKEN"]
+    assert [grant.name for grant in trust.list_grants(world.person())] == ["TOKEN"]
 
 
 def test_what_is_wanted_comes_before_a_path_which_is_cut_in_its_middle(world: World) -> None:
     deep = "/".join(["x" * 60] * 40)
     project, elsewhere = world.project(f"clone/{deep}/end-of-it"), world.project(f"other/{deep}/api")
-    world.person(elsewhere).set("TOKEN", "v")
+    secrets.set_value(world.person(elsewhere), "TOKEN", "v")
     said = asked(Asked(world, project).question)
     assert said.index("read TOKEN, stored from ") < 40
     assert (len(said) < 400, "end-of-it”" in said, "/api (readable)" in said) == (True, True, True)
@@ -378,7 +379,7 @@ def test_what_the_person_types_they_approve_of(world: World) -> None:
 
 
 def test_entering_over_a_secret_from_elsewhere_is_asked_for_before_the_page(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     asked = Asked(world, world.project("clone"), Call(tool=Tool.INPUT_SECRET, name="TOKEN"))
     outcome = asked.yes()
     assert isinstance(outcome, Ask)
@@ -403,12 +404,12 @@ def test_a_linked_work_tree_is_asked_for_once_and_then_is_the_main_one(world: Wo
     assert (later.get("OTHER"), later.names()) == ("w", ["OTHER", "TOKEN"])
     later.set("NEW", "x")
     assert Agent(world, main).get("NEW") == "x"
-    assert [record.origin for record in world.person().secrets()] == [str(main)] * 3
+    assert [record.origin for record in secrets.list_all(world.person())] == [str(main)] * 3
 
 
 def test_what_it_does_by_that_very_yes_it_does_as_the_main_one(world: World) -> None:
     main = world.project("main")
-    world.person(main).set("TOKEN", "v", Access.USE_ONLY)
+    secrets.set_value(world.person(main), "TOKEN", "v", Access.USE_ONLY)
     tree = world.linked(main, "tree")
     asked = Asked(world, tree)
     assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE, WantKind.READ]
@@ -418,33 +419,33 @@ def test_what_it_does_by_that_very_yes_it_does_as_the_main_one(world: World) -> 
 
 def test_what_it_stores_by_that_very_yes_is_the_main_one_s(world: World) -> None:
     main = world.project("main", scope="acme")
-    world.person(main, scope="acme").set("TOKEN", "v")
+    secrets.set_value(world.person(main, scope="acme"), "TOKEN", "v")
     tree = world.linked(main, "tree", scope="acme")
     asked = Asked(world, tree, Call(tool=Tool.SET_SECRET, name="NEW", value="w"))
     assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE]
     assert isinstance(asked.yes(), Done)
-    assert [record.origin for record in world.person().secrets()] == [str(main)] * 2
+    assert [record.origin for record in secrets.list_all(world.person())] == [str(main)] * 2
     assert Agent(world, main).get("NEW") == "w"
 
 
 def test_it_is_asked_for_only_where_the_main_one_may_do_more(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     main = world.project("main")
     tree = world.linked(main, "tree")
     assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SECRET]
     Agent(world, tree).set("OWN", "own")
     assert Agent(world, tree).get("OWN") == "own"
-    world.person(main).allow("TOKEN")
+    trust.allow(world.person(main), "TOKEN")
     assert kinds(world.gate().call(GET, at(tree))) == [WantKind.WORK_TREE]
 
 
 def test_what_neither_may_use_is_asked_for_with_it_and_granted_to_both(world: World) -> None:
-    world.person(scope="acme").set("TOKEN", "v")
-    world.person(scope="acme").set("OTHER", "w")
+    secrets.set_value(world.person(scope="acme"), "TOKEN", "v")
+    secrets.set_value(world.person(scope="acme"), "OTHER", "w")
     main = world.project("main", scope="acme")
     tree = world.linked(main, "tree", scope="acme")
     assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SCOPE, WantKind.SECRET]
-    world.person(main, scope="acme").allow("OTHER")
+    trust.allow(world.person(main, scope="acme"), "OTHER")
     asked = Asked(world, tree)
     assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE, WantKind.SECRET]
     assert text(asked.yes()) == "v"
@@ -453,12 +454,12 @@ def test_what_neither_may_use_is_asked_for_with_it_and_granted_to_both(world: Wo
 
 
 def test_what_the_tree_stored_and_was_granted_before_stays_its_own(world: World) -> None:
-    world.person().set("GRANTED", "g")
+    secrets.set_value(world.person(), "GRANTED", "g")
     main = world.project("main")
     Agent(world, main).set("TOKEN", "v")
     tree = world.linked(main, "tree")
     Agent(world, tree).set("OWN", "own")
-    world.person(tree).allow("GRANTED")
+    trust.allow(world.person(tree), "GRANTED")
     assert text(Asked(world, tree).yes()) == "v"
     assert [Agent(world, tree).get(name) for name in ("OWN", "GRANTED", "TOKEN")] == ["own", "g", "v"]
     for name in ("OWN", "GRANTED"):
@@ -502,7 +503,7 @@ def test_it_counts_only_as_long_as_both_sides_name_that_main_work_tree(world: Wo
 def test_a_yes_to_one_main_work_tree_is_none_to_another(world: World) -> None:
     main, other = world.project("main"), world.project("other")
     Agent(world, main).set("TOKEN", "v")
-    world.person(other).allow("TOKEN")
+    trust.allow(world.person(other), "TOKEN")
     tree = world.linked(main, "tree")
     asked = Asked(world, tree)
     make_linked(other, tree)
@@ -510,28 +511,32 @@ def test_a_yes_to_one_main_work_tree_is_none_to_another(world: World) -> None:
     assert isinstance(outcome, Ask)
     assert isinstance(outcome.question, ConsentQuestion)
     assert [want.subject for want in outcome.question.wants] == [str(other)]
-    assert world.person().grants() == [grant for grant in world.person().grants() if grant.project == str(other)]
+    assert trust.list_grants(world.person()) == [
+        grant for grant in trust.list_grants(world.person()) if grant.project == str(other)
+    ]
 
 
 def test_revoking_all_in_a_work_tree_ends_it_and_leaves_the_main_one_its_grants(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     main = world.project("main")
-    world.person(main).allow("TOKEN")
+    trust.allow(world.person(main), "TOKEN")
     tree = world.linked(main, "tree")
     assert text(Asked(world, tree).yes()) == "v"
-    assert [grant.main for grant in world.person(tree).revoke()] == [str(main)]
+    assert [grant.main for grant in trust.revoke(world.person(tree))] == [str(main)]
     assert Agent(world, tree).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
     assert Agent(world, main).get("TOKEN") == "v"
 
 
 def test_revoking_a_name_in_a_work_tree_takes_it_from_the_main_one_as_which_it_counts(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     main = world.project("main")
-    world.person(main).allow("TOKEN")
+    trust.allow(world.person(main), "TOKEN")
     tree = world.linked(main, "tree")
-    assert world.person(tree).revoke("TOKEN") == []
+    assert trust.revoke(world.person(tree), "TOKEN") == []
     assert text(Asked(world, tree).yes()) == "v"
-    assert [(grant.project, grant.name) for grant in world.person(tree).revoke("TOKEN")] == [(str(main), "TOKEN")]
+    assert [(grant.project, grant.name) for grant in trust.revoke(world.person(tree), "TOKEN")] == [
+        (str(main), "TOKEN")
+    ]
     assert Agent(world, main).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
 
 
@@ -541,7 +546,7 @@ def test_work_trees_write_within_the_limits_of_the_main_one_granted_or_not(world
     Agent(world, main).set("TOKEN", "v")
     one, two = world.linked(main, "one"), world.linked(main, "two")
     Agent(world, one).set("ONE", "v")
-    world.person(two).trust(world.person(two).wanted(allowlist(two)))
+    trust.grant(world.person(two), trust.wanted(world.person(two), allowlist(two)))
     Agent(world, two).set("TWO", "v")
     for project in (main, one, two, world.linked(main, "three")):
         assert Agent(world, project).refused(Tool.SET_SECRET, "MORE", value="v") is Code.RATE_LIMITED
@@ -560,12 +565,12 @@ def test_claiming_one_main_work_tree_after_another_gives_no_new_limits(world: Wo
 def test_required_and_off_hold_for_work_trees_too(world: World) -> None:
     main = world.project("main")
     tree = world.linked(main, "tree")
-    world.person(main).set("TOKEN", "v")
+    secrets.set_value(world.person(main), "TOKEN", "v")
     (world.config / "config.yml").write_text("trust: off\n")
     assert Agent(world, tree).get("TOKEN") == "v"
     (world.config / "config.yml").write_text("trust: required\n")
     assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SECRET]
-    world.person(main).allow("TOKEN")
+    trust.allow(world.person(main), "TOKEN")
     assert text(Asked(world, tree).yes()) == "v"
 
 
@@ -585,9 +590,9 @@ def test_required_needs_a_grant_even_for_what_the_project_stores(world: World) -
 def test_required_says_the_same_of_every_name_and_how_to_grant_it(world: World) -> None:
     (world.config / "config.yml").write_text("trust: required\n")
     project = world.project("api")
-    world.person(project).set("OWN", "v")
-    world.person(project).revoke()
-    world.person().set("OTHER", "v")
+    secrets.set_value(world.person(project), "OWN", "v")
+    trust.revoke(world.person(project))
+    secrets.set_value(world.person(), "OTHER", "v")
 
     def said(name: str) -> str:
         outcome = Asked(world, project, Call(tool=Tool.GET_SECRET, name=name)).no(said=False)
@@ -604,20 +609,20 @@ def test_required_says_the_same_of_every_name_and_how_to_grant_it(world: World) 
 def test_trust_grants_a_projects_own_secrets_if_that_is_required(world: World) -> None:
     project = world.project("api")
     person = world.person(project)
-    person.set("OWN", "v")
-    assert not person.wanted(allowlist(project))
-    wanted = person.wanted(allowlist(project), required=True)
+    secrets.set_value(person, "OWN", "v")
+    assert not trust.wanted(person, allowlist(project))
+    wanted = trust.wanted(person, allowlist(project), required=True)
     assert [record.name for record in wanted.secrets] == ["OWN"]
     (world.config / "config.yml").write_text("trust: required\n")
     assert Agent(world, project).refused(Tool.GET_SECRET, "OWN") is Code.NOT_TRUSTED
-    person.trust(wanted)
+    trust.grant(person, wanted)
     assert Agent(world, project).get("OWN") == "v"
-    assert not person.wanted(allowlist(project), required=True)
+    assert not trust.wanted(person, allowlist(project), required=True)
 
 
 def test_off_lets_the_allowlist_alone_decide(world: World) -> None:
-    world.person().set("TOKEN", "v")
-    world.person(scope="acme").set("OTHER", "w")
+    secrets.set_value(world.person(), "TOKEN", "v")
+    secrets.set_value(world.person(scope="acme"), "OTHER", "w")
     (world.config / "config.yml").write_text("trust: off\n")
     assert Agent(world, world.project("clone")).get("TOKEN") == "v"
     assert Agent(world, world.project("scoped", scope="acme")).get("OTHER") == "w"
@@ -628,7 +633,7 @@ def test_off_lets_the_allowlist_alone_decide(world: World) -> None:
 def test_arguments_only_tighten(world: World, own: Trust, asked_for: Trust) -> None:
     (world.config / "config.yml").write_text(f"trust: {own.name.lower()}\n")
     project = world.project("clone")
-    world.person().set("FOREIGN", "v")
+    secrets.set_value(world.person(), "FOREIGN", "v")
     gate = Gate(store=world.store(), config=OwnDirectories(world.config), tighten=asked_for)
     foreign = gate.call(GET._replace(name="FOREIGN"), at(project))
     new = gate.call(Call(tool=Tool.SET_SECRET, name="NEW", value="v"), at(project))
@@ -641,7 +646,7 @@ def test_arguments_only_tighten(world: World, own: Trust, asked_for: Trust) -> N
 
 
 def test_every_decision_is_in_the_log_with_who_asked_and_which_rule(world: World) -> None:
-    world.person().set("FOREIGN", "v")
+    secrets.set_value(world.person(), "FOREIGN", "v")
     project = world.project("api")
     policy(world, project, {"delete_secret": {"rules": [{"name": "never", "action": "deny"}]}})
     gate = world.gate()
@@ -658,7 +663,7 @@ def test_every_decision_is_in_the_log_with_who_asked_and_which_rule(world: World
     Asked(world, project, GET._replace(name="FOREIGN"), gate).no()
     events = [
         (e.event.action, e.event.name, e.event.code or e.event.outcome, e.event.rule, e.times)
-        for e in world.person().log(lambda entry: entry.event.caller == "agent")
+        for e in log.entries(world.person(), lambda entry: entry.event.caller == "agent")
     ]
     assert events == [
         ("set_secret", "TOKEN", "done", "", 1),
@@ -669,22 +674,24 @@ def test_every_decision_is_in_the_log_with_who_asked_and_which_rule(world: World
         ("get_secret", "FOREIGN", "asked", "", 1),
         ("get_secret", "FOREIGN", "NOT_TRUSTED", "", 1),
     ]
-    last = world.person().log(lambda _: True)[-1].event
+    last = log.entries(world.person(), lambda _: True)[-1].event
     assert (last.channel, last.project) == ("client", str(project))
-    assert world.person().verify_log() == len(world.person().log(lambda _: True))
+    assert log.verify(world.person()) == len(log.entries(world.person(), lambda _: True))
 
 
 def test_what_the_person_does_is_in_the_log(world: World) -> None:
     project = world.project("api")
     person = world.person(project)
-    person.set("TOKEN", "v")
-    person.get("TOKEN", warn=print)
-    person.set_access(["TOKEN"], Access.USE_ONLY)
-    person.rename("TOKEN", "NEW")
-    person.allow("NEW")
-    person.revoke("NEW")
-    person.delete("NEW")
-    actions = [(entry.event.caller, entry.event.action, entry.event.name) for entry in person.log(lambda _: True)]
+    secrets.set_value(person, "TOKEN", "v")
+    secrets.get_value(person, "TOKEN", warn=print)
+    secrets.set_access(person, ["TOKEN"], Access.USE_ONLY)
+    secrets.rename(person, "TOKEN", "NEW")
+    trust.allow(person, "NEW")
+    trust.revoke(person, "NEW")
+    secrets.delete(person, "NEW")
+    actions = [
+        (entry.event.caller, entry.event.action, entry.event.name) for entry in log.entries(person, lambda _: True)
+    ]
     assert actions == [
         ("person", "set", "TOKEN"),
         ("person", "get", "TOKEN"),

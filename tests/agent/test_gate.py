@@ -16,7 +16,7 @@ from claude_secrets.agent.gate import Gate
 from claude_secrets.errors import Code
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, InputQuestion, Refused, Tool
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.person import history
+from claude_secrets.person import history, log, secrets, trust
 from claude_secrets.policy.project import Whereabouts, locate
 from claude_secrets.policy.snapshot import SnapshotReader
 from claude_secrets.store.counters import Window
@@ -81,7 +81,7 @@ def test_a_name_that_breaks_the_rules_is_refused_without_repeating_it(world: Wor
 
 @pytest.mark.parametrize("tool", NAMED)
 def test_a_denied_name_looks_the_same_whether_or_not_it_exists(world: World, tool: Tool) -> None:
-    world.person().set("HIDDEN", "canary")
+    secrets.set_value(world.person(), "HIDDEN", "canary")
     agent = Agent(world, world.project("api", ["TOKEN"]))
     there, not_there = agent(tool, "HIDDEN", value="v"), agent(tool, "ABSENT", value="v")
     assert isinstance(there, Refused)
@@ -113,14 +113,14 @@ def test_a_project_uses_what_it_stored_and_what_the_person_stored_from_inside_it
     project = world.project("api")
     agent = Agent(world, project)
     agent.set("BY_AGENT", "1")
-    world.person(project).set("BY_PERSON", "2")
+    secrets.set_value(world.person(project), "BY_PERSON", "2")
     assert (agent.get("BY_AGENT"), agent.get("BY_PERSON")) == ("1", "2")
     assert agent.names() == ["BY_AGENT", "BY_PERSON"]
 
 
 def test_a_clone_that_allows_itself_everything_gets_nothing_of_anyone_elses(world: World) -> None:
     Agent(world, world.project("api")).set("API_TOKEN", "canary-api")
-    world.person().set("PERSONAL", "canary-person")
+    secrets.set_value(world.person(), "PERSONAL", "canary-person")
     clone = Agent(world, world.project("clone", "*"))
     for name in ("API_TOKEN", "PERSONAL"):
         for tool in NAMED:
@@ -137,39 +137,39 @@ def test_a_deleted_name_still_belongs_to_its_origin(world: World) -> None:
 
 
 def test_trust_grants_exactly_what_was_shown(world: World) -> None:
-    world.person().set("ONE", "1")
+    secrets.set_value(world.person(), "ONE", "1")
     project = world.project("api")
-    wanted = world.person(project).wanted(allowlist(project))
+    wanted = trust.wanted(world.person(project), allowlist(project))
     assert [record.name for record in wanted.secrets] == ["ONE"]
-    world.person().set("TWO", "2")  # stored between showing and deciding
-    world.person(project).trust(wanted)
+    secrets.set_value(world.person(), "TWO", "2")  # stored between showing and deciding
+    trust.grant(world.person(project), wanted)
     agent = Agent(world, project)
     assert agent.get("ONE") == "1"
     assert agent.refused(Tool.GET_SECRET, "TWO") is Code.NOT_TRUSTED
-    assert [record.name for record in world.person(project).wanted(allowlist(project)).secrets] == ["TWO"]
+    assert [record.name for record in trust.wanted(world.person(project), allowlist(project)).secrets] == ["TWO"]
 
 
 def test_a_grant_holds_for_its_project_alone_and_until_it_is_revoked(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     api, clone = world.project("api"), world.project("clone")
-    world.person(api).allow("TOKEN")
+    trust.allow(world.person(api), "TOKEN")
     assert Agent(world, api).get("TOKEN") == "v"
     assert Agent(world, clone).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
-    assert len(world.person(api).revoke("TOKEN")) == 1
+    assert len(trust.revoke(world.person(api), "TOKEN")) == 1
     assert Agent(world, api).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
 
 
 def test_a_trusted_name_outside_the_allowlist_is_still_denied(world: World) -> None:
-    world.person().set("TOKEN", "v")
+    secrets.set_value(world.person(), "TOKEN", "v")
     project = world.project("api", ["OTHER"])
-    world.person(project).allow("TOKEN")
+    trust.allow(world.person(project), "TOKEN")
     assert Agent(world, project).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_ALLOWLISTED
 
 
 def test_setting_from_inside_a_project_lets_it_use_a_secret_of_another_origin(world: World) -> None:
     api, web = world.project("api"), world.project("web")
-    world.person(api).set("TOKEN", "v1")
-    world.person(web).set("TOKEN", "v2")
+    secrets.set_value(world.person(api), "TOKEN", "v1")
+    secrets.set_value(world.person(web), "TOKEN", "v2")
     assert Agent(world, web).get("TOKEN") == "v2"
     assert Agent(world, api).get("TOKEN") == "v2"
 
@@ -187,12 +187,12 @@ def test_a_name_that_only_agents_took_is_not_theirs_when_the_person_enters_it(
         squatter.done(Tool.DELETE_SECRET, "GITHUB_TOKEN")
     agent = Agent(world, good)
     if place == "by the page":
-        wanted = world.person(good).wanted(allowlist(good))
+        wanted = trust.wanted(world.person(good), allowlist(good))
         assert [record.name for record in wanted.secrets] == ["GITHUB_TOKEN"]
-        world.person(good).trust(wanted)
+        trust.grant(world.person(good), wanted)
         agent.enter("GITHUB_TOKEN", value)
     else:
-        stored = world.person(good if place == "inside" else None).set("GITHUB_TOKEN", value)
+        stored = secrets.set_value(world.person(good if place == "inside" else None), "GITHUB_TOKEN", value)
         assert stored.moved_from == str(evil)
     assert squatter.refused(Tool.GET_SECRET, "GITHUB_TOKEN") is Code.NOT_TRUSTED
     assert squatter.names() == []
@@ -203,8 +203,8 @@ def test_a_name_that_only_agents_took_is_not_theirs_when_the_person_enters_it(
 def test_a_guess_at_a_use_only_value_is_answered_like_any_other(world: World) -> None:
     project = world.project("api", ["PIN", {"name": "CODE", "access": "use-only"}])
     agent = Agent(world, project)
-    world.person(project).set("PIN", "4821", Access.USE_ONLY)
-    world.person(project).set("CODE", "4821")
+    secrets.set_value(world.person(project), "PIN", "4821", Access.USE_ONLY)
+    secrets.set_value(world.person(project), "CODE", "4821")
     for name in ("PIN", "CODE"):
         assert agent.set(name, "4821") == f"Stored '{name}' (version 2)."
 
@@ -214,22 +214,22 @@ def test_a_scope_must_be_claimed_by_the_person_first(world: World, tool: Tool) -
     project = world.project("api", scope="acme-dev")
     agent = Agent(world, project)
     assert agent.refused(tool, "TOKEN", value="v", pattern=".") is Code.NOT_TRUSTED
-    world.person(project).trust(world.person(project).wanted(allowlist(project)))
+    trust.grant(world.person(project), trust.wanted(world.person(project), allowlist(project)))
     agent.set("TOKEN", "v")
     assert agent.get("TOKEN") == "v"
 
 
 def test_scopes_are_separate_shelves(world: World) -> None:
     dev, plain = world.project("dev", scope="acme-dev"), world.project("plain")
-    world.person(dev, scope="acme-dev").set("TOKEN", "dev")
-    world.person(plain).set("TOKEN", "shared")
+    secrets.set_value(world.person(dev, scope="acme-dev"), "TOKEN", "dev")
+    secrets.set_value(world.person(plain), "TOKEN", "shared")
     assert Agent(world, dev).get("TOKEN") == "dev"
     assert Agent(world, plain).get("TOKEN") == "shared"
 
 
 def test_the_value_of_a_use_only_secret_is_not_handed_out(world: World) -> None:
     project = world.project("api")
-    world.person(project).set("TOKEN", "canary", Access.USE_ONLY)
+    secrets.set_value(world.person(project), "TOKEN", "canary", Access.USE_ONLY)
     agent = Agent(world, project)
     assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.USE_ONLY
     agent.set("TOKEN", "an agent's own value")
@@ -250,7 +250,7 @@ def test_an_allowlist_entry_can_make_names_use_only(world: World) -> None:
 
 def test_an_allowlist_entry_cannot_widen_a_secrets_access(world: World) -> None:
     project = world.project("api", [{"name": "TOKEN", "access": "readable"}])
-    world.person(project).set("TOKEN", "canary", Access.USE_ONLY)
+    secrets.set_value(world.person(project), "TOKEN", "canary", Access.USE_ONLY)
     assert Agent(world, project).refused(Tool.GET_SECRET, "TOKEN") is Code.USE_ONLY
 
 
@@ -280,7 +280,7 @@ def test_thirty_writes_a_minute_and_project_whatever_the_process(world: World) -
 
 def test_a_write_that_fails_gives_its_count_back(world: World) -> None:
     world.write_limit(1)
-    world.person().set("FOREIGN", "v")
+    secrets.set_value(world.person(), "FOREIGN", "v")
     agent = Agent(world, world.project("api"))
     assert agent.refused(Tool.SET_SECRET, "FOREIGN", value="w") is Code.NOT_TRUSTED
     agent.set("OWN", "v")
@@ -302,7 +302,7 @@ def test_agents_of_a_project_store_so_many_bytes_a_minute(world: World) -> None:
         assert "config.yml" in str(outcome.error.hint)
     assert Agent(world, world.project("other")).set("OTHER", "v" * MIB).startswith("Stored")
     assert Agent(world, project).get("T0") == "a" * MIB
-    world.person(project).set("MINE", "v" * MIB)  # a person's own commands are not limited
+    secrets.set_value(world.person(project), "MINE", "v" * MIB)  # a person's own commands are not limited
     (world.config / "config.yml").write_text("agent_mib_per_minute: 6\n")
     Agent(world, project).set("MORE", "v" * MIB)
     (world.config / "config.yml").unlink()
@@ -311,7 +311,7 @@ def test_agents_of_a_project_store_so_many_bytes_a_minute(world: World) -> None:
 
 
 def test_what_fails_or_stores_nothing_spends_no_bytes(world: World) -> None:
-    world.person().set("FOREIGN", "v")
+    secrets.set_value(world.person(), "FOREIGN", "v")
     agent = Agent(world, world.project("api"))
     for _ in range(6):
         assert agent.refused(Tool.SET_SECRET, "FOREIGN", value="w" * MIB) is Code.NOT_TRUSTED
@@ -337,7 +337,7 @@ def test_agents_fill_the_store_to_a_size_that_the_person_sets(world: World) -> N
     assert outcome.error.code is Code.STORE_FULL
     assert agent.set("SMALL", "v").startswith("Stored")
     assert agent.get("ONE") == "v" * MIB
-    world.person().set("MINE", "v" * MIB)
+    secrets.set_value(world.person(), "MINE", "v" * MIB)
     assert agent.done(Tool.DELETE_SECRET, "ONE").text.startswith("Deleted")
     history.purge(world.person(), "MINE")
     history.purge(world.person(agent.project), "ONE")
@@ -483,7 +483,7 @@ def test_deleting_what_is_not_there_does_not_fill_the_log(world: World) -> None:
     for _ in range(50):
         world.time += 61
         agent.done(Tool.DELETE_SECRET, "TOKEN")
-    entries = world.person().log(lambda entry: entry.event.action == "delete_secret")
+    entries = log.entries(world.person(), lambda entry: entry.event.action == "delete_secret")
     assert [(entry.event.outcome, entry.times) for entry in entries] == [("nothing", 50)]
 
 
@@ -544,7 +544,7 @@ def test_what_was_typed_is_stored_as_it_was_shown_or_not_at_all(world: World, ch
     elif change == "note":
         world.project("api", [{**entry, "about": "Live mode"}])
     else:
-        world.person(project).set("TOKEN", "first", Access.USE_ONLY)
+        secrets.set_value(world.person(project), "TOKEN", "first", Access.USE_ONLY)
     before = world.rows()
     outcome = agent(
         Tool.INPUT_SECRET, "TOKEN", answer=Entered(value="typed", access=Access.READABLE, question=asked.question)

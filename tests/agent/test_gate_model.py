@@ -19,7 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import PERSON, SHARED, Access, Call, Done, EnteredBy, Refused, Tool
-from claude_secrets.person import history
+from claude_secrets.person import history, inspection, secrets, trust
 from claude_secrets.person.person import Person
 from claude_secrets.store import records
 from tests.person.test_keys import rotated
@@ -171,7 +171,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=values, project=st.none() | project, name=name, value=value)
     def the_person_sets(self, project: str | None, name: str, value: str) -> str:
-        self.person(project).set(name, value)
+        secrets.set_value(self.person(project), name, value)
         self.stored(name, value, self.identity(project) if project else PERSON, by_agent=False)
         if project and self.secrets[name].current.origin != self.identity(project):
             self.grants.add((project, name))
@@ -180,7 +180,7 @@ class Machine(RuleBasedStateMachine):
     @rule(name=name)
     def the_person_deletes(self, name: str) -> None:
         secret = self.secrets.get(name)
-        assert self.person().delete(name) is (secret is not None and secret.is_there)
+        assert secrets.delete(self.person(), name) is (secret is not None and secret.is_there)
         if secret is not None and secret.is_there:
             secret.versions.append(Version(None, secret.current.origin, by_agent=False))
 
@@ -208,18 +208,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(project=project, name=name)
     def the_person_allows(self, project: str, name: str) -> None:
-        self.person(project).allow(name)
+        trust.allow(self.person(project), name)
         self.grants.add((project, name))
 
     @rule(project=project, name=name)
     def the_person_revokes(self, project: str, name: str) -> None:
-        self.person(project).revoke(name)
+        trust.revoke(self.person(project), name)
         self.grants.discard((project, name))
 
     @rule(name=name, access=st.sampled_from(Access))
     def the_person_says_who_may_read(self, name: str, access: Access) -> None:
         if name in self.secrets and self.secrets[name].is_there:
-            self.person().set_access([name], access)
+            secrets.set_access(self.person(), [name], access)
             self.secrets[name].access = access
 
     @rule()
@@ -289,7 +289,7 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         person = self.person()
-        person.check()
+        inspection.check(person)
         with person.store.read() as tx:
             found = {
                 record.name: (
@@ -303,7 +303,7 @@ class Machine(RuleBasedStateMachine):
             one: (secret.current.origin, secret.access, [version.value for version in secret.versions])
             for one, secret in self.secrets.items()
         }
-        assert self.grants == {(Path(grant.project).name, grant.name) for grant in person.grants()}
+        assert self.grants == {(Path(grant.project).name, grant.name) for grant in trust.list_grants(person)}
         person.store.close()
 
 

@@ -7,13 +7,14 @@ the table of people for whom nothing may change.
 import random
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from claude_secrets.errors import Code
 from claude_secrets.model import Tool
-from claude_secrets.person.trust import standing
+from claude_secrets.store import grants
 from tests.support.disk import git, make_linked
 from tests.support.machine import Machine, Wire
 from tests.support.store_world import Agent, World
@@ -159,7 +160,7 @@ def test_whatever_files_say_a_project_stands_as_itself_until_the_person_says_oth
         assert project is not None
         claimed += project.main == str(victim)
         with world.store().read() as tx:
-            assert standing(tx, project).identities == (str(evil),)
+            assert project.standing(partial(grants.joins, tx)).identities == (str(evil),)
     assert claimed > 3, "too few of the mixtures were good forgeries"
     assert Agent(world, evil).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
     world.close()

@@ -17,7 +17,7 @@ from claude_secrets import plain_file
 from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
 from claude_secrets.keys import mac_keychain
 from claude_secrets.model import SHARED
-from claude_secrets.person import importing
+from claude_secrets.person import importing, log, secrets, trust
 from claude_secrets.person.import_files import Entry
 from claude_secrets.person.importing import Change
 from claude_secrets.store import records
@@ -381,7 +381,7 @@ def entries(**values: str) -> list[Entry]:
 
 
 def test_all_are_stored_or_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.person().set("A", "old")
+    secrets.set_value(world.person(), "A", "old")
     person = world.person(world.project("api"))
     shown = importing.preview(person, entries(A="new", B="x", C="x"))
     before, put = world.rows(), records.put
@@ -396,18 +396,20 @@ def test_all_are_stored_or_none(world: World, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(StoreError):
             importing.carry_out(person, shown)
     assert world.rows() == before
-    assert world.person().log(lambda entry: entry.event.action == "import") == []
+    assert log.entries(world.person(), lambda entry: entry.event.action == "import") == []
     importing.carry_out(person, shown)
-    assert [record.name for record in world.person().secrets()] == ["A", "B", "C"]
-    assert world.person().grants() == [Grant(project=str(world.root / "work" / "api"), scope=SHARED, name="A")]
+    assert [record.name for record in secrets.list_all(world.person())] == ["A", "B", "C"]
+    assert trust.list_grants(world.person()) == [
+        Grant(project=str(world.root / "work" / "api"), scope=SHARED, name="A")
+    ]
 
 
 @pytest.mark.parametrize("name", ["NEW", "SAME", "OVERWRITTEN", "DELETED"])
 @pytest.mark.parametrize("deed", ["set", "delete", "restore"])
 def test_what_was_shown_is_what_is_stored_or_nothing_is(world: World, name: str, deed: str) -> None:
     for each, value in [("SAME", "canary"), ("OVERWRITTEN", "other"), ("DELETED", "x")]:
-        world.person().set(each, value)
-    world.person().delete("DELETED")
+        secrets.set_value(world.person(), each, value)
+    secrets.delete(world.person(), "DELETED")
     person = world.person()
     shown = importing.preview(
         person, entries(NEW="canary", SAME="canary", OVERWRITTEN="canary", DELETED="canary", MORE="canary")
@@ -420,14 +422,14 @@ def test_what_was_shown_is_what_is_stored_or_nothing_is(world: World, name: str,
         Change.NEW,
     ]
     assert CANARY not in repr(shown)
-    versions = {record.name: record.version for record in world.person().secrets()}
+    versions = {record.name: record.version for record in secrets.list_all(world.person())}
     if deed == "set":
-        world.person().set(name, "meanwhile")
+        secrets.set_value(world.person(), name, "meanwhile")
     elif deed == "delete":
-        world.person().delete(name)
+        secrets.delete(world.person(), name)
     elif name == "DELETED":
-        world.person().set(name, "x")
-    after = {record.name: record.version for record in world.person().secrets()}
+        secrets.set_value(world.person(), name, "x")
+    after = {record.name: record.version for record in secrets.list_all(world.person())}
     if after == versions:  # there was nothing to delete or bring back
         assert len(importing.carry_out(person, shown)) == 5
         return

@@ -22,7 +22,7 @@ from claude_secrets.keys.passphrase import Stretching
 from claude_secrets.keys.recovery_code import new_code
 from claude_secrets.keys.slot import FILE, PASSPHRASE
 from claude_secrets.model import SHARED, EnteredBy
-from claude_secrets.person import backups, history, keys, rotation
+from claude_secrets.person import backups, history, keys, rotation, secrets
 from claude_secrets.person.person import Person
 from claude_secrets.store import migrations, records, schema
 from claude_secrets.store.store import Store
@@ -163,12 +163,12 @@ def _quietly(_done: int, _total: int) -> None:
 
 
 _DOING: dict[str, Callable[[Place, Person, Deed], object]] = {
-    "set": lambda _, person, deed: person.set(deed["name"], deed["value"]),
+    "set": lambda _, person, deed: secrets.set_value(person, deed["name"], deed["value"]),
     "agent sets": lambda _, person, deed: _agent_sets(person, deed["name"], deed["value"]),
-    "delete": lambda _, person, deed: person.delete(deed["name"]),
+    "delete": lambda _, person, deed: secrets.delete(person, deed["name"]),
     "restore": lambda _, person, deed: history.restore(person, deed["name"]),
     "purge": lambda _, person, deed: history.purge(person, deed["name"]),
-    "rename": lambda _, person, deed: person.rename(deed["name"], deed["new"]),
+    "rename": lambda _, person, deed: secrets.rename(person, deed["name"], deed["new"]),
     "rotate": lambda _place, person, _deed: keys.rotate(person),
     "rotate data": lambda _place, person, deed: _rotate_data(person, deed),
     "add file": lambda place, person, deed: keys.add_file(person, place.root / "keys" / deed["file"]),
@@ -176,7 +176,7 @@ _DOING: dict[str, Callable[[Place, Person, Deed], object]] = {
     "remove": lambda _, person, deed: _remove(person, deed["kind"]),
     "backup": _backup,
     "restore backup": _restore_backup,
-    "first run": lambda place, _, deed: _at(place, deed).set("FIRST", deed["value"]),
+    "first run": lambda place, _, deed: secrets.set_value(_at(place, deed), "FIRST", deed["value"]),
     "migrate": lambda place, _, deed: migrate(place.root / deed["at"]),
 }
 

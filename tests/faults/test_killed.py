@@ -23,7 +23,7 @@ from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.passphrase import Stretching
 from claude_secrets.keys.recovery_code import new_code
 from claude_secrets.keys.slot import KEYRING, State
-from claude_secrets.person import backups, keys
+from claude_secrets.person import backups, inspection, keys, secrets
 from claude_secrets.person.person import Person
 from claude_secrets.store import records, schema
 from claude_secrets.store.store import Store
@@ -50,7 +50,7 @@ def place(keyring: RealKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "keys").mkdir()
     monkeypatch.setattr(Stretching, "new", staticmethod(operations.cheap))
     person = place.person()
-    person.set("NAME_0", "value 0")
+    secrets.set_value(person, "NAME_0", "value 0")
     backups.make(person, tmp_path / "kept.backup", PASSPHRASES, lambda *_: None)
     person.store.close()
     yield place
@@ -61,7 +61,7 @@ def held(place: Place, path: Path | None = None) -> dict[str, str | None]:
     """What is in a store, every row of it verified; None for what is deleted."""
     person = place.person(path)
     with closing(person.store):
-        person.check()
+        inspection.check(person)
         with person.store.read() as tx:
             return {r.name: None if r.deleted else records.value(tx, r) for r in records.every(tx)}
 
@@ -289,7 +289,7 @@ def opened(place: Place, keyring: RealKeyring, words: str | None, *, file: bool 
     custody = Custody(environment=dict(environment), ask_passphrase=None if words is None else (lambda: words))
     try:
         with closing(Store(place.store, custody, lambda: 1_800_000_000.0)) as store:
-            return Person(store=store).get("NAME_0", warn=pytest.fail)
+            return secrets.get_value(Person(store=store), "NAME_0", warn=pytest.fail)
     except CustodyError:
         return None
     finally:
@@ -303,7 +303,7 @@ def by_code(place: Place, code: str) -> bool:
             store.unlock_with_code(code)
         except CustodyError:
             return False
-        return Person(store=store).get("NAME_0", warn=pytest.fail) == "value 0"
+        return secrets.get_value(Person(store=store), "NAME_0", warn=pytest.fail) == "value 0"
 
 
 def _traced(tracer: str, to: str) -> list[str]:
@@ -344,7 +344,7 @@ def _begin_again(place: Place, keyring: RealKeyring, known: Known, first: list[D
         path.unlink()
     for entry in keyring.entries():
         keyring.remove(entry)
-    place.person().set("NAME_0", "value 0")
+    secrets.set_value(place.person(), "NAME_0", "value 0")
     for earlier in first:
         operations.do(place, earlier)
     assert held(place) == known.current()

@@ -14,6 +14,7 @@ import dotenv
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.exec import dotenv_file, references
 from claude_secrets.model import Call, Tool, check_name
+from claude_secrets.person import inspection, log, secrets
 from claude_secrets.person.import_files import Kind
 from claude_secrets.person.import_files import read as read_source
 from claude_secrets.person.inspection import damages
@@ -143,12 +144,17 @@ def store(data: bytes) -> None:
         path.chmod(0o600)
         with closing(Store(path, HeldKey(_master_key()), lambda: 2e9)) as opened:
             person = Person(store=opened)
-            for look in (person.secrets, person.check, person.verify_log, lambda: damages(person, lambda *_: None)):
+            for look in (
+                secrets.list_all,
+                inspection.check,
+                log.verify,
+                lambda person: damages(person, lambda *_: None),
+            ):
                 with suppress(SecretsError):
-                    look()
+                    look(person)
             with suppress(SecretsError):
-                person.set("A", "value")
-                assert person.get("A", warn=lambda _: None) == "value"
+                secrets.set_value(person, "A", "value")
+                assert secrets.get_value(person, "A", warn=lambda _: None) == "value"
 
 
 @cache

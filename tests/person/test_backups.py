@@ -14,7 +14,7 @@ import pytest
 from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
 from claude_secrets.keys.custody import Custody
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy
-from claude_secrets.person import backups, history
+from claude_secrets.person import backups, history, inspection, log, secrets, trust
 from claude_secrets.person.backups import Contents
 from claude_secrets.person.inspection import damages
 from claude_secrets.person.person import Person
@@ -32,13 +32,13 @@ def full(world: World) -> World:
     """A store with a past: versions, deletions, scopes, access, expiry, agents, grants."""
     api = world.project("api")
     for value in ("first", "second\nline", "third 🔑"):
-        world.person().set("T", value)
-    world.person(api).set("GUARDED", "g", Access.USE_ONLY, expires=2_000_000_000)
-    world.person(scope="acme").set("T", "of acme")
+        secrets.set_value(world.person(), "T", value)
+    secrets.set_value(world.person(api), "GUARDED", "g", Access.USE_ONLY, expires=2_000_000_000)
+    secrets.set_value(world.person(scope="acme"), "T", "of acme")
     Agent(world, api).set("OF_AGENT", "a")
-    world.person().set("GONE", "was here")
-    world.person().delete("GONE")
-    world.person(api).allow("T")
+    secrets.set_value(world.person(), "GONE", "was here")
+    secrets.delete(world.person(), "GONE")
+    trust.allow(world.person(api), "T")
     return world
 
 
@@ -86,12 +86,12 @@ def test_all_comes_back_on_another_machine_and_grants_do_not(full: World) -> Non
     other = elsewhere(full)
     assert backups.restore(other, path, PASSPHRASE, quietly) == contents
     assert stated(other.store) == stated(full.store())
-    assert (full.person().grants() != [], other.grants()) == (True, [])
-    assert [entry.event.action for entry in other.log(lambda _: True)] == ["backup restore"]
-    other.check()
-    assert other.get("T", warn=pytest.fail) == "third 🔑"
+    assert (trust.list_grants(full.person()) != [], trust.list_grants(other)) == (True, [])
+    assert [entry.event.action for entry in log.entries(other, lambda _: True)] == ["backup restore"]
+    inspection.check(other)
+    assert secrets.get_value(other, "T", warn=pytest.fail) == "third 🔑"
     assert history.restore(other, "GONE").earlier.number == 1
-    assert other.set("T", "fourth").version == 4
+    assert secrets.set_value(other, "T", "fourth").version == 4
 
 
 def test_a_backup_has_no_key_in_common_with_the_store(full: World) -> None:
@@ -172,7 +172,7 @@ def test_a_new_store_takes_the_place_of_the_old_one_which_stays_whole(full: Worl
     assert (aside.name, aside.read_bytes()) == ("secrets.db.aside-stamp", before)
     assert link.is_symlink()
     assert sorted(one.name for one in aside.parent.iterdir()) == ["secrets.db", aside.name]
-    assert full.person().check()[1] == contents.versions
+    assert inspection.check(full.person())[1] == contents.versions
 
 
 def test_a_store_with_a_damaged_header_can_be_replaced(full: World) -> None:
@@ -183,7 +183,7 @@ def test_a_store_with_a_damaged_header_can_be_replaced(full: World) -> None:
     new = other_store(full)
     backups.restore(new, path, PASSPHRASE, quietly)
     assert backups.take_place(full.store(), new.store, "stamp").read_bytes() == data
-    assert full.person().check()[1] == contents.versions
+    assert inspection.check(full.person())[1] == contents.versions
 
 
 def test_a_store_that_a_client_has_open_is_not_replaced(full: World) -> None:
@@ -210,11 +210,11 @@ def test_what_another_key_opens_is_no_backup(full: World) -> None:
 
 def test_what_is_newer_than_its_head_is_kept_and_can_be_used(full: World) -> None:
     person = full.person()
-    person.set("X", "old")
+    secrets.set_value(person, "X", "old")
     full.close()
     with attacker.attacker(full.store_path) as connection:
         heads = connection.execute("SELECT record, head FROM records").fetchall()
-    full.person().set("X", "new")
+    secrets.set_value(full.person(), "X", "new")
     full.close()
     with attacker.attacker(full.store_path) as connection:
         connection.executemany("UPDATE records SET head = ?2 WHERE record = ?1", heads)
@@ -222,8 +222,8 @@ def test_what_is_newer_than_its_head_is_kept_and_can_be_used(full: World) -> Non
     assert any("'X'" in line for line in contents.wrong)
     new = other_store(full)
     backups.restore(new, path, PASSPHRASE, quietly)
-    new.check()
-    assert new.get("X", warn=print) == "new"
+    inspection.check(new)
+    assert secrets.get_value(new, "X", warn=print) == "new"
 
 
 @pytest.mark.parametrize("fault", ["text", "empty", "cut", "changed", "row gone", "no such file", "directory"])
@@ -255,7 +255,7 @@ def test_a_backup_is_of_one_moment_while_others_write(world: World) -> None:
     # Both names always have the same number, within one transaction.
     person = world.person()
     for number in range(30):
-        person.set(f"FILLER_{number}", "x" * 2000)
+        secrets.set_value(person, f"FILLER_{number}", "x" * 2000)
     stop, written = threading.Event(), SimpleQueue[int]()
 
     def write() -> None:
@@ -286,7 +286,7 @@ def test_a_backup_is_of_one_moment_while_others_write(world: World) -> None:
             assert contents.wrong == ()
             other = elsewhere(world, f"other {turn}")
             backups.restore(other, path, PASSPHRASE, quietly)
-            values = [other.get(name, warn=pytest.fail) for name in ("ONE", "TWO")]
+            values = [secrets.get_value(other, name, warn=pytest.fail) for name in ("ONE", "TWO")]
             assert values[0] == values[1]
             assert int(values[0]) > last
             last = int(values[0])
@@ -380,24 +380,26 @@ def test_every_record_that_opens_is_saved_and_the_others_are_named(full: World, 
     backups.restore(other, path, PASSPHRASE, quietly)
     expected = {"T": "third 🔑", "GUARDED": "g", "OF_AGENT": "a", **values}
     stored = {
-        record.name: other.get(record.name, warn=pytest.fail) for record in other.secrets() if record.scope == SHARED
+        record.name: secrets.get_value(other, record.name, warn=pytest.fail)
+        for record in secrets.list_all(other)
+        if record.scope == SHARED
     }
     for name, value in expected.items():
         got = [text for each, text in stored.items() if each == name or (name.endswith("-") and each.startswith(name))]
         assert got == ([] if value is None else [value]), name
-    other.check()
+    inspection.check(other)
     if fault == "the newest version":
         assert history.restore(other, "T").earlier.number == 2
-        assert other.get("T", warn=pytest.fail) == "second\nline"
+        assert secrets.get_value(other, "T", warn=pytest.fail) == "second\nline"
     if fault.startswith("a head"):
-        assert next(r for r in other.secrets() if r.name.startswith("recovered-")).access is Access.USE_ONLY
+        assert next(r for r in secrets.list_all(other) if r.name.startswith("recovered-")).access is Access.USE_ONLY
 
 
 def test_damaged_pages_cost_what_stands_on_them_and_no_more(world: World, tmp_path: Path) -> None:
     person = world.person()
     values = {f"S{number}": f"value {number} " + "x" * 300 for number in range(150)}
     for name, value in values.items():
-        person.set(name, value)
+        secrets.set_value(person, name, value)
     world.close()
     whole = world.store_path.read_bytes()
     with closing(sqlite3.connect(world.store_path)) as connection:
@@ -411,7 +413,9 @@ def test_damaged_pages_cost_what_stands_on_them_and_no_more(world: World, tmp_pa
         contents = backups.make(world.person(), path, PASSPHRASE, quietly)
         other = elsewhere(world, f"other {turn}")
         backups.restore(other, path, PASSPHRASE, quietly)
-        stored = {record.name: other.get(record.name, warn=pytest.fail) for record in other.secrets()}
+        stored = {
+            record.name: secrets.get_value(other, record.name, warn=pytest.fail) for record in secrets.list_all(other)
+        }
         kept = {name: value for name, value in stored.items() if not name.startswith("recovered-")}
         assert kept.items() <= values.items()
         assert {value for name, value in stored.items()} <= set(values.values())

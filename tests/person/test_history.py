@@ -10,7 +10,7 @@ import pytest
 
 from claude_secrets.errors import CallerError, Code, StoreError
 from claude_secrets.model import KEPT_VERSIONS, PERSON, SHARED, Access, Call, Done, EnteredBy, Tool
-from claude_secrets.person import history
+from claude_secrets.person import history, inspection, log, secrets, trust
 from claude_secrets.person.person import Person
 from claude_secrets.store import records
 from claude_secrets.store.grants import Grant
@@ -103,14 +103,13 @@ def test_what_is_left_still_fits_together(world: World) -> None:
         put(world, str(number))
     world.time += 31 * DAY
     put(world, "last")
-    secrets, count = world.person().check()
-    assert (secrets, count) == (1, 10)
+    assert inspection.check(world.person()) == (1, 10)
     with closing(world.store()) as store, store.write() as tx:
         record = records.find(tx, SHARED, "T")
         assert record is not None
         records.rename(tx, record, "NEW")
-    assert world.person().get("NEW", warn=pytest.fail) == "last"
-    assert world.person().check() == (1, 10)
+    assert secrets.get_value(world.person(), "NEW", warn=pytest.fail) == "last"
+    assert inspection.check(world.person()) == (1, 10)
 
 
 def test_settings_reach_the_agents_writes(world: World) -> None:
@@ -134,7 +133,7 @@ def test_settings_reach_the_agents_writes(world: World) -> None:
 def test_a_thousand_overwrites_and_deletions_leave_what_the_person_entered(world: World) -> None:
     world.write_limit(100_000)
     api = world.project("api")
-    world.person(api).set("T", "what the person entered", Access.USE_ONLY)
+    secrets.set_value(world.person(api), "T", "what the person entered", Access.USE_ONLY)
     gate = Agent(world, api).gate
     for number in range(1000):
         tool = Tool.DELETE_SECRET if number % 3 == 2 else Tool.SET_SECRET
@@ -148,39 +147,39 @@ def test_a_thousand_overwrites_and_deletions_leave_what_the_person_entered(world
     assert len(found) < 1001
     done = history.restore(world.person(), "T", 1)
     assert done.stored.version == 1002
-    assert world.person().get("T", warn=pytest.fail) == "what the person entered"
+    assert secrets.get_value(world.person(), "T", warn=pytest.fail) == "what the person entered"
     assert history.history(world.person(), "T")[0].access is Access.USE_ONLY
-    assert world.person().check()[0] == 1
+    assert inspection.check(world.person())[0] == 1
 
 
 def test_a_deleted_secret_comes_back_as_it_was(world: World) -> None:
     api = world.project("api")
     person = world.person(api)
-    person.set("T", "value", Access.USE_ONLY)
-    person.delete("T")
+    secrets.set_value(person, "T", "value", Access.USE_ONLY)
+    secrets.delete(person, "T")
     done = history.restore(person, "T")
     assert (done.earlier.number, done.stored.version, done.stored.access) == (1, 3, Access.USE_ONLY)
     record, found = history.history(person, "T")
     assert (record.origin, record.deleted) == (str(api), False)
     assert [version.deleted for version in found] == [False, True, False]
-    assert person.get("T", warn=pytest.fail) == "value"
+    assert secrets.get_value(person, "T", warn=pytest.fail) == "value"
 
 
 def test_restoring_twice_undoes_the_first_time(world: World) -> None:
     person = world.person()
     for value in ("right", "wrong"):
-        person.set("T", value)
+        secrets.set_value(person, "T", value)
     got = []
     for _ in range(2):
         history.restore(person, "T")
-        got.append(person.get("T", warn=pytest.fail))
+        got.append(secrets.get_value(person, "T", warn=pytest.fail))
     assert got == ["right", "wrong"]
 
 
 def test_restoring_what_is_current_changes_nothing(world: World) -> None:
     person = world.person()
     for value in ("a", "b", "a"):
-        person.set("T", value)
+        secrets.set_value(person, "T", value)
     assert history.restore(person, "T", 1).stored.changed is False
     assert kept(world) == [1, 2, 3]
 
@@ -188,19 +187,19 @@ def test_restoring_what_is_current_changes_nothing(world: World) -> None:
 def test_who_entered_it_and_from_where_comes_back_with_the_value(world: World) -> None:
     clone, api = world.project("clone"), world.project("api")
     Agent(world, clone).set("T", "of the clone")
-    assert world.person(api).set("T", "of the person").moved_from == str(clone)
+    assert secrets.set_value(world.person(api), "T", "of the person").moved_from == str(clone)
     history.restore(world.person(), "T", 1)
     record, _ = history.history(world.person(), "T")
     assert (record.origin, record.entered_by) == (str(clone), AGENT)
     # So whoever enters the next one takes it over again.
-    assert world.person(api).set("T", "of the person again").moved_from == str(clone)
+    assert secrets.set_value(world.person(api), "T", "of the person again").moved_from == str(clone)
 
 
 @pytest.mark.parametrize("number", [0, 2, 9, -1])
 def test_no_version_is_restored_that_is_not_there_or_is_a_deletion(world: World, number: int) -> None:
     person = world.person()
-    person.set("T", "v")
-    person.delete("T")
+    secrets.set_value(person, "T", "v")
+    secrets.delete(person, "T")
     before = world.rows()
     with pytest.raises(CallerError) as caught:
         history.restore(person, "T", number)
@@ -213,7 +212,7 @@ def test_there_is_nothing_before_the_first(world: World) -> None:
     for ask in (history.history, history.restore):
         with pytest.raises(CallerError):
             ask(person, "T")
-    person.set("T", "v")
+    secrets.set_value(person, "T", "v")
     with pytest.raises(CallerError, match="NOT_FOUND"):
         history.restore(person, "T")
 
@@ -239,18 +238,18 @@ def test_a_version_that_was_put_back_by_somebody_is_not_restored(world: World) -
 
 def test_expiry_belongs_to_the_value(world: World) -> None:
     person = world.person()
-    person.set("T", "v", expires=2_000_000_000)
-    assert person.secrets()[0].expires == 2_000_000_000
-    assert person.set("T", "v").changed is False
-    assert person.secrets()[0].expires == 2_000_000_000
-    assert person.set("T", "v", expires=records.NEVER).changed is True
-    assert person.secrets()[0].expires is None
-    person.set("T", "v", expires=1_900_000_000)
-    person.set("T", "w")
-    assert person.secrets()[0].expires is None
+    secrets.set_value(person, "T", "v", expires=2_000_000_000)
+    assert secrets.list_all(person)[0].expires == 2_000_000_000
+    assert secrets.set_value(person, "T", "v").changed is False
+    assert secrets.list_all(person)[0].expires == 2_000_000_000
+    assert secrets.set_value(person, "T", "v", expires=records.NEVER).changed is True
+    assert secrets.list_all(person)[0].expires is None
+    secrets.set_value(person, "T", "v", expires=1_900_000_000)
+    secrets.set_value(person, "T", "w")
+    assert secrets.list_all(person)[0].expires is None
     history.restore(person, "T")
-    assert person.secrets()[0].expires == 1_900_000_000
-    assert person.check() == (1, 3)
+    assert secrets.list_all(person)[0].expires == 1_900_000_000
+    assert inspection.check(person) == (1, 3)
 
 
 # Purging
@@ -280,32 +279,36 @@ def crowded(world: World) -> World:
     dice = random.Random(7)
     person = world.person()
     for number in range(120):
-        person.set(f"S{number}", "".join(dice.choices(string.ascii_letters, k=dice.choice([5, 60, 900, 9000]))))
+        secrets.set_value(
+            person, f"S{number}", "".join(dice.choices(string.ascii_letters, k=dice.choice([5, 60, 900, 9000])))
+        )
         if number % 10 == 0:
-            person.set("GOING", "".join(dice.choices(string.ascii_letters, k=dice.choice([5, 600, 6000]))))
+            secrets.set_value(
+                person, "GOING", "".join(dice.choices(string.ascii_letters, k=dice.choice([5, 600, 6000])))
+            )
         if number % 7 == 0 and number:
-            person.delete(f"S{dice.randrange(number)}")
+            secrets.delete(person, f"S{dice.randrange(number)}")
     return world
 
 
 def test_a_purged_secret_is_in_no_file_of_the_store_any_more(crowded: World) -> None:
     api = crowded.project("api")
-    crowded.person(api).allow("GOING")
+    trust.allow(crowded.person(api), "GOING")
     found = tokens(crowded, "GOING")
     assert pieces_left(crowded, found) > 100
-    crowded.person().delete("GOING")
+    secrets.delete(crowded.person(), "GOING")
     assert pieces_left(crowded, found) > 100
     found = tokens(crowded, "GOING")
     purged = history.purge(crowded.person(), "GOING")
     assert purged.scrubbed is True
     assert [record.name for record in purged.records] == ["GOING"]
     assert pieces_left(crowded, found) == 0  # with the servers' connections still open
-    assert crowded.person().grants() == []
+    assert trust.list_grants(crowded.person()) == []
     with pytest.raises(CallerError):
         history.history(crowded.person(), "GOING")
-    before = crowded.person().check()
-    assert crowded.person().set("GOING", "new").version == 1
-    assert crowded.person().check() == (before[0] + 1, before[1] + 1)
+    before = inspection.check(crowded.person())
+    assert secrets.set_value(crowded.person(), "GOING", "new").version == 1
+    assert inspection.check(crowded.person()) == (before[0] + 1, before[1] + 1)
 
 
 def test_a_reader_delays_it_and_the_next_purge_makes_up_for_it(crowded: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,28 +325,28 @@ def test_a_reader_delays_it_and_the_next_purge_makes_up_for_it(crowded: World, m
 
 def test_all_deleted_ones_go_and_no_other(crowded: World) -> None:
     person = crowded.person()
-    crowded.person(scope="acme").set("T", "v")
-    crowded.person(scope="acme").delete("T")
-    crowded.person(crowded.project("api")).allow("T")  # of the scope "shared"
-    live = [record.name for record in person.secrets()]
+    secrets.set_value(crowded.person(scope="acme"), "T", "v")
+    secrets.delete(crowded.person(scope="acme"), "T")
+    trust.allow(crowded.person(crowded.project("api")), "T")  # of the scope "shared"
+    live = [record.name for record in secrets.list_all(person)]
     shown = history.deleted(person)
     assert ("acme", "T") in [(record.scope, record.name) for record in shown]
-    person.set(shown[-1].name, "back again")
+    secrets.set_value(person, shown[-1].name, "back again")
     purged = history.purge_deleted(person, shown)
     assert len(purged.records) == len(shown) - 1
-    assert [record.name for record in person.secrets()] == sorted([*live, shown[-1].name])
+    assert [record.name for record in secrets.list_all(person)] == sorted([*live, shown[-1].name])
     assert history.deleted(person) == []
-    assert [grant.name for grant in person.grants()] == ["T"]
-    person.check()
+    assert [grant.name for grant in trust.list_grants(person)] == ["T"]
+    inspection.check(person)
 
 
 def test_purging_is_in_the_log_and_versions_of_grants_are_gone(world: World) -> None:
     api = world.project("api")
-    world.person().set("T", "v")
-    world.person(api).allow("T")
+    secrets.set_value(world.person(), "T", "v")
+    trust.allow(world.person(api), "T")
     history.purge(world.person(), "T")
-    assert world.person().grants() == []
-    actions = [entry.event.action for entry in world.person().log(lambda _: True)]
+    assert trust.list_grants(world.person()) == []
+    actions = [entry.event.action for entry in log.entries(world.person(), lambda _: True)]
     assert actions == ["set", "allow", "purge"]
 
 
@@ -357,12 +360,12 @@ def test_nothing_is_made_to_purge_in(tmp_path: Path) -> None:
 
 
 def test_a_grant_is_not_purged_with_another_scopes_secret(world: World) -> None:
-    world.person().set("T", "v")
-    world.person(scope="acme").set("T", "w")
+    secrets.set_value(world.person(), "T", "v")
+    secrets.set_value(world.person(scope="acme"), "T", "w")
     api = world.project("api")
-    world.person(api).allow("T")
+    trust.allow(world.person(api), "T")
     history.purge(world.person(scope="acme"), "T")
-    assert world.person().grants() == [Grant(project=str(api), scope=SHARED, name="T")]
+    assert trust.list_grants(world.person()) == [Grant(project=str(api), scope=SHARED, name="T")]
     assert history.history(world.person(), "T")[0].origin == PERSON
 
 
@@ -402,7 +405,7 @@ def _changed(tx: Transaction, name: str, dice: random.Random) -> list[bytes]:
 def test_bringing_back_lets_nothing_go(world: World) -> None:
     person = world.person()
     for number in range(1, 12):
-        person.set("T", f"value {number}")
+        secrets.set_value(person, "T", f"value {number}")
         world.time += 1
     world.time += 60 * 86_400
     history.restore(person, "T", 2)
@@ -412,10 +415,10 @@ def test_bringing_back_lets_nothing_go(world: World) -> None:
 
 def test_what_has_changed_since_it_was_shown_is_not_purged(world: World) -> None:
     person = world.person()
-    person.set("T", "one")
+    secrets.set_value(person, "T", "one")
     shown, _ = history.history(person, "T")
-    world.person().set("T", "two")
+    secrets.set_value(world.person(), "T", "two")
     with pytest.raises(StoreError) as caught:
         history.purge(person, "T", shown)
     assert caught.value.code is Code.STORE_BUSY
-    assert person.get("T", warn=print) == "two"
+    assert secrets.get_value(person, "T", warn=print) == "two"

@@ -14,7 +14,7 @@ from claude_secrets.keys import recovery_code
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.passphrase import Stretching
 from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, Slot, State
-from claude_secrets.person import keys, rotation
+from claude_secrets.person import keys, rotation, secrets
 from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots
 from claude_secrets.store.store import Store
@@ -35,7 +35,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(name="world")
 def world_with_secret(world: World) -> World:
-    world.person().set("T", "value")
+    secrets.set_value(world.person(), "T", "value")
     return world
 
 
@@ -46,7 +46,7 @@ class Ring:
         self.keyring = keyring
         self.path = root / "data" / "secrets.db"
         self._stores: list[Store] = []
-        self.person().set("T", "value")
+        secrets.set_value(self.person(), "T", "value")
 
     def person(self, *, passphrase: str | None = None) -> Person:
         ask = None if passphrase is None else (lambda: passphrase)
@@ -86,7 +86,7 @@ def slot_of(person: Person, kind: str) -> Slot:
 
 
 def value(person: Person) -> str:
-    return person.get("T", warn=pytest.fail)
+    return secrets.get_value(person, "T", warn=pytest.fail)
 
 
 # Adding
@@ -391,7 +391,7 @@ def test_of_two_removals_at_once_one_is_refused(world: World, monkeypatch: pytes
 def test_a_key_that_was_replaced_meanwhile_is_wrapped_for_nobody(
     world: World, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
-    world.person().set("T", "v")
+    secrets.set_value(world.person(), "T", "v")
     before = [info.slot.slot_id for info in keys.every(world.person())]
     person = world.person()
     old = person.store.fetch_key()
@@ -407,11 +407,11 @@ def test_a_key_that_was_replaced_meanwhile_is_wrapped_for_nobody(
         act[action]()
     assert caught.value.code is Code.STORE_BUSY
     assert [info.slot.slot_id for info in keys.every(world.person())] == before
-    assert world.person().get("T", warn=print) == "v"
+    assert secrets.get_value(world.person(), "T", warn=print) == "v"
 
 
 def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(world: World) -> None:
-    world.person().set("T", "v")
+    secrets.set_value(world.person(), "T", "v")
     person = world.person()
     (good,) = (info.slot for info in keys.every(person))
     with person.store.read() as tx:
@@ -425,7 +425,7 @@ def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(w
     with world.person().store.write() as tx:
         key_slots.add(tx, stale.recorded)
     again = world.person()
-    assert again.get("T", warn=print) == "v"
+    assert secrets.get_value(again, "T", warn=print) == "v"
     failures = {info.slot.slot_id: info.failure for info in keys.every(again)}
     assert (failures[good.slot_id], failures[stale.recorded.slot_id] is None) == (None, False)
     with pytest.raises(CallerError):
@@ -434,7 +434,7 @@ def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(w
 
 def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     """As where a keyring was put back to an earlier state after its new entry had been made."""
-    world.person().set("T", "v")
+    secrets.set_value(world.person(), "T", "v")
     first = keys.every(world.person())[0].slot
     second = keys.add_file(world.person(), world.root / "keys" / "second.key")
     person = world.person()
@@ -443,7 +443,7 @@ def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     (world.root / "keys" / "second.key").unlink()
     keys.clear_away(world.person())
     assert world.key_file.exists()
-    assert world.person().get("T", warn=print) == "v"
+    assert secrets.get_value(world.person(), "T", warn=print) == "v"
     states = {info.slot.slot_id: info.slot.state for info in keys.every(world.person())}
     assert states == {first.slot_id: State.THERE, second.slot_id: State.THERE}
 

@@ -19,7 +19,7 @@ from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.key_file import HeldKey
 from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE
 from claude_secrets.model import Access
-from claude_secrets.person import keys, rotation
+from claude_secrets.person import inspection, keys, log, rotation, secrets, trust
 from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots, records
 from claude_secrets.store.store import Store
@@ -60,7 +60,7 @@ class Owner:
                 else:
                     store.create_with_passphrase(OLD)
             person = Person(store=store)
-            person.set("T", "value")
+            secrets.set_value(person, "T", "value")
             if FILE in self.kinds and KEYRING in self.kinds:
                 keys.add_file(person, self.key_file)
             if PASSPHRASE in self.kinds and not {KEYRING, FILE}.isdisjoint(self.kinds):
@@ -182,7 +182,7 @@ def every_slot_resists(owner: Owner, stolen: list[str], code: str) -> bool:
 
 @pytest.fixture(name="world")
 def world_with_secret(world: World) -> World:
-    world.person().set("T", "value")
+    secrets.set_value(world.person(), "T", "value")
     return world
 
 
@@ -195,19 +195,19 @@ def every_token(world: World) -> dict[str, list[bytes]]:
 def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: World) -> None:
     api = world.project("api")
     for text in ("second", "third"):
-        world.person().set("T", text)
-    world.person(api).set("GUARDED", "g", Access.USE_ONLY, expires=2_000_000_000)
-    world.person().set("GONE", "was here")
-    world.person().delete("GONE")
-    world.person(api).allow("T")
+        secrets.set_value(world.person(), "T", text)
+    secrets.set_value(world.person(api), "GUARDED", "g", Access.USE_ONLY, expires=2_000_000_000)
+    secrets.set_value(world.person(), "GONE", "was here")
+    secrets.delete(world.person(), "GONE")
+    trust.allow(world.person(api), "T")
     Agent(world, api).set("OF_AGENT", "a")
     keys.add_passphrase(world.person(), OLD)
     running = world.gate()
     agent = Agent(world, api)
     agent.gate = running
     assert agent.get("T") == "third"
-    before, granted, tokens = stated(world.store()), world.person().grants(), every_token(world)
-    log = [(entry.sequence, entry.event) for entry in world.person().log(lambda _: True)]
+    before, granted, tokens = stated(world.store()), trust.list_grants(world.person()), every_token(world)
+    events = [(entry.sequence, entry.event) for entry in log.entries(world.person(), lambda _: True)]
     old_key = world.store().fetch_key()
     person = world.person()
     told: list[tuple[int, int]] = []
@@ -218,10 +218,12 @@ def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: Wo
     rotation.rotate(person, found, [], passphrases=new, code="", progress=tell)
     assert told[-1][0] == told[-1][1] == len(told)
     assert stated(world.store()) == before
-    assert world.person().grants() == granted
-    assert [(entry.sequence, entry.event) for entry in world.person().log(lambda _: True)][: len(log)] == log
-    world.person().verify_log()
-    world.person().check()
+    assert trust.list_grants(world.person()) == granted
+    assert [(entry.sequence, entry.event) for entry in log.entries(world.person(), lambda _: True)][
+        : len(events)
+    ] == events
+    log.verify(world.person())
+    inspection.check(world.person())
     after = every_token(world)
     cipher = Cipher(_store_id(world), old_key)
     for table, rows in after.items():
@@ -236,7 +238,7 @@ def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: Wo
     custody = Custody(environment={}, ask_passphrase=lambda: NEW)
     world.key_file.unlink()
     with closing(Store(world.store_path, custody, lambda: world.time)) as store:
-        assert Person(store=store).get("T2", warn=pytest.fail) == "after"
+        assert secrets.get_value(Person(store=store), "T2", warn=pytest.fail) == "after"
 
 
 def _store_id(world: World) -> str:
@@ -256,7 +258,7 @@ def test_a_damaged_store_is_not_sealed_anew(world: World) -> None:
 
 
 def test_versions_stay_restorable_under_the_new_key(world: World) -> None:
-    world.person().set("T", "second")
+    secrets.set_value(world.person(), "T", "second")
     rotated(world.person())
     with world.store().write() as tx:
         record = records.find(tx, "shared", "T")
@@ -356,7 +358,7 @@ def test_a_key_that_another_store_is_changing_to_is_left_alone(world: World, tmp
     """Two stores may share a key file; one is killed while it changes its key, and the other one tidies up."""
     environment = {"CLAUDE_SECRETS_KEY_FILE": str(world.key_file)}
     with closing(Store(tmp_path / "second" / "s.db", Custody(environment=environment), lambda: 1.0)) as second:
-        Person(store=second).set("T", "of the second")
+        secrets.set_value(Person(store=second), "T", "of the second")
         found, store_id = second.slots(), keys.identity_of(Person(store=second)).store_id
         with second.write() as tx:
             key_slots.change(tx, found[0], key_change.begin(second.custody, store_id, found[0], second.fetch_key()))
@@ -379,7 +381,7 @@ def test_a_key_file_that_is_being_changed_is_not_taken_for_a_new_store(world: Wo
     environment = {"CLAUDE_SECRETS_KEY_FILE": str(world.key_file)}
     with closing(Store(tmp_path / "second" / "s.db", Custody(environment=environment), lambda: 1.0)) as second:
         with pytest.raises(CustodyError, match="KEY_WRONG"):
-            Person(store=second).set("T", "v")
+            secrets.set_value(Person(store=second), "T", "v")
         assert not second.exists()
 
 

@@ -14,6 +14,7 @@ from typing import Self
 from claude_secrets.errors import SecretsError
 from claude_secrets.keys.custody import Custody
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy
+from claude_secrets.person import secrets
 from claude_secrets.store import records
 from claude_secrets.store.records import Record, Stored
 from claude_secrets.store.store import Store
@@ -108,7 +109,7 @@ def _person_get(store: Store, name: str) -> str:
     from claude_secrets.person.person import Person
 
     warnings: list[str] = []
-    value = Person(store=store).get(name, warn=warnings.append)
+    value = secrets.get_value(Person(store=store), name, warn=warnings.append)
     return f"{value} ({len(warnings)} warnings)"
 
 

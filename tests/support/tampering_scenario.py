@@ -26,6 +26,7 @@ from claude_secrets.model import (
     Tool,
 )
 from claude_secrets.paths import home_directories
+from claude_secrets.person import inspection, secrets, trust
 from claude_secrets.person.person import Person
 from claude_secrets.policy.project import Project, locate
 from claude_secrets.store import key_slots
@@ -94,16 +95,16 @@ class Victim(World):
 
     def _live(self) -> None:
         """The past: a beginning, and then one change of each kind, with a copy of the file before each."""
-        self._person().set("FOREIGN", "f")
-        self._person().set("ELSEWHERE", "e")
-        self._person().set("BORROWED", "b")
-        self._person().set("GUARDED", "g")
-        self._person("api").set("OWN", "o")
-        self._person("acme", scope="acme-dev").set("TOKEN", "a")
-        self._person("api").allow("BORROWED")
-        self._person("api").allow("GUARDED")
+        secrets.set_value(self._person(), "FOREIGN", "f")
+        secrets.set_value(self._person(), "ELSEWHERE", "e")
+        secrets.set_value(self._person(), "BORROWED", "b")
+        secrets.set_value(self._person(), "GUARDED", "g")
+        secrets.set_value(self._person("api"), "OWN", "o")
+        secrets.set_value(self._person("acme", scope="acme-dev"), "TOKEN", "a")
+        trust.allow(self._person("api"), "BORROWED")
+        trust.allow(self._person("api"), "GUARDED")
         for value in ("1", "2"):
-            self._person("api").set("OLD", value)
+            secrets.set_value(self._person("api"), "OLD", value)
         self._add_slot()
         self._log("done")
         self._log("refused")
@@ -113,11 +114,11 @@ class Victim(World):
         changes: dict[str, Callable[[], object]] = {
             "set": lambda: self._agent(Tool.SET_SECRET, "AGENT", "second"),
             "delete": lambda: self._agent(Tool.DELETE_SECRET, "DROPPED"),
-            "access change": lambda: self._person().set("GUARDED", "g", Access.USE_ONLY),
-            "grant": lambda: self._person("api").allow("FOREIGN"),
-            "revoke": lambda: self._person("api").revoke("BORROWED"),
+            "access change": lambda: secrets.set_value(self._person(), "GUARDED", "g", Access.USE_ONLY),
+            "grant": lambda: trust.allow(self._person("api"), "FOREIGN"),
+            "revoke": lambda: trust.revoke(self._person("api"), "BORROWED"),
             "counter": lambda: self._agent(Tool.SET_SECRET, "AGENT", "second"),
-            "rename": lambda: self._person().rename("OLD", "NEW"),
+            "rename": lambda: secrets.rename(self._person(), "OLD", "NEW"),
             "key slot": lambda: self._add_slot(replacing=True),
             "event": lambda: self._log("done"),
         }
@@ -243,7 +244,7 @@ class Scene:
         """What `doctor` finds in a process of its own: a code, or "whole"."""
         self.restart()
         try:
-            Person(store=self._victim.store()).check()
+            inspection.check(Person(store=self._victim.store()))
         except SecretsError as error:
             return str(error.code)
         return "whole"

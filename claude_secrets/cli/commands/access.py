@@ -6,6 +6,7 @@ from claude_secrets.cli import foreign
 from claude_secrets.cli.opening import add_scope, find_project, the_person, yes_of
 from claude_secrets.cli.output import say
 from claude_secrets.model import Access
+from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def run(options: Namespace) -> int:
     person = the_person(options, find_project(options), options.scope)
     for name in options.names if options.access is Access.READABLE else ():
         foreign.require_name(person, name, f"Let agents that may use {name} read its value?", yes_of(options))
-    changed = person.set_access(options.names, options.access)
+    changed = secrets.set_access(person, options.names, options.access)
     for name in options.names:
         say(f"'{name}' is {options.access.value}{'' if name in changed else ' already'}.")
     return 0

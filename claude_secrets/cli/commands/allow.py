@@ -6,6 +6,7 @@ from claude_secrets.cli import allowlist_file, foreign
 from claude_secrets.cli.listing import here, hint_at_main
 from claude_secrets.cli.opening import require_project, the_person, yes_of
 from claude_secrets.cli.output import say
+from claude_secrets.person import trust
 from claude_secrets.policy.allowlist import parse_allowlist, read_bytes
 from claude_secrets.policy.allowlist_edit import add_entry, check_entry, covering
 from claude_secrets.policy.globs import is_wild
@@ -35,7 +36,7 @@ def run(options: Namespace) -> int:
     else:
         foreign.require_name(person, name, f"Let {here(person)} use {name}?", yes)
         names, use = [name], "the project may use it"
-    person.allow(*names)
+    trust.allow(person, *names)
     if after is None:
         entry = covering(parse_allowlist(before), name)
         by = "" if entry is None or entry.pattern == name else f", covered by its entry {entry.pattern}"

@@ -8,6 +8,7 @@ from claude_secrets.cli.opening import add_scope, find_project, the_person
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import check_name
+from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def run(options: Namespace) -> int:
     person = the_person(options, find_project(options), options.scope)
     asked = f"Delete '{name}' in scope '{person.scope}'? (Its versions stay in the store.)"
     require_yes(f"{asked}{whose(person, name)}", yes=options.yes)
-    if not person.delete(name):
+    if not secrets.delete(person, name):
         raise CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{person.scope}'.")
     say(f"Deleted '{name}'.")
     return 0

@@ -23,7 +23,7 @@ from claude_secrets.errors import CallerError, Code, CustodyError, InputError, S
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import FILE, State
 from claude_secrets.paths import command, is_usual, own_directories
-from claude_secrets.person import copies, keys
+from claude_secrets.person import copies, inspection, keys, secrets, trust
 from claude_secrets.person.inspection import damages
 from claude_secrets.person.keys import KeyInfo
 from claude_secrets.person.person import Person
@@ -178,7 +178,7 @@ def _exposed(options: Namespace, project: Project | None) -> Iterator[Finding]:
 
 
 def _store(options: Namespace, project: Project | None, person: Person) -> Finding:
-    secrets, versions = person.check()
+    secrets, versions = inspection.check(person)
     path = person.store.path
     usual = is_usual(path, read_settings(options, project).usual_store)
     unusual = "" if usual else " (not the usual one)"
@@ -187,7 +187,7 @@ def _store(options: Namespace, project: Project | None, person: Person) -> Findi
 
 
 def _work_tree(person: Person, main: str) -> Finding:
-    standing = person.standing()
+    standing = trust.standing(person)
     if standing is not None and standing.unjoined is None:
         return Finding("work tree", "ok", f"It counts as a work tree of {main}.")
     hint = f"If it should: {command()} trust"
@@ -259,7 +259,7 @@ def _damage(person: Person) -> Iterator[Finding]:
 
 def _expiry(person: Person) -> Iterator[Finding]:
     try:
-        found = expiries(person.secrets())
+        found = expiries(secrets.list_all(person))
     except SecretsError:  # told with the store
         return
     gone = [one for one in found if one.seconds <= 0]

@@ -18,6 +18,7 @@ from claude_secrets.cli.output import warn
 from claude_secrets.cli.variables import Source, Templates
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.paths import command
+from claude_secrets.person import secrets
 from claude_secrets.person.person import Person
 
 NOT_FOUND: Final = 127
@@ -62,7 +63,7 @@ def run(options: Namespace) -> int:
     person = the_person(options, find_project(options), options.scope)
 
     def values(names: Sequence[str]) -> dict[str, str]:
-        return person.values(names, "exec", warn=warn)
+        return secrets.get_values(person, names, "exec", warn=warn)
 
     def check(templates: Templates) -> None:
         foreign.require_references(person, templates.named_by_files, templates.files, yes_of(options))

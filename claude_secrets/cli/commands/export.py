@@ -9,6 +9,7 @@ from claude_secrets.cli.output import say_json, warn, write
 from claude_secrets.cli.variables import Source, listed
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec import dotenv_file
+from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def run(options: Namespace) -> int:
     person = the_person(options, find_project(options), options.scope)
 
     def values(names: Sequence[str]) -> dict[str, str]:
-        return person.values(names, "export", warn=warn)
+        return secrets.get_values(person, names, "export", warn=warn)
 
     templates = variables.templates(options)
     if options.format == "shell":

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.opening import add_scope, find_project, the_person
 from claude_secrets.cli.output import warn, write
+from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -15,6 +16,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Print the value as it is; on a terminal with a newline after it."""
     person = the_person(options, find_project(options), options.scope)
-    value = person.get(options.name, warn=warn)
+    value = secrets.get_value(person, options.name, warn=warn)
     write(value.encode("utf-8"))
     return 0

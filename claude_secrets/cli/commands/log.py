@@ -8,6 +8,7 @@ from claude_secrets.cli.output import note, say, say_json
 from claude_secrets.cli.times import before_now, date
 from claude_secrets.errors import DeniedError
 from claude_secrets.paths import expanded
+from claude_secrets.person import log, trust
 from claude_secrets.policy.project import Project
 from claude_secrets.store.audit import Entry, EventOutcome
 
@@ -27,10 +28,10 @@ def run(options: Namespace) -> int:
     named = None if options.project is None else _named(options)
     person = the_person(options, named if isinstance(named, Project) else None, "shared")
     if options.verify:
-        say(f"The log is whole: {person.verify_log()} entries, each as it was written.")
+        say(f"The log is whole: {log.verify(person)} entries, each as it was written.")
         return 0
     since = None if options.since is None else before_now(options.since, "--since")
-    standing = person.standing()
+    standing = trust.standing(person)
     projects = {named} if isinstance(named, str) else set(standing.identities if standing else ())
 
     def keep(entry: Entry) -> bool:
@@ -43,7 +44,7 @@ def run(options: Namespace) -> int:
             and (not options.denied or event.outcome == EventOutcome.REFUSED)
         )
 
-    found = person.log(keep)
+    found = log.entries(person, keep)
     if options.json:
         say_json([_as_data(entry) for entry in found])
     elif not found:

@@ -7,6 +7,7 @@ from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import find_project, the_person
 from claude_secrets.cli.output import hint, note, say, say_json
 from claude_secrets.paths import command
+from claude_secrets.person import trust
 from claude_secrets.store.grants import Grant
 
 
@@ -17,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List all grants by project."""
-    grants = the_person(options, find_project(options), "shared").grants()
+    grants = trust.list_grants(the_person(options, find_project(options), "shared"))
     if options.json:
         say_json([_as_data(grant) for grant in grants])
         return 0

@@ -7,6 +7,7 @@ from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import read_allowlist, require_project, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.person import trust
 from claude_secrets.policy.allowlist import read_bytes
 from claude_secrets.policy.allowlist_edit import check_entry, covering, remove_entry
 from claude_secrets.store.grants import Grant
@@ -24,7 +25,7 @@ def run(options: Namespace) -> int:
         raise CallerError(Code.INVALID_ARGUMENTS, "Name one secret, or say --all.")
     project = require_project(options)
     if options.all:
-        _tell(the_person(options, project).revoke())
+        _tell(trust.revoke(the_person(options, project)))
         return 0
     name = check_entry(options.name)
     before = read_bytes(project.path)
@@ -32,7 +33,7 @@ def run(options: Namespace) -> int:
     if after is not None:
         allowlist_file.replace(project.path, before, after)
         say(f"Removed '{name}' from {project.path / '.claude' / 'secrets.yml'}.")
-    _tell(the_person(options, project).revoke(name))
+    _tell(trust.revoke(the_person(options, project), name))
     entry = covering(read_allowlist(project), name)
     if entry is not None:
         hint(f"the allowlist still covers '{name}' by its entry {entry.pattern}")

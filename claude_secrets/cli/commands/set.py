@@ -11,6 +11,7 @@ from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import from_now
 from claude_secrets.model import PERSON, Access, check_name
 from claude_secrets.paths import command
+from claude_secrets.person import secrets, trust
 from claude_secrets.person.person import Person
 from claude_secrets.store.records import NEVER
 
@@ -50,9 +51,11 @@ def run(options: Namespace) -> int:
     use = "" if project is None else f", and let {here(person)} use it"
     yes = yes_of(options)
     foreign.require_name(person, name, f"Overwrite {name}{use}?", yes)
-    if options.access is Access.READABLE and person.is_use_only(name):
+    if options.access is Access.READABLE and secrets.is_use_only(person, name):
         yes.require_person(f"Making '{name}' readable for agents")
-    stored = person.set(name, value_from_input(name, exact=options.exact), options.access, expires=expires)
+    stored = secrets.set_value(
+        person, name, value_from_input(name, exact=options.exact), options.access, expires=expires
+    )
     kind = " Use-only: agents do not get its value." if stored.access is Access.USE_ONLY else ""
     if stored.changed:
         say(f"Stored '{name}' (version {stored.version}).{kind}")
@@ -69,7 +72,9 @@ def run(options: Namespace) -> int:
 def _left(person: Person, name: str, origin: str) -> str:
     """What the project may do from now on that the name belonged to."""
     there = f"--project {shlex.quote(origin)}"
-    if any((grant.project, grant.scope, grant.name) == (origin, person.scope, name) for grant in person.grants()):
+    if any(
+        (grant.project, grant.scope, grant.name) == (origin, person.scope, name) for grant in trust.list_grants(person)
+    ):
         return f"{short(origin)} may still use it; to take that back: {command()} {there} revoke {name}"
     allow = f"{command()} {there} allow {name}"
     return f"agents in {short(origin)}, where it was stored, may not use it any more; to let them: {allow}"

@@ -7,6 +7,7 @@ from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import read_allowlist, read_settings, require_project, the_person
 from claude_secrets.cli.output import counted, say
 from claude_secrets.paths import command
+from claude_secrets.person import trust
 from claude_secrets.person.trust import Wanted
 from claude_secrets.policy.config import Trust
 
@@ -21,7 +22,7 @@ def run(options: Namespace) -> int:
     project = require_project(options)
     person = the_person(options, project)
     required = read_settings(options, project).trust is Trust.REQUIRED
-    wanted = person.wanted(read_allowlist(project), required=required)
+    wanted = trust.wanted(person, read_allowlist(project), required=required)
     if not wanted:
         say(f"{project.path} wants nothing that it may not use already.")
         return 0
@@ -34,7 +35,7 @@ def run(options: Namespace) -> int:
         state = "deleted there" if record.deleted else record.access.value
         say(f"  {record.name}, stored from {short(record.origin)} ({state})")
     require_yes(f"Let agents of {short(str(project.path))} {_counted(wanted)}?", yes=options.yes)
-    person.trust(wanted)
+    trust.grant(person, wanted)
     back = "revoke NAME, or revoke --all" if wanted.secrets else "revoke --all"
     say(f"It may do that now. To take that back: {command()} {back}")
     return 0

@@ -1,0 +1,27 @@
+"""Reading the log, and holding it against the store."""
+
+from collections.abc import Callable
+
+from claude_secrets.person.person import Person
+from claude_secrets.store import audit
+from claude_secrets.store.audit import Entry
+
+
+def entries(person: Person, keep: Callable[[Entry], bool]) -> list[Entry]:
+    """The entries of the log that are to be kept, the oldest first."""
+    if not person.store.exists():
+        return []
+    with person.store.read() as tx:
+        return [entry for entry in audit.entries(tx) if keep(entry)]
+
+
+def verify(person: Person) -> int:
+    """Hold every entry of the log against the store's head. Returns how many there are.
+
+    Raises:
+        StoreError: STORE_TAMPERED.
+    """
+    if not person.store.exists():
+        return 0
+    with person.store.read() as tx:
+        return audit.verify(tx)

@@ -1,0 +1,196 @@
+"""Storing, reading, deleting and listing the person's secrets.
+
+Always: not bound by the allowlist; what a person stores from inside a project that project may use.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from claude_secrets.errors import CallerError, Code, StoreError
+from claude_secrets.model import PERSON, Access, EnteredBy, check_name, check_scope, check_value
+from claude_secrets.person.person import Person
+from claude_secrets.regex import NameSearch
+from claude_secrets.store import grants, records
+from claude_secrets.store.grants import Grant
+from claude_secrets.store.records import Record, Stored
+from claude_secrets.store.transaction import Transaction
+
+_READABLE_STILL: Final = {
+    Code.STORE_TAMPERED: "the store does not fit together: this value may be an older one, or one that was deleted",
+    Code.STORE_UNAVAILABLE: "the store is in a read-only place; what it holds can be read, not changed",
+    Code.STORE_FULL: "the disk is full: the log does not tell of this",
+    Code.STORE_BUSY: "the store is busy: the log does not tell of this",
+}
+"""What a person may still read from, and what they have to know then."""
+
+
+def set_value(
+    person: Person, name: str, value: str, access: Access | None = None, *, expires: int | None = None
+) -> Stored:
+    """Store a value. From inside a project the secret is the project's, or the project is let use it.
+
+    A name that only agents of another project stored, or that was deleted, no longer belongs to that project.
+
+    `access` None keeps what the name has (new: as the person's settings say, else readable); `expires` as in
+    `records.put`.
+    """
+    check_name(name)
+    check_value(value)
+    with person.store.write() as tx:
+        return put(person, tx, name, value, access, action="set", expires=expires)
+
+
+def put(
+    person: Person,
+    tx: Transaction,
+    name: str,
+    value: str,
+    access: Access | None = None,
+    *,
+    action: str,
+    expires: int | None = None,
+) -> Stored:
+    """What `set_value` does, in an open transaction, for the log as `action`."""
+    before, identity = records.find(tx, check_scope(person.scope), check_name(name)), person.identity(tx)
+    stored = records.put(
+        tx,
+        scope=person.scope,
+        name=name,
+        value=check_value(value),
+        origin=identity or PERSON,
+        entered_by=EnteredBy.PERSON,
+        access=access or (person.default_access if before is None else None),
+        expires=expires,
+        keep=person.keep_versions,
+    )
+    record = records.find(tx, person.scope, name)
+    if identity and record and record.origin != identity:
+        grants.add(tx, Grant(project=identity, scope=person.scope, name=name))
+    person.claim_scope(tx)
+    person.note(tx, action, name)
+    return stored
+
+
+def get_value(person: Person, name: str, *, warn: Callable[[str], None]) -> str:
+    """The current value, even where the store is damaged or cannot be written: `warn` is told so.
+
+    Raises:
+        CallerError: NOT_FOUND.
+    """
+    found = get_values(person, [name], "get", warn=warn)
+    if name not in found:
+        raise person.missing(name)
+    return found[name]
+
+
+def get_values(person: Person, names: Sequence[str], action: str, *, warn: Callable[[str], None]) -> dict[str, str]:
+    """The current values of those of `names` that there are, as `get_value` has them; the log says `action`."""
+    for name in names:
+        check_name(name)
+    if not person.store.exists():
+        return {}
+    try:
+        with person.store.write(durable=False) as tx:
+            found = _values(person, tx, names)
+            for name in found:
+                person.note(tx, action, name)
+    except StoreError as error:
+        if error.code not in _READABLE_STILL:
+            raise
+        return _unlogged(person, names, error.code, warn)
+    return found
+
+
+def delete(person: Person, name: str) -> bool:
+    """Delete a secret; its versions are kept. Returns False where there is none."""
+    check_name(name)
+    if not person.store.exists():
+        return False
+    with person.store.write() as tx:
+        record = records.find(tx, person.scope, name)
+        if record is None or record.deleted:
+            return False
+        records.delete(tx, record, entered_by=EnteredBy.PERSON, keep=person.keep_versions)
+        person.note(tx, "delete", name)
+    return True
+
+
+def set_access(person: Person, names: Sequence[str], access: Access) -> list[str]:
+    """Say whether agents may be given values: all names or none. Returns those that had another access.
+
+    Raises:
+        CallerError: NOT_FOUND.
+    """
+    for name in names:
+        check_name(name)
+        person.require_store(name)
+    with person.store.write() as tx:
+        changed = [name for name in names if records.set_access(tx, person.existing(tx, name), access)]
+        for name in changed:
+            person.note(tx, f"access {access.value}", name)
+    return changed
+
+
+def is_use_only(person: Person, name: str) -> bool:
+    """Whether agents are not given the value of that name; False where it was never stored."""
+    if not person.store.exists():
+        return False
+    with person.store.read() as tx:
+        record = records.find(tx, person.scope, check_name(name))
+    return record is not None and record.access is Access.USE_ONLY
+
+
+def rename(person: Person, name: str, new_name: str) -> None:
+    """Give a secret, with its versions and grants, a name that was never used in its scope.
+
+    Raises:
+        CallerError: NOT_FOUND, or INVALID_NAME where the new name is taken.
+    """
+    check_name(name)
+    check_name(new_name)
+    person.require_store(name)
+    with person.store.write() as tx:
+        record = person.existing(tx, name)
+        if records.find(tx, person.scope, new_name) is not None:
+            raise CallerError(
+                Code.INVALID_NAME,
+                f"The name '{new_name}' is taken, by a secret or by the kept versions of a deleted one.",
+                "Choose another name.",
+            )
+        records.rename(tx, record, new_name)
+        for grant in grants.every(tx):
+            if (grant.scope, grant.name) == (person.scope, name):
+                grants.remove(tx, grant)
+                grants.add(tx, Grant(project=grant.project, scope=grant.scope, name=new_name))
+        person.note(tx, "rename", name)
+        person.note(tx, "rename to", new_name)
+
+
+def list_all(person: Person) -> list[Record]:
+    """All secrets of all scopes that are not deleted, sorted by scope and name."""
+    if not person.store.exists():
+        return []
+    with person.store.read() as tx:
+        found = [record for record in records.every(tx) if not record.deleted]
+    return sorted(found, key=lambda record: (record.scope, record.name))
+
+
+def search(person: Person, pattern: str) -> list[Record]:
+    """The secrets whose names match the RE2 pattern, case-insensitively, anywhere in the name."""
+    search, found = NameSearch(pattern), list_all(person)
+    names = set(search.among([record.name for record in found]))
+    return [record for record in found if record.name in names]
+
+
+def _unlogged(person: Person, names: Sequence[str], why: Code, warn: Callable[[str], None]) -> dict[str, str]:
+    """Values from a store that takes no note of it."""
+    whole, immutable = why is not Code.STORE_TAMPERED, why is Code.STORE_UNAVAILABLE
+    with person.store.read(whole=whole, immutable=immutable) as tx:
+        found = _values(person, tx, names)
+    warn(_READABLE_STILL[why])
+    return found
+
+
+def _values(person: Person, tx: Transaction, names: Sequence[str]) -> dict[str, str]:
+    found = ((name, records.find(tx, person.scope, name)) for name in names)
+    return {name: records.value(tx, record) for name, record in found if record and not record.deleted}
