@@ -33,7 +33,7 @@ def values(tx: Transaction, snapshot: PolicySnapshot | None) -> Values:
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    found = [record for record in records.every(tx) if not record.deleted]
+    found = [record for record in records.iterate_all(tx) if not record.deleted]
     readable: dict[str, bool] = {}
     if snapshot is not None and consent.may_claim_scope(tx, standing := consent.standing(tx, snapshot)):
         readable = _readable(_among(tx, standing, found))
@@ -60,7 +60,7 @@ def visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record,
     """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
     exact = snapshot.allowlist.names
     looked_up = (records.find(tx, snapshot.scope, name) for name in exact or ())
-    yield from _among(tx, snapshot, records.every(tx) if exact is None else looked_up)
+    yield from _among(tx, snapshot, records.iterate_all(tx) if exact is None else looked_up)
 
 
 def _among(tx: Transaction, snapshot: PolicySnapshot, found: Iterable[Record | None]) -> Iterator[tuple[Record, Entry]]:

@@ -1,7 +1,6 @@
 """Sealing and opening: the data key, the keys derived from it, envelopes, wrapping. FORMAT.md specifies each.
 
 Always: pure (no files, no clock: times come in as arguments), no key or value in a `repr` or an exception.
-Only this module and `custody.py` import `cryptography`.
 """
 
 import hmac

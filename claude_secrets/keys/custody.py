@@ -1,8 +1,7 @@
 """Custody of the data key: the key slots, each one wrapped copy of it, and the master keys that unwrap them.
 
 Always: a master key is only ever in the OS keyring, in a key file of the person or derived from what they know, never
-in an error, a `repr` or the store; there is no silent fallback from one kind of slot to another. `store.py` and what
-is above it import this module.
+in an error, a `repr` or the store; there is no silent fallback from one kind of slot to another.
 """
 
 import os
@@ -122,7 +121,7 @@ class Custody:
     def opens(self, identity: StoreIdentity, slot: Slot, master_key: bytes) -> bool:
         """Whether this master key unwraps the data key of a slot."""
         with suppress(CustodyError):
-            self._opened(identity, slot, master_key)
+            self._unwrap_by(identity, slot, master_key)
             return True
         return False
 
@@ -131,7 +130,7 @@ class Custody:
         path = slot.key_file
         return path and (self.named_file or path)
 
-    def failure(self, identity: StoreIdentity, slot: Slot) -> CustodyError | None:
+    def probe(self, identity: StoreIdentity, slot: Slot) -> CustodyError | None:
         """Why a slot of the keyring or of a key file does not open here and now; None where it does."""
         try:
             self._unwrap(identity, slot)
@@ -164,12 +163,12 @@ class Custody:
         with _another_way():
             self._keyring.read(entry)
 
-        def place() -> None:
+        def place_key() -> None:
             with _another_way():
                 self._keyring.create(entry, master_key.decode("ascii"))
 
         slot = self.wrapped_by(store_id, Slot(slot_id, KEYRING, "{}", b""), master_key, data_key)
-        return NewSlot(slot, place, lambda: self.take_away(StoreIdentity(store_id, data_key.generation), slot))
+        return NewSlot(slot, place_key, lambda: self.take_away(StoreIdentity(store_id, data_key.generation), slot))
 
     def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
         """A slot with a master key in a new file; `store` is the store's own path.
@@ -210,7 +209,7 @@ class Custody:
             entry = _entry(identity.store_id, slot.slot_id)
             if self._keyring.read(entry) is not None:
                 self._keyring.delete(entry)
-        elif slot.kind == FILE and self.failure(identity, slot) is None:
+        elif slot.kind == FILE and self.probe(identity, slot) is None:
             with suppress(OSError):
                 Path(str(slot.key_file)).unlink()
 
@@ -237,7 +236,7 @@ class Custody:
 
     @staticmethod
     def _only_key(path: Path) -> bytes:
-        held = key_file.read(path)
+        held = key_file.read_keys(path)
         if len(held) > 1:
             raise CustodyError(
                 Code.KEY_WRONG,
@@ -259,7 +258,7 @@ class Custody:
         for slot in slots:
             with suppress(CustodyError, MemoryError):  # a slot says how much memory its passphrase takes
                 master_key = slot.stretching.master_key(passphrase)
-                data_key = self._opened(identity, slot, master_key)
+                data_key = self._unwrap_by(identity, slot, master_key)
                 self._derived[slot.slot_id, slot.params] = master_key  # so that nobody is asked a second time
                 return data_key
         what = "recovery code" if slots[0].is_recovery else "passphrase"
@@ -269,11 +268,11 @@ class Custody:
         *others, last = self._master_keys(identity.store_id, slot)
         for master_key in others:  # a key file has two while its key is being changed
             with suppress(CustodyError):
-                return self._opened(identity, slot, master_key)
-        return self._opened(identity, slot, last)
+                return self._unwrap_by(identity, slot, master_key)
+        return self._unwrap_by(identity, slot, last)
 
     @staticmethod
-    def _opened(identity: StoreIdentity, slot: Slot, master_key: bytes) -> DataKey:
+    def _unwrap_by(identity: StoreIdentity, slot: Slot, master_key: bytes) -> DataKey:
         bound = {"store_id": identity.store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
         try:
             data_key = cipher.unwrap(master_key, slot.wrapped, **bound)
@@ -312,7 +311,7 @@ class Custody:
             )
         if self._check_key_file is not None:
             self._check_key_file(path)
-        return [key.master_key for key in key_file.read(path)]
+        return [key.master_key for key in key_file.read_keys(path)]
 
 
 def _readiness(slot: Slot) -> tuple[bool, int]:

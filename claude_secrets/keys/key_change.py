@@ -2,7 +2,6 @@
 
 Always: whatever a process is killed at, a key that opens the store is in the file. The caller holds the store's write
 lock, so that two processes never change the file at once; a key that another store is changing to is never touched.
-`keys` and `rotation` import it.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ def begin(custody: Custody, store_id: str, slot: Slot, data_key: DataKey) -> Slo
         CustodyError: the file is not there, or cannot be replaced.
     """
     path, master_key = Path(str(custody.file_of(slot))), new_master_key()
-    key_file.replace(path, [*key_file.read(path), HeldKey(master_key, store_id)], store_id)
+    key_file.replace(path, [*key_file.read_keys(path), HeldKey(master_key, store_id)], store_id)
     return custody.wrapped_by(store_id, slot, master_key, data_key)
 
 
@@ -42,7 +41,7 @@ def is_unfinished(custody: Custody, store_id: str, slot: Slot) -> bool:
     try:
         path = custody.file_of(slot)
         return path is not None and (
-            key_file.has_draft(path, store_id) or any(key.coming_for == store_id for key in key_file.read(path))
+            key_file.has_draft(path, store_id) or any(key.coming_for == store_id for key in key_file.read_keys(path))
         )
     except CustodyError:  # told as the slot's failure
         return False
@@ -58,7 +57,7 @@ def finish(custody: Custody, identity: StoreIdentity, slots: Sequence[Slot]) -> 
     changing = {custody.file_of(slot) for slot in slots if is_unfinished(custody, store_id, slot)}
     for path in [each for each in changing if each is not None]:
         key_file.remove_draft(path, store_id)
-        held = key_file.read(path)
+        held = key_file.read_keys(path)
         opening = {key for key in held if any(custody.opens(identity, s, key.master_key) for s in slots)}
         of_another = any(key.coming_for not in ("", store_id) for key in held)  # and one without a mark is maybe, too
         kept = [key for key in held if key in opening or (of_another and key.coming_for != store_id)]

@@ -3,7 +3,7 @@
 While a store changes its key, the file holds two: the old one, and the new one with the store's id behind it.
 
 Always: an existing file is only replaced by one that holds a key that opens its store; what is checked is checked on
-the open descriptor; no content in an error. `custody.py` imports it.
+the open descriptor; no content in an error.
 """
 
 import errno
@@ -68,7 +68,7 @@ def write(path: Path, master_key: bytes) -> None:
     kept = False
     try:
         # Read back as it will be read: some file systems do not keep modes or owners.
-        kept = read(path) == [HeldKey(master_key)]
+        kept = read_keys(path) == [HeldKey(master_key)]
     except CustodyError:
         raise _unmade() from None
     finally:
@@ -79,7 +79,7 @@ def write(path: Path, master_key: bytes) -> None:
         raise _unmade()
 
 
-def read(path: Path) -> list[HeldKey]:
+def read_keys(path: Path) -> list[HeldKey]:
     """The keys in a key file, one at least; what is no key is among them, and opens nothing.
 
     Raises:

@@ -1,7 +1,7 @@
 """A password from the macOS keychain, by the system's own program `security`, which asks the person where it has to.
 
 Always: it runs with a cleaned environment and away from the project, for as long as its deadline at most; what it says
-goes nowhere but back, and no error carries it. The command line imports it.
+goes nowhere but back, and no error carries it.
 """
 
 import subprocess

@@ -2,7 +2,7 @@
 
 Always: only keyring's own backends for this platform are imported, never code that the environment or keyring's
 configuration names; no process is started; no question outlasts its deadline; a backend's exception never leaves
-this module. Only `custody.py` imports it, and only it imports `keyring` (when the keyring is first asked).
+this module. `keyring` is imported when the keyring is first asked.
 """
 
 import importlib

@@ -40,7 +40,7 @@ class Stretching(NamedTuple):
         return cls(salt=os.urandom(16).hex())
 
     @classmethod
-    def read(cls, params: object) -> "Stretching":
+    def from_params(cls, params: object) -> "Stretching":
         """What a slot's `params` say.
 
         Raises:

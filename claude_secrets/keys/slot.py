@@ -1,6 +1,6 @@
 """A key slot as the store keeps it: one wrapped copy of the data key, and where the key that unwraps it is.
 
-Always: pure; no key in a `repr`. `custody.py`, `store.py` and what is above them import it.
+Always: pure; no key in a `repr`.
 """
 
 import json
@@ -62,7 +62,7 @@ class Slot(NamedTuple):
     @property
     def stretching(self) -> Stretching:
         """How its passphrase is stretched. Raises `CustodyError` KEY_WRONG."""
-        return Stretching.read(self._params())
+        return Stretching.from_params(self._params())
 
     @property
     def key_file(self) -> Path | None:
@@ -87,25 +87,29 @@ class Slot(NamedTuple):
         return params if isinstance(params, dict) else {"state": State.LEAVING.value}
 
 
-class NewSlot(NamedTuple):
-    """A slot whose master key is not in its place yet.
+class NewSlot:
+    """A `slot` whose master key is not in its place yet.
 
-    Whoever records where it will be, and only then calls `place`, can find the key again when killed between.
+    Whoever records the slot first and only then calls `place_key` can find the key again when killed between. `place`
+    and `remove` say how; by default there is nothing to do.
     """
 
-    recorded: Slot
-    placing: Callable[[], None] = lambda: None
-    taking_back: Callable[[], None] = lambda: None
+    def __init__(
+        self, slot: Slot, place: Callable[[], None] = lambda: None, remove: Callable[[], None] = lambda: None
+    ) -> None:
+        self.slot = slot
+        self._place = place
+        self._remove = remove
 
-    def place(self) -> Slot:
+    def place_key(self) -> Slot:
         """Put the master key in its place and return the slot. Raises `CustodyError`."""
-        self.placing()
-        return self.recorded
+        self._place()
+        return self.slot
 
-    def take_back(self) -> None:
+    def remove_key(self) -> None:
         """Remove the master key again where that is possible; one that stays behind opens nothing."""
         with suppress(CustodyError, OSError):
-            self.taking_back()
+            self._remove()
 
 
 def as_params(params: dict[str, object]) -> str:

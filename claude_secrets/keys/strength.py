@@ -1,6 +1,6 @@
 """How hard a new passphrase is to guess, by an estimator that knows words, names, keyboards, repeats and dates.
 
-Always: pure; nothing of the passphrase, nor what was recognised in it, is in an answer. `passphrase` imports it.
+Always: pure; nothing of the passphrase, nor what was recognised in it, is in an answer.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ def weakness(passphrase: str, known: Sequence[str]) -> str | None:
 def _weakness(text: str, known: Sequence[str]) -> str | None:
     from zxcvbn import zxcvbn  # half a second, and only where a passphrase is set
 
-    found = zxcvbn(text, user_inputs=list(known))
-    if float(found["guesses_log10"]) >= ENOUGH:
+    estimate = zxcvbn(text, user_inputs=list(known))
+    if float(estimate["guesses_log10"]) >= ENOUGH:
         return None
-    longest = max(found["sequence"], key=lambda match: len(match["token"]))
+    longest = max(estimate["sequence"], key=lambda match: len(match["token"]))
     return _REASONS.get(longest["pattern"], "it is too short")

@@ -97,7 +97,7 @@ def verify(path: Path, secret: str) -> Contents:
 
 
 def _verified(tx: Transaction) -> Contents:
-    found, count = records.verify_every(tx)
+    found, count = records.verify_all(tx)
     tx.verify_table("key_slots", tx.head.slots)
     for record in found:
         _check(record, list(records.rows(tx, record)))
@@ -109,7 +109,7 @@ def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
     try:
         check_name(record.name)
         check_scope(record.scope)
-        found = [(Version.read(number, envelope), envelope.payload) for number, envelope in rows]
+        found = [(Version.from_envelope(number, envelope), envelope.payload) for number, envelope in rows]
         for version, payload in found:
             if not version.deleted:
                 check_value(payload.decode("utf-8"))
@@ -137,7 +137,7 @@ def restore(person: Person, path: Path, secret: str, progress: Progress) -> Cont
                     "The store holds secrets already; a backup is restored into an empty one.",
                     "Name another store with --store, or have this one set aside with --aside.",
                 )
-            for done, record in enumerate(list(records.every(source)), start=1):
+            for done, record in enumerate(list(records.iterate_all(source)), start=1):
                 rekey.copy_record(tx, record, records.rows(source, record))
                 progress(done, contents.secrets)
             person.note(tx, "backup restore")
@@ -191,7 +191,7 @@ def discard(store: Store) -> None:
     if not store.exists():
         return
     with store.read() as tx:
-        found, identity = key_slots.every(tx), tx.cipher.identity
+        found, identity = key_slots.list_all(tx), tx.cipher.identity
     for slot in found:
         store.custody.take_away(identity, slot)
     store.close()
@@ -202,7 +202,7 @@ def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[Contents,
     """All that opens, as the bytes of a store with a key of its own."""
     store_id, data_key = os.urandom(16).hex(), DataKey.generate()
     custody = Custody(environment={}, clock=lambda: tx.now)
-    slot = custody.new_passphrase_slot(store_id, data_key, secret, recovery=False).recorded
+    slot = custody.new_passphrase_slot(store_id, data_key, secret, recovery=False).slot
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         schema.lay_out(connection)
         connection.execute("BEGIN")

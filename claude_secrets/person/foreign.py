@@ -46,7 +46,7 @@ def in_claimed_scope(person: Person) -> list[Theirs]:
     with person.store.read() as tx:
         if grants.holds_any(tx, _identities(tx, person), person.scope):
             return []
-        there = [record for record in records.every(tx) if record.scope == person.scope]
+        there = [record for record in records.iterate_all(tx) if record.scope == person.scope]
         return [_theirs(tx, person, record) for record in there if not is_own(tx, person, record)]
 
 
@@ -66,6 +66,8 @@ def _identities(tx: Transaction, person: Person) -> tuple[str, ...]:
 
 def _theirs(tx: Transaction, person: Person, record: Record) -> Theirs:
     own = _identities(tx, person)
-    granted = (grant.project for grant in grants.every(tx) if (grant.scope, grant.name) == (record.scope, record.name))
+    granted = (
+        grant.project for grant in grants.list_all(tx) if (grant.scope, grant.name) == (record.scope, record.name)
+    )
     users = tuple(user for user in granted if user not in (*own, record.origin))
     return Theirs(record.name, record.origin, users, by_agent=record.entered_by is EnteredBy.AGENT)

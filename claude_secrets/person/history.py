@@ -68,7 +68,7 @@ def deleted(person: Person) -> list[Record]:
     if not person.store.exists():
         return []
     with person.store.read() as tx:
-        found = [record for record in records.every(tx) if record.deleted]
+        found = [record for record in records.iterate_all(tx) if record.deleted]
     return sorted(found, key=lambda record: (record.scope, record.name))
 
 
@@ -104,7 +104,7 @@ def purge_deleted(person: Person, shown: list[Record]) -> Purged:
 
 def _purge(tx: Transaction, person: Person, record: Record) -> None:
     records.purge(tx, record)
-    for grant in grants.every(tx):
+    for grant in grants.list_all(tx):
         if (grant.scope, grant.name) == (record.scope, record.name):
             grants.remove(tx, grant)
     person.note(tx, "purge", record.name, scope=record.scope)

@@ -33,7 +33,7 @@ def every_value(person: Person, action: str) -> dict[str, str]:
         person.note(tx, action)
         return {
             record.name if record.scope == SHARED else f"{record.scope}/{record.name}": records.value(tx, record)
-            for record in records.every(tx)
+            for record in records.iterate_all(tx)
             if not record.deleted
         }
 
@@ -45,8 +45,8 @@ def check(person: Person) -> tuple[int, int]:
         StoreError: STORE_TAMPERED.
     """
     with person.store.read() as tx:
-        found, versions = records.verify_every(tx)
-        grants.every(tx)
+        found, versions = records.verify_all(tx)
+        grants.list_all(tx)
         counters.verify(tx)
         audit.verify(tx)
         tx.verify_table("key_slots", tx.head.slots)

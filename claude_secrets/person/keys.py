@@ -44,7 +44,7 @@ def every(person: Person) -> list[KeyInfo]:
         StoreError: STORE_TAMPERED.
     """
     with person.store.read() as tx:
-        found, identity = key_slots.every(tx), tx.cipher.identity
+        found, identity = key_slots.list_all(tx), tx.cipher.identity
     infos = [_info(person, identity, slot) for slot in found]
     return sorted(infos, key=lambda info: info.since)
 
@@ -56,7 +56,7 @@ def closed(person: Person) -> list[KeyInfo]:
 
 
 def _info(person: Person, identity: StoreIdentity, slot: Slot) -> KeyInfo:
-    failure, since = person.store.custody.failure(identity, slot), sealed_at(slot.wrapped)
+    failure, since = person.store.custody.probe(identity, slot), sealed_at(slot.wrapped)
     if slot.kind == PASSPHRASE:
         return KeyInfo(slot=slot, since=since, failure=None, tried=failure is None)
     return KeyInfo(slot=slot, since=since, failure=failure)
@@ -105,7 +105,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
     new = person.store.custody.new_passphrase_slot(identity_of(person).store_id, data_key, code, recovery=True)
     with person.store.write() as tx:
         refuse_another(data_key, tx)
-        old = [slot for slot in key_slots.every(tx) if slot.is_recovery]
+        old = [slot for slot in key_slots.list_all(tx) if slot.is_recovery]
         if old and not replacing:
             raise CallerError(
                 Code.INVALID_ARGUMENTS,
@@ -114,7 +114,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
             )
         for slot in old:
             key_slots.change(tx, slot, None)
-        key_slots.add(tx, new.place())
+        key_slots.add(tx, new.place_key())
         person.note(tx, "recover create")
     return code
 
@@ -177,11 +177,11 @@ def clear_away(person: Person) -> None:
     stays for good.
     """
     with person.store.read() as tx:
-        found, identity = key_slots.every(tx), tx.cipher.identity
+        found, identity = key_slots.list_all(tx), tx.cipher.identity
     custody = person.store.custody
     with suppress(CustodyError):
         _finish_key_files(person, found, identity.store_id)
-    opening = [slot for slot in found if custody.failure(identity, slot) is None]
+    opening = [slot for slot in found if custody.probe(identity, slot) is None]
     staying = [slot for slot in opening if slot.state is State.THERE]
     for slot in found:
         if slot.state is State.THERE:
@@ -198,7 +198,7 @@ def clear_away(person: Person) -> None:
 def unfinished(person: Person) -> bool:
     """Whether `clear_away` has something to do."""
     with person.store.read() as tx:
-        found, store_id = key_slots.every(tx), tx.cipher.store_id
+        found, store_id = key_slots.list_all(tx), tx.cipher.store_id
     return any(
         slot.state is not State.THERE or key_change.is_unfinished(person.store.custody, store_id, slot)
         for slot in found
@@ -211,27 +211,27 @@ def announce(person: Person, new: Sequence[NewSlot], data_key: DataKey) -> None:
         with person.store.write() as tx:
             refuse_another(data_key, tx)
             for each in new:
-                key_slots.add(tx, each.recorded.moved(State.COMING))
+                key_slots.add(tx, each.slot.moved(State.COMING))
     for each in new:
-        each.place()
+        each.place_key()
 
 
 def _finish_key_files(person: Person, found: Sequence[Slot], store_id: str) -> None:
     custody = person.store.custody
     if any(key_change.is_unfinished(custody, store_id, slot) for slot in found):
         with person.store.write() as tx:
-            key_change.finish(custody, tx.cipher.identity, key_slots.every(tx))
+            key_change.finish(custody, tx.cipher.identity, key_slots.list_all(tx))
 
 
 def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -> Slot:
     data_key = person.store.fetch_key()
     clear_away(person)
-    slot = person.store.custody.new_passphrase_slot(identity_of(person).store_id, data_key, new, recovery=recovery)
+    made = person.store.custody.new_passphrase_slot(identity_of(person).store_id, data_key, new, recovery=recovery)
     with person.store.write() as tx:
         refuse_another(data_key, tx)
-        key_slots.add(tx, slot.recorded)
+        key_slots.add(tx, made.slot)
         person.note(tx, action)
-    return slot.recorded
+    return made.slot
 
 
 def refuse_another(data_key: DataKey, tx: Transaction) -> None:
@@ -241,12 +241,12 @@ def refuse_another(data_key: DataKey, tx: Transaction) -> None:
 
 
 def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, replacing: Slot | None = None) -> Slot:
-    coming = new.recorded.moved(State.COMING)
+    coming = new.slot.moved(State.COMING)
     with person.store.write() as tx:
         refuse_another(data_key, tx)
         key_slots.add(tx, coming)
     try:
-        new.place()
+        new.place_key()
     except CustodyError:
         with person.store.write() as tx:
             key_slots.change(tx, coming, None)
@@ -254,22 +254,22 @@ def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, repl
     kept = False
     try:
         with person.store.write() as tx:
-            key_slots.change(tx, coming, new.recorded)
+            key_slots.change(tx, coming, new.slot)
             if replacing is not None:
                 key_slots.change(tx, replacing, replacing.moved(State.LEAVING))
             person.note(tx, action)
         kept = True
     finally:
-        if not kept and not _is_recorded(person, new.recorded):
-            new.take_back()
-    return new.recorded
+        if not kept and not _is_recorded(person, new.slot):
+            new.remove_key()
+    return new.slot
 
 
 def _is_recorded(person: Person, slot: Slot) -> bool:
     """Whether the store says that the slot is there; if that cannot be told, nothing of it is taken back."""
     try:
         with person.store.read() as tx:
-            return slot in key_slots.every(tx)
+            return slot in key_slots.list_all(tx)
     except SecretsError:
         return True
 
@@ -279,7 +279,7 @@ def _remove(person: Person, slot: Slot, action: str, others: Sequence[Slot]) -> 
     leaving = slot.moved(State.LEAVING)
     in_place = slot.kind == KEYRING or slot.state is not State.THERE
     with person.store.write() as tx:
-        if not any(other in others for other in key_slots.every(tx)):
+        if not any(other in others for other in key_slots.list_all(tx)):
             raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
         if not in_place:
             person.note(tx, action)

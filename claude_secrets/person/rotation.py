@@ -36,9 +36,9 @@ def survey(person: Person) -> tuple[list[Slot], list[Fixed]]:
     keys.clear_away(person)
     custody, fixed = person.store.custody, []
     with person.store.read() as tx:
-        found, identity = key_slots.every(tx), tx.cipher.identity
+        found, identity = key_slots.list_all(tx), tx.cipher.identity
     for slot in found:
-        failure = None if slot.kind == PASSPHRASE else custody.failure(identity, slot)
+        failure = None if slot.kind == PASSPHRASE else custody.probe(identity, slot)
         failure = failure or key_change.hindrance(custody, slot)
         if failure is not None:
             fixed.append(Fixed(slot, failure))
@@ -90,12 +90,12 @@ def rotate(
     texts = {**passphrases} | {slot.slot_id: code for slot in found if slot.is_recovery}
     new = {slot: _new(person, slot, data_key, texts) for slot in found if slot not in losing and slot.kind != FILE}
     in_keyring = [made for slot, made in new.items() if slot.kind == KEYRING]
-    coming = [made.recorded.moved(State.COMING) for made in in_keyring]
+    coming = [made.slot.moved(State.COMING) for made in in_keyring]
     try:
         keys.announce(person, in_keyring, old)
         with store.write() as tx:
             keys.refuse_another(old, tx)
-            if {*key_slots.every(tx)} != {*found, *coming}:
+            if {*key_slots.list_all(tx)} != {*found, *coming}:
                 raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
             for slot in coming:
                 key_slots.change(tx, slot, slot.moved(State.THERE))
@@ -105,7 +105,7 @@ def rotate(
                 elif slot.kind == KEYRING:  # goes when its entry has gone; nothing is left that the entry unwraps
                     key_slots.change(tx, slot, slot.moved(State.LEAVING)._replace(wrapped=b""))
                 else:
-                    key_slots.change(tx, slot, new[slot].recorded if slot in new else None)
+                    key_slots.change(tx, slot, new[slot].slot if slot in new else None)
             replace_data_key(tx, data_key, progress)
             person.note(tx, "key rotate --data")
     finally:

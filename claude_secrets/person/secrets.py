@@ -158,7 +158,7 @@ def rename(person: Person, name: str, new_name: str) -> None:
                 "Choose another name.",
             )
         records.rename(tx, record, new_name)
-        for grant in grants.every(tx):
+        for grant in grants.list_all(tx):
             if (grant.scope, grant.name) == (person.scope, name):
                 grants.remove(tx, grant)
                 grants.add(tx, Grant(project=grant.project, scope=grant.scope, name=new_name))
@@ -171,7 +171,7 @@ def list_all(person: Person) -> list[Record]:
     if not person.store.exists():
         return []
     with person.store.read() as tx:
-        found = [record for record in records.every(tx) if not record.deleted]
+        found = [record for record in records.iterate_all(tx) if not record.deleted]
     return sorted(found, key=lambda record: (record.scope, record.name))
 
 

@@ -48,7 +48,7 @@ def _wanted(tx: Transaction | None, person: Person, allowlist: Allowlist, *, req
     identities = (project if main is None else project._replace(identity=main)).identities
     secrets = [
         record
-        for record in (records.every(tx) if tx is not None else ())
+        for record in (records.iterate_all(tx) if tx is not None else ())
         if record.scope == scope
         and (required or record.origin not in identities)
         and allowlist.entry_for(record.name) is not None
@@ -107,7 +107,7 @@ def revoke(person: Person, name: str | None = None) -> list[Grant]:
         return []
     with person.store.write() as tx:
         identities = (project.own_identity,) if name is None else _standing(tx, person).identities
-        own = [one for one in grants.every(tx) if one.project in identities]
+        own = [one for one in grants.list_all(tx) if one.project in identities]
         taken = [one for one in own if name is None or (one.name and glob_match(name, one.name))]
         for one in taken:
             grants.remove(tx, one)
@@ -126,7 +126,7 @@ def list_grants(person: Person) -> list[Grant]:
     if not person.store.exists():
         return []
     with person.store.read() as tx:
-        return grants.every(tx)
+        return grants.list_all(tx)
 
 
 def claim_scope(person: Person) -> None:

@@ -127,7 +127,7 @@ def entries(tx: Transaction) -> Iterator[Entry]:
         StoreError: STORE_TAMPERED.
     """
     for row in tx.rows("SELECT sequence, refused, token FROM audit ORDER BY sequence"):
-        yield _opened(tx, *row)
+        yield _open_entry(tx, *row)
 
 
 def verify(tx: Transaction) -> int:
@@ -138,7 +138,7 @@ def verify(tx: Transaction) -> int:
     """
     total, count, sequence = "0", 0, 0
     for sequence, refused, token in tx.rows("SELECT sequence, refused, token FROM audit ORDER BY sequence"):
-        _opened(tx, sequence, refused, token)
+        _open_entry(tx, sequence, refused, token)
         total = tx.cipher.set_add(total, _member(sequence), token)
         count += 1
     if (total, sequence) != (tx.head.audit, tx.head.audit_sequence):
@@ -169,7 +169,7 @@ def _flag(event: Event) -> int:
     return int(event.outcome != EventOutcome.DONE)
 
 
-def _opened(tx: Transaction, sequence: int, refused: int, token: bytes) -> Entry:
+def _open_entry(tx: Transaction, sequence: int, refused: int, token: bytes) -> Entry:
     envelope = tx.open("audit", str(sequence), token)
     event = _event(envelope)
     if refused != _flag(event):
@@ -194,7 +194,7 @@ def cut(tx: Transaction) -> None:
     ).fetchall()
     gone = []
     for row in old:
-        if _opened(tx, *row).last > tx.now - KEPT_SECONDS:
+        if _open_entry(tx, *row).last > tx.now - KEPT_SECONDS:
             break
         gone.append(row)
     surplus = tx.connection.execute("SELECT count(*) FROM audit WHERE refused = 1").fetchone()[0] - REFUSALS_KEPT

@@ -144,7 +144,7 @@ class Connection:
             raise KeyReplaced
         if changed:
             self._memory = Memory()
-        head = self._opened_head(cipher, row[2], whole=whole)
+        head = self._open_head(cipher, row[2], whole=whole)
         tx = Transaction(self.sqlite, cipher, head, self._now(), self._memory if whole else None)
         if whole and not self._slots_checked:
             tx.verify_table("key_slots", head.slots)
@@ -154,10 +154,10 @@ class Connection:
             self._verified_at = seen
         return tx
 
-    def _opened_head(self, cipher: Cipher, token: bytes, *, whole: bool) -> StoreHead:
+    def _open_head(self, cipher: Cipher, token: bytes, *, whole: bool) -> StoreHead:
         if self._head is None or self._head[0] != token:
             try:
-                self._head = (token, StoreHead.read(cipher.open(*HEAD, token)))
+                self._head = (token, StoreHead.from_envelope(cipher.open(*HEAD, token)))
             except (TokenInvalid, EnvelopeMismatch):
                 if whole:
                     raise tampered("the store's head") from None

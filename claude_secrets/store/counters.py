@@ -67,7 +67,7 @@ def verify(tx: Transaction) -> None:
     """
     tx.verify_table("counters", tx.head.counters)
     for place, token in tx.connection.execute("SELECT place, token FROM counters").fetchall():
-        _opened(tx, place, token)
+        _open_window(tx, place, token)
 
 
 def write(tx: Transaction, project: str, what: str, window: Window) -> None:
@@ -96,16 +96,16 @@ def window(tx: Transaction, project: str, what: str) -> Window | None:
     tx.verify_table("counters", tx.head.counters)
     place = _place(tx, project, what)
     row = tx.connection.execute("SELECT token FROM counters WHERE place = ?", (place,)).fetchone()
-    return None if row is None else _opened(tx, place, row[0])
+    return None if row is None else _open_window(tx, place, row[0])
 
 
 def _forget_past(tx: Transaction) -> None:
     for place, token in tx.connection.execute("SELECT place, token FROM counters").fetchall():
-        if _opened(tx, place, token).is_over(tx.now):
+        if _open_window(tx, place, token).is_over(tx.now):
             tx.connection.execute("DELETE FROM counters WHERE place = ?", (place,))
 
 
-def _opened(tx: Transaction, place: bytes, token: bytes) -> Window:
+def _open_window(tx: Transaction, place: bytes, token: bytes) -> Window:
     envelope = tx.open("counter", place.hex(), token)
     calls, before, seconds = (envelope.number(key) for key in ("count", "before", "seconds"))
     return Window(envelope.number("start") / 1000, calls, before, seconds)

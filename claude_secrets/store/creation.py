@@ -1,8 +1,7 @@
 """Making a store: a draft that tells where its key will be, then the key, then the store's own name for the draft.
 
 Always: a store appears at its path whole, with its key in place, or not at all; a process that is killed on the way
-leaves a draft by which the next one finishes what was begun, so that no key is left without a store. `store.py` alone
-imports it.
+leaves a draft by which the next one finishes what was begun, so that no key is left without a store.
 """
 
 import os
@@ -86,30 +85,30 @@ def _made(
 ) -> Slot | None:
     store_id, data_key = os.urandom(16).hex(), DataKey.generate()
     new = make_slot(store_id, data_key)
-    begun.write(_contents(store_id, data_key, new.recorded, now()))
-    slot = new.place()
+    begun.write(_contents(store_id, data_key, new.slot, now()))
+    slot = new.place_key()
     kept = False
     try:
         kept = begun.put_in_place(path)
     finally:
         if not kept and not begun.stands_at(path):  # what is there is something else: leave no key without a store
-            new.take_back()
+            new.remove_key()
     return slot if kept else None
 
 
 def _finished(begun: Draft, path: Path, custody: Custody) -> Slot | None:
     """Finish what a killed process began, where its key is in place already."""
-    content = _read(begun)
+    content = _read_draft(begun)
     if content is None:
         return None
-    failure = custody.failure(*content)
+    failure = custody.probe(*content)
     if failure is not None and failure.code in (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE):
         begun.stays = True  # whether its key is there cannot be told now
         raise failure
     return content[1] if failure is None and begun.put_in_place(path) else None
 
 
-def _read(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
+def _read_draft(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
     """The store's identity and the one slot of a draft; None where it was not written to its end."""
     if begun.is_empty:
         return None

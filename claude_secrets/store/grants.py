@@ -44,7 +44,7 @@ def holds(tx: Transaction, grant: Grant) -> bool:
     """
     tx.verify_table("grants", tx.head.grants)
     row = tx.connection.execute("SELECT token FROM grants WHERE place = ?", (_place(tx, grant),)).fetchone()
-    return row is not None and _opened(tx, _place(tx, grant), row[0])[0] == grant
+    return row is not None and _open_grant(tx, _place(tx, grant), row[0])[0] == grant
 
 
 def holds_any(tx: Transaction | None, identities: Iterable[str], scope: str, name: str = "") -> bool:
@@ -85,7 +85,7 @@ def remove(tx: Transaction, grant: Grant) -> bool:
     return True
 
 
-def every(tx: Transaction) -> list[Grant]:
+def list_all(tx: Transaction) -> list[Grant]:
     """All grants, sorted by project, scope and name."""
     return sorted(grant for grant, _ in with_times(tx))
 
@@ -98,10 +98,10 @@ def with_times(tx: Transaction) -> list[tuple[Grant, int]]:
     """
     tx.verify_table("grants", tx.head.grants)
     rows = tx.connection.execute("SELECT place, token FROM grants").fetchall()
-    return [_opened(tx, place, token) for place, token in rows]
+    return [_open_grant(tx, place, token) for place, token in rows]
 
 
-def _opened(tx: Transaction, place: bytes, token: bytes) -> tuple[Grant, int]:
+def _open_grant(tx: Transaction, place: bytes, token: bytes) -> tuple[Grant, int]:
     envelope = tx.open("grant", place.hex(), token)
     grant = Grant(project=envelope.text("project"), scope=envelope.text("scope"), name=envelope.text("name"))
     return grant, envelope.number("created")

@@ -16,7 +16,7 @@ def unverified(connection: sqlite3.Connection) -> list[Slot]:
     return [Slot(*row) for row in connection.execute("SELECT * FROM key_slots ORDER BY 1").fetchall()]
 
 
-def every(tx: Transaction) -> list[Slot]:
+def list_all(tx: Transaction) -> list[Slot]:
     """All key slots.
 
     Raises:
@@ -28,7 +28,7 @@ def every(tx: Transaction) -> list[Slot]:
 
 def add(tx: Transaction, slot: Slot) -> None:
     """Add a slot."""
-    every(tx)
+    list_all(tx)
     tx.connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", row(slot))
     _renew(tx)
 
@@ -39,7 +39,7 @@ def change(tx: Transaction, before: Slot, after: Slot | None) -> None:
     Raises:
         StoreError: STORE_BUSY where it is not as it was.
     """
-    if before not in every(tx):
+    if before not in list_all(tx):
         raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
     tx.connection.execute("DELETE FROM key_slots WHERE slot_id = ?", (before.slot_id,))
     if after is not None:

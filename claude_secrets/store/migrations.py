@@ -1,7 +1,6 @@
 """Bringing a store of an older format up to the one this version writes: a copy first, then all in one transaction.
 
-Always: a store is of the old format or of the new one, never between; the copy goes when it is old. `store.py` alone
-imports it.
+Always: a store is of the old format or of the new one, never between; the copy goes when it is old.
 """
 
 import time

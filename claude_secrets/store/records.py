@@ -1,7 +1,7 @@
 """Secrets as rows: a sealed head for each record, and a sealed token for each version of its value.
 
 Always: a record is opened whole or not at all; what does not fit together is STORE_TAMPERED; a deletion is a
-version too, so that an older head never fits. Each function takes the doorway's open transaction.
+version too, so that an older head never fits. Each function takes an open transaction.
 """
 
 from collections.abc import Iterator
@@ -74,11 +74,11 @@ def find(tx: Transaction, scope: str, name: str) -> Record | None:
         StoreError: STORE_TAMPERED where the head does not fit the newest version, or versions lack a head.
     """
     if (scope, name) not in tx.remembered:
-        tx.remembered[scope, name] = _found(tx, scope, name)
+        tx.remembered[scope, name] = _look_up(tx, scope, name)
     return cast("Record | None", tx.remembered[scope, name])
 
 
-def _found(tx: Transaction, scope: str, name: str) -> Record | None:
+def _look_up(tx: Transaction, scope: str, name: str) -> Record | None:
     key = key_of(tx, scope, name)
     row = tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchone()
     newest = versions.newest(tx, key)
@@ -86,7 +86,7 @@ def _found(tx: Transaction, scope: str, name: str) -> Record | None:
         if newest is not None:
             raise tampered("a record's head")
         return None
-    record = opened(tx, key, row[0])
+    record = open_head(tx, key, row[0])
     if (record.scope, record.name, record.version) != (scope, name, newest):
         raise tampered("a record's head")
     return record
@@ -101,10 +101,10 @@ def value(tx: Transaction, record: Record) -> str:
     return _newest(tx, record).payload.decode("utf-8")
 
 
-def every(tx: Transaction) -> Iterator[Record]:
+def iterate_all(tx: Transaction) -> Iterator[Record]:
     """All records, deleted ones too, in no particular order."""
     for key, head in tx.rows("SELECT record, head FROM records"):
-        yield opened(tx, key, head)
+        yield open_head(tx, key, head)
 
 
 def history(tx: Transaction, record: Record) -> list[Version]:
@@ -113,30 +113,30 @@ def history(tx: Transaction, record: Record) -> list[Version]:
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    return [Version.read(number, envelope) for number, envelope in rows(tx, record)]
+    return [Version.from_envelope(number, envelope) for number, envelope in rows(tx, record)]
 
 
 def rows(tx: Transaction, record: Record) -> Iterator[tuple[int, Envelope]]:
     """All versions of a record with their values, likewise."""
-    return versions.every(tx, key_of(tx, record.scope, record.name), record.history)
+    return versions.iterate_all(tx, key_of(tx, record.scope, record.name), record.history)
 
 
-def verify_every(tx: Transaction) -> tuple[list[Record], int]:
+def verify_all(tx: Transaction) -> tuple[list[Record], int]:
     """All records, their histories verified, and how many versions they have; no version stands without a record.
 
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    found = list(every(tx))
+    all_records = list(iterate_all(tx))
     count = 0
-    for record in found:
+    for record in all_records:
         numbers = [version.number for version in history(tx, record)]
         if not numbers or numbers[-1] != record.version:
             raise tampered("a record's head")
         count += len(numbers)
     if tx.connection.execute("SELECT count(*) FROM versions").fetchone()[0] != count:
         raise tampered("a version")
-    return found, count
+    return all_records, count
 
 
 def put(
@@ -200,8 +200,8 @@ def restore(tx: Transaction, record: Record, number: int, *, keep: int = KEPT_VE
     """
     history(tx, record)  # so that nothing is brought back that somebody put there
     key = key_of(tx, record.scope, record.name)
-    envelope = versions.opened(tx, key, number)
-    earlier = Version.read(number, envelope)
+    envelope = versions.open_envelope(tx, key, number)
+    earlier = Version.from_envelope(number, envelope)
     if not record.deleted and _newest(tx, record).payload == envelope.payload:
         return Stored(version=record.version, changed=False, access=record.access)
     after = record._replace(
@@ -318,13 +318,13 @@ def _remove_head(tx: Transaction, key: bytes) -> None:
 
 
 def _newest(tx: Transaction, record: Record) -> Envelope:
-    envelope = versions.opened(tx, key_of(tx, record.scope, record.name), record.version)
+    envelope = versions.open_envelope(tx, key_of(tx, record.scope, record.name), record.version)
     if (envelope.number("revision"), envelope.flag("deleted")) != (record.revision, record.deleted):
         raise tampered("a version")
     return envelope
 
 
-def opened(tx: Transaction, key: bytes, head: bytes) -> Record:
+def open_head(tx: Transaction, key: bytes, head: bytes) -> Record:
     """What a head says that stands at `key`. Raises `StoreError` STORE_TAMPERED."""
     envelope = tx.open("record-head", key.hex(), head)
     return Record(

@@ -1,7 +1,7 @@
 """Sealing a store anew under another data key, and copying records from one store into another.
 
 Always: every row is opened and verified where it stands before it is sealed for where it will stand; nothing is
-skipped here. `keys` and `backups` import it.
+skipped here.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,12 +21,12 @@ def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int
     Raises:
         StoreError: STORE_TAMPERED, before anything is changed for good.
     """
-    found, _ = records.verify_every(tx)
+    all_records, _ = records.verify_all(tx)
     audit.verify(tx)
     granted, events = grants.with_times(tx), list(audit.entries(tx))
-    total, done = len(found) + len(events), 0
+    total, done = len(all_records) + len(events), 0
     new = Transaction(tx.connection, Cipher(tx.cipher.store_id, data_key), _empty_head(tx), tx.now)
-    for record in found:
+    for record in all_records:
         copied = [(number, envelope) for number, envelope in records.rows(tx, record)]
         records.purge(tx, record)
         copy_record(new, record, copied)

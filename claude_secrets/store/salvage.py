@@ -52,7 +52,7 @@ class Examined(NamedTuple):
 
 def examine(tx: Transaction, progress: Callable[[int, int], None]) -> Iterator[Examined]:
     """Every record there is a trace of, in no particular order; `progress` is told how many of how many are done."""
-    keys = sorted(key for key in _found(tx, _KEYS) if isinstance(key, bytes))
+    keys = sorted(key for key in _values(tx, _KEYS) if isinstance(key, bytes))
     for done, key in enumerate(keys, start=1):
         yield _examined(tx, key)
         progress(done, len(keys))
@@ -60,7 +60,7 @@ def examine(tx: Transaction, progress: Callable[[int, int], None]) -> Iterator[E
 
 def _examined(tx: Transaction, key: bytes) -> Examined:
     record = _head(tx, key)
-    numbers = sorted(number for number in _found(tx, _NUMBERS, key) if isinstance(number, int))
+    numbers = sorted(number for number in _values(tx, _NUMBERS, key) if isinstance(number, int))
     opened = {number: envelope for number in numbers if (envelope := _version(tx, key, number)) is not None}
     lost = [number for number in numbers if number not in opened]
     if record is None:
@@ -76,7 +76,7 @@ def _examined(tx: Transaction, key: bytes) -> Examined:
     elif not wrong and not _fits(tx, record):
         wrong.append(f"versions of {about} were removed, added or put back")
     if (number := max(opened)) > record.version:  # the head is older: what was sealed after it counts
-        later = Version.read(number, opened[number])
+        later = Version.from_envelope(number, opened[number])
         record = record._replace(version=number, deleted=later.deleted, revision=opened[number].number("revision"))
     newest = opened[record.version]
     fitting = {**versions.own_fields(newest), "revision": record.revision, "deleted": record.deleted}
@@ -90,7 +90,7 @@ def _without_head(tx: Transaction, key: bytes, opened: dict[int, Envelope]) -> E
     if not opened:
         return Examined(None, (), (f"a record is lost: neither its name nor a value can be read ({name[10:]})",))
     number = max(opened)
-    newest = Version.read(number, opened[number])
+    newest = Version.from_envelope(number, opened[number])
     record = Record(
         name=name,
         scope=SHARED,
@@ -130,7 +130,7 @@ def _fits(tx: Transaction, record: Record) -> bool:
 def _head(tx: Transaction, key: bytes) -> Record | None:
     with suppress(StoreError, sqlite3.Error):
         row = tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,)).fetchone()
-        return None if row is None else records.opened(tx, key, row[0])
+        return None if row is None else records.open_head(tx, key, row[0])
     return None
 
 
@@ -143,13 +143,13 @@ def _version(tx: Transaction, key: bytes, number: int) -> Envelope | None:
     return None
 
 
-def _found(tx: Transaction, statements: tuple[str, ...], *parameters: object) -> set[object]:
+def _values(tx: Transaction, statements: tuple[str, ...], *parameters: object) -> set[object]:
     """What any of the statements finds before it comes to a damaged page; the others come from other sides."""
-    found: set[object] = set()
+    values: set[object] = set()
     for number, statement in enumerate(statements):
         with suppress(sqlite3.Error):
             for (value,) in tx.connection.execute(statement, parameters):
-                found.add(value)
+                values.add(value)
             if statements is _NUMBERS and number == 0:  # read to the end by the index, and so are the others
                 break
-    return found
+    return values

@@ -1,7 +1,7 @@
 """The SQLite file: its tables, how it is made and opened, and what its errors mean.
 
 Always: a store appears at its path whole or not at all; opening never creates one; SQLite's own error texts
-never leave this module. `store.py` alone opens connections; the keeping layer uses the tables.
+never leave this module.
 """
 
 import os

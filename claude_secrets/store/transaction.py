@@ -1,7 +1,6 @@
 """One transaction on the store, and the sealed head that vouches for every other row.
 
-Always: a token is opened only for the place where it stands; what does not fit together is STORE_TAMPERED. Made by
-`store.py` alone; the keeping layer's functions and the doorway take it.
+Always: a token is opened only for the place where it stands; what does not fit together is STORE_TAMPERED.
 """
 
 import sqlite3
@@ -45,7 +44,7 @@ class StoreHead(NamedTuple):
     audit: str = "0"
 
     @classmethod
-    def read(cls, envelope: Envelope) -> "StoreHead":
+    def from_envelope(cls, envelope: Envelope) -> "StoreHead":
         """Take the head out of its opened envelope. Raises `EnvelopeMismatch` where a field is missing."""
         return cls(
             changes=envelope.number("changes"),

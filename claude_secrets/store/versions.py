@@ -1,7 +1,7 @@
 """The stored values of one record as rows: each sealed for its place, all of them summed up in the record's history.
 
 Always: a row is opened only for the place where it stands; whoever adds or takes one away gets the new history back
-and has to put it into the record's head. `records` and what copies whole stores import it.
+and has to put it into the record's head.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Version(NamedTuple):
     note: str | None = None
 
     @classmethod
-    def read(cls, number: int, envelope: Envelope) -> "Version":
+    def from_envelope(cls, number: int, envelope: Envelope) -> "Version":
         """What a row's envelope says. Raises `EnvelopeMismatch` where a field is missing."""
         return cls(
             number=number,
@@ -56,13 +56,12 @@ def member(key: bytes, number: int) -> bytes:
 
 def newest(tx: Transaction, key: bytes) -> int | None:
     """The number of the newest version, None where there is none."""
-    found: int | None = tx.connection.execute("SELECT max(version) FROM versions WHERE record = ?", (key,)).fetchone()[
-        0
-    ]
-    return found
+    row = tx.connection.execute("SELECT max(version) FROM versions WHERE record = ?", (key,)).fetchone()
+    number: int | None = row[0]
+    return number
 
 
-def opened(tx: Transaction, key: bytes, number: int) -> Envelope:
+def open_envelope(tx: Transaction, key: bytes, number: int) -> Envelope:
     """One version.
 
     Raises:
@@ -74,7 +73,7 @@ def opened(tx: Transaction, key: bytes, number: int) -> Envelope:
     return tx.open("version", place(key, number), row[0])
 
 
-def every(tx: Transaction, key: bytes, history: str) -> Iterator[tuple[int, Envelope]]:
+def iterate_all(tx: Transaction, key: bytes, history: str) -> Iterator[tuple[int, Envelope]]:
     """All versions, the oldest first; at the end all of them are held against `history`.
 
     Raises:
@@ -146,16 +145,16 @@ def _oldest_is_young(tx: Transaction, key: bytes) -> bool:
 
 def _oldest_first(tx: Transaction, key: bytes) -> Iterator[Version]:
     for number, token in tx.rows("SELECT version, token FROM versions WHERE record = ? ORDER BY version", key):
-        yield Version.read(number, tx.open("version", place(key, number), token))
+        yield Version.from_envelope(number, tx.open("version", place(key, number), token))
 
 
 def _protected(tx: Transaction, key: bytes, keep: int) -> frozenset[int]:
     """The numbers of the newest `keep` values that a person entered."""
-    found: list[int] = []
+    numbers: list[int] = []
     for number, token in tx.rows("SELECT version, token FROM versions WHERE record = ? ORDER BY version DESC", key):
-        version = Version.read(number, tx.open("version", place(key, number), token))
+        version = Version.from_envelope(number, tx.open("version", place(key, number), token))
         if version.entered_by is EnteredBy.PERSON and not version.deleted:
-            found.append(number)
-        if len(found) == keep:
+            numbers.append(number)
+        if len(numbers) == keep:
             break
-    return frozenset(found)
+    return frozenset(numbers)

@@ -297,7 +297,7 @@ class Machine(RuleBasedStateMachine):
                     record.access,
                     [None if one.flag("deleted") else one.payload.decode() for _, one in records.rows(tx, record)],
                 )
-                for record in records.every(tx)
+                for record in records.iterate_all(tx)
             }
         assert found == {
             one: (secret.current.origin, secret.access, [version.value for version in secret.versions])

@@ -63,7 +63,7 @@ def held(place: Place, path: Path | None = None) -> dict[str, str | None]:
     with closing(person.store):
         inspection.check(person)
         with person.store.read() as tx:
-            return {r.name: None if r.deleted else records.value(tx, r) for r in records.every(tx)}
+            return {r.name: None if r.deleted else records.value(tx, r) for r in records.iterate_all(tx)}
 
 
 def check(place: Place, keyring: RealKeyring, before: Known, deed: Deed | None, acknowledged: list[Deed]) -> Known:
@@ -120,7 +120,7 @@ def check_other(place: Place, deed: Deed, *, sure: bool) -> None:
         operations.migrate(place.root / deed["at"])
         with operations.later_version(), closing(operations.held(path)) as store, store.read() as tx:
             assert schema.format_of(tx.connection) == 2
-            assert [records.value(tx, record) for record in records.every(tx)] == ["first"]
+            assert [records.value(tx, record) for record in records.iterate_all(tx)] == ["first"]
         left = {file.name for file in path.parent.iterdir()}
         assert left <= {"secrets.db", "secrets.db-wal", "secrets.db-shm", "secrets.db.format-1", "draft"}
 
@@ -271,7 +271,7 @@ def test_killed_while_every_key_is_replaced(place: Place, keyring: RealKeyring, 
             keys.clear_away(person)
             assert not keys.unfinished(person)
             assert [info.slot.state for info in keys.every(person)] == [State.THERE] * 4
-        held = key_file.read(place.root / "keys" / "k")
+        held = key_file.read_keys(place.root / "keys" / "k")
         assert [path.name for path in (place.root / "keys").iterdir()] == ["k"]
         new = {*keyring.entries().values(), *(key.master_key.decode() for key in held)}
         assert (len(new), len(held), new & old) == (2, 1, set() if replaced else old), (call, number)

@@ -69,7 +69,7 @@ class KeyringPlace:
         return custody_of(self.keyring.environment)
 
     def make(self, store_id: str, data_key: DataKey) -> Slot:
-        return self.custody().new_keyring_slot(store_id, data_key).place()
+        return self.custody().new_keyring_slot(store_id, data_key).place_key()
 
     def text(self, store_id: str, slot: Slot) -> str | None:
         return self.keyring.entries().get(f"{store_id}.{slot.slot_id}")
@@ -96,7 +96,9 @@ class FilePlace:
         self.made += 1
         path = self.directory / f"key-{self.made}"
         return (
-            self.custody().new_file_slot(store_id, data_key, path, store=self.directory / "data" / "secrets.db").place()
+            self.custody()
+            .new_file_slot(store_id, data_key, path, store=self.directory / "data" / "secrets.db")
+            .place_key()
         )
 
     def text(self, store_id: str, slot: Slot) -> str | None:
@@ -231,7 +233,7 @@ try:
         slot[3] = slot[3].encode()
         print(Custody().unlock(StoreIdentity(store, 1), [Slot(*slot)]).secret.hex())
     else:
-        slot = Custody().new_keyring_slot(store, DataKey.generate()).place()
+        slot = Custody().new_keyring_slot(store, DataKey.generate()).place_key()
         print("made", slot.slot_id)
 except CustodyError as error:
     print(error.code, error.hint)
@@ -263,7 +265,7 @@ def unlocked_elsewhere(slot: Slot, environment: Mapping[str, str]) -> str:
 class TestKeyringStates:
     def test_a_locked_keyring_without_a_display_says_so(self, keyring_session: RealKeyring) -> None:
         custody = custody_of(keyring_session.environment)
-        slot = custody.new_keyring_slot(STORE, DataKey.generate()).place()
+        slot = custody.new_keyring_slot(STORE, DataKey.generate()).place_key()
         keyring_session.lock()
         for _ in range(2):
             error = failure_of(custody, slot)
@@ -278,7 +280,7 @@ class TestKeyringStates:
         before = keyring_session.entries()
         keyring_session.lock()
         with pytest.raises(CustodyError) as caught:
-            custody_of(keyring_session.environment).new_keyring_slot(STORE, DataKey.generate()).place()
+            custody_of(keyring_session.environment).new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert caught.value.code is Code.KEYRING_LOCKED
         assert keyring_session.entries() == before == {}
 
@@ -286,7 +288,7 @@ class TestKeyringStates:
         self, absent_keyring: dict[str, str]
     ) -> None:
         with pytest.raises(CustodyError) as caught:
-            custody_of(absent_keyring).new_keyring_slot(STORE, DataKey.generate()).place()
+            custody_of(absent_keyring).new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
         assert "init --key-file PATH" in str(caught.value.hint)
 
@@ -302,7 +304,7 @@ class TestKeyringStates:
         custody = custody_of(empty_bus)
         assert failure_of(custody, Slot("s", "keyring", "{}", b"")).code is Code.KEYRING_UNAVAILABLE
         with pytest.raises(CustodyError) as caught:
-            custody.new_keyring_slot(STORE, DataKey.generate()).place()
+            custody.new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
 
     def test_a_store_whose_keyring_is_gone_is_not_told_to_make_a_new_key(self, absent_keyring: dict[str, str]) -> None:
@@ -325,7 +327,7 @@ class TestDeadline:
         self, keyring_session: RealKeyring
     ) -> None:
         environment = keyring_session.environment
-        slot = custody_of(environment).new_keyring_slot(STORE, DataKey.generate()).place()
+        slot = custody_of(environment).new_keyring_slot(STORE, DataKey.generate()).place_key()
         keyring = SystemKeyring(dict(environment), "linux", deadline=0.3)
         custody = Custody(keyring=keyring)
         keyring_session.freeze()
@@ -341,7 +343,9 @@ class TestDeadline:
     def test_a_late_answer_makes_no_key(self, keyring_session: RealKeyring) -> None:
         keyring_session.freeze()
         with pytest.raises(CustodyError) as caught:
-            custody_of(keyring_session.environment, deadline=0.3).new_keyring_slot(STORE, DataKey.generate()).place()
+            custody_of(keyring_session.environment, deadline=0.3).new_keyring_slot(
+                STORE, DataKey.generate()
+            ).place_key()
         assert caught.value.code is Code.KEYRING_LOCKED
         [waiting] = keyring_threads()
         keyring_session.thaw()
@@ -366,7 +370,7 @@ class TestDeadline:
         xdotool = require("xdotool")
         with keyrings.x_display() as display, keyrings.real_keyring(display=display) as session:
             data_key = DataKey.generate()
-            slot = custody_of(session.environment).new_keyring_slot(STORE, data_key).place()
+            slot = custody_of(session.environment).new_keyring_slot(STORE, data_key).place_key()
             session.lock()
             custody = custody_of(session.environment, deadline=2.0)
             assert failure_of(custody, slot).code is Code.KEYRING_LOCKED
@@ -410,7 +414,7 @@ class TestStrippedEnvironment:
     def test_the_session_bus_is_found_by_its_usual_socket(self, keyring_session: RealKeyring) -> None:
         environment: dict[str, str] = {}
         keyring = SystemKeyring(environment, "linux", deadline=10.0, runtime_directory=keyring_session.runtime)
-        slot = Custody(keyring=keyring).new_keyring_slot(STORE, DataKey.generate()).place()
+        slot = Custody(keyring=keyring).new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert list(keyring_session.entries()) == [f"{STORE}.{slot.slot_id}"]
         assert environment == keyring_session.environment
         assert os.environ["DBUS_SESSION_BUS_ADDRESS"] == keyring_session.environment["DBUS_SESSION_BUS_ADDRESS"]
@@ -535,13 +539,13 @@ class TestForeignBackends:
     ) -> None:
         custody = custody_of({**unlocked_keyring, "PYTHON_KEYRING_BACKEND": named})
         with pytest.raises(CustodyError) as caught:
-            custody.new_keyring_slot(STORE, DataKey.generate()).place()
+            custody.new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
         assert custody.keyring_status().code is Code.KEYRING_UNAVAILABLE
 
     def test_keyrings_own_backend_may_be_named(self, keyring_session: RealKeyring) -> None:
         named = {"PYTHON_KEYRING_BACKEND": "keyring.backends.SecretService.Keyring"}
-        custody_of({**keyring_session.environment, **named}).new_keyring_slot(STORE, DataKey.generate()).place()
+        custody_of({**keyring_session.environment, **named}).new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert len(keyring_session.entries()) == 1
 
     def test_variables_do_not_bend_the_backend(
@@ -550,7 +554,7 @@ class TestForeignBackends:
         monkeypatch.setenv("KEYRING_PROPERTY_PREFERRED_COLLECTION", "/org/freedesktop/secrets/collection/session")
         monkeypatch.setenv("KEYRING_PROPERTY_SCHEME", "KeePassXC")
         monkeypatch.setenv("KEYRING_PROPERTY_GET_PASSWORD", "broken")
-        custody_of(keyring_session.environment).new_keyring_slot(STORE, DataKey.generate()).place()
+        custody_of(keyring_session.environment).new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert len(keyring_session.entries()) == 1
 
     def test_no_process_is_started(self, tmp_path: Path, keyring_session: RealKeyring) -> None:
@@ -613,7 +617,7 @@ class TestOtherSystems:
     def test_the_systems_own_backend_is_chosen_and_asked_for_one_new_entry(self, platform: str) -> None:
         custody = Custody(environment={}, platform=platform)
         data_key = DataKey.generate()
-        slot = custody.new_keyring_slot(STORE, data_key).place()
+        slot = custody.new_keyring_slot(STORE, data_key).place_key()
         entry = f"{STORE}.{slot.slot_id}"
         # Windows finds entries by service alone, so there each needs its own.
         service = {"darwin": "claude-secrets", "win32": f"claude-secrets:{entry}"}[platform]
@@ -630,7 +634,7 @@ class TestOtherSystems:
     def test_a_backend_that_drops_writes_is_found_out(self, platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(StandInBackend, "drops_writes", True)
         with pytest.raises(CustodyError) as caught:
-            Custody(environment={}, platform=platform).new_keyring_slot(STORE, DataKey.generate()).place()
+            Custody(environment={}, platform=platform).new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
         assert "did not keep it" in caught.value.message
 
@@ -748,7 +752,9 @@ class TestKeyFile:
         (tmp_path / "link").symlink_to(tmp_path / "nothing")
         for taken in (path, tmp_path / "link"):
             with pytest.raises(CustodyError) as caught:
-                place.custody().new_file_slot(STORE, DataKey.generate(), taken, store=tmp_path / "d" / "s.db").place()
+                place.custody().new_file_slot(
+                    STORE, DataKey.generate(), taken, store=tmp_path / "d" / "s.db"
+                ).place_key()
             assert "already" in caught.value.message
         assert path.read_bytes() == before
         assert not (tmp_path / "nothing").exists()
@@ -760,19 +766,19 @@ class TestKeyFile:
         store = tmp_path / "data" / "secrets.db"
         for path in ("data/key", "link/key", "inner/../data/key"):
             with pytest.raises(CustodyError) as caught:
-                place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / path, store=store).place()
+                place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / path, store=store).place_key()
             assert "beside the store" in caught.value.message
         with pytest.raises(CustodyError):
             place.custody().new_file_slot(
                 STORE, DataKey.generate(), tmp_path / "new/key", store=tmp_path / "new/s.db"
-            ).place()
+            ).place_key()
         assert list((tmp_path / "data").iterdir()) == []
 
     def test_none_is_made_where_there_is_no_directory(self, place: FilePlace, tmp_path: Path) -> None:
         with pytest.raises(CustodyError) as caught:
             place.custody().new_file_slot(
                 STORE, DataKey.generate(), tmp_path / "no/key", store=tmp_path / "d/s.db"
-            ).place()
+            ).place_key()
         assert caught.value.code is Code.KEY_MISSING
         assert caught.value.hint
 
@@ -785,7 +791,9 @@ class TestKeyFile:
         custody = Custody(environment={}, check_key_file=refuse)
         assert failure_of(custody, slot).message == "refused"
         with pytest.raises(CustodyError):
-            custody.new_file_slot(STORE, DataKey.generate(), tmp_path / "other", store=tmp_path / "d" / "s.db").place()
+            custody.new_file_slot(
+                STORE, DataKey.generate(), tmp_path / "other", store=tmp_path / "d" / "s.db"
+            ).place_key()
         assert not (tmp_path / "other").exists()
 
     def test_a_full_disk_leaves_no_key_file(
@@ -798,7 +806,7 @@ class TestKeyFile:
         with pytest.raises(CustodyError) as caught:
             place.custody().new_file_slot(
                 STORE, DataKey.generate(), tmp_path / "key", store=tmp_path / "d" / "s.db"
-            ).place()
+            ).place_key()
         assert caught.value.code is Code.KEY_MISSING
         assert not (tmp_path / "key").exists()
 
@@ -878,7 +886,7 @@ class TestSeveralSlots:
     def test_the_time_of_wrapping_is_the_clocks(self, tmp_path: Path) -> None:
         key = DataKey.generate()
         custody = Custody(environment={}, clock=lambda: 1_800_000_000.9)
-        slot = custody.new_file_slot(STORE, key, tmp_path / "key", store=tmp_path / "d" / "s.db").place()
+        slot = custody.new_file_slot(STORE, key, tmp_path / "key", store=tmp_path / "d" / "s.db").place_key()
         again = wrap(
             (tmp_path / "key").read_bytes().strip(),
             key,

@@ -115,7 +115,7 @@ def test_the_same_letters_give_the_same_key_whichever_way_they_are_composed() ->
 def test_params_come_back_as_they_were_and_each_salt_is_new() -> None:
     one, two = Stretching.new(), Stretching.new()
     assert one.salt != two.salt
-    assert Stretching.read({**one.params(), "recovery": True, "later": 1}) == one
+    assert Stretching.from_params({**one.params(), "recovery": True, "later": 1}) == one
     assert (one.iterations, one.lanes, one.memory_kib) == (3, 4, 65536)
 
 
@@ -146,16 +146,16 @@ GOOD = {"kdf": "argon2id", "salt": "00" * 16, "iterations": 1, "lanes": 1, "memo
     ids=str,
 )
 def test_params_that_make_no_sense_or_too_much_work_are_refused(change: dict[str, object]) -> None:
-    assert Stretching.read(GOOD).memory_kib == 8
+    assert Stretching.from_params(GOOD).memory_kib == 8
     with pytest.raises(CustodyError) as caught:
-        Stretching.read({**GOOD, **change})
+        Stretching.from_params({**GOOD, **change})
     assert caught.value.code is Code.KEY_WRONG
 
 
 @pytest.mark.parametrize("params", [None, [], "text", 5, {}], ids=str)
 def test_params_that_are_no_object_are_refused(params: object) -> None:
     with pytest.raises(CustodyError):
-        Stretching.read(params)
+        Stretching.from_params(params)
 
 
 # New passphrases

@@ -55,7 +55,7 @@ def stated(store: Store) -> list[tuple[object, ...]]:
     """Everything that a backup is to keep, each version with its value."""
     found = []
     with store.read() as tx:
-        for record in records.verify_every(tx)[0]:
+        for record in records.verify_all(tx)[0]:
             rows = [
                 (
                     number,
@@ -309,7 +309,7 @@ Fault = Callable[[sqlite3.Connection, dict[str, bytes]], object]
 
 def keys(world: World) -> dict[str, bytes]:
     with closing(world.store()) as store, store.read() as tx:
-        return {f"{r.scope} {r.name}": records.key_of(tx, r.scope, r.name) for r in records.every(tx)}
+        return {f"{r.scope} {r.name}": records.key_of(tx, r.scope, r.name) for r in records.iterate_all(tx)}
 
 
 def garble(statement: str, *names: str) -> Fault:

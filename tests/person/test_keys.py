@@ -418,16 +418,16 @@ def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(w
         store_id = tx.cipher.store_id
     path, custody = world.root / "keys" / "stale.key", person.store.custody
     stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.store_path)
-    while stale.recorded.slot_id > good.slot_id:  # slots are tried in the order of their numbers
+    while stale.slot.slot_id > good.slot_id:  # slots are tried in the order of their numbers
         stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.store_path)
-    stale.place()
+    stale.place_key()
     rotated(world.person())
     with world.person().store.write() as tx:
-        key_slots.add(tx, stale.recorded)
+        key_slots.add(tx, stale.slot)
     again = world.person()
     assert secrets.get_value(again, "T", warn=print) == "v"
     failures = {info.slot.slot_id: info.failure for info in keys.every(again)}
-    assert (failures[good.slot_id], failures[stale.recorded.slot_id] is None) == (None, False)
+    assert (failures[good.slot_id], failures[stale.slot.slot_id] is None) == (None, False)
     with pytest.raises(CallerError):
         keys.remove(again, good.slot_id)
 

@@ -142,7 +142,7 @@ def test_what_a_thief_copied_opens_nothing_and_each_new_key_opens_all(
     assert not {*fresh.values()} & {*entries.values()}
     if FILE in kinds:
         assert opens(owner.store(environment=alone))
-        assert len(key_file.read(owner.key_file)) == 1
+        assert len(key_file.read_keys(owner.key_file)) == 1
         assert [path.name for path in owner.key_file.parent.iterdir()] == ["k"]
         owner.key_file.rename(tmp_path / "away")
     assert KEYRING not in kinds or opens(owner.store())
@@ -363,20 +363,20 @@ def test_a_key_that_another_store_is_changing_to_is_left_alone(world: World, tmp
         with second.write() as tx:
             key_slots.change(tx, found[0], key_change.begin(second.custody, store_id, found[0], second.fetch_key()))
         both = world.key_file.read_bytes()
-        assert [key.coming_for for key in key_file.read(world.key_file)] == ["", store_id]
+        assert [key.coming_for for key in key_file.read_keys(world.key_file)] == ["", store_id]
         keys.clear_away(world.person())
         assert world.key_file.read_bytes() == both
         assert value(world.person()) == "value"
         rotated(world.person())
-        assert [key.coming_for for key in key_file.read(world.key_file)] == ["", store_id, ""]
+        assert [key.coming_for for key in key_file.read_keys(world.key_file)] == ["", store_id, ""]
         assert value(world.person()) == "value"
         keys.clear_away(Person(store=second))
         assert value(Person(store=second)) == "of the second"
-    assert len(key_file.read(world.key_file)) == 1
+    assert len(key_file.read_keys(world.key_file)) == 1
 
 
 def test_a_key_file_that_is_being_changed_is_not_taken_for_a_new_store(world: World, tmp_path: Path) -> None:
-    held = key_file.read(world.key_file)
+    held = key_file.read_keys(world.key_file)
     key_file.replace(world.key_file, [*held, HeldKey(held[0].master_key, "another")], "another")
     environment = {"CLAUDE_SECRETS_KEY_FILE": str(world.key_file)}
     with closing(Store(tmp_path / "second" / "s.db", Custody(environment=environment), lambda: 1.0)) as second:
@@ -550,7 +550,7 @@ def test_two_at_once_leave_one_key_that_opens_the_store(machine: Machine) -> Non
         assert 0 in {process.returncode for process in both}, said
         assert not any("Traceback" in each for each in said)
         assert machine.run("get", "T").stdout == "value"
-    assert len(key_file.read(machine.key_file)) == 1
+    assert len(key_file.read_keys(machine.key_file)) == 1
     assert [path.name for path in machine.key_file.parent.iterdir()] == [machine.key_file.name]
 
 

@@ -249,9 +249,9 @@ def test_a_grant_holds_for_exactly_what_it_says(keep: Keep) -> None:
     with keep.store().read() as tx:
         assert grants.holds(tx, grant)
         assert not any(grants.holds(tx, other) for other in others)
-        assert grants.every(tx) == [grant]
+        assert grants.list_all(tx) == [grant]
     with store.write() as tx:
         assert grants.remove(tx, grant) is True
         assert grants.remove(tx, grant) is False
     with keep.store().read() as tx:
-        assert grants.every(tx) == []
+        assert grants.list_all(tx) == []

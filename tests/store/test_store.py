@@ -83,7 +83,7 @@ def test_a_listing_that_was_left_half_way_does_not_hold_on_to_an_old_state(keep:
     for name in ("ONE", "TWO", "THREE"):
         put(writer, name, "before")
     with store.read() as tx:
-        listing = records.every(tx)
+        listing = records.iterate_all(tx)
         next(listing)
     put(writer, "ONE", "after")
     assert get(store, "ONE") == "after"

@@ -41,7 +41,7 @@ def test_a_vector_holds_what_is_stated_and_can_be_written_on(vector: dict[str, A
         with store.write() as tx:
             records.put(tx, scope="shared", name="ADDED", value="v", origin="person", entered_by=EnteredBy.PERSON)
         with store.read() as tx:
-            assert len(records.verify_every(tx)[0]) == 2
+            assert len(records.verify_all(tx)[0]) == 2
 
 
 def opened_with(tmp_path: Path, *, passphrase: str | None = None, code: str | None = None) -> dict[str, object]:

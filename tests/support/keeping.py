@@ -96,7 +96,7 @@ def get(store: Store, name: str, scope: str = SHARED) -> str:
 def contents(store: Store) -> dict[str, str]:
     """Every secret that is not deleted, by name, with its value; all histories are verified on the way."""
     with store.read() as tx:
-        found, _ = records.verify_every(tx)
+        found, _ = records.verify_all(tx)
         return {record.name: records.value(tx, record) for record in found if not record.deleted}
 
 

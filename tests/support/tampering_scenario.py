@@ -142,7 +142,7 @@ class Victim(World):
         """What a rotation of the master key will do: the data key is wrapped anew, and the head tells of it."""
         master_key = self.key_file.read_bytes().strip()
         with self.store().write() as tx:
-            slots = key_slots.every(tx)
+            slots = key_slots.list_all(tx)
             first = slots[0]
             bound = {"store_id": tx.cipher.store_id, "slot_kind": first.kind}
             data_key = unwrap(master_key, first.wrapped, slot_id=first.slot_id, **bound)
@@ -160,7 +160,7 @@ class Victim(World):
         """The key of each row in `ROWS`. Needs the data key: an attacker does not know which row is which."""
         with self.store().read() as tx:
             cipher = tx.cipher
-            slots = sorted(slot.slot_id for slot in key_slots.every(tx))
+            slots = sorted(slot.slot_id for slot in key_slots.list_all(tx))
         found: dict[str, dict[str, Key]] = {"store": {"the one row": (1,)}}
         found["key_slots"] = {label: (slot,) for label, slot in zip(("first", "second"), slots, strict=True)}
         found["records"] = {label: (_record(cipher, label),) for label in ROWS["records"]}

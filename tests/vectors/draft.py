@@ -65,7 +65,7 @@ class Draft:
     def new_slot(self, *, replacing: bool = False) -> None:
         """Wrap the data key once more, in a further slot or in place of the last."""
         with self.store.write() as tx:
-            slots = key_slots.every(tx)
+            slots = key_slots.list_all(tx)
             custody = HeldKey(self.master_key)
             data_key = custody.unlock(tx.cipher.identity, slots)
             slot_id = slots[-1].slot_id if replacing else secrets.token_hex(8)
@@ -115,7 +115,7 @@ class Draft:
 
 def stated(tx: Transaction) -> Entry:
     """Everything in a store as plain data, every row of it verified."""
-    found = sorted(records.verify_every(tx)[0], key=lambda record: (record.scope, record.name))
+    found = sorted(records.verify_all(tx)[0], key=lambda record: (record.scope, record.name))
     tx.verify_table("counters", tx.head.counters)
     tx.verify_table("key_slots", tx.head.slots)
     audit.verify(tx)
@@ -134,7 +134,9 @@ def stated(tx: Transaction) -> Entry:
             if not record.deleted
         ],
         "deleted": [{"scope": record.scope, "name": record.name} for record in found if record.deleted],
-        "grants": [{"project": grant.project, "scope": grant.scope, "name": grant.name} for grant in grants.every(tx)],
+        "grants": [
+            {"project": grant.project, "scope": grant.scope, "name": grant.name} for grant in grants.list_all(tx)
+        ],
         "events": [
             {"sequence": entry.sequence, "count": entry.times, "outcome": entry.event.outcome, "name": entry.event.name}
             for entry in audit.entries(tx)

@@ -29,7 +29,7 @@ def _add_slot(draft: Draft, text: str, *, recovery: bool) -> None:
     data_key = draft.store.fetch_key()
     with draft.store.write() as tx:
         new = Custody(environment={}).new_passphrase_slot(tx.cipher.store_id, data_key, text, recovery=recovery)
-        key_slots.add(tx, new.recorded)
+        key_slots.add(tx, new.slot)
 
 
 def with_passphrase(draft: Draft) -> Entry:
@@ -47,7 +47,7 @@ def on_the_way(draft: Draft) -> Entry:
     for state in (State.COMING, State.LEAVING):
         draft.new_slot()
         with draft.store.write() as tx:
-            slot = key_slots.every(tx)[-1]
+            slot = key_slots.list_all(tx)[-1]
             key_slots.change(tx, slot, slot.moved(state))
     return {}
 
