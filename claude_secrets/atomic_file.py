@@ -1,7 +1,7 @@
 """A file that is being made under another name, by one process at a time, and then put in its place whole.
 
 Always: only who holds the draft's lock touches it, and a process that is killed lets go of the lock; what is at the
-path already is never replaced. Anyone may import it.
+path already is never replaced.
 """
 
 import os
@@ -34,9 +34,7 @@ class Draft:
             os.fchmod(self._descriptor, 0o600)  # whatever the umask took away
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        write_all(self._descriptor, data)
         os.fsync(self._descriptor)
 
     def stands_at(self, target: Path) -> bool:
@@ -135,6 +133,13 @@ def _write_nameless(path: Path, data: bytes) -> bool:
     finally:
         os.close(directory)
     return True
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, however much the system takes at once. Raises `OSError`."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def sync_directory(directory: Path) -> None:

@@ -1,31 +1,21 @@
 """A file of the person's that is read whole, and written anew in its place only if it is still what was read.
 
 Always: what is read and replaced is a plain file, reached through links only where the person named one; replacing is
-whole or not at all, and keeps mode and owner. The faces import it.
+whole or not at all, and keeps mode and owner.
 """
 
 import os
 import shlex
-import stat
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets.atomic_file import sync_directory, write_new
+from claude_secrets.atomic_file import write_new
 from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.small_file import read_file, replace_file
 
 _NAME_LIMIT: Final = 255
 """Bytes of a file's name, at most, on the file systems that people use."""
-
-# Checked on the open descriptor: what stands at the path may become a link or a pipe meanwhile.
-_FLAGS: Final = (
-    getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
 
 
 class PlainFile(NamedTuple):
@@ -53,7 +43,7 @@ def read(asked: Path, *, limit: int) -> PlainFile:
     """
     try:
         path = Path(os.path.realpath(asked, strict=True))
-        status, data = _contents(path, limit)
+        data, status = read_file(path, limit=limit)
     except FileNotFoundError:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no file of that name.", "Look at the path.") from None
     except OSError:
@@ -123,35 +113,19 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
 
 
 def _replace(file: PlainFile, data: bytes) -> None:
-    draft = file.path.with_name(f".{os.urandom(8).hex()}.new")
-    try:
-        _write_draft(draft, data, file.status)
+    def refuse_changed() -> None:
         if not _is_still(file):
             raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} was changed meanwhile and is left as it is.")
-        draft.replace(file.path)
+
+    try:
+        replace_file(file.path, data, file.status, owner_must_stay=True, check=refuse_changed)
     except OSError:
         raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} cannot be written and is left as it is.") from None
-    finally:
-        with suppress(OSError):  # it has become the file
-            draft.unlink()
-    sync_directory(file.path.parent)
-
-
-def _contents(path: Path, limit: int) -> tuple[os.stat_result, bytes]:
-    descriptor = os.open(path, os.O_RDONLY | _FLAGS)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError
-        with open(descriptor, "rb", closefd=False) as file:
-            return status, file.read(limit + 1)
-    finally:
-        os.close(descriptor)
 
 
 def _is_still(file: PlainFile) -> bool:
     path = Path(os.path.realpath(file.asked, strict=True))
-    status, data = _contents(path, len(file.data))
+    data, status = read_file(path, limit=len(file.data))
     same_owner = (status.st_uid, status.st_gid, status.st_mode) == (
         file.status.st_uid,
         file.status.st_gid,
@@ -160,33 +134,8 @@ def _is_still(file: PlainFile) -> bool:
     return path == file.path and os.path.samestat(status, file.status) and same_owner and data == file.data
 
 
-if sys.platform == "win32":
-
-    def _can_be_given_back(_status: os.stat_result) -> bool:
-        return True  # who may read a new file stands in the access list of its directory there
-
-    def _write_draft(draft: Path, data: bytes, _status: os.stat_result) -> None:
-        with draft.open("xb") as file:
-            _write(file.fileno(), data)
-
-else:
-
-    def _can_be_given_back(status: os.stat_result) -> bool:
-        groups = {os.getegid(), *os.getgroups()}
-        return os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in groups)
-
-    def _write_draft(draft: Path, data: bytes, status: os.stat_result) -> None:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
-        try:
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))  # after the owner: changing that takes bits away
-            _write(descriptor, data)
-        finally:
-            os.close(descriptor)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)
+def _can_be_given_back(status: os.stat_result) -> bool:
+    if sys.platform == "win32":  # who may read a new file is in the access list of its directory there
+        return True
+    groups = {os.getegid(), *os.getgroups()}
+    return os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in groups)

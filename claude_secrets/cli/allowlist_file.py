@@ -1,12 +1,11 @@
 """Writing a project's `.claude/secrets.yml`: whole or not at all, and never over what somebody just wrote."""
 
 import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.allowlist import read_bytes
+from claude_secrets.small_file import replace_file
 
 
 def create(project: Path, data: bytes) -> bool:
@@ -35,28 +34,21 @@ def create(project: Path, data: bytes) -> bool:
 
 
 def replace(project: Path, before: bytes, after: bytes) -> None:
-    """Put `after` in the place of `before`, with the same mode.
+    """Put `after` in the place of `before`, with the same mode, and the same owner where that can be.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID where it cannot be written, or is no longer `before`.
     """
     path = project / ".claude" / "secrets.yml"
-    draft = path.with_name(f".secrets.yml.{secrets.token_hex(6)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  it is open already
-            file.write(after)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(path.stat().st_mode & 0o777)
+
+    def refuse_changed() -> None:
         if read_bytes(project) != before:
             raise DeniedError(Code.ALLOWLIST_INVALID, "The allowlist was changed meanwhile.", "Try again.")
-        draft.replace(path)
+
+    try:
+        replace_file(path, after, path.stat(), owner_must_stay=False, check=refuse_changed)
     except OSError:
         raise _unwritable(project) from None
-    finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()
 
 
 def _unwritable(project: Path) -> DeniedError:

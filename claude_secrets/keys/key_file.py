@@ -6,7 +6,6 @@ Always: an existing file is only replaced by one that holds a key that opens its
 the open descriptor; no content in an error.
 """
 
-import errno
 import os
 import stat
 import sys
@@ -15,20 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets.atomic_file import sync_directory, write_new
+from claude_secrets.atomic_file import write_new
 from claude_secrets.errors import Code, CustodyError
+from claude_secrets.small_file import LinkRefused, SmallFile, read_file, replace_file
 
 PUT_BACK: Final = "Put back the key that this store was made with; without it the store cannot be opened."
 
 _LIMIT: Final = 1024
-# A link is not followed, and a pipe in the file's place does not block; Windows knows neither flag.
-_OPEN_SAFELY: Final = (
-    getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+"""Bytes of a key file that are looked at."""
 
 
 class HeldKey(NamedTuple):
@@ -85,7 +78,7 @@ def read_keys(path: Path) -> list[HeldKey]:
     Raises:
         CustodyError: KEY_MISSING; KEY_WRONG for a link, another user's file or one that others can read.
     """
-    return _parsed(_read(path)[0])
+    return _parsed(_read(path).data)
 
 
 def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
@@ -96,17 +89,14 @@ def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
     Raises:
         CustodyError: KEY_MISSING where it cannot be replaced; it is as it was.
     """
-    draft = _draft_of(path, store_id)
+    remove_draft(path, store_id)
+    status = _read(path).status
+    data = b"".join(_line(key) for key in keys)
     try:
-        status = _read(path)[1]
-        _write_draft(draft, b"".join(_line(key) for key in keys), status)
-        draft.replace(path)
+        # The owner is the person anyway; if they have left the group, nobody in it may read the file.
+        replace_file(path, data, status, owner_must_stay=False, draft=_draft_of(path, store_id))
     except OSError:
         raise _unreplaced() from None
-    finally:
-        with suppress(OSError):  # it has become the file
-            draft.unlink()
-    sync_directory(path.parent)
 
 
 def refuse_fixed(path: Path) -> None:
@@ -141,42 +131,16 @@ def _line(key: HeldKey) -> bytes:
     return b" ".join([key.master_key, key.coming_for.encode("ascii", "replace")]).strip() + b"\n"
 
 
-def _write_draft(draft: Path, data: bytes, status: os.stat_result) -> None:
-    with suppress(FileNotFoundError):  # of a process that was killed: the store's lock is ours
-        draft.unlink()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | (_OPEN_SAFELY & ~getattr(os, "O_NONBLOCK", 0))
-    descriptor = os.open(draft, flags, 0o600)
+def _read(path: Path) -> SmallFile:
+    """The content of a key file, if it is the person's alone."""
     try:
-        if sys.platform != "win32":
-            with suppress(OSError):  # a group that the person has left; nobody in it may read the file
-                os.fchown(descriptor, -1, status.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: Path) -> tuple[bytes, os.stat_result]:
-    """The content of a key file; everything is checked on the open descriptor, so that nothing can change between."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | _OPEN_SAFELY)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK):  # what systems say of a link that is not followed
-            raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Put the file itself there.") from None
+        return read_file(path, limit=_LIMIT - 1, check=_check_private)
+    except LinkRefused:
+        raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Put the file itself there.") from None
+    except OSError:
         raise CustodyError(
             Code.KEY_MISSING, "The key file of this store is not there or cannot be read.", PUT_BACK
         ) from None
-    try:
-        status = os.fstat(descriptor)
-        _check_private(status)
-        return os.read(descriptor, _LIMIT), status
-    except OSError:
-        raise CustodyError(Code.KEY_MISSING, "The key file of this store cannot be read.", PUT_BACK) from None
-    finally:
-        os.close(descriptor)
 
 
 def _same_directory(one: Path, other: Path) -> bool:

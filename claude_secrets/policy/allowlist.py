@@ -6,7 +6,6 @@ the project's file is read anew at every call. The faces and the doorway import 
 
 import os
 import re
-import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from claude_secrets.policy.globs import glob_match, is_glob, is_wild
 from claude_secrets.policy.rules import Rules, RuleSource
 from claude_secrets.policy.rules_parser import read_rules
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, once, parse
+from claude_secrets.small_file import read_file
 
 FILE: Final = ".claude/secrets.yml"
 
@@ -122,10 +122,9 @@ def _unreadable(problem: str) -> DeniedError:
 
 def _read_plain_file(project: Path) -> bytes:
     if sys.platform == "win32":  # no directory descriptors there: the same checks, one after the other
-        path = project / ".claude" / "secrets.yml"
-        if path.is_symlink() or path.parent.is_symlink():
+        if (project / ".claude").is_symlink():
             raise OSError
-        return read_plain(os.open(path, os.O_RDONLY | os.O_BINARY))
+        return read_file(project / ".claude" / "secrets.yml", limit=SIZE_LIMIT).data
     steps = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     root = os.open(project, steps)
     try:
@@ -133,28 +132,9 @@ def _read_plain_file(project: Path) -> bytes:
     finally:
         os.close(root)
     try:
-        # Without O_NONBLOCK a named pipe in the file's place would wait for a writer.
-        descriptor = os.open("secrets.yml", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=inner)
+        return read_file("secrets.yml", limit=SIZE_LIMIT, directory=inner).data
     finally:
         os.close(inner)
-    return read_plain(descriptor)
-
-
-def read_plain(descriptor: int) -> bytes:
-    """Read an open file, as far as the size limit and one byte more, and close it.
-
-    Raises:
-        OSError: it is no plain file, or cannot be read.
-    """
-    data = b""
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError
-        while len(data) <= SIZE_LIMIT and (more := os.read(descriptor, SIZE_LIMIT + 1 - len(data))):
-            data += more
-    finally:
-        os.close(descriptor)
-    return data
 
 
 @once

@@ -4,22 +4,19 @@ Always: nothing is changed; root counts as nobody else; a group counts as the pe
 The readers of the person's files and the faces import it. On Windows access lists say it, and nothing is checked.
 """
 
-import errno
 import os
 import stat
 import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.policy.allowlist import read_plain
-
-_FLAGS: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+from claude_secrets.policy.strict_yaml import SIZE_LIMIT
+from claude_secrets.small_file import LinkRefused, read_file
 
 CheckLink = Callable[[Path], None]
 """Raises `DeniedError` for a file that is a link, if it leads through what a project could have brought along."""
@@ -47,13 +44,11 @@ def read_own(path: Path, check_link: CheckLink) -> bytes | None:
         DeniedError: ALLOWLIST_INVALID where it is no plain file, not theirs or cannot be read; and from `check_link`.
     """
     try:
-        descriptor = _opened(path, check_link)
-        try:
-            _refuse_foreign(path, os.fstat(descriptor))
-        except DeniedError:
-            os.close(descriptor)
-            raise
-        return read_plain(descriptor)
+        try:  # opening it is what costs least to tell a link from a file
+            return read_file(path, limit=SIZE_LIMIT, check=partial(_refuse_foreign, path)).data
+        except LinkRefused:
+            _check(path, check_link)
+        return read_file(path, limit=SIZE_LIMIT, follow=True, check=partial(_refuse_foreign, path)).data
     except FileNotFoundError:
         if path.is_symlink():  # it leads nowhere now, and says something we cannot know
             raise unreadable(path) from None
@@ -147,20 +142,6 @@ def _granted(path: Path) -> bool:
         right & _ACL_WRITE and tag in (_ACL_NAMED_USER, _ACL_NAMED_GROUP) and (tag, number) not in mine
         for tag, right, number in _ACL_ENTRY.iter_unpack(entries)
     )
-
-
-def _opened(path: Path, check_link: CheckLink) -> int:
-    """Open a file, which may be a link; a link is told from a file by opening it, as that costs nothing."""
-    if not _NOFOLLOW and path.is_symlink():
-        _check(path, check_link)
-    try:
-        # Without O_NONBLOCK a named pipe in the file's place would wait for a writer.
-        return os.open(path, os.O_RDONLY | _FLAGS | _NOFOLLOW)
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EMLINK):  # what systems say of a link that is not followed
-            raise
-    _check(path, check_link)
-    return os.open(path, os.O_RDONLY | _FLAGS)
 
 
 def _check(path: Path, check_link: CheckLink) -> None:

@@ -5,6 +5,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from claude_secrets.small_file import read_file
+
 _SMALL: Final = 4096
 
 
@@ -40,12 +42,11 @@ def main_work_tree(work_tree: Path) -> Path | None:
 def _line(path: Path) -> str | None:
     """The only line of a small plain file, or None."""
     try:
-        # Looked at before it is opened: `.git` is a directory nearly always, and a named pipe would wait.
+        # Looked at before it is opened: `.git` is a directory nearly always.
         if not stat.S_ISREG(path.lstat().st_mode):
             return None
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with open(descriptor, "rb") as file:  # noqa: PTH123  it is open already
-            line = os.fsdecode(file.read(_SMALL)).removesuffix("\n")
+        data = read_file(path, limit=_SMALL).data
     except OSError:
         return None
-    return None if "\0" in line or "\n" in line else line
+    line = os.fsdecode(data).removesuffix("\n")
+    return None if len(data) > _SMALL or "\0" in line or "\n" in line else line

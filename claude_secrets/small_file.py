@@ -1,0 +1,127 @@
+"""A small plain file: read whole, and replaced by another one whole.
+
+Always: what is checked is checked on the open descriptor, since what is at a path may become a link or a pipe
+meanwhile; a link is followed only where the caller says so; nothing waits for a pipe; a file is replaced whole or not
+at all.
+"""
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from claude_secrets.atomic_file import sync_directory, write_all
+
+# Windows knows none of these flags but O_BINARY.
+_FLAGS: Final = getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+_READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS
+_MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _FLAGS
+
+
+class LinkRefused(OSError):
+    """The file is a link, and links were not to be followed."""
+
+
+class SmallFile(NamedTuple):
+    """What was read of a file, and its status at that moment."""
+
+    data: bytes
+    status: os.stat_result
+
+    def __repr__(self) -> str:
+        return "SmallFile()"
+
+
+def read_file(
+    path: Path | str,
+    *,
+    limit: int,
+    follow: bool = False,
+    directory: int | None = None,
+    check: Callable[[os.stat_result], None] | None = None,
+) -> SmallFile:
+    """Read a plain file, as far as `limit` bytes and one more, by which the caller sees that it is too long.
+
+    `follow`: it may be a link. `directory` is the descriptor of an open directory from which `path` leads. `check` is
+    given the status before anything is read, and raises for what must not be read.
+
+    Raises:
+        LinkRefused: it is a link, and `follow` is False.
+        OSError: it is not there, no plain file, or cannot be read.
+    """
+    descriptor = _open(path, follow=follow, directory=directory)
+    try:
+        status = os.fstat(descriptor)
+        if check is not None:
+            check(status)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError
+        data = b""
+        while len(data) <= limit and (more := os.read(descriptor, limit + 1 - len(data))):
+            data += more
+    finally:
+        os.close(descriptor)
+    return SmallFile(data, status)
+
+
+def replace_file(
+    path: Path,
+    data: bytes,
+    status: os.stat_result,
+    *,
+    owner_must_stay: bool,
+    draft: Path | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Replace the file at `path` by one that holds `data`, with the mode, owner and group that `status` says.
+
+    Without `owner_must_stay` the file becomes the caller's where the system does not let it have that owner and group.
+    `draft` is where the new file is until it is whole; by default a name of its own. `check` is called when it is, and
+    raises if the old file must stay.
+
+    Raises:
+        OSError: it cannot be replaced. Whatever is raised, the old file is as it was and the draft is gone.
+    """
+    draft = draft or path.with_name(f".{os.urandom(8).hex()}.new")
+    try:
+        _make(draft, data, status, owner_must_stay=owner_must_stay)
+        check()
+        draft.replace(path)
+    finally:
+        with suppress(OSError):  # it has become the file
+            draft.unlink()
+    sync_directory(path.parent)
+
+
+def _open(path: Path | str, *, follow: bool, directory: int | None) -> int:
+    if follow:
+        return os.open(path, _READ, dir_fd=directory)
+    if not _NOFOLLOW and os.path.islink(path):  # noqa: PTH114  a path or its text
+        raise LinkRefused
+    try:
+        return os.open(path, _READ | _NOFOLLOW, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):  # what systems say of a link that is not followed
+            raise LinkRefused from None
+        raise
+
+
+def _make(draft: Path, data: bytes, status: os.stat_result, *, owner_must_stay: bool) -> None:
+    descriptor = os.open(draft, _MAKE, 0o600)
+    try:
+        if sys.platform != "win32":  # who may read a file is in the access list of its directory there
+            try:
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+            except OSError:
+                if owner_must_stay:
+                    raise
+            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))  # after the owner: changing that takes bits away
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
