@@ -23,7 +23,7 @@ _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS
 _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _FLAGS
 
 
-class LinkRefused(OSError):
+class LinkRefusedError(OSError):
     """The file is a link, and links were not to be followed."""
 
 
@@ -51,7 +51,7 @@ def read_file(
     given the status before anything is read, and raises for what must not be read.
 
     Raises:
-        LinkRefused: it is a link, and `follow` is False.
+        LinkRefusedError: it is a link, and `follow` is False.
         OSError: it is not there, no plain file, or cannot be read.
     """
     descriptor = _open(path, follow=follow, directory=directory)
@@ -102,12 +102,12 @@ def _open(path: Path | str, *, follow: bool, directory: int | None) -> int:
     if follow:
         return os.open(path, _READ, dir_fd=directory)
     if not _NOFOLLOW and os.path.islink(path):  # noqa: PTH114  a path or its text
-        raise LinkRefused
+        raise LinkRefusedError
     try:
         return os.open(path, _READ | _NOFOLLOW, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):  # what systems say of a link that is not followed
-            raise LinkRefused from None
+            raise LinkRefusedError from None
         raise
 
 

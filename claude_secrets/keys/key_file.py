@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from claude_secrets.atomic_file import write_new
 from claude_secrets.errors import Code, CustodyError
-from claude_secrets.small_file import LinkRefused, SmallFile, read_file, replace_file
+from claude_secrets.small_file import LinkRefusedError, SmallFile, read_file, replace_file
 
 PUT_BACK: Final = "Put back the key that this store was made with; without it the store cannot be opened."
 
@@ -135,7 +135,7 @@ def _read(path: Path) -> SmallFile:
     """The content of a key file, if it is the person's alone."""
     try:
         return read_file(path, limit=_LIMIT - 1, check=_check_private)
-    except LinkRefused:
+    except LinkRefusedError:
         raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Put the file itself there.") from None
     except OSError:
         raise CustodyError(

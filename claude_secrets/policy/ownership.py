@@ -16,7 +16,7 @@ from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT
-from claude_secrets.small_file import LinkRefused, read_file
+from claude_secrets.small_file import LinkRefusedError, read_file
 
 CheckLink = Callable[[Path], None]
 """Raises `DeniedError` for a file that is a link, if it leads through what a project could have brought along."""
@@ -46,7 +46,7 @@ def read_own(path: Path, check_link: CheckLink) -> bytes | None:
     try:
         try:  # opening it is what costs least to tell a link from a file
             return read_file(path, limit=SIZE_LIMIT, check=partial(_refuse_foreign, path)).data
-        except LinkRefused:
+        except LinkRefusedError:
             _check(path, check_link)
         return read_file(path, limit=SIZE_LIMIT, follow=True, check=partial(_refuse_foreign, path)).data
     except FileNotFoundError:

@@ -362,9 +362,9 @@ def test_an_approval_is_needed_even_for_the_first_secret_of_all(tmp_path: Path) 
     project = world.project("api")
     policy(world, project, {"set_secret": {"action": "require_approval"}})
     asked = Asked(world, project, Call(tool=Tool.SET_SECRET, name="TOKEN", value="v"))
-    assert not world.store_path.exists()
+    assert not world.path.exists()
     assert asked.no().error.code is Code.APPROVAL_REFUSED
-    assert not world.store_path.exists()
+    assert not world.path.exists()
     world.close()
 
 

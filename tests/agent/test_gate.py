@@ -491,7 +491,7 @@ def test_deleting_what_is_not_there_does_not_fill_the_log(world: World) -> None:
 def test_reading_never_makes_a_store(bare_world: World, tool: Tool) -> None:
     agent = Agent(bare_world, bare_world.project("api"))
     agent(tool, "TOKEN", pattern=".")
-    assert not bare_world.store_path.parent.exists()
+    assert not bare_world.path.parent.exists()
 
 
 def test_input_asks_with_what_the_person_needs_to_know_and_stores_only_with_an_answer(world: World) -> None:
@@ -504,7 +504,7 @@ def test_input_asks_with_what_the_person_needs_to_know_and_stores_only_with_an_a
     assert (question.name, question.project, question.replaces) == ("TOKEN", str(project.resolve()), None)
     assert (question.about, question.url, question.prompt) == ("Test mode", "https://example.com/keys", "please")
     assert question.access is Access.USE_ONLY
-    assert question.store == str(world.store_path)
+    assert question.store == str(world.path)
     assert agent.names() == []
     answer = Entered(value="typed", access=Access.READABLE, question=question)
     assert isinstance(agent(Tool.INPUT_SECRET, "TOKEN", answer=answer), Done)
@@ -564,7 +564,7 @@ def test_answers_are_limited_too_and_the_question_says_so_before_a_person_types(
 
 def test_a_store_inside_the_project_is_refused(world: World) -> None:
     project = world.project("api")
-    world.store_path = project / "secrets.db"
+    world.path = project / "secrets.db"
     world.store().create_with_key_file(world.root / "keys" / "other.key")
     for tool in Tool:
         assert Agent(world, project).refused(tool, "T", value="v", pattern=".") is Code.STORE_UNAVAILABLE
@@ -624,21 +624,21 @@ def asked_at(world: World, gate: Gate) -> InputQuestion:
 def test_usual_is_the_store_of_the_account_wherever_the_environment_leads(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.store_path = paths.usual_store(None)
+    world.path = paths.usual_store(None)
     world.store().create_with_key_file(tmp_path / "other.key")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-home"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert asked_at(world, world.gate()).store is None
-    world.store_path = paths.default_store()
+    world.path = paths.default_store()
     world.store().create_with_key_file(tmp_path / "another.key")
     gate = world.gate()
-    assert asked_at(world, gate).store == str(world.store_path)
+    assert asked_at(world, gate).store == str(world.path)
     other = tmp_path / "of-the-environment"
     other.mkdir()
-    (other / "config.yml").write_text(f"store: {world.store_path}\n")
+    (other / "config.yml").write_text(f"store: {world.path}\n")
     redirected = Gate(store=world.store(), config=OwnDirectories(world.config, other))
-    assert asked_at(world, redirected).store == str(world.store_path)
-    (world.config / "config.yml").write_text(f"store: {world.store_path}\n")
+    assert asked_at(world, redirected).store == str(world.path)
+    (world.config / "config.yml").write_text(f"store: {world.path}\n")
     assert asked_at(world, gate).store is None
 
 

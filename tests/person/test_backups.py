@@ -96,7 +96,7 @@ def test_all_comes_back_on_another_machine_and_grants_do_not(full: World) -> Non
 
 def test_a_backup_has_no_key_in_common_with_the_store(full: World) -> None:
     path, _ = make(full)
-    with closing(sqlite3.connect(full.store_path)) as one, closing(sqlite3.connect(path)) as two:
+    with closing(sqlite3.connect(full.path)) as one, closing(sqlite3.connect(path)) as two:
         ids = [c.execute("SELECT store_id FROM store").fetchone()[0] for c in (one, two)]
         slots = two.execute("SELECT kind FROM key_slots").fetchall()
         keys = [{row[0] for row in c.execute("SELECT record FROM records")} for c in (one, two)]
@@ -153,7 +153,7 @@ def test_a_store_with_secrets_is_not_restored_over(full: World) -> None:
 
 
 def other_store(full: World) -> Person:
-    path = backups.beside(full.store_path, "stamp")
+    path = backups.beside(full.path, "stamp")
     other = Store(path, Custody(environment={}), lambda: full.time)
     other.create_with_key_file(full.key_file.with_name("other.key"))
     return Person(store=other)
@@ -162,12 +162,12 @@ def other_store(full: World) -> Person:
 def test_a_new_store_takes_the_place_of_the_old_one_which_stays_whole(full: World) -> None:
     path, contents = make(full)
     full.close()
-    before = full.store_path.read_bytes()
+    before = full.path.read_bytes()
     link = full.root / "link.db"
-    link.symlink_to(full.store_path)
+    link.symlink_to(full.path)
     new = other_store(full)
     assert backups.restore(new, path, PASSPHRASE, quietly) == contents
-    full.store_path = link
+    full.path = link
     aside = backups.take_place(full.store(), new.store, "stamp")
     assert (aside.name, aside.read_bytes()) == ("secrets.db.aside-stamp", before)
     assert link.is_symlink()
@@ -178,8 +178,8 @@ def test_a_new_store_takes_the_place_of_the_old_one_which_stays_whole(full: Worl
 def test_a_store_with_a_damaged_header_can_be_replaced(full: World) -> None:
     path, contents = make(full)
     full.close()
-    data = b"x" * 32 + full.store_path.read_bytes()[32:]
-    full.store_path.write_bytes(data)
+    data = b"x" * 32 + full.path.read_bytes()[32:]
+    full.path.write_bytes(data)
     new = other_store(full)
     backups.restore(new, path, PASSPHRASE, quietly)
     assert backups.take_place(full.store(), new.store, "stamp").read_bytes() == data
@@ -197,14 +197,14 @@ def test_a_store_that_a_client_has_open_is_not_replaced(full: World) -> None:
             backups.take_place(full.store(), new.store, "stamp")
         assert caught.value.code is Code.STORE_BUSY
     backups.discard(new.store)
-    assert sorted(one.name for one in full.store_path.parent.iterdir()) == ["secrets.db"]
+    assert sorted(one.name for one in full.path.parent.iterdir()) == ["secrets.db"]
     assert [one.name for one in full.key_file.parent.iterdir()] == [full.key_file.name]
 
 
 def test_what_another_key_opens_is_no_backup(full: World) -> None:
     full.close()
     with pytest.raises(StoreError) as caught:
-        backups.verify(full.store_path, "nonsense of some length")
+        backups.verify(full.path, "nonsense of some length")
     assert caught.value.code is Code.STORE_FORMAT
 
 
@@ -212,11 +212,11 @@ def test_what_is_newer_than_its_head_is_kept_and_can_be_used(full: World) -> Non
     person = full.person()
     secrets.set_value(person, "X", "old")
     full.close()
-    with attacker.attacker(full.store_path) as connection:
+    with attacker.attacker(full.path) as connection:
         heads = connection.execute("SELECT record, head FROM records").fetchall()
     secrets.set_value(full.person(), "X", "new")
     full.close()
-    with attacker.attacker(full.store_path) as connection:
+    with attacker.attacker(full.path) as connection:
         connection.executemany("UPDATE records SET head = ?2 WHERE record = ?1", heads)
     path, contents = make(full)
     assert any("'X'" in line for line in contents.wrong)
@@ -368,7 +368,7 @@ def test_every_record_that_opens_is_saved_and_the_others_are_named(full: World, 
     meddle, wrong, values = FAULTS[fault]
     found = keys(full)
     full.close()
-    with attacker.attacker(full.store_path) as connection:
+    with attacker.attacker(full.path) as connection:
         meddle(connection, found)
     told = damages(full.person(), quietly)
     path, contents = make(full)
@@ -401,14 +401,14 @@ def test_damaged_pages_cost_what_stands_on_them_and_no_more(world: World, tmp_pa
     for name, value in values.items():
         secrets.set_value(person, name, value)
     world.close()
-    whole = world.store_path.read_bytes()
-    with closing(sqlite3.connect(world.store_path)) as connection:
+    whole = world.path.read_bytes()
+    with closing(sqlite3.connect(world.path)) as connection:
         roots = {row[0] for row in connection.execute("SELECT rootpage FROM sqlite_schema")}
     pages = [page for page in range(2, len(whole) // 4096 + 1) if page not in roots]
     saved = []
     for turn, page in enumerate(random.Random(5).sample(pages, 12)):
         at = (page - 1) * 4096
-        world.store_path.write_bytes(whole[:at] + os.urandom(4096) + whole[at + 4096 :])
+        world.path.write_bytes(whole[:at] + os.urandom(4096) + whole[at + 4096 :])
         path = tmp_path / f"backup {turn}"
         contents = backups.make(world.person(), path, PASSPHRASE, quietly)
         other = elsewhere(world, f"other {turn}")

@@ -221,12 +221,12 @@ def test_a_version_that_was_put_back_by_somebody_is_not_restored(world: World) -
     for number in range(12):
         put(world, f"value {number}")
     world.close()
-    with closing(sqlite3.connect(world.store_path)) as connection:
+    with closing(sqlite3.connect(world.path)) as connection:
         first = connection.execute("SELECT * FROM versions WHERE version = 1").fetchone()
     world.time += 31 * DAY
     put(world, "last")
     assert kept(world)[0] == 4
-    with attacker.attacker(world.store_path) as connection:
+    with attacker.attacker(world.path) as connection:
         connection.execute("INSERT INTO versions VALUES (?, ?, ?)", first)
     with pytest.raises(StoreError) as caught:
         history.restore(world.person(), "T", 1)
@@ -314,7 +314,7 @@ def test_a_purged_secret_is_in_no_file_of_the_store_any_more(crowded: World) -> 
 def test_a_reader_delays_it_and_the_next_purge_makes_up_for_it(crowded: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("claude_secrets.store.schema.BUSY_SECONDS", 0.2)
     found = tokens(crowded, "GOING")
-    with closing(sqlite3.connect(crowded.store_path)) as reader:
+    with closing(sqlite3.connect(crowded.path)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM records").fetchone()
         assert history.purge(crowded.person(), "GOING").scrubbed is False
@@ -356,7 +356,7 @@ def test_nothing_is_made_to_purge_in(tmp_path: Path) -> None:
     assert history.purge_deleted(person, history.deleted(person)).records == ()
     with pytest.raises(CallerError):
         history.purge(person, "T")
-    assert not world.store_path.exists()
+    assert not world.path.exists()
 
 
 def test_a_grant_is_not_purged_with_another_scopes_secret(world: World) -> None:
@@ -378,7 +378,7 @@ def test_pages_that_were_split_keep_nothing_of_what_moved(world: World) -> None:
             with store.write() as tx:
                 for _ in range(100):
                     gone += _changed(tx, f"S{dice.randrange(300)}", dice)
-        with closing(sqlite3.connect(world.store_path)) as connection:
+        with closing(sqlite3.connect(world.path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if pieces_left(world, gone):  # deleting alone, though securely, does not take all of it away
             break

@@ -104,7 +104,7 @@ def test_each_key_that_is_added_opens_the_store_by_itself(world: World) -> None:
     with pytest.raises(CustodyError):
         value(world.person())
     custody = Custody(environment={}, ask_passphrase=lambda: WORDS)
-    with closing(Store(world.store_path, custody, lambda: world.time)) as store:
+    with closing(Store(world.path, custody, lambda: world.time)) as store:
         assert value(Person(store=store)) == "value"
     with closing(world.store()) as store:
         store.unlock_with_code(code)
@@ -417,9 +417,9 @@ def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(w
     with person.store.read() as tx:
         store_id = tx.cipher.store_id
     path, custody = world.root / "keys" / "stale.key", person.store.custody
-    stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.store_path)
+    stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.path)
     while stale.slot.slot_id > good.slot_id:  # slots are tried in the order of their numbers
-        stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.store_path)
+        stale = custody.new_file_slot(store_id, person.store.fetch_key(), path, store=world.path)
     stale.place_key()
     rotated(world.person())
     with world.person().store.write() as tx:

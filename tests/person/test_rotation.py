@@ -188,7 +188,7 @@ def world_with_secret(world: World) -> World:
 
 def every_token(world: World) -> dict[str, list[bytes]]:
     tables = {"versions": "token", "records": "head", "grants": "token", "audit": "token", "key_slots": "wrapped"}
-    with attacker.attacker(world.store_path) as connection:
+    with attacker.attacker(world.path) as connection:
         return {t: [row[0] for row in connection.execute(f"SELECT {c} FROM {t}")] for t, c in tables.items()}
 
 
@@ -237,7 +237,7 @@ def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: Wo
     agent.set("T2", "after")
     custody = Custody(environment={}, ask_passphrase=lambda: NEW)
     world.key_file.unlink()
-    with closing(Store(world.store_path, custody, lambda: world.time)) as store:
+    with closing(Store(world.path, custody, lambda: world.time)) as store:
         assert secrets.get_value(Person(store=store), "T2", warn=pytest.fail) == "after"
 
 
@@ -248,13 +248,13 @@ def _store_id(world: World) -> str:
 
 def test_a_damaged_store_is_not_sealed_anew(world: World) -> None:
     world.close()
-    with attacker.attacker(world.store_path) as connection:
+    with attacker.attacker(world.path) as connection:
         connection.execute("UPDATE versions SET token = x'00'")
-    before = world.store_path.read_bytes()
+    before = world.path.read_bytes()
     with pytest.raises(StoreError, match="STORE_TAMPERED"):
         rotated(world.person())
     world.close()
-    assert world.store_path.read_bytes() == before
+    assert world.path.read_bytes() == before
 
 
 def test_versions_stay_restorable_under_the_new_key(world: World) -> None:

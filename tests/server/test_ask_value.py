@@ -294,7 +294,7 @@ def test_what_could_not_be_stored_in_time_is_never_stored(tmp_path: Path, monkey
     world = World(tmp_path)
     project = world.project("api")
     monkeypatch.setattr(app, "STORING_SECONDS", 0.1)
-    server = app.App(project, str(world.store_path), {"XDG_RUNTIME_DIR": str(tmp_path)})
+    server = app.App(project, str(world.path), {"XDG_RUNTIME_DIR": str(tmp_path)})
     release = threading.Event()
     busy = server._worker.submit(lambda: release.wait(DEADLINE))
     call = Call(tool=Tool.INPUT_SECRET, name="TOKEN")

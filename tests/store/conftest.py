@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.keeping import Keep
+from tests.support.store_world import Keep
 from tests.support.tampering_scenario import Victim
 
 

@@ -10,7 +10,7 @@ from claude_secrets.store import audit
 from claude_secrets.store.audit import AuditLog, Event
 from claude_secrets.store.store import Store
 from tests.support import sqlite_attacker as attacker
-from tests.support.keeping import Keep
+from tests.support.store_world import Keep
 
 GET = Event(caller="agent", action="get_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
 DENIED = Event(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_ALLOWLISTED")

@@ -19,7 +19,7 @@ from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import NewSlot
 from claude_secrets.store import creation
 from claude_secrets.store.store import Store
-from tests.support.keeping import NO_KEYRING, Keep, contents, get, put
+from tests.support.store_world import NO_KEYRING, Keep, contents, get, put
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes are a POSIX matter")
 

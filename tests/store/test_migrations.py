@@ -15,7 +15,7 @@ from claude_secrets.store import migrations, schema
 from claude_secrets.store.store import Store
 from claude_secrets.store.transaction import Transaction
 from tests.store.test_vectors import GOOD, named
-from tests.support.keeping import Keep, contents, custody, get, put
+from tests.support.store_world import Keep, contents, custody, get, put
 from tests.vectors.draft import stated
 from tests.vectors.held import DIRECTORY, TIME, HeldKey
 

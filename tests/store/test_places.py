@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code, StoreError
-from tests.support import keeping
-from tests.support.keeping import Keep, contents, get, put
+from tests.support import store_world
 from tests.support.requirements import require, require_real
+from tests.support.store_world import Keep, contents, get, put
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, limits and mounts of POSIX")
 
@@ -30,7 +30,7 @@ def step(path: Path, *step: str, bound: bool = False) -> str:
     wrapper = []
     if bound and os.geteuid() == 0:
         wrapper = [require("setpriv"), "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
-    done = subprocess.run([*wrapper, *keeping.command(path, *step)], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([*wrapper, *store_world.command(path, *step)], capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout.decode()
 

@@ -11,7 +11,7 @@ from claude_secrets.model import PERSON, SHARED, VALUE_LIMIT, Access, EnteredBy
 from claude_secrets.store import grants, records
 from claude_secrets.store.grants import Grant
 from claude_secrets.store.transaction import _REMEMBERED
-from tests.support.keeping import Keep, contents, delete, existing, find, get, put
+from tests.support.store_world import Keep, contents, delete, existing, find, get, put
 
 
 def rename(keep: Keep, old: str, new: str) -> None:

@@ -13,8 +13,8 @@ from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import Slot
 from claude_secrets.model import EnteredBy
 from claude_secrets.store import records, schema
-from tests.support import keeping
-from tests.support.keeping import Keep, contents, get, put
+from tests.support import store_world
+from tests.support.store_world import Keep, contents, get, put
 
 # Reading
 
@@ -72,9 +72,9 @@ def test_a_reader_sees_one_state_though_another_writes_meanwhile(keep: Keep) -> 
     reader, writer = keep.store(), keep.store()
     put(writer, "TOKEN", "before")
     with reader.read() as tx:
-        assert records.value(tx, keeping.existing(tx, "TOKEN")) == "before"
+        assert records.value(tx, store_world.existing(tx, "TOKEN")) == "before"
         put(writer, "TOKEN", "after")
-        assert records.value(tx, keeping.existing(tx, "TOKEN")) == "before"
+        assert records.value(tx, store_world.existing(tx, "TOKEN")) == "before"
     assert get(reader, "TOKEN") == "after"
 
 
@@ -196,5 +196,5 @@ def test_a_newer_format_is_noticed_by_a_store_that_is_open(keep: Keep) -> None:
 
 def test_a_store_in_another_process_is_the_same_store(keep: Keep) -> None:
     put(keep.store(), "TOKEN", "from here")
-    done = subprocess.run(keeping.command(keep.path, "get", "TOKEN"), capture_output=True, check=True, timeout=60)
+    done = subprocess.run(store_world.command(keep.path, "get", "TOKEN"), capture_output=True, check=True, timeout=60)
     assert done.stdout == b"from here"

@@ -1,15 +1,26 @@
-"""A small world for tests: a store with its key in a file, projects in directories, a clock that stands still."""
+"""A store for tests, with its key in a file, a clock set by hand and no keyring in reach; and the world around it.
 
+`Keep` is the store alone, `World` adds the person and projects, `Agent` the agents of one project.
+
+`python -m tests.support.store_world STORE STEP [NAME [VALUE]]` takes one step on a store in a process of its own
+(`STEPS`), for tests that take rights or space away from that process, and prints what came of it.
+"""
+
+import os
 import sqlite3
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import yaml
 
 from claude_secrets.agent.gate import Gate
-from claude_secrets.errors import Code
+from claude_secrets.errors import Code, SecretsError
 from claude_secrets.keys.custody import Custody
 from claude_secrets.model import (
+    PERSON,
     SHARED,
     Access,
     Answer,
@@ -20,43 +31,73 @@ from claude_secrets.model import (
     Declined,
     Done,
     Entered,
+    EnteredBy,
     InputQuestion,
     Outcome,
     Refused,
     Tool,
 )
 from claude_secrets.paths import OwnDirectories, home_directories
+from claude_secrets.person import secrets
 from claude_secrets.person.person import Person
 from claude_secrets.policy.allowlist import Allowlist, parse_allowlist
-from claude_secrets.policy.project import Whereabouts, locate
+from claude_secrets.policy.project import Project, Whereabouts, locate
+from claude_secrets.store import records
+from claude_secrets.store.records import Record, Stored
 from claude_secrets.store.store import Store
+from claude_secrets.store.transaction import Transaction
 from tests.support.disk import make_linked
+
+NO_KEYRING = {"XDG_RUNTIME_DIR": "/nonexistent"}
+"""An environment in which no keyring is found."""
 
 _OF_THE_LOG = tuple(f'INSERT INTO "{table}"' for table in ("audit", "store"))
 
 
-class World:
-    """One person's machine under a temporary directory."""
+def custody() -> Custody:
+    return Custody(environment=dict(NO_KEYRING))
 
-    def __init__(self, root: Path, *, store: bool = True) -> None:
-        self.root = root
-        self.time = 1_800_000_000.0
-        self.store_path = root / "data" / "secrets.db"
+
+class Keep:
+    """One store and its key file under a temporary directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / "data" / "secrets.db"
         self.key_file = root / "keys" / "master.key"
-        self.config = root / "config"
-        self.config.mkdir()
-        self.key_file.parent.mkdir()
+        self.key_file.parent.mkdir(exist_ok=True)
+        self.time = 1_800_000_000.0
         self._stores: list[Store] = []
-        if store:
-            self.store().create_with_key_file(self.key_file)
 
     def store(self) -> Store:
-        self._stores.append(Store(self.store_path, Custody(environment={}), lambda: self.time))
+        """A new `Store` on the file, as another process would have."""
+        self._stores.append(Store(self.path, custody(), lambda: self.time))
         return self._stores[-1]
 
-    def close(self) -> None:
+    def create(self) -> Self:
+        self.store().create_with_key_file(self.key_file)
+        return self
+
+    def close(self) -> Self:
+        """Close every `Store` there was, so that the log is folded into the file."""
         for store in self._stores:
             store.close()
+        return self
+
+    def files(self) -> dict[str, bytes]:
+        """The names and contents of all files in the store's directory."""
+        return {path.name: path.read_bytes() for path in sorted(self.path.parent.iterdir())}
+
+
+class World(Keep):
+    """One person's machine under a temporary directory: the store, their configuration and projects."""
+
+    def __init__(self, root: Path, *, store: bool = True) -> None:
+        super().__init__(root)
+        self.root = root
+        self.config = root / "config"
+        self.config.mkdir()
+        if store:
+            self.create()
 
     def gate(self) -> Gate:
         return Gate(store=self.store(), config=OwnDirectories(self.config))
@@ -75,10 +116,7 @@ class World:
         return tree
 
     def person(self, project: Path | None = None, *, scope: str = SHARED) -> Person:
-        place = None
-        if project is not None:
-            place = locate(at(project), homes=home_directories(), command="claude-secrets")
-        return Person(store=self.store(), project=place, scope=scope)
+        return Person(store=self.store(), project=located(project) if project else None, scope=scope)
 
     def write_limit(self, per_minute: int, tools: Sequence[str] = ("set_secret", "input_secret")) -> None:
         rules = {tool: {"rules": [{"rate_limit": f"{per_minute}/minute"}]} for tool in tools}
@@ -86,7 +124,7 @@ class World:
 
     def rows(self) -> list[str]:
         """Everything the store's tables hold, but for the log and the head that counts it."""
-        connection = sqlite3.connect(self.store_path)
+        connection = sqlite3.connect(self.path)
         try:
             return [line for line in connection.iterdump() if not line.startswith(_OF_THE_LOG)]
         finally:
@@ -94,11 +132,15 @@ class World:
 
     def stored_bytes(self) -> bytes:
         """Every byte in the store's directory."""
-        return b"".join(path.read_bytes() for path in sorted(self.store_path.parent.iterdir()))
+        return b"".join(path.read_bytes() for path in sorted(self.path.parent.iterdir()))
 
 
 def at(project: Path) -> Whereabouts:
     return Whereabouts(argument=project, environment=None, root=None, working_directory=project)
+
+
+def located(project: Path) -> Project:
+    return locate(at(project), homes=home_directories(), command="claude-secrets")
 
 
 def enter(gate: Gate, call: Call, project: Path, value: str, access: Access = Access.READABLE) -> Outcome:
@@ -113,6 +155,15 @@ def allowlist(project: Path) -> Allowlist:
     return parse_allowlist((project / ".claude" / "secrets.yml").read_bytes())
 
 
+def decided(gate: Gate, call: Call, project: Path, answer: Answer | None = None) -> Outcome:
+    """What a call comes to; where the person would have to consent nobody can be asked, unless there is an answer."""
+    outcome = gate.call(call, at(project), answer)
+    if answer is None and isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
+        nobody = Declined(digest=outcome.question.digest, channel=Channel.NONE, said_no=False)
+        return gate.call(call, at(project), nobody)
+    return outcome
+
+
 class Agent:
     """The agents of one project, calling tools at the gate."""
 
@@ -123,13 +174,7 @@ class Agent:
     def __call__(
         self, tool: Tool, name: str = "", *, value: str = "", pattern: str = "", answer: Answer | None = None
     ) -> Outcome:
-        """Call a tool; where the person would have to consent nobody can be asked, unless there is an answer."""
-        call = Call(tool=tool, name=name, value=value, pattern=pattern)
-        outcome = self.gate.call(call, at(self.project), answer)
-        if answer is None and isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
-            nobody = Declined(digest=outcome.question.digest, channel=Channel.NONE, said_no=False)
-            return self.gate.call(call, at(self.project), nobody)
-        return outcome
+        return decided(self.gate, Call(tool=tool, name=name, value=value, pattern=pattern), self.project, answer)
 
     def enter(self, name: str, value: str) -> Outcome:
         return enter(self.gate, Call(tool=Tool.INPUT_SECRET, name=name), self.project, value)
@@ -154,3 +199,86 @@ class Agent:
         outcome = self(tool, name, value=value, pattern=pattern)
         assert isinstance(outcome, Refused), outcome
         return outcome.error.code
+
+
+def put(
+    store: Store,
+    name: str,
+    value: str,
+    *,
+    scope: str = SHARED,
+    origin: str = PERSON,
+    by: EnteredBy = EnteredBy.PERSON,
+    access: Access | None = None,
+) -> Stored:
+    with store.write() as tx:
+        return records.put(tx, scope=scope, name=name, value=value, origin=origin, entered_by=by, access=access)
+
+
+def existing(tx: Transaction, name: str, scope: str = SHARED) -> Record:
+    record = records.find(tx, scope, name)
+    assert record is not None, name
+    return record
+
+
+def delete(store: Store, name: str) -> None:
+    with store.write() as tx:
+        records.delete(tx, existing(tx, name), entered_by=EnteredBy.PERSON)
+
+
+def find(store: Store, name: str, scope: str = SHARED) -> Record:
+    with store.read() as tx:
+        return existing(tx, name, scope)
+
+
+def get(store: Store, name: str, scope: str = SHARED) -> str:
+    with store.read() as tx:
+        return records.value(tx, existing(tx, name, scope))
+
+
+def contents(store: Store) -> dict[str, str]:
+    """Every secret that is not deleted, by name, with its value; all histories are verified on the way."""
+    with store.read() as tx:
+        found, _ = records.verify_all(tx)
+        return {record.name: records.value(tx, record) for record in found if not record.deleted}
+
+
+def command(path: Path, *step: str) -> list[str]:
+    """The command line that takes one step on the store at `path`."""
+    return [sys.executable, "-m", "tests.support.store_world", str(path), *step]
+
+
+def _person_get(store: Store, name: str) -> str:
+    warnings: list[str] = []
+    value = secrets.get_value(Person(store=store), name, warn=warnings.append)
+    return f"{value} ({len(warnings)} warnings)"
+
+
+def _limited_put(store: Store, name: str, letter: str, count: str) -> str:
+    import resource  # where there is POSIX
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, resource.RLIM_INFINITY))
+    return str(put(store, name, letter * int(count)).version)
+
+
+STEPS: dict[str, Callable[..., str]] = {
+    "get": get,
+    "person-get": _person_get,
+    "put": lambda store, name, value: str(put(store, name, value).version),
+    "put-with-file-size-limit": _limited_put,
+    "create": lambda store, key_file: str(store.create_with_key_file(Path(key_file))),
+}
+
+
+def main() -> None:
+    store = Store(Path(sys.argv[1]), custody(), time.time)
+    try:
+        outcome = STEPS[sys.argv[2]](store, *sys.argv[3:])
+    except SecretsError as error:
+        outcome = error.code
+    store.close()
+    os.write(1, outcome.encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from claude_secrets.errors import SecretsError
 from claude_secrets.keys.cipher import Cipher, unwrap, wrap
@@ -16,26 +16,19 @@ from claude_secrets.model import (
     Access,
     Ask,
     Call,
-    Channel,
-    ConsentQuestion,
-    Declined,
     Done,
     InputQuestion,
     Outcome,
     Refused,
     Tool,
 )
-from claude_secrets.paths import home_directories
 from claude_secrets.person import inspection, secrets, trust
 from claude_secrets.person.person import Person
-from claude_secrets.policy.project import Project, locate
 from claude_secrets.store import key_slots
 from claude_secrets.store.audit import AuditLog, Event
-from claude_secrets.store.store import Store
-from tests.support import keeping
 from tests.support import sqlite_attacker as attacker
 from tests.support.sqlite_attacker import Key
-from tests.support.store_world import World, at, enter
+from tests.support.store_world import World, at, decided, enter, located
 
 Seen: TypeAlias = dict[str, str]
 """What came of each thing that an agent tried."""
@@ -61,11 +54,10 @@ class Victim(World):
     """The world in which the past happens."""
 
     def __init__(self, root: Path) -> None:
-        self._stores: list[Store] = []
         super().__init__(root)
         self.projects = {name: self.project(name) for name in ("api", "clone")}
         self.projects["acme"] = self.project("acme", scope="acme-dev")
-        self.identities = {name: self._located(name).identity for name in self.projects}
+        self.identities = {name: located(project).identity for name, project in self.projects.items()}
         self.write_limit(6)
         self.moments: dict[str, Path] = {}
         self._live()
@@ -73,20 +65,13 @@ class Victim(World):
         self.known = {moment: self._seen_at(moment) for moment in self.moments}
         self.past = {moment: attacker.all_rows(copy) for moment, copy in self.moments.items()}
 
-    def store(self) -> Store:
-        self._stores.append(Store(self.store_path, keeping.custody(), lambda: self.time))
-        return self._stores[-1]
-
-    def close(self) -> None:
-        """Close every `Store` there was, so that the log is folded into the file."""
-        while self._stores:
-            self._stores.pop().close()
-
-    def _located(self, name: str) -> Project:
-        return locate(at(self.projects[name]), homes=home_directories(), command="claude-secrets")
+    def close(self) -> Self:
+        super().close()
+        self._stores.clear()  # there are too many to close them again each time
+        return self
 
     def _person(self, name: str | None = None, *, scope: str = "shared") -> Person:
-        return Person(store=self.store(), project=self._located(name) if name else None, scope=scope)
+        return self.person(self.projects[name] if name else None, scope=scope)
 
     def _agent(self, tool: Tool, name: str, value: str = "") -> None:
         call = Call(tool=tool, name=name, value=value)
@@ -131,7 +116,7 @@ class Victim(World):
         """Keep the file as it is before `moment`."""
         self.close()
         self.moments[moment] = self.root / f"before {moment}.db"
-        shutil.copyfile(self.store_path, self.moments[moment])
+        shutil.copyfile(self.path, self.moments[moment])
 
     def _log(self, outcome: str) -> None:
         event = Event(caller="agent", action="get_secret", outcome=outcome, project="/work/api", name="AGENT")
@@ -185,13 +170,13 @@ class Victim(World):
         directory.mkdir(exist_ok=True)
         path = Path(shutil.copyfile(source or self.final, directory / "secrets.db"))
         path.chmod(0o600)
-        usual, self.store_path = self.store_path, path
+        usual, self.path = self.path, path
         try:
             yield Scene(self)
         finally:
             self.close()
             assert not path.with_name("secrets.db-wal").exists()
-            self.store_path = usual
+            self.path = usual
 
 
 class Scene:
@@ -199,7 +184,7 @@ class Scene:
 
     def __init__(self, victim: Victim) -> None:
         self._victim = victim
-        self.path = victim.store_path
+        self.path = victim.path
         self._gate = victim.gate()
 
     def restart(self) -> None:
@@ -250,12 +235,7 @@ class Scene:
         return "whole"
 
     def _call(self, tool: Tool, name: str = "", *, value: str = "", project: str = "api") -> Outcome:
-        call, place = Call(tool=tool, name=name, value=value), at(self._victim.projects[project])
-        outcome = self._gate.call(call, place)
-        if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
-            nobody = Declined(digest=outcome.question.digest, channel=Channel.NONE, said_no=False)
-            return self._gate.call(call, place, nobody)
-        return outcome
+        return decided(self._gate, Call(tool=tool, name=name, value=value), self._victim.projects[project])
 
 
 def _record(cipher: Cipher, label: str) -> bytes:
