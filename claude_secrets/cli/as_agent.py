@@ -162,7 +162,9 @@ def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
                 found[name] = caller.done(Call(tool=Tool.GET_SECRET, name=name, use=True)).text
         return found
 
-    return exec_command.start(options, variables.Source(values, caller.close), before, redact=True, sealed=True)
+    choice = variables.Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names)
+    source = variables.Source(values, caller.close)
+    return exec_command.start(options.program, choice, source, before, redact=True, sealed=True)
 
 
 def _hook(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:

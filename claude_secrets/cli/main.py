@@ -18,6 +18,7 @@ from claude_secrets.agent.detection import Agent
 from claude_secrets.cli import caller, output, presence
 from claude_secrets.cli.ending import close_all, failed, finish
 from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
+from claude_secrets.model import Access
 from claude_secrets.paths import command
 from claude_secrets.version import __version__
 
@@ -127,17 +128,36 @@ def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
 def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequence[str]) -> int:
     if agent is not None:
         return int(_as_agent().run(agent, options, given, asks=False))
-    if presence.is_wanted(options):
+    if _loosens(options):
         as_output = options.command == "export"
-        presence.require(f"`{options.command}`", lambda: _opening().scripts_may(options), as_output=as_output)
+        presence.require(
+            f"`{options.command}`",
+            lambda: _opening().scripts_may(_opening().invocation_of(options)),
+            as_output=as_output,
+        )
     code = int(_module(options.command).run(options))
     finish()
     return code
 
 
+def _loosens(options: argparse.Namespace) -> bool:
+    """Whether the command gives agents or whoever has its output more than they have."""
+    match options.command:
+        case "trust" | "allow" | "export" | "recover":
+            return True
+        case "access":
+            return options.access is Access.READABLE
+        case "backup":
+            return not options.verify
+        case "key":
+            return bool(options.verb != "list")
+        case _:
+            return False
+
+
 def _works_in_namespaces(options: argparse.Namespace) -> bool:
     try:
-        return bool(_opening().works_in_namespaces(options))
+        return bool(_opening().works_in_namespaces(_opening().invocation_of(options)))
     except SecretsError:  # a file that cannot be understood lifts nothing
         return False
 

@@ -8,7 +8,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from claude_secrets.cli.asking import passphrase
 from claude_secrets.cli.ending import at_end, at_failure
@@ -33,25 +33,52 @@ _IN_A_SCOPE = frozenset(
 """Commands whose names mean secrets of the project's scope."""
 
 
-def whereabouts(options: Namespace) -> Whereabouts:
+class Invocation(NamedTuple):
+    """What the command line says of what is opened: the command, and the options that every command takes.
+
+    `name` is the secret that it is about, for the log; empty where there is none. `yes`: whether `--yes` was given.
+    """
+
+    command: str
+    project: str | None = None
+    store: str | None = None
+    passphrase_fd: int | None = None
+    name: str = ""
+    yes: bool = False
+
+
+def invocation_of(options: Namespace) -> Invocation:
+    """What the parsed command line says of what is opened."""
+    name = getattr(options, "name", None)
+    return Invocation(
+        command=options.command,
+        project=options.project,
+        store=options.store,
+        passphrase_fd=options.passphrase_fd,
+        name=name if isinstance(name, str) and is_name(name) else "",
+        yes=bool(getattr(options, "yes", False)),
+    )
+
+
+def whereabouts(invocation: Invocation) -> Whereabouts:
     """Where the person stands: the directory named by `--project`, or the working directory."""
-    named = expanded(options.project) if options.project else None
+    named = expanded(invocation.project) if invocation.project else None
     return Whereabouts(argument=named, environment=None, root=None, working_directory=working_directory())
 
 
-def find_project(options: Namespace) -> Project | None:
+def find_project(invocation: Invocation) -> Project | None:
     """The project the person stands in, if any. Raises `DeniedError` where `--project` names none."""
     try:
-        return require_project(options)
+        return require_project(invocation)
     except DeniedError as error:
-        if options.project or error.code not in (Code.NO_PROJECT, Code.NO_ALLOWLIST):
+        if invocation.project or error.code not in (Code.NO_PROJECT, Code.NO_ALLOWLIST):
             raise
         return None
 
 
-def require_project(options: Namespace) -> Project:
+def require_project(invocation: Invocation) -> Project:
     """The project the person stands in. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST where there is none."""
-    where = whereabouts(options)
+    where = whereabouts(invocation)
     try:
         return locate(where, homes=home_directories(), command=command())
     except DeniedError as error:
@@ -69,81 +96,84 @@ def read_allowlist(project: Project) -> Allowlist:
     return allowlist.read_allowlist(project.path)[1]
 
 
-def read_settings(options: Namespace, project: Project | None) -> Config:
+def read_settings(invocation: Invocation, project: Project | None) -> Config:
     """What the person's `config.yml` says. Raises `DeniedError` ALLOWLIST_INVALID."""
-    return read_config(own_directories(), check_of_links(options, project))
+    return read_config(own_directories(), check_of_links(invocation, project))
 
 
-def scripts_may(options: Namespace) -> bool:
+def scripts_may(invocation: Invocation) -> bool:
     """Whether the person's configuration lets scripts do what otherwise wants a person at a terminal."""
-    return read_settings(options, find_project(options)).presence is Presence.ANY
+    return read_settings(invocation, find_project(invocation)).presence is Presence.ANY
 
 
-def works_in_namespaces(options: Namespace) -> bool:
+def works_in_namespaces(invocation: Invocation) -> bool:
     """Whether the person says that the namespaces in which this runs are theirs."""
-    return read_settings(options, find_project(options)).namespace
+    return read_settings(invocation, find_project(invocation)).namespace
 
 
-def yes_of(options: Namespace) -> Yes:
+def yes_of(invocation: Invocation) -> Yes:
     """What `--yes` answers for this command."""
-    given = bool(getattr(options, "yes", False))
-    return Yes(given=given, command=options.command, scripts_may=lambda: scripts_may(options))
+    return Yes(given=invocation.yes, command=invocation.command, scripts_may=lambda: scripts_may(invocation))
 
 
-def check_of_links(options: Namespace, project: Project | None) -> CheckLink:
+def check_of_links(invocation: Invocation, project: Project | None) -> CheckLink:
     """What refuses files of the person's that are links through a project. Raises for their directories at once."""
-    return grounds.check_of_links(whereabouts(options), project, home_directories())
+    return grounds.check_of_links(whereabouts(invocation), project, home_directories())
 
 
-def open_store(options: Namespace, project: Project | None) -> Store:
+def open_store(invocation: Invocation, project: Project | None) -> Store:
     """The store, unless a project brought it or its key file along."""
-    return _open(options, project, SHARED).store
+    return _open(invocation, project, SHARED).store
 
 
-def _open(options: Namespace, project: Project | None, scope: str, at: Path | None = None) -> Person:
-    config = read_settings(options, project)
+def _open(invocation: Invocation, project: Project | None, scope: str, at: Path | None = None) -> Person:
+    config = read_settings(invocation, project)
     person = Person.open(
-        at or store_path(options.store, os.environ, config.store),
+        at or store_path(invocation.store, os.environ, config.store),
         os.environ,
-        where=whereabouts(options),
+        where=whereabouts(invocation),
         project=project,
         scope=scope,
         config=config,
-        ask_passphrase=lambda: passphrase("the store", options.passphrase_fd),
+        ask_passphrase=lambda: passphrase("the store", invocation.passphrase_fd),
     )
     at_end(person.store.close)  # folds the store's log into its file
     return person
 
 
 def the_person(
-    options: Namespace, project: Project | None, scope: str | None = None, *, at: Path | None = None
+    invocation: Invocation, project: Project | None, scope: str | None = None, *, at: Path | None = None
 ) -> Person:
     """The person's doorway, in `scope` or the project's; to the store `at` a path, where one is given."""
     claimed = scope is None and project is not None
     if scope is None:
         scope = read_allowlist(project).scope if project else SHARED
-    person = _open(options, project, scope, at)
-    at_failure(lambda error: _note(error, person, options))
-    if claimed and options.command in _IN_A_SCOPE:
+    person = _open(invocation, project, scope, at)
+    at_failure(lambda error: _note(error, person, invocation))
+    if claimed and invocation.command in _IN_A_SCOPE:
         from claude_secrets.cli.foreign import require_scope
 
-        require_scope(person, yes_of(options))
+        require_scope(person, yes_of(invocation))
     return person
 
 
-def _note(error: SecretsError, person: Person, options: Namespace) -> None:
+def scoped_person(options: Namespace) -> Person:
+    """The person's doorway where they stand, in the scope that `--scope` names, or the project's."""
+    invocation = invocation_of(options)
+    return the_person(invocation, find_project(invocation), getattr(options, "scope", None))
+
+
+def _note(error: SecretsError, person: Person, invocation: Invocation) -> None:
     """Write into the log that the command failed, if the store is open; what was mistyped is not worth a line."""
     if error.code in _MISTYPED or not (person.store.exists() and person.store.unlocked):
         return
-    name = getattr(options, "name", None)
-    name = name if isinstance(name, str) and is_name(name) else ""
     with suppress(SecretsError), person.store.write(durable=False) as tx:  # nothing was given out all the same
-        person.note(tx, options.command, name, refused=error.code)
+        person.note(tx, invocation.command, invocation.name, refused=error.code)
 
 
-def existing_person(options: Namespace) -> Person:
+def existing_person(invocation: Invocation) -> Person:
     """The person's doorway to a store that is there. Raises `StoreError` STORE_UNAVAILABLE where there is none."""
-    person = the_person(options, find_project(options), SHARED)
+    person = the_person(invocation, find_project(invocation), SHARED)
     if not person.store.exists():
         raise StoreError(
             Code.STORE_UNAVAILABLE, "There is no store yet.", f"The first secret makes it: {command()} set NAME"

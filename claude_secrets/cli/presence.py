@@ -5,31 +5,13 @@ Always: this stops accidents and commands that were slipped into something else;
 
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.model import Access
 from claude_secrets.paths import own_directories
 
 _AS_OUTPUT: Final = ', in bash and zsh as: eval "$(claude-secrets export)"'
-
-
-def is_wanted(options: Namespace) -> bool:
-    """Whether the command gives agents or whoever has its output more than they have."""
-    match options.command:
-        case "trust" | "allow" | "export" | "recover":
-            return True
-        case "access":
-            loosens = options.access is Access.READABLE
-        case "backup":
-            loosens = not options.verify
-        case "key":
-            loosens = options.verb != "list"
-        case _:
-            loosens = False
-    return bool(loosens)
 
 
 def require(what: str, scripts_may: Callable[[], bool], *, as_output: bool = False) -> None:

@@ -5,7 +5,7 @@ looked at again. `exec` and `export` use it.
 """
 
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,6 +17,17 @@ from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _USUAL_FILE: Final = ".env"
+
+
+class Choice(NamedTuple):
+    """Which variables the command line asks for: those of `files`, and secrets by their names (`only`).
+
+    `dangerous_too`: also those that make programs run other code or send data elsewhere.
+    """
+
+    files: Sequence[str]
+    only: Sequence[str]
+    dangerous_too: bool
 
 
 class Templates(NamedTuple):
@@ -73,23 +84,23 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def templates(options: Namespace) -> Templates:
+def templates(choice: Choice) -> Templates:
     """The variables with their references.
 
     Raises:
         CallerError: INVALID_ARGUMENTS, INVALID_NAME; it says all names that cannot be used.
     """
-    files = options.file or ([] if options.only else [_USUAL_FILE])
+    files = choice.files or ([] if choice.only else [_USUAL_FILE])
     found = {}
     for file in files:
         found.update(_variables_of(file))
-    named = [name for name in references.names_in(found.values()) if name not in options.only]
-    found.update({name: references.reference(name) for name in options.only})
+    named = [name for name in references.names_in(found.values()) if name not in choice.only]
+    found.update({name: references.reference(name) for name in choice.only})
     wrong = [name for name in found if not _VARIABLE.fullmatch(name)]
     if wrong:
         raise CallerError(Code.INVALID_NAME, f"{listed(wrong)} cannot name a variable of an environment.")
     dangerous = [name for name in found if is_loading(name) or is_redirecting(name)]
-    if dangerous and not options.allow_dangerous_names:
+    if dangerous and not choice.dangerous_too:
         raise CallerError(
             Code.INVALID_NAME,
             f"Refusing to set {listed(dangerous)}: it can make programs run other code or send data elsewhere.",

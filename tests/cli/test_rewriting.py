@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from unittest.mock import patch
@@ -131,7 +130,7 @@ def imported(data: bytes, secrets: Mapping[str, str], *, overwrite: bool) -> tup
     file = PlainFile(Path(".env"), Path(".env"), data, os.stat_result(range(10)))
     try:
         after = import_files.rewrite(data, contents.entries)
-        import_command._refuse_overwriting(planned, file, Namespace(overwrite=overwrite, rewrite=True))
+        import_command._refuse_overwriting(planned, file, overwrite=overwrite, rewrite=True)
     except CallerError:
         return None
     return after, {**secrets, **{entry.name: entry.value for entry in contents.entries}}

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import foreign
-from claude_secrets.cli.opening import add_scope, find_project, the_person, yes_of
+from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import say
 from claude_secrets.model import Access
 from claude_secrets.person import secrets
@@ -29,9 +29,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Change all names, or none where one is missing."""
-    person = the_person(options, find_project(options), options.scope)
+    person, yes = scoped_person(options), yes_of(invocation_of(options))
     for name in options.names if options.access is Access.READABLE else ():
-        foreign.require_name(person, name, f"Let agents that may use {name} read its value?", yes_of(options))
+        foreign.require_name(person, name, f"Let agents that may use {name} read its value?", yes)
     changed = secrets.set_access(person, options.names, options.access)
     for name in options.names:
         say(f"'{name}' is {options.access.value}{'' if name in changed else ' already'}.")

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import allowlist_file, foreign
 from claude_secrets.cli.listing import here, hint_at_main
-from claude_secrets.cli.opening import require_project, the_person, yes_of
+from claude_secrets.cli.opening import invocation_of, require_project, the_person, yes_of
 from claude_secrets.cli.output import say
 from claude_secrets.person import trust
 from claude_secrets.policy.allowlist import parse_allowlist, read_bytes
@@ -25,11 +25,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Grant the names first, then list the entry: whoever is interrupted has allowed agents nothing yet."""
     name = check_entry(options.name)
-    project = require_project(options)
+    invocation = invocation_of(options)
+    project = require_project(invocation)
     before = read_bytes(project.path)
     after = add_entry(before, name)
-    person = the_person(options, project)
-    yes = yes_of(options)
+    person = the_person(invocation, project)
+    yes = yes_of(invocation)
     if is_wild(name):
         names = foreign.require_names(person, name, yes)
         use = "the project may use what is stored under it now"

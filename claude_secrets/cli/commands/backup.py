@@ -1,12 +1,14 @@
 """`backup`: all secrets in one file that a passphrase opens; looking into one; a store made from one."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from claude_secrets.cli.asking import new_passphrase, passphrase, require_yes
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import existing_person, find_project, the_person
+from claude_secrets.cli.opening import Invocation, existing_person, find_project, invocation_of, the_person
 from claude_secrets.cli.output import counted, hint, progress, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import SHARED
@@ -38,21 +40,28 @@ def run(options: Namespace) -> int:
     *verbs, file = options.words
     if verbs not in ([], ["restore"]) or (verbs and options.verify) or (file == "restore" and not verbs):
         raise CallerError(Code.INVALID_ARGUMENTS, "That is not how backups are made.", "backup --help")
-    path = expanded(file)
+    path, descriptor = expanded(file), options.backup_passphrase_fd
+    invocation = invocation_of(options)
     if verbs:
-        return _restore(path, options)
+        return _restore(
+            path,
+            invocation,
+            descriptor,
+            key_file=options.key_file,
+            aside=options.aside,
+        )
     if options.verify:
         backups.require(path)
-        contents = backups.verify(path, passphrase("the backup", options.backup_passphrase_fd))
+        contents = backups.verify(path, passphrase("the backup", descriptor))
         say(f"The backup is whole: {_counted(contents)}, each of which opens.")
         return 0
-    return _make(path, options)
+    return _make(path, invocation, descriptor)
 
 
-def _make(path: Path, options: Namespace) -> int:
+def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
     backups.refuse_taken(path)
-    person = existing_person(options)
-    secret = new_passphrase("the backup", options.backup_passphrase_fd)
+    person = existing_person(invocation)
+    secret = new_passphrase("the backup", descriptor)
     with progress("copying") as tell:
         contents = backups.make(person, path, secret, tell)
     say(f"Wrote {path}: {_counted(contents)}. Grants and the log stay here.")
@@ -65,37 +74,39 @@ def _make(path: Path, options: Namespace) -> int:
     return int(bool(contents.wrong))
 
 
-def _restore(path: Path, options: Namespace) -> int:
+def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_file: str | None, aside: bool) -> int:
     backups.require(path)
-    secret = passphrase("the backup", options.backup_passphrase_fd)
+    secret = passphrase("the backup", descriptor)
     found = backups.verify(path, secret)
-    person = the_person(options, find_project(options), SHARED)
-    if options.aside and person.store.exists():
+    person = the_person(invocation, find_project(invocation), SHARED)
+    fill = partial(_fill, path=path, secret=secret, key_file=key_file)
+    if aside and person.store.exists():
         begin = f"begin a new one with {_counted(found)} from {short(str(path))}"
-        require_yes(f"Give the store {short(str(person.store.path))} another name, and {begin}?", yes=options.yes)
-        contents = _restore_beside(person, path, secret, options)
+        question = f"Give the store {short(str(person.store.path))} another name, and {begin}?"
+        require_yes(question, yes=invocation.yes)
+        contents = _restore_beside(person, invocation, fill)
     else:
-        contents = _filled(person, path, secret, options)
+        contents = fill(person)
     say(f"Restored {_counted(contents)} into {person.store.path}.")
     hint("grants did not come along: projects ask again for what is not their own")
     return 0
 
 
-def _filled(person: Person, path: Path, secret: str, options: Namespace) -> Contents:
-    if options.key_file and not person.store.exists():
-        person.store.create_with_key_file(expanded(options.key_file))
+def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> Contents:
+    if key_file and not person.store.exists():
+        person.store.create_with_key_file(expanded(key_file))
     with progress("restoring") as tell:
         return backups.restore(person, path, secret, tell)
 
 
-def _restore_beside(person: Person, path: Path, secret: str, options: Namespace) -> Contents:
+def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Person], Contents]) -> Contents:
     """Fill a new store, and only then put it in the place of the one that is there."""
     backups.refuse_open(person.store)
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    new = the_person(options, find_project(options), SHARED, at=backups.beside(person.store.path, stamp))
+    new = the_person(invocation, find_project(invocation), SHARED, at=backups.beside(person.store.path, stamp))
     done = False
     try:
-        contents = _filled(new, path, secret, options)
+        contents = fill(new)
         aside = backups.take_place(person.store, new.store, stamp)
         done = True
     finally:

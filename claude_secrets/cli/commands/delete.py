@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.foreign import whose
-from claude_secrets.cli.opening import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import check_name
@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Delete it, after asking."""
     name = check_name(options.name)
-    person = the_person(options, find_project(options), options.scope)
+    person = scoped_person(options)
     asked = f"Delete '{name}' in scope '{person.scope}'? (Its versions stay in the store.)"
     require_yes(f"{asked}{whose(person, name)}", yes=options.yes)
     if not secrets.delete(person, name):

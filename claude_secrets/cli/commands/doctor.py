@@ -11,9 +11,11 @@ from claude_secrets.cli.commands.key import kind_of
 from claude_secrets.cli.listing import expiries
 from claude_secrets.cli.old_copies import described
 from claude_secrets.cli.opening import (
+    Invocation,
     check_of_links,
     existing_person,
     find_project,
+    invocation_of,
     open_store,
     read_allowlist,
     read_settings,
@@ -51,7 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Look at everything; exit code 1 where something fails."""
-    findings = list(_findings(options))
+    findings = list(_findings(invocation_of(options), deep=options.deep))
     if options.json:
         say_json([finding._asdict() for finding in findings])
     else:
@@ -62,29 +64,29 @@ def run(options: Namespace) -> int:
     return int(any(finding.state == "fail" for finding in findings))
 
 
-def _findings(options: Namespace) -> Iterator[Finding]:
+def _findings(invocation: Invocation, *, deep: bool) -> Iterator[Finding]:
     project: Project | None = None
     try:
-        project = find_project(options)
+        project = find_project(invocation)
     except SecretsError as error:
         yield _failure("project", error)
     else:
         yield _project(project)
         if project is not None:
             yield _checked("allowlist", lambda: _allowlist(project))
-    yield from _own_files(options, project)
-    yield from _store_findings(options, project)
-    yield from _exposed(options, project)
+    yield from _own_files(invocation, project)
+    yield from _store_findings(invocation, project, deep=deep)
+    yield from _exposed(invocation, project)
 
 
-def _store_findings(options: Namespace, project: Project | None) -> Iterator[Finding]:
+def _store_findings(invocation: Invocation, project: Project | None, *, deep: bool) -> Iterator[Finding]:
     try:
-        store = open_store(options, project)
+        store = open_store(invocation, project)
         if not store.exists():
             yield Finding("store", "ok", f"{store.path}: there is none yet; the first secret makes it.")
             yield _no_key_yet()
             return
-        person = existing_person(options)
+        person = existing_person(invocation)
     except SecretsError as error:
         yield _failure("store", error)
         return
@@ -97,10 +99,10 @@ def _store_findings(options: Namespace, project: Project | None) -> Iterator[Fin
     yield from _copies(person)
     if not person.store.unlocked:  # said above; a passphrase would be asked for again
         return
-    yield _checked("store", lambda: _store(options, project, person))
+    yield _checked("store", lambda: _store(invocation, project, person))
     if project is not None and (main := project.main) is not None:
         yield _checked("work tree", lambda: _work_tree(person, main))
-    if options.deep:
+    if deep:
         yield from _damage(person)
     yield from _expiry(person)
 
@@ -138,9 +140,9 @@ def _allowlist(project: Project) -> Finding:
     return Finding("allowlist", "ok", message)
 
 
-def _own_files(options: Namespace, project: Project | None) -> Iterator[Finding]:
+def _own_files(invocation: Invocation, project: Project | None) -> Iterator[Finding]:
     try:
-        own = read_own_files(own_directories(), check_of_links(options, project))
+        own = read_own_files(own_directories(), check_of_links(invocation, project))
     except SecretsError as error:
         yield _failure("policy", error)
         return
@@ -161,11 +163,11 @@ def _ignored(own: OwnFiles) -> Finding:
     return Finding("policy", "warn", message, f"To have it count, put it in {account}{link}")
 
 
-def _exposed(options: Namespace, project: Project | None) -> Iterator[Finding]:
+def _exposed(invocation: Invocation, project: Project | None) -> Iterator[Finding]:
     """What others could change, of the store, its keys, the person's files and the directories on the way to each."""
     places = [directory / name for directory in own_directories().all() for name in (CONFIG, POLICY, POLICY_JSON)]
     with suppress(SecretsError):  # told with the store
-        store = open_store(options, project)
+        store = open_store(invocation, project)
         places += [store.path, *store.key_files()]
     found: dict[Path, Path] = {}
     for place in places:
@@ -177,10 +179,10 @@ def _exposed(options: Namespace, project: Project | None) -> Iterator[Finding]:
             yield Finding("places", "warn", f"{step}{whose} {problem[0]}.", problem[1])
 
 
-def _store(options: Namespace, project: Project | None, person: Person) -> Finding:
+def _store(invocation: Invocation, project: Project | None, person: Person) -> Finding:
     secrets, versions = inspection.check(person)
     path = person.store.path
-    usual = is_usual(path, read_settings(options, project).usual_store)
+    usual = is_usual(path, read_settings(invocation, project).usual_store)
     unusual = "" if usual else " (not the usual one)"
     counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
     return Finding("store", "ok", f"{path}{unusual}: {counted}, every row verified")

@@ -13,9 +13,9 @@ from typing import Final
 from claude_secrets import core_dumps
 from claude_secrets.cli import foreign, output, variables
 from claude_secrets.cli.ending import finish
-from claude_secrets.cli.opening import add_scope, find_project, the_person, yes_of
+from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import warn
-from claude_secrets.cli.variables import Source, Templates
+from claude_secrets.cli.variables import Choice, Source, Templates
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.paths import command
 from claude_secrets.person import secrets
@@ -60,13 +60,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Become the program, or run it to its end."""
-    person = the_person(options, find_project(options), options.scope)
+    person = scoped_person(options)
 
     def values(names: Sequence[str]) -> dict[str, str]:
         return secrets.get_values(person, names, "exec", warn=warn)
 
     def check(templates: Templates) -> None:
-        foreign.require_references(person, templates.named_by_files, templates.files, yes_of(options))
+        foreign.require_references(person, templates.named_by_files, templates.files, yes_of(invocation_of(options)))
 
     def close() -> None:
         finish()  # afterwards this is another program
@@ -75,7 +75,13 @@ def run(options: Namespace) -> int:
     def shown(word: str) -> str:
         return _without_values(person, word)
 
-    return start(options, Source(values, close, check, shown), os.environ, redact=options.redact)
+    return start(
+        options.program,
+        Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names),
+        Source(values, close, check, shown),
+        os.environ,
+        redact=options.redact,
+    )
 
 
 def _without_values(person: Person, word: str) -> str:
@@ -93,19 +99,27 @@ def _without_values(person: Person, word: str) -> str:
 
 
 def start(
-    options: Namespace, source: Source, environment: Mapping[str, str], *, redact: bool, sealed: bool = False
+    given: list[str],
+    choice: Choice,
+    source: Source,
+    environment: Mapping[str, str],
+    *,
+    redact: bool,
+    sealed: bool = False,
 ) -> int:
-    """Run the program with its secrets and `environment`; returns its exit code, or NOT_FOUND or NOT_RUN.
+    """Run the program that is `given` with its arguments, with its secrets and `environment`.
+
+    Returns its exit code, or NOT_FOUND or NOT_RUN.
 
     `sealed`, where it is redacted: it inherits no descriptor above 2 that it could write a value to.
 
     Raises:
         CallerError: there is no program to run; or as `variables` says.
     """
-    words = options.program[1:] if options.program[:1] == ["--"] else options.program
+    words = given[1:] if given[:1] == ["--"] else given
     if not words:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no program to run.", "exec --only NAME -- COMMAND …")
-    templates = variables.templates(options)
+    templates = variables.templates(choice)
     try:
         program = _found(words[0], environment.get("PATH"))
     except OSError as error:

@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 
 from claude_secrets.cli import foreign, variables
-from claude_secrets.cli.opening import add_scope, find_project, the_person, yes_of
+from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import say_json, warn, write
-from claude_secrets.cli.variables import Source, listed
+from claude_secrets.cli.variables import Choice, Source, listed
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec import dotenv_file
 from claude_secrets.person import secrets
@@ -36,15 +36,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the variables."""
-    person = the_person(options, find_project(options), options.scope)
+    person = scoped_person(options)
 
     def values(names: Sequence[str]) -> dict[str, str]:
         return secrets.get_values(person, names, "export", warn=warn)
 
-    templates = variables.templates(options)
+    templates = variables.templates(Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names))
     if options.format == "shell":
         variables.refuse_shells_own(templates.variables)
-    foreign.require_references(person, templates.named_by_files, templates.files, yes_of(options))
+    foreign.require_references(person, templates.named_by_files, templates.files, yes_of(invocation_of(options)))
     found = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
     if options.format == "json":
         say_json(found.environment)

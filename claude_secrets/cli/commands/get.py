@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.opening import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import warn, write
 from claude_secrets.person import secrets
 
@@ -15,7 +15,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print the value as it is; on a terminal with a newline after it."""
-    person = the_person(options, find_project(options), options.scope)
-    value = secrets.get_value(person, options.name, warn=warn)
+    value = secrets.get_value(scoped_person(options), options.name, warn=warn)
     write(value.encode("utf-8"))
     return 0

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import note, say_json, table
 from claude_secrets.cli.times import date
 from claude_secrets.model import EnteredBy
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List the versions, the newest first."""
-    record, found = history.history(the_person(options, find_project(options), options.scope), options.name)
+    record, found = history.history(scoped_person(options), options.name)
     found.reverse()
     if options.json:
         say_json([_as_data(version) for version in found])

@@ -8,8 +8,9 @@ from pathlib import Path
 from claude_secrets import plain_file
 from claude_secrets.cli.asking import first_line, require_yes
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import add_scope, find_project, read_allowlist, the_person, yes_of
+from claude_secrets.cli.opening import add_scope, find_project, invocation_of, read_allowlist, the_person, yes_of
 from claude_secrets.cli.output import counted, hint, note, say, say_json, table
+from claude_secrets.cli.presence import Yes
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.exec.git import Repository
 from claude_secrets.model import PERSON, SHARED, check_scope
@@ -47,25 +48,26 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Read all, show what would happen, ask, store all at once, and rewrite the file last."""
     file = plain_file.read(expanded(options.file), limit=import_files.SIZE_LIMIT)
-    kind = _kind(file, options)
-    project = find_project(options)
-    contents = import_files.read(kind, file.data, lambda: _key(options, project))
+    kind = _kind(file, options.kind, rewrite=options.rewrite, has_key=options.key_fd is not None)
+    invocation = invocation_of(options)
+    project = find_project(invocation)
+    contents = import_files.read(kind, file.data, lambda: _key(options.key_fd, project))
     _refuse_problems(contents)
     after = _rewriting(file, contents) if options.rewrite else None
-    person = the_person(options, project, None if options.scope is None else check_scope(options.scope))
+    person = the_person(invocation, project, None if options.scope is None else check_scope(options.scope))
     if after is not None:
         _refuse_another_scope(person)
     planned = importing.preview(person, contents.entries)
-    _show(planned, contents, options)
-    _refuse_overwriting(planned, file, options)
+    _show(planned, contents, as_json=options.json)
+    _refuse_overwriting(planned, file, overwrite=options.overwrite, rewrite=options.rewrite)
     stored: list[Stored] = []
     rewritten = None
     if _is_to_do(planned, after):
-        _ask(planned, file, person, options)
+        _ask(planned, file, person, yes_of(invocation), rewrite=options.rewrite)
         stored = importing.carry_out(person, planned)
-        _tell(planned, stored, person, options)
+        _tell(planned, stored, person, as_json=options.json)
         if after is not None:
-            rewritten = _rewrite(file, after, options)
+            rewritten = _rewrite(file, after, as_json=options.json)
     elif not options.json:
         say("Nothing to import.")
     if options.json:
@@ -73,13 +75,13 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _kind(file: PlainFile, options: Namespace) -> Kind:
-    if options.kind is not None:
-        kind, how = Kind(options.kind), "by --from"
+def _kind(file: PlainFile, named: str | None, *, rewrite: bool, has_key: bool) -> Kind:
+    if named is not None:
+        kind, how = Kind(named), "by --from"
     else:
         kind, how = import_files.recognise(file.asked.name, file.data)
     note(f"Read as {kind}, told {how}.")
-    if (options.rewrite and kind is not Kind.DOTENV) or (options.key_fd is not None and kind is not Kind.TYPESCRIPT):
+    if (rewrite and kind is not Kind.DOTENV) or (has_key and kind is not Kind.TYPESCRIPT):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             f"This is read as {kind}; --rewrite is for dotenv, --key-fd for typescript.",
@@ -88,9 +90,9 @@ def _kind(file: PlainFile, options: Namespace) -> Kind:
     return kind
 
 
-def _key(options: Namespace, project: Project | None) -> bytes:
-    if options.key_fd is not None:
-        return first_line(options.key_fd, "key").encode()
+def _key(descriptor: int | None, project: Project | None) -> bytes:
+    if descriptor is not None:
+        return first_line(descriptor, "key").encode()
     from claude_secrets.keys.mac_keychain import password
 
     return password(
@@ -131,13 +133,13 @@ def _refuse_another_scope(person: Person) -> None:
         )
 
 
-def _show(planned: Sequence[Planned], contents: Contents, options: Namespace) -> None:
+def _show(planned: Sequence[Planned], contents: Contents, *, as_json: bool) -> None:
     for line in contents.notes:
         note(f"note: {line}")
     rows = [(each.entry.name, _words(each)) for each in planned]
     if rows:
         note(f"{_counted(planned)}:")
-    if options.json:
+    if as_json:
         for name, words in rows:
             note(f"{name}: {words}")
     elif rows:
@@ -158,15 +160,15 @@ def _change(planned: Planned) -> str:
     }[planned.change]
 
 
-def _refuse_overwriting(planned: Sequence[Planned], file: PlainFile, options: Namespace) -> None:
+def _refuse_overwriting(planned: Sequence[Planned], file: PlainFile, *, overwrite: bool, rewrite: bool) -> None:
     names = [each.entry.name for each in planned if each.change is Change.OVERWRITES]
-    if names and not options.overwrite:
+    if names and not overwrite:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             f"There are other values of {', '.join(names)} already; nothing was imported.",
             "To have these overwritten (earlier versions are kept): --overwrite",
         )
-    if options.rewrite:
+    if rewrite:
         elsewhere = [name for name in names if name in import_files.mentioned_by(file.data)]
         if elsewhere:
             raise CallerError(
@@ -181,17 +183,17 @@ def _is_to_do(planned: Sequence[Planned], after: bytes | None) -> bool:
     return after is not None or any(each.change is not Change.SAME for each in planned)
 
 
-def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, options: Namespace) -> None:
-    if options.yes and any(each.origin for each in planned):
-        yes_of(options).require_person("`import --yes` of names that belong to others")
+def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, yes: Yes, *, rewrite: bool) -> None:
+    if yes.given and any(each.origin for each in planned):
+        yes.require_person("`import --yes` of names that belong to others")
     asked = f"Import {_counted(planned)} from {short(str(file.asked))} into scope '{person.scope}'"
-    if options.rewrite:
+    if rewrite:
         if file.is_linked:
             note(f"note: {file.asked} is a link; {file.path} is what is rewritten")
         if file.status.st_nlink > 1:
             note("note: the file has another name (a hard link), under which the values stay")
         asked += ", and put references there in their place"
-    require_yes(f"{asked}?", yes=options.yes)
+    require_yes(f"{asked}?", yes=yes.given)
 
 
 def _counted(planned: Sequence[Planned]) -> str:
@@ -203,8 +205,8 @@ def _had(same: int) -> str:
     return f"; {same} of them had this value already" if same else ""
 
 
-def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, options: Namespace) -> None:
-    if not options.json:
+def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, *, as_json: bool) -> None:
+    if not as_json:
         same = sum(each.change is Change.SAME for each in planned)
         say(f"Imported {_counted(planned)} into scope '{person.scope}'{_had(same)}.")
     for each, done in zip(planned, stored, strict=True):
@@ -217,7 +219,7 @@ def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, 
         hint(f"agents of this project cannot use all of them yet; to let them, for each: {command()} allow NAME")
 
 
-def _rewrite(file: PlainFile, after: bytes, options: Namespace) -> Path:
+def _rewrite(file: PlainFile, after: bytes, *, as_json: bool) -> Path:
     """Put the references into the file. What is stored stays stored, whatever comes of it."""
     _keep_out_of_git(plain_file.copy_of(file))
     try:
@@ -225,7 +227,7 @@ def _rewrite(file: PlainFile, after: bytes, options: Namespace) -> Path:
     except SecretsError as error:
         error.hint = "The secrets are imported all the same; try again, and only the file is rewritten."
         raise
-    if not options.json:
+    if not as_json:
         say(f"Rewrote {file.path}: references stand there now in the place of the values.")
     hint(f"the copy from before still holds the values; to remove it: {plain_file.removal(copy)}")
     if b"#" in after:

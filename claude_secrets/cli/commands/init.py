@@ -10,7 +10,7 @@ from claude_secrets.atomic_file import make_private
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.asking import ask, new_passphrase
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import find_project, open_store, whereabouts
+from claude_secrets.cli.opening import Invocation, find_project, invocation_of, open_store, whereabouts
 from claude_secrets.cli.output import hint, say, warn
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.keys.passphrase import check, known_words
@@ -44,31 +44,32 @@ def run(options: Namespace) -> int:
         raise CallerError(Code.INVALID_ARGUMENTS, "Choose one of --key-file and --passphrase; add the other with key.")
     key_file = None if options.key_file is None else expanded(options.key_file)
     chosen = key_file is not None or options.passphrase
-    directory = _directory(options, chosen=chosen)
+    invocation = invocation_of(options)
+    directory = _directory(invocation, chosen=chosen)
     if directory is not None and not options.here:
         _ask_before_hiding(directory)
     if chosen:
-        open_store(options, None).refuse_another()
-    text = _passphrase(options, directory) if options.passphrase else None
-    missing = None if chosen else _what_opens_nothing(options)
+        open_store(invocation, None).refuse_another()
+    text = _passphrase(directory, options.new_passphrase_fd) if options.passphrase else None
+    missing = None if chosen else _what_opens_nothing(invocation)
     if directory is not None:
         _make_allowlist(directory)
     if key_file is not None:
-        _make_key_file(options, key_file)
+        _make_key_file(invocation, key_file)
     if text is not None:
-        store = open_store(options, find_project(options))
+        store = open_store(invocation, find_project(invocation))
         store.create_with_passphrase(text)
         say(f"Made the store {store.path}. Without the passphrase nobody opens it.")
-    _say_next(options, directory, missing)
+    _say_next(invocation, directory, missing)
     return 0
 
 
-def _directory(options: Namespace, *, chosen: bool) -> Path | None:
+def _directory(invocation: Invocation, *, chosen: bool) -> Path | None:
     """Where the project is to be; None where only a store is made, because no project can be there."""
-    where = whereabouts(options)
+    where = whereabouts(invocation)
     directory = (where.argument or where.working_directory).resolve()
     if any(home.is_relative_to(directory) for home in home_directories()):
-        if options.project or not chosen:
+        if invocation.project or not chosen:
             raise DeniedError(
                 Code.NO_PROJECT,
                 "Your home directory and those above it are never a project.",
@@ -80,9 +81,9 @@ def _directory(options: Namespace, *, chosen: bool) -> Path | None:
     return directory
 
 
-def _passphrase(options: Namespace, directory: Path | None) -> str:
+def _passphrase(directory: Path | None, descriptor: int | None) -> str:
     words = known_words() if directory is None else known_words(directory)
-    return check(new_passphrase("the store", options.new_passphrase_fd), words)
+    return check(new_passphrase("the store", descriptor), words)
 
 
 def _ask_before_hiding(directory: Path) -> None:
@@ -115,8 +116,8 @@ def _make_allowlist(directory: Path) -> None:
         say(f"{file} is there already; it was left as it is.")
 
 
-def _make_key_file(options: Namespace, key_file: Path) -> None:
-    store = open_store(options, find_project(options))
+def _make_key_file(invocation: Invocation, key_file: Path) -> None:
+    store = open_store(invocation, find_project(invocation))
     with suppress(OSError):  # what cannot be made is told when the key file cannot
         make_private(key_file.parent)
     store.create_with_key_file(key_file)
@@ -124,9 +125,9 @@ def _make_key_file(options: Namespace, key_file: Path) -> None:
     say("Keep a copy of the key file in a safe place: without it nobody opens the store.")
 
 
-def _what_opens_nothing(options: Namespace) -> tuple[str, str] | None:
+def _what_opens_nothing(invocation: Invocation) -> tuple[str, str] | None:
     """Why the commands that come next could not open or make the store, and what helps; None where they can."""
-    store = open_store(options, None)
+    store = open_store(invocation, None)
     if not store.exists():
         status = None if store.custody.named_file is not None else store.custody.keyring_status()
         return None if status is None or status.ok else (f"[{status.code}] {status.message}", status.hint or "")
@@ -138,8 +139,8 @@ def _what_opens_nothing(options: Namespace) -> tuple[str, str] | None:
     return None
 
 
-def _say_next(options: Namespace, directory: Path | None, missing: tuple[str, str] | None) -> None:
-    typed = " ".join([command(), *_repeated(options)])
+def _say_next(invocation: Invocation, directory: Path | None, missing: tuple[str, str] | None) -> None:
+    typed = " ".join([command(), *_repeated(invocation)])
     if missing is None:
         if directory is None:
             say(f"Next, in a project's directory: {typed} init")
@@ -147,7 +148,7 @@ def _say_next(options: Namespace, directory: Path | None, missing: tuple[str, st
             say(f"Next: {typed} allow NAME, then {typed} set NAME")
         return
     why, remedy = missing
-    if open_store(options, None).exists():
+    if open_store(invocation, None).exists():
         warn(f"the store does not open here, so no secret can be allowed or stored yet: {why}")
         hint(remedy)
         return
@@ -161,10 +162,10 @@ def _say_next(options: Namespace, directory: Path | None, missing: tuple[str, st
     say(f"Then: {typed} allow NAME, and {typed} set NAME")
 
 
-def _repeated(options: Namespace) -> list[str]:
+def _repeated(invocation: Invocation) -> list[str]:
     """The options that the next commands need as well."""
     words = []
-    for name in ("project", "store"):
-        if getattr(options, name):
-            words += [f"--{name}", shlex.quote(getattr(options, name))]
+    for name, value in (("project", invocation.project), ("store", invocation.store)):
+        if value:
+            words += [f"--{name}", shlex.quote(value)]
     return words

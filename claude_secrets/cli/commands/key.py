@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from claude_secrets.cli import old_copies
 from claude_secrets.cli.asking import is_at_terminal, new_passphrase, passphrase, require_yes, the_same_again
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import existing_person
+from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, verbs, warn
 from claude_secrets.cli.times import date
 from claude_secrets.errors import CallerError, Code, InputError, SecretsError
@@ -52,7 +52,7 @@ def run(options: Namespace) -> int:
     verb, what = options.verb, options.what
     if (what is not None) != (verb in _TAKES):
         raise CallerError(Code.INVALID_ARGUMENTS, f"key {verb} takes {_TAKES.get(verb, 'nothing else')}.")
-    person = existing_person(options)
+    person = existing_person(invocation_of(options))
     if verb == "list":
         _list(person, as_json=options.json)
     elif verb == "add-passphrase":
@@ -63,9 +63,9 @@ def run(options: Namespace) -> int:
         say(f"Added key slot {keys.add_file(person, path).slot_id}: the key file {path} opens the store, too.")
         hint("keep a copy of it where no copy of the store is")
     elif verb == "remove":
-        _remove(person, options)
+        _remove(person, what, yes=options.yes)
     elif options.data:
-        _rotate_data(person, options)
+        _rotate_data(person, options.new_passphrase_fd, yes=options.yes)
     else:
         for slot in keys.rotate(person):
             say(f"The keyring has a new key for the store (slot {slot.slot_id}); the old one is deleted.")
@@ -112,26 +112,26 @@ def _as_data(info: KeyInfo) -> dict[str, object]:
     }
 
 
-def _remove(person: Person, options: Namespace) -> None:
-    require_yes(f"Remove the key slot {options.what}? Its key opens the store no more.", yes=options.yes)
-    slot = keys.remove(person, options.what)
+def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
+    require_yes(f"Remove the key slot {slot_id}? Its key opens the store no more.", yes=yes)
+    slot = keys.remove(person, slot_id)
     say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
     if slot.kind == FILE:
         hint(f"the file {slot.key_file} opens nothing any more; delete it")
     hint(f"whoever used that key before may have kept what it unwrapped; to be safe: {command()} key rotate --data")
 
 
-def _rotate_data(person: Person, options: Namespace) -> None:
+def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
     found, fixed = rotation.survey(person)
     for each in fixed:
         warn(f"key slot {each.slot.slot_id} ({_where(each.slot)}) cannot be kept: {each.failure.message}")
     losing = [each.slot for each in fixed]
-    passphrases = _new_passphrases(person, found, losing, options)
+    passphrases = _new_passphrases(person, found, losing, descriptor)
     for slot in found:
         if slot.kind == FILE and slot not in losing:
             warn(f"{_path(person, slot)} gets a new key; any other store that uses this key file would no longer open")
-    require_yes("Replace all keys and the data key, and seal every record anew?", yes=options.yes)
-    old = old_copies.to_remove(person, yes=options.yes)
+    require_yes("Replace all keys and the data key, and seal every record anew?", yes=yes)
+    old = old_copies.to_remove(person, yes=yes)
     with _new_code(person, found, losing) as code, progress("sealing") as tell:
         scrubbed = rotation.rotate(person, found, losing, passphrases=passphrases, code=code, progress=tell)
     say("Every record is sealed with a new data key. Old keys, passphrases and codes do not open the store.")
@@ -144,16 +144,18 @@ def _rotate_data(person: Person, options: Namespace) -> None:
     hint("if somebody has one of them, replace the secrets themselves where they are used")
 
 
-def _new_passphrases(person: Person, found: Sequence[Slot], losing: list[Slot], options: Namespace) -> dict[str, str]:
+def _new_passphrases(
+    person: Person, found: Sequence[Slot], losing: list[Slot], descriptor: int | None
+) -> dict[str, str]:
     """A new passphrase for each slot that has one, by its id; a slot for which nothing is typed is to be lost."""
     wanting = [slot for slot in found if slot.kind == PASSPHRASE and not slot.is_recovery and slot not in losing]
-    if options.new_passphrase_fd is None and wanting and not is_at_terminal():
+    if descriptor is None and wanting and not is_at_terminal():
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             f"Key slot {wanting[0].slot_id} needs a new passphrase, and nobody can type one here.",
             "Add --new-passphrase-fd N.",
         )
-    if options.new_passphrase_fd is not None and len(wanting) != 1:
+    if descriptor is not None and len(wanting) != 1:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             f"--new-passphrase-fd gives one passphrase, and the store has {len(wanting) or 'none'}.",
@@ -161,7 +163,7 @@ def _new_passphrases(person: Person, found: Sequence[Slot], losing: list[Slot], 
         )
     given = {}
     for slot in wanting:
-        new = _new_passphrase(slot, options.new_passphrase_fd)
+        new = _new_passphrase(slot, descriptor)
         if new is None:
             losing.append(slot)
             note(f"Key slot {slot.slot_id} will be removed.")

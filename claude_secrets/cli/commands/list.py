@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.listing import show
-from claude_secrets.cli.opening import find_project, the_person
+from claude_secrets.cli.opening import scoped_person
 from claude_secrets.paths import command
 from claude_secrets.person import secrets
 
@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List the secrets of all scopes, or of one."""
-    every = secrets.list_all(the_person(options, find_project(options), options.scope))
+    every = secrets.list_all(scoped_person(options))
     found = [record for record in every if options.scope in (None, record.scope)]
     show(found, as_json=options.json, nothing=f"No secrets are stored. To store one: {command()} set NAME")
     return 0

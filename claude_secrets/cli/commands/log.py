@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import require_project, the_person
+from claude_secrets.cli.opening import Invocation, invocation_of, require_project, the_person
 from claude_secrets.cli.output import note, say, say_json
 from claude_secrets.cli.times import before_now, date
 from claude_secrets.errors import DeniedError
@@ -25,8 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Show or verify the log."""
-    named = None if options.project is None else _named(options)
-    person = the_person(options, named if isinstance(named, Project) else None, "shared")
+    invocation = invocation_of(options)
+    named = None if options.project is None else _named(invocation, options.project)
+    person = the_person(invocation, named if isinstance(named, Project) else None, "shared")
     if options.verify:
         say(f"The log is whole: {log.verify(person)} entries, each as it was written.")
         return 0
@@ -54,12 +55,12 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _named(options: Namespace) -> Project | str:
-    """The project named by `--project`; of one that is no project any more its path."""
+def _named(invocation: Invocation, path: str) -> Project | str:
+    """The project named by `--project`, at `path`; of one that is no project any more its path."""
     try:
-        return require_project(options)
+        return require_project(invocation)
     except DeniedError:
-        return str(expanded(options.project).resolve())
+        return str(expanded(path).resolve())
 
 
 def _line(entry: Entry) -> str:

@@ -4,7 +4,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Final
 
-from claude_secrets.cli.opening import check_of_links, find_project, require_project, whereabouts
+from claude_secrets.cli.opening import (
+    Invocation,
+    check_of_links,
+    find_project,
+    invocation_of,
+    require_project,
+    whereabouts,
+)
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import Call, Tool
@@ -30,16 +37,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Check or explain."""
+    invocation = invocation_of(options)
     if options.verb == "explain":
-        return _explain(options, Tool(options.tool), options.name)
+        return _explain(invocation, Tool(options.tool), options.name)
     if options.file:
         return _check_file(Path(options.file))
-    project = find_project(options)
+    project = find_project(invocation)
     if project is not None:
         found = read_allowlist(project.path)[1].rules
         say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(found)}")
     directories = own_directories()
-    own = read_own_files(directories, check_of_links(options, project))
+    own = read_own_files(directories, check_of_links(invocation, project))
     for directory, rules in zip(directories.all(), (own.rules, own.tightening), strict=False):
         if rules is not None:
             _say_of(directory, rules)
@@ -74,10 +82,10 @@ def _count(found: Rules) -> str:
     return f"{number} rule{'' if number == 1 else 's'}, {default} by default{hidden}"
 
 
-def _explain(options: Namespace, tool: Tool, name: str) -> int:
-    project = require_project(options)
-    check_of_links(options, project)
-    snapshot = SnapshotReader(own_directories(), command()).read(whereabouts(options), project)
+def _explain(invocation: Invocation, tool: Tool, name: str) -> int:
+    project = require_project(invocation)
+    check_of_links(invocation, project)
+    snapshot = SnapshotReader(own_directories(), command()).read(whereabouts(invocation), project)
     pattern = tool is Tool.SEARCH_SECRETS
     call = Call(tool=tool, name="" if pattern or tool is Tool.LIST_SECRETS else name, pattern=name if pattern else "")
     allowed = True

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from itertools import groupby
 
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import find_project, the_person
+from claude_secrets.cli.opening import find_project, invocation_of, the_person
 from claude_secrets.cli.output import hint, note, say, say_json
 from claude_secrets.paths import command
 from claude_secrets.person import trust
@@ -18,7 +18,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List all grants by project."""
-    grants = trust.list_grants(the_person(options, find_project(options), "shared"))
+    invocation = invocation_of(options)
+    grants = trust.list_grants(the_person(invocation, find_project(invocation), "shared"))
     if options.json:
         say_json([_as_data(grant) for grant in grants])
         return 0

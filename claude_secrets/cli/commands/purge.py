@@ -6,7 +6,7 @@ from collections.abc import Callable
 from claude_secrets.cli import old_copies
 from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.foreign import whose
-from claude_secrets.cli.opening import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import counted, hint, note, say, warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.paths import command
@@ -27,8 +27,8 @@ def run(options: Namespace) -> int:
     """Show what will be gone, ask, and take it away."""
     if bool(options.name) == options.deleted:
         raise CallerError(Code.INVALID_ARGUMENTS, "Purge what?", "purge NAME, or purge --deleted")
-    person = the_person(options, find_project(options), options.scope)
-    purge = _deleted(person, options) if options.deleted else _one(person, options)
+    person = scoped_person(options)
+    purge = _deleted(person, yes=options.yes) if options.deleted else _one(person, options.name, yes=options.yes)
     old = old_copies.to_remove(person, yes=options.yes)
     purged = purge()
     for record in purged.records:
@@ -42,18 +42,18 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _one(person: Person, options: Namespace) -> Callable[[], Purged]:
+def _one(person: Person, name: str, *, yes: bool) -> Callable[[], Purged]:
     """Ask, and return what purges the secret."""
-    record, versions = history.history(person, options.name)
+    record, versions = history.history(person, name)
     require_yes(
         f"Purge '{record.name}' of scope '{record.scope}', {counted(len(versions), 'version')}, "
         f"and the grants on it? Nothing brings it back.{whose(person, record.name)}",
-        yes=options.yes,
+        yes=yes,
     )
-    return lambda: history.purge(person, options.name, record)
+    return lambda: history.purge(person, name, record)
 
 
-def _deleted(person: Person, options: Namespace) -> Callable[[], Purged]:
+def _deleted(person: Person, *, yes: bool) -> Callable[[], Purged]:
     """Ask, and return what purges the deleted secrets."""
     found = history.deleted(person)
     if found:
@@ -62,7 +62,7 @@ def _deleted(person: Person, options: Namespace) -> Callable[[], Purged]:
         note(f"'{record.name}' of scope '{record.scope}'")
     if found:
         number = counted(len(found), "deleted secret")
-        require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", yes=options.yes)
+        require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", yes=yes)
     else:
         note("No secret is deleted.")
     return lambda: history.purge_deleted(person, found)

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.asking import code_from_input
-from claude_secrets.cli.opening import existing_person
+from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import hint, note, say, verbs
 from claude_secrets.errors import Code, CustodyError
 from claude_secrets.paths import command, expanded
@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Make a code, or use it."""
-    person = existing_person(options)
+    person = existing_person(invocation_of(options))
     if options.verb == "create":
         code = keys.create_code(person, replacing=options.replace)
         note("Write this code down, and keep it where your computer is not: it opens your secrets without any other")

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.opening import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import say
 from claude_secrets.person import secrets
 
@@ -16,6 +16,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Rename it, with its versions and grants."""
-    secrets.rename(the_person(options, find_project(options), options.scope), options.name, options.new_name)
+    secrets.rename(scoped_person(options), options.name, options.new_name)
     say(f"'{options.name}' is now '{options.new_name}'. Allowlists that name it have to be changed by hand.")
     return 0

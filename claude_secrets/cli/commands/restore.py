@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import add_scope, find_project, the_person
+from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import date
 from claude_secrets.model import EnteredBy
@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Bring it back as a new version."""
-    person = the_person(options, find_project(options), options.scope)
+    person = scoped_person(options)
     done = history.restore(person, options.name, options.number)
     earlier, stored = done.earlier, done.stored
     if not stored.changed:

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import read_allowlist, require_project, the_person
+from claude_secrets.cli.opening import invocation_of, read_allowlist, require_project, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.person import trust
@@ -23,9 +23,10 @@ def run(options: Namespace) -> int:
     """Take back grants, and for one name its own entry in the allowlist."""
     if bool(options.name) == options.all:
         raise CallerError(Code.INVALID_ARGUMENTS, "Name one secret, or say --all.")
-    project = require_project(options)
+    invocation = invocation_of(options)
+    project = require_project(invocation)
     if options.all:
-        _tell(trust.revoke(the_person(options, project)))
+        _tell(trust.revoke(the_person(invocation, project)))
         return 0
     name = check_entry(options.name)
     before = read_bytes(project.path)
@@ -33,7 +34,7 @@ def run(options: Namespace) -> int:
     if after is not None:
         allowlist_file.replace(project.path, before, after)
         say(f"Removed '{name}' from {project.path / '.claude' / 'secrets.yml'}.")
-    _tell(trust.revoke(the_person(options, project), name))
+    _tell(trust.revoke(the_person(invocation, project), name))
     entry = covering(read_allowlist(project), name)
     if entry is not None:
         hint(f"the allowlist still covers '{name}' by its entry {entry.pattern}")

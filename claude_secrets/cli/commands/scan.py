@@ -3,11 +3,11 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from claude_secrets.cli.opening import existing_person
+from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import counted, note, progress
 from claude_secrets.cli.scan_files import Files, Skips, in_files
 from claude_secrets.cli.scan_git import GitScan
@@ -47,22 +47,41 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
+class _Asked(NamedTuple):
+    """What is to be looked through; `reads_input`: standard input, too."""
+
+    paths: Sequence[str]
+    reads_input: bool
+    git: bool
+    staged: bool
+    transcripts: bool
+    skips: Skips
+
+
 def run(options: Namespace) -> int:
     """Look for every stored value in every form, and tell where it is, and what could not be looked through."""
-    repository = _repository(options)
-    if _INPUT in options.path:
-        _require_input(options)
-    person = existing_person(options)
+    asked = _Asked(
+        paths=[path for path in options.path if path != _INPUT],
+        reads_input=_INPUT in options.path,
+        git=options.git,
+        staged=options.staged,
+        transcripts=options.transcripts,
+        skips=Skips(options.skip),
+    )
+    repository = _repository() if asked.git or asked.staged else None
+    if asked.reads_input:
+        _require_input(options.passphrase_fd)
+    person = existing_person(invocation_of(options))
     values = every_value(person, "scan")
     kept = {path.resolve() for path in (person.store.path, *person.store.key_files())}
     person.store.close()
-    files = _files(options, Files(kept, Skips(options.skip)))
+    files = _files(asked, Files(kept, asked.skips))
     long = {name: value for name, value in values.items() if len(value) >= SHORT}
     with progress("Looking") as progressed:
-        found = outcome([*_look(options, Finder(long), files, repository, progressed)])
+        found = outcome([*_look(asked, Finder(long), files, repository, progressed)])
     if files.links:
         note(f"Not followed: {counted(files.links, 'link')}.")
-    _note_histories(files, repository if options.git else None)
+    _note_histories(files, repository if asked.git else None)
     short = len(values) - len(long)
     if short:
         note(f"Not looked for: values of fewer than {SHORT} characters ({short}).")
@@ -71,37 +90,35 @@ def run(options: Namespace) -> int:
 
 
 def _look(
-    options: Namespace,
+    asked: _Asked,
     finder: Finder,
     files: Files,
     repository: Repository | None,
     progressed: Callable[[int, int], None],
 ) -> Iterator[Place | Unseen]:
     skipped = files.skipped
-    if _INPUT in options.path:
+    if asked.reads_input:
         yield from told_at(finder, look(finder, read(sys.stdin.buffer)), _INPUT)
     yield from in_files(finder, files, progressed)
     if repository is not None:
-        scan = GitScan(finder, repository, Skips(options.skip), progressed)
-        if options.staged:
+        scan = GitScan(finder, repository, asked.skips, progressed)
+        if asked.staged:
             yield from scan.staged()
-        if options.git:
+        if asked.git:
             yield from scan.history()
         skipped += scan.skipped
-    if options.skip:
+    if asked.skips.globs:
         note(f"Left out by --skip: {skipped} path{'s' * (skipped != 1)}.")
 
 
-def _repository(options: Namespace) -> Repository | None:
-    if not options.git and not options.staged:
-        return None
+def _repository() -> Repository:
     here = working_directory()
     repository = Repository(here, os.environ, grounds_of(here))
     repository.require()
     return repository
 
 
-def _require_input(options: Namespace) -> None:
+def _require_input(passphrase_fd: int | None) -> None:
     """Raise `CallerError` INVALID_ARGUMENTS if standard input has nothing to look through."""
     if sys.stdin is None:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no standard input.")
@@ -111,7 +128,7 @@ def _require_input(options: Namespace) -> None:
             "Standard input is a terminal, so there is nothing to look through.",
             f"PROGRAM | {command()} scan -",
         )
-    if options.passphrase_fd == 0:
+    if passphrase_fd == 0:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "Standard input cannot be both the passphrase and what to look through.",
@@ -119,11 +136,11 @@ def _require_input(options: Namespace) -> None:
         )
 
 
-def _files(options: Namespace, files: Files) -> Files:
-    paths = [expanded(path) for path in options.path if path != _INPUT]
-    if options.transcripts:
+def _files(asked: _Asked, files: Files) -> Files:
+    paths = [expanded(path) for path in asked.paths]
+    if asked.transcripts:
         paths.append(_claude_code())
-    if not paths and not options.git and not options.staged and _INPUT not in options.path:
+    if not (paths or asked.git or asked.staged or asked.reads_input):
         paths = [working_directory()]
     for path in paths:
         files.add(path)

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.listing import show
-from claude_secrets.cli.opening import find_project, the_person
+from claude_secrets.cli.opening import scoped_person
 from claude_secrets.person import secrets
 
 
@@ -15,6 +15,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List what matches."""
-    found = secrets.search(the_person(options, find_project(options)), options.pattern)
+    found = secrets.search(scoped_person(options), options.pattern)
     show(found, as_json=options.json, nothing="No secret's name matches.")
     return 0

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets.cli import foreign
 from claude_secrets.cli.asking import value_from_input
 from claude_secrets.cli.listing import here, hint_at_main, short
-from claude_secrets.cli.opening import add_scope, find_project, read_allowlist, the_person, yes_of
+from claude_secrets.cli.opening import add_scope, find_project, invocation_of, read_allowlist, the_person, yes_of
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import from_now
 from claude_secrets.model import PERSON, Access, check_name
@@ -45,11 +45,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Store the value."""
     name = check_name(options.name)
-    project = find_project(options)
+    invocation = invocation_of(options)
+    project = find_project(invocation)
     expires = _expires(options.expires)
-    person = the_person(options, project, options.scope)
+    person = the_person(invocation, project, options.scope)
     use = "" if project is None else f", and let {here(person)} use it"
-    yes = yes_of(options)
+    yes = yes_of(invocation)
     foreign.require_name(person, name, f"Overwrite {name}{use}?", yes)
     if options.access is Access.READABLE and secrets.is_use_only(person, name):
         yes.require_person(f"Making '{name}' readable for agents")

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import read_allowlist, read_settings, require_project, the_person
+from claude_secrets.cli.opening import invocation_of, read_allowlist, read_settings, require_project, the_person
 from claude_secrets.cli.output import counted, say
 from claude_secrets.paths import command
 from claude_secrets.person import trust
@@ -19,9 +19,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Show exactly what is new, ask, and grant exactly that."""
-    project = require_project(options)
-    person = the_person(options, project)
-    required = read_settings(options, project).trust is Trust.REQUIRED
+    invocation = invocation_of(options)
+    project = require_project(invocation)
+    person = the_person(invocation, project)
+    required = read_settings(invocation, project).trust is Trust.REQUIRED
     wanted = trust.wanted(person, read_allowlist(project), required=required)
     if not wanted:
         say(f"{project.path} wants nothing that it may not use already.")
