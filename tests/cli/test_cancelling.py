@@ -71,7 +71,7 @@ SCOPE = Asked("use the scope acme", f"opening.the_person foreign.require_scope {
 REFERENCES = "foreign.require_references"
 COPIES = "old_copies.to_remove asking.agreed terminal.confirm"
 NEW_WORDS = "key.run key._rotate_data key._new_passphrases key._new_passphrase"
-STORE = Asked("Passphrase of the store", f"opening._store_at {TYPED}", WORDS)
+STORE = Asked("Passphrase of the store", f"opening._open {TYPED}", WORDS)
 
 
 def new_words(what: str, by: str) -> list[Asked]:
