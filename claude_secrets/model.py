@@ -166,7 +166,7 @@ class InputQuestion(NamedTuple):
     access: Access = Access.USE_ONLY
 
 
-class WantKind(StrEnum):
+class ConsentKind(StrEnum):
     """What a call needs the person's consent for."""
 
     WORK_TREE = "work-tree"
@@ -176,14 +176,14 @@ class WantKind(StrEnum):
     APPROVAL = "approval"
 
 
-class Want(NamedTuple):
+class ConsentItem(NamedTuple):
     """One thing a call needs consent for: what it is about, and the words in which the person is asked.
 
     `said` is what the author of the rule says that makes it so (never to be trusted or rendered as markup);
     `by_project`: a rule of the project's own file does.
     """
 
-    kind: WantKind
+    kind: ConsentKind
     subject: str
     words: str
     said: str = ""
@@ -200,14 +200,14 @@ class ConsentQuestion(NamedTuple):
     tool: Tool
     name: str
     project: str
-    wants: tuple[Want, ...]
+    items: tuple[ConsentItem, ...]
     digest: str
     dialog_only: bool = False
 
     @property
     def for_session(self) -> bool:
         """Whether the answer may hold until the server ends."""
-        return all(want.kind is WantKind.READ for want in self.wants)
+        return all(want.kind is ConsentKind.READ for want in self.items)
 
 
 Question: TypeAlias = InputQuestion | ConsentQuestion

@@ -13,7 +13,7 @@ import pytest
 from claude_secrets import programs
 from claude_secrets.programs import SYSTEM, Places, clean_for
 from claude_secrets.prompt.browser import open_page
-from claude_secrets.prompt.dialog import Answer, Dialogs
+from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from tests.support.display import Screen
 from tests.support.keyrings import wait_until
 from tests.support.machine import PROGRAM, Machine, Wire
@@ -54,7 +54,7 @@ class System:
         dialogs = Dialogs({"DISPLAY": ":7", **environment}, [], "linux", places)
         assert dialogs.available() is found
         answer = dialogs.confirm(TITLE, "Go on?", seconds=PATIENCE, cancelled=threading.Event())
-        assert (answer is Answer.YES) is found is self.note.exists()
+        assert (answer is DialogAnswer.YES) is found is self.note.exists()
         return found
 
 
@@ -229,7 +229,7 @@ def test_a_preloaded_library_of_a_handed_in_environment_is_not_loaded(system: Sy
     said = tmp_path / "said"
     system.program.write_text(f"#!/bin/sh\n/bin/true 2> {shlex.quote(str(said))}\nexit 64\n")
     dialogs = Dialogs({"DISPLAY": ":7", "LD_PRELOAD": "/missing/x.so"}, [], "linux", system.places())
-    assert dialogs.confirm(TITLE, "?", seconds=PATIENCE, cancelled=threading.Event()) is Answer.YES
+    assert dialogs.confirm(TITLE, "?", seconds=PATIENCE, cancelled=threading.Event()) is DialogAnswer.YES
     assert said.read_text() == ""
 
 
@@ -323,7 +323,7 @@ def test_real_dialogs_work_from_the_systems_own_places(display: str) -> None:
     require_real(SYSTEM.find("zenity", []), "zenity in a directory of root's")
     screen = Screen(display)
     environment = {"DISPLAY": display, "PATH": "/nowhere", "DBUS_SESSION_BUS_ADDRESS": "disabled:", "HOME": "/"}
-    answers: list[Answer] = []
+    answers: list[DialogAnswer] = []
     cancelled = threading.Event()
     dialogs = Dialogs(environment, [], "linux")
     asking = threading.Thread(
@@ -338,4 +338,4 @@ def test_real_dialogs_work_from_the_systems_own_places(display: str) -> None:
     finally:
         cancelled.set()
         asking.join(PATIENCE)
-    assert answers == [Answer.YES]
+    assert answers == [DialogAnswer.YES]

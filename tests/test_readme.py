@@ -14,7 +14,7 @@ from claude_secrets.cli.main import COMMANDS
 from claude_secrets.errors import Code
 from claude_secrets.model import Access, Tool
 from claude_secrets.paths import OwnDirectories
-from claude_secrets.policy.allowlist import Entry, parse_allowlist
+from claude_secrets.policy.allowlist import AllowlistEntry, parse_allowlist
 from claude_secrets.policy.ownership import at_each_call
 from claude_secrets.policy.personal_files import read_own_files
 from claude_secrets.policy.rules import built_in
@@ -134,7 +134,7 @@ def test_the_hooks_that_are_shown_are_those_there_are() -> None:
 def test_the_allowlist_that_is_shown_means_what_the_readme_says() -> None:
     allowlist = parse_allowlist(blocks("yaml")[0].encode())
     assert [entry.pattern for entry in allowlist.entries] == ["GITEA_TOKEN", "GITHUB_*", "STRIPE_*"]
-    assert allowlist.entry_for("STRIPE_KEY") == Entry(
+    assert allowlist.entry_for("STRIPE_KEY") == AllowlistEntry(
         "STRIPE_*", Access.USE_ONLY, "Stripe test mode", "https://dashboard.stripe.com"
     )
 

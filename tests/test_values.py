@@ -12,10 +12,10 @@ from claude_secrets.exec.dotenv_file import Statement
 from claude_secrets.keys.key_file import HeldKey
 from claude_secrets.keys.slot import Slot
 from claude_secrets.model import Access, Call, Done, Entered, InputQuestion, Tool
-from claude_secrets.person.import_files import Entry
+from claude_secrets.person.import_files import ImportedEntry
 from claude_secrets.plain_file import PlainFile
 from claude_secrets.prompt import dialog, page_replies
-from claude_secrets.redaction.forms import Form, Kind
+from claude_secrets.redaction.forms import Form, FormKind
 
 PACKAGE = Path(claude_secrets.__file__).parent
 CANARY = "canary-value"
@@ -29,11 +29,11 @@ CANARY = "canary-value"
         Done(text=CANARY),
         PlainFile(asked=PACKAGE, path=PACKAGE, data=CANARY.encode(), status=PACKAGE.stat()),
         Statement("A", CANARY, 1, wrong=False, meant=CANARY),
-        Entry("A", CANARY),
+        ImportedEntry("A", CANARY),
         Slot("id", "keyring", "{}", CANARY.encode()),
         HeldKey(CANARY.encode(), CANARY),
         Variables({"A": CANARY}, {"A": CANARY}),
-        Form("A", Kind.TEXT, (CANARY.encode(),), (CANARY.encode(),), CANARY.encode()),
+        Form("A", FormKind.TEXT, (CANARY.encode(),), (CANARY.encode(),), CANARY.encode()),
         dialog.Dialogs(environment={"A": CANARY}, forbidden=(), platform="linux"),
         dialog._Ended(0, CANARY.encode()),
         page_replies.Reply(HTTPStatus.OK, CANARY),

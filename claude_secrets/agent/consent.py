@@ -18,11 +18,11 @@ from claude_secrets.model import (
     Call,
     Channel,
     Consented,
+    ConsentItem,
+    ConsentKind,
     ConsentQuestion,
     Declined,
     Tool,
-    Want,
-    WantKind,
 )
 from claude_secrets.policy import decisions, refusals
 from claude_secrets.policy.config import Channels, Trust
@@ -83,16 +83,16 @@ def standing(tx: Transaction | None, snapshot: PolicySnapshot) -> PolicySnapshot
     return snapshot._replace(project=snapshot.project.standing(partial(grants.joins, tx)))
 
 
-def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Want, ...]:
+def items_of(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[ConsentItem, ...]:
     """What the call needs consent for, in the order in which it is asked."""
     found, case = _trust_wants(tx, case)
     call = case.call
-    trusted = all(want.kind is not WantKind.SECRET for want in found)
+    trusted = all(want.kind is not ConsentKind.SECRET for want in found)
     # What was revoked was allowed for no session.
     if call.tool is Tool.GET_SECRET and not call.use and reads_use_only(case) and not (trusted and session.holds(case)):
         version = case.record.version if case.record is not None else 0
         words = f"read the value of {call.name} (version {version}), which is use-only"
-        found.append(Want(WantKind.READ, call.name, words))
+        found.append(ConsentItem(ConsentKind.READ, call.name, words))
     if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
         for applied in case.verdict.approvals:
             rule = applied.rule
@@ -101,11 +101,11 @@ def wants(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[Wa
             )
             words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {shortened(rule.rule_id)} asks you)"
             by_project = applied.source is RuleSource.PROJECT
-            found.append(Want(WantKind.APPROVAL, rule.rule_id, words, rule.said, by_project))
+            found.append(ConsentItem(ConsentKind.APPROVAL, rule.rule_id, words, rule.said, by_project))
     return tuple(found)
 
 
-def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[Want], Case]:
+def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[ConsentItem], Case]:
     """What the call needs a grant for, and the case as it is once what comes first is granted.
 
     To count as its main work tree is wanted only where less is to be wanted then.
@@ -119,16 +119,16 @@ def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[Want], Case]:
     if len(left) == len(own):
         return own, case
     words = f"count as a work tree of {_short(main)}; from then on it may use, change and delete what that project may"
-    return [Want(WantKind.WORK_TREE, main, words), *left], as_main
+    return [ConsentItem(ConsentKind.WORK_TREE, main, words), *left], as_main
 
 
-def _grants_wanted(tx: Transaction | None, case: Case) -> list[Want]:
+def _grants_wanted(tx: Transaction | None, case: Case) -> list[ConsentItem]:
     snapshot, call = case.snapshot, case.call
     found = []
     if not may_claim_scope(tx, snapshot):
-        found.append(Want(WantKind.SCOPE, snapshot.scope, f"keep its secrets in the scope {snapshot.scope}"))
+        found.append(ConsentItem(ConsentKind.SCOPE, snapshot.scope, f"keep its secrets in the scope {snapshot.scope}"))
     if call.name and not _is_name_trusted(tx, case):
-        found.append(Want(WantKind.SECRET, call.name, _use(call, case.record)))
+        found.append(ConsentItem(ConsentKind.SECRET, call.name, _use(call, case.record)))
     return found
 
 
@@ -147,7 +147,7 @@ def may_read(case: Case) -> bool:
     return not (reads_use_only(case) or verdict.refused_by or verdict.approvals)
 
 
-def questions(case: Case, wanted: tuple[Want, ...]) -> list[ConsentQuestion]:
+def questions(case: Case, wanted: tuple[ConsentItem, ...]) -> list[ConsentQuestion]:
     """The questions to put, one after the other.
 
     An approval that the project's own rules ask for has a question of its own: its author's words must not stand
@@ -157,7 +157,7 @@ def questions(case: Case, wanted: tuple[Want, ...]) -> list[ConsentQuestion]:
     return [_question(case, part) for part in parts if part]
 
 
-def _question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
+def _question(case: Case, wanted: tuple[ConsentItem, ...]) -> ConsentQuestion:
     """The question that lists what is wanted, bound to everything it was found from, such as the secret's version."""
     call, snapshot, record = case.call, case.snapshot, case.record
     bound = [
@@ -171,13 +171,13 @@ def _question(case: Case, wanted: tuple[Want, ...]) -> ConsentQuestion:
         tool=call.tool,
         name=call.name,
         project=str(snapshot.project.path),
-        wants=wanted,
+        items=wanted,
         digest=hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest(),
         dialog_only=snapshot.config.consent is Channels.DIALOG,
     )
 
 
-def settle(tx: Transaction | None, case: Case, session: SessionReads, answer: Answer | None) -> Ask | None:
+def require_consent(tx: Transaction | None, case: Case, session: SessionReads, answer: Answer | None) -> Ask | None:
     """Let the call go on (None) if nothing is wanted or the person has consented to exactly that; else ask.
 
     Nothing is granted before the last question has its yes.
@@ -185,24 +185,24 @@ def settle(tx: Transaction | None, case: Case, session: SessionReads, answer: An
     Raises:
         DeniedError: the person said no, now or within the last ten minutes, or did not answer.
     """
-    asked = questions(case, wants(tx, case, session))
+    asked = questions(case, items_of(tx, case, session))
     if not asked:
         return None
     if isinstance(answer, Declined):  # a refusal stands even if a file changed after the question was asked
         declined = next((one for one in asked if one.digest == answer.digest), asked[0])
-        raise refusals.refused_consent(refusal(case, declined.wants[0]), answer)
+        raise refusals.refused_consent(refusal(case, declined.items[0]), answer)
     answers = answer.all() if isinstance(answer, Consented) else {}
     left = next((one for one in asked if one.digest not in answers), None)
     if left is not None:
-        if tx is not None and _remembers_no(tx, case, left.wants):
+        if tx is not None and _remembers_no(tx, case, left.items):
             no = Declined(digest=left.digest, channel=Channel.EARLIER, said_no=True)
-            raise refusals.refused_consent(refusal(case, left.wants[0]), no)
+            raise refusals.refused_consent(refusal(case, left.items[0]), no)
         return Ask(left)
     for one in asked:
-        for want in one.wants:
+        for want in one.items:
             _grant_one(tx, case, want)
             case = case._replace(snapshot=standing(tx, case.snapshot))
-            if want.kind is WantKind.READ and answers[one.digest].session and one.for_session:
+            if want.kind is ConsentKind.READ and answers[one.digest].session and one.for_session:
                 session.allow(case)
     return None
 
@@ -216,27 +216,27 @@ def remember_no(tx: Transaction, snapshot: PolicySnapshot, call: Call) -> None:
     counters.remember(tx, project=snapshot.identity, what=what, seconds=refusals.NO_HOLDS_SECONDS)
 
 
-def _remembers_no(tx: Transaction, case: Case, wanted: tuple[Want, ...]) -> bool:
+def _remembers_no(tx: Transaction, case: Case, wanted: tuple[ConsentItem, ...]) -> bool:
     snapshot = case.snapshot
     noes = [_no(snapshot, case.call), *(_whole_no(snapshot, want) for want in wanted)]
     return any(counters.remembers(tx, project=snapshot.identity, what=no) for no in noes if no)
 
 
-def refusal(case: Case, want: Want) -> DeniedError:
+def refusal(case: Case, want: ConsentItem) -> DeniedError:
     """What the call is refused with where there is no consent to `want`."""
     snapshot, project = case.snapshot, str(case.snapshot.project.path)
     match want.kind:
-        case WantKind.WORK_TREE:
+        case ConsentKind.WORK_TREE:
             return refusals.work_tree_not_trusted(project=project)
-        case WantKind.SECRET if snapshot.trust is Trust.REQUIRED:
+        case ConsentKind.SECRET if snapshot.trust is Trust.REQUIRED:
             return refusals.grant_required(want.subject, project=project)
-        case WantKind.SECRET:
+        case ConsentKind.SECRET:
             return refusals.not_trusted(want.subject, project=project)
-        case WantKind.SCOPE:
+        case ConsentKind.SCOPE:
             return refusals.scope_not_trusted(want.subject, project=project)
-        case WantKind.READ:
+        case ConsentKind.READ:
             return refusals.use_only(want.subject, command=snapshot.command)
-        case WantKind.APPROVAL:
+        case ConsentKind.APPROVAL:
             return refusals.approval_refused(case.call.tool, want.subject)
 
 
@@ -249,15 +249,15 @@ def _is_name_trusted(tx: Transaction | None, case: Case) -> bool:
     return grants.holds_any(tx, snapshot.project.identities, snapshot.scope, case.call.name)
 
 
-def _grant_one(tx: Transaction | None, case: Case, want: Want) -> None:
+def _grant_one(tx: Transaction | None, case: Case, want: ConsentItem) -> None:
     if tx is None:
         return
     snapshot = case.snapshot
-    if want.kind is WantKind.WORK_TREE:
+    if want.kind is ConsentKind.WORK_TREE:
         grants.add(tx, grants.as_work_tree(snapshot.project.own_identity, want.subject))
-    if want.kind is WantKind.SECRET:
+    if want.kind is ConsentKind.SECRET:
         grants.add(tx, _grant(case))
-    if want.kind is WantKind.SCOPE:
+    if want.kind is ConsentKind.SCOPE:
         grants.add(tx, Grant(project=snapshot.identity, scope=snapshot.scope))
 
 
@@ -292,6 +292,8 @@ def _no(snapshot: PolicySnapshot, call: Call) -> str:
     return f"no:{snapshot.scope}:{call.name or call.tool.value}"
 
 
-def _whole_no(snapshot: PolicySnapshot, want: Want) -> str | None:
+def _whole_no(snapshot: PolicySnapshot, want: ConsentItem) -> str | None:
     """What a no to `want` holds for where that is more than one name."""
-    return {WantKind.SCOPE: f"no:{snapshot.scope}:", WantKind.WORK_TREE: f"no:worktree:{want.subject}"}.get(want.kind)
+    return {ConsentKind.SCOPE: f"no:{snapshot.scope}:", ConsentKind.WORK_TREE: f"no:worktree:{want.subject}"}.get(
+        want.kind
+    )

@@ -12,7 +12,7 @@ from claude_secrets.errors import DeniedError, SecretsError
 from claude_secrets.model import Answer, Call, Outcome, Refused, Tool
 from claude_secrets.policy.config import Trust
 from claude_secrets.policy.directories import Directories
-from claude_secrets.policy.project import Whereabouts
+from claude_secrets.policy.project import CallOrigin
 
 
 class Doorway:
@@ -36,7 +36,7 @@ class Doorway:
         self._directories = Directories()
         self._gate: Gate | None = None
 
-    def start(self, where: Whereabouts) -> None:
+    def start(self, where: CallOrigin) -> None:
         """As `Gate.start`; the directories are noted even if `config.yml` is refused.
 
         Raises:
@@ -48,7 +48,7 @@ class Doorway:
             with suppress(SecretsError):
                 self._directories.start(where)
 
-    def call(self, call: Call, where: Whereabouts, answer: Answer | None, *, client: str) -> Outcome:
+    def call(self, call: Call, where: CallOrigin, answer: Answer | None, *, client: str) -> Outcome:
         """As `Gate.call`; `Refused` while `config.yml` does not say which store to use."""
         try:
             gate = self._opened()
@@ -56,7 +56,7 @@ class Doorway:
             return Refused(error)
         return gate.call(call, where, answer, client=client)
 
-    def hidden(self, where: Whereabouts) -> frozenset[Tool]:
+    def hidden(self, where: CallOrigin) -> frozenset[Tool]:
         """As `Gate.hidden`."""
         with suppress(SecretsError):
             return self._opened().hidden(where)

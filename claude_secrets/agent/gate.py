@@ -22,10 +22,10 @@ from claude_secrets.policy.directories import Directories
 from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.policy.ownership import at_each_call
 from claude_secrets.policy.personal_files import read_config
-from claude_secrets.policy.project import Project, Whereabouts, locate
+from claude_secrets.policy.project import CallOrigin, Project, locate
 from claude_secrets.policy.snapshot import Check, PolicySnapshot, SnapshotReader
 from claude_secrets.store import records
-from claude_secrets.store.audit import AuditLog, Caller, Event, EventOutcome
+from claude_secrets.store.audit import AuditLog, Caller, EventOutcome, LogEvent
 from claude_secrets.store.store import Store
 from claude_secrets.store.transaction import Transaction
 
@@ -49,7 +49,7 @@ class _Attempt:
         self.snapshot, self.named = snapshot, True
         return snapshot
 
-    def event(self, outcome: Outcome) -> Event:
+    def event(self, outcome: Outcome) -> LogEvent:
         """What the log says of it."""
         snapshot, result, error = self.snapshot, EventOutcome.DONE, None
         if isinstance(outcome, Refused):
@@ -58,7 +58,7 @@ class _Attempt:
             result = EventOutcome.ASKED
         elif outcome.data.get("deleted") is False:  # it changed nothing, and an agent can do it any number of times
             result = EventOutcome.NOTHING
-        return Event(
+        return LogEvent(
             caller=Caller.AGENT,
             action="exec" if self.call.use else self.call.tool.value,
             outcome=result,
@@ -97,7 +97,7 @@ class Gate:
         self._session = SessionReads()
         self._actions = Actions(store.path, self._command)
         self._directories = Directories() if directories is None else directories
-        self._guarded: tuple[Whereabouts, Project] | None = None
+        self._guarded: tuple[CallOrigin, Project] | None = None
 
     @classmethod
     def open(
@@ -135,7 +135,7 @@ class Gate:
             directories=directories,
         )
 
-    def start(self, where: Whereabouts) -> None:
+    def start(self, where: CallOrigin) -> None:
         """Note the directories that this process was started with, unless it is for one call only."""
         with suppress(SecretsError):  # what is wrong is told with each call
             self._directories.start(where)
@@ -146,14 +146,14 @@ class Gate:
         self._directories.close()
         self._store.close()
 
-    def hidden(self, where: Whereabouts) -> frozenset[Tool]:
+    def hidden(self, where: CallOrigin) -> frozenset[Tool]:
         """The tools that the policies of this place hide; none where they cannot be read, for then all is denied."""
         try:
             return self._snapshots.read(where, self._locate(where)).hidden
         except SecretsError:
             return frozenset()
 
-    def entered_by_person(self, where: Whereabouts, names: Iterable[str]) -> frozenset[str]:
+    def entered_by_person(self, where: CallOrigin, names: Iterable[str]) -> frozenset[str]:
         """Those of the names that the agents are shown whose current values the person entered.
 
         Raises `SecretsError` as a call does.
@@ -163,7 +163,7 @@ class Gate:
             found = (records.find(tx, snapshot.scope, name) for name in names)
             return frozenset(one.name for one in found if one is not None and one.entered_by is EnteredBy.PERSON)
 
-    def every_value(self, where: Whereabouts) -> Values:
+    def every_value(self, where: CallOrigin) -> Values:
         """All values of the store, to take them out of other texts: never to be handed out.
 
         A project that cannot be read is shown no names. Raises `SecretsError` if the store cannot be read.
@@ -175,7 +175,7 @@ class Gate:
         with self._store.read() as tx:
             return values(tx, snapshot)
 
-    def _readable_snapshot(self, where: Whereabouts) -> PolicySnapshot | None:
+    def _readable_snapshot(self, where: CallOrigin) -> PolicySnapshot | None:
         """The snapshot, where there is a project whose file and whose person's files can be read."""
         try:
             project = self._find(where)
@@ -187,7 +187,7 @@ class Gate:
         except SecretsError:
             return None
 
-    def call(self, call: Call, where: Whereabouts, answer: Answer | None = None, *, client: str = "") -> Outcome:
+    def call(self, call: Call, where: CallOrigin, answer: Answer | None = None, *, client: str = "") -> Outcome:
         """Carry out one call; `answer` is what the person said where an earlier try returned `Ask`.
 
         `client` is what the agent's program calls itself. Every `SecretsError` becomes `Refused`; anything else that
@@ -201,7 +201,7 @@ class Gate:
             self._log_refusal(attempt, refused)
             return refused
 
-    def _carry_out(self, attempt: _Attempt, where: Whereabouts) -> Outcome:
+    def _carry_out(self, attempt: _Attempt, where: CallOrigin) -> Outcome:
         call, answer = attempt.call, attempt.answer
         project = self._locate(where)
         if not self._store.unlocked:  # nobody is asked for a key on behalf of what has no allowlist
@@ -212,14 +212,14 @@ class Gate:
         action = self._actions.of(call, answer)
         if not there:  # reading never makes a store
             case = self._decided(None, call, self._snapshots.read(where, project))
-            ask = consent.settle(None, case, self._session, answer)
+            ask = consent.require_consent(None, case, self._session, answer)
             if ask is not None or not action.stores:
                 return ask or action.run(None, case)
         with self._store.write(durable=not action.only_reads) as tx:
             # As it is now: it may have changed while the key was fetched.
             case = self._decided(tx, call, attempt.at(consent.standing(tx, self._snapshots.read(where, project))))
             spent = rate_limits.spent_on(tx, case.snapshot, call.tool, case.verdict.limits, action.value)
-            ask = consent.settle(tx, case, self._session, answer)
+            ask = consent.require_consent(tx, case, self._session, answer)
             case = case._replace(snapshot=consent.standing(tx, case.snapshot))  # a yes may have changed that
             outcome = ask or action.run(tx, case)
             if isinstance(outcome, Done):
@@ -234,18 +234,18 @@ class Gate:
         record = records.find(tx, snapshot.scope, call.name) if tx is not None and call.name else None
         return Case(call, snapshot, verdict, record)
 
-    def _locate(self, where: Whereabouts) -> Project:
+    def _locate(self, where: CallOrigin) -> Project:
         project = self._find(where)
         self._guard(where, project)
         return project
 
-    def _find(self, where: Whereabouts) -> Project:
+    def _find(self, where: CallOrigin) -> Project:
         self._directories.check(where)
         project = locate(where, homes=self._homes, command=self._command)
         self._directories.check_project(where, project.path)
         return project
 
-    def _guard(self, where: Whereabouts, project: Project) -> None:
+    def _guard(self, where: CallOrigin, project: Project) -> None:
         """Refuse a store, a key file and files of the person's own that the project itself could have brought along."""
         if (where, project) == self._guarded:
             return

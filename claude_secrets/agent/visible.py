@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from claude_secrets.agent import consent
 from claude_secrets.policy import refusals
-from claude_secrets.policy.allowlist import Entry
+from claude_secrets.policy.allowlist import AllowlistEntry
 from claude_secrets.policy.snapshot import PolicySnapshot
 from claude_secrets.store import records
 from claude_secrets.store.records import Record
@@ -56,14 +56,16 @@ def shown(tx: Transaction, snapshot: PolicySnapshot) -> dict[str, bool]:
     return names
 
 
-def visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record, Entry]]:
+def visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record, AllowlistEntry]]:
     """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
     exact = snapshot.allowlist.names
     looked_up = (records.find(tx, snapshot.scope, name) for name in exact or ())
     yield from _among(tx, snapshot, records.iterate_all(tx) if exact is None else looked_up)
 
 
-def _among(tx: Transaction, snapshot: PolicySnapshot, found: Iterable[Record | None]) -> Iterator[tuple[Record, Entry]]:
+def _among(
+    tx: Transaction, snapshot: PolicySnapshot, found: Iterable[Record | None]
+) -> Iterator[tuple[Record, AllowlistEntry]]:
     for record in found:
         if record is None or record.deleted or record.scope != snapshot.scope:
             continue
@@ -73,7 +75,7 @@ def _among(tx: Transaction, snapshot: PolicySnapshot, found: Iterable[Record | N
                 yield record, entry
 
 
-def _readable(found: Iterable[tuple[Record, Entry]]) -> dict[str, bool]:
+def _readable(found: Iterable[tuple[Record, AllowlistEntry]]) -> dict[str, bool]:
     return {
         record.name: refusals.may_be_read(record=record.access, allowlisted=entry.access) for record, entry in found
     }

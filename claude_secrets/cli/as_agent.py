@@ -25,7 +25,7 @@ from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.model import Ask, Call, Channel, ConsentQuestion, Declined, Done, Refused, Tool
 from claude_secrets.paths import expanded, in_own_terminal, own_directories, working_directory
 from claude_secrets.policy.config import CONFIG
-from claude_secrets.policy.project import Whereabouts
+from claude_secrets.policy.project import CallOrigin
 
 _TOLD: Final = re.compile(r"-{0,2}[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _PLACES: Final = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "CLAUDE_PROJECT_DIR")
@@ -79,7 +79,7 @@ class _Caller:
         self.given = given
         self.asks = asks
         self._client = f"command line ({sign})"
-        self._where = Whereabouts(argument=None, environment=None, root=None, working_directory=directory)
+        self._where = CallOrigin(argument=None, environment=None, root=None, working_directory=directory)
 
     @cached_property
     def _gate(self) -> Gate:

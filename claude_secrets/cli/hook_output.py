@@ -27,8 +27,8 @@ _IMAGE: Final = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=\s]*")
 _UNNAMED: Final = "/"
 """Begins what is used here as the name of a secret without one; no name begins so."""
 
-Event: TypeAlias = Mapping[str, Any]
-Answer: TypeAlias = dict[str, object] | None
+HookEvent: TypeAlias = Mapping[str, Any]
+HookAnswer: TypeAlias = dict[str, object] | None
 
 
 class Shown(NamedTuple):
@@ -52,7 +52,7 @@ def can_show(output: object) -> bool:
     return _withheld(output, "") != output
 
 
-def replaced(event: Event, values: Values) -> Answer:
+def replaced(event: HookEvent, values: Values) -> HookAnswer:
     """What the tool put out, with references or `[a secret]` in place of values; None if there are none in it."""
     from claude_secrets.redaction.finder import Finder, likely
     from claude_secrets.redaction.redactor import Redactor, reference
@@ -72,7 +72,7 @@ def replaced(event: Event, values: Values) -> Answer:
     return None if changed == output else specific("PostToolUse", updatedToolOutput=changed)
 
 
-def reported(event: Event, values: Values) -> Answer:
+def reported(event: HookEvent, values: Values) -> HookAnswer:
     """What to say of an output that no hook can change: whose values the model has seen."""
     shown = shown_in([str(event.get("error", ""))], values)
     if shown is None:
@@ -90,7 +90,7 @@ def reported(event: Event, values: Values) -> Answer:
     return {"systemMessage": person, **specific("PostToolUseFailure", additionalContext=model)}
 
 
-def withheld(event: Event | None, why: str) -> Answer:
+def withheld(event: HookEvent | None, why: str) -> HookAnswer:
     """What to answer if values could not be looked for; without an event, if not even that could be read."""
     doctor = f"`{command()} doctor`"
     text = f"[Claude Secrets withheld this output: it could not look for secrets in it ({why}). The person can run "
@@ -106,7 +106,7 @@ def withheld(event: Event | None, why: str) -> Answer:
     return {"systemMessage": person, **specific("PostToolUse", updatedToolOutput=changed)}
 
 
-def unchecked(event: Event | None, why: str) -> Answer:
+def unchecked(event: HookEvent | None, why: str) -> HookAnswer:
     """What to say if values could not be looked for in an output that no hook can change."""
     if event is not None and not can_show(event.get("error")):
         return None
@@ -132,7 +132,7 @@ def shown_in(output: Iterable[str], values: Values) -> Shown | None:
     return Shown(named, others=len(named) < len(names)) if names else None
 
 
-def _asked_for(event: Event) -> str:
+def _asked_for(event: HookEvent) -> str:
     """The name of the secret that the agent has asked a server for by `get_secret`; the gate has decided on it."""
     tool, given = str(event.get("tool_name")), event.get("tool_input")
     if not (tool.startswith("mcp__") and tool.endswith("__get_secret") and isinstance(given, dict)):

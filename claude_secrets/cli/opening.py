@@ -22,7 +22,7 @@ from claude_secrets.policy.allowlist import Allowlist
 from claude_secrets.policy.config import Config, Presence
 from claude_secrets.policy.ownership import CheckLink
 from claude_secrets.policy.personal_files import read_config
-from claude_secrets.policy.project import Project, Whereabouts, locate
+from claude_secrets.policy.project import CallOrigin, Project, locate
 from claude_secrets.store.store import Store
 
 _MISTYPED: Final = (Code.INVALID_ARGUMENTS, Code.INVALID_NAME, Code.INVALID_VALUE, Code.INVALID_PATTERN, Code.CANCELLED)
@@ -60,10 +60,10 @@ def invocation_of(options: Namespace) -> Invocation:
     )
 
 
-def whereabouts(invocation: Invocation) -> Whereabouts:
+def call_origin(invocation: Invocation) -> CallOrigin:
     """Where the person stands: the directory named by `--project`, or the working directory."""
     named = expanded(invocation.project) if invocation.project else None
-    return Whereabouts(argument=named, environment=None, root=None, working_directory=working_directory())
+    return CallOrigin(argument=named, environment=None, root=None, working_directory=working_directory())
 
 
 def find_project(invocation: Invocation) -> Project | None:
@@ -78,7 +78,7 @@ def find_project(invocation: Invocation) -> Project | None:
 
 def require_project(invocation: Invocation) -> Project:
     """The project the person stands in. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST where there is none."""
-    where = whereabouts(invocation)
+    where = call_origin(invocation)
     try:
         return locate(where, homes=home_directories(), command=command())
     except DeniedError as error:
@@ -118,7 +118,7 @@ def yes_of(invocation: Invocation) -> Yes:
 
 def check_of_links(invocation: Invocation, project: Project | None) -> CheckLink:
     """What refuses files of the person's that are links through a project. Raises for their directories at once."""
-    return grounds.check_of_links(whereabouts(invocation), project, home_directories())
+    return grounds.check_of_links(call_origin(invocation), project, home_directories())
 
 
 def open_store(invocation: Invocation, project: Project | None) -> Store:
@@ -131,7 +131,7 @@ def _open(invocation: Invocation, project: Project | None, scope: str, at: Path 
     person = Person.open(
         at or store_path(invocation.store, os.environ, config.store),
         os.environ,
-        where=whereabouts(invocation),
+        where=call_origin(invocation),
         project=project,
         scope=scope,
         config=config,

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from claude_secrets.cli.scan_outcome import Place, Unseen, told_at
+from claude_secrets.cli.scan_outcome import ScannedPlace, Unseen, told_at
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.paths import command
 from claude_secrets.redaction.contents import IN_NAME, look
@@ -123,7 +123,7 @@ class Files:
             self.unseen[path] = Reason.UNREADABLE
 
 
-def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> Iterator[Place | Unseen]:
+def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> Iterator[ScannedPlace | Unseen]:
     """Where values are in files and their names, and which could not be looked through."""
     found = files.sorted()
     yield from in_names(finder, [str(path) for path, _ in found])
@@ -143,9 +143,9 @@ def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> 
         tell(done, total)
 
 
-def in_names(finder: Finder, names: Sequence[str]) -> Iterator[Place]:
+def in_names(finder: Finder, names: Sequence[str]) -> Iterator[ScannedPlace]:
     """Where values are in paths and other names."""
-    places = (Place(redacted(finder, path), IN_NAME, name) for path, name in leaks_in_names(finder, names))
+    places = (ScannedPlace(redacted(finder, path), IN_NAME, name) for path, name in leaks_in_names(finder, names))
     yield from dict.fromkeys(places)
 
 

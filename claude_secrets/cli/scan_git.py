@@ -7,7 +7,7 @@ from typing import IO, Final, TypeAlias
 
 from claude_secrets.cli.output import note
 from claude_secrets.cli.scan_files import Skips, in_names, opened
-from claude_secrets.cli.scan_outcome import LISTED, Place, Unseen, told_at
+from claude_secrets.cli.scan_outcome import LISTED, ScannedPlace, Unseen, told_at
 from claude_secrets.errors import CallerError
 from claude_secrets.exec.git import Known, Object, Repository
 from claude_secrets.exec.git_process import SilentError
@@ -33,7 +33,7 @@ class GitScan:
         self._in_trees = set[str]()
         self.skipped = 0
 
-    def staged(self) -> Iterator[Place | Unseen]:
+    def staged(self) -> Iterator[ScannedPlace | Unseen]:
         """What is seen of what the next commit would bring in."""
         try:
             staged = self._repository.staged()
@@ -49,14 +49,14 @@ class GitScan:
                 yield Unseen(f"{redacted(self._finder, path)} (staged)", Reason.UNMERGED)
         yield from in_names(self._finder, [one.path for one in blobs])
 
-    def history(self) -> Iterator[Place | Unseen]:
+    def history(self) -> Iterator[ScannedPlace | Unseen]:
         """What is seen in all that the repository has."""
         try:
             yield from self._history()
         except CallerError as error:
             yield Unseen(_HISTORY, _why(error))
 
-    def _history(self) -> Iterator[Place | Unseen]:
+    def _history(self) -> Iterator[ScannedPlace | Unseen]:
         repository = self._repository
         _note_submodules(repository.submodules())
         yield from in_names(self._finder, repository.references())
@@ -72,7 +72,7 @@ class GitScan:
             yield from self._told(one, found, known)
         yield from self._names([one.path for one in objects.here if not self._is_skipped(one.path)])
 
-    def _names(self, paths: Sequence[str]) -> Iterator[Place]:
+    def _names(self, paths: Sequence[str]) -> Iterator[ScannedPlace]:
         """Values in paths; and in other names in trees, as only one path of each content is in `paths`."""
         found = [*in_names(self._finder, paths)]
         yield from found
@@ -95,7 +95,7 @@ class GitScan:
             return {}
         return self._repository.known_at(frozenset(number.encode("ascii") for number in numbers))
 
-    def _told(self, one: Object, seen: Seen, known: Mapping[str, list[Known]]) -> Iterator[Place | Unseen]:
+    def _told(self, one: Object, seen: Seen, known: Mapping[str, list[Known]]) -> Iterator[ScannedPlace | Unseen]:
         """What was seen in one object, at each path at which it is known, up to a number of them."""
         places = known.get(one.number) or ([Known(one.path, "")] if one.path else [])
         if not places:

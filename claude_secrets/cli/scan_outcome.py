@@ -35,7 +35,7 @@ _WORDS: Final = {
 }
 
 
-class Place(NamedTuple):
+class ScannedPlace(NamedTuple):
     """Where a value is, as it may be shown, and which secret's it is."""
 
     where: str
@@ -53,24 +53,26 @@ class Unseen(NamedTuple):
 class Outcome(NamedTuple):
     """What was found, and what could not be looked through."""
 
-    found: Sequence[Place]
+    found: Sequence[ScannedPlace]
     unseen: Sequence[Unseen]
 
 
-def told_at(finder: Finder, seen: Seen, path: str, where: str = "") -> list[Place | Unseen]:
+def told_at(finder: Finder, seen: Seen, path: str, where: str = "") -> list[ScannedPlace | Unseen]:
     """What was seen in the content at a path; `where` is added to the path."""
     return [
         Unseen(redacted(finder, path + one.inside) + where, one.why)
         if isinstance(one, Gap)
-        else Place(redacted(finder, path + one.inside) + where, one.line, one.name)
+        else ScannedPlace(redacted(finder, path + one.inside) + where, one.line, one.name)
         for one in seen
     ]
 
 
-def outcome(told: Sequence[Place | Unseen]) -> Outcome:
+def outcome(told: Sequence[ScannedPlace | Unseen]) -> Outcome:
     """Found and not looked through, each once."""
     each = dict.fromkeys(told)
-    return Outcome([one for one in each if isinstance(one, Place)], [one for one in each if isinstance(one, Unseen)])
+    return Outcome(
+        [one for one in each if isinstance(one, ScannedPlace)], [one for one in each if isinstance(one, Unseen)]
+    )
 
 
 def tell(outcome: Outcome, what: str, *, as_json: bool) -> int:

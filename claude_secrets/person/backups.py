@@ -33,7 +33,7 @@ _LATEST = 253_402_300_800
 Progress = Callable[[int, int], None]
 
 
-class Contents(NamedTuple):
+class BackupContents(NamedTuple):
     """What is in a backup: how many secrets (deleted ones too) and versions, and what is `wrong`, in words.
 
     `logged`: whether the store's log tells of it; a damaged, full or read-only store takes no notes.
@@ -45,7 +45,7 @@ class Contents(NamedTuple):
     logged: bool = True
 
 
-def make(person: Person, path: Path, secret: str, progress: Progress) -> Contents:
+def make(person: Person, path: Path, secret: str, progress: Progress) -> BackupContents:
     """Write a backup of the store to a new file at `path`, for which `secret` is the passphrase.
 
     It holds the store as it is at one moment, while others go on writing. Of a damaged store it holds all that opens.
@@ -69,7 +69,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> Content
     return contents
 
 
-def _read(store: Store, secret: str, progress: Progress) -> tuple[Contents, bytes]:
+def _read(store: Store, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
     """The backup's contents and bytes, as far as a damaged or read-only store gives them."""
     try:
         with store.read() as tx:
@@ -85,7 +85,7 @@ def _read(store: Store, secret: str, progress: Progress) -> tuple[Contents, byte
         return contents, data
 
 
-def verify(path: Path, secret: str) -> Contents:
+def verify(path: Path, secret: str) -> BackupContents:
     """Open every row of a backup.
 
     Raises:
@@ -96,12 +96,12 @@ def verify(path: Path, secret: str) -> Contents:
         return _verified(tx)
 
 
-def _verified(tx: Transaction) -> Contents:
+def _verified(tx: Transaction) -> BackupContents:
     found, count = records.verify_all(tx)
     tx.verify_table("key_slots", tx.head.slots)
     for record in found:
         _check(record, list(records.rows(tx, record)))
-    return Contents(secrets=len(found), versions=count)
+    return BackupContents(secrets=len(found), versions=count)
 
 
 def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
@@ -120,7 +120,7 @@ def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
         raise tampered("a record of the backup")
 
 
-def restore(person: Person, path: Path, secret: str, progress: Progress) -> Contents:
+def restore(person: Person, path: Path, secret: str, progress: Progress) -> BackupContents:
     """Put everything from a backup into the store, which has to be empty and is made where there is none.
 
     Raises:
@@ -198,7 +198,7 @@ def discard(store: Store) -> None:
     store.path.unlink()
 
 
-def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[Contents, bytes]:
+def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
     """All that opens, as the bytes of a store with a key of its own."""
     store_id, data_key = os.urandom(16).hex(), DataKey.generate()
     custody = Custody(environment={}, clock=lambda: tx.now)
@@ -216,7 +216,7 @@ def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[Contents,
         copy.renew_head()
         connection.execute("COMMIT")
         data = schema.as_file(connection)
-    return Contents(secrets=kept, versions=count, wrong=tuple(wrong)), data
+    return BackupContents(secrets=kept, versions=count, wrong=tuple(wrong)), data
 
 
 def _new_store(connection: sqlite3.Connection, store_id: str, data_key: DataKey, slot: Slot, now: float) -> Transaction:

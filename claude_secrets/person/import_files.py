@@ -29,7 +29,7 @@ _SEALED: Final = re.compile(rb"\s*[A-Za-z0-9+/]+=*:[A-Za-z0-9+/]+=*:[A-Za-z0-9+/
 _BINDING: Final = re.compile(rb"^[^\S\r\n]*(?:export\s+)?[A-Za-z0-9_.'-]+[ \t]*=", re.MULTILINE)
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """The kinds of files that can be imported."""
 
     DOTENV = "dotenv"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
     TYPESCRIPT = "typescript"
 
 
-class Entry(NamedTuple):
+class ImportedEntry(NamedTuple):
     """A name and its value. `statements` are the numbers of those in a .env file that give it one, the last counts."""
 
     name: str
@@ -56,15 +56,15 @@ class Problem(NamedTuple):
     words: str
 
 
-class Contents(NamedTuple):
+class ImportedFile(NamedTuple):
     """What a file holds: entries, each name once; `notes` on what is left out. With any `problems`: no entries."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[ImportedEntry, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
-def recognise(name: str, data: bytes) -> tuple[Kind, str]:
+def recognise(name: str, data: bytes) -> tuple[FileKind, str]:
     """The kind of a file of that name with that content, and what told it.
 
     Raises:
@@ -72,25 +72,25 @@ def recognise(name: str, data: bytes) -> tuple[Kind, str]:
     """
     name = PurePath(name).name.lower()
     if name == "secrets.encrypted":
-        return Kind.TYPESCRIPT, "by its name"
+        return FileKind.TYPESCRIPT, "by its name"
     if name.endswith(".json"):
-        return Kind.JSON, "by its name"
+        return FileKind.JSON, "by its name"
     if name.endswith(".env") or name.startswith(".env"):
-        return Kind.DOTENV, "by its name"
+        return FileKind.DOTENV, "by its name"
     if data.removeprefix(_BOM.encode()).lstrip().startswith(b"{"):
-        return Kind.JSON, "by its content"
+        return FileKind.JSON, "by its content"
     if _SEALED.fullmatch(data):
-        return Kind.TYPESCRIPT, "by its content"
+        return FileKind.TYPESCRIPT, "by its content"
     if _BINDING.search(data):
-        return Kind.DOTENV, "by its content"
+        return FileKind.DOTENV, "by its content"
     raise CallerError(
         Code.INVALID_ARGUMENTS,
         "Neither its name nor its content tells what kind of file it is; nothing was imported.",
-        f"Say it: --from {'|'.join(Kind)}",
+        f"Say it: --from {'|'.join(FileKind)}",
     )
 
 
-def read(kind: Kind, data: bytes, key: Callable[[], bytes]) -> Contents:
+def read(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> ImportedFile:
     """The contents of a file; `key` gives the TypeScript tool's key, in base64, and is called for its store alone.
 
     Raises:
@@ -98,9 +98,9 @@ def read(kind: Kind, data: bytes, key: Callable[[], bytes]) -> Contents:
         StoreError: STORE_FORMAT for what is no store of the TypeScript tool, or holds no JSON object.
         CustodyError: KEY_WRONG, and what `key` raises.
     """
-    if kind is Kind.DOTENV:
+    if kind is FileKind.DOTENV:
         return _from_dotenv(dotenv_file.parse(_text(data)))
-    if kind is Kind.JSON:
+    if kind is FileKind.JSON:
         return _from_json(_text(data))
     plain = _opened(data, key)
     try:
@@ -110,7 +110,7 @@ def read(kind: Kind, data: bytes, key: Callable[[], bytes]) -> Contents:
         raise StoreError(Code.STORE_FORMAT, "The key fits, but what it opens is no JSON object.") from None
 
 
-def rewrite(data: bytes, entries: Sequence[Entry]) -> bytes:
+def rewrite(data: bytes, entries: Sequence[ImportedEntry]) -> bytes:
     """A .env file with a reference in the place of every value that one of the `entries` has there.
 
     Raises:
@@ -147,7 +147,7 @@ def _text(data: bytes) -> str:
     raise CallerError(Code.INVALID_VALUE, f"Line {line} of the file is not UTF-8 text; nothing was imported.")
 
 
-def _from_dotenv(statements: Sequence[Statement]) -> Contents:
+def _from_dotenv(statements: Sequence[Statement]) -> ImportedFile:
     numbers: dict[str, list[int]] = {}
     notes, problems = list[str](), list[Problem]()
     for number, statement in enumerate(statements):
@@ -173,7 +173,7 @@ def _from_dotenv(statements: Sequence[Statement]) -> Contents:
             notes.append(f"lines {lines}: the same name; the last one counts")
         if last.meant is not None and not _left_out_of(last):
             given = tuple(number for number in places if not _left_out_of(statements[number]))
-            entries.append(Entry(name, last.meant, given))
+            entries.append(ImportedEntry(name, last.meant, given))
             if last.meant != last.value:
                 notes.append(f"line {last.line}: ${{…}} is filled in with what the file says")
     return _contents(entries, notes, problems)
@@ -208,8 +208,8 @@ class _Object(list[tuple[str, object]]):
     """A JSON object, with keys that stand there twice."""
 
 
-def _from_json(text: str) -> Contents:
-    entries, seen = dict[str, Entry](), set[str]()
+def _from_json(text: str) -> ImportedFile:
+    entries, seen = dict[str, ImportedEntry](), set[str]()
     notes, problems = list[str](), list[Problem]()
     for number, (name, value) in enumerate(_object(text), start=1):
         where = f"entry {number}" if _wrong("", name, "-") else f"'{name}'"
@@ -220,13 +220,13 @@ def _from_json(text: str) -> Contents:
         if name in seen:
             problems.append(Problem(Code.INVALID_NAME, where, "The same name stands there twice."))
         elif isinstance(value, str) and not _has_reference(value):
-            entries[name] = Entry(name, value)
+            entries[name] = ImportedEntry(name, value)
         seen.add(name)
     return _contents(entries.values(), notes, problems)
 
 
-def _contents(entries: Iterable[Entry], notes: Sequence[str], problems: Sequence[Problem]) -> Contents:
-    return Contents(entries=() if problems else tuple(entries), notes=tuple(notes), problems=tuple(problems))
+def _contents(entries: Iterable[ImportedEntry], notes: Sequence[str], problems: Sequence[Problem]) -> ImportedFile:
+    return ImportedFile(entries=() if problems else tuple(entries), notes=tuple(notes), problems=tuple(problems))
 
 
 def _object(text: str) -> _Object:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from claude_secrets.errors import Code, StoreError
 from claude_secrets.person import foreign, secrets
-from claude_secrets.person.import_files import Entry
+from claude_secrets.person.import_files import ImportedEntry
 from claude_secrets.person.person import Person
 from claude_secrets.store import records
 from claude_secrets.store.records import Stored
@@ -32,13 +32,13 @@ class Planned(NamedTuple):
     `origin` is empty where it was here, or this project was let use it.
     """
 
-    entry: Entry
+    entry: ImportedEntry
     change: Change
     version: int
     origin: str = ""
 
 
-def preview(person: Person, entries: Iterable[Entry]) -> list[Planned]:
+def preview(person: Person, entries: Iterable[ImportedEntry]) -> list[Planned]:
     """What storing the entries would do, in their order.
 
     Raises:
@@ -65,7 +65,7 @@ def carry_out(person: Person, shown: Sequence[Planned]) -> list[Stored]:
         return [secrets.put(person, tx, each.entry.name, each.entry.value, action="import") for each in shown]
 
 
-def _planned(tx: Transaction, person: Person, entry: Entry) -> Planned:
+def _planned(tx: Transaction, person: Person, entry: ImportedEntry) -> Planned:
     record = records.find(tx, person.scope, entry.name)
     if record is None:
         return Planned(entry, Change.NEW, 0)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from claude_secrets.person.person import Person
 from claude_secrets.store import audit
-from claude_secrets.store.audit import Entry
+from claude_secrets.store.audit import LogEntry
 
 
-def entries(person: Person, keep: Callable[[Entry], bool]) -> list[Entry]:
+def entries(person: Person, keep: Callable[[LogEntry], bool]) -> list[LogEntry]:
     """The entries of the log that are to be kept, the oldest first."""
     if not person.store.exists():
         return []

@@ -13,9 +13,9 @@ from claude_secrets.model import KEPT_VERSIONS, SHARED, Access
 from claude_secrets.paths import home_directories
 from claude_secrets.policy.config import Config
 from claude_secrets.policy.grounds import key_file_inside, refuse_inside, store_inside
-from claude_secrets.policy.project import Project, Whereabouts
+from claude_secrets.policy.project import CallOrigin, Project
 from claude_secrets.store import grants, records
-from claude_secrets.store.audit import AuditLog, Caller, Event, EventOutcome
+from claude_secrets.store.audit import AuditLog, Caller, EventOutcome, LogEvent
 from claude_secrets.store.grants import Grant
 from claude_secrets.store.records import Record
 from claude_secrets.store.store import Store
@@ -47,7 +47,7 @@ class Person:
         path: Path,
         environment: MutableMapping[str, str],
         *,
-        where: Whereabouts,
+        where: CallOrigin,
         project: Project | None,
         scope: str,
         config: Config,
@@ -86,7 +86,7 @@ class Person:
         self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None, refused: Code | None = None
     ) -> None:
         """Write into the log what the person did, or by which code it was `refused`."""
-        event = Event(
+        event = LogEvent(
             caller=Caller.PERSON,
             action=action,
             outcome=EventOutcome.DONE if refused is None else EventOutcome.REFUSED,

@@ -36,7 +36,7 @@ WILD_LIMIT: Final = 100
 _ADDRESS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+", re.ASCII)
 
 
-class Entry(NamedTuple):
+class AllowlistEntry(NamedTuple):
     """One entry of an allowlist: a glob, and what it says of the names it covers."""
 
     pattern: str
@@ -49,7 +49,7 @@ class Allowlist(NamedTuple):
     """What a project's file says. `warnings` are for `doctor`."""
 
     scope: str = SHARED
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[AllowlistEntry, ...] = ()
     warnings: tuple[str, ...] = ()
     rules: Rules = Rules(source=RuleSource.PROJECT)
 
@@ -59,14 +59,14 @@ class Allowlist(NamedTuple):
         patterns = frozenset(entry.pattern for entry in self.entries)
         return None if any(is_wild(pattern) for pattern in patterns) else patterns
 
-    def entry_for(self, name: str) -> Entry | None:
+    def entry_for(self, name: str) -> AllowlistEntry | None:
         """The first entry that covers `name`, or None: denied. It is use-only where any covering entry is."""
         covering = [entry for entry in self.entries if glob_match(entry.pattern, name)]
         if not covering:
             return None
         first = covering[0]
         access = Access.USE_ONLY if any(entry.access is Access.USE_ONLY for entry in covering) else first.access
-        return Entry(first.pattern, access, first.about, first.url)
+        return AllowlistEntry(first.pattern, access, first.about, first.url)
 
 
 def parse_allowlist(data: bytes) -> Allowlist:
@@ -143,7 +143,7 @@ def _allowlist(data: bytes) -> Allowlist:
     if node is None or (isinstance(node, Text) and node.kind == "null"):
         return Allowlist()
     scope = SHARED
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[AllowlistEntry, ...] = ()
     warnings: tuple[str, ...] = ()
     rules = Rules(source=RuleSource.PROJECT)
     for key, value in _entries(node, "the file must be a mapping"):
@@ -167,12 +167,12 @@ def _checked_scope(node: Node) -> str:
         raise NotUnderstood(node.mark, error.message.rstrip(".")) from None
 
 
-def _allow(node: Node) -> tuple[Entry, ...]:
+def _allow(node: Node) -> tuple[AllowlistEntry, ...]:
     if isinstance(node, Text):
         if node.kind == "null":
             return ()
         if node.value == "*":
-            return (Entry("*"),)
+            return (AllowlistEntry("*"),)
         raise NotUnderstood(node.mark, 'allow is a list of names, or "*" in quotes for all')
     if not isinstance(node, Items):
         raise NotUnderstood(node.mark, 'allow is a list of names, or "*" in quotes for all')
@@ -183,9 +183,9 @@ def _allow(node: Node) -> tuple[Entry, ...]:
     return entries
 
 
-def _entry(node: Node) -> Entry:
+def _entry(node: Node) -> AllowlistEntry:
     if isinstance(node, Text):
-        return Entry(_glob(node))
+        return AllowlistEntry(_glob(node))
     found: dict[str, Node] = {}
     for key, value in _entries(node, "an entry is a name, or a mapping with a name"):
         if key.value not in ("name", "access", "about", "url"):
@@ -193,7 +193,7 @@ def _entry(node: Node) -> Entry:
         found[key.value] = value
     if "name" not in found:
         raise NotUnderstood(node.mark, "this entry has no name")
-    return Entry(
+    return AllowlistEntry(
         _glob(found["name"]),
         _optional(found.get("access"), _access),
         _optional(found.get("about"), _about),

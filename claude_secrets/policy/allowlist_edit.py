@@ -9,7 +9,7 @@ from typing import Final
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import check_name
-from claude_secrets.policy.allowlist import FILE, Allowlist, Entry, parse_allowlist
+from claude_secrets.policy.allowlist import FILE, Allowlist, AllowlistEntry, parse_allowlist
 from claude_secrets.policy.globs import glob_covers, is_glob, is_wild
 from claude_secrets.policy.strict_yaml import Items, Mapping, Node, parse
 
@@ -43,7 +43,7 @@ def check_entry(text: str) -> str:
     return text if is_wild(text) and is_glob(text) else check_name(text)
 
 
-def covering(allowlist: Allowlist, name: str) -> Entry | None:
+def covering(allowlist: Allowlist, name: str) -> AllowlistEntry | None:
     """The first entry that covers a name, or all names of a pattern."""
     return next((entry for entry in allowlist.entries if glob_covers(entry.pattern, name)), None)
 
@@ -67,7 +67,7 @@ def add_entry(data: bytes, name: str) -> bytes | None:
     else:
         separator = "" if not text or text.endswith("\n") else _newline(text)
         edited = f"{text}{separator}allow:{_newline(text)}  - {item}{_newline(text)}"
-    return _checked(edited, before, (*before.entries, Entry(name)))
+    return _checked(edited, before, (*before.entries, AllowlistEntry(name)))
 
 
 def remove_entry(data: bytes, name: str) -> bytes | None:
@@ -150,13 +150,13 @@ def _newline(text: str) -> str:
 def _spelled(name: str) -> str:
     """The name, in quotes where YAML would take it for something else."""
     try:
-        plain = parse_allowlist(f"allow: [{name}]".encode()).entries == (Entry(name),)
+        plain = parse_allowlist(f"allow: [{name}]".encode()).entries == (AllowlistEntry(name),)
     except DeniedError:
         plain = False
     return name if plain else f'"{name}"'
 
 
-def _checked(edited: str, before: Allowlist, entries: tuple[Entry, ...]) -> bytes:
+def _checked(edited: str, before: Allowlist, entries: tuple[AllowlistEntry, ...]) -> bytes:
     """The edited text, if it says exactly what it should; else nothing is changed."""
     data = edited.encode("utf-8")
     try:

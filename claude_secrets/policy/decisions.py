@@ -5,7 +5,7 @@ Always: pure; a decision does not depend on whether a secret exists.
 
 from claude_secrets.model import Call, Tool
 from claude_secrets.policy import refusals, rules
-from claude_secrets.policy.allowlist import Entry
+from claude_secrets.policy.allowlist import AllowlistEntry
 from claude_secrets.policy.rules import Verdict
 from claude_secrets.policy.snapshot import PolicySnapshot
 
@@ -26,7 +26,7 @@ def decide(snapshot: PolicySnapshot, call: Call) -> Verdict:
     return what
 
 
-def entry(snapshot: PolicySnapshot, name: str) -> Entry:
+def entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
     """The allowlist's entry for a name.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.policy.project import Whereabouts, real_path
+from claude_secrets.policy.project import CallOrigin, real_path
 
 _OPEN_LIMIT: Final = 64
 """Directories that are held open, at most; a client that names more of them has theirs compared only."""
@@ -30,11 +30,11 @@ class Directories:
 
     def __init__(self) -> None:
         self._seen: dict[Path, _Seen] = {}
-        self._projects: dict[Whereabouts, Path] = {}
+        self._projects: dict[CallOrigin, Path] = {}
         self._open: list[int] = []
         self.close = weakref.finalize(self, _close, self._open)
 
-    def start(self, where: Whereabouts) -> None:
+    def start(self, where: CallOrigin) -> None:
         """Take note of what this process was started with: its working directory is the one it is in, moved or not.
 
         Raises:
@@ -45,7 +45,7 @@ class Directories:
             self._seen[here] = _Seen(real_path(here), self._number(os.curdir))
         self.check(where)
 
-    def check(self, where: Whereabouts) -> None:
+    def check(self, where: CallOrigin) -> None:
         """Compare the directories by which the project will be found with what they were at first.
 
         Raises:
@@ -54,7 +54,7 @@ class Directories:
         for path in _named(where):
             self._compare(path)
 
-    def check_project(self, where: Whereabouts, project: Path) -> None:
+    def check_project(self, where: CallOrigin, project: Path) -> None:
         """Compare the project that was found with the one that was found from the same places before.
 
         Raises:
@@ -90,7 +90,7 @@ class Directories:
         return _number_now(path)
 
 
-def _named(where: Whereabouts) -> list[Path]:
+def _named(where: CallOrigin) -> list[Path]:
     """The places by which the project is found."""
     if where.argument is not None:
         return [where.argument]

@@ -11,7 +11,7 @@ from typing import Final
 
 from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
 from claude_secrets.paths import own_directories
-from claude_secrets.policy.project import Project, Whereabouts, place_at, real_path, too_high
+from claude_secrets.policy.project import CallOrigin, Project, place_at, real_path, too_high
 from claude_secrets.policy.work_trees import is_work_tree
 
 _HOPS: Final = 100  # systems follow about forty links
@@ -25,7 +25,7 @@ def grounds_of(project: Path) -> list[Path]:
 def refuse_inside(
     path: Path,
     refusal: Callable[[], SecretsError],
-    where: Whereabouts,
+    where: CallOrigin,
     project: Project | None,
     homes: frozenset[Path],
 ) -> None:
@@ -64,7 +64,7 @@ def _inside(what: str) -> tuple[str, str]:
     )
 
 
-def check_of_links(where: Whereabouts, project: Project | None, homes: frozenset[Path]) -> Callable[[Path], None]:
+def check_of_links(where: CallOrigin, project: Project | None, homes: frozenset[Path]) -> Callable[[Path], None]:
     """What refuses files of the person's that are links through a project.
 
     Raises:
@@ -87,7 +87,7 @@ def way_to(path: Path) -> list[Path]:
     return sorted(step for step in _steps(path) if step.is_dir())
 
 
-def _grounds(where: Whereabouts, project: Project | None, homes: frozenset[Path]) -> Iterator[Path]:
+def _grounds(where: CallOrigin, project: Project | None, homes: frozenset[Path]) -> Iterator[Path]:
     """The directories whose content a project could have brought."""
     places = {path for path in (where.argument, where.environment, where.root, where.working_directory) if path}
     if project is not None:

@@ -14,7 +14,7 @@ from claude_secrets.errors import Code, DeniedError
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy.config import CONFIG, KEYS, Config, parse_config
 from claude_secrets.policy.ownership import CheckLink, read_own, unreadable
-from claude_secrets.policy.rules import WRITES_A_MINUTE, Kind, Rules, RuleSource, built_in
+from claude_secrets.policy.rules import WRITES_A_MINUTE, RuleKind, Rules, RuleSource, built_in
 from claude_secrets.policy.rules_parser import read_rules
 from claude_secrets.policy.strict_yaml import Mark, NotUnderstood, once, parse
 
@@ -39,7 +39,7 @@ class OwnFiles(NamedTuple):
     ignored: tuple[str, ...] = ()
 
 
-class _Place(NamedTuple):
+class _OwnDirectory(NamedTuple):
     """A directory that is read: whose rules those in it are, and the home that a `~` in it means."""
 
     source: RuleSource
@@ -81,13 +81,13 @@ def read_config(directories: OwnDirectories, check_link: CheckLink) -> Config:
     return _settled(account, others[0] if others else {})
 
 
-def _places(directories: OwnDirectories) -> Iterator[_Place]:
-    yield _Place(RuleSource.PERSON, directories.account, paths.account_home)
+def _places(directories: OwnDirectories) -> Iterator[_OwnDirectory]:
+    yield _OwnDirectory(RuleSource.PERSON, directories.account, paths.account_home)
     if directories.environment is not None:
-        yield _Place(RuleSource.ENVIRONMENT, directories.environment, Path.home)
+        yield _OwnDirectory(RuleSource.ENVIRONMENT, directories.environment, Path.home)
 
 
-def _read_place(place: _Place, check_link: CheckLink) -> _Found:
+def _read_place(place: _OwnDirectory, check_link: CheckLink) -> _Found:
     directory = place.directory
     there = _names_in(directory)
     for name in there.intersection(_MISSPELLED):
@@ -114,7 +114,7 @@ def _read_place(place: _Place, check_link: CheckLink) -> _Found:
     return _Found(rules, _said(place, config), (policy or b"", policy_json or b"", config or b""))
 
 
-def _said(place: _Place, data: bytes | None) -> Mapping[str, object]:
+def _said(place: _OwnDirectory, data: bytes | None) -> Mapping[str, object]:
     """What the bytes of `config.yml` say, by key."""
     said = {} if data is None else _understood(CONFIG, parse_config, data)
     store = said.get("store")
@@ -143,7 +143,7 @@ def _ignored_limits(account: Rules, environment: Rules) -> list[str]:
         tool.value
         for tool in built_in(account).tools
         if any(
-            rule.kind is Kind.LIMIT and rule.seconds == 60 and rule.limit > WRITES_A_MINUTE
+            rule.kind is RuleKind.LIMIT and rule.seconds == 60 and rule.limit > WRITES_A_MINUTE
             for rule in environment.tools.get(tool, ())
         )
     ]

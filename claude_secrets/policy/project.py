@@ -17,7 +17,7 @@ from claude_secrets.policy.work_trees import main_work_tree
 _FILE: Final = str(Path(".claude", "secrets.yml"))
 
 
-class Whereabouts(NamedTuple):
+class CallOrigin(NamedTuple):
     """What a face knows about where a call comes from.
 
     `argument` is `--project`, `environment` CLAUDE_PROJECT_DIR, `root` the client's first root; `bound`: the working
@@ -78,7 +78,7 @@ class Place(NamedTuple):
     work_tree: Path | None
 
 
-def locate(where: Whereabouts, *, homes: frozenset[Path], command: str) -> Project:
+def locate(where: CallOrigin, *, homes: frozenset[Path], command: str) -> Project:
     """Find the project: `--project`, else CLAUDE_PROJECT_DIR, else the client's root, else the working directory.
 
     The last three are searched upward inside their git work tree (without one: below the home directory).
@@ -198,7 +198,7 @@ def _no_allowlist(directory: Path, command: str) -> DeniedError:
     )
 
 
-def _no_project(where: Whereabouts, command: str) -> DeniedError:
+def _no_project(where: CallOrigin, command: str) -> DeniedError:
     example = (
         '{"mcpServers": {"secrets": {"command": "uvx", "args": ["claude-secrets", "--project", "/path/to/project"]}}}'
     )

@@ -89,7 +89,7 @@ def _found(pattern: str, text: str) -> bool:
     return Search(pattern, case_sensitive=True).matches(text)
 
 
-class Kind(StrEnum):
+class RuleKind(StrEnum):
     """What a rule does.
 
     `deny` refuses where all its conditions hold, `require` where one does not, `approve` asks the person where all
@@ -110,7 +110,7 @@ class Rule(NamedTuple):
     """
 
     rule_id: str
-    kind: Kind
+    kind: RuleKind
     conditions: tuple[Condition, ...] = ()
     limit: int = 0
     seconds: int = 0
@@ -118,13 +118,13 @@ class Rule(NamedTuple):
 
     def refuses(self, arguments: Arguments) -> bool:
         """Whether a call is refused by this rule alone."""
-        if self.kind is Kind.DENY:
+        if self.kind is RuleKind.DENY:
             return self._all_hold(arguments)
-        return self.kind is Kind.REQUIRE and not self._all_hold(arguments)
+        return self.kind is RuleKind.REQUIRE and not self._all_hold(arguments)
 
     def asks(self, arguments: Arguments) -> bool:
         """Whether the person has to approve of a call."""
-        return self.kind is Kind.APPROVE and self._all_hold(arguments)
+        return self.kind is RuleKind.APPROVE and self._all_hold(arguments)
 
     def _all_hold(self, arguments: Arguments) -> bool:
         return all(condition.holds(arguments) for condition in self.conditions)
@@ -147,7 +147,7 @@ _COMPARED: Final = {
 
 def in_words(rule: Rule) -> str:
     """What a rule says, as a person reads it."""
-    if rule.kind is Kind.LIMIT:
+    if rule.kind is RuleKind.LIMIT:
         times = f"at most {rule.limit} call{'s' * (rule.limit > 1)}"
         period = _PERIODS.get(rule.seconds)
         return f"{times} {period}" if period else f"{times} in {rule.seconds} seconds"
@@ -155,11 +155,11 @@ def in_words(rule: Rule) -> str:
         return "the tool is hidden"
     if rule.rule_id == DEFAULT_DENY:
         return "refuse what no rule is for (default: deny)"
-    doing = {Kind.DENY: "refuse", Kind.REQUIRE: "refuse unless", Kind.APPROVE: "ask the person"}[rule.kind]
+    doing = {RuleKind.DENY: "refuse", RuleKind.REQUIRE: "refuse unless", RuleKind.APPROVE: "ask the person"}[rule.kind]
     if not rule.conditions:
-        return f"{doing} at every call" if rule.kind is Kind.APPROVE else f"{doing} every call"
+        return f"{doing} at every call" if rule.kind is RuleKind.APPROVE else f"{doing} every call"
     conditions = " and ".join(_condition_in_words(each) for each in rule.conditions)
-    return f"{doing} {conditions}" if rule.kind is Kind.REQUIRE else f"{doing} if {conditions}"
+    return f"{doing} {conditions}" if rule.kind is RuleKind.REQUIRE else f"{doing} if {conditions}"
 
 
 def _condition_in_words(condition: Condition) -> str:
@@ -193,9 +193,9 @@ class Rules(NamedTuple):
     def of(self, tool: Tool) -> Iterator[Rule]:
         """The rules for a tool, in the order in which they are tried."""
         if tool in self.hidden:
-            yield Rule(rule_id=HIDDEN, kind=Kind.DENY)
+            yield Rule(rule_id=HIDDEN, kind=RuleKind.DENY)
         elif not self.default_allow and tool not in self.tools:
-            yield Rule(rule_id=DEFAULT_DENY, kind=Kind.DENY)
+            yield Rule(rule_id=DEFAULT_DENY, kind=RuleKind.DENY)
         yield from self.tools.get(tool, ())
         yield from self.everywhere
 
@@ -228,7 +228,7 @@ def decide(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Ver
     if (refused_by := next(refusals, None)) is not None:
         return Verdict(refused_by=refused_by)
     return Verdict(
-        limits=tuple(one for one in applied if one.rule.kind is Kind.LIMIT),
+        limits=tuple(one for one in applied if one.rule.kind is RuleKind.LIMIT),
         approvals=tuple(one for one in applied if one.rule.asks(arguments)),
     )
 
@@ -237,8 +237,8 @@ def built_in(person: Rules) -> Rules:
     """The limits on tools that store, except where the person's own rules limit the tool by the minute."""
     tools = {}
     for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET):
-        own = any(rule.kind is Kind.LIMIT and rule.seconds == 60 for rule in person.tools.get(tool, ()))
+        own = any(rule.kind is RuleKind.LIMIT and rule.seconds == 60 for rule in person.tools.get(tool, ()))
         if not own:
             rule_id = f"/tools/{tool.value}/limits/{tool.value}_rate"
-            tools[tool] = (Rule(rule_id=rule_id, kind=Kind.LIMIT, limit=WRITES_A_MINUTE, seconds=60),)
+            tools[tool] = (Rule(rule_id=rule_id, kind=RuleKind.LIMIT, limit=WRITES_A_MINUTE, seconds=60),)
     return Rules(source=RuleSource.BUILT_IN, tools=tools)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from claude_secrets.model import Tool
-from claude_secrets.policy.rules import Condition, Kind, Operator, Rule, Rules, RuleSource, is_regex
+from claude_secrets.policy.rules import Condition, Operator, Rule, RuleKind, Rules, RuleSource, is_regex
 from claude_secrets.policy.strict_yaml import Items, Mapping, Node, NotUnderstood, Text
 
 RATE_LIMIT: Final = 1_000_000
@@ -111,9 +111,9 @@ def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
     elif shorthand:
         raise NotUnderstood(next(iter(shorthand.values())).mark, "a message needs an action or a rate_limit")
     for item in _items(found.get("require"), "require"):
-        yield _predicate(item, f"{above}/require", Kind.REQUIRE)
+        yield _predicate(item, f"{above}/require", RuleKind.REQUIRE)
     for item in _items(found.get("deny_if"), "deny_if"):
-        yield _predicate(item, f"{above}/deny_if", Kind.DENY)
+        yield _predicate(item, f"{above}/deny_if", RuleKind.DENY)
     for item in _items(found.get("limits"), "limits"):
         yield _limit(item, f"{above}/limits")
     for number, item in enumerate(_items(found.get("rules"), "rules")):
@@ -131,24 +131,24 @@ def _rule(node: Node, found: dict[str, Node], rule_id: str) -> Rule:
         if action is not None or "conditions" in found:
             raise NotUnderstood(found["rate_limit"].mark, "a rate_limit has no action and no conditions beside it")
         limit, seconds = _rate(found["rate_limit"])
-        return Rule(rule_id=rule_id, kind=Kind.LIMIT, limit=limit, seconds=seconds, said=said)
+        return Rule(rule_id=rule_id, kind=RuleKind.LIMIT, limit=limit, seconds=seconds, said=said)
     match action:
         case "deny":
             if "conditions" in found:
                 raise NotUnderstood(
                     found["conditions"].mark, "action: deny has no conditions; use evaluate, or deny_if"
                 )
-            return Rule(rule_id=rule_id, kind=Kind.DENY, said=said)
+            return Rule(rule_id=rule_id, kind=RuleKind.DENY, said=said)
         case "require_approval":
-            return Rule(rule_id=rule_id, kind=Kind.APPROVE, conditions=conditions, said=said)
+            return Rule(rule_id=rule_id, kind=RuleKind.APPROVE, conditions=conditions, said=said)
         case "evaluate" | None:
             if not conditions:
                 raise NotUnderstood(node.mark, "a rule needs conditions, a rate_limit, or an action that needs none")
-            return Rule(rule_id=rule_id, kind=Kind.REQUIRE, conditions=conditions, said=said)
+            return Rule(rule_id=rule_id, kind=RuleKind.REQUIRE, conditions=conditions, said=said)
     raise NotUnderstood(found["action"].mark, "action is evaluate, deny or require_approval")
 
 
-def _predicate(node: Node, above: str, kind: Kind) -> Rule:
+def _predicate(node: Node, above: str, kind: RuleKind) -> Rule:
     """A predicate of the hosted vocabulary."""
     found = _mapping(node, "a predicate", ("path", "op", "value", "on_deny", "reason"))
     condition = _condition_of(node, found)
@@ -166,7 +166,7 @@ def _limit(node: Node, above: str) -> Rule:
         raise NotUnderstood(found["scope"].mark, "the only scope of a limit is grant")
     counter = _word(found["counter"], "a counter's name")
     limit, seconds = _number(found["max"]), _seconds(found["window"])
-    return Rule(rule_id=f"{above}/{counter}", kind=Kind.LIMIT, limit=limit, seconds=seconds, said=_said(found))
+    return Rule(rule_id=f"{above}/{counter}", kind=RuleKind.LIMIT, limit=limit, seconds=seconds, said=_said(found))
 
 
 def _rate(node: Node) -> tuple[int, int]:

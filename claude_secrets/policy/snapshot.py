@@ -17,7 +17,7 @@ from claude_secrets.policy.allowlist import Allowlist, read_allowlist
 from claude_secrets.policy.config import Config, Trust
 from claude_secrets.policy.grounds import policy_file_inside, refuse_inside
 from claude_secrets.policy.personal_files import read_own_files
-from claude_secrets.policy.project import Project, Whereabouts
+from claude_secrets.policy.project import CallOrigin, Project
 from claude_secrets.policy.rules import Rules, RuleSource
 
 
@@ -97,7 +97,7 @@ class SnapshotReader:
         self._person = Rules(source=RuleSource.PERSON)
         self._built_in = rules.built_in(self._person)
 
-    def read(self, where: Whereabouts, project: Project) -> PolicySnapshot:
+    def read(self, where: CallOrigin, project: Project) -> PolicySnapshot:
         """The snapshot as it is now, for a call from there.
 
         Raises:
@@ -120,7 +120,7 @@ class SnapshotReader:
             data=(data, *own.data),
         )
 
-    def _check_link(self, link: Path, where: Whereabouts, project: Project) -> None:
+    def _check_link(self, link: Path, where: CallOrigin, project: Project) -> None:
         """Refuse a file that is a link through the project; looked at once, while it is that link to that file."""
         try:
             itself, end = link.lstat(), link.stat()

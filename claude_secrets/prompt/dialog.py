@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from claude_secrets import programs
 from claude_secrets.programs import Places
-from claude_secrets.prompt.dialog_programs import KDIALOG, OSASCRIPT, POWERSHELL, ZENITY, Answer, Asked, Family
+from claude_secrets.prompt.dialog_programs import KDIALOG, OSASCRIPT, POWERSHELL, ZENITY, Asked, DialogAnswer, Family
 
-__all__ = ["Answer", "Dialogs"]
+__all__ = ["DialogAnswer", "Dialogs"]
 
 OSASCRIPT_PATH = "/usr/bin/osascript"
 
@@ -75,13 +75,13 @@ class Dialogs(NamedTuple):
         """Whether there are a dialog program and, on Linux, a display, by DISPLAY or WAYLAND_DISPLAY."""
         return self._program() is not None
 
-    def confirm(self, title: str, text: str, *, seconds: float, cancelled: threading.Event) -> Answer:
+    def confirm(self, title: str, text: str, *, seconds: float, cancelled: threading.Event) -> DialogAnswer:
         """Put the question `text`, with No as what Enter, Escape and closing the window choose."""
         shown = self._show(_asked(title, text, hidden=False), seconds, cancelled)
         if shown is None:
-            return Answer.NONE
+            return DialogAnswer.NONE
         family, ended = shown
-        return family.answers.get((ended.code, ended.output), Answer.NONE)
+        return family.answers.get((ended.code, ended.output), DialogAnswer.NONE)
 
     def read_hidden(self, title: str, text: str, *, seconds: float, cancelled: threading.Event) -> str | None:
         """Return what was entered without being shown; None if that is nothing, for whatever reason.

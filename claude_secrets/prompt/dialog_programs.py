@@ -16,7 +16,7 @@ _WIDTH = 80
 """Characters of a line; some dialogs do not wrap, so that words and buttons would be off the screen."""
 
 
-class Answer(StrEnum):
+class DialogAnswer(StrEnum):
     """What a person said; `NONE` if nobody answered in time, nobody could be asked, or we cancelled it."""
 
     YES = "yes"
@@ -37,7 +37,7 @@ class Family(NamedTuple):
 
     words: Callable[[Asked], list[str]]
     """Its arguments."""
-    answers: Mapping[tuple[int, bytes], Answer]
+    answers: Mapping[tuple[int, bytes], DialogAnswer]
     """What its exit code and output mean after a question; any others mean that nobody answered."""
     entered: int
     """The exit code with which input was entered."""
@@ -72,7 +72,7 @@ ZENITY = Family(
         "ZENITY_ERROR": "68",
         "ZENITY_EXTRA": "69",
     },
-    answers={(64, b""): Answer.YES, (65, b""): Answer.NO, (66, b""): Answer.NO},
+    answers={(64, b""): DialogAnswer.YES, (65, b""): DialogAnswer.NO, (66, b""): DialogAnswer.NO},
     entered=64,
 )
 
@@ -93,9 +93,9 @@ KDIALOG = Family(
     words=_kdialog,
     environment=_UTF8,
     answers={
-        (0, b"yes\n"): Answer.YES,
-        (0, b"no\n"): Answer.NO,
-        (1, b""): Answer.NO,  # Cancel, Escape, a closed window
+        (0, b"yes\n"): DialogAnswer.YES,
+        (0, b"no\n"): DialogAnswer.NO,
+        (1, b""): DialogAnswer.NO,  # Cancel, Escape, a closed window
     },
     entered=0,
 )
@@ -136,7 +136,7 @@ def _osascript(asked: Asked) -> list[str]:
     return ["-e", _OSASCRIPT_HIDDEN if asked.hidden else _OSASCRIPT_CONFIRM, "ask", asked.title, asked.text]
 
 
-_SPOKEN = {(0, b"yes\n"): Answer.YES, (0, b"no\n"): Answer.NO}
+_SPOKEN = {(0, b"yes\n"): DialogAnswer.YES, (0, b"no\n"): DialogAnswer.NO}
 
 OSASCRIPT = Family(words=_osascript, answers=_SPOKEN, entered=0)
 

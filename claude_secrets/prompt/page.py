@@ -41,7 +41,7 @@ LINGER = 1.0
 _STORING_LIMIT = 60.0
 _CLOSING_LIMIT = 5.0
 
-Store: TypeAlias = Callable[[Entered], Outcome]
+StoreValue: TypeAlias = Callable[[Entered], Outcome]
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class InputPage:
         self,
         question: InputQuestion,
         *,
-        store: Store,
+        store: StoreValue,
         clock: Callable[[], float] = time.monotonic,
         lifetime: float = LIFETIME,
         keyed: bool = False,

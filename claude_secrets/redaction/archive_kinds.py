@@ -14,7 +14,7 @@ TAIL: Final = (1 << 16) + 22
 _BLOCK: Final = 512
 
 
-class Kind(Enum):
+class ArchiveKind(Enum):
     """What a content is, as far as it matters here."""
 
     ZIP = 1
@@ -29,30 +29,30 @@ class Kind(Enum):
 
 
 _MAGIC: Final = {
-    b"PK\x03\x04": Kind.ZIP,
-    b"PK\x05\x06": Kind.ZIP,
-    b"PK\x07\x08": Kind.ZIP,
-    b"\x1f\x8b\x08": Kind.GZIP,
-    b"\xfd7zXZ\0": Kind.XZ,
-    b"\x28\xb5\x2f\xfd": Kind.ZSTD,
-    b"7z\xbc\xaf\x27\x1c": Kind.OTHER,
-    b"Rar!\x1a\x07": Kind.OTHER,
-    b"\x04\x22\x4d\x18": Kind.OTHER,  # lz4
-    b"\x1f\x9d\x90": Kind.OTHER,  # compress
-    b"LZIP\x01": Kind.OTHER,
-    b"MSCF\0\0\0\0": Kind.OTHER,
-    b"!<arch>\ndebian-binary": Kind.OTHER,
-    b"\xed\xab\xee\xdb": Kind.OTHER,  # rpm
-    b"\x02\x21\x4c\x18": Kind.OTHER,  # lz4, as it was
-    b"\x89LZO\0\r\n\x1a\n": Kind.OTHER,
-    b"LRZI\0": Kind.OTHER,
-    b"7kSt\xa0\x31\x83\xd3": Kind.OTHER,  # zpaq
-    b"zPQ\x01": Kind.OTHER,
-    b"zPQ\x02": Kind.OTHER,
-    b"xar!\0": Kind.OTHER,
-    b"MSWIM\0\0\0": Kind.OTHER,
-    b"# v2 git bundle\n": Kind.OTHER,
-    b"# v3 git bundle\n": Kind.OTHER,
+    b"PK\x03\x04": ArchiveKind.ZIP,
+    b"PK\x05\x06": ArchiveKind.ZIP,
+    b"PK\x07\x08": ArchiveKind.ZIP,
+    b"\x1f\x8b\x08": ArchiveKind.GZIP,
+    b"\xfd7zXZ\0": ArchiveKind.XZ,
+    b"\x28\xb5\x2f\xfd": ArchiveKind.ZSTD,
+    b"7z\xbc\xaf\x27\x1c": ArchiveKind.OTHER,
+    b"Rar!\x1a\x07": ArchiveKind.OTHER,
+    b"\x04\x22\x4d\x18": ArchiveKind.OTHER,  # lz4
+    b"\x1f\x9d\x90": ArchiveKind.OTHER,  # compress
+    b"LZIP\x01": ArchiveKind.OTHER,
+    b"MSCF\0\0\0\0": ArchiveKind.OTHER,
+    b"!<arch>\ndebian-binary": ArchiveKind.OTHER,
+    b"\xed\xab\xee\xdb": ArchiveKind.OTHER,  # rpm
+    b"\x02\x21\x4c\x18": ArchiveKind.OTHER,  # lz4, as it was
+    b"\x89LZO\0\r\n\x1a\n": ArchiveKind.OTHER,
+    b"LRZI\0": ArchiveKind.OTHER,
+    b"7kSt\xa0\x31\x83\xd3": ArchiveKind.OTHER,  # zpaq
+    b"zPQ\x01": ArchiveKind.OTHER,
+    b"zPQ\x02": ArchiveKind.OTHER,
+    b"xar!\0": ArchiveKind.OTHER,
+    b"MSWIM\0\0\0": ArchiveKind.OTHER,
+    b"# v2 git bundle\n": ArchiveKind.OTHER,
+    b"# v3 git bundle\n": ArchiveKind.OTHER,
 }
 ZIP_END: Final = b"PK\x05\x06"
 _BZIP2: Final = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
@@ -66,20 +66,20 @@ _OTHER: Final = re.compile(
 _CHECKSUM: Final = re.compile(rb"[ \0]*([0-7]{1,7})[ \0]*")
 
 
-def kind_of(head: bytes, tail: bytes) -> Kind | None:
+def kind_of(head: bytes, tail: bytes) -> ArchiveKind | None:
     """The kind of archive that begins with `head` and ends with `tail`, if it is one."""
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
     if _BZIP2.match(head):
-        return Kind.BZIP2
+        return ArchiveKind.BZIP2
     if _OTHER.match(head):
-        return Kind.OTHER
+        return ArchiveKind.OTHER
     if is_tar(head):
-        return Kind.TAR
+        return ArchiveKind.TAR
     if head.startswith(b"]\0\0") and _is_lzma(head):
-        return Kind.LZMA
-    return Kind.MAYBE_ZIP if ZIP_END in tail else None
+        return ArchiveKind.LZMA
+    return ArchiveKind.MAYBE_ZIP if ZIP_END in tail else None
 
 
 def is_tar(head: bytes) -> bool:

@@ -6,7 +6,7 @@ Always: nothing after the first stream is dropped, as Python's own files do: it 
 import io
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias
 
-from claude_secrets.redaction.archive_kinds import Kind
+from claude_secrets.redaction.archive_kinds import ArchiveKind
 
 if TYPE_CHECKING:
     from bz2 import BZ2Decompressor
@@ -23,7 +23,7 @@ class Streams(io.RawIOBase):
     Raises whatever the decompressors do for what is damaged, and `EOFError` for what was cut.
     """
 
-    def __init__(self, kind: Kind, file: IO[bytes]) -> None:
+    def __init__(self, kind: ArchiveKind, file: IO[bytes]) -> None:
         self._kind = kind
         self._file = file
         self._stream: _Decompressor | None = _new(kind)
@@ -56,17 +56,17 @@ class Streams(io.RawIOBase):
             self._rest = self._file.read(_PIECE)
             if not self._rest:
                 return False
-        if self._kind is Kind.LZMA:  # of which a file has one
+        if self._kind is ArchiveKind.LZMA:  # of which a file has one
             raise ValueError
         self._rest, self._stream = rest, _new(self._kind)
         return True
 
 
-def _new(kind: Kind) -> "_Decompressor":
-    if kind is Kind.BZIP2:
+def _new(kind: ArchiveKind) -> "_Decompressor":
+    if kind is ArchiveKind.BZIP2:
         import bz2
 
         return bz2.BZ2Decompressor()
     import lzma
 
-    return lzma.LZMADecompressor(lzma.FORMAT_ALONE if kind is Kind.LZMA else lzma.FORMAT_XZ)
+    return lzma.LZMADecompressor(lzma.FORMAT_ALONE if kind is ArchiveKind.LZMA else lzma.FORMAT_XZ)

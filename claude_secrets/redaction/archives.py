@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
-from claude_secrets.redaction.archive_kinds import TAIL, ZIP_END, Kind, is_tar
+from claude_secrets.redaction.archive_kinds import TAIL, ZIP_END, ArchiveKind, is_tar
 from claude_secrets.redaction.archive_streams import Streams
 from claude_secrets.redaction.reasons import ClosedError, Reason
 
@@ -81,16 +81,16 @@ class _Reader(Protocol):
         """Up to `size` bytes; none at the end."""
 
 
-def members(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
+def members(kind: ArchiveKind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
     """The members of an archive in a file that can seek.
 
     Raises:
         ClosedError: it cannot be read, or not further, or some members were left out.
         ExhaustedError: the budget is spent.
     """
-    if kind in (Kind.ZIP, Kind.MAYBE_ZIP):
-        return _of_zip(file, budget, sure=kind is Kind.ZIP)
-    if kind is Kind.TAR:
+    if kind in (ArchiveKind.ZIP, ArchiveKind.MAYBE_ZIP):
+        return _of_zip(file, budget, sure=kind is ArchiveKind.ZIP)
+    if kind is ArchiveKind.TAR:
         return _of_tar(_Ahead(file), budget)
     return _of_compressed(kind, file, budget)
 
@@ -251,7 +251,7 @@ def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
             raise ClosedError(Reason.UNSUPPORTED)
 
 
-def _of_compressed(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
+def _of_compressed(kind: ArchiveKind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
     stream = _Ahead(_decompressed(kind, file))
     if is_tar(stream.head):
         yield from _of_tar(stream, budget)
@@ -259,15 +259,15 @@ def _of_compressed(kind: Kind, file: IO[bytes], budget: Budget) -> Iterator[Memb
         yield Member("", (), _pieces(stream, budget))
 
 
-def _decompressed(kind: Kind, file: IO[bytes]) -> _Reader:
+def _decompressed(kind: ArchiveKind, file: IO[bytes]) -> _Reader:
     """What is compressed in a file, to its very end. Raises `ClosedError` UNSUPPORTED."""
-    if kind is Kind.GZIP:
+    if kind is ArchiveKind.GZIP:
         import gzip
 
         return gzip.GzipFile(fileobj=file, mode="rb")
-    if kind in (Kind.BZIP2, Kind.XZ, Kind.LZMA):
+    if kind in (ArchiveKind.BZIP2, ArchiveKind.XZ, ArchiveKind.LZMA):
         return io.BufferedReader(Streams(kind, file))
-    if kind is not Kind.ZSTD:
+    if kind is not ArchiveKind.ZSTD:
         raise ClosedError(Reason.UNSUPPORTED)
     try:
         zstd = importlib.import_module("compression.zstd")  # since Python 3.14

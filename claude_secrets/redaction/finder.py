@@ -13,7 +13,7 @@ from itertools import chain, islice, takewhile
 from typing import Final, NamedTuple
 
 from claude_secrets.redaction import dumps, views
-from claude_secrets.redaction.forms import REACH, SHORT, Form, Kind, forms_of
+from claude_secrets.redaction.forms import REACH, SHORT, Form, FormKind, forms_of
 from claude_secrets.redaction.matching import Needle
 from claude_secrets.redaction.probes import flats
 from claude_secrets.redaction.views import View
@@ -41,13 +41,13 @@ class Finder:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         forms = [form for name in sorted(values) for form in forms_of(name, values[name])]
-        self._always = [form for form in forms if not form.probes and form.kind is not Kind.WORD]
+        self._always = [form for form in forms if not form.probes and form.kind is not FormKind.WORD]
         self._by_probe: dict[bytes, list[Form]] = {}
         for form in forms:
             for probe in form.probes:
                 self._by_probe.setdefault(probe, []).append(form)
         self._probes = ByteStrings(self._by_probe)
-        words = [form for form in forms if form.kind is Kind.WORD]
+        words = [form for form in forms if form.kind is FormKind.WORD]
         self._names = {text: form.name for form in words for text in form.texts}
         self._words = ByteStrings(self._names)
         self._forms = forms
@@ -76,7 +76,7 @@ class Finder:
         Fewer than six characters, and no more than a third of a value.
         """
         ends = [(texts, view.text, texts.all_known(view.text)) for view, texts, _ in self._ends(data)]
-        ends.append((self._begin[Kind.WORD], data, self._begun_words(data, before)))
+        ends.append((self._begin[FormKind.WORD], data, self._begun_words(data, before)))
         if any(
             known >= SHORT or 3 * known > texts.shortest(text[-known:])
             for texts, text, numbers in ends
@@ -125,9 +125,10 @@ class Finder:
         return found, known
 
     @cached_property
-    def _begin(self) -> dict[Kind, "_Beginnings"]:
+    def _begin(self) -> dict[FormKind, "_Beginnings"]:
         return {
-            kind: _Beginnings(text for form in self._forms if form.kind is kind for text in form.texts) for kind in Kind
+            kind: _Beginnings(text for form in self._forms if form.kind is kind for text in form.texts)
+            for kind in FormKind
         }
 
     def _ends(self, data: bytes) -> Iterator[tuple[View, "_Beginnings", int]]:
@@ -139,13 +140,13 @@ class Finder:
             if not base or all(len(view.text) > 2 * REACH for view in found):
                 break
         for view in found:
-            yield view, self._begin[Kind.TEXT], base
-        for view in found[1:] if self._begin[Kind.FOLDED] else ():
-            yield views.folded(view), self._begin[Kind.FOLDED], base
+            yield view, self._begin[FormKind.TEXT], base
+        for view in found[1:] if self._begin[FormKind.FOLDED] else ():
+            yield views.folded(view), self._begin[FormKind.FOLDED], base
         base = max(0, len(data) - _DUMP_WINDOW)
         bare = views.stripped(data[base:], final=False)
         for view in dumps.every_reading(bare, final=False):
-            yield view, self._begin[Kind.NUMBERS], base
+            yield view, self._begin[FormKind.NUMBERS], base
 
     def _begun(self, data: bytes, before: int | None) -> int:
         """Where the first form begins that `data` may end in the midst of."""
@@ -158,7 +159,7 @@ class Finder:
 
     def _begun_words(self, data: bytes, before: int | None) -> Iterator[int]:
         """How many bytes of a word, or all of it, `data` may end with."""
-        for known in self._begin[Kind.WORD].all_known(data, whole=True):
+        for known in self._begin[FormKind.WORD].all_known(data, whole=True):
             start = len(data) - known
             if not _is_word(data[start - 1] if start else before):
                 yield known
@@ -202,11 +203,11 @@ class _Looked:
         self._data = data
         self._final = final
 
-    def views(self, kind: Kind) -> tuple[View, ...]:
+    def views(self, kind: FormKind) -> tuple[View, ...]:
         """Those in which forms of this kind are looked for."""
-        if kind is Kind.NUMBERS:
+        if kind is FormKind.NUMBERS:
             return self._numbers
-        return self._folded if kind is Kind.FOLDED else self._texts
+        return self._folded if kind is FormKind.FOLDED else self._texts
 
     @cached_property
     def _bare(self) -> View:
@@ -228,7 +229,7 @@ class _Looked:
 def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: bool) -> int | None:
     """Where in `data` a find ends with what belongs to it besides; None if more decides."""
     text = view.text
-    if form.kind is Kind.NUMBERS:
+    if form.kind is FormKind.NUMBERS:
         stop = view.end(end)
         in_a_row = stop - view.start(start) == end - start
         return (

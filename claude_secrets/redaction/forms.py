@@ -35,7 +35,7 @@ _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 _FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
 
 
-class Kind(Enum):
+class FormKind(Enum):
     """Where a form is looked for.
 
     In a text, decoded or not; in one without blanks; in hexadecimal; or as a whole word of a text as it is.
@@ -55,7 +55,7 @@ class Form(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: FormKind
     texts: tuple[bytes, ...]
     probes: tuple[bytes, ...] = ()
     last: bytes = b""
@@ -71,7 +71,7 @@ def forms_of(name: str, value: str) -> list[Form]:
     raw = text.encode()
     if len(text) < SHORT:
         short = {*_spelled(text), raw.hex().encode(), raw.hex().upper().encode(), *_padded(raw)}
-        return [Form(name, Kind.WORD, tuple(sorted(short)))]
+        return [Form(name, FormKind.WORD, tuple(sorted(short)))]
     found = _plain(name, text)
     found += [_base64(name, raw, skipped) for skipped in (0, 1, 2)]
     found.append(_numbers(name, raw))
@@ -85,7 +85,7 @@ def forms_of(name: str, value: str) -> list[Form]:
 def _plain(name: str, text: str) -> list[Form]:
     raw, inner = text.encode(), text.strip(" \t\r\n>")
     if _SIMPLE.fullmatch(raw):  # as most values are
-        return [Form(name, Kind.TEXT, (raw,), _probes(raw))]
+        return [Form(name, FormKind.TEXT, (raw,), _probes(raw))]
     joined = _LINE_BREAK.sub("", inner)  # where what follows a break is spelled so that it looks like no indentation
     spellings = [inner.encode(), inner.replace(" ", "+").encode(), joined.encode()]
     for one in (inner, joined) if not text.isascii() else ():
@@ -95,12 +95,12 @@ def _plain(name: str, text: str) -> list[Form]:
     bare = [bare.text for view in stripped for bare in (views.decoded(view), views.unwrapped(view))]
     texts = dict.fromkeys([raw, *(one for one in (*spellings, *bare) if len(one) >= SHORT)])
     probes = _probes(views.without_escapes(raw))
-    found = [Form(name, Kind.TEXT, tuple(texts), probes)]
+    found = [Form(name, FormKind.TEXT, tuple(texts), probes)]
     unfolded = bare[0].translate(None, b" \t")
     if SHORT <= len(unfolded) < len(bare[0]):
-        found.append(Form(name, Kind.FOLDED, (unfolded,), probes))
+        found.append(Form(name, FormKind.FOLDED, (unfolded,), probes))
     if len(bare[0]) < SHORT:
-        found.append(Form(name, Kind.TEXT, tuple(sorted(_spelled(text)))))
+        found.append(Form(name, FormKind.TEXT, tuple(sorted(_spelled(text)))))
     return found
 
 
@@ -126,7 +126,7 @@ def _base64(name: str, raw: bytes, skipped: int) -> Form:
         last += last.translate(_FOR_URLS)
     texts = tuple(dict.fromkeys([core, core.translate(_FOR_URLS)]))
     probes = tuple(probe for text in texts for probe in _probes(text))
-    return Form(name, Kind.TEXT, texts, probes, last, padding=b"=" * (-(len(raw) + skipped) % 3))
+    return Form(name, FormKind.TEXT, texts, probes, last, padding=b"=" * (-(len(raw) + skipped) % 3))
 
 
 def _padded(raw: bytes) -> set[bytes]:
@@ -139,7 +139,7 @@ def _numbers(name: str, raw: bytes) -> Form:
     orders = [raw, *(_swapped(part) for part in (raw, raw[1:]) for part in (part, part + b"\0"))]
     texts = dict.fromkeys(order.hex().encode() for order in orders if len(order) >= SHORT)
     probes = [probe for text in texts for probe in (text[:_PROBE], text[:_PROBE].upper())]
-    return Form(name, Kind.NUMBERS, tuple(texts), tuple(dict.fromkeys(probes)))
+    return Form(name, FormKind.NUMBERS, tuple(texts), tuple(dict.fromkeys(probes)))
 
 
 def _swapped(raw: bytes) -> bytes:

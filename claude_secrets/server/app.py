@@ -36,11 +36,11 @@ from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Enter
 from claude_secrets.paths import working_directory
 from claude_secrets.policy.config import Trust
 from claude_secrets.policy.grounds import grounds_of
-from claude_secrets.policy.project import Whereabouts
+from claude_secrets.policy.project import CallOrigin
 from claude_secrets.policy.refusals import changed_meanwhile
 from claude_secrets.prompt.dialog import Dialogs
-from claude_secrets.server.ask_consent import Consenter
-from claude_secrets.server.ask_value import Asker
+from claude_secrets.server.ask_consent import ConsentPrompt
+from claude_secrets.server.ask_value import ValuePrompt
 from claude_secrets.server.clients import Context
 from claude_secrets.server.stdio import Front
 from claude_secrets.server.tools import INSTRUCTIONS, ROWS
@@ -75,10 +75,10 @@ class App:
         self._doorway = Doorway(store_argument, environment, tighten, passphrase)
         self._worker = Worker()
         self._environment = environment
-        self._asker = Asker(environment, self._dialogs, asks=asks)
-        self._consenter = Consenter(self._dialogs, asks=asks)
+        self._asker = ValuePrompt(environment, self._dialogs, asks=asks)
+        self._consenter = ConsentPrompt(self._dialogs, asks=asks)
         named = environment.get("CLAUDE_PROJECT_DIR")
-        self._where = Whereabouts(
+        self._where = CallOrigin(
             argument=project,
             environment=Path(named) if named else None,
             root=None,
@@ -170,7 +170,7 @@ class App:
 
         return store
 
-    async def _whereabouts(self, context: Context) -> Whereabouts:
+    async def _whereabouts(self, context: Context) -> CallOrigin:
         """Where the call comes from; asks a client of the handshake era for its roots, once."""
         if self._roots_known:
             return self._where

@@ -24,9 +24,9 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from claude_secrets.model import Channel, Consented, ConsentQuestion, Declined, Want, WantKind
+from claude_secrets.model import Channel, Consented, ConsentItem, ConsentKind, ConsentQuestion, Declined
 from claude_secrets.policy.refusals import NO_HOLDS_SECONDS
-from claude_secrets.prompt.dialog import Answer, Dialogs
+from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from claude_secrets.server.clients import Context, answers_by_hooks
 from claude_secrets.untrusted_text import plain, quoted, shortened
 
@@ -54,7 +54,7 @@ class _Open(NamedTuple):
     earlier: tuple[Consented, ...]
 
 
-class Consenter:
+class ConsentPrompt:
     """The questions of this process. `dialogs` makes those for a project's directory; `now` returns seconds.
 
     Without `asks` nobody is asked, because an agent started this server.
@@ -175,9 +175,9 @@ class Consenter:
             )
         finally:
             cancelled.set()
-        if answer is Answer.YES:
+        if answer is DialogAnswer.YES:
             return Consented(digest=question.digest, channel=Channel.DIALOG)
-        return Declined(digest=question.digest, channel=Channel.DIALOG, said_no=answer is Answer.NO)
+        return Declined(digest=question.digest, channel=Channel.DIALOG, said_no=answer is DialogAnswer.NO)
 
     def _counted(self, question: ConsentQuestion, answer: Consented | Declined) -> Consented | Declined:
         """Count the questions in a row that were put and stayed unanswered, and remember a no."""
@@ -202,12 +202,12 @@ def _after(earlier: tuple[Consented, ...], answer: Consented | Declined) -> Cons
 
 def asked(question: ConsentQuestion) -> str:
     """The question in words, for a person who sees nothing else."""
-    lines = "\n".join(f"• {_line(want)}" for want in question.wants)
+    lines = "\n".join(f"• {_line(want)}" for want in question.items)
     project = quoted(shortened(question.project), mark=_MARK)
     return f"An agent wants to\n{lines}\nin the project {project}. Do you allow this?"
 
 
-def _line(want: Want) -> str:
+def _line(want: ConsentItem) -> str:
     said = f"; its author says {quoted(want.said)}" if want.said else ""
     return f"{plain(want.words, mark=_MARK)}{said}"
 
@@ -215,11 +215,11 @@ def _line(want: Want) -> str:
 def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
     """What a no to the question holds for, and after it what else such a no would have been said to."""
     own = (question.project, question.name or question.tool.value)
-    whole = [(question.project, f"{w.kind} {w.subject}") for w in question.wants if w.kind in _WHOLE]
+    whole = [(question.project, f"{w.kind} {w.subject}") for w in question.items if w.kind in _WHOLE]
     return [*whole, own]
 
 
-_WHOLE: Final = (WantKind.WORK_TREE, WantKind.SCOPE)
+_WHOLE: Final = (ConsentKind.WORK_TREE, ConsentKind.SCOPE)
 _MARK: Final = "\ufffd"
 
 

@@ -31,7 +31,7 @@ from claude_secrets.model import Access, Channel, Done, Entered, InputQuestion, 
 from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.grounds import grounds_of
 from claude_secrets.prompt.browser import open_page
-from claude_secrets.prompt.dialog import Answer, Dialogs
+from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from claude_secrets.prompt.entry_file import EntryFile
 from claude_secrets.prompt.page import LIFETIME, InputPage
 from claude_secrets.server.clients import Context, answers_by_hooks
@@ -66,7 +66,7 @@ class _Open:
         self.by_dialog: Done | Refused | None = None
 
 
-class Asker:
+class ValuePrompt:
     """The pages of this process.
 
     `environment` tells whether there is a display; `dialogs` makes those for a project's directory; `now` returns
@@ -243,7 +243,7 @@ async def _chosen(dialogs: Dialogs, question: InputQuestion) -> Access:
         )
     finally:
         cancelled.set()
-    return {Answer.YES: Access.READABLE, Answer.NO: Access.USE_ONLY}.get(answer, question.access)
+    return {DialogAnswer.YES: Access.READABLE, DialogAnswer.NO: Access.USE_ONLY}.get(answer, question.access)
 
 
 def _dialog_text(question: InputQuestion) -> str:

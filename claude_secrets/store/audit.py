@@ -46,7 +46,7 @@ _CUT_AT_ONCE: Final = 2000
 _REMEMBERED: Final = 1000
 
 
-class Event(NamedTuple):
+class LogEvent(NamedTuple):
     """What happened, once or several times. All text; what does not apply is empty.
 
     `caller` is a `Caller` and `outcome` an `EventOutcome`, or what a later version of this program wrote; `action` is a
@@ -66,11 +66,11 @@ class Event(NamedTuple):
     rule: str = ""
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """An event as the log keeps it: `times` of them between `first` and `last` (seconds since 1970)."""
 
     sequence: int
-    event: Event
+    event: LogEvent
     first: int
     last: int
     times: int
@@ -80,9 +80,9 @@ class AuditLog:
     """Writes the events of one process, and knows which ones it has just written."""
 
     def __init__(self) -> None:
-        self._recent: dict[Event, tuple[Entry, bytes]] = {}
+        self._recent: dict[LogEvent, tuple[LogEntry, bytes]] = {}
 
-    def add(self, tx: Transaction, event: Event) -> None:
+    def add(self, tx: Transaction, event: LogEvent) -> None:
         """Write one event, or count it in an identical one of a moment ago.
 
         Raises:
@@ -92,14 +92,14 @@ class AuditLog:
             return
         now = int(tx.now)
         tx.amend(audit_sequence=tx.head.audit_sequence + 1)
-        entry = Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=1)
+        entry = LogEntry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=1)
         if len(self._recent) >= _REMEMBERED:
             self._recent.clear()
         self._recent[event] = (entry, write(tx, entry))
         if entry.sequence % _CUT_EVERY == 0:
             cut(tx)
 
-    def _count_again(self, tx: Transaction, event: Event) -> bool:
+    def _count_again(self, tx: Transaction, event: LogEvent) -> bool:
         """Count it in the identical event of a moment ago, where there is one."""
         now = int(tx.now)
         entry, before = self._recent.get(event, (None, b""))
@@ -120,7 +120,7 @@ class AuditLog:
         return True
 
 
-def entries(tx: Transaction) -> Iterator[Entry]:
+def entries(tx: Transaction) -> Iterator[LogEntry]:
     """All entries, the oldest first.
 
     Raises:
@@ -146,7 +146,7 @@ def verify(tx: Transaction) -> int:
     return count
 
 
-def write(tx: Transaction, entry: Entry) -> bytes:
+def write(tx: Transaction, entry: LogEntry) -> bytes:
     """Write one entry under its own number and return its token."""
     token = _sealed(tx, entry)
     tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, _flag(entry.event), token))
@@ -154,7 +154,7 @@ def write(tx: Transaction, entry: Entry) -> bytes:
     return token
 
 
-def _sealed(tx: Transaction, entry: Entry) -> bytes:
+def _sealed(tx: Transaction, entry: LogEntry) -> bytes:
     fields = {**entry.event._asdict(), "first": entry.first, "last": entry.last, "count": entry.times}
     return tx.seal("audit", str(entry.sequence), fields)
 
@@ -164,17 +164,17 @@ def _remove(tx: Transaction, sequence: int, token: bytes) -> None:
     tx.amend(audit=tx.cipher.set_remove(tx.head.audit, _member(sequence), token))
 
 
-def _flag(event: Event) -> int:
+def _flag(event: LogEvent) -> int:
     """The column `refused`: 1 for what was not done."""
     return int(event.outcome != EventOutcome.DONE)
 
 
-def _open_entry(tx: Transaction, sequence: int, refused: int, token: bytes) -> Entry:
+def _open_entry(tx: Transaction, sequence: int, refused: int, token: bytes) -> LogEntry:
     envelope = tx.open("audit", str(sequence), token)
     event = _event(envelope)
     if refused != _flag(event):
         raise tampered("an event of the log")
-    return Entry(
+    return LogEntry(
         sequence=sequence,
         event=event,
         first=envelope.number("first"),
@@ -183,8 +183,8 @@ def _open_entry(tx: Transaction, sequence: int, refused: int, token: bytes) -> E
     )
 
 
-def _event(envelope: Envelope) -> Event:
-    return Event(**{key: envelope.text(key) for key in Event._fields})
+def _event(envelope: Envelope) -> LogEvent:
+    return LogEvent(**{key: envelope.text(key) for key in LogEvent._fields})
 
 
 def cut(tx: Transaction) -> None:
@@ -208,8 +208,8 @@ def cut(tx: Transaction) -> None:
         _remove(tx, sequence, token)
     if rows:
         tx.amend(audit_sequence=tx.head.audit_sequence + 1)
-        event, now = Event(caller=Caller.LOG, action="cut", outcome=EventOutcome.DONE), int(tx.now)
-        write(tx, Entry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=len(rows)))
+        event, now = LogEvent(caller=Caller.LOG, action="cut", outcome=EventOutcome.DONE), int(tx.now)
+        write(tx, LogEntry(sequence=tx.head.audit_sequence, event=event, first=now, last=now, times=len(rows)))
 
 
 def _member(sequence: int) -> bytes:

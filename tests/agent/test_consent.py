@@ -14,6 +14,7 @@ from claude_secrets.model import (
     Call,
     Channel,
     Consented,
+    ConsentKind,
     ConsentQuestion,
     Declined,
     Done,
@@ -21,7 +22,6 @@ from claude_secrets.model import (
     Outcome,
     Refused,
     Tool,
-    WantKind,
 )
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.person import log, secrets, trust
@@ -58,13 +58,13 @@ class Asked:
 
     @property
     def words(self) -> list[str]:
-        return [want.words for want in self.question.wants]
+        return [want.words for want in self.question.items]
 
 
-def kinds(outcome: Outcome) -> list[WantKind]:
+def kinds(outcome: Outcome) -> list[ConsentKind]:
     assert isinstance(outcome, Ask)
     assert isinstance(outcome.question, ConsentQuestion)
-    return [want.kind for want in outcome.question.wants]
+    return [want.kind for want in outcome.question.items]
 
 
 def text(outcome: Outcome) -> str:
@@ -103,7 +103,7 @@ def test_a_scope_and_a_secret_in_it_are_asked_for_together(world: World) -> None
     secrets.set_value(world.person(scope="acme"), "TOKEN", "v")
     project = world.project("clone", scope="acme")
     asked = Asked(world, project)
-    assert [want.kind for want in asked.question.wants] == [WantKind.SCOPE, WantKind.SECRET]
+    assert [want.kind for want in asked.question.items] == [ConsentKind.SCOPE, ConsentKind.SECRET]
     assert text(asked.yes()) == "v"
     assert world.gate().call(Call(tool=Tool.LIST_SECRETS), at(project)).data["names"] == ["TOKEN"]  # type: ignore[union-attr]
 
@@ -120,10 +120,10 @@ def test_a_no_holds_for_ten_minutes_for_that_project_and_name_in_every_process(w
     assert isinstance(again, Refused)
     assert again.error.code is Code.NOT_TRUSTED
     assert "said no" in again.error.message
-    assert kinds(world.gate().call(GET._replace(name="OTHER"), at(clone))) == [WantKind.SECRET]
-    assert kinds(world.gate().call(GET, at(world.project("another")))) == [WantKind.SECRET]
+    assert kinds(world.gate().call(GET._replace(name="OTHER"), at(clone))) == [ConsentKind.SECRET]
+    assert kinds(world.gate().call(GET, at(world.project("another")))) == [ConsentKind.SECRET]
     world.time += 2
-    assert kinds(world.gate().call(GET, at(clone))) == [WantKind.SECRET]
+    assert kinds(world.gate().call(GET, at(clone))) == [ConsentKind.SECRET]
 
 
 def test_a_no_to_a_scope_holds_for_every_name_of_the_project(world: World) -> None:
@@ -136,7 +136,7 @@ def test_a_no_to_a_scope_holds_for_every_name_of_the_project(world: World) -> No
         assert outcome.error.code is Code.NOT_TRUSTED
         assert "said no" in outcome.error.message
     elsewhere = world.project("elsewhere", scope="acme")
-    assert kinds(world.gate().call(GET, at(elsewhere))) == [WantKind.SCOPE, WantKind.SECRET]
+    assert kinds(world.gate().call(GET, at(elsewhere))) == [ConsentKind.SCOPE, ConsentKind.SECRET]
 
 
 def test_a_no_stays_one_where_the_question_has_changed_meanwhile(world: World) -> None:
@@ -168,7 +168,7 @@ def test_a_question_that_nobody_answered_is_refused_and_may_be_put_again(world: 
     secrets.set_value(world.person(), "TOKEN", "v")
     clone = world.project("clone")
     assert "Nobody answered" in Asked(world, clone).no(said=False).error.message
-    assert kinds(world.gate().call(GET, at(clone))) == [WantKind.SECRET]
+    assert kinds(world.gate().call(GET, at(clone))) == [ConsentKind.SECRET]
 
 
 CHANGES: dict[str, Callable[[World, Path], object]] = {
@@ -245,7 +245,7 @@ def test_reading_a_use_only_secret_is_asked_for_each_time(world: World) -> None:
     asked = Asked(world, project)
     assert asked.words == ["read the value of TOKEN (version 1), which is use-only"]
     assert text(asked.yes()) == "v"
-    assert kinds(asked.gate.call(GET, at(project))) == [WantKind.READ]
+    assert kinds(asked.gate.call(GET, at(project))) == [ConsentKind.READ]
     assert asked.no().error.code is Code.USE_ONLY
 
 
@@ -256,7 +256,7 @@ def test_or_once_for_the_session_of_one_server(world: World) -> None:
     assert asked.question.for_session
     assert text(asked.yes(session=True)) == "v"
     assert text(asked.gate.call(GET, at(project))) == "v"
-    assert kinds(world.gate().call(GET, at(project))) == [WantKind.READ]
+    assert kinds(world.gate().call(GET, at(project))) == [ConsentKind.READ]
 
 
 @pytest.mark.parametrize("change", ["another value", "revoked"])
@@ -270,25 +270,25 @@ def test_but_not_for_another_value_nor_after_it_was_revoked(world: World, change
     assert text(asked.gate.call(GET, at(project))) == "v"
     if change == "another value":
         secrets.set_value(world.person(), "TOKEN", "w")
-        assert kinds(asked.gate.call(GET, at(project))) == [WantKind.READ]
+        assert kinds(asked.gate.call(GET, at(project))) == [ConsentKind.READ]
     else:
         trust.revoke(person, "TOKEN")
-        assert kinds(asked.gate.call(GET, at(project))) == [WantKind.SECRET, WantKind.READ]
+        assert kinds(asked.gate.call(GET, at(project))) == [ConsentKind.SECRET, ConsentKind.READ]
 
 
 def test_an_entry_of_the_allowlist_makes_reading_a_question_too(world: World) -> None:
     project = world.project("api", [{"name": "TOKEN", "access": "use-only"}])
     secrets.set_value(world.person(project), "TOKEN", "v")
-    assert kinds(world.gate().call(GET, at(project))) == [WantKind.READ]
+    assert kinds(world.gate().call(GET, at(project))) == [ConsentKind.READ]
 
 
 def test_a_use_only_secret_from_elsewhere_is_asked_for_once_for_both(world: World) -> None:
     secrets.set_value(world.person(), "TOKEN", "v", Access.USE_ONLY)
     asked = Asked(world, world.project("clone"))
-    assert [want.kind for want in asked.question.wants] == [WantKind.SECRET, WantKind.READ]
+    assert [want.kind for want in asked.question.items] == [ConsentKind.SECRET, ConsentKind.READ]
     assert not asked.question.for_session
     assert text(asked.yes(session=True)) == "v"
-    assert kinds(asked.gate.call(GET, at(asked.project))) == [WantKind.READ]
+    assert kinds(asked.gate.call(GET, at(asked.project))) == [ConsentKind.READ]
 
 
 def test_agents_keep_secrets_use_only_and_lists_mark_them(world: World) -> None:
@@ -314,7 +314,7 @@ def test_a_rule_asks_and_only_a_yes_to_this_very_call_approves(world: World) -> 
     call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="v")
     asked = Asked(world, project, call)
     assert asked.words == ["call set_secret TOKEN (this project's rule /tools/set_secret/rules/ask asks you)"]
-    assert [want.said for want in asked.question.wants] == ["Why?"]
+    assert [want.said for want in asked.question.items] == ["Why?"]
     assert isinstance(asked.yes(), Done)
     refused = Asked(world, project, call, asked.gate).no()
     assert (refused.error.code, refused.error.rule) == (Code.APPROVAL_REFUSED, "/tools/set_secret/rules/ask")
@@ -330,16 +330,16 @@ def test_what_a_projects_own_rules_ask_never_shares_a_question_with_another_want
     mine = {"version": "1", "default": "allow", "tools": {"get_secret": {"action": "require_approval"}}}
     (world.config / "policy.yml").write_text(yaml.safe_dump(mine))
     first = Asked(world, project)
-    assert [want.kind for want in first.question.wants] == [WantKind.SECRET, WantKind.READ, WantKind.APPROVAL]
+    assert [want.kind for want in first.question.items] == [ConsentKind.SECRET, ConsentKind.READ, ConsentKind.APPROVAL]
     assert "Routine" not in str(first.question)
     yes = Consented(digest=first.question.digest, channel=Channel.CLIENT)
     second = first.gate.call(GET, at(project), yes)
-    assert kinds(second) == [WantKind.APPROVAL]
+    assert kinds(second) == [ConsentKind.APPROVAL]
     assert isinstance(second, Ask)
     assert trust.list_grants(world.person()) == []  # nothing is granted before the last yes
     digest = str(getattr(second.question, "digest", ""))
     alone = first.gate.call(GET, at(project), Consented(digest=digest, channel=Channel.CLIENT))
-    assert kinds(alone) == [want.kind for want in first.question.wants]
+    assert kinds(alone) == [want.kind for want in first.question.items]
     no = first.gate.call(GET, at(project), Declined(digest=digest, channel=Channel.CLIENT, said_no=False))
     assert isinstance(no, Refused)
     assert no.error.code is Code.APPROVAL_REFUSED
@@ -412,9 +412,9 @@ def test_what_it_does_by_that_very_yes_it_does_as_the_main_one(world: World) -> 
     secrets.set_value(world.person(main), "TOKEN", "v", Access.USE_ONLY)
     tree = world.linked(main, "tree")
     asked = Asked(world, tree)
-    assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE, WantKind.READ]
+    assert [want.kind for want in asked.question.items] == [ConsentKind.WORK_TREE, ConsentKind.READ]
     assert text(asked.yes()) == "v"
-    assert kinds(asked.gate.call(GET, at(tree))) == [WantKind.READ]
+    assert kinds(asked.gate.call(GET, at(tree))) == [ConsentKind.READ]
 
 
 def test_what_it_stores_by_that_very_yes_is_the_main_one_s(world: World) -> None:
@@ -422,7 +422,7 @@ def test_what_it_stores_by_that_very_yes_is_the_main_one_s(world: World) -> None
     secrets.set_value(world.person(main, scope="acme"), "TOKEN", "v")
     tree = world.linked(main, "tree", scope="acme")
     asked = Asked(world, tree, Call(tool=Tool.SET_SECRET, name="NEW", value="w"))
-    assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE]
+    assert [want.kind for want in asked.question.items] == [ConsentKind.WORK_TREE]
     assert isinstance(asked.yes(), Done)
     assert [record.origin for record in secrets.list_all(world.person())] == [str(main)] * 2
     assert Agent(world, main).get("NEW") == "w"
@@ -432,11 +432,11 @@ def test_it_is_asked_for_only_where_the_main_one_may_do_more(world: World) -> No
     secrets.set_value(world.person(), "TOKEN", "v")
     main = world.project("main")
     tree = world.linked(main, "tree")
-    assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SECRET]
+    assert kinds(world.gate().call(GET, at(tree))) == [ConsentKind.SECRET]
     Agent(world, tree).set("OWN", "own")
     assert Agent(world, tree).get("OWN") == "own"
     trust.allow(world.person(main), "TOKEN")
-    assert kinds(world.gate().call(GET, at(tree))) == [WantKind.WORK_TREE]
+    assert kinds(world.gate().call(GET, at(tree))) == [ConsentKind.WORK_TREE]
 
 
 def test_what_neither_may_use_is_asked_for_with_it_and_granted_to_both(world: World) -> None:
@@ -444,10 +444,10 @@ def test_what_neither_may_use_is_asked_for_with_it_and_granted_to_both(world: Wo
     secrets.set_value(world.person(scope="acme"), "OTHER", "w")
     main = world.project("main", scope="acme")
     tree = world.linked(main, "tree", scope="acme")
-    assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SCOPE, WantKind.SECRET]
+    assert kinds(world.gate().call(GET, at(tree))) == [ConsentKind.SCOPE, ConsentKind.SECRET]
     trust.allow(world.person(main, scope="acme"), "OTHER")
     asked = Asked(world, tree)
-    assert [want.kind for want in asked.question.wants] == [WantKind.WORK_TREE, WantKind.SECRET]
+    assert [want.kind for want in asked.question.items] == [ConsentKind.WORK_TREE, ConsentKind.SECRET]
     assert text(asked.yes()) == "v"
     assert Agent(world, main).get("TOKEN") == "v"
     assert Agent(world, tree).get("OTHER") == "w"
@@ -480,9 +480,9 @@ def test_a_no_to_it_holds_for_every_name_that_would_need_it_and_for_no_other_pro
     assert "said no" in again.error.message
     Agent(world, tree).set("OWN", "own")
     assert Agent(world, main).get("TOKEN") == "v"
-    assert kinds(world.gate().call(GET, at(world.linked(main, "another")))) == [WantKind.WORK_TREE]
+    assert kinds(world.gate().call(GET, at(world.linked(main, "another")))) == [ConsentKind.WORK_TREE]
     world.time += 601
-    assert kinds(world.gate().call(GET._replace(name="OTHER"), at(tree))) == [WantKind.WORK_TREE]
+    assert kinds(world.gate().call(GET._replace(name="OTHER"), at(tree))) == [ConsentKind.WORK_TREE]
 
 
 def test_it_counts_only_as_long_as_both_sides_name_that_main_work_tree(world: World) -> None:
@@ -510,7 +510,7 @@ def test_a_yes_to_one_main_work_tree_is_none_to_another(world: World) -> None:
     outcome = asked.yes()
     assert isinstance(outcome, Ask)
     assert isinstance(outcome.question, ConsentQuestion)
-    assert [want.subject for want in outcome.question.wants] == [str(other)]
+    assert [want.subject for want in outcome.question.items] == [str(other)]
     assert trust.list_grants(world.person()) == [
         grant for grant in trust.list_grants(world.person()) if grant.project == str(other)
     ]
@@ -569,7 +569,7 @@ def test_required_and_off_hold_for_work_trees_too(world: World) -> None:
     (world.config / "config.yml").write_text("trust: off\n")
     assert Agent(world, tree).get("TOKEN") == "v"
     (world.config / "config.yml").write_text("trust: required\n")
-    assert kinds(world.gate().call(GET, at(tree))) == [WantKind.SECRET]
+    assert kinds(world.gate().call(GET, at(tree))) == [ConsentKind.SECRET]
     trust.allow(world.person(main), "TOKEN")
     assert text(Asked(world, tree).yes()) == "v"
 

@@ -17,7 +17,7 @@ from claude_secrets.errors import Code
 from claude_secrets.model import VALUE_LIMIT, Access, Ask, Call, Done, Entered, InputQuestion, Refused, Tool
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.person import history, log, secrets, trust
-from claude_secrets.policy.project import Whereabouts, locate
+from claude_secrets.policy.project import CallOrigin, locate
 from claude_secrets.policy.snapshot import SnapshotReader
 from claude_secrets.store.counters import Window
 from tests.support.store_world import Agent, World, allowlist, at, enter
@@ -102,7 +102,7 @@ def test_without_an_allowlist_nothing_works(world: World, tool: Tool) -> None:
 def test_outside_a_project_nothing_works_and_the_message_shows_the_configuration_that_helps(world: World) -> None:
     elsewhere = world.root / "elsewhere"
     elsewhere.mkdir()
-    nowhere = Whereabouts(argument=None, environment=None, root=None, working_directory=elsewhere)
+    nowhere = CallOrigin(argument=None, environment=None, root=None, working_directory=elsewhere)
     outcome = world.gate().call(Call(tool=Tool.LIST_SECRETS), nowhere)
     assert isinstance(outcome, Refused)
     assert outcome.error.code is Code.NO_PROJECT

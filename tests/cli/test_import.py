@@ -18,7 +18,7 @@ from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError,
 from claude_secrets.keys import mac_keychain
 from claude_secrets.model import SHARED
 from claude_secrets.person import importing, log, secrets, trust
-from claude_secrets.person.import_files import Entry
+from claude_secrets.person.import_files import ImportedEntry
 from claude_secrets.person.importing import Change
 from claude_secrets.store import records
 from claude_secrets.store.grants import Grant
@@ -376,8 +376,8 @@ def test_a_store_that_does_not_open_is_no_reason_to_touch_the_file(machine: Watc
 # One transaction
 
 
-def entries(**values: str) -> list[Entry]:
-    return [Entry(name, value) for name, value in values.items()]
+def entries(**values: str) -> list[ImportedEntry]:
+    return [ImportedEntry(name, value) for name, value in values.items()]
 
 
 def test_all_are_stored_or_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

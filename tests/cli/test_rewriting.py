@@ -17,7 +17,7 @@ from claude_secrets.cli.variables import Source
 from claude_secrets.errors import CallerError
 from claude_secrets.exec import dotenv_file
 from claude_secrets.person import import_files
-from claude_secrets.person.import_files import Kind
+from claude_secrets.person.import_files import FileKind
 from claude_secrets.person.importing import Change, Planned
 from claude_secrets.plain_file import PlainFile
 from tests.support.machine import Machine
@@ -120,7 +120,7 @@ def environment(data: bytes, secrets: Mapping[str, str]) -> dict[str, str] | str
 
 def imported(data: bytes, secrets: Mapping[str, str], *, overwrite: bool) -> tuple[bytes, dict[str, str]] | None:
     """The file and the secrets after `import --rewrite`; None where it refuses."""
-    contents = import_files.read(Kind.DOTENV, data, bytes)
+    contents = import_files.read(FileKind.DOTENV, data, bytes)
     if contents.problems:
         return None
     planned = [
@@ -152,7 +152,7 @@ def test_the_environment_is_the_same_after_rewriting(text: str, secrets: dict[st
             event(f"{before}" if isinstance(before, str) else "used before")
             if isinstance(before, dict) or after == data:
                 assert environment(after, then) == before
-    again = import_files.read(Kind.DOTENV, after, bytes)
+    again = import_files.read(FileKind.DOTENV, after, bytes)
     assert (again.entries, again.problems, import_files.rewrite(after, again.entries)) == ((), (), after)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from claude_secrets.cli.scan_outcome import LISTED, NOT_ALL, Outcome, Place, Unseen, tell
+from claude_secrets.cli.scan_outcome import LISTED, NOT_ALL, Outcome, ScannedPlace, Unseen, tell
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import Leak, leaks_in
 from claude_secrets.redaction.reasons import Reason
@@ -524,7 +524,7 @@ def test_many_gaps_are_shortened_and_paths_are_redacted(capsys: pytest.CaptureFi
     assert said.out == "No stored value was found in what could be read; 23 places could not be looked through.\n"
     assert "p19: it is damaged\n  and 3 more" in said.err
     assert "p20" not in said.err
-    assert tell(Outcome([Place("a", 1, "T")], gaps), "stored value", as_json=True) == 3
+    assert tell(Outcome([ScannedPlace("a", 1, "T")], gaps), "stored value", as_json=True) == 3
     assert len(json.loads(capsys.readouterr().out)["not_looked_through"]) == LISTED + 3
 
 

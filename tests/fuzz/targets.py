@@ -15,7 +15,7 @@ from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.exec import dotenv_file, references
 from claude_secrets.model import Call, Tool, check_name
 from claude_secrets.person import inspection, log, secrets
-from claude_secrets.person.import_files import Kind
+from claude_secrets.person.import_files import FileKind
 from claude_secrets.person.import_files import read as read_source
 from claude_secrets.person.inspection import damages
 from claude_secrets.person.person import Person
@@ -96,7 +96,7 @@ def dotenv_text(data: bytes) -> None:
 
 def source(data: bytes) -> None:
     """A file to import from is read, or what is wrong with it is told, without its values."""
-    for kind in Kind:
+    for kind in FileKind:
         with suppress(SecretsError):
             found = read_source(kind, data, lambda: b"k" * 44)
             told = [f"{problem.words}{problem.where}" for problem in found.problems]

@@ -15,7 +15,7 @@ from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError,
 from claude_secrets.keys.custody import Custody
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy
 from claude_secrets.person import backups, history, inspection, log, secrets, trust
-from claude_secrets.person.backups import Contents
+from claude_secrets.person.backups import BackupContents
 from claude_secrets.person.inspection import damages
 from claude_secrets.person.person import Person
 from claude_secrets.store import records
@@ -46,7 +46,7 @@ def quietly(_done: int, _total: int) -> None:
     pass
 
 
-def make(world: World, name: str = "backup") -> tuple[Path, Contents]:
+def make(world: World, name: str = "backup") -> tuple[Path, BackupContents]:
     path = world.root / name
     return path, backups.make(world.person(), path, PASSPHRASE, quietly)
 
@@ -81,7 +81,7 @@ def elsewhere(world: World, name: str = "other") -> Person:
 
 def test_all_comes_back_on_another_machine_and_grants_do_not(full: World) -> None:
     path, contents = make(full)
-    assert contents == Contents(secrets=5, versions=8)
+    assert contents == BackupContents(secrets=5, versions=8)
     assert backups.verify(path, PASSPHRASE) == contents
     other = elsewhere(full)
     assert backups.restore(other, path, PASSPHRASE, quietly) == contents

@@ -18,7 +18,7 @@ from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.keys.cipher import TokenInvalid, open_gcm
 from claude_secrets.model import NAME_LIMIT, VALUE_LIMIT
 from claude_secrets.person import import_files
-from claude_secrets.person.import_files import Contents, Kind
+from claude_secrets.person.import_files import FileKind, ImportedFile
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "typescript.json").read_text(encoding="utf-8"))
 
@@ -38,11 +38,11 @@ def no_key() -> bytes:
     raise AssertionError("no key was to be asked for")
 
 
-def read(text: str, kind: Kind = Kind.DOTENV) -> Contents:
+def read(text: str, kind: FileKind = FileKind.DOTENV) -> ImportedFile:
     return import_files.read(kind, text.encode("utf-8", "surrogatepass"), no_key)
 
 
-def values(contents: Contents) -> dict[str, str]:
+def values(contents: ImportedFile) -> dict[str, str]:
     return {entry.name: entry.value for entry in contents.entries}
 
 
@@ -131,7 +131,7 @@ def test_what_python_dotenv_itself_writes_comes_in_exactly(
     for name, value in meant.items():
         dotenv.set_key(path, name, value, quote_mode=mode, export=export)
     data = path.read_bytes()
-    contents = import_files.read(Kind.DOTENV, data, no_key)
+    contents = import_files.read(FileKind.DOTENV, data, no_key)
     assert values(contents) == meant
     path.write_bytes(import_files.rewrite(data, contents.entries))
     assert dotenv.dotenv_values(path, interpolate=False) == {name: f"secret://{name}" for name in meant}
@@ -166,13 +166,13 @@ def test_only_the_value_is_replaced(before: str, after: str) -> None:
 def test_lines_end_in_values_as_python_dotenv_reads_them_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_bytes(b"A='one\r\ntwo\rthree'\r\nB=x\r\n")
-    assert values(import_files.read(Kind.DOTENV, path.read_bytes(), no_key)) == dotenv.dotenv_values(path)
+    assert values(import_files.read(FileKind.DOTENV, path.read_bytes(), no_key)) == dotenv.dotenv_values(path)
 
 
 def test_variables_are_filled_in_as_far_as_the_file_gives_them(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A=a\nB=pre-${A}-post\nC='${B}${B}'\nA=${A}x\nD=${A:-y}\nE=${NOWHERE}\nF=${NO:-f}\nG=${E}\nH=$A\n")
-    contents = import_files.read(Kind.DOTENV, path.read_bytes(), no_key)
+    contents = import_files.read(FileKind.DOTENV, path.read_bytes(), no_key)
     read_by_others = dotenv.dotenv_values(path)
     assert values(contents) == {name: read_by_others[name] for name in "ABCDH"}
     left_out = [note for note in contents.notes if "does not give" in note]
@@ -211,7 +211,7 @@ def test_what_is_left_out_is_told_by_its_line_alone() -> None:
 
 @pytest.mark.parametrize("value", ["secret:/A", "secret:A", "secret: //A", "SECRET://A", "secrets://A"])
 def test_what_only_looks_like_a_reference_is_a_value(value: str) -> None:
-    assert values(read(f"A='{value}'")) == values(read(json.dumps({"A": value}), Kind.JSON)) == {"A": value}
+    assert values(read(f"A='{value}'")) == values(read(json.dumps({"A": value}), FileKind.JSON)) == {"A": value}
 
 
 @pytest.mark.parametrize("value", ["secret://A", "xsecret://A/y", "secret://a b", "secret://", "-secret://.-"])
@@ -220,8 +220,8 @@ def test_what_contains_a_reference_is_left_out_of_any_file(value: str) -> None:
     for contents, where in [
         (read(f"A=x\nB='{value}'\n"), "line 2"),
         (read(f"A=x\nC=\nB='{value}${{C}}'\n"), "line 3"),
-        (read(json.dumps(held), Kind.JSON), "'B'"),
-        (import_files.read(Kind.TYPESCRIPT, sealed(held), lambda: b64encode(SEALING_KEY)), "'B'"),
+        (read(json.dumps(held), FileKind.JSON), "'B'"),
+        (import_files.read(FileKind.TYPESCRIPT, sealed(held), lambda: b64encode(SEALING_KEY)), "'B'"),
     ]:
         assert (values(contents), contents.problems) == ({"A": "x"}, ())
         assert f"{where}: contains a reference; left out" in contents.notes
@@ -304,10 +304,10 @@ def test_a_key_of_several_lines_without_quotes_shows_nothing_of_itself() -> None
 
 def test_a_json_object_of_texts_comes_in() -> None:
     given = {"A": "x", "b.c-_9": "line\r\n\u0000 e\u0301 🔑 ${B}", "Z": " "}
-    assert values(read("\ufeff" + json.dumps(given), Kind.JSON)) == given
-    contents = read('{"A": "secret://A", "B": "x"}', Kind.JSON)
+    assert values(read("\ufeff" + json.dumps(given), FileKind.JSON)) == given
+    contents = read('{"A": "secret://A", "B": "x"}', FileKind.JSON)
     assert (values(contents), contents.notes) == ({"B": "x"}, ("'A': contains a reference; left out",))
-    assert read("{}", Kind.JSON) == Contents()
+    assert read("{}", FileKind.JSON) == ImportedFile()
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_json_object_of_texts_comes_in() -> None:
     ],
 )
 def test_whatever_else_is_in_it_is_a_problem(text: str, problems: list[str]) -> None:
-    contents = read(text, Kind.JSON)
+    contents = read(text, FileKind.JSON)
     assert [f"{problem.where} {problem.code}" for problem in contents.problems] == problems
     assert "canary" not in repr(contents)
 
@@ -347,7 +347,7 @@ def test_whatever_else_is_in_it_is_a_problem(text: str, problems: list[str]) -> 
 )
 def test_what_is_no_json_object_is_an_error_that_repeats_nothing(text: str, where: str) -> None:
     with pytest.raises(CallerError) as caught:
-        read(text, Kind.JSON)
+        read(text, FileKind.JSON)
     assert (caught.value.code, where in caught.value.message) == (Code.INVALID_VALUE, True)
     assert "canary" not in str(caught.value)
     assert caught.value.__context__ is None
@@ -358,8 +358,8 @@ def test_what_is_no_json_object_is_an_error_that_repeats_nothing(text: str, wher
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_a_store_of_the_typescript_tool_opens_or_is_refused(vector: dict[str, Any]) -> None:
-    def opened() -> Contents:
-        return import_files.read(Kind.TYPESCRIPT, vector["file"].encode(), vector["key"].encode)
+    def opened() -> ImportedFile:
+        return import_files.read(FileKind.TYPESCRIPT, vector["file"].encode(), vector["key"].encode)
 
     if "secrets" in vector:
         assert opened().problems == ()
@@ -378,7 +378,7 @@ def test_a_store_of_the_typescript_tool_opens_or_is_refused(vector: dict[str, An
 @pytest.mark.parametrize("key", [b"", b"!", b"AAAA", b"\xff"])
 def test_a_key_that_is_none_is_wrong(key: bytes) -> None:
     with pytest.raises(SecretsError) as caught:
-        import_files.read(Kind.TYPESCRIPT, VECTORS[0]["file"].encode(), lambda: key)
+        import_files.read(FileKind.TYPESCRIPT, VECTORS[0]["file"].encode(), lambda: key)
     assert (caught.value.code, "32 bytes" in caught.value.message) == (Code.KEY_WRONG, True)
 
 
@@ -405,17 +405,17 @@ def test_key_and_tag_have_one_length_and_no_byte_is_taken_for_another() -> None:
 @pytest.mark.parametrize(
     ("name", "data", "kind", "how"),
     [
-        (".env", b"{}", Kind.DOTENV, "name"),
-        (".env.local", b"", Kind.DOTENV, "name"),
-        ("prod.ENV", b"", Kind.DOTENV, "name"),
-        ("x.json", b"A=1", Kind.JSON, "name"),
-        ("secrets.encrypted", b"", Kind.TYPESCRIPT, "name"),
-        ("x", b'\xef\xbb\xbf\n {"A=": 1}', Kind.JSON, "content"),
-        ("x", VECTORS[0]["file"].encode() + b"\n", Kind.TYPESCRIPT, "content"),
-        ("x", b"# c\n\n export A = x", Kind.DOTENV, "content"),
+        (".env", b"{}", FileKind.DOTENV, "name"),
+        (".env.local", b"", FileKind.DOTENV, "name"),
+        ("prod.ENV", b"", FileKind.DOTENV, "name"),
+        ("x.json", b"A=1", FileKind.JSON, "name"),
+        ("secrets.encrypted", b"", FileKind.TYPESCRIPT, "name"),
+        ("x", b'\xef\xbb\xbf\n {"A=": 1}', FileKind.JSON, "content"),
+        ("x", VECTORS[0]["file"].encode() + b"\n", FileKind.TYPESCRIPT, "content"),
+        ("x", b"# c\n\n export A = x", FileKind.DOTENV, "content"),
     ],
 )
-def test_a_kind_is_told_by_name_or_content(name: str, data: bytes, kind: Kind, how: str) -> None:
+def test_a_kind_is_told_by_name_or_content(name: str, data: bytes, kind: FileKind, how: str) -> None:
     assert import_files.recognise(name, data) == (kind, f"by its {how}")
 
 

@@ -21,7 +21,7 @@ from claude_secrets.policy.allowlist import (
     URL_LIMIT,
     WILD_LIMIT,
     Allowlist,
-    Entry,
+    AllowlistEntry,
     parse_allowlist,
     read_allowlist,
     read_bytes,
@@ -60,9 +60,9 @@ x-team-note: [ignored, {whatever: 1}]
     assert allowlist == Allowlist(
         "acme-dev",
         (
-            Entry("GITEA_TOKEN"),
-            Entry("GITHUB_*"),
-            Entry("STRIPE_*", Access.USE_ONLY, "Stripe test mode", "https://dashboard.stripe.com"),
+            AllowlistEntry("GITEA_TOKEN"),
+            AllowlistEntry("GITHUB_*"),
+            AllowlistEntry("STRIPE_*", Access.USE_ONLY, "Stripe test mode", "https://dashboard.stripe.com"),
         ),
     )
 
@@ -89,7 +89,7 @@ def test_a_file_that_allows_nothing_allows_nothing(data: bytes) -> None:
 
 def test_a_star_in_quotes_allows_every_name() -> None:
     for data in (b'allow: "*"', b"allow: '*'"):
-        assert parse_allowlist(data).entry_for("ANY.name-1") == Entry("*")
+        assert parse_allowlist(data).entry_for("ANY.name-1") == AllowlistEntry("*")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_ways_editors_write_files_are_read(data: bytes) -> None:
 
 def test_the_first_entry_that_covers_a_name_speaks_for_it() -> None:
     allowlist = parse_allowlist(b"allow: [{name: A_*, about: first}, {name: A_B, about: second}]")
-    assert allowlist.entry_for("A_B") == Entry("A_*", None, "first")
+    assert allowlist.entry_for("A_B") == AllowlistEntry("A_*", None, "first")
     assert allowlist.entry_for("a_b") is None
     assert allowlist.entry_for("B") is None
 

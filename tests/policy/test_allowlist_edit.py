@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from claude_secrets.errors import CallerError, Code, DeniedError
 from claude_secrets.model import Access
-from claude_secrets.policy.allowlist import Allowlist, Entry, parse_allowlist
+from claude_secrets.policy.allowlist import Allowlist, AllowlistEntry, parse_allowlist
 from claude_secrets.policy.allowlist_edit import TEMPLATE, add_entry, covering, remove_entry
 from claude_secrets.policy.globs import glob_covers, glob_match
 
@@ -29,9 +29,9 @@ def test_the_example_in_the_template_is_a_list() -> None:
     lines = [line.removeprefix("# ") for line in TEMPLATE.splitlines()]
     example = "\n".join(lines[lines.index("allow:") : lines.index("allow: []")])
     assert parse_allowlist(example.encode()).entries == (
-        Entry("GITEA_TOKEN"),
-        Entry("GITHUB_*"),
-        Entry("STRIPE_*", Access.USE_ONLY, "Stripe test mode", "https://dashboard.stripe.com"),
+        AllowlistEntry("GITEA_TOKEN"),
+        AllowlistEntry("GITHUB_*"),
+        AllowlistEntry("STRIPE_*", Access.USE_ONLY, "Stripe test mode", "https://dashboard.stripe.com"),
     )
 
 
@@ -110,7 +110,7 @@ def test_a_pattern_is_added_as_a_name_is(before: str, pattern: str, after: str) 
 def test_a_pattern_that_is_covered_already_is_not_added(entry: str, pattern: str) -> None:
     data = f"allow: [X, '{entry}']".encode()
     assert add_entry(data, pattern) is None
-    assert covering(parse_allowlist(data), pattern) == Entry(entry)
+    assert covering(parse_allowlist(data), pattern) == AllowlistEntry(entry)
 
 
 globs = st.text("AB*?", min_size=1, max_size=6)
@@ -237,7 +237,7 @@ def test_adding_makes_exactly_one_more_entry_and_removing_it_restores_the_list(t
     if added is None:
         assert before.entry_for(name) is not None
         return
-    assert parse_allowlist(added).entries == (*before.entries, Entry(name))
+    assert parse_allowlist(added).entries == (*before.entries, AllowlistEntry(name))
     assert re.findall(r"#[^\r\n]*", added.decode()) == re.findall(r"#[^\r\n]*", text)
     removed = remove_entry(added, name)
     assert removed is not None

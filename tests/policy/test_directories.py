@@ -10,7 +10,7 @@ import pytest
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.directories import Directories
-from claude_secrets.policy.project import Whereabouts
+from claude_secrets.policy.project import CallOrigin
 
 needs_descriptors = pytest.mark.skipif(
     not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there"
@@ -24,8 +24,8 @@ def directories() -> Iterator[Directories]:
     directories.close()
 
 
-def at(working: Path, *, argument: Path | None = None, root: Path | None = None) -> Whereabouts:
-    return Whereabouts(argument=argument, environment=None, root=root, working_directory=working)
+def at(working: Path, *, argument: Path | None = None, root: Path | None = None) -> CallOrigin:
+    return CallOrigin(argument=argument, environment=None, root=root, working_directory=working)
 
 
 def made(path: Path) -> Path:
@@ -33,7 +33,7 @@ def made(path: Path) -> Path:
     return path
 
 
-def is_refused(directories: Directories, where: Whereabouts, project: Path | None = None) -> bool:
+def is_refused(directories: Directories, where: CallOrigin, project: Path | None = None) -> bool:
     try:
         directories.check(where)
         if project is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
 from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
-from claude_secrets.policy.project import Project, Whereabouts, locate
+from claude_secrets.policy.project import CallOrigin, Project, locate
 from tests.support.disk import COMMAND, Disk, git
 
 REFUSALS = {"store": store_inside, "key file": key_file_inside, "policy file": policy_file_inside}
@@ -24,7 +24,7 @@ def inside(
     homes: frozenset[Path] | None = None,
 ) -> bool:
     """Whether `path` is refused for a call from those places."""
-    where = Whereabouts(argument, environment, root, at)
+    where = CallOrigin(argument, environment, root, at)
     homes = homes or disk.homes
     try:
         project: Project | None = locate(where, homes=homes, command=COMMAND)
@@ -52,7 +52,7 @@ def test_what_lies_inside_the_project_is_refused_by_its_own_code(
 ) -> None:
     api = disk.repository("work", "api")
     with pytest.raises(kind) as caught:
-        refuse_inside(api / "x", REFUSALS[what], Whereabouts(None, None, None, api), disk.locate(api), disk.homes)
+        refuse_inside(api / "x", REFUSALS[what], CallOrigin(None, None, None, api), disk.locate(api), disk.homes)
     assert caught.value.code is code
 
 

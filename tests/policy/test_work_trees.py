@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.policy.project import Project, Whereabouts, locate
+from claude_secrets.policy.project import CallOrigin, Project, locate
 from tests.support.disk import COMMAND, Disk, git, make_linked
 
 
@@ -94,7 +94,7 @@ def test_an_agent_stays_in_the_work_tree_that_it_works_in(disk: Disk) -> None:
     git(api, "worktree", "add", "--quiet", str(linked))
 
     def bound(working_directory: Path, environment: Path) -> Project:
-        where = Whereabouts(None, environment, None, working_directory, bound=True)
+        where = CallOrigin(None, environment, None, working_directory, bound=True)
         return locate(where, homes=disk.homes, command=COMMAND)
 
     assert bound(linked, api).path == linked

@@ -15,7 +15,7 @@ import pytest
 
 from claude_secrets.programs import Places
 from claude_secrets.prompt import dialog
-from claude_secrets.prompt.dialog import Answer, Dialogs
+from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from tests.support.display import Screen
 from tests.support.keyrings import wait_until
 from tests.support.program_places import make, taken
@@ -43,13 +43,13 @@ each_program = pytest.mark.parametrize("program", ["zenity", "kdialog"])
 class Asking:
     """A question that is being put, on a thread of its own."""
 
-    def __init__(self, ask: Callable[[threading.Event], Answer | str | None]) -> None:
+    def __init__(self, ask: Callable[[threading.Event], DialogAnswer | str | None]) -> None:
         self.cancelled = threading.Event()
-        self._got: list[Answer | str | None] = []
+        self._got: list[DialogAnswer | str | None] = []
         self._thread = threading.Thread(target=lambda: self._got.append(ask(self.cancelled)), daemon=True)
         self._thread.start()
 
-    def answer(self) -> Answer | str | None:
+    def answer(self) -> DialogAnswer | str | None:
         """What came of it."""
         self._thread.join(DEADLINE)
         assert self._got, "the dialog is still there"
@@ -129,7 +129,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[b
 def test_yes_is_yes(desk: Desk) -> None:
     asking = desk.confirm()
     desk.choose_yes()
-    assert asking.answer() is Answer.YES
+    assert asking.answer() is DialogAnswer.YES
 
 
 @each_program
@@ -139,14 +139,14 @@ def test_what_a_person_presses_without_looking_is_no(desk: Desk, key: str) -> No
     # Space chooses in kdialog's list what is chosen already.
     keys = ["space", "Return"] if (desk.program, key) == ("kdialog", "space") else [key]
     desk.screen.press(desk.window(), *keys)
-    assert asking.answer() is Answer.NO
+    assert asking.answer() is DialogAnswer.NO
 
 
 @each_program
 def test_closing_the_window_is_no(desk: Desk) -> None:
     asking = desk.confirm()
     desk.screen.close(desk.window())
-    assert asking.answer() is Answer.NO
+    assert asking.answer() is DialogAnswer.NO
 
 
 @each_program
@@ -156,7 +156,7 @@ def test_no_variable_makes_escape_a_yes(desk: Desk, code: str) -> None:
     dialogs = desk.dialogs(**dict.fromkeys(names, code))
     asking = Asking(lambda event: dialogs.confirm(TITLE, "Go on?", seconds=LONG, cancelled=event))
     desk.screen.press(desk.window(), "Escape")
-    assert asking.answer() is Answer.NO
+    assert asking.answer() is DialogAnswer.NO
 
 
 @each_program
@@ -226,7 +226,7 @@ def test_cancelling_takes_the_window_away(desk: Desk, started: list[subprocess.P
     if hidden:
         desk.screen.type(window, "half of it")
     asking.cancelled.set()
-    assert asking.answer() is (None if hidden else Answer.NONE)
+    assert asking.answer() is (None if hidden else DialogAnswer.NONE)
     assert_gone(started)
     wait_until(lambda: not desk.left(), "the window is gone")
 
@@ -236,7 +236,7 @@ def test_cancelling_takes_the_window_away(desk: Desk, started: list[subprocess.P
 def test_the_deadline_takes_the_window_away(desk: Desk, started: list[subprocess.Popen[bytes]], hidden: bool) -> None:
     # Whether it had time to show its window is no matter.
     asking = desk.read_hidden(seconds=2.0) if hidden else desk.confirm(seconds=2.0)
-    assert asking.answer() is (None if hidden else Answer.NONE)
+    assert asking.answer() is (None if hidden else DialogAnswer.NONE)
     assert_gone(started)
     wait_until(lambda: not desk.left(), "the window is gone")
 
@@ -257,7 +257,7 @@ def test_without_its_display_nobody_is_asked(desk: Desk, hidden: bool) -> None:
     dialogs = desk.dialogs(DISPLAY=":987")
     assert dialogs.available()
     asking = desk.read_hidden(DISPLAY=":987") if hidden else desk.confirm(DISPLAY=":987")
-    assert asking.answer() is (None if hidden else Answer.NONE)
+    assert asking.answer() is (None if hidden else DialogAnswer.NONE)
 
 
 LITERAL = "a <b>bold</b> & &amp; _x __y \\n \\\\ \\t ü \U0001f600\n<qt>second</qt> %1 line"
@@ -322,7 +322,7 @@ def test_the_title_is_shown_as_it_is(desk: Desk, title: str) -> None:
     shown = [desk.screen.title(window).removesuffix(" — KDialog") for window in desk.screen.windows(".")]
     assert title in shown
     asking.cancelled.set()
-    assert asking.answer() is Answer.NONE
+    assert asking.answer() is DialogAnswer.NONE
 
 
 class ProgramStandIn:
@@ -377,7 +377,7 @@ class ProgramStandIn:
         return self._note.exists()
 
 
-def ask(dialogs: Dialogs, text: str, *, hidden: bool, title: str = TITLE) -> Answer | str | None:
+def ask(dialogs: Dialogs, text: str, *, hidden: bool, title: str = TITLE) -> DialogAnswer | str | None:
     put = dialogs.read_hidden if hidden else dialogs.confirm
     return put(title, text, seconds=LONG, cancelled=threading.Event())
 
@@ -443,18 +443,22 @@ def test_powershell_gets_the_text_as_input_of_a_constant_script(
 @pytest.mark.parametrize(
     ("said", "code", "answer"),
     [
-        (b"yes\n", 0, Answer.YES),
-        (b"no\n", 0, Answer.NO),
-        (b"yes\n", 1, Answer.NONE),
-        (b"yes", 0, Answer.NONE),
-        (b"Yes\n", 0, Answer.NONE),
-        (b"yes\nyes\n", 0, Answer.NONE),
-        (b"", 0, Answer.NONE),
-        (b"", 1, Answer.NONE),
+        (b"yes\n", 0, DialogAnswer.YES),
+        (b"no\n", 0, DialogAnswer.NO),
+        (b"yes\n", 1, DialogAnswer.NONE),
+        (b"yes", 0, DialogAnswer.NONE),
+        (b"Yes\n", 0, DialogAnswer.NONE),
+        (b"yes\nyes\n", 0, DialogAnswer.NONE),
+        (b"", 0, DialogAnswer.NONE),
+        (b"", 1, DialogAnswer.NONE),
     ],
 )
 def test_only_the_word_yes_is_yes_there(
-    osascript_stand_in: ProgramStandIn, powershell_stand_in: ProgramStandIn, said: bytes, code: int, answer: Answer
+    osascript_stand_in: ProgramStandIn,
+    powershell_stand_in: ProgramStandIn,
+    said: bytes,
+    code: int,
+    answer: DialogAnswer,
 ) -> None:
     for dialogs, stand_in in ((MAC, osascript_stand_in), (WINDOWS, powershell_stand_in)):
         stand_in.answer(said, code=code)
@@ -511,10 +515,10 @@ def machine_of_stand_ins(tmp_path: Path, started: list[subprocess.Popen[bytes]])
 def test_zenity_comes_before_kdialog(machine: StandInMachine) -> None:
     machine.zenity.answer(b"", code=64)
     machine.kdialog.answer(b"yes\n")
-    assert ask(machine.dialogs(), "Go on?", hidden=False) is Answer.YES
+    assert ask(machine.dialogs(), "Go on?", hidden=False) is DialogAnswer.YES
     assert not machine.kdialog.called
     machine.zenity.path.unlink()
-    assert ask(machine.dialogs(), "Go on?", hidden=False) is Answer.YES
+    assert ask(machine.dialogs(), "Go on?", hidden=False) is DialogAnswer.YES
     assert machine.kdialog.called
 
 
@@ -545,7 +549,7 @@ def test_no_text_becomes_an_option(machine: StandInMachine, text: str) -> None:
 @pytest.mark.parametrize("text", ["nul \0 in it", "half \ud83d of a pair"])
 def test_what_no_argument_can_hold_is_no_error(machine: StandInMachine, text: str) -> None:
     machine.zenity.answer(b"", code=64)
-    assert ask(machine.dialogs(), text, hidden=False, title=text) is Answer.YES
+    assert ask(machine.dialogs(), text, hidden=False, title=text) is DialogAnswer.YES
 
 
 def test_long_lines_are_broken_where_the_program_does_not(machine: StandInMachine) -> None:
@@ -559,20 +563,20 @@ def test_long_lines_are_broken_where_the_program_does_not(machine: StandInMachin
 @pytest.mark.parametrize("code", [0, 1, 5, 67, 68, 69, 127, 255])
 def test_a_program_that_fails_is_no_answer(machine: StandInMachine, code: int) -> None:
     machine.zenity.answer(b"value\n", code=code)
-    assert ask(machine.dialogs(), "Go on?", hidden=False) is Answer.NONE
+    assert ask(machine.dialogs(), "Go on?", hidden=False) is DialogAnswer.NONE
     assert ask(machine.dialogs(), "Go on?", hidden=True) is None
 
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_program_that_crashes_is_no_answer(machine: StandInMachine, hidden: bool) -> None:
     machine.zenity.answer(b"value\n", then="os.kill(os.getpid(), 11)")
-    assert ask(machine.dialogs(), "Go on?", hidden=hidden) in {None, Answer.NONE}
+    assert ask(machine.dialogs(), "Go on?", hidden=hidden) in {None, DialogAnswer.NONE}
 
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_a_program_that_cannot_be_started_is_no_answer(machine: StandInMachine, hidden: bool) -> None:
     machine.zenity.path.write_bytes(b"\0 no program")
-    assert ask(machine.dialogs(), "Go on?", hidden=hidden) in {None, Answer.NONE}
+    assert ask(machine.dialogs(), "Go on?", hidden=hidden) in {None, DialogAnswer.NONE}
 
 
 def test_what_a_dialog_started_ends_with_it(machine: StandInMachine, tmp_path: Path) -> None:
@@ -598,9 +602,9 @@ def test_what_is_cancelled_before_it_begins_is_not_shown(machine: StandInMachine
     dialogs = machine.dialogs()
     put = dialogs.read_hidden if hidden else dialogs.confirm
     event = threading.Event()
-    assert put(TITLE, "Go on?", seconds=0.0, cancelled=event) in {None, Answer.NONE}
+    assert put(TITLE, "Go on?", seconds=0.0, cancelled=event) in {None, DialogAnswer.NONE}
     event.set()
-    assert put(TITLE, "Go on?", seconds=LONG, cancelled=event) in {None, Answer.NONE}
+    assert put(TITLE, "Go on?", seconds=LONG, cancelled=event) in {None, DialogAnswer.NONE}
     assert not machine.zenity.called
 
 
@@ -633,12 +637,12 @@ def test_no_path_brings_the_program(
     monkeypatch.chdir(machine.project)
     dialogs = machine.dialogs(PATH=path.replace("PROJECT", str(machine.project)).replace("OTHER", str(directories[2])))
     machine.zenity.answer(b"", code=65)
-    assert ask(dialogs, "Go on?", hidden=False) is Answer.NO
+    assert ask(dialogs, "Go on?", hidden=False) is DialogAnswer.NO
     assert machine.zenity.environment["PATH"] == str(machine.zenity.path.parent)
     machine.zenity.path.unlink()
     machine.kdialog.path.unlink()
     assert not dialogs.available()
-    assert ask(dialogs, "Go on?", hidden=False) is Answer.NONE
+    assert ask(dialogs, "Go on?", hidden=False) is DialogAnswer.NONE
     assert not any(stand_in.called for stand_in in stand_ins)
 
 
@@ -647,7 +651,7 @@ def test_a_place_of_the_systems_that_is_in_the_project_does_not_count(machine: S
     stand_in = ProgramStandIn(machine.root / place / "zenity")
     dialogs = machine.dialogs(places=machine.places._replace(directories=[machine.root / place]))
     assert not dialogs.available()
-    assert ask(dialogs, "Go on?", hidden=False) is Answer.NONE
+    assert ask(dialogs, "Go on?", hidden=False) is DialogAnswer.NONE
     assert not stand_in.called
 
 
@@ -655,7 +659,7 @@ def test_there_has_to_be_a_display_and_a_program(machine: StandInMachine) -> Non
     assert machine.dialogs().available()
     assert machine.dialogs(DISPLAY="", WAYLAND_DISPLAY="wayland-0").available()
     assert not machine.dialogs(DISPLAY="").available()
-    assert ask(machine.dialogs(DISPLAY=""), "Go on?", hidden=False) is Answer.NONE
+    assert ask(machine.dialogs(DISPLAY=""), "Go on?", hidden=False) is DialogAnswer.NONE
     assert not machine.zenity.called
     machine.zenity.path.unlink()
     assert machine.dialogs().available()
@@ -670,7 +674,7 @@ def test_elsewhere_there_has_to_be_the_systems_own_program(
         assert dialogs.available()
         stand_in.path.unlink()
         assert not dialogs.available()
-        assert ask(dialogs, "Go on?", hidden=False) is Answer.NONE
+        assert ask(dialogs, "Go on?", hidden=False) is DialogAnswer.NONE
         assert ask(dialogs, "Go on?", hidden=True) is None
     monkeypatch.undo()
     assert dialog.OSASCRIPT_PATH == "/usr/bin/osascript"

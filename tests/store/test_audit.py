@@ -7,19 +7,19 @@ import pytest
 
 from claude_secrets.errors import Code, StoreError
 from claude_secrets.store import audit
-from claude_secrets.store.audit import AuditLog, Event
+from claude_secrets.store.audit import AuditLog, LogEvent
 from claude_secrets.store.store import Store
 from tests.support import sqlite_attacker as attacker
 from tests.support.store_world import Keep
 
-GET = Event(caller="agent", action="get_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
-DENIED = Event(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_ALLOWLISTED")
-SET = Event(caller="agent", action="set_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
-LIST = Event(caller="agent", action="list_secrets", outcome="done", project="/work/api", client="test 1")
+GET = LogEvent(caller="agent", action="get_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
+DENIED = LogEvent(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_ALLOWLISTED")
+SET = LogEvent(caller="agent", action="set_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
+LIST = LogEvent(caller="agent", action="list_secrets", outcome="done", project="/work/api", client="test 1")
 DAY = 86_400
 
 
-def add(store: Store, log: AuditLog, *events: Event) -> None:
+def add(store: Store, log: AuditLog, *events: LogEvent) -> None:
     for event in events:
         with store.write() as tx:
             log.add(tx, event)
@@ -44,8 +44,8 @@ def test_events_are_told_as_they_were_written(keep: Keep) -> None:
 
 def test_identical_events_of_a_process_come_together_and_nothing_else_does(keep: Keep) -> None:
     store, log = keep.store(), AuditLog()
-    other = Event(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_TRUSTED")
-    asked = Event(caller="agent", action="get_secret", outcome="asked", project="/work/api")
+    other = LogEvent(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_TRUSTED")
+    asked = LogEvent(caller="agent", action="get_secret", outcome="asked", project="/work/api")
     add(store, log, DENIED, GET, DENIED, other, GET, DENIED, asked, asked)
     assert [count for _, _, count in told(store)] == [3, 2, 1, 2]
     add(store, AuditLog(), DENIED)  # another process, or this one started again
@@ -57,7 +57,7 @@ def test_identical_events_of_a_process_come_together_and_nothing_else_does(keep:
     [(DENIED, audit.TOGETHER_SECONDS), (GET, audit.DONE_TOGETHER_SECONDS)],
     ids=["refused", "done"],
 )
-def test_events_of_another_time_are_others(keep: Keep, event: Event, seconds: int) -> None:
+def test_events_of_another_time_are_others(keep: Keep, event: LogEvent, seconds: int) -> None:
     store, log = keep.store(), AuditLog()
     add(store, log, event)
     keep.time += seconds - 1
@@ -106,7 +106,7 @@ def test_of_a_flood_of_refusals_the_newest_stay_and_what_was_allowed_stays(
     store, log = keep.store(), AuditLog()
     add(store, log, GET)
     for number in range(30):
-        add(store, log, Event(caller="agent", action="get_secret", outcome="refused", name=f"N{number}"))
+        add(store, log, LogEvent(caller="agent", action="get_secret", outcome="refused", name=f"N{number}"))
     found = told(store)
     assert found[0] == (1, "TOKEN", 1)
     names = [name for _, name, _ in found if name.startswith("N")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import DeniedError
-from claude_secrets.policy.project import Project, Whereabouts, locate
+from claude_secrets.policy.project import CallOrigin, Project, locate
 from tests.support.requirements import require
 
 COMMAND = "uvx claude-secrets"
@@ -50,7 +50,7 @@ class Disk:
         environment: Path | None = None,
         root: Path | None = None,
     ) -> Project:
-        return locate(Whereabouts(argument, environment, root, working_directory), homes=self.homes, command=COMMAND)
+        return locate(CallOrigin(argument, environment, root, working_directory), homes=self.homes, command=COMMAND)
 
     def refused(
         self,

@@ -41,7 +41,7 @@ from claude_secrets.paths import OwnDirectories, home_directories
 from claude_secrets.person import secrets
 from claude_secrets.person.person import Person
 from claude_secrets.policy.allowlist import Allowlist, parse_allowlist
-from claude_secrets.policy.project import Project, Whereabouts, locate
+from claude_secrets.policy.project import CallOrigin, Project, locate
 from claude_secrets.store import records
 from claude_secrets.store.records import Record, Stored
 from claude_secrets.store.store import Store
@@ -135,8 +135,8 @@ class World(Keep):
         return b"".join(path.read_bytes() for path in sorted(self.path.parent.iterdir()))
 
 
-def at(project: Path) -> Whereabouts:
-    return Whereabouts(argument=project, environment=None, root=None, working_directory=project)
+def at(project: Path) -> CallOrigin:
+    return CallOrigin(argument=project, environment=None, root=None, working_directory=project)
 
 
 def located(project: Path) -> Project:

@@ -25,7 +25,7 @@ from claude_secrets.model import (
 from claude_secrets.person import inspection, secrets, trust
 from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots
-from claude_secrets.store.audit import AuditLog, Event
+from claude_secrets.store.audit import AuditLog, LogEvent
 from tests.support import sqlite_attacker as attacker
 from tests.support.sqlite_attacker import Key
 from tests.support.store_world import World, at, decided, enter, located
@@ -119,7 +119,7 @@ class Victim(World):
         shutil.copyfile(self.path, self.moments[moment])
 
     def _log(self, outcome: str) -> None:
-        event = Event(caller="agent", action="get_secret", outcome=outcome, project="/work/api", name="AGENT")
+        event = LogEvent(caller="agent", action="get_secret", outcome=outcome, project="/work/api", name="AGENT")
         with self.store().write() as tx:
             AuditLog().add(tx, event)
 

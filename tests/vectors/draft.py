@@ -10,7 +10,7 @@ from claude_secrets.keys.cipher import new_master_key
 from claude_secrets.model import PERSON, SHARED, Access, EnteredBy, Tool
 from claude_secrets.policy.rules import Applied, Rules, RuleSource, built_in
 from claude_secrets.store import audit, grants, key_slots, records
-from claude_secrets.store.audit import AuditLog, Event
+from claude_secrets.store.audit import AuditLog, LogEvent
 from claude_secrets.store.grants import Grant
 from claude_secrets.store.store import Store
 from claude_secrets.store.transaction import Transaction
@@ -88,7 +88,7 @@ class Draft:
 
     def log(self, outcome: str, *, seconds: float = 0.0) -> None:
         """Log an event, `seconds` after everything else; refusals of one draft come together."""
-        event = Event(
+        event = LogEvent(
             caller="agent", action="get_secret", outcome=outcome, project=API, name="API_TOKEN", code="NOT_FOUND"
         )
         with self.store.write() as tx:

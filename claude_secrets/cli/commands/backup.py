@@ -14,7 +14,7 @@ from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import backups
-from claude_secrets.person.backups import Contents
+from claude_secrets.person.backups import BackupContents
 from claude_secrets.person.person import Person
 
 
@@ -92,14 +92,14 @@ def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_
     return 0
 
 
-def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> Contents:
+def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> BackupContents:
     if key_file and not person.store.exists():
         person.store.create_with_key_file(expanded(key_file))
     with progress("restoring") as tell:
         return backups.restore(person, path, secret, tell)
 
 
-def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Person], Contents]) -> Contents:
+def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Person], BackupContents]) -> BackupContents:
     """Fill a new store, and only then put it in the place of the one that is there."""
     backups.refuse_open(person.store)
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -116,5 +116,5 @@ def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Pers
     return contents
 
 
-def _counted(contents: Contents) -> str:
+def _counted(contents: BackupContents) -> str:
     return f"{counted(contents.secrets, 'secret')}, {counted(contents.versions, 'version')}"

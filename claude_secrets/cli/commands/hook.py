@@ -23,7 +23,7 @@ from claude_secrets.agent.visible import Values
 from claude_secrets.cli import hook_output
 from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.guarded import NO_PATHS, Guard, texts
-from claude_secrets.cli.hook_output import Answer, Event, specific
+from claude_secrets.cli.hook_output import HookAnswer, HookEvent, specific
 from claude_secrets.cli.output import flush, note, say
 from claude_secrets.errors import SecretsError
 from claude_secrets.model import Call, Done, Tool
@@ -31,7 +31,7 @@ from claude_secrets.paths import command, own_directories, store_path, usual_sto
 from claude_secrets.policy.config import Config
 from claude_secrets.policy.ownership import at_each_call
 from claude_secrets.policy.personal_files import read_config
-from claude_secrets.policy.project import Whereabouts
+from claude_secrets.policy.project import CallOrigin
 from claude_secrets.store.store import Store
 
 SECONDS = 10.0
@@ -82,13 +82,13 @@ def answer(name: str, directory: Path | None) -> int:
 def fail(name: str, error: Exception) -> int:
     """Answer an event that something has gone wrong for before it could be looked at."""
 
-    def again(_: Event) -> Answer:
+    def again(_: HookEvent) -> HookAnswer:
         raise error
 
     return _answer(name, again)
 
 
-def _answer(name: str, act: Callable[[Event], Answer]) -> int:
+def _answer(name: str, act: Callable[[HookEvent], HookAnswer]) -> int:
     if name not in EVENTS:
         note(
             f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}. "
@@ -115,7 +115,7 @@ class _UnreadableError(Exception):
     """An event that cannot be read; says why, and nothing of what is in it."""
 
 
-def _read() -> Event:
+def _read() -> HookEvent:
     data = sys.stdin.buffer.read(SIZE_LIMIT + 1) if sys.stdin is not None else b""
     if len(data) > SIZE_LIMIT:
         while sys.stdin.buffer.read(1 << 20):  # or the client could not write all of it
@@ -132,7 +132,7 @@ def _read() -> Event:
     return event
 
 
-def _line(answer: Answer) -> str:
+def _line(answer: HookAnswer) -> str:
     return "" if answer is None else json.dumps(answer, allow_nan=False)
 
 
@@ -140,7 +140,7 @@ class _Reply:
     """The one answer to an event: what it comes to or, once time is up, that it failed."""
 
     def __init__(self, name: str) -> None:
-        self.event: Event | None = None
+        self.event: HookEvent | None = None
         self._name = name
         self._turn = threading.Lock()
 
@@ -183,11 +183,11 @@ class _Reply:
 class _Hook:
     """The gate for the project in which an event happened."""
 
-    def __init__(self, event: Event, directory: Path | None) -> None:
+    def __init__(self, event: HookEvent, directory: Path | None) -> None:
         stands = event.get("cwd")
         named = os.environ.get("CLAUDE_PROJECT_DIR") if directory is None else None
         self.directory = Path(stands) if isinstance(stands, str) else working_directory()
-        self._where = Whereabouts(
+        self._where = CallOrigin(
             argument=None,
             environment=Path(named) if named else None,
             root=None,
@@ -217,7 +217,7 @@ class _Hook:
         return self._gate.every_value(self._where)
 
 
-def _session_start(hook: _Hook, _event: Event) -> Answer:
+def _session_start(hook: _Hook, _event: HookEvent) -> HookAnswer:
     names, use_only = hook.names()
     if not names:
         return None
@@ -236,15 +236,15 @@ def _session_start(hook: _Hook, _event: Event) -> Answer:
     return specific("SessionStart", additionalContext=text)
 
 
-def _post_tool_use(hook: _Hook, event: Event) -> Answer:
+def _post_tool_use(hook: _Hook, event: HookEvent) -> HookAnswer:
     return hook_output.replaced(event, hook.values()) if hook_output.can_show(event.get("tool_response")) else None
 
 
-def _post_tool_use_failure(hook: _Hook, event: Event) -> Answer:
+def _post_tool_use_failure(hook: _Hook, event: HookEvent) -> HookAnswer:
     return hook_output.reported(event, hook.values()) if hook_output.can_show(event.get("error")) else None
 
 
-def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
+def _user_prompt_submit(hook: _Hook, event: HookEvent) -> HookAnswer:
     from claude_secrets.redaction.credentials import kinds_in
 
     prompt = str(event.get("prompt", ""))
@@ -263,7 +263,7 @@ def _user_prompt_submit(hook: _Hook, event: Event) -> Answer:
     return {"systemMessage": warning, **specific("UserPromptSubmit", additionalContext=advice + instead + offer)}
 
 
-def _pre_tool_use(hook: _Hook, event: Event) -> Answer:
+def _pre_tool_use(hook: _Hook, event: HookEvent) -> HookAnswer:
     tool, given = event.get("tool_name"), event.get("tool_input")
     if not isinstance(tool, str) or not isinstance(given, dict):
         return None
@@ -278,7 +278,7 @@ def _pre_tool_use(hook: _Hook, event: Event) -> Answer:
     return None
 
 
-def _touched(named: set[str], guard: Guard, *, own: bool, above: bool) -> Answer:
+def _touched(named: set[str], guard: Guard, *, own: bool, above: bool) -> HookAnswer:
     """The refusal of a tool that is given these paths; `own`: the person's own files count; `above`: what is below."""
     for path in (path for text in named for path in guard.leads(text)):
         if guard.keeps(path):
@@ -290,7 +290,7 @@ def _touched(named: set[str], guard: Guard, *, own: bool, above: bool) -> Answer
     return None
 
 
-def _searched(tool: str, given: Mapping[str, object], guard: Guard) -> Answer:
+def _searched(tool: str, given: Mapping[str, object], guard: Guard) -> HookAnswer:
     directory = path if isinstance(path := given.get("path"), str) else "."
     pattern = given.get("pattern" if tool == "Glob" else "glob")
     if any(guard.keeps(path) for path in guard.leads(directory)):
@@ -302,7 +302,7 @@ def _searched(tool: str, given: Mapping[str, object], guard: Guard) -> Answer:
     return None
 
 
-def _denied(why: str) -> Answer:
+def _denied(why: str) -> HookAnswer:
     advice = "Names are told by list_secrets, and values are used by reference."
     return specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{why} {advice}")
 
@@ -328,13 +328,13 @@ def _keys(path: Path) -> list[Path]:
             return [] if store.custody.named_file is None else [store.custody.named_file]
 
 
-_FAILED: Final[dict[str, Callable[[Event | None, str], Answer]]] = {
+_FAILED: Final[dict[str, Callable[[HookEvent | None, str], HookAnswer]]] = {
     "post-tool-use": hook_output.withheld,
     "post-tool-use-failure": hook_output.unchecked,
 }
 """What events are answered with that must not go by if their hook fails."""
 
-EVENTS: Final[dict[str, Callable[[_Hook, Event], Answer]]] = {
+EVENTS: Final[dict[str, Callable[[_Hook, HookEvent], HookAnswer]]] = {
     "session-start": _session_start,
     "user-prompt-submit": _user_prompt_submit,
     "pre-tool-use": _pre_tool_use,

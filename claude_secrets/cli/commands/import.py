@@ -16,7 +16,7 @@ from claude_secrets.exec.git import Repository
 from claude_secrets.model import PERSON, SHARED, check_scope
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import import_files, importing
-from claude_secrets.person.import_files import Contents, Kind
+from claude_secrets.person.import_files import FileKind, ImportedFile
 from claude_secrets.person.importing import Change, Planned
 from claude_secrets.person.person import Person
 from claude_secrets.plain_file import PlainFile
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Take the file, what kind it is, and what may happen to what is there."""
     parser.add_argument("file", metavar="FILE", help="a .env file, a JSON object of texts, or secrets.encrypted")
     parser.add_argument(
-        "--from", dest="kind", choices=[*Kind], help="what kind of file it is; else its name or content tells"
+        "--from", dest="kind", choices=[*FileKind], help="what kind of file it is; else its name or content tells"
     )
     parser.add_argument(
         "--rewrite",
@@ -75,13 +75,13 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _kind(file: PlainFile, named: str | None, *, rewrite: bool, has_key: bool) -> Kind:
+def _kind(file: PlainFile, named: str | None, *, rewrite: bool, has_key: bool) -> FileKind:
     if named is not None:
-        kind, how = Kind(named), "by --from"
+        kind, how = FileKind(named), "by --from"
     else:
         kind, how = import_files.recognise(file.asked.name, file.data)
     note(f"Read as {kind}, told {how}.")
-    if (rewrite and kind is not Kind.DOTENV) or (has_key and kind is not Kind.TYPESCRIPT):
+    if (rewrite and kind is not FileKind.DOTENV) or (has_key and kind is not FileKind.TYPESCRIPT):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             f"This is read as {kind}; --rewrite is for dotenv, --key-fd for typescript.",
@@ -103,7 +103,7 @@ def _key(descriptor: int | None, project: Project | None) -> bytes:
     )
 
 
-def _refuse_problems(contents: Contents) -> None:
+def _refuse_problems(contents: ImportedFile) -> None:
     for problem in contents.problems:
         note(f"{problem.where}: [{problem.code}] {problem.words}")
     if contents.problems:
@@ -113,7 +113,7 @@ def _refuse_problems(contents: Contents) -> None:
         )
 
 
-def _rewriting(file: PlainFile, contents: Contents) -> bytes | None:
+def _rewriting(file: PlainFile, contents: ImportedFile) -> bytes | None:
     """What the file will be; None where nothing in it changes."""
     after = import_files.rewrite(file.data, contents.entries)
     if after == file.data:
@@ -133,7 +133,7 @@ def _refuse_another_scope(person: Person) -> None:
         )
 
 
-def _show(planned: Sequence[Planned], contents: Contents, *, as_json: bool) -> None:
+def _show(planned: Sequence[Planned], contents: ImportedFile, *, as_json: bool) -> None:
     for line in contents.notes:
         note(f"note: {line}")
     rows = [(each.entry.name, _words(each)) for each in planned]
@@ -247,7 +247,7 @@ def _keep_out_of_git(copy: Path) -> None:
 
 
 def _as_data(
-    kind: Kind, planned: Sequence[Planned], stored: Sequence[Stored], contents: Contents, copy: Path | None
+    kind: FileKind, planned: Sequence[Planned], stored: Sequence[Stored], contents: ImportedFile, copy: Path | None
 ) -> dict[str, object]:
     versions = [done.version for done in stored] or [each.version for each in planned]
     return {

@@ -10,14 +10,14 @@ from claude_secrets.atomic_file import make_private
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.asking import ask, new_passphrase
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import Invocation, find_project, invocation_of, open_store, whereabouts
+from claude_secrets.cli.opening import Invocation, call_origin, find_project, invocation_of, open_store
 from claude_secrets.cli.output import hint, say, warn
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.keys.passphrase import check, known_words
 from claude_secrets.keys.slot import PASSPHRASE
 from claude_secrets.paths import command, expanded, home_directories
 from claude_secrets.policy.allowlist_edit import TEMPLATE
-from claude_secrets.policy.project import Whereabouts, locate
+from claude_secrets.policy.project import CallOrigin, locate
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def run(options: Namespace) -> int:
 
 def _directory(invocation: Invocation, *, chosen: bool) -> Path | None:
     """Where the project is to be; None where only a store is made, because no project can be there."""
-    where = whereabouts(invocation)
+    where = call_origin(invocation)
     directory = (where.argument or where.working_directory).resolve()
     if any(home.is_relative_to(directory) for home in home_directories()):
         if invocation.project or not chosen:
@@ -94,7 +94,7 @@ def _ask_before_hiding(directory: Path) -> None:
     """
     if os.path.lexists(directory / ".claude" / "secrets.yml"):
         return
-    where = Whereabouts(argument=None, environment=None, root=None, working_directory=directory)
+    where = CallOrigin(argument=None, environment=None, root=None, working_directory=directory)
     try:
         outer = short(str(locate(where, homes=home_directories(), command=command()).path))
     except DeniedError as error:

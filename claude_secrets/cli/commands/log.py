@@ -10,7 +10,7 @@ from claude_secrets.errors import DeniedError
 from claude_secrets.paths import expanded
 from claude_secrets.person import log, trust
 from claude_secrets.policy.project import Project
-from claude_secrets.store.audit import Entry, EventOutcome
+from claude_secrets.store.audit import EventOutcome, LogEntry
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def run(options: Namespace) -> int:
     standing = trust.standing(person)
     projects = {named} if isinstance(named, str) else set(standing.identities if standing else ())
 
-    def keep(entry: Entry) -> bool:
+    def keep(entry: LogEntry) -> bool:
         event = entry.event
         return (
             options.name in (None, event.name)
@@ -63,7 +63,7 @@ def _named(invocation: Invocation, path: str) -> Project | str:
         return str(expanded(path).resolve())
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: LogEntry) -> str:
     event = entry.event
     who = "you" if event.caller == "person" else f"agent “{event.client}”" if event.client else event.caller
     place = f" in {short(event.project)}" if event.project else ""
@@ -75,7 +75,7 @@ def _line(entry: Entry) -> str:
     return f"{date(entry.first)}  {outcome:16}  {event.action}{about}  {who}{place}" + "".join(f"; {m}" for m in more)
 
 
-def _as_data(entry: Entry) -> dict[str, object]:
+def _as_data(entry: LogEntry) -> dict[str, object]:
     event = entry.event
     return {
         "sequence": entry.sequence,

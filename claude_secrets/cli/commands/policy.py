@@ -6,11 +6,11 @@ from typing import Final
 
 from claude_secrets.cli.opening import (
     Invocation,
+    call_origin,
     check_of_links,
     find_project,
     invocation_of,
     require_project,
-    whereabouts,
 )
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
@@ -19,7 +19,7 @@ from claude_secrets.paths import command, own_directories
 from claude_secrets.policy import decisions
 from claude_secrets.policy.allowlist import read_allowlist
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, parse_policy, read_own_files
-from claude_secrets.policy.rules import Kind, Rule, Rules, RuleSource, in_words
+from claude_secrets.policy.rules import Rule, RuleKind, Rules, RuleSource, in_words
 from claude_secrets.policy.snapshot import SnapshotReader
 
 _FILE_LIMIT = 1 << 20
@@ -85,7 +85,7 @@ def _count(found: Rules) -> str:
 def _explain(invocation: Invocation, tool: Tool, name: str) -> int:
     project = require_project(invocation)
     check_of_links(invocation, project)
-    snapshot = SnapshotReader(own_directories(), command()).read(whereabouts(invocation), project)
+    snapshot = SnapshotReader(own_directories(), command()).read(call_origin(invocation), project)
     pattern = tool is Tool.SEARCH_SECRETS
     call = Call(tool=tool, name="" if pattern or tool is Tool.LIST_SECRETS else name, pattern=name if pattern else "")
     allowed = True
@@ -118,8 +118,8 @@ _WHOSE: Final = {
 
 
 def _effect(rule: Rule, call: Call) -> str:
-    if rule.kind is Kind.LIMIT:
+    if rule.kind is RuleKind.LIMIT:
         return "counts the call"
-    if rule.kind is Kind.APPROVE:
+    if rule.kind is RuleKind.APPROVE:
         return "asks you" if rule.asks(decisions.arguments(call)) else "does not apply"
     return "refuses" if rule.refuses(decisions.arguments(call)) else "passes"

@@ -11,7 +11,7 @@ from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import counted, note, progress
 from claude_secrets.cli.scan_files import Files, Skips, in_files
 from claude_secrets.cli.scan_git import GitScan
-from claude_secrets.cli.scan_outcome import Place, Unseen, outcome, tell, told_at
+from claude_secrets.cli.scan_outcome import ScannedPlace, Unseen, outcome, tell, told_at
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec.git import Repository
 from claude_secrets.paths import command, expanded, working_directory
@@ -95,7 +95,7 @@ def _look(
     files: Files,
     repository: Repository | None,
     progressed: Callable[[int, int], None],
-) -> Iterator[Place | Unseen]:
+) -> Iterator[ScannedPlace | Unseen]:
     skipped = files.skipped
     if asked.reads_input:
         yield from told_at(finder, look(finder, read(sys.stdin.buffer)), _INPUT)
