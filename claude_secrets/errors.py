@@ -1,7 +1,6 @@
 """The errors a person or an agent can meet, each with a stable code.
 
-Always: a message names the secret and the remedy, never a value, another project's path or an exception's
-text. Anyone may import this module; it imports nothing of the package.
+Always: a message names the secret and the remedy, never a value, another project's path or an exception's text.
 """
 
 from enum import StrEnum

@@ -2,7 +2,6 @@
 
 Always: only a running command is interrupted by an exception, so that it can clean up, and cleaning up is not
 interrupted; otherwise the process ends at once. A process that was started with SIGINT ignored goes on ignoring it.
-Anyone may import it.
 """
 
 # What else is needed would be loaded before SIGINT is taken: `typing`, and `signal`, which is this one and enums.

@@ -1,6 +1,6 @@
 """The nouns of the project as small frozen values, and the checks on names, scopes and values.
 
-Always: nothing here does input or output, and no value of a secret appears in a `repr`. Anyone may import it.
+Always: nothing here does input or output, and no value of a secret appears in a `repr`.
 """
 
 import re

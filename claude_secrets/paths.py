@@ -1,6 +1,6 @@
 """Where things live for this person, and how the command line is called here.
 
-Always: nothing is created. Anyone may import it.
+Always: nothing is created.
 """
 
 import os

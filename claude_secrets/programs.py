@@ -1,8 +1,8 @@
 """Programs of the machine, run for the person: where they are found, and with which environment they run.
 
-Always: pure but for looking at the file system; what a project put into the environment or the PATH chooses
-neither a program nor what it loads. Programs that ask or show the person something come from the system's own
-directories, whatever the PATH is. The other modules of `human/` import it.
+Always: pure but for looking at the file system; what a project put into the environment or the PATH chooses neither a
+program nor what it loads. Programs that ask or show the person something come from the system's own directories,
+whatever the PATH is.
 """
 
 import os

@@ -1,7 +1,6 @@
 """Text of strangers made fit to be shown: one line, nothing invisible, nothing that turns the reading direction.
 
-Always: pure; nothing that comes out holds a control, format, surrogate, private or unassigned character. The
-other modules of `human/` and the faces import it.
+Always: pure; nothing that comes out holds a control, format, surrogate, private or unassigned character.
 """
 
 import unicodedata

@@ -1,7 +1,7 @@
 """Names of variables whose value does more than lie in an environment.
 
 Always: pure; names count whatever their case. The lists are those of the programs' own manuals; a shell's own variables
-are also held against real shells in the tests. `cli/variables`, `cli/export` and `human/programs` use it.
+are also held against real shells in the tests.
 
 What only the project's own code reads is in no list (FLASK_APP, GUNICORN_CMD_ARGS): that code runs anyway. Nor is the
 address of one service (PGHOST, ANTHROPIC_BASE_URL): the project says which services it uses.

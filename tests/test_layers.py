@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -196,7 +197,9 @@ def test_an_init_file_holds_a_docstring_alone(path: Path) -> None:
 @each_module
 def test_a_module_says_what_it_is_for_and_can_be_read_at_a_sitting(module: str) -> None:
     text = MODULES[module].read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), f"{module} does not begin with a docstring"
+    head = ast.get_docstring(ast.parse(text))
+    assert head, f"{module} does not begin with a docstring"
+    assert not re.search(r"\bimports? it\b", head), f"{module} says who imports it; the folder says that"
     assert len(text.splitlines()) <= LINE_LIMIT
 
 

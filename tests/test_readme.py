@@ -23,7 +23,7 @@ from tests.support.machine import Machine
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("claude_secrets/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PROGRAM = Path(sys.executable).with_name("claude-secrets")
 LINKED = {
     "cryptography.io",

@@ -1,7 +1,7 @@
 """A note of each client that has started a server, so that what its agents run later is known to be an agent's.
 
 Always: the place follows from the account and not from the environment; a note counts for one process of one boot and
-outlives the server. It is a help: whoever runs as the person can remove it. The faces import it.
+outlives the server. It is a help: whoever runs as the person can remove it.
 """
 
 import os

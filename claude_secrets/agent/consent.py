@@ -1,7 +1,7 @@
 """Consent: what a call needs the person's yes for, and what becomes of their answer.
 
 Always: a question lists exactly what is wanted; an answer counts for the question it was given to and nothing else;
-what was granted is remembered in the transaction that uses it. Only the gate imports it.
+what was granted is remembered in the transaction that uses it.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 Always: an agent is known by its client's mark in the environment of this process or of any above it, and by the client
 itself, which stays above whatever its shell does. What cannot be read counts as an agent; what opens a session and what
-root has privileged do not. The topmost sign decides where the agent works. Pure: `processes` looks. Faces import it.
+root has privileged do not. The topmost sign decides where the agent works. Pure: `processes` looks.
 """
 
 import re

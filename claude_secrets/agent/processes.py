@@ -1,7 +1,7 @@
 """What the system says about processes: this one's ancestors, and who holds the other end of its standard input.
 
-Always: nothing is started or changed; what cannot be read is None, never a guess. `agents` decides what it means;
-another system adds an implementation of `Processes`. Anyone may import it.
+Always: nothing is started or changed; what cannot be read is None, never a guess. `detection` decides what it means;
+another system adds an implementation of `Processes`.
 """
 
 import os

@@ -1,6 +1,6 @@
 """What agents are answered: that something was stored, names, that there is no such secret.
 
-Always: pure; no value. Only the gate imports it.
+Always: pure; no value.
 """
 
 from claude_secrets.errors import CallerError, Code

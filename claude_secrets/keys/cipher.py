@@ -1,4 +1,4 @@
-"""Sealing and opening: the data key, the keys derived from it, envelopes, wrapping. FORMAT.md specifies each.
+"""Sealing and opening: the data key, the keys derived from it, envelopes, wrapping. store-format.md specifies each.
 
 Always: pure (no files, no clock: times come in as arguments), no key or value in a `repr` or an exception.
 """

@@ -1,7 +1,7 @@
 """Recovery codes: passphrases that the program draws, and how they are written and read.
 
 Always: pure but for the drawing; no code is repeated in an error. A code has groups of five characters, of which the
-last one checks the group. FORMAT.md specifies it.
+last one checks the group. docs/reference/store-format.md specifies it.
 """
 
 from typing import Final

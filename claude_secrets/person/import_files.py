@@ -1,7 +1,7 @@
 """What other programs keep secrets in: which kind of file one is, and the names and values in it.
 
 Always: pure; all that is wrong with a file is found at once; no value is in an error, a note or a `repr`, nor is a word
-that only looks like a name (a line of a key that nobody quoted does). The faces and `imports` import it.
+that only looks like a name (a line of a key that nobody quoted does).
 """
 
 import json

@@ -1,7 +1,7 @@
 """The files that decide what agents may touch: a project's `.claude/secrets.yml` and the person's `policy.yml`.
 
-Always: what cannot be understood denies everything and says the line and column; no error repeats a file's content;
-the project's file is read anew at every call. The faces and the doorway import it.
+Always: what cannot be understood denies everything and says the line and column; no error repeats a file's content; the
+project's file is read anew at every call.
 """
 
 import os

@@ -1,7 +1,6 @@
 """Adding a name to and removing one from a project's file, as text: comments and layout stay as the person wrote them.
 
-Always: pure; the edited text must read as the old allowlist with exactly that change, or nothing is changed. The
-command line imports it.
+Always: pure; the edited text must read as the old allowlist with exactly that change, or nothing is changed.
 """
 
 import re

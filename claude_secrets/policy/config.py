@@ -1,6 +1,6 @@
 """`config.yml`: what a person can settle for all projects, how each setting is read, and which of two is stricter.
 
-Always: an unknown key or a value of another type is an error. `own_files` reads the files; others import the settings.
+Always: an unknown key or a value of another type is an error. `personal_files` reads the files.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """Reading the person's own files, which must be theirs; and who else can change a file or a directory.
 
-Always: nothing is changed; root counts as nobody else; a group counts as the person only if it is their private one.
-The readers of the person's files and the faces import it. On Windows access lists say it, and nothing is checked.
+Always: nothing is changed; root counts as nobody else; a group counts as the person only if it is their private one. On
+Windows access lists say it, and nothing is checked.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The person's own files in their configuration directory: `policy.yml` (or `policy.json`) and `config.yml`.
 
 Always: what cannot be understood, or could be somebody else's, denies everything; only the files of the account's own
-directory loosen anything, those of a directory that the environment names tighten. The faces and the doorway import it.
+directory loosen anything, those of a directory that the environment names tighten.
 """
 
 import os

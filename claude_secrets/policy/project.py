@@ -1,7 +1,7 @@
 """Which project a call belongs to.
 
-Always: paths are compared resolved and by components; git is never run, its files are read; places that contradict
-each other are refused. The doorway and the faces import it.
+Always: paths are compared resolved and by components; git is never run, its files are read; places that contradict each
+other are refused.
 """
 
 import os

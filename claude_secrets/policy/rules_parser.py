@@ -1,7 +1,7 @@
 """Reading rules out of a policy: the `policy` of a project's file, the person's `policy.yml` or `policy.json`.
 
 Always: two vocabularies are understood (that of hosted JSON policies and that of YAML proxies), side by side; what is
-not supported is refused with line and column, never skipped. The readers of those files import it.
+not supported is refused with line and column, never skipped.
 """
 
 import re

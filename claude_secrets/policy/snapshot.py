@@ -1,7 +1,6 @@
 """Where one call happens, and what all files say about it at that moment: the project's, and the person's own.
 
-Always: read anew whenever it is asked for; a change of any of the files changes the fingerprint. The doorway and the
-faces import it.
+Always: read anew whenever it is asked for; a change of any of the files changes the fingerprint.
 """
 
 import hashlib

@@ -1,7 +1,6 @@
 """A strict part of YAML: mappings, lists and text, every error with its line and column and none of the content.
 
-Always: no tags, anchors, aliases, duplicate keys or second documents; bounded size and depth; nothing is
-constructed. Only this module imports `yaml`; the readers and editors of our files import it.
+Always: no tags, anchors, aliases, duplicate keys or second documents; bounded size and depth; nothing is constructed.
 """
 
 from collections.abc import Callable, Iterator

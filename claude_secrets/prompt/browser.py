@@ -1,8 +1,8 @@
 """Opens the one-time page in the person's graphical browser.
 
 Always: nobody else chooses the program: `BROWSER` and PATH are ignored, programs come from the system's directories
-outside the named ones, and what points into those is taken out of the child's environment. The child never touches
-our standard streams (output is the wire) and nobody waits for it to end. Faces import it.
+outside the named ones, and what points into those is taken out of the child's environment. The child never touches our
+standard streams (output is the wire) and nobody waits for it to end.
 """
 
 import os

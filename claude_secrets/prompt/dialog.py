@@ -1,8 +1,7 @@
 """Asks the person by a dialog of their desktop: a question with yes or no, a value without showing it.
 
-Always: a value comes back through a pipe alone; a dialog that is over leaves neither window nor process; the program
-is one of the system's, whatever the PATH is; the child never touches our standard streams (output is the wire). Faces
-import it.
+Always: a value comes back through a pipe alone; a dialog that is over leaves neither window nor process; the program is
+one of the system's, whatever the PATH is; the child never touches our standard streams (output is the wire).
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 """Dialog programs: how each is called, so that it shows a text as it is, and what its answers mean.
 
-Always: pure; what is asked is data for the program, never an option, markup or script source; only what a person
-chose themselves is a yes. `dialog` imports it.
+Always: pure; what is asked is data for the program, never an option, markup or script source; only what a person chose
+themselves is a yes.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """A file of the person's that leads their browser to the one-time page, where the page's address alone does not let in.
 
 Always: only the person can read it (0600 in a directory of 0700; on Windows in their own directory of temporary files);
-what it leads to is on 127.0.0.1; it is gone when the page is. Faces import it.
+what it leads to is on 127.0.0.1; it is gone when the page is.
 """
 
 import html

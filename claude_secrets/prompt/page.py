@@ -1,8 +1,8 @@
 """The one-time page on loopback where a person enters a value: what it is now, and what each visit does to it.
 
-Always: the first visitor who continues is bound to the page, anyone else ends it; at most one value reaches
-`store`, and none after the page has ended; the person gets the last answer before anyone else hears of it. Its
-address is no credential. Faces import it.
+Always: the first visitor who continues is bound to the page, anyone else ends it; at most one value reaches `store`,
+and none after the page has ended; the person gets the last answer before anyone else hears of it. Its address is no
+credential.
 """
 
 import logging

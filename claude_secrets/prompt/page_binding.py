@@ -1,6 +1,6 @@
 """To whom a one-time page is bound: the first visitor who continues, and of a keyed page one who has its key.
 
-Always: secrets are compared in constant time; a cookie counts at this page only. Only the page's own modules import it.
+Always: secrets are compared in constant time; a cookie counts at this page only.
 """
 
 import hmac

@@ -1,7 +1,7 @@
 """The markup of the one-time page: what a person is shown, and the rules a browser is given for it.
 
-Always: everything that comes from elsewhere passes through `_text` or `_path`; no script, nothing external, and
-never a value. Only the page's own modules import it.
+Always: everything that comes from elsewhere passes through `_text` or `_path`; no script, nothing external, and never a
+value.
 """
 
 import base64

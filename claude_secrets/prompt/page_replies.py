@@ -1,7 +1,6 @@
 """What the one-time page answers besides its claim and its form: how it ended, and what was wrong with a request.
 
-Always: fixed texts but for a secret's name, a version's number and an error's own sentences; never a value. Only
-the page's own modules import it.
+Always: fixed texts but for a secret's name, a version's number and an error's own sentences; never a value.
 """
 
 from http import HTTPStatus

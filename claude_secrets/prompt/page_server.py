@@ -1,8 +1,8 @@
 """The one-time page's transport: HTTP on 127.0.0.1, one request a connection, everything bounded.
 
-Always: the page is reached only under its exact Host and path and, to change something, its own Origin; nothing of
-a request is logged or repeated; no visitor can hold a thread for longer than the limits below; another user of the
-machine is sent away before anything is read (`visitor`). Only `page.py` imports it.
+Always: the page is reached only under its exact Host and path and, to change something, its own Origin; nothing of a
+request is logged or repeated; no visitor can hold a thread for longer than the limits below; another user of the
+machine is sent away before anything is read (`visitor`).
 """
 
 import logging

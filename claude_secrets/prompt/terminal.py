@@ -2,7 +2,7 @@
 
 Always: the terminal itself is used, not standard input or output, and it is left as it was found, by a signal, too; no
 value is shown, shortened or split unnoticed; what was typed before a question or is pasted beyond its line answers no
-question and reaches no shell. Faces import it.
+question and reaches no shell.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Whose a connection to one of our ports is, as Linux's table of sockets says (proc(5), `/proc/net/tcp`).
 
 Always: only the person's own user and root are let in; whatever the table does not show clearly is refused; nothing of
-a request is read. Other systems have no such table, and everybody is let in there. Only `page_server` imports it.
+a request is read. Other systems have no such table, and everybody is let in there.
 """
 
 import os

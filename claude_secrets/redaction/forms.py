@@ -1,6 +1,6 @@
 """How a value looks in text: as it is, escaped or encoded by the programs that people use.
 
-Always: pure. `views` undoes escapes, wraps and dumps; what is left to tell apart is here. `redaction` finds it.
+Always: pure. `views` undoes escapes, wraps and dumps; what is left to tell apart is here. `finder` finds it.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The MCP server: the SDK's low-level server, wired to the tools, the gate on its thread, and the asker.
 
-Always: one outermost catch turns a fault of ours into a fixed text and logs its type alone; no exception's text
-reaches the wire or standard error. Only `server.serve` imports it.
+Always: one outermost catch turns a fault of ours into a fixed text and logs its type alone; no exception's text reaches
+the wire or standard error.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """Putting a consent question to the person: by the client's form, else by a dialog; else there is no yes.
 
 Always: only an exact `true` to the very question that was put is a yes, once; one question at a time, for
-`QUESTION_SECONDS` at most. After three questions without an answer nobody is asked for a while; after three refusals
-in ten minutes nobody is asked for that project. Only `app.py` imports it.
+`QUESTION_SECONDS` at most. After three questions without an answer nobody is asked for a while; after three refusals in
+ten minutes nobody is asked for that project.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """Putting input_secret's question: by the client's URL elicitation, else by the browser, else by a dialog.
 
 Always: the value goes from the page or the dialog to the gate, never through the client; one page for a project and
-name; a call waits no longer than `CALL_SECONDS`, a page no longer than its lifetime. Only `app.py` imports it.
+name; a call waits no longer than `CALL_SECONDS`, a page no longer than its lifetime.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """What is known of the client at the other end, beyond its capabilities.
 
-Always: what a client says of itself only makes us more careful. Only `server/` imports it.
+Always: what a client says of itself only makes us more careful.
 """
 
 from typing import Any, Final, TypeAlias

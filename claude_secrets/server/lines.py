@@ -1,6 +1,6 @@
 """One line of the wire: what it means, or the error reply it deserves; and a message as the line that is sent.
 
-Always: pure; no reply repeats anything of the line but a valid id. Only the server imports it.
+Always: pure; no reply repeats anything of the line but a valid id.
 """
 
 import codecs

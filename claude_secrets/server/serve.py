@@ -1,4 +1,4 @@
-"""The face for agents: an MCP server on standard input and output. Only `cli/serve.py` imports it."""
+"""The face for agents: an MCP server on standard input and output."""
 
 import gc
 from collections.abc import MutableMapping

@@ -1,7 +1,7 @@
 """Standard input and output as a transport: bounded lines, an answer to each, and a clean end.
 
-Always: only JSON-RPC reaches standard output (stray prints go to standard error); what was asked is answered before
-the end comes; nothing here reads a message's content beyond its id. Only `app.py` imports it.
+Always: only JSON-RPC reaches standard output (stray prints go to standard error); what was asked is answered before the
+end comes; nothing here reads a message's content beyond its id.
 """
 
 import os

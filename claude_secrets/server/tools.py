@@ -1,6 +1,6 @@
 """The six tools, one row each: what the model reads about them, and how their arguments become a `Call`.
 
-Always: arguments are checked by hand and never repeated; the list is the same at every start. `app.py` imports it.
+Always: arguments are checked by hand and never repeated; the list is the same at every start.
 """
 
 from collections.abc import Mapping

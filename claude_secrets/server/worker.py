@@ -1,6 +1,6 @@
 """The one thread on which the gate, SQLite and the cryptography run.
 
-Always: a daemon, so that a keyring that hangs cannot keep the process alive. Only the server imports it.
+Always: a daemon, so that a keyring that hangs cannot keep the process alive.
 """
 
 import asyncio

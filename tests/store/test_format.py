@@ -1,6 +1,6 @@
-"""FORMAT.md, written down a second time: with SQLite, the standard library and Fernet alone, nothing of the program.
+"""store-format.md, written down a second time: with SQLite, the standard library and Fernet alone, nothing of the program.
 
-What the program writes must be read by it, so that FORMAT.md says what the program does.
+What the program writes must be read by it, so that store-format.md says what the program does.
 """
 
 import hmac
@@ -34,7 +34,7 @@ def hkdf(store_id: str, data_key: bytes, label: str) -> bytes:
 
 
 class Reader:
-    """Reads a store as FORMAT.md says, with SQLite, the standard library and Fernet."""
+    """Reads a store as store-format.md says, with SQLite, the standard library and Fernet."""
 
     def __init__(self, path: Path, master_key: str) -> None:
         self.db = sqlite3.connect(path)

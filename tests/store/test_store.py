@@ -171,7 +171,7 @@ def test_a_file_that_was_removed_under_a_running_store_is_unavailable_and_not_ma
 
 
 def test_an_older_copy_put_back_whole_is_read_as_it_is(keep: Keep) -> None:
-    """FORMAT.md, section 7: what format 1 cannot show. If this fails, the format got better: say so there."""
+    """store-format.md, section 7: what format 1 cannot show. If this fails, the format got better: say so there."""
     put(keep.store(), "TOKEN", "old")
     copy = keep.close().path.read_bytes()
     put(keep.store(), "TOKEN", "new")
