@@ -32,7 +32,7 @@ NO_PATHS: Final = frozenset(
 _Number = tuple[int, int]
 
 
-class _Place(NamedTuple):
+class _Location(NamedTuple):
     """Where something is or would be: the nearest directory or file that is there, and the names below it."""
 
     number: _Number
@@ -182,10 +182,10 @@ def _number(path: Path) -> _Number | None:
     return (found.st_dev, found.st_ino)
 
 
-def _place(path: Path) -> _Place | None:
+def _place(path: Path) -> _Location | None:
     for step in (path, *path.parents):
         if (number := _number(step)) is not None:
-            return _Place(number, _names(path, step))
+            return _Location(number, _names(path, step))
     return None
 
 
