@@ -1,4 +1,4 @@
-"""Passphrases: how they become master keys, and which of them are good enough. docs/reference/store-format.md specifies the first.
+"""Passphrases: how they become master keys, and which of them are good enough. store-format.md specifies the first.
 
 Always: no passphrase is repeated in an error.
 """

@@ -1,4 +1,4 @@
-"""store-format.md, written down a second time: with SQLite, the standard library and Fernet alone, nothing of the program.
+"""store-format.md, written down a second time: SQLite, the standard library and Fernet alone, nothing of the program.
 
 What the program writes must be read by it, so that store-format.md says what the program does.
 """
