@@ -76,12 +76,12 @@ class NameSearch:
         """
         if self._each is not None:
             return [name for name in names if self._each.matches(name)]
-        found = list[str]()
+        matching = list[str]()
         for start in range(0, len(names), _BLOCK):  # so that time is looked at between them
             block = names[start : start + _BLOCK]
             with self._clock.counting():
-                found += [block[line] for line in _lines_with(self._lines, block)]
-        return found
+                matching += [block[line] for line in _lines_with(self._lines, block)]
+        return matching
 
 
 class _Clock:
@@ -146,10 +146,10 @@ class ByteSearch:
 
     def places(self, text: bytes) -> Iterator[int]:
         """Where matches begin that do not overlap."""
-        found = self._pattern.search(text)
-        while found is not None:
-            yield int(found.start())
-            found = self._pattern.search(text, found.end())
+        match = self._pattern.search(text)
+        while match is not None:
+            yield int(match.start())
+            match = self._pattern.search(text, match.end())
 
 
 class ByteStrings:
@@ -165,15 +165,15 @@ class ByteStrings:
 
     def within(self, text: bytes) -> set[bytes]:
         """Those that stand in the text."""
-        found = set[bytes]()
+        present = set[bytes]()
         for _, piece in self._pieces(text):
             places = self._automaton.find_matches_as_indexes(piece)
             if len(places) > _MANY:  # all places of all of them would be far more
-                found.update(string for string in self._strings if string in piece)
+                present.update(string for string in self._strings if string in piece)
             elif places:
                 places = self._automaton.find_matches_as_indexes(piece, overlapping=True)
-                found.update(self._strings[number] for number, _, _ in places)
-        return found
+                present.update(self._strings[number] for number, _, _ in places)
+        return present
 
     def places(self, text: bytes) -> Iterator[tuple[int, bytes]]:
         """Each place where one of them begins, and which."""

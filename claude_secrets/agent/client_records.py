@@ -32,13 +32,13 @@ def directory() -> Path:
 
 def read() -> frozenset[tuple[int, str]]:
     """The clients that were noted since the machine was started: number and start of each process."""
-    boot, found = _boot(), set()
+    boot, records = _boot(), set()
     with suppress(OSError):  # none was ever noted, or they cannot be read
         for name in os.listdir(directory())[:_LIMIT]:  # noqa: PTH208  names are all that is wanted
             noted = _meaning(name)
             if noted is not None and noted[0] == boot:
-                found.add(noted[1:])
-    return frozenset(found)
+                records.add(noted[1:])
+    return frozenset(records)
 
 
 def note(client: Process, lives: Callable[[int, str], bool]) -> None:
@@ -71,9 +71,9 @@ def _boot() -> str:
 def _is_own(path: Path) -> bool:
     """Whether a directory is this user's, and nobody else may write in it."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
     if sys.platform == "win32":
-        return stat.S_ISDIR(found.st_mode)
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+        return stat.S_ISDIR(status.st_mode)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022

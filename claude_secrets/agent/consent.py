@@ -85,14 +85,14 @@ def standing(tx: Transaction | None, snapshot: PolicySnapshot) -> PolicySnapshot
 
 def items_of(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[ConsentItem, ...]:
     """What the call needs consent for, in the order in which it is asked."""
-    found, case = _trust_wants(tx, case)
+    items, case = _trust_wants(tx, case)
     call = case.call
-    trusted = all(want.kind is not ConsentKind.SECRET for want in found)
+    trusted = all(want.kind is not ConsentKind.SECRET for want in items)
     # What was revoked was allowed for no session.
     if call.tool is Tool.GET_SECRET and not call.use and reads_use_only(case) and not (trusted and session.holds(case)):
         version = case.record.version if case.record is not None else 0
         words = f"read the value of {call.name} (version {version}), which is use-only"
-        found.append(ConsentItem(ConsentKind.READ, call.name, words))
+        items.append(ConsentItem(ConsentKind.READ, call.name, words))
     if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
         for applied in case.verdict.approvals:
             rule = applied.rule
@@ -101,8 +101,8 @@ def items_of(tx: Transaction | None, case: Case, session: SessionReads) -> tuple
             )
             words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {shortened(rule.rule_id)} asks you)"
             by_project = applied.source is RuleSource.PROJECT
-            found.append(ConsentItem(ConsentKind.APPROVAL, rule.rule_id, words, rule.said, by_project))
-    return tuple(found)
+            items.append(ConsentItem(ConsentKind.APPROVAL, rule.rule_id, words, rule.said, by_project))
+    return tuple(items)
 
 
 def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[ConsentItem], Case]:
@@ -124,12 +124,12 @@ def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[ConsentItem],
 
 def _grants_wanted(tx: Transaction | None, case: Case) -> list[ConsentItem]:
     snapshot, call = case.snapshot, case.call
-    found = []
+    items = []
     if not may_claim_scope(tx, snapshot):
-        found.append(ConsentItem(ConsentKind.SCOPE, snapshot.scope, f"keep its secrets in the scope {snapshot.scope}"))
+        items.append(ConsentItem(ConsentKind.SCOPE, snapshot.scope, f"keep its secrets in the scope {snapshot.scope}"))
     if call.name and not _is_name_trusted(tx, case):
-        found.append(ConsentItem(ConsentKind.SECRET, call.name, _use(call, case.record)))
-    return found
+        items.append(ConsentItem(ConsentKind.SECRET, call.name, _use(call, case.record)))
+    return items
 
 
 def reads_use_only(case: Case) -> bool:

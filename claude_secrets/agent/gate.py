@@ -160,8 +160,8 @@ class Gate:
         """
         snapshot = self._snapshots.read(where, self._locate(where))
         with self._store.read() as tx:
-            found = (records.find(tx, snapshot.scope, name) for name in names)
-            return frozenset(one.name for one in found if one is not None and one.entered_by is EnteredBy.PERSON)
+            stored = (records.find(tx, snapshot.scope, name) for name in names)
+            return frozenset(one.name for one in stored if one is not None and one.entered_by is EnteredBy.PERSON)
 
     def every_value(self, where: CallOrigin) -> Values:
         """All values of the store, to take them out of other texts: never to be handed out.

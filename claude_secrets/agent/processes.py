@@ -229,7 +229,7 @@ class _Psutil:
 def _by_psutil(process: "psutil.Process", parent: int) -> Process:
     import psutil
 
-    found: dict[str, object] = {}
+    parts: dict[str, object] = {}
     looks: dict[str, Callable[[], object]] = {
         "user": lambda: process.uids().effective if sys.platform != "win32" else None,
         "session": lambda: os.getsid(process.pid) if sys.platform != "win32" else None,
@@ -242,5 +242,5 @@ def _by_psutil(process: "psutil.Process", parent: int) -> Process:
     }
     for field, look in looks.items():
         with suppress(psutil.Error, OSError):  # gone, or another user's
-            found[field] = look()
-    return Process(number=process.pid, parent=parent, **found)  # type: ignore[arg-type]  # each look returns its field
+            parts[field] = look()
+    return Process(number=process.pid, parent=parent, **parts)  # type: ignore[arg-type]  # each look returns its field

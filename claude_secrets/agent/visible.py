@@ -33,12 +33,12 @@ def values(tx: Transaction, snapshot: PolicySnapshot | None) -> Values:
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    found = [record for record in records.iterate_all(tx) if not record.deleted]
+    live = [record for record in records.iterate_all(tx) if not record.deleted]
     readable: dict[str, bool] = {}
     if snapshot is not None and consent.may_claim_scope(tx, standing := consent.standing(tx, snapshot)):
-        readable = _readable(_among(tx, standing, found))
+        readable = _readable(_among(tx, standing, live))
     named, others = {}, set()
-    for record in found:
+    for record in live:
         if snapshot is not None and record.scope == snapshot.scope and record.name in readable:
             named[record.name] = records.value(tx, record)
         else:
@@ -64,9 +64,9 @@ def visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record,
 
 
 def _among(
-    tx: Transaction, snapshot: PolicySnapshot, found: Iterable[Record | None]
+    tx: Transaction, snapshot: PolicySnapshot, candidates: Iterable[Record | None]
 ) -> Iterator[tuple[Record, AllowlistEntry]]:
-    for record in found:
+    for record in candidates:
         if record is None or record.deleted or record.scope != snapshot.scope:
             continue
         if consent.is_trusted(tx, snapshot, record):
@@ -75,7 +75,7 @@ def _among(
                 yield record, entry
 
 
-def _readable(found: Iterable[tuple[Record, AllowlistEntry]]) -> dict[str, bool]:
+def _readable(secrets: Iterable[tuple[Record, AllowlistEntry]]) -> dict[str, bool]:
     return {
-        record.name: refusals.may_be_read(record=record.access, allowlisted=entry.access) for record, entry in found
+        record.name: refusals.may_be_read(record=record.access, allowlisted=entry.access) for record, entry in secrets
     }

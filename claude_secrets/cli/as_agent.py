@@ -156,11 +156,11 @@ def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
     from claude_secrets.cli.commands import exec as exec_command
 
     def values(names: Sequence[str]) -> dict[str, str]:
-        found = {}
+        values_by_name = {}
         for name in names:
             with suppress(CallerError):  # it is not there: told with all others that are not
-                found[name] = caller.done(Call(tool=Tool.GET_SECRET, name=name, use=True)).text
-        return found
+                values_by_name[name] = caller.done(Call(tool=Tool.GET_SECRET, name=name, use=True)).text
+        return values_by_name
 
     choice = variables.Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names)
     source = variables.Source(values, caller.close)

@@ -176,10 +176,10 @@ def _real(path: Path) -> Path:
 @lru_cache(maxsize=4096)
 def _number(path: Path) -> _Number | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return None
-    return (found.st_dev, found.st_ino)
+    return (status.st_dev, status.st_ino)
 
 
 def _place(path: Path) -> _Location | None:

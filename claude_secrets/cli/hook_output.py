@@ -59,10 +59,10 @@ def replaced(event: HookEvent, values: Values) -> HookAnswer:
 
     output = event.get("tool_response")
     sought = _without(_asked_for(event), values)
-    found = likely(sought, [_bytes(text) for text in texts(output)])
-    if not found:
+    candidates = likely(sought, [_bytes(text) for text in texts(output)])
+    if not candidates:
         return None
-    finder = Finder(found)
+    finder = Finder(candidates)
 
     def replace(text: str) -> str:
         redactor = Redactor(finder, lambda name: b"[a secret]" if name.startswith(_UNNAMED) else reference(name))
@@ -123,10 +123,10 @@ def shown_in(output: Iterable[str], values: Values) -> Shown | None:
     from claude_secrets.redaction.finder import Finder, likely
 
     data = [_bytes(text) for text in output]
-    found = likely(_without("", values), data)
-    if not found:
+    candidates = likely(_without("", values), data)
+    if not candidates:
         return None
-    finder = Finder(found)
+    finder = Finder(candidates)
     names = {one.name for text in data for one in finder.find(text, before=None, final=True)[0]}
     named = sorted(name for name in names if not name.startswith(_UNNAMED))
     return Shown(named, others=len(named) < len(names)) if names else None

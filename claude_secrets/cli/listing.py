@@ -67,22 +67,22 @@ class Expiry(NamedTuple):
 
 def expiries(records: Iterable[Record]) -> list[Expiry]:
     """The secrets whose values have expired or expire within two weeks, the soonest first."""
-    found = (Expiry(record, record.expires - time.time()) for record in records if record.expires is not None)
-    return sorted((one for one in found if one.seconds < _ANNOUNCED_SECONDS), key=lambda one: one.seconds)
+    expiring = (Expiry(record, record.expires - time.time()) for record in records if record.expires is not None)
+    return sorted((one for one in expiring if one.seconds < _ANNOUNCED_SECONDS), key=lambda one: one.seconds)
 
 
 def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
     """Print secrets as a table, or as JSON; say which have expired or soon will."""
-    found = list(records)
+    shown = list(records)
     if as_json:
-        say_json([as_data(record) for record in found])
-    elif not found:
+        say_json([as_data(record) for record in shown])
+    elif not shown:
         note(nothing)
     else:
         heads = ("NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM", "EXPIRES")
-        rows = [heads, *(_row(record) for record in found)]
-        table(rows if any(record.expires for record in found) else [row[:-1] for row in rows])
-        for one in expiries(found):
+        rows = [heads, *(_row(record) for record in shown)]
+        table(rows if any(record.expires for record in shown) else [row[:-1] for row in rows])
+        for one in expiries(shown):
             secret = f"{one.record.name} --scope {one.record.scope}"
             hint(f"'{one.record.name}' {one}; to store a new value: {command()} set {secret}")
 

@@ -19,11 +19,11 @@ def described(copy: OldCopy) -> str:
 
 def to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
     """Name the copies and ask whether they are to go, before the command changes anything; returns those that are."""
-    found = copies.find(person.store.path)
-    for copy in found:
+    copied = copies.find(person.store.path)
+    for copy in copied:
         if copy.store_id is None:
             warn(f"{described(copy)} is named as a copy of the store but does not open as one; look at it yourself")
-    proven = [copy for copy in found if copy.store_id is not None]
+    proven = [copy for copy in copied if copy.store_id is not None]
     for copy in proven:
         note(f"A copy of the store: {described(copy)}")
     if not proven or agreed("Remove these copies?", yes=yes):

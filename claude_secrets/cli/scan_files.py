@@ -125,12 +125,12 @@ class Files:
 
 def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> Iterator[ScannedPlace | Unseen]:
     """Where values are in files and their names, and which could not be looked through."""
-    found = files.sorted()
-    yield from in_names(finder, [str(path) for path, _ in found])
+    paths = files.sorted()
+    yield from in_names(finder, [str(path) for path, _ in paths])
     for path, why in sorted(files.unseen.items()):
         yield Unseen(redacted(finder, str(path)), why)
-    total, done = sum(size for _, size in found), 0
-    for path, size in found:
+    total, done = sum(size for _, size in paths), 0
+    for path, size in paths:
         try:
             with opened(path) as file:
                 yield from told_at(finder, look(finder, _pieces(file), file), str(path))

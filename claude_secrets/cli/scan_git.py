@@ -66,17 +66,17 @@ class GitScan:
             yield Unseen(f"{_HISTORY}, as a whole", Reason.DAMAGED)
         if repository.is_shallow():
             yield Unseen(f"{_HISTORY} before this shallow clone", Reason.NOT_FETCHED)
-        seen = [(one, found) for one, found in self._each(objects.here) if found]
+        seen = [(one, places) for one, places in self._each(objects.here) if places]
         known = self._known([one.number for one, _ in seen])
-        for one, found in seen:
-            yield from self._told(one, found, known)
+        for one, places in seen:
+            yield from self._told(one, places, known)
         yield from self._names([one.path for one in objects.here if not self._is_skipped(one.path)])
 
     def _names(self, paths: Sequence[str]) -> Iterator[ScannedPlace]:
         """Values in paths; and in other names in trees, as only one path of each content is in `paths`."""
-        found = [*in_names(self._finder, paths)]
-        yield from found
-        told = {place.name for place in found}
+        leaks = [*in_names(self._finder, paths)]
+        yield from leaks
+        told = {place.name for place in leaks}
         others = [name for name in sorted(self._in_trees) if not self._skips.match(name)]
         yield from (place for place in in_names(self._finder, others) if place.name not in told)
 

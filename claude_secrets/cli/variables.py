@@ -91,22 +91,22 @@ def templates(choice: Choice) -> Templates:
         CallerError: INVALID_ARGUMENTS, INVALID_NAME; it says all names that cannot be used.
     """
     files = choice.files or ([] if choice.only else [_USUAL_FILE])
-    found = {}
+    merged = {}
     for file in files:
-        found.update(_variables_of(file))
-    named = [name for name in references.names_in(found.values()) if name not in choice.only]
-    found.update({name: references.reference(name) for name in choice.only})
-    wrong = [name for name in found if not _VARIABLE.fullmatch(name)]
+        merged.update(_variables_of(file))
+    named = [name for name in references.names_in(merged.values()) if name not in choice.only]
+    merged.update({name: references.reference(name) for name in choice.only})
+    wrong = [name for name in merged if not _VARIABLE.fullmatch(name)]
     if wrong:
         raise CallerError(Code.INVALID_NAME, f"{listed(wrong)} cannot name a variable of an environment.")
-    dangerous = [name for name in found if is_loading(name) or is_redirecting(name)]
+    dangerous = [name for name in merged if is_loading(name) or is_redirecting(name)]
     if dangerous and not choice.dangerous_too:
         raise CallerError(
             Code.INVALID_NAME,
             f"Refusing to set {listed(dangerous)}: it can make programs run other code or send data elsewhere.",
             "If you want it set: --allow-dangerous-names",
         )
-    return Templates(found, tuple(named), tuple(Path(file).expanduser() for file in files))
+    return Templates(merged, tuple(named), tuple(Path(file).expanduser() for file in files))
 
 
 def refuse_shells_own(names: Iterable[str]) -> None:
@@ -120,24 +120,24 @@ def refuse_shells_own(names: Iterable[str]) -> None:
         )
 
 
-def resolved(found: dict[str, str], source: Source, *, on_missing: str = "error") -> Variables:
+def resolved(texts: dict[str, str], source: Source, *, on_missing: str = "error") -> Variables:
     """The variables with values in the place of references; `on_missing` is `error`, `empty` or `keep`.
 
     Raises:
         CallerError: NOT_FOUND with all names that are missing.
     """
-    names = references.names_in(found.values())
+    names = references.names_in(texts.values())
     values = source.values(names) if names else {}
     missing = [name for name in names if name not in values]
     if missing and on_missing == "error":
         raise references.missing(missing)
     fill = {**values, **dict.fromkeys(missing, "")} if on_missing == "empty" else values
-    return Variables({name: references.filled(text, fill) for name, text in found.items()}, values)
+    return Variables({name: references.filled(text, fill) for name, text in texts.items()}, values)
 
 
-def refuse_nul(found: Variables) -> None:
+def refuse_nul(values: Variables) -> None:
     """Raise `CallerError` INVALID_VALUE where a variable holds what no environment can."""
-    wrong = [name for name, value in found.environment.items() if "\0" in value]
+    wrong = [name for name, value in values.environment.items() if "\0" in value]
     if wrong:
         raise CallerError(Code.INVALID_VALUE, f"{listed(wrong)}: the value holds a NUL, which no environment can.")
 

@@ -98,8 +98,8 @@ def values(text: str, on_cut: Callable[[int], None] = lambda _line: None) -> dic
     for statement in statements:
         if statement.cut:
             on_cut(statement.line)
-    found = dotenv_values(stream=io.StringIO(_lines(text), newline=""))
-    return {key: value for key, value in found.items() if value is not None}
+    parsed = dotenv_values(stream=io.StringIO(_lines(text), newline=""))
+    return {key: value for key, value in parsed.items() if value is not None}
 
 
 def decoded(data: bytes) -> str:
@@ -167,14 +167,14 @@ def _cannot_replace(line: int) -> CannotRewrite:
 
 
 def _variables_in(value: str) -> set[str]:
-    return {found["name"] for found in _VARIABLE.finditer(value)}
+    return {match["name"] for match in _VARIABLE.finditer(value)}
 
 
 def _filled(value: str, given: Mapping[str, str]) -> str | None:
     """The value with its variables, which may come from the environment where they are not `given`: None then."""
     if not _variables_in(value) <= given.keys():
         return None
-    return _VARIABLE.sub(lambda found: given[found["name"]], value)
+    return _VARIABLE.sub(lambda match: given[match["name"]], value)
 
 
 def _bindings(text: str) -> "list[Binding]":
@@ -209,18 +209,18 @@ def _closes_later(text: str, end: int) -> bool:
 def _open(text: str) -> Iterator[tuple[int, str]]:
     """Each quote or bracket's position, and what has to close after it. It ends where a bracket closes nothing."""
     expected = ""
-    for found in _MARK.finditer(text):
-        mark = found[0]
-        if expected.endswith(mark) and not found["opens"]:
+    for match in _MARK.finditer(text):
+        mark = match[0]
+        if expected.endswith(mark) and not match["opens"]:
             expected = expected[:-1]
         elif expected.endswith(("'", '"')):
             if expected.endswith(mark):
                 return  # a comment has quotes of its own
-        elif mark in _CLOSING and not found["closes"]:
+        elif mark in _CLOSING and not match["closes"]:
             expected += _CLOSING[mark]
         elif mark in ("]", "}"):
             return
-        yield found.start(), expected
+        yield match.start(), expected
 
 
 def _first_line(binding: "Binding") -> int:
@@ -242,9 +242,9 @@ def _replaced(binding: "Binding", reference: str, line: int) -> str:
             raise _cannot_replace(line)
         return text[:start] + reference + text[start + len(value) :]
     for closed in _CLOSED[quote]:
-        found = closed.match(text, start)
-        if found is not None and _has_value(text[: found.end()], value):
-            return text[: start + 1] + reference + text[found.end() - 1 :]
+        match = closed.match(text, start)
+        if match is not None and _has_value(text[: match.end()], value):
+            return text[: start + 1] + reference + text[match.end() - 1 :]
     raise _cannot_replace(line)
 
 

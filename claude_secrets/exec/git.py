@@ -177,17 +177,17 @@ class Repository:
         """What the next commit would bring in. Raises `CallerError` as `require`."""
         raw = ("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-relative")
         words = self._run(*raw, "--no-ext-diff", "--no-textconv").split(b"\0")
-        found, submodules = Staged([], [], 0), 0
+        result, submodules = Staged([], [], 0), 0
         for meta, name in zip(words[::2], words[1::2], strict=False):
             _, mode, _, number, status = meta.split(b" ")
             path = name.decode("utf-8", "replace")
             if status == b"U":
-                found.unmerged.append(path)
+                result.unmerged.append(path)
             elif mode == _SUBMODULE:
                 submodules += 1
             elif status != b"D":
-                found.blobs.append(Object(number.decode("ascii"), path))
-        return found._replace(submodules=submodules)
+                result.blobs.append(Object(number.decode("ascii"), path))
+        return result._replace(submodules=submodules)
 
     def contents(self, objects: Sequence[Object]) -> Iterator[tuple[Object, str, Iterator[bytes]]]:
         """Each object with its kind and its content in pieces, which have to be taken before the next one is.
@@ -227,7 +227,7 @@ class Repository:
 
         Only what can be followed of the history is looked at. Raises `CallerError` as `require`.
         """
-        found = dict[str, dict[str, str]]()
+        by_blob = dict[str, dict[str, str]]()
         words = ("--all", "--reflog", "--topo-order", "--raw", "-c", "-z", "--no-abbrev", "--no-renames")
         with self._start("log", *words, "--no-textconv", "--no-ext-diff", "--format=%H") as process:
             commit = b""
@@ -239,10 +239,10 @@ class Repository:
                     continue
                 path, number = next(tokens, b""), meta.split(b" ")[-2]
                 if number in numbers:
-                    paths = found.setdefault(number.decode("ascii"), {})
+                    paths = by_blob.setdefault(number.decode("ascii"), {})
                     paths.pop(shown := path.decode("utf-8", "replace"), None)
                     paths[shown] = commit.decode("ascii")
-        return {number: [Known(*pair) for pair in reversed(paths.items())] for number, paths in found.items()}
+        return {number: [Known(*pair) for pair in reversed(paths.items())] for number, paths in by_blob.items()}
 
     def _run(self, *arguments: str, or_else: bytes | None = None) -> bytes:
         """What git prints; `or_else` if it fails."""

@@ -31,10 +31,10 @@ def names_in(texts: Iterable[str]) -> list[str]:
     Raises:
         CallerError: INVALID_NAME where there is no name, or none that a secret can have, after `secret://`.
     """
-    found = mentioned(texts)
-    for name in found:
+    names = mentioned(texts)
+    for name in names:
         check_name(name)
-    return found
+    return names
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

@@ -106,8 +106,8 @@ def _by_pipes(
                 signals.clear()
                 if any(_has_new_size(stream) for stream in streams):
                     os.kill(child, signal.SIGWINCH)  # what it had from its terminal came before the new size
-                pid, found = os.waitpid(child, os.WNOHANG)
-                status = found if pid else None
+                pid, ended = os.waitpid(child, os.WNOHANG)
+                status = ended if pid else None
     return status, streams
 
 

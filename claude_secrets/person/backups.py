@@ -97,11 +97,11 @@ def verify(path: Path, secret: str) -> BackupContents:
 
 
 def _verified(tx: Transaction) -> BackupContents:
-    found, count = records.verify_all(tx)
+    live, count = records.verify_all(tx)
     tx.verify_table("key_slots", tx.head.slots)
-    for record in found:
+    for record in live:
         _check(record, list(records.rows(tx, record)))
-    return BackupContents(secrets=len(found), versions=count)
+    return BackupContents(secrets=len(live), versions=count)
 
 
 def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
@@ -109,11 +109,11 @@ def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
     try:
         check_name(record.name)
         check_scope(record.scope)
-        found = [(Version.from_envelope(number, envelope), envelope.payload) for number, envelope in rows]
-        for version, payload in found:
+        history = [(Version.from_envelope(number, envelope), envelope.payload) for number, envelope in rows]
+        for version, payload in history:
             if not version.deleted:
                 check_value(payload.decode("utf-8"))
-        sound = all(0 <= (version.expires or 0) < _LATEST for version, _ in found)
+        sound = all(0 <= (version.expires or 0) < _LATEST for version, _ in history)
     except (CallerError, EnvelopeMismatch, ValueError):
         sound = False
     if not sound:
@@ -191,8 +191,8 @@ def discard(store: Store) -> None:
     if not store.exists():
         return
     with store.read() as tx:
-        found, identity = key_slots.list_all(tx), tx.cipher.identity
-    for slot in found:
+        slots, identity = key_slots.list_all(tx), tx.cipher.identity
+    for slot in slots:
         store.custody.take_away(identity, slot)
     store.close()
     store.path.unlink()
@@ -208,11 +208,11 @@ def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[BackupCon
         connection.execute("BEGIN")
         copy = _new_store(connection, store_id, data_key, slot, tx.now)
         kept, count, wrong = 0, 0, list[str]()
-        for found in salvage.examine(tx, progress):
-            if found.record is not None:
-                rekey.copy_record(copy, found.record, found.rows)
-                kept, count = kept + 1, count + len(found.rows)
-            wrong += found.wrong
+        for examined in salvage.examine(tx, progress):
+            if examined.record is not None:
+                rekey.copy_record(copy, examined.record, examined.rows)
+                kept, count = kept + 1, count + len(examined.rows)
+            wrong += examined.wrong
         copy.renew_head()
         connection.execute("COMMIT")
         data = schema.as_file(connection)

@@ -35,13 +35,13 @@ class OldCopy(NamedTuple):
 
 def find(store: Path) -> list[OldCopy]:
     """All copies of the store at `store`, by name."""
-    found = {}
+    copies = {}
     for real in {store.absolute(), store.resolve()}:  # an upgrade and `--aside` follow links differently
         with suppress(OSError):  # no directory, no copies
             for path in real.parent.iterdir():
                 if path.name.startswith(real.name) and _NAME.fullmatch(path.name[len(real.name) :]):
-                    found[path.resolve()] = path
-    return [copy for path in sorted(found.values()) if (copy := _copy(path)) is not None]
+                    copies[path.resolve()] = path
+    return [copy for path in sorted(copies.values()) if (copy := _copy(path)) is not None]
 
 
 def remove(copy: OldCopy) -> None:

@@ -34,8 +34,8 @@ def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = 
     if not person.store.exists():
         return []
     with person.store.read() as tx:
-        found = (records.find(tx, person.scope, name) for name in names)
-        live = [record for record in found if record is not None and not record.deleted]
+        stored = (records.find(tx, person.scope, name) for name in names)
+        live = [record for record in stored if record is not None and not record.deleted]
         return [_theirs(tx, person, record) for record in live if also_the_persons or not is_own(tx, person, record)]
 
 

@@ -68,8 +68,8 @@ def deleted(person: Person) -> list[Record]:
     if not person.store.exists():
         return []
     with person.store.read() as tx:
-        found = [record for record in records.iterate_all(tx) if record.deleted]
-    return sorted(found, key=lambda record: (record.scope, record.name))
+        gone = [record for record in records.iterate_all(tx) if record.deleted]
+    return sorted(gone, key=lambda record: (record.scope, record.name))
 
 
 def purge(person: Person, name: str, shown: Record | None = None) -> Purged:
@@ -96,10 +96,10 @@ def purge_deleted(person: Person, shown: list[Record]) -> Purged:
     if not person.store.exists():
         return Purged(records=(), scrubbed=True)
     with person.store.write() as tx:
-        found = [each for each in shown if records.find(tx, each.scope, each.name) == each]
-        for record in found:
+        unchanged = [each for each in shown if records.find(tx, each.scope, each.name) == each]
+        for record in unchanged:
             _purge(tx, person, record)
-    return Purged(records=tuple(found), scrubbed=person.store.scrub())
+    return Purged(records=tuple(unchanged), scrubbed=person.store.scrub())
 
 
 def _purge(tx: Transaction, person: Person, record: Record) -> None:

@@ -195,13 +195,13 @@ def _has_reference(value: object) -> bool:
 
 
 def _wrong(where: str, name: str, value: object) -> list[Problem]:
-    found = []
+    problems = []
     for check, given in ((check_name, name), (check_value, value)):
         try:
             check(given)
         except CallerError as error:
-            found.append(Problem(error.code, where, error.message))
-    return found
+            problems.append(Problem(error.code, where, error.message))
+    return problems
 
 
 class _Object(list[tuple[str, object]]):
@@ -231,14 +231,14 @@ def _contents(entries: Iterable[ImportedEntry], notes: Sequence[str], problems: 
 
 def _object(text: str) -> _Object:
     try:
-        found = json.loads(text, object_pairs_hook=_Object)
+        parsed = json.loads(text, object_pairs_hook=_Object)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
     except (ValueError, RecursionError):  # a number of thousands of digits; nested too deeply
         where = "it is nested too deeply, or a number has too many digits"
     else:
-        if isinstance(found, _Object):
-            return found
+        if isinstance(parsed, _Object):
+            return parsed
         where = "something else stands there"
     # Outside of the handlers: the exceptions carry the file.
     raise CallerError(Code.INVALID_VALUE, f"The file is not one JSON object ({where}); nothing was imported.")

@@ -18,7 +18,7 @@ def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
         StoreError: nothing in the store can be read.
     """
     with person.store.read(whole=False) as tx:
-        return [line for found in salvage.examine(tx, progress) for line in found.wrong]
+        return [line for examined in salvage.examine(tx, progress) for line in examined.wrong]
 
 
 def every_value(person: Person, action: str) -> dict[str, str]:
@@ -45,9 +45,9 @@ def check(person: Person) -> tuple[int, int]:
         StoreError: STORE_TAMPERED.
     """
     with person.store.read() as tx:
-        found, versions = records.verify_all(tx)
+        stored, versions = records.verify_all(tx)
         grants.list_all(tx)
         counters.verify(tx)
         audit.verify(tx)
         tx.verify_table("key_slots", tx.head.slots)
-    return sum(not record.deleted for record in found), versions
+    return sum(not record.deleted for record in stored), versions

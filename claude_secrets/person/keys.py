@@ -44,15 +44,15 @@ def every(person: Person) -> list[KeyInfo]:
         StoreError: STORE_TAMPERED.
     """
     with person.store.read() as tx:
-        found, identity = key_slots.list_all(tx), tx.cipher.identity
-    infos = [_info(person, identity, slot) for slot in found]
+        slots, identity = key_slots.list_all(tx), tx.cipher.identity
+    infos = [_info(person, identity, slot) for slot in slots]
     return sorted(infos, key=lambda info: info.since)
 
 
 def closed(person: Person) -> list[KeyInfo]:
     """All key slots of a store that none of them opens; nothing vouches for them. Raises `StoreError`."""
-    identity, found = person.store.key_state()
-    return [_info(person, identity, slot) for slot in found]
+    identity, slots = person.store.key_state()
+    return [_info(person, identity, slot) for slot in slots]
 
 
 def _info(person: Person, identity: StoreIdentity, slot: Slot) -> KeyInfo:
@@ -127,13 +127,13 @@ def remove(person: Person, slot_id: str) -> Slot:
         CustodyError: the keyring entry cannot be deleted; the slot is LEAVING then.
     """
     clear_away(person)
-    found = every(person)
-    chosen = [info.slot for info in found if info.slot.slot_id.startswith(slot_id)]
+    held = every(person)
+    chosen = [info.slot for info in held if info.slot.slot_id.startswith(slot_id)]
     if len(chosen) != 1 or not slot_id:
         raise CallerError(
             Code.NOT_FOUND, "There is no key slot, or more than one, whose id begins so.", "See key list."
         )
-    others = [info.slot for info in found if info.slot != chosen[0] and info.counts]
+    others = [info.slot for info in held if info.slot != chosen[0] and info.counts]
     if not others:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
@@ -177,13 +177,13 @@ def clear_away(person: Person) -> None:
     stays for good.
     """
     with person.store.read() as tx:
-        found, identity = key_slots.list_all(tx), tx.cipher.identity
+        slots, identity = key_slots.list_all(tx), tx.cipher.identity
     custody = person.store.custody
     with suppress(CustodyError):
-        _finish_key_files(person, found, identity.store_id)
-    opening = [slot for slot in found if custody.probe(identity, slot) is None]
+        _finish_key_files(person, slots, identity.store_id)
+    opening = [slot for slot in slots if custody.probe(identity, slot) is None]
     staying = [slot for slot in opening if slot.state is State.THERE]
-    for slot in found:
+    for slot in slots:
         if slot.state is State.THERE:
             continue
         with suppress(CustodyError):
@@ -198,10 +198,10 @@ def clear_away(person: Person) -> None:
 def unfinished(person: Person) -> bool:
     """Whether `clear_away` has something to do."""
     with person.store.read() as tx:
-        found, store_id = key_slots.list_all(tx), tx.cipher.store_id
+        slots, store_id = key_slots.list_all(tx), tx.cipher.store_id
     return any(
         slot.state is not State.THERE or key_change.is_unfinished(person.store.custody, store_id, slot)
-        for slot in found
+        for slot in slots
     )
 
 
@@ -216,9 +216,9 @@ def announce(person: Person, new: Sequence[NewSlot], data_key: DataKey) -> None:
         each.place_key()
 
 
-def _finish_key_files(person: Person, found: Sequence[Slot], store_id: str) -> None:
+def _finish_key_files(person: Person, slots: Sequence[Slot], store_id: str) -> None:
     custody = person.store.custody
-    if any(key_change.is_unfinished(custody, store_id, slot) for slot in found):
+    if any(key_change.is_unfinished(custody, store_id, slot) for slot in slots):
         with person.store.write() as tx:
             key_change.finish(custody, tx.cipher.identity, key_slots.list_all(tx))
 

@@ -36,16 +36,16 @@ def survey(person: Person) -> tuple[list[Slot], list[Fixed]]:
     keys.clear_away(person)
     custody, fixed = person.store.custody, []
     with person.store.read() as tx:
-        found, identity = key_slots.list_all(tx), tx.cipher.identity
-    for slot in found:
+        slots, identity = key_slots.list_all(tx), tx.cipher.identity
+    for slot in slots:
         failure = None if slot.kind == PASSPHRASE else custody.probe(identity, slot)
         failure = failure or key_change.hindrance(custody, slot)
         if failure is not None:
             fixed.append(Fixed(slot, failure))
-    return found, fixed
+    return slots, fixed
 
 
-def check_new(person: Person, found: Sequence[Slot], new: str) -> str:
+def check_new(person: Person, slots: Sequence[Slot], new: str) -> str:
     """Return a new passphrase that is good enough, and opens none of the slots as they are.
 
     Raises:
@@ -53,7 +53,7 @@ def check_new(person: Person, found: Sequence[Slot], new: str) -> str:
     """
     passphrase.check(new, passphrase.known_words(*person.directories))
     identity, custody = keys.identity_of(person), person.store.custody
-    for slot in found:
+    for slot in slots:
         with suppress(CustodyError, MemoryError):  # a slot that nobody can open, nor with this one
             if slot.kind == PASSPHRASE and custody.opens(identity, slot, slot.stretching.master_key(new)):
                 raise CallerError(
@@ -64,7 +64,7 @@ def check_new(person: Person, found: Sequence[Slot], new: str) -> str:
 
 def rotate(
     person: Person,
-    found: Sequence[Slot],
+    slots: Sequence[Slot],
     losing: Sequence[Slot],
     *,
     passphrases: Mapping[str, str],
@@ -73,7 +73,7 @@ def rotate(
 ) -> bool:
     """Replace every key, and seal everything anew.
 
-    `found` are the slots as the person was shown them, `losing` those that they agreed to lose; `passphrases` has a
+    `slots` are as the person was shown them, `losing` those that they agreed to lose; `passphrases` has a
     new one for each other passphrase slot, by the slot's id, and `code` takes the place of a recovery code.
     `progress` is told how many rows of how many are done. Returns False where pages that the old key sealed stay for
     now (`Store.scrub` says when).
@@ -83,23 +83,23 @@ def rotate(
         StoreError: STORE_BUSY where the slots are not what the person was shown, or another process was first.
         CustodyError: a key cannot be put in its place. Whatever is raised, the old keys count.
     """
-    _require_one([slot for slot in found if slot not in losing])
+    _require_one([slot for slot in slots if slot not in losing])
     store, store_id = person.store, keys.identity_of(person).store_id
     old = store.fetch_key()
     data_key = old.successor()
-    texts = {**passphrases} | {slot.slot_id: code for slot in found if slot.is_recovery}
-    new = {slot: _new(person, slot, data_key, texts) for slot in found if slot not in losing and slot.kind != FILE}
+    texts = {**passphrases} | {slot.slot_id: code for slot in slots if slot.is_recovery}
+    new = {slot: _new(person, slot, data_key, texts) for slot in slots if slot not in losing and slot.kind != FILE}
     in_keyring = [made for slot, made in new.items() if slot.kind == KEYRING]
     coming = [made.slot.moved(State.COMING) for made in in_keyring]
     try:
         keys.announce(person, in_keyring, old)
         with store.write() as tx:
             keys.refuse_another(old, tx)
-            if {*key_slots.list_all(tx)} != {*found, *coming}:
+            if {*key_slots.list_all(tx)} != {*slots, *coming}:
                 raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
             for slot in coming:
                 key_slots.change(tx, slot, slot.moved(State.THERE))
-            for slot in found:
+            for slot in slots:
                 if slot.kind == FILE and slot not in losing:
                     key_slots.change(tx, slot, key_change.begin(store.custody, store_id, slot, data_key))
                 elif slot.kind == KEYRING:  # goes when its entry has gone; nothing is left that the entry unwraps

@@ -77,10 +77,10 @@ def get_value(person: Person, name: str, *, warn: Callable[[str], None]) -> str:
     Raises:
         CallerError: NOT_FOUND.
     """
-    found = get_values(person, [name], "get", warn=warn)
-    if name not in found:
+    values = get_values(person, [name], "get", warn=warn)
+    if name not in values:
         raise person.missing(name)
-    return found[name]
+    return values[name]
 
 
 def get_values(person: Person, names: Sequence[str], action: str, *, warn: Callable[[str], None]) -> dict[str, str]:
@@ -91,14 +91,14 @@ def get_values(person: Person, names: Sequence[str], action: str, *, warn: Calla
         return {}
     try:
         with person.store.write(durable=False) as tx:
-            found = _values(person, tx, names)
-            for name in found:
+            values = _values(person, tx, names)
+            for name in values:
                 person.note(tx, action, name)
     except StoreError as error:
         if error.code not in _READABLE_STILL:
             raise
         return _unlogged(person, names, error.code, warn)
-    return found
+    return values
 
 
 def delete(person: Person, name: str) -> bool:
@@ -171,26 +171,26 @@ def list_all(person: Person) -> list[Record]:
     if not person.store.exists():
         return []
     with person.store.read() as tx:
-        found = [record for record in records.iterate_all(tx) if not record.deleted]
-    return sorted(found, key=lambda record: (record.scope, record.name))
+        live = [record for record in records.iterate_all(tx) if not record.deleted]
+    return sorted(live, key=lambda record: (record.scope, record.name))
 
 
 def search(person: Person, pattern: str) -> list[Record]:
     """The secrets whose names match the RE2 pattern, case-insensitively, anywhere in the name."""
-    search, found = NameSearch(pattern), list_all(person)
-    names = set(search.among([record.name for record in found]))
-    return [record for record in found if record.name in names]
+    search, live = NameSearch(pattern), list_all(person)
+    names = set(search.among([record.name for record in live]))
+    return [record for record in live if record.name in names]
 
 
 def _unlogged(person: Person, names: Sequence[str], why: Code, warn: Callable[[str], None]) -> dict[str, str]:
     """Values from a store that takes no note of it."""
     whole, immutable = why is not Code.STORE_TAMPERED, why is Code.STORE_UNAVAILABLE
     with person.store.read(whole=whole, immutable=immutable) as tx:
-        found = _values(person, tx, names)
+        values = _values(person, tx, names)
     warn(_READABLE_STILL[why])
-    return found
+    return values
 
 
 def _values(person: Person, tx: Transaction, names: Sequence[str]) -> dict[str, str]:
-    found = ((name, records.find(tx, person.scope, name)) for name in names)
-    return {name: records.value(tx, record) for name, record in found if record and not record.deleted}
+    stored = ((name, records.find(tx, person.scope, name)) for name in names)
+    return {name: records.value(tx, record) for name, record in stored if record and not record.deleted}

@@ -186,18 +186,18 @@ def _allow(node: Node) -> tuple[AllowlistEntry, ...]:
 def _entry(node: Node) -> AllowlistEntry:
     if isinstance(node, Text):
         return AllowlistEntry(_glob(node))
-    found: dict[str, Node] = {}
+    fields: dict[str, Node] = {}
     for key, value in _entries(node, "an entry is a name, or a mapping with a name"):
         if key.value not in ("name", "access", "about", "url"):
             raise NotUnderstood(key.mark, "this key is unknown; an entry has name, access, about and url")
-        found[key.value] = value
-    if "name" not in found:
+        fields[key.value] = value
+    if "name" not in fields:
         raise NotUnderstood(node.mark, "this entry has no name")
     return AllowlistEntry(
-        _glob(found["name"]),
-        _optional(found.get("access"), _access),
-        _optional(found.get("about"), _about),
-        _optional(found.get("url"), _url),
+        _glob(fields["name"]),
+        _optional(fields.get("access"), _access),
+        _optional(fields.get("about"), _about),
+        _optional(fields.get("url"), _url),
     )
 
 

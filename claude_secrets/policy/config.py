@@ -85,12 +85,12 @@ def parse_config(data: bytes) -> Mapping[str, object]:
         return {}
     if not isinstance(node, Pairs):
         raise NotUnderstood(node.mark, "the file must be a mapping")
-    found: dict[str, object] = {}
+    settings: dict[str, object] = {}
     for key, value in node.entries:
         if key.value not in KEYS:
             raise NotUnderstood(key.mark, f"this key is unknown; there are {', '.join(KEYS)}")
-        found[key.value] = KEYS[key.value].read(value)
-    return found
+        settings[key.value] = KEYS[key.value].read(value)
+    return settings
 
 
 def _trust(node: Node) -> Trust:

@@ -85,8 +85,8 @@ class Directories:
             except OSError:  # it is not there, may not be opened, or this is Windows
                 return _number_now(path)
             self._open.append(descriptor)
-            found = os.fstat(descriptor)
-            return (found.st_dev, found.st_ino)
+            status = os.fstat(descriptor)
+            return (status.st_dev, status.st_ino)
         return _number_now(path)
 
 
@@ -107,10 +107,10 @@ def _is_somewhere() -> bool:
 
 def _number_now(path: Path | str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116  at every call: as it is given is quicker
+        status = os.stat(path)  # noqa: PTH116  at every call: as it is given is quicker
     except OSError:
         return None
-    return (found.st_dev, found.st_ino)
+    return (status.st_dev, status.st_ino)
 
 
 def _close(descriptors: list[int]) -> None:

@@ -120,25 +120,25 @@ def _steps(path: Path) -> set[Path]:
 
 def _hops(spelled: Path) -> set[Path]:
     """The path, and what it becomes as each link in it is followed by one step."""
-    found, left = {spelled}, [spelled]
-    while left and len(found) < _HOPS:
+    hops, left = {spelled}, [spelled]
+    while left and len(hops) < _HOPS:
         path = left.pop()
         for step in (path, *path.parents):
             with suppress(OSError):  # it is no link
                 target = os.path.join(real_path(step.parent), os.readlink(step))  # noqa: PTH115,PTH118  a str, as written
                 hop = Path(os.path.abspath(target), path.relative_to(step))  # noqa: PTH100  as above
-                left += {hop} - found
-                found.add(hop)
-    return found
+                left += {hop} - hops
+                hops.add(hop)
+    return hops
 
 
 def _number(path: Path) -> tuple[int, int] | None:
     """What the file system itself tells directories apart by: it may take several spellings for one name."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:  # not there yet
         return None
-    return (found.st_dev, found.st_ino)
+    return (status.st_dev, status.st_ino)
 
 
 def _outermost(homes: frozenset[Path]) -> frozenset[Path]:

@@ -125,12 +125,12 @@ def _said(place: _OwnDirectory, data: bytes | None) -> Mapping[str, object]:
 
 def _settled(account: Mapping[str, object], environment: Mapping[str, object]) -> Config:
     """What holds: what the account's file says or is built in, and what the environment's makes stricter of it."""
-    found: dict[str, Any] = {"usual_store": account.get("store")}
+    settings: dict[str, Any] = {"usual_store": account.get("store")}
     for key, row in KEYS.items():
-        found[key] = account.get(key, Config._field_defaults[key])
+        settings[key] = account.get(key, Config._field_defaults[key])
         if key in environment:
-            found[key] = row.stricter(found[key], environment[key])
-    return Config(**found)
+            settings[key] = row.stricter(settings[key], environment[key])
+    return Config(**settings)
 
 
 def _ignored_settings(config: Config, environment: Mapping[str, object]) -> list[str]:

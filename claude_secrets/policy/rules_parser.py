@@ -103,40 +103,40 @@ def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
     """Both vocabularies' words for one tool; what comes first is tried first."""
     if isinstance(node, Text) and node.kind == "null":
         return
-    found = _mapping(node, "a tool's entry", _TOOL_KEYS)
-    shorthand = {key: value for key, value in found.items() if key in ("action", "rate_limit", "reason", "on_deny")}
-    if "action" in found or "rate_limit" in found:
-        rule_id = f"{above}/{'action' if 'action' in found else 'rate_limit'}"
+    fields = _mapping(node, "a tool's entry", _TOOL_KEYS)
+    shorthand = {key: value for key, value in fields.items() if key in ("action", "rate_limit", "reason", "on_deny")}
+    if "action" in fields or "rate_limit" in fields:
+        rule_id = f"{above}/{'action' if 'action' in fields else 'rate_limit'}"
         yield _rule(Mapping(node.mark, node.start, node.end, ()), shorthand, rule_id)
     elif shorthand:
         raise NotUnderstood(next(iter(shorthand.values())).mark, "a message needs an action or a rate_limit")
-    for item in _items(found.get("require"), "require"):
+    for item in _items(fields.get("require"), "require"):
         yield _predicate(item, f"{above}/require", RuleKind.REQUIRE)
-    for item in _items(found.get("deny_if"), "deny_if"):
+    for item in _items(fields.get("deny_if"), "deny_if"):
         yield _predicate(item, f"{above}/deny_if", RuleKind.DENY)
-    for item in _items(found.get("limits"), "limits"):
+    for item in _items(fields.get("limits"), "limits"):
         yield _limit(item, f"{above}/limits")
-    for number, item in enumerate(_items(found.get("rules"), "rules")):
+    for number, item in enumerate(_items(fields.get("rules"), "rules")):
         rule = _mapping(item, "a rule", _RULE_KEYS)
         name = _word(rule["name"], "a rule's name") if "name" in rule else str(number)
         yield _rule(item, rule, f"{above}/rules/{name}")
 
 
-def _rule(node: Node, found: dict[str, Node], rule_id: str) -> Rule:
+def _rule(node: Node, fields: dict[str, Node], rule_id: str) -> Rule:
     """A rule of the YAML vocabulary, or a tool's short form."""
-    said = _said(found)
-    action = _text(found["action"]) if "action" in found else None
-    conditions = tuple(_condition(item) for item in _items(found.get("conditions"), "conditions"))
-    if "rate_limit" in found:
-        if action is not None or "conditions" in found:
-            raise NotUnderstood(found["rate_limit"].mark, "a rate_limit has no action and no conditions beside it")
-        limit, seconds = _rate(found["rate_limit"])
+    said = _said(fields)
+    action = _text(fields["action"]) if "action" in fields else None
+    conditions = tuple(_condition(item) for item in _items(fields.get("conditions"), "conditions"))
+    if "rate_limit" in fields:
+        if action is not None or "conditions" in fields:
+            raise NotUnderstood(fields["rate_limit"].mark, "a rate_limit has no action and no conditions beside it")
+        limit, seconds = _rate(fields["rate_limit"])
         return Rule(rule_id=rule_id, kind=RuleKind.LIMIT, limit=limit, seconds=seconds, said=said)
     match action:
         case "deny":
-            if "conditions" in found:
+            if "conditions" in fields:
                 raise NotUnderstood(
-                    found["conditions"].mark, "action: deny has no conditions; use evaluate, or deny_if"
+                    fields["conditions"].mark, "action: deny has no conditions; use evaluate, or deny_if"
                 )
             return Rule(rule_id=rule_id, kind=RuleKind.DENY, said=said)
         case "require_approval":
@@ -145,37 +145,37 @@ def _rule(node: Node, found: dict[str, Node], rule_id: str) -> Rule:
             if not conditions:
                 raise NotUnderstood(node.mark, "a rule needs conditions, a rate_limit, or an action that needs none")
             return Rule(rule_id=rule_id, kind=RuleKind.REQUIRE, conditions=conditions, said=said)
-    raise NotUnderstood(found["action"].mark, "action is evaluate, deny or require_approval")
+    raise NotUnderstood(fields["action"].mark, "action is evaluate, deny or require_approval")
 
 
 def _predicate(node: Node, above: str, kind: RuleKind) -> Rule:
     """A predicate of the hosted vocabulary."""
-    found = _mapping(node, "a predicate", ("path", "op", "value", "on_deny", "reason"))
-    condition = _condition_of(node, found)
+    fields = _mapping(node, "a predicate", ("path", "op", "value", "on_deny", "reason"))
+    condition = _condition_of(node, fields)
     rule_id = f"{above}/args.{condition.argument}-{condition.operator.value}"
-    return Rule(rule_id=rule_id, kind=kind, conditions=(condition,), said=_said(found))
+    return Rule(rule_id=rule_id, kind=kind, conditions=(condition,), said=_said(fields))
 
 
 def _limit(node: Node, above: str) -> Rule:
     """A limit of the hosted vocabulary."""
-    found = _mapping(node, "a limit", ("counter", "window", "max", "scope", "on_deny", "reason"))
+    fields = _mapping(node, "a limit", ("counter", "window", "max", "scope", "on_deny", "reason"))
     for key in ("counter", "window", "max"):
-        if key not in found:
+        if key not in fields:
             raise NotUnderstood(node.mark, f"a limit needs {key}")
-    if "scope" in found and _text(found["scope"]) != "grant":
-        raise NotUnderstood(found["scope"].mark, "the only scope of a limit is grant")
-    counter = _word(found["counter"], "a counter's name")
-    limit, seconds = _number(found["max"]), _seconds(found["window"])
-    return Rule(rule_id=f"{above}/{counter}", kind=RuleKind.LIMIT, limit=limit, seconds=seconds, said=_said(found))
+    if "scope" in fields and _text(fields["scope"]) != "grant":
+        raise NotUnderstood(fields["scope"].mark, "the only scope of a limit is grant")
+    counter = _word(fields["counter"], "a counter's name")
+    limit, seconds = _number(fields["max"]), _seconds(fields["window"])
+    return Rule(rule_id=f"{above}/{counter}", kind=RuleKind.LIMIT, limit=limit, seconds=seconds, said=_said(fields))
 
 
 def _rate(node: Node) -> tuple[int, int]:
     """Calls and seconds of `30/minute`, or of a mapping with max and window."""
     if isinstance(node, Mapping):
-        found = _mapping(node, "a rate_limit", ("max", "window"))
-        if len(found) != 2:
+        fields = _mapping(node, "a rate_limit", ("max", "window"))
+        if len(fields) != 2:
             raise NotUnderstood(node.mark, "a rate_limit needs max and window")
-        return _number(found["max"]), _seconds(found["window"])
+        return _number(fields["max"]), _seconds(fields["window"])
     match = _RATE.fullmatch(_text(node))
     if match is None or int(match[1]) > RATE_LIMIT:
         raise NotUnderstood(node.mark, f"a rate_limit is a number up to {RATE_LIMIT} and a window, such as 30/minute")
@@ -212,24 +212,24 @@ def _condition(node: Node) -> Condition:
     return _condition_of(node, _mapping(node, "a condition", ("path", "op", "value")))
 
 
-def _condition_of(node: Node, found: dict[str, Node]) -> Condition:
+def _condition_of(node: Node, fields: dict[str, Node]) -> Condition:
     for key in ("path", "op"):
-        if key not in found:
+        if key not in fields:
             raise NotUnderstood(node.mark, f"a condition needs {key}")
-    scope, _, argument = _text(found["path"]).partition(".")
+    scope, _, argument = _text(fields["path"]).partition(".")
     if scope == "state":
-        raise NotUnderstood(found["path"].mark, "`state` is not supported here")
+        raise NotUnderstood(fields["path"].mark, "`state` is not supported here")
     if scope != "args" or argument not in _ARGUMENTS:
-        raise NotUnderstood(found["path"].mark, f"a path is args. and one of {', '.join(sorted(_ARGUMENTS))}")
-    word = _text(found["op"])
+        raise NotUnderstood(fields["path"].mark, f"a path is args. and one of {', '.join(sorted(_ARGUMENTS))}")
+    word = _text(fields["op"])
     if word not in set(Operator):
-        raise NotUnderstood(found["op"].mark, f"there is no such operator; there are {', '.join(Operator)}")
+        raise NotUnderstood(fields["op"].mark, f"there is no such operator; there are {', '.join(Operator)}")
     operator = Operator(word)
-    if "value" not in found:
+    if "value" not in fields:
         if operator is Operator.EXISTS:
             return Condition(argument, operator, value=True)
         raise NotUnderstood(node.mark, "a condition needs value")
-    return Condition(argument, operator, _value(found["value"], operator))
+    return Condition(argument, operator, _value(fields["value"], operator))
 
 
 def _value(node: Node, operator: Operator) -> str | tuple[str, ...] | bool:
@@ -247,10 +247,10 @@ def _value(node: Node, operator: Operator) -> str | tuple[str, ...] | bool:
     return text
 
 
-def _said(found: dict[str, Node]) -> str:
-    if "on_deny" in found and "reason" in found:
-        raise NotUnderstood(found["reason"].mark, "on_deny and reason are the same; one of them is enough")
-    node = found.get("on_deny", found.get("reason"))
+def _said(fields: dict[str, Node]) -> str:
+    if "on_deny" in fields and "reason" in fields:
+        raise NotUnderstood(fields["reason"].mark, "on_deny and reason are the same; one of them is enough")
+    node = fields.get("on_deny", fields.get("reason"))
     if node is None:
         return ""
     text = _text(node)
@@ -274,11 +274,11 @@ def _mapping(node: Node, what: str, keys: Collection[str]) -> dict[str, Node]:
             raise NotUnderstood(key.mark, f"`{key.value}` is not supported here")
         if key.value not in keys and not key.value.startswith("x-"):
             raise NotUnderstood(key.mark, f"this key is unknown; {what} has {', '.join(keys)}")
-    found = {key.value: value for key, value in node.entries if key.value in keys}
-    described = found.get("description")
+    fields = {key.value: value for key, value in node.entries if key.value in keys}
+    described = fields.get("description")
     if described is not None and not (isinstance(described, Text) and described.kind in ("str", "null")):
         raise NotUnderstood(described.mark, "a description is text; if this is, put it in quotes")
-    return found
+    return fields
 
 
 def _entries(node: Node | None, what: str) -> tuple[tuple[Text, Node], ...]:

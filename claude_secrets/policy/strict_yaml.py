@@ -102,10 +102,10 @@ def once(read: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @wraps(read)
     def remembered(*arguments: _P.args, **named: _P.kwargs) -> _T:
-        found = outcome(*arguments, **named)  # type: ignore[arg-type]  # bytes and names can be hashed
-        if isinstance(found, NotUnderstood):
-            raise _anew(found)
-        return found
+        result = outcome(*arguments, **named)  # type: ignore[arg-type]  # bytes and names can be hashed
+        if isinstance(result, NotUnderstood):
+            raise _anew(result)
+        return result
 
     return remembered
 

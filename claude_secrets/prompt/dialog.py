@@ -123,9 +123,9 @@ class Dialogs(NamedTuple):
         if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
             return None
         for name, family in (("zenity", ZENITY), ("kdialog", KDIALOG)):
-            found = (self.places or programs.SYSTEM).find(name, self.forbidden)
-            if found is not None:
-                return family, found
+            program = (self.places or programs.SYSTEM).find(name, self.forbidden)
+            if program is not None:
+                return family, program
         return None
 
     def _environment(self) -> dict[str, str]:

@@ -66,8 +66,8 @@ def rows(table: str, port: int) -> Iterator[Socket]:
     needle = f":{port:04X} "
     for line in table.splitlines():
         # Others may have filled the table: most of it is looked at no further.
-        if needle in line and (found := _ROW.match(line)):
-            local, local_port, remote, remote_port, state, uid, inode = found.groups()
+        if needle in line and (match := _ROW.match(line)):
+            local, local_port, remote, remote_port, state, uid, inode = match.groups()
             yield Socket(
                 local=(_address(local), int(local_port, 16)),
                 remote=(_address(remote), int(remote_port, 16)),

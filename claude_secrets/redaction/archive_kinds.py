@@ -84,11 +84,11 @@ def kind_of(head: bytes, tail: bytes) -> ArchiveKind | None:
 
 def is_tar(head: bytes) -> bool:
     """Whether a content begins with a header of a tar, whose checksum adds up bytes or, as it once was, signed ones."""
-    found = _CHECKSUM.fullmatch(head[148:156])
-    if found is None or len(head) < _BLOCK:
+    checksum = _CHECKSUM.fullmatch(head[148:156])
+    if checksum is None or len(head) < _BLOCK:
         return False
     block = head[:148] + b" " * 8 + head[156:_BLOCK]
-    return int(found[1], 8) in (sum(block), sum(block) - 256 * sum(byte > 127 for byte in block))
+    return int(checksum[1], 8) in (sum(block), sum(block) - 256 * sum(byte > 127 for byte in block))
 
 
 def _is_lzma(head: bytes) -> bool:

@@ -141,8 +141,8 @@ class _Looker:
                 within = f"{inside}!/{member.path}" if member.path else f"{inside}!"
                 self.look_at(_Kept(member.pieces, None), within, depth + 1, seen)
         finally:
-            found = leaks_in_names(self._finder, names)
-            seen += dict.fromkeys(Spot(f"{inside}!/{path}", IN_NAME, name) for path, name in found)
+            leaks = leaks_in_names(self._finder, names)
+            seen += dict.fromkeys(Spot(f"{inside}!/{path}", IN_NAME, name) for path, name in leaks)
 
 
 def _of_pointer(finder: Finder, number: str, of_lfs: OfLfs | None) -> Seen:

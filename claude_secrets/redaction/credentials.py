@@ -30,5 +30,5 @@ _ANY: Final = re.compile("|".join(f"(?<![A-Za-z0-9])({pattern})" for pattern in 
 def kinds_in(text: str) -> list[str]:
     """What seems to be in `text`, such as `a GitHub token`; each kind once."""
     kinds = list(_KINDS)
-    found = (match.lastindex for match in _ANY.finditer(text))
-    return list(dict.fromkeys(kinds[number - 1] for number in found if number))
+    groups = (match.lastindex for match in _ANY.finditer(text))
+    return list(dict.fromkeys(kinds[number - 1] for number in groups if number))

@@ -60,15 +60,15 @@ class Finder:
         there, but for those of one form, which are one.
         """
         looked = _Looked(data, final=final)
-        found, known = self._whole_words(data, before, final=final)
+        finds, known = self._whole_words(data, before, final=final)
         for form in self._candidates(data):
             for view in looked.views(form.kind):
                 more, begun = self._in_view(form, view, data, final=final)
-                found += more
+                finds += more
                 known = min(known, begun)
         if not final:
             known = min(known, self._begun(data, before))
-        return sorted(set(found), key=lambda one: (one.start, -one.end, one.name)), known
+        return sorted(set(finds), key=lambda one: (one.start, -one.end, one.name)), known
 
     def is_chance(self, data: bytes, *, before: int | None) -> bool:
         """Whether `data`, which may become a value, is so little of it that it is likely to be chance.
@@ -85,22 +85,22 @@ class Finder:
             return False
         looked = _Looked(data, final=False)
         return not any(
-            found or known < (len(data) if view.loose is None else view.loose)
+            finds or known < (len(data) if view.loose is None else view.loose)
             for form in self._candidates(data)
             for view in looked.views(form.kind)
-            for found, known in (self._in_view(form, view, data, final=False),)
+            for finds, known in (self._in_view(form, view, data, final=False),)
         )
 
     def _candidates(self, data: bytes) -> list[Form]:
         """The forms that may be in `data`: all that are, and few that are not."""
-        found = dict.fromkeys(self._always)
+        forms = dict.fromkeys(self._always)
         for text in flats(data):
             for probe in self._probes.within(text):
-                found.update(dict.fromkeys(self._by_probe[probe]))
-        return list(found)
+                forms.update(dict.fromkeys(self._by_probe[probe]))
+        return list(forms)
 
     def _in_view(self, form: Form, view: View, data: bytes, *, final: bool) -> tuple[list[Found], int]:
-        found, known = [], len(data) if view.loose is None else view.loose
+        finds, known = [], len(data) if view.loose is None else view.loose
         for text in form.texts:
             needle = self._needles.setdefault(text, Needle(text))
             for start, end in needle.runs(view.text):
@@ -108,21 +108,21 @@ class Finder:
                 if stop is None:
                     known = min(known, view.start(start))
                 else:
-                    found.append(Found(view.start(start), stop, form.name))
+                    finds.append(Found(view.start(start), stop, form.name))
             if not final and (begun := needle.begun(view.text)) < len(view.text):
                 known = min(known, view.start(begun))
-        return found, known
+        return finds, known
 
     def _whole_words(self, data: bytes, before: int | None, *, final: bool) -> tuple[list[Found], int]:
-        found, known = list[Found](), len(data)
+        finds, known = list[Found](), len(data)
         for at, text in self._words.places(data):
             end = at + len(text)
             if not _is_word(data[at - 1] if at else before):
                 if end == len(data) and not final:
                     known = min(known, at)
                 elif end == len(data) or not _is_word(data[end]):
-                    found.append(Found(at, end, self._names[text]))
-        return found, known
+                    finds.append(Found(at, end, self._names[text]))
+        return finds, known
 
     @cached_property
     def _begin(self) -> dict[FormKind, "_Beginnings"]:
@@ -136,12 +136,12 @@ class Finder:
         for size in _WINDOWS:
             base = max(0, len(data) - size)
             bare = views.stripped(data[base:], final=False)
-            found = [View(data[base:]), *views.every_decoded(bare, final=False)]
-            if not base or all(len(view.text) > 2 * REACH for view in found):
+            seen = [View(data[base:]), *views.every_decoded(bare, final=False)]
+            if not base or all(len(view.text) > 2 * REACH for view in seen):
                 break
-        for view in found:
+        for view in seen:
             yield view, self._begin[FormKind.TEXT], base
-        for view in found[1:] if self._begin[FormKind.FOLDED] else ():
+        for view in seen[1:] if self._begin[FormKind.FOLDED] else ():
             yield views.folded(view), self._begin[FormKind.FOLDED], base
         base = max(0, len(data) - _DUMP_WINDOW)
         bare = views.stripped(data[base:], final=False)
@@ -254,23 +254,23 @@ def likely(values: Mapping[str, str], texts: Iterable[bytes]) -> dict[str, str]:
     """Those of many values that may be in `texts`, at little cost: all that are, and few that are not."""
     every = [flat for text in texts for flat in flats(text)]
     parts: dict[int, set[str]] = {}
-    found: set[str] = set()
+    candidates: set[str] = set()
     for name, value in values.items():
         for form in forms_of(name, value):
             if not form.probes:
-                found.add(name)
+                candidates.add(name)
             for probe in form.probes:
                 if len(probe) == _EIGHT:
                     parts.setdefault(int.from_bytes(probe, sys.byteorder), set()).add(name)
                 elif any(probe in flat for flat in every):
-                    found.add(name)
+                    candidates.add(name)
     wanted = frozenset(parts)
     for flat in every:
         for shift in range(min(_EIGHT, len(flat))):
             # Eight bytes at once as a number: this is what makes it quick.
             numbers = memoryview(flat)[shift : len(flat) - (len(flat) - shift) % _EIGHT].cast("Q")
-            found.update(chain.from_iterable(parts[number] for number in wanted.intersection(numbers)))
-    return {name: value for name, value in values.items() if name in found}
+            candidates.update(chain.from_iterable(parts[number] for number in wanted.intersection(numbers)))
+    return {name: value for name, value in values.items() if name in candidates}
 
 
 def _is_word(byte: int | None) -> bool:

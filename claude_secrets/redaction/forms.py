@@ -72,14 +72,14 @@ def forms_of(name: str, value: str) -> list[Form]:
     if len(text) < SHORT:
         short = {*_spelled(text), raw.hex().encode(), raw.hex().upper().encode(), *_padded(raw)}
         return [Form(name, FormKind.WORD, tuple(sorted(short)))]
-    found = _plain(name, text)
-    found += [_base64(name, raw, skipped) for skipped in (0, 1, 2)]
-    found.append(_numbers(name, raw))
+    forms = _plain(name, text)
+    forms += [_base64(name, raw, skipped) for skipped in (0, 1, 2)]
+    forms.append(_numbers(name, raw))
     lines = {line.strip() for line in text.splitlines()} - {text}
     for line in sorted(lines):
         if len(line) >= LINE and not _ARMOR.fullmatch(line):
-            found += _plain(name, line)
-    return found
+            forms += _plain(name, line)
+    return forms
 
 
 def _plain(name: str, text: str) -> list[Form]:
@@ -95,13 +95,13 @@ def _plain(name: str, text: str) -> list[Form]:
     bare = [bare.text for view in stripped for bare in (views.decoded(view), views.unwrapped(view))]
     texts = dict.fromkeys([raw, *(one for one in (*spellings, *bare) if len(one) >= SHORT)])
     probes = _probes(views.without_escapes(raw))
-    found = [Form(name, FormKind.TEXT, tuple(texts), probes)]
+    forms = [Form(name, FormKind.TEXT, tuple(texts), probes)]
     unfolded = bare[0].translate(None, b" \t")
     if SHORT <= len(unfolded) < len(bare[0]):
-        found.append(Form(name, FormKind.FOLDED, (unfolded,), probes))
+        forms.append(Form(name, FormKind.FOLDED, (unfolded,), probes))
     if len(bare[0]) < SHORT:
-        found.append(Form(name, FormKind.TEXT, tuple(sorted(_spelled(text)))))
-    return found
+        forms.append(Form(name, FormKind.TEXT, tuple(sorted(_spelled(text)))))
+    return forms
 
 
 def _probes(text: bytes) -> tuple[bytes, ...]:
@@ -156,7 +156,7 @@ def _spelled(text: str) -> set[bytes]:
     ascii_only, wide = json.dumps(text), json.dumps(text, ensure_ascii=False)
     percent = [quote(text, safe=""), quote(text), quote_plus(text)]
     spelled = [text, ascii_only[1:-1], wide[1:-1], json.dumps(ascii_only)[3:-3], json.dumps(wide)[3:-3]]
-    spelled += [*percent, *(re.sub("%..", lambda found: found[0].lower(), one) for one in percent)]
+    spelled += [*percent, *(re.sub("%..", lambda forms: forms[0].lower(), one) for one in percent)]
     spelled += ["".join(c if c.isalnum() or c == "\n" or c > "\x7f" else f"\\{c}" for c in text)]
     ways = [("", "'\\''", ""), ("", "'\"'\"'", ""), ("'\"", "'", "\"'"), ("'", "\\'", "'")]
     for before, each, after in ways:  # out of 'quotes': each by itself, or all that stand together

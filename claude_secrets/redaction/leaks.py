@@ -59,8 +59,8 @@ def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> list[Leak]:
         carried = window[-_CARRIED:]
         line += window.count(b"\n", 0, len(window) - len(carried))
     # Of each secret from where the lines are surest.
-    found = guessed | plain.finish() | ({} if marked is None else marked.finish())
-    return sorted({leak for leaks in found.values() for leak in leaks})
+    names = guessed | plain.finish() | ({} if marked is None else marked.finish())
+    return sorted({leak for leaks in names.values() for leak in leaks})
 
 
 def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -126,18 +126,18 @@ class _Search:
     def finish(self) -> dict[str, list[Leak]]:
         """All that was found, by the secret."""
         self._look(b"", final=True)
-        found = dict[str, list[Leak]]()
+        leaks = dict[str, list[Leak]]()
         for leak in self._found:
-            found.setdefault(leak.name, []).append(leak)
-        return found
+            leaks.setdefault(leak.name, []).append(leak)
+        return leaks
 
     def _look(self, piece: bytes, *, final: bool) -> None:
         if self._decoder is not None:
             piece = self._decoder.decode(piece).encode("utf-8", "replace")
         self._held += piece
-        found, known = self._finder.find(self._held, before=self._before, final=final)
+        finds, known = self._finder.find(self._held, before=self._before, final=final)
         at = 0
-        for one in found:
+        for one in finds:
             if one.start >= known:
                 break
             self._line += self._held.count(b"\n", at, one.start)

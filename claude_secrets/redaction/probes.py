@@ -53,7 +53,7 @@ def flats(text: bytes) -> Iterator[bytes]:
 def _flat(text: bytes) -> Iterator[bytes]:
     yield text.translate(None, _OTHERS)
     if b"\\n" in text or b"\\r" in text:
-        for part in _parts(text, (found.start() for found in _ESCAPED_BREAK.finditer(text))):
+        for part in _parts(text, (match.start() for match in _ESCAPED_BREAK.finditer(text))):
             yield _ESCAPED_BREAK.sub(b"", part).translate(None, _OTHERS)
 
 

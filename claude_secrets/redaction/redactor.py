@@ -54,9 +54,9 @@ class Redactor:
 
     def _let_go(self, *, final: bool) -> bytes:
         self._unsearched = 0
-        found, known = self._finder.find(self._held, before=self._before, final=final)
+        finds, known = self._finder.find(self._held, before=self._before, final=final)
         parts, done = [], self._replaced
-        for one in found:
+        for one in finds:
             if one.start >= known:
                 break
             spelled = self._spell(one.name)

@@ -126,12 +126,12 @@ class View:
         """This view without what its text may end in the midst of; this one where that is nothing."""
         size = len(self.text)
         begin, colour = max(0, size - _END), self.text.rfind(b"\x1b", max(0, size - _COLOUR_END))
-        found = unfinished.search(self.text, begin if colour < 0 else min(begin, colour))
-        if found is None:
+        match = unfinished.search(self.text, begin if colour < 0 else min(begin, colour))
+        if match is None:
             return self
-        begun = [] if found.lastindex is None else [self.start(found.start())]
+        begun = [] if match.lastindex is None else [self.start(match.start())]
         known = [*begun, *([] if self.loose is None else [self.loose])]
-        return View(self.text[: found.start()], self, min(known, default=None))
+        return View(self.text[: match.start()], self, min(known, default=None))
 
     def lower(self) -> "View":
         """This view in lower case."""
@@ -227,7 +227,7 @@ def has_escapes(text: bytes) -> bool:
 
 def colours(text: bytes) -> Iterator[int]:
     """Where what terminals take for colours and the like begins."""
-    return (found.start() for found in _COLOURS.finditer(text))
+    return (match.start() for match in _COLOURS.finditer(text))
 
 
 def without_colours(text: bytes) -> bytes:

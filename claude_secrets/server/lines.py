@@ -87,10 +87,10 @@ def _no_constant(_text: str) -> NoReturn:
 
 def _id(raw: Mapping[str, object]) -> str | int | None:
     """The id, where it is one that can be repeated."""
-    found = raw.get("id")
-    if isinstance(found, bool) or not isinstance(found, str | int) or _has_surrogates(found):
+    given = raw.get("id")
+    if isinstance(given, bool) or not isinstance(given, str | int) or _has_surrogates(given):
         return None
-    return found
+    return given
 
 
 def _has_surrogates(raw: object) -> bool:

@@ -77,11 +77,11 @@ def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
 def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_file: str | None, aside: bool) -> int:
     backups.require(path)
     secret = passphrase("the backup", descriptor)
-    found = backups.verify(path, secret)
+    verified = backups.verify(path, secret)
     person = the_person(invocation, find_project(invocation), SHARED)
     fill = partial(_fill, path=path, secret=secret, key_file=key_file)
     if aside and person.store.exists():
-        begin = f"begin a new one with {_counted(found)} from {short(str(path))}"
+        begin = f"begin a new one with {_counted(verified)} from {short(str(path))}"
         question = f"Give the store {short(str(person.store.path))} another name, and {begin}?"
         require_yes(question, yes=invocation.yes)
         contents = _restore_beside(person, invocation, fill)

@@ -169,11 +169,11 @@ def _exposed(invocation: Invocation, project: Project | None) -> Iterator[Findin
     with suppress(SecretsError):  # told with the store
         store = open_store(invocation, project)
         places += [store.path, *store.key_files()]
-    found: dict[Path, Path] = {}
+    directories: dict[Path, Path] = {}
     for place in places:
         for step in (*way_to(place), place):
-            found.setdefault(step, place)
-    for step, place in found.items():
+            directories.setdefault(step, place)
+    for step, place in directories.items():
         if (problem := exposed(step)) is not None:
             whose = "" if step == place else f", on the way to {place.name},"
             yield Finding("places", "warn", f"{step}{whose} {problem[0]}.", problem[1])
@@ -200,12 +200,12 @@ def _keys(person: Person) -> Iterator[Finding]:
     """What opens the store: each key that does not, and why; and whether one or none is left."""
     try:
         person.store.unlock()
-        found, error = keys.every(person), None
+        slots, error = keys.every(person), None
         unfinished = keys.unfinished(person)
     except CustodyError as failure:
-        found, error, unfinished = keys.closed(person), failure, False
-    yield from (_dead_key(info) for info in found if info.failure and info.slot.state is State.THERE)
-    counted = [info for info in found if info.counts]
+        slots, error, unfinished = keys.closed(person), failure, False
+    yield from (_dead_key(info) for info in slots if info.failure and info.slot.state is State.THERE)
+    counted = [info for info in slots if info.counts]
     kinds = ", ".join(sorted(kind_of(info.slot) + ("" if info.tried else " (not tried)") for info in counted))
     if error is not None:
         yield _failure("key", error)
@@ -261,11 +261,11 @@ def _damage(person: Person) -> Iterator[Finding]:
 
 def _expiry(person: Person) -> Iterator[Finding]:
     try:
-        found = expiries(secrets.list_all(person))
+        expiring = expiries(secrets.list_all(person))
     except SecretsError:  # told with the store
         return
-    gone = [one for one in found if one.seconds <= 0]
-    soon = [one for one in found if one.seconds > 0]
+    gone = [one for one in expiring if one.seconds <= 0]
+    soon = [one for one in expiring if one.seconds > 0]
     for some, what in ((gone, "expired"), (soon, "will soon expire")):
         if some:
             names = ", ".join(one.record.name for one in some)

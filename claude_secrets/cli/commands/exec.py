@@ -125,14 +125,14 @@ def start(
     except OSError as error:
         return _not_found(words[0], error, source.shown(words[0]))
     source.check(templates)
-    found = variables.resolved(templates.variables, source)
-    variables.refuse_nul(found)
+    resolved = variables.resolved(templates.variables, source)
+    variables.refuse_nul(resolved)
     source.close()
-    full = {**environment, **found.environment}
+    full = {**environment, **resolved.environment}
     output.flush()
     try:
         if redact:
-            return _redacted(program, words, full, found.secrets, sealed=sealed)
+            return _redacted(program, words, full, resolved.secrets, sealed=sealed)
         _expect_signals()
         core_dumps.give_back()
         os.execve(program, words, full)  # noqa: S606  what the person asked for, without a shell

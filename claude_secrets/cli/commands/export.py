@@ -45,12 +45,12 @@ def run(options: Namespace) -> int:
     if options.format == "shell":
         variables.refuse_shells_own(templates.variables)
     foreign.require_references(person, templates.named_by_files, templates.files, yes_of(invocation_of(options)))
-    found = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
+    result = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
     if options.format == "json":
-        say_json(found.environment)
+        say_json(result.environment)
         return 0
-    variables.refuse_nul(found)
-    text = _shell(found.environment) if options.format == "shell" else _dotenv(found.environment)
+    variables.refuse_nul(result)
+    text = _shell(result.environment) if options.format == "shell" else _dotenv(result.environment)
     write(text.encode())
     return 0
 

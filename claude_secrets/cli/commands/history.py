@@ -27,12 +27,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List the versions, the newest first."""
-    record, found = history.history(scoped_person(options), options.name)
-    found.reverse()
+    record, kept = history.history(scoped_person(options), options.name)
+    kept.reverse()
     if options.json:
-        say_json([_as_data(version) for version in found])
+        say_json([_as_data(version) for version in kept])
         return 0
-    shown = [v for at, v in enumerate(found) if options.all or at < _SHOWN or v.entered_by is EnteredBy.PERSON]
+    shown = [v for at, v in enumerate(kept) if options.all or at < _SHOWN or v.entered_by is EnteredBy.PERSON]
     rows = [("VERSION", "STORED", "BY", "FROM", "")]
     for version in shown:
         state = "deleted" if version.deleted else "current" if version.number == record.version else ""
@@ -46,9 +46,9 @@ def run(options: Namespace) -> int:
             )
         )
     table(rows)
-    if len(shown) < len(found):
-        note(f"{len(found) - len(shown)} more, stored by agents: --all shows them.")
-    if any(not version.deleted and version.number != record.version for version in found):
+    if len(shown) < len(kept):
+        note(f"{len(kept) - len(shown)} more, stored by agents: --all shows them.")
+    if any(not version.deleted and version.number != record.version for version in kept):
         note(f"To bring one back: {command()} restore {options.name} --version NUMBER")
     return 0
 

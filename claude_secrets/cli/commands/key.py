@@ -75,12 +75,12 @@ def run(options: Namespace) -> int:
 
 def _list(person: Person, *, as_json: bool) -> None:
     keys.clear_away(person)
-    found = keys.every(person)
+    slots = keys.every(person)
     if as_json:
-        say_json([_as_data(info) for info in found])
+        say_json([_as_data(info) for info in slots])
         return
-    table([("SLOT", "KIND", "SINCE", "WHERE", ""), *(_row(info) for info in found)])
-    if sum(info.counts for info in found) == 1:
+    table([("SLOT", "KIND", "SINCE", "WHERE", ""), *(_row(info) for info in slots)])
+    if sum(info.counts for info in slots) == 1:
         hint(f"if that key is lost, so are your secrets; to have a second one: {command()} recover create")
 
 
@@ -122,18 +122,18 @@ def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
 
 
 def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
-    found, fixed = rotation.survey(person)
+    slots, fixed = rotation.survey(person)
     for each in fixed:
         warn(f"key slot {each.slot.slot_id} ({_where(each.slot)}) cannot be kept: {each.failure.message}")
     losing = [each.slot for each in fixed]
-    passphrases = _new_passphrases(person, found, losing, descriptor)
-    for slot in found:
+    passphrases = _new_passphrases(person, slots, losing, descriptor)
+    for slot in slots:
         if slot.kind == FILE and slot not in losing:
             warn(f"{_path(person, slot)} gets a new key; any other store that uses this key file would no longer open")
     require_yes("Replace all keys and the data key, and seal every record anew?", yes=yes)
     old = old_copies.to_remove(person, yes=yes)
-    with _new_code(person, found, losing) as code, progress("sealing") as tell:
-        scrubbed = rotation.rotate(person, found, losing, passphrases=passphrases, code=code, progress=tell)
+    with _new_code(person, slots, losing) as code, progress("sealing") as tell:
+        scrubbed = rotation.rotate(person, slots, losing, passphrases=passphrases, code=code, progress=tell)
     say("Every record is sealed with a new data key. Old keys, passphrases and codes do not open the store.")
     if keys.unfinished(person):
         warn("an old key is still where it was; it opens nothing, and the next key command takes it away")
@@ -145,10 +145,10 @@ def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
 
 
 def _new_passphrases(
-    person: Person, found: Sequence[Slot], losing: list[Slot], descriptor: int | None
+    person: Person, slots: Sequence[Slot], losing: list[Slot], descriptor: int | None
 ) -> dict[str, str]:
     """A new passphrase for each slot that has one, by its id; a slot for which nothing is typed is to be lost."""
-    wanting = [slot for slot in found if slot.kind == PASSPHRASE and not slot.is_recovery and slot not in losing]
+    wanting = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery and slot not in losing]
     if descriptor is None and wanting and not is_at_terminal():
         raise CallerError(
             Code.INVALID_ARGUMENTS,
@@ -168,7 +168,7 @@ def _new_passphrases(
             losing.append(slot)
             note(f"Key slot {slot.slot_id} will be removed.")
         else:
-            given[slot.slot_id] = rotation.check_new(person, found, new)
+            given[slot.slot_id] = rotation.check_new(person, slots, new)
     return given
 
 
@@ -186,9 +186,9 @@ def _new_passphrase(slot: Slot, descriptor: int | None) -> str | None:
 
 
 @contextmanager
-def _new_code(person: Person, found: Sequence[Slot], losing: Sequence[Slot]) -> Iterator[str]:
+def _new_code(person: Person, slots: Sequence[Slot], losing: Sequence[Slot]) -> Iterator[str]:
     """A new recovery code, shown before it counts, if the store has one; and which code counts if the change fails."""
-    code, old = new_code(), [slot for slot in found if slot.is_recovery and slot not in losing]
+    code, old = new_code(), [slot for slot in slots if slot.is_recovery and slot not in losing]
     if not old:
         yield code
         return

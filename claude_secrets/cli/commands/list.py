@@ -17,6 +17,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """List the secrets of all scopes, or of one."""
     every = secrets.list_all(scoped_person(options))
-    found = [record for record in every if options.scope in (None, record.scope)]
-    show(found, as_json=options.json, nothing=f"No secrets are stored. To store one: {command()} set NAME")
+    chosen = [record for record in every if options.scope in (None, record.scope)]
+    show(chosen, as_json=options.json, nothing=f"No secrets are stored. To store one: {command()} set NAME")
     return 0

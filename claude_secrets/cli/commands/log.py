@@ -45,12 +45,12 @@ def run(options: Namespace) -> int:
             and (not options.denied or event.outcome == EventOutcome.REFUSED)
         )
 
-    found = log.entries(person, keep)
+    entries = log.entries(person, keep)
     if options.json:
-        say_json([_as_data(entry) for entry in found])
-    elif not found:
+        say_json([_as_data(entry) for entry in entries])
+    elif not entries:
         note("The log tells of nothing like that.")
-    for entry in () if options.json else found:
+    for entry in () if options.json else entries:
         say(_line(entry))
     return 0
 

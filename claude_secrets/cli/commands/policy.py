@@ -44,8 +44,8 @@ def run(options: Namespace) -> int:
         return _check_file(Path(options.file))
     project = find_project(invocation)
     if project is not None:
-        found = read_allowlist(project.path)[1].rules
-        say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(found)}")
+        project_rules = read_allowlist(project.path)[1].rules
+        say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(project_rules)}")
     directories = own_directories()
     own = read_own_files(directories, check_of_links(invocation, project))
     for directory, rules in zip(directories.all(), (own.rules, own.tightening), strict=False):
@@ -75,10 +75,10 @@ def _check_file(path: Path) -> int:
     return 0
 
 
-def _count(found: Rules) -> str:
-    number = sum(len(of_tool) for of_tool in found.tools.values()) + len(found.everywhere)
-    default = "allows" if found.default_allow else "denies"
-    hidden = f", hides {', '.join(sorted(found.hidden))}" if found.hidden else ""
+def _count(counted_rules: Rules) -> str:
+    number = sum(len(of_tool) for of_tool in counted_rules.tools.values()) + len(counted_rules.everywhere)
+    default = "allows" if counted_rules.default_allow else "denies"
+    hidden = f", hides {', '.join(sorted(counted_rules.hidden))}" if counted_rules.hidden else ""
     return f"{number} rule{'' if number == 1 else 's'}, {default} by default{hidden}"
 
 

@@ -55,14 +55,14 @@ def _one(person: Person, name: str, *, yes: bool) -> Callable[[], Purged]:
 
 def _deleted(person: Person, *, yes: bool) -> Callable[[], Purged]:
     """Ask, and return what purges the deleted secrets."""
-    found = history.deleted(person)
-    if found:
-        note(f"{counted(len(found), 'secret')}, deleted before:")
-    for record in found:
+    deleted = history.deleted(person)
+    if deleted:
+        note(f"{counted(len(deleted), 'secret')}, deleted before:")
+    for record in deleted:
         note(f"'{record.name}' of scope '{record.scope}'")
-    if found:
-        number = counted(len(found), "deleted secret")
+    if deleted:
+        number = counted(len(deleted), "deleted secret")
         require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", yes=yes)
     else:
         note("No secret is deleted.")
-    return lambda: history.purge_deleted(person, found)
+    return lambda: history.purge_deleted(person, deleted)

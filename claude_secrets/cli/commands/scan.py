@@ -78,7 +78,7 @@ def run(options: Namespace) -> int:
     files = _files(asked, Files(kept, asked.skips))
     long = {name: value for name, value in values.items() if len(value) >= SHORT}
     with progress("Looking") as progressed:
-        found = outcome([*_look(asked, Finder(long), files, repository, progressed)])
+        result = outcome([*_look(asked, Finder(long), files, repository, progressed)])
     if files.links:
         note(f"Not followed: {counted(files.links, 'link')}.")
     _note_histories(files, repository if asked.git else None)
@@ -86,7 +86,7 @@ def run(options: Namespace) -> int:
     if short:
         note(f"Not looked for: values of fewer than {SHORT} characters ({short}).")
     what = f"stored value of {SHORT} characters or more" if short else "stored value"
-    return tell(found, what, as_json=options.json)
+    return tell(result, what, as_json=options.json)
 
 
 def _look(

@@ -15,6 +15,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List what matches."""
-    found = secrets.search(scoped_person(options), options.pattern)
-    show(found, as_json=options.json, nothing="No secret's name matches.")
+    matching = secrets.search(scoped_person(options), options.pattern)
+    show(matching, as_json=options.json, nothing="No secret's name matches.")
     return 0
