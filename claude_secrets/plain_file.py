@@ -35,7 +35,7 @@ class PlainFile(NamedTuple):
         return self.asked.is_symlink()
 
 
-def read(asked: Path, *, limit: int) -> PlainFile:
+def read_plain_file(asked: Path, *, limit: int) -> PlainFile:
     """Read a file of at most `limit` bytes.
 
     Raises:

@@ -30,7 +30,7 @@ def directory() -> Path:
     return paths.account_home() / ".cache" / paths.APPLICATION / "clients"
 
 
-def read() -> frozenset[tuple[int, str]]:
+def read_records() -> frozenset[tuple[int, str]]:
     """The clients that were noted since the machine was started: number and start of each process."""
     boot, records = _boot(), set()
     with suppress(OSError):  # none was ever noted, or they cannot be read

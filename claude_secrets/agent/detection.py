@@ -96,7 +96,7 @@ class View(NamedTuple):
     is_mine: Callable[[], bool] = lambda: False
 
 
-def find(view: View) -> Agent | None:
+def find_agent(view: View) -> Agent | None:
     """The agent that runs this process; None: a person does."""
     own = marker_in(view.environment)
     if _is_confined(view):
@@ -107,7 +107,7 @@ def find(view: View) -> Agent | None:
     return _topmost(view, own, line)
 
 
-def started(view: View) -> Start:
+def who_started(view: View) -> Start:
     """Who started this server: whoever holds the other end of its standard input gives the answers.
 
     What stands between that process and this one only hands the input on, and may be marked as the server is.
@@ -115,7 +115,7 @@ def started(view: View) -> Start:
     own = marker_in(view.environment)
     line = None if _is_confined(view) else _line(view)
     if line is None:
-        return Start(find(view))
+        return Start(find_agent(view))
     holder = _holder(view, line)
     if holder is None:  # a file, a terminal, or a pipe from beside it: no client's
         return Start(_topmost(view, own, line))

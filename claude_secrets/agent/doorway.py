@@ -43,7 +43,7 @@ class Doorway:
             CallerError: INVALID_ARGUMENTS where `--store` or the environment names no file.
         """
         try:
-            self._opened().start(where)
+            self._require_gate().start(where)
         except DeniedError:
             with suppress(SecretsError):
                 self._directories.start(where)
@@ -51,7 +51,7 @@ class Doorway:
     def call(self, call: Call, where: CallOrigin, answer: Answer | None, *, client: str) -> Outcome:
         """As `Gate.call`; `Refused` while `config.yml` does not say which store to use."""
         try:
-            gate = self._opened()
+            gate = self._require_gate()
         except SecretsError as error:
             return Refused(error)
         return gate.call(call, where, answer, client=client)
@@ -59,7 +59,7 @@ class Doorway:
     def hidden(self, where: CallOrigin) -> frozenset[Tool]:
         """As `Gate.hidden`."""
         with suppress(SecretsError):
-            return self._opened().hidden(where)
+            return self._require_gate().hidden(where)
         return frozenset()
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class Doorway:
         if self._gate is not None:
             self._gate.close()
 
-    def _opened(self) -> Gate:
+    def _require_gate(self) -> Gate:
         """The gate. Raises as `Gate.open` while nothing says where its store is."""
         if self._gate is None:
             self._gate = Gate.open(

@@ -12,7 +12,7 @@ from claude_secrets import paths
 from claude_secrets.agent import consent, rate_limits
 from claude_secrets.agent.actions import Actions
 from claude_secrets.agent.consent import Case, SessionReads
-from claude_secrets.agent.visible import Values, values
+from claude_secrets.agent.visible import Values, values_of_store
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.model import Answer, Ask, Call, Declined, Done, EnteredBy, Outcome, Refused, Tool
 from claude_secrets.paths import OwnDirectories, own_directories, store_path
@@ -173,7 +173,7 @@ class Gate:
         snapshot = self._readable_snapshot(where)
         self._store.unlock()
         with self._store.read() as tx:
-            return values(tx, snapshot)
+            return values_of_store(tx, snapshot)
 
     def _readable_snapshot(self, where: CallOrigin) -> PolicySnapshot | None:
         """The snapshot, where there is a project whose file and whose person's files can be read."""

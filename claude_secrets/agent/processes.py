@@ -79,7 +79,7 @@ class _Linux:
     def ancestors(self) -> Iterator[Process]:
         number, mine = os.getppid(), _status(Path("/proc/self"))
         capabilities = 0 if mine is None else mine[1]
-        while number > 0 and (process := _read(number, capabilities)) is not None:
+        while number > 0 and (process := _read_process(number, capabilities)) is not None:
             yield process
             number = process.parent
 
@@ -113,7 +113,7 @@ class _Linux:
             return False
 
 
-def _read(number: int, capabilities: int) -> Process | None:
+def _read_process(number: int, capabilities: int) -> Process | None:
     place = Path("/proc", str(number))
     try:
         name, fields = _fields(place)

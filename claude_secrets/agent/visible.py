@@ -27,7 +27,7 @@ class Values(NamedTuple):
     others: frozenset[str]
 
 
-def values(tx: Transaction, snapshot: PolicySnapshot | None) -> Values:
+def values_of_store(tx: Transaction, snapshot: PolicySnapshot | None) -> Values:
     """All current values, of every scope; without a snapshot there is no project, and none has a name.
 
     Raises:

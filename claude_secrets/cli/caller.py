@@ -10,19 +10,19 @@ from claude_secrets.agent import client_records, detection, processes
 from claude_secrets.agent.detection import Agent, Start, View
 
 
-def find(is_mine: Callable[[], bool]) -> Agent | None:
+def find_agent(is_mine: Callable[[], bool]) -> Agent | None:
     """The agent that runs this command; None: a person does. `is_mine` as in `View`."""
-    return detection.find(_view(is_mine))
+    return detection.find_agent(_view(is_mine))
 
 
-def started(is_mine: Callable[[], bool]) -> Start:
+def who_started(is_mine: Callable[[], bool]) -> Start:
     """Who started this server; its client is noted, so that its agents are known later. `is_mine` as in `View`."""
     view = _view(is_mine)
-    start = detection.started(view)
+    start = detection.who_started(view)
     if start.client is not None and detection.may_be_recorded(start.client):
         client_records.note(start.client, view.processes.lives)
     return start
 
 
 def _view(is_mine: Callable[[], bool]) -> View:
-    return View(os.environ, processes.here(), client_records.read(), is_mine)
+    return View(os.environ, processes.here(), client_records.read_records(), is_mine)

@@ -107,7 +107,7 @@ def _run(given: list[str]) -> int:
 
 
 def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
-    start = caller.started(lambda: _works_in_namespaces(options))
+    start = caller.who_started(lambda: _works_in_namespaces(options))
     if start.agent is not None:
         return int(_as_agent().run(start.agent, options, given, asks=False))
     if start.marked:
@@ -118,7 +118,7 @@ def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
 def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
     interrupts.let_clean_up()
     try:
-        return _command_of(caller.find(lambda: _works_in_namespaces(options)), options, given)
+        return _command_of(caller.find_agent(lambda: _works_in_namespaces(options)), options, given)
     except Exception as error:
         if options.command != "hook":
             raise

@@ -19,7 +19,7 @@ def described(copy: OldCopy) -> str:
 
 def to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
     """Name the copies and ask whether they are to go, before the command changes anything; returns those that are."""
-    copied = copies.find(person.store.path)
+    copied = copies.list_copies(person.store.path)
     for copy in copied:
         if copy.store_id is None:
             warn(f"{described(copy)} is named as a copy of the store but does not open as one; look at it yourself")
@@ -32,11 +32,11 @@ def to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
     return []
 
 
-def remove(person: Person, old: list[OldCopy]) -> None:
+def remove_copies(person: Person, old: list[OldCopy]) -> None:
     """Remove copies; say which key files stay."""
     for copy in old:
         left = copies.key_files(copy, person.store)
-        copies.remove(copy)
+        copies.remove_copies(copy)
         say(f"Removed {copy.path}.")
         for path in left:
             command = "del" if sys.platform == "win32" else "rm"

@@ -13,7 +13,7 @@ from typing import IO, Final, NamedTuple
 from claude_secrets.cli.scan_outcome import ScannedPlace, Unseen, told_at
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.paths import command
-from claude_secrets.redaction.contents import IN_NAME, look
+from claude_secrets.redaction.contents import IN_NAME, look_through
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import leaks_in_names, redacted
 from claude_secrets.redaction.reasons import ClosedError, Reason
@@ -132,8 +132,8 @@ def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> 
     total, done = sum(size for _, size in paths), 0
     for path, size in paths:
         try:
-            with opened(path) as file:
-                yield from told_at(finder, look(finder, _pieces(file), file), str(path))
+            with open_plainly(path) as file:
+                yield from told_at(finder, look_through(finder, _pieces(file), file), str(path))
         except FileNotFoundError:
             if path.parent.exists():  # else a directory has gone, with all that was in it
                 yield Unseen(redacted(finder, str(path)), Reason.CHANGED)
@@ -149,7 +149,7 @@ def in_names(finder: Finder, names: Sequence[str]) -> Iterator[ScannedPlace]:
     yield from dict.fromkeys(places)
 
 
-def opened(path: Path) -> IO[bytes]:
+def open_plainly(path: Path) -> IO[bytes]:
     """A file to read, without waiting, whatever it has become meanwhile. Raises `OSError`."""
     more = getattr(os, "O_NONBLOCK", 0)
     return path.open("rb") if not more else open(path, "rb", opener=lambda name, flags: os.open(name, flags | more))

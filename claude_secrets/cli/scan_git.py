@@ -6,12 +6,12 @@ from contextlib import suppress
 from typing import IO, Final, TypeAlias
 
 from claude_secrets.cli.output import note
-from claude_secrets.cli.scan_files import Skips, in_names, opened
+from claude_secrets.cli.scan_files import Skips, in_names, open_plainly
 from claude_secrets.cli.scan_outcome import LISTED, ScannedPlace, Unseen, told_at
 from claude_secrets.errors import CallerError
 from claude_secrets.exec.git import Known, Object, Repository
 from claude_secrets.exec.git_process import SilentError
-from claude_secrets.redaction.contents import Gap, Seen, look
+from claude_secrets.redaction.contents import Gap, Seen, look_through
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import redacted
 from claude_secrets.redaction.reasons import ClosedError, Reason
@@ -121,7 +121,7 @@ class GitScan:
 
     def _seen_in(self, one: Object, kind: str, pieces: Iterator[bytes]) -> Seen:
         if kind != "tree":
-            return look(self._finder, pieces, None, self._of_lfs)
+            return look_through(self._finder, pieces, None, self._of_lfs)
         try:
             names = _ENTRY[len(one.number) // 2].findall(b"".join(pieces))
         except ClosedError as closed:
@@ -132,7 +132,7 @@ class GitScan:
     def _of_lfs(self, number: str) -> IO[bytes] | None:
         path = self._repository.directory() / "lfs" / "objects" / number[:2] / number[2:4] / number
         with suppress(OSError):
-            return opened(path)
+            return open_plainly(path)
         return None
 
     def _is_skipped(self, path: str) -> bool:

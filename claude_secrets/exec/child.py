@@ -25,7 +25,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _IGNORED_BY_PYTHON: Final = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
 
-def started(become_it: Callable[[], None]) -> int:
+def start_program(become_it: Callable[[], None]) -> int:
     """Fork a child that becomes a program, and return its number when it has.
 
     Raises:

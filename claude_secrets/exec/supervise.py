@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
 
-from claude_secrets.exec.child import FORWARDED, become, started
+from claude_secrets.exec.child import FORWARDED, become, start_program
 from claude_secrets.exec.streams import Filter, Stream, carry, drain
 from claude_secrets.signals import Signals
 
@@ -90,7 +90,7 @@ def _by_pipes(
     ends = {1: outlets[0][2], 2: outlets[-1][2]}
     with Signals() as signals:
         signals.ignore(signal.SIGWINCH)
-        child = started(lambda: become(program, words, environment, ends, sealed=sealed))
+        child = start_program(lambda: become(program, words, environment, ends, sealed=sealed))
 
         def hand_on(number: int) -> None:
             if number not in _KEYS or not _at_a_terminal():  # whose keys reach the program, too

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from claude_secrets.exec.child import FORWARDED, become, binding, forget_handlers, started
+from claude_secrets.exec.child import FORWARDED, become, binding, forget_handlers, start_program
 from claude_secrets.exec.screens import copy_size, outlet
 from claude_secrets.exec.streams import Filter, Stream, carry, drain
 from claude_secrets.signals import Signals
@@ -94,7 +94,7 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
             signal.signal(signal.SIGTTOU, signal.SIG_DFL)
             become_it()
 
-        child = started(begin)
+        child = start_program(begin)
         os.write(report, _REPORT.pack(_STARTED, child))
         while True:
             _, status = os.waitpid(child, os.WUNTRACED)

@@ -78,7 +78,7 @@ def read_keys(path: Path) -> list[HeldKey]:
     Raises:
         CustodyError: KEY_MISSING; KEY_WRONG for a link, another user's file or one that others can read.
     """
-    return _parsed(_read(path).data)
+    return _parsed(_read_private(path).data)
 
 
 def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
@@ -90,7 +90,7 @@ def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
         CustodyError: KEY_MISSING where it cannot be replaced; it is as it was.
     """
     remove_draft(path, store_id)
-    status = _read(path).status
+    status = _read_private(path).status
     data = b"".join(_line(key) for key in keys)
     try:
         # The owner is the person anyway; if they have left the group, nobody in it may read the file.
@@ -131,7 +131,7 @@ def _line(key: HeldKey) -> bytes:
     return b" ".join([key.master_key, key.coming_for.encode("ascii", "replace")]).strip() + b"\n"
 
 
-def _read(path: Path) -> SmallFile:
+def _read_private(path: Path) -> SmallFile:
     """The content of a key file, if it is the person's alone."""
     try:
         return read_file(path, limit=_LIMIT - 1, check=_check_private)

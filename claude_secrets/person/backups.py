@@ -57,7 +57,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> BackupC
     passphrase.check(secret, passphrase.known_words(*person.directories))
     refuse_taken(path)
     refuse_draft_name(path)
-    contents, data = _read(person.store, secret, progress)
+    contents, data = _read_backup(person.store, secret, progress)
     with schema.translated():
         if not write_new(path, data):
             refuse_taken(path)
@@ -69,7 +69,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> BackupC
     return contents
 
 
-def _read(store: Store, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
+def _read_backup(store: Store, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
     """The backup's contents and bytes, as far as a damaged or read-only store gives them."""
     try:
         with store.read() as tx:
@@ -85,14 +85,14 @@ def _read(store: Store, secret: str, progress: Progress) -> tuple[BackupContents
         return contents, data
 
 
-def verify(path: Path, secret: str) -> BackupContents:
+def verify_backup(path: Path, secret: str) -> BackupContents:
     """Open every row of a backup.
 
     Raises:
         CustodyError: the passphrase is another one.
         StoreError: STORE_FORMAT, STORE_TAMPERED, STORE_UNAVAILABLE.
     """
-    with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as tx:
+    with closing(_open_backup(path, secret)) as backup, backup.read(immutable=True) as tx:
         return _verified(tx)
 
 
@@ -120,7 +120,7 @@ def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
         raise tampered("a record of the backup")
 
 
-def restore(person: Person, path: Path, secret: str, progress: Progress) -> BackupContents:
+def restore_backup(person: Person, path: Path, secret: str, progress: Progress) -> BackupContents:
     """Put everything from a backup into the store, which has to be empty and is made where there is none.
 
     Raises:
@@ -128,7 +128,7 @@ def restore(person: Person, path: Path, secret: str, progress: Progress) -> Back
         CustodyError: the passphrase is another one, or the store's own key cannot be had or made.
         StoreError: as `verify`; nothing is changed.
     """
-    with closing(_opened(path, secret)) as backup, backup.read(immutable=True) as source:
+    with closing(_open_backup(path, secret)) as backup, backup.read(immutable=True) as source:
         contents = _verified(source)
         with person.store.write() as tx:
             if tx.connection.execute("SELECT EXISTS (SELECT 1 FROM records)").fetchone()[0]:
@@ -228,7 +228,7 @@ def _new_store(connection: sqlite3.Connection, store_id: str, data_key: DataKey,
     return Transaction(connection, cipher, head, now)
 
 
-def _opened(path: Path, secret: str) -> Store:
+def _open_backup(path: Path, secret: str) -> Store:
     require(path)
     backup = Store(path, Custody(environment={}, ask_passphrase=lambda: secret), lambda: 0.0)
     if [slot.kind for slot in backup.slots(immutable=True)] != [PASSPHRASE]:

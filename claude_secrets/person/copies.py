@@ -33,7 +33,7 @@ class OldCopy(NamedTuple):
     store_id: str | None
 
 
-def find(store: Path) -> list[OldCopy]:
+def list_copies(store: Path) -> list[OldCopy]:
     """All copies of the store at `store`, by name."""
     copies = {}
     for real in {store.absolute(), store.resolve()}:  # an upgrade and `--aside` follow links differently
@@ -44,7 +44,7 @@ def find(store: Path) -> list[OldCopy]:
     return [copy for path in sorted(copies.values()) if (copy := _copy(path)) is not None]
 
 
-def remove(copy: OldCopy) -> None:
+def remove_copies(copy: OldCopy) -> None:
     """Remove a copy with its logs; its keys stay, for a store that nobody knows of here may use them.
 
     Raises:

@@ -44,7 +44,7 @@ def history(person: Person, name: str) -> tuple[Record, list[Version]]:
         return record, records.history(tx, record)
 
 
-def restore(person: Person, name: str, number: int | None = None) -> Restored:
+def restore_version(person: Person, name: str, number: int | None = None) -> Restored:
     """Make version `number`, or without one the newest value before the current one, current again.
 
     A deleted secret comes back by it. The name keeps its access.

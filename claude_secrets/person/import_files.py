@@ -90,7 +90,7 @@ def recognise(name: str, data: bytes) -> tuple[FileKind, str]:
     )
 
 
-def read(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> ImportedFile:
+def read_entries(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> ImportedFile:
     """The contents of a file; `key` gives the TypeScript tool's key, in base64, and is called for its store alone.
 
     Raises:
@@ -102,7 +102,7 @@ def read(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> ImportedFile:
         return _from_dotenv(dotenv_file.parse(_text(data)))
     if kind is FileKind.JSON:
         return _from_json(_text(data))
-    plain = _opened(data, key)
+    plain = _decrypted(data, key)
     try:
         return _from_json(_text(plain))
     except CallerError:
@@ -244,7 +244,7 @@ def _object(text: str) -> _Object:
     raise CallerError(Code.INVALID_VALUE, f"The file is not one JSON object ({where}); nothing was imported.")
 
 
-def _opened(data: bytes, key: Callable[[], bytes]) -> bytes:
+def _decrypted(data: bytes, key: Callable[[], bytes]) -> bytes:
     """What the TypeScript tool sealed: `{iv}:{tag}:{ciphertext}`, each in base64."""
     parts = [_decoded(part) for part in data.strip().split(b":")]
     if len(parts) != 3 or None in parts:

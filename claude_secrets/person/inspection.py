@@ -38,7 +38,7 @@ def every_value(person: Person, action: str) -> dict[str, str]:
         }
 
 
-def check(person: Person) -> tuple[int, int]:
+def check_store(person: Person) -> tuple[int, int]:
     """Verify every row of the store. Returns how many secrets and versions it holds.
 
     Raises:
@@ -47,7 +47,7 @@ def check(person: Person) -> tuple[int, int]:
     with person.store.read() as tx:
         stored, versions = records.verify_all(tx)
         grants.list_all(tx)
-        counters.verify(tx)
+        counters.verify_all(tx)
         audit.verify(tx)
         tx.verify_table("key_slots", tx.head.slots)
     return sum(not record.deleted for record in stored), versions

@@ -36,7 +36,7 @@ class KeyInfo(NamedTuple):
         return self.failure is None and self.slot.state is State.THERE
 
 
-def every(person: Person) -> list[KeyInfo]:
+def list_keys(person: Person) -> list[KeyInfo]:
     """All key slots, the oldest first.
 
     Raises:
@@ -119,7 +119,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
     return code
 
 
-def remove(person: Person, slot_id: str) -> Slot:
+def remove_key(person: Person, slot_id: str) -> Slot:
     """Remove the slot whose id begins with `slot_id`; a keyring entry goes with it, a key file stays where it is.
 
     Raises:
@@ -127,7 +127,7 @@ def remove(person: Person, slot_id: str) -> Slot:
         CustodyError: the keyring entry cannot be deleted; the slot is LEAVING then.
     """
     clear_away(person)
-    held = every(person)
+    held = list_keys(person)
     chosen = [info.slot for info in held if info.slot.slot_id.startswith(slot_id)]
     if len(chosen) != 1 or not slot_id:
         raise CallerError(
@@ -153,7 +153,7 @@ def rotate(person: Person) -> list[Slot]:
     """
     clear_away(person)
     data_key = person.store.fetch_key()
-    old = [info.slot for info in every(person) if info.slot.kind == KEYRING and info.failure is None]
+    old = [info.slot for info in list_keys(person) if info.slot.kind == KEYRING and info.failure is None]
     if not old:
         raise CallerError(
             Code.INVALID_ARGUMENTS,

@@ -15,7 +15,7 @@ def entries(person: Person, keep: Callable[[LogEntry], bool]) -> list[LogEntry]:
         return [entry for entry in audit.entries(tx) if keep(entry)]
 
 
-def verify(person: Person) -> int:
+def verify_log(person: Person) -> int:
     """Hold every entry of the log against the store's head. Returns how many there are.
 
     Raises:

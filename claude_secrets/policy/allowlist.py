@@ -17,7 +17,7 @@ from claude_secrets.model import SHARED, Access, check_scope
 from claude_secrets.paths import command
 from claude_secrets.policy.globs import glob_match, is_glob, is_wild
 from claude_secrets.policy.rules import Rules, RuleSource
-from claude_secrets.policy.rules_parser import read_rules
+from claude_secrets.policy.rules_parser import parse_rules
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, once, parse
 from claude_secrets.small_file import read_file
 
@@ -152,7 +152,7 @@ def _allowlist(data: bytes) -> Allowlist:
         elif key.value == "allow":
             entries = _allow(value)
         elif key.value == "policy":
-            rules = read_rules(value, RuleSource.PROJECT)
+            rules = parse_rules(value, RuleSource.PROJECT)
         elif key.value == "inject_values":
             warnings = ("`inject_values` is of an older version and does nothing.",)
         elif not key.value.startswith("x-"):

@@ -15,7 +15,7 @@ from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy.config import CONFIG, KEYS, Config, parse_config
 from claude_secrets.policy.ownership import CheckLink, read_own, unreadable
 from claude_secrets.policy.rules import WRITES_A_MINUTE, RuleKind, Rules, RuleSource, built_in
-from claude_secrets.policy.rules_parser import read_rules
+from claude_secrets.policy.rules_parser import parse_rules
 from claude_secrets.policy.strict_yaml import Mark, NotUnderstood, once, parse
 
 POLICY: Final = "policy.yml"
@@ -183,4 +183,4 @@ def _rules(data: bytes, source: RuleSource) -> Rules:
     node = parse(data)
     if node is None:
         raise NotUnderstood(Mark(1, 1), 'a policy needs version: "1" and default: allow or deny')
-    return read_rules(node, source)
+    return parse_rules(node, source)

@@ -49,7 +49,7 @@ _TOOL_KEYS: Final = (
 _RULE_KEYS: Final = ("name", "conditions", "action", "rate_limit", "reason", "on_deny", "description")
 
 
-def read_rules(node: Node, source: RuleSource) -> Rules:
+def parse_rules(node: Node, source: RuleSource) -> Rules:
     """The rules that a policy spells.
 
     Raises:

@@ -46,7 +46,9 @@ OfLfs: TypeAlias = Callable[[str], IO[bytes] | None]
 """Opens what git LFS keeps under a number, if it is on this machine."""
 
 
-def look(finder: Finder, pieces: Iterable[bytes], again: IO[bytes] | None = None, of_lfs: OfLfs | None = None) -> Seen:
+def look_through(
+    finder: Finder, pieces: Iterable[bytes], again: IO[bytes] | None = None, of_lfs: OfLfs | None = None
+) -> Seen:
     """Where values are in a content, and what of it could not be looked through.
 
     `again` is the same content as a file, if it is one.
@@ -60,7 +62,7 @@ def look(finder: Finder, pieces: Iterable[bytes], again: IO[bytes] | None = None
     return seen if pointer is None else seen + _of_pointer(finder, pointer[1].decode("ascii"), of_lfs)
 
 
-def read(file: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
+def pieces_of(file: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
     """A file in pieces. Raises `ClosedError` UNREADABLE."""
     try:
         while piece := file.read(size):
@@ -150,4 +152,4 @@ def _of_pointer(finder: Finder, number: str, of_lfs: OfLfs | None) -> Seen:
     if file is None:
         return [Gap("", Reason.IN_LFS)]
     with file:
-        return look(finder, read(file), file)
+        return look_through(finder, pieces_of(file), file)

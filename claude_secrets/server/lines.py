@@ -47,15 +47,15 @@ def as_line(message: bytes) -> bytes:
     return message + b"\n"
 
 
-def read(line: bytes) -> JSONRPCMessage | BadLine | None:
+def parse_line(line: bytes) -> JSONRPCMessage | BadLine | None:
     """The message on a line; None for a blank one."""
     try:
-        return _read(line)
+        return _parse(line)
     except RecursionError:  # how deep is too deep differs from step to step
         return _bad(_PARSE_ERROR, "The line is nested too deeply.")
 
 
-def _read(line: bytes) -> JSONRPCMessage | BadLine | None:
+def _parse(line: bytes) -> JSONRPCMessage | BadLine | None:
     if b"\0" in line[:4] or line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         # Zero bytes only: what is left of a line's end.
         return _bad(_PARSE_ERROR, _WIDE) if line.strip(b"\0\r") else None

@@ -31,7 +31,7 @@ from mcp_types import (
     JSONRPCResponse,
 )
 
-from claude_secrets.server.lines import LINE_LIMIT, TOO_LONG, BadLine, as_line, read
+from claude_secrets.server.lines import LINE_LIMIT, TOO_LONG, BadLine, as_line, parse_line
 
 GRACE_SECONDS: Final = 5.0
 """How long the end waits for calls that are being carried out."""
@@ -173,7 +173,7 @@ class Front:
 
     async def _pump_in(self, wire: _Wire, to_server: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         async for line in wire.lines:
-            message = TOO_LONG if line is None else read(line)
+            message = TOO_LONG if line is None else parse_line(line)
             if isinstance(message, BadLine):
                 await wire.write(message.reply)
             elif message is not None:

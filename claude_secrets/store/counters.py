@@ -59,7 +59,7 @@ def remembers(tx: Transaction, *, project: str, what: str) -> bool:
     return stored is not None and stored.at(tx.now) == stored
 
 
-def verify(tx: Transaction) -> None:
+def verify_all(tx: Transaction) -> None:
     """Hold all counters against the store's head and open each.
 
     Raises:

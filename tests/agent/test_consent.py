@@ -676,7 +676,7 @@ def test_every_decision_is_in_the_log_with_who_asked_and_which_rule(world: World
     ]
     last = log.entries(world.person(), lambda _: True)[-1].event
     assert (last.channel, last.project) == ("client", str(project))
-    assert log.verify(world.person()) == len(log.entries(world.person(), lambda _: True))
+    assert log.verify_log(world.person()) == len(log.entries(world.person(), lambda _: True))
 
 
 def test_what_the_person_does_is_in_the_log(world: World) -> None:

@@ -190,9 +190,9 @@ class Machine(RuleBasedStateMachine):
         earlier = [one for one in secret.versions[:-1] if one.value is not None][-1:] if secret else []
         if secret is None or not earlier:
             with pytest.raises(CallerError):
-                history.restore(self.person(), name)
+                history.restore_version(self.person(), name)
             return
-        history.restore(self.person(), name)
+        history.restore_version(self.person(), name)
         if secret.current.value != earlier[0].value:
             secret.versions.append(earlier[0])
 
@@ -289,7 +289,7 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         person = self.person()
-        inspection.check(person)
+        inspection.check_store(person)
         with person.store.read() as tx:
             found = {
                 record.name: (

@@ -705,7 +705,7 @@ def test_a_file_that_was_changed_meanwhile_is_left_alone(machine: Watched, how: 
 def test_where_it_cannot_be_written_it_is_left_without_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / ".env"
     path.write_text(DOTENV)
-    file = plain_file.read(path, limit=1000)
+    file = plain_file.read_plain_file(path, limit=1000)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, CANARY)
@@ -752,7 +752,7 @@ def test_what_is_not_ones_own_is_found_before_anything_happens(
 ) -> None:
     path = tmp_path / ".env"
     path.write_text(DOTENV)
-    file = plain_file.read(path, limit=1000)
+    file = plain_file.read_plain_file(path, limit=1000)
     if what == "user":
         monkeypatch.setattr(os, "geteuid", lambda: file.status.st_uid + 1)
     if what == "group":  # not as root, who may give it any

@@ -120,7 +120,7 @@ def environment(data: bytes, secrets: Mapping[str, str]) -> dict[str, str] | str
 
 def imported(data: bytes, secrets: Mapping[str, str], *, overwrite: bool) -> tuple[bytes, dict[str, str]] | None:
     """The file and the secrets after `import --rewrite`; None where it refuses."""
-    contents = import_files.read(FileKind.DOTENV, data, bytes)
+    contents = import_files.read_entries(FileKind.DOTENV, data, bytes)
     if contents.problems:
         return None
     planned = [
@@ -152,7 +152,7 @@ def test_the_environment_is_the_same_after_rewriting(text: str, secrets: dict[st
             event(f"{before}" if isinstance(before, str) else "used before")
             if isinstance(before, dict) or after == data:
                 assert environment(after, then) == before
-    again = import_files.read(FileKind.DOTENV, after, bytes)
+    again = import_files.read_entries(FileKind.DOTENV, after, bytes)
     assert (again.entries, again.problems, import_files.rewrite(after, again.entries)) == ((), (), after)
 
 

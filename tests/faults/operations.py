@@ -144,8 +144,8 @@ def _rotate_data(person: Person, deed: Deed) -> None:
 
 
 def _remove(person: Person, kind: str) -> None:
-    slot = next(info.slot for info in keys.every(person) if info.slot.kind == kind)
-    keys.remove(person, slot.slot_id)
+    slot = next(info.slot for info in keys.list_keys(person) if info.slot.kind == kind)
+    keys.remove_key(person, slot.slot_id)
     if slot.key_file is not None:
         slot.key_file.unlink()  # as the command tells the person to
 
@@ -155,7 +155,7 @@ def _backup(place: Place, person: Person, deed: Deed) -> None:
 
 
 def _restore_backup(place: Place, _: Person, deed: Deed) -> None:
-    backups.restore(_at(place, deed), place.root / "kept.backup", PASSPHRASES, _quietly)
+    backups.restore_backup(_at(place, deed), place.root / "kept.backup", PASSPHRASES, _quietly)
 
 
 def _quietly(_done: int, _total: int) -> None:
@@ -166,7 +166,7 @@ _DOING: dict[str, Callable[[Place, Person, Deed], object]] = {
     "set": lambda _, person, deed: secrets.set_value(person, deed["name"], deed["value"]),
     "agent sets": lambda _, person, deed: _agent_sets(person, deed["name"], deed["value"]),
     "delete": lambda _, person, deed: secrets.delete(person, deed["name"]),
-    "restore": lambda _, person, deed: history.restore(person, deed["name"]),
+    "restore": lambda _, person, deed: history.restore_version(person, deed["name"]),
     "purge": lambda _, person, deed: history.purge(person, deed["name"]),
     "rename": lambda _, person, deed: secrets.rename(person, deed["name"], deed["new"]),
     "rotate": lambda _place, person, _deed: keys.rotate(person),

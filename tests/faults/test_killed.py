@@ -61,7 +61,7 @@ def held(place: Place, path: Path | None = None) -> dict[str, str | None]:
     """What is in a store, every row of it verified; None for what is deleted."""
     person = place.person(path)
     with closing(person.store):
-        inspection.check(person)
+        inspection.check_store(person)
         with person.store.read() as tx:
             return {r.name: None if r.deleted else records.value(tx, r) for r in records.iterate_all(tx)}
 
@@ -74,8 +74,8 @@ def check(place: Place, keyring: RealKeyring, before: Known, deed: Deed | None, 
     person = place.person()
     with closing(person.store):
         keys.clear_away(person)
-        slots = [info.slot for info in keys.every(person)]
-        assert all(info.failure is None for info in keys.every(person)), deed
+        slots = [info.slot for info in keys.list_keys(person)]
+        assert all(info.failure is None for info in keys.list_keys(person)), deed
     assert all(slot.state is State.THERE for slot in slots)
     extra = sorted(slot.kind for slot in slots if slot.kind != KEYRING)
     assert extra in (sorted(before.slots), sorted(after.slots)), deed
@@ -106,7 +106,7 @@ def check_other(place: Place, deed: Deed, *, sure: bool) -> None:
         file = place.root / deed["file"]
         assert file.exists() or not sure
         if file.exists():
-            assert backups.verify(file, PASSPHRASES).wrong == ()
+            assert backups.verify_backup(file, PASSPHRASES).wrong == ()
     if deed["do"] in ("first run", "restore backup"):
         path = place.root / deed["at"] / "secrets.db"
         wanted = {"FIRST": deed["value"]} if deed["do"] == "first run" else {"NAME_0": "value 0"}
@@ -270,7 +270,7 @@ def test_killed_while_every_key_is_replaced(place: Place, keyring: RealKeyring, 
         with closing(person.store):
             keys.clear_away(person)
             assert not keys.unfinished(person)
-            assert [info.slot.state for info in keys.every(person)] == [State.THERE] * 4
+            assert [info.slot.state for info in keys.list_keys(person)] == [State.THERE] * 4
         held = key_file.read_keys(place.root / "keys" / "k")
         assert [path.name for path in (place.root / "keys").iterdir()] == ["k"]
         new = {*keyring.entries().values(), *(key.master_key.decode() for key in held)}

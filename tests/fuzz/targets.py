@@ -16,7 +16,7 @@ from claude_secrets.exec import dotenv_file, references
 from claude_secrets.model import Call, Tool, check_name
 from claude_secrets.person import inspection, log, secrets
 from claude_secrets.person.import_files import FileKind
-from claude_secrets.person.import_files import read as read_source
+from claude_secrets.person.import_files import read_entries as read_source
 from claude_secrets.person.inspection import damages
 from claude_secrets.person.person import Person
 from claude_secrets.policy import rules
@@ -28,7 +28,7 @@ from claude_secrets.policy.rules import Rules
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.redactor import Redactor
 from claude_secrets.regex import NameSearch, Search
-from claude_secrets.server.lines import BadLine, as_line, read
+from claude_secrets.server.lines import BadLine, as_line, parse_line
 from claude_secrets.store.store import Store
 from tests.fuzz.wire import wire
 from tests.vectors.held import HeldKey
@@ -44,7 +44,7 @@ CALLS: Final = [Call(tool=tool, name="GITHUB_TOKEN", value="v", pattern="", prom
 def line(data: bytes) -> None:
     """A line of the wire is a message, nothing, or gets an error reply that repeats nothing but a valid id."""
     for one in data.split(b"\n"):
-        found = read(one)
+        found = parse_line(one)
         if isinstance(found, BadLine):
             reply = json.loads(found.reply)
             assert len(as_line(found.reply).decode().splitlines()) == 1
@@ -146,8 +146,8 @@ def store(data: bytes) -> None:
             person = Person(store=opened)
             for look in (
                 secrets.list_all,
-                inspection.check,
-                log.verify,
+                inspection.check_store,
+                log.verify_log,
                 lambda person: damages(person, lambda *_: None),
             ):
                 with suppress(SecretsError):

@@ -82,15 +82,15 @@ def elsewhere(world: World, name: str = "other") -> Person:
 def test_all_comes_back_on_another_machine_and_grants_do_not(full: World) -> None:
     path, contents = make(full)
     assert contents == BackupContents(secrets=5, versions=8)
-    assert backups.verify(path, PASSPHRASE) == contents
+    assert backups.verify_backup(path, PASSPHRASE) == contents
     other = elsewhere(full)
-    assert backups.restore(other, path, PASSPHRASE, quietly) == contents
+    assert backups.restore_backup(other, path, PASSPHRASE, quietly) == contents
     assert stated(other.store) == stated(full.store())
     assert (trust.list_grants(full.person()) != [], trust.list_grants(other)) == (True, [])
     assert [entry.event.action for entry in log.entries(other, lambda _: True)] == ["backup restore"]
-    inspection.check(other)
+    inspection.check_store(other)
     assert secrets.get_value(other, "T", warn=pytest.fail) == "third 🔑"
-    assert history.restore(other, "GONE").earlier.number == 1
+    assert history.restore_version(other, "GONE").earlier.number == 1
     assert secrets.set_value(other, "T", "fourth").version == 4
 
 
@@ -111,7 +111,7 @@ def test_nothing_but_the_passphrase_opens_it(full: World) -> None:
     path, _ = make(full)
     for secret in ("correct horse battery stable", PASSPHRASE.upper()):
         with pytest.raises(CustodyError) as caught:
-            backups.restore(elsewhere(full, secret), path, secret, quietly)
+            backups.restore_backup(elsewhere(full, secret), path, secret, quietly)
         assert caught.value.code is Code.KEY_WRONG
     assert not (full.root / PASSPHRASE.upper() / "data").exists()
 
@@ -147,7 +147,7 @@ def test_a_store_with_secrets_is_not_restored_over(full: World) -> None:
     path, _ = make(full)
     before = full.rows()
     with pytest.raises(CallerError) as caught:
-        backups.restore(full.person(), path, PASSPHRASE, quietly)
+        backups.restore_backup(full.person(), path, PASSPHRASE, quietly)
     assert (caught.value.code, "--aside" in str(caught.value.hint)) == (Code.INVALID_ARGUMENTS, True)
     assert full.rows() == before
 
@@ -166,13 +166,13 @@ def test_a_new_store_takes_the_place_of_the_old_one_which_stays_whole(full: Worl
     link = full.root / "link.db"
     link.symlink_to(full.path)
     new = other_store(full)
-    assert backups.restore(new, path, PASSPHRASE, quietly) == contents
+    assert backups.restore_backup(new, path, PASSPHRASE, quietly) == contents
     full.path = link
     aside = backups.take_place(full.store(), new.store, "stamp")
     assert (aside.name, aside.read_bytes()) == ("secrets.db.aside-stamp", before)
     assert link.is_symlink()
     assert sorted(one.name for one in aside.parent.iterdir()) == ["secrets.db", aside.name]
-    assert inspection.check(full.person())[1] == contents.versions
+    assert inspection.check_store(full.person())[1] == contents.versions
 
 
 def test_a_store_with_a_damaged_header_can_be_replaced(full: World) -> None:
@@ -181,9 +181,9 @@ def test_a_store_with_a_damaged_header_can_be_replaced(full: World) -> None:
     data = b"x" * 32 + full.path.read_bytes()[32:]
     full.path.write_bytes(data)
     new = other_store(full)
-    backups.restore(new, path, PASSPHRASE, quietly)
+    backups.restore_backup(new, path, PASSPHRASE, quietly)
     assert backups.take_place(full.store(), new.store, "stamp").read_bytes() == data
-    assert inspection.check(full.person())[1] == contents.versions
+    assert inspection.check_store(full.person())[1] == contents.versions
 
 
 def test_a_store_that_a_client_has_open_is_not_replaced(full: World) -> None:
@@ -204,7 +204,7 @@ def test_a_store_that_a_client_has_open_is_not_replaced(full: World) -> None:
 def test_what_another_key_opens_is_no_backup(full: World) -> None:
     full.close()
     with pytest.raises(StoreError) as caught:
-        backups.verify(full.path, "nonsense of some length")
+        backups.verify_backup(full.path, "nonsense of some length")
     assert caught.value.code is Code.STORE_FORMAT
 
 
@@ -221,8 +221,8 @@ def test_what_is_newer_than_its_head_is_kept_and_can_be_used(full: World) -> Non
     path, contents = make(full)
     assert any("'X'" in line for line in contents.wrong)
     new = other_store(full)
-    backups.restore(new, path, PASSPHRASE, quietly)
-    inspection.check(new)
+    backups.restore_backup(new, path, PASSPHRASE, quietly)
+    inspection.check_store(new)
     assert secrets.get_value(new, "X", warn=print) == "new"
 
 
@@ -247,7 +247,7 @@ def test_a_backup_that_is_none_or_is_damaged_is_refused_and_nothing_is_made(full
             connection.commit()
     other = elsewhere(full)
     with pytest.raises(SecretsError):
-        backups.restore(other, path, PASSPHRASE, quietly)
+        backups.restore_backup(other, path, PASSPHRASE, quietly)
     assert not other.store.path.exists()
 
 
@@ -285,7 +285,7 @@ def test_a_backup_is_of_one_moment_while_others_write(world: World) -> None:
             path, contents = make(world, f"backup {turn}")
             assert contents.wrong == ()
             other = elsewhere(world, f"other {turn}")
-            backups.restore(other, path, PASSPHRASE, quietly)
+            backups.restore_backup(other, path, PASSPHRASE, quietly)
             values = [secrets.get_value(other, name, warn=pytest.fail) for name in ("ONE", "TWO")]
             assert values[0] == values[1]
             assert int(values[0]) > last
@@ -377,7 +377,7 @@ def test_every_record_that_opens_is_saved_and_the_others_are_named(full: World, 
     assert all(line.startswith(said) for line, said in zip(contents.wrong, wrong, strict=True)), contents.wrong
     assert [line for line in told if line not in contents.wrong] == []
     other = elsewhere(full)
-    backups.restore(other, path, PASSPHRASE, quietly)
+    backups.restore_backup(other, path, PASSPHRASE, quietly)
     expected = {"T": "third 🔑", "GUARDED": "g", "OF_AGENT": "a", **values}
     stored = {
         record.name: secrets.get_value(other, record.name, warn=pytest.fail)
@@ -387,9 +387,9 @@ def test_every_record_that_opens_is_saved_and_the_others_are_named(full: World, 
     for name, value in expected.items():
         got = [text for each, text in stored.items() if each == name or (name.endswith("-") and each.startswith(name))]
         assert got == ([] if value is None else [value]), name
-    inspection.check(other)
+    inspection.check_store(other)
     if fault == "the newest version":
-        assert history.restore(other, "T").earlier.number == 2
+        assert history.restore_version(other, "T").earlier.number == 2
         assert secrets.get_value(other, "T", warn=pytest.fail) == "second\nline"
     if fault.startswith("a head"):
         assert next(r for r in secrets.list_all(other) if r.name.startswith("recovered-")).access is Access.USE_ONLY
@@ -412,7 +412,7 @@ def test_damaged_pages_cost_what_stands_on_them_and_no_more(world: World, tmp_pa
         path = tmp_path / f"backup {turn}"
         contents = backups.make(world.person(), path, PASSPHRASE, quietly)
         other = elsewhere(world, f"other {turn}")
-        backups.restore(other, path, PASSPHRASE, quietly)
+        backups.restore_backup(other, path, PASSPHRASE, quietly)
         stored = {
             record.name: secrets.get_value(other, record.name, warn=pytest.fail) for record in secrets.list_all(other)
         }

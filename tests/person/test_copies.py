@@ -148,16 +148,16 @@ def test_a_file_of_another_user_is_no_copy(machine: Machine) -> None:
     path = machine.store.with_name("secrets.db.format-1")
     shutil.copy(machine.store, path)
     os.chown(path, 65534, -1)
-    assert copies.find(machine.store) == []
+    assert copies.list_copies(machine.store) == []
 
 
 def test_a_copy_that_changed_since_it_was_shown_stays(machine: Machine) -> None:
     path = machine.store.with_name("secrets.db.format-1")
     shutil.copy(machine.store, path)
-    (copy,) = copies.find(machine.store)
+    (copy,) = copies.list_copies(machine.store)
     os.utime(path, (1, 1))
     with pytest.raises(StoreError):
-        copies.remove(copy)
+        copies.remove_copies(copy)
     assert path.exists()
 
 
@@ -186,4 +186,4 @@ def test_a_copy_beside_the_link_and_beside_the_file_it_leads_to_is_found(machine
     both = [machine.store.with_name("secrets.db.aside-20260101-000000"), link.with_name("secrets.db.format-1")]
     for path in both:
         shutil.copy(machine.store, path)
-    assert sorted(copy.path for copy in copies.find(link)) == sorted(both)
+    assert sorted(copy.path for copy in copies.list_copies(link)) == sorted(both)

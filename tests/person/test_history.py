@@ -103,13 +103,13 @@ def test_what_is_left_still_fits_together(world: World) -> None:
         put(world, str(number))
     world.time += 31 * DAY
     put(world, "last")
-    assert inspection.check(world.person()) == (1, 10)
+    assert inspection.check_store(world.person()) == (1, 10)
     with closing(world.store()) as store, store.write() as tx:
         record = records.find(tx, SHARED, "T")
         assert record is not None
         records.rename(tx, record, "NEW")
     assert secrets.get_value(world.person(), "NEW", warn=pytest.fail) == "last"
-    assert inspection.check(world.person()) == (1, 10)
+    assert inspection.check_store(world.person()) == (1, 10)
 
 
 def test_settings_reach_the_agents_writes(world: World) -> None:
@@ -145,11 +145,11 @@ def test_a_thousand_overwrites_and_deletions_leave_what_the_person_entered(world
     assert record.access is Access.USE_ONLY
     assert [version.number for version in found if version.entered_by is BY_PERSON] == [1]
     assert len(found) < 1001
-    done = history.restore(world.person(), "T", 1)
+    done = history.restore_version(world.person(), "T", 1)
     assert done.stored.version == 1002
     assert secrets.get_value(world.person(), "T", warn=pytest.fail) == "what the person entered"
     assert history.history(world.person(), "T")[0].access is Access.USE_ONLY
-    assert inspection.check(world.person())[0] == 1
+    assert inspection.check_store(world.person())[0] == 1
 
 
 def test_a_deleted_secret_comes_back_as_it_was(world: World) -> None:
@@ -157,7 +157,7 @@ def test_a_deleted_secret_comes_back_as_it_was(world: World) -> None:
     person = world.person(api)
     secrets.set_value(person, "T", "value", Access.USE_ONLY)
     secrets.delete(person, "T")
-    done = history.restore(person, "T")
+    done = history.restore_version(person, "T")
     assert (done.earlier.number, done.stored.version, done.stored.access) == (1, 3, Access.USE_ONLY)
     record, found = history.history(person, "T")
     assert (record.origin, record.deleted) == (str(api), False)
@@ -171,7 +171,7 @@ def test_restoring_twice_undoes_the_first_time(world: World) -> None:
         secrets.set_value(person, "T", value)
     got = []
     for _ in range(2):
-        history.restore(person, "T")
+        history.restore_version(person, "T")
         got.append(secrets.get_value(person, "T", warn=pytest.fail))
     assert got == ["right", "wrong"]
 
@@ -180,7 +180,7 @@ def test_restoring_what_is_current_changes_nothing(world: World) -> None:
     person = world.person()
     for value in ("a", "b", "a"):
         secrets.set_value(person, "T", value)
-    assert history.restore(person, "T", 1).stored.changed is False
+    assert history.restore_version(person, "T", 1).stored.changed is False
     assert kept(world) == [1, 2, 3]
 
 
@@ -188,7 +188,7 @@ def test_who_entered_it_and_from_where_comes_back_with_the_value(world: World) -
     clone, api = world.project("clone"), world.project("api")
     Agent(world, clone).set("T", "of the clone")
     assert secrets.set_value(world.person(api), "T", "of the person").moved_from == str(clone)
-    history.restore(world.person(), "T", 1)
+    history.restore_version(world.person(), "T", 1)
     record, _ = history.history(world.person(), "T")
     assert (record.origin, record.entered_by) == (str(clone), AGENT)
     # So whoever enters the next one takes it over again.
@@ -202,19 +202,19 @@ def test_no_version_is_restored_that_is_not_there_or_is_a_deletion(world: World,
     secrets.delete(person, "T")
     before = world.rows()
     with pytest.raises(CallerError) as caught:
-        history.restore(person, "T", number)
+        history.restore_version(person, "T", number)
     assert caught.value.code is Code.NOT_FOUND
     assert world.rows() == before
 
 
 def test_there_is_nothing_before_the_first(world: World) -> None:
     person = world.person()
-    for ask in (history.history, history.restore):
+    for ask in (history.history, history.restore_version):
         with pytest.raises(CallerError):
             ask(person, "T")
     secrets.set_value(person, "T", "v")
     with pytest.raises(CallerError, match="NOT_FOUND"):
-        history.restore(person, "T")
+        history.restore_version(person, "T")
 
 
 def test_a_version_that_was_put_back_by_somebody_is_not_restored(world: World) -> None:
@@ -229,7 +229,7 @@ def test_a_version_that_was_put_back_by_somebody_is_not_restored(world: World) -
     with attacker.attacker(world.path) as connection:
         connection.execute("INSERT INTO versions VALUES (?, ?, ?)", first)
     with pytest.raises(StoreError) as caught:
-        history.restore(world.person(), "T", 1)
+        history.restore_version(world.person(), "T", 1)
     assert caught.value.code is Code.STORE_TAMPERED
 
 
@@ -247,9 +247,9 @@ def test_expiry_belongs_to_the_value(world: World) -> None:
     secrets.set_value(person, "T", "v", expires=1_900_000_000)
     secrets.set_value(person, "T", "w")
     assert secrets.list_all(person)[0].expires is None
-    history.restore(person, "T")
+    history.restore_version(person, "T")
     assert secrets.list_all(person)[0].expires == 1_900_000_000
-    assert inspection.check(person) == (1, 3)
+    assert inspection.check_store(person) == (1, 3)
 
 
 # Purging
@@ -306,9 +306,9 @@ def test_a_purged_secret_is_in_no_file_of_the_store_any_more(crowded: World) -> 
     assert trust.list_grants(crowded.person()) == []
     with pytest.raises(CallerError):
         history.history(crowded.person(), "GOING")
-    before = inspection.check(crowded.person())
+    before = inspection.check_store(crowded.person())
     assert secrets.set_value(crowded.person(), "GOING", "new").version == 1
-    assert inspection.check(crowded.person()) == (before[0] + 1, before[1] + 1)
+    assert inspection.check_store(crowded.person()) == (before[0] + 1, before[1] + 1)
 
 
 def test_a_reader_delays_it_and_the_next_purge_makes_up_for_it(crowded: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +337,7 @@ def test_all_deleted_ones_go_and_no_other(crowded: World) -> None:
     assert [record.name for record in secrets.list_all(person)] == sorted([*live, shown[-1].name])
     assert history.deleted(person) == []
     assert [grant.name for grant in trust.list_grants(person)] == ["T"]
-    inspection.check(person)
+    inspection.check_store(person)
 
 
 def test_purging_is_in_the_log_and_versions_of_grants_are_gone(world: World) -> None:
@@ -408,7 +408,7 @@ def test_bringing_back_lets_nothing_go(world: World) -> None:
         secrets.set_value(person, "T", f"value {number}")
         world.time += 1
     world.time += 60 * 86_400
-    history.restore(person, "T", 2)
+    history.restore_version(person, "T", 2)
     _, kept = history.history(world.person(), "T")
     assert [version.number for version in kept][:2] == [1, 2]
 

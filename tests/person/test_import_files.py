@@ -39,7 +39,7 @@ def no_key() -> bytes:
 
 
 def read(text: str, kind: FileKind = FileKind.DOTENV) -> ImportedFile:
-    return import_files.read(kind, text.encode("utf-8", "surrogatepass"), no_key)
+    return import_files.read_entries(kind, text.encode("utf-8", "surrogatepass"), no_key)
 
 
 def values(contents: ImportedFile) -> dict[str, str]:
@@ -131,7 +131,7 @@ def test_what_python_dotenv_itself_writes_comes_in_exactly(
     for name, value in meant.items():
         dotenv.set_key(path, name, value, quote_mode=mode, export=export)
     data = path.read_bytes()
-    contents = import_files.read(FileKind.DOTENV, data, no_key)
+    contents = import_files.read_entries(FileKind.DOTENV, data, no_key)
     assert values(contents) == meant
     path.write_bytes(import_files.rewrite(data, contents.entries))
     assert dotenv.dotenv_values(path, interpolate=False) == {name: f"secret://{name}" for name in meant}
@@ -166,13 +166,13 @@ def test_only_the_value_is_replaced(before: str, after: str) -> None:
 def test_lines_end_in_values_as_python_dotenv_reads_them_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_bytes(b"A='one\r\ntwo\rthree'\r\nB=x\r\n")
-    assert values(import_files.read(FileKind.DOTENV, path.read_bytes(), no_key)) == dotenv.dotenv_values(path)
+    assert values(import_files.read_entries(FileKind.DOTENV, path.read_bytes(), no_key)) == dotenv.dotenv_values(path)
 
 
 def test_variables_are_filled_in_as_far_as_the_file_gives_them(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("A=a\nB=pre-${A}-post\nC='${B}${B}'\nA=${A}x\nD=${A:-y}\nE=${NOWHERE}\nF=${NO:-f}\nG=${E}\nH=$A\n")
-    contents = import_files.read(FileKind.DOTENV, path.read_bytes(), no_key)
+    contents = import_files.read_entries(FileKind.DOTENV, path.read_bytes(), no_key)
     read_by_others = dotenv.dotenv_values(path)
     assert values(contents) == {name: read_by_others[name] for name in "ABCDH"}
     left_out = [note for note in contents.notes if "does not give" in note]
@@ -221,7 +221,7 @@ def test_what_contains_a_reference_is_left_out_of_any_file(value: str) -> None:
         (read(f"A=x\nB='{value}'\n"), "line 2"),
         (read(f"A=x\nC=\nB='{value}${{C}}'\n"), "line 3"),
         (read(json.dumps(held), FileKind.JSON), "'B'"),
-        (import_files.read(FileKind.TYPESCRIPT, sealed(held), lambda: b64encode(SEALING_KEY)), "'B'"),
+        (import_files.read_entries(FileKind.TYPESCRIPT, sealed(held), lambda: b64encode(SEALING_KEY)), "'B'"),
     ]:
         assert (values(contents), contents.problems) == ({"A": "x"}, ())
         assert f"{where}: contains a reference; left out" in contents.notes
@@ -359,7 +359,7 @@ def test_what_is_no_json_object_is_an_error_that_repeats_nothing(text: str, wher
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_a_store_of_the_typescript_tool_opens_or_is_refused(vector: dict[str, Any]) -> None:
     def opened() -> ImportedFile:
-        return import_files.read(FileKind.TYPESCRIPT, vector["file"].encode(), vector["key"].encode)
+        return import_files.read_entries(FileKind.TYPESCRIPT, vector["file"].encode(), vector["key"].encode)
 
     if "secrets" in vector:
         assert opened().problems == ()
@@ -378,7 +378,7 @@ def test_a_store_of_the_typescript_tool_opens_or_is_refused(vector: dict[str, An
 @pytest.mark.parametrize("key", [b"", b"!", b"AAAA", b"\xff"])
 def test_a_key_that_is_none_is_wrong(key: bytes) -> None:
     with pytest.raises(SecretsError) as caught:
-        import_files.read(FileKind.TYPESCRIPT, VECTORS[0]["file"].encode(), lambda: key)
+        import_files.read_entries(FileKind.TYPESCRIPT, VECTORS[0]["file"].encode(), lambda: key)
     assert (caught.value.code, "32 bytes" in caught.value.message) == (Code.KEY_WRONG, True)
 
 

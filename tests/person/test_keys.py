@@ -77,11 +77,11 @@ def rotated(person: Person) -> None:
 
 
 def kinds(person: Person) -> list[str]:
-    return sorted(info.slot.kind for info in keys.every(person))
+    return sorted(info.slot.kind for info in keys.list_keys(person))
 
 
 def slot_of(person: Person, kind: str) -> Slot:
-    (slot,) = (info.slot for info in keys.every(person) if info.slot.kind == kind)
+    (slot,) = (info.slot for info in keys.list_keys(person) if info.slot.kind == kind)
     return slot
 
 
@@ -143,15 +143,15 @@ def test_the_last_key_that_opens_the_store_is_never_removed(world: World) -> Non
     only = slot_of(world.person(), FILE)
     for prefix in (only.slot_id, only.slot_id[:4]):
         with pytest.raises(CallerError) as caught:
-            keys.remove(world.person(), prefix)
+            keys.remove_key(world.person(), prefix)
         assert caught.value.code is Code.INVALID_ARGUMENTS
     other = world.root / "keys" / "other.key"
     keys.add_file(world.person(), other)
     other.unlink()  # so it would not open the store
     with pytest.raises(CallerError):
-        keys.remove(world.person(), only.slot_id)
+        keys.remove_key(world.person(), only.slot_id)
     keys.add_passphrase(world.person(), WORDS)
-    keys.remove(world.person(), only.slot_id)
+    keys.remove_key(world.person(), only.slot_id)
     assert world.key_file.exists()
     assert kinds_of_rows(world) == [FILE, PASSPHRASE]
 
@@ -165,9 +165,9 @@ def kinds_of_rows(world: World) -> list[str]:
 def test_a_slot_that_is_not_told_apart_is_not_removed(world: World, prefix: str) -> None:
     keys.add_passphrase(world.person(), WORDS)
     with pytest.raises(CallerError) as caught:
-        keys.remove(world.person(), prefix)
+        keys.remove_key(world.person(), prefix)
     assert caught.value.code is Code.NOT_FOUND
-    assert len(keys.every(world.person())) == 2
+    assert len(keys.list_keys(world.person())) == 2
 
 
 # The keyring
@@ -196,16 +196,16 @@ def test_a_keyring_that_was_wiped_is_made_up_for(ring: Ring) -> None:
     keys.recover(ring.person(), code, None)
     assert value(ring.person()) == "value"
     assert len(ring.keyring.entries()) == 1
-    dead = [info.slot for info in keys.every(ring.person()) if info.failure is not None]
+    dead = [info.slot for info in keys.list_keys(ring.person()) if info.failure is not None]
     assert [slot.kind for slot in dead] == [KEYRING]
-    keys.remove(ring.person(), dead[0].slot_id)
+    keys.remove_key(ring.person(), dead[0].slot_id)
     assert kinds(ring.person()) == [KEYRING, PASSPHRASE, PASSPHRASE]
     assert value(ring.person()) == "value"
 
 
 def test_removing_a_slot_of_the_keyring_takes_its_entry_along(ring: Ring) -> None:
     keys.add_passphrase(ring.person(), WORDS)
-    keys.remove(ring.person(), slot_of(ring.person(), KEYRING).slot_id)
+    keys.remove_key(ring.person(), slot_of(ring.person(), KEYRING).slot_id)
     assert ring.keyring.entries() == {}
     assert value(ring.person(passphrase=WORDS)) == "value"
 
@@ -217,7 +217,7 @@ def test_a_keyring_that_is_locked_in_the_middle_of_it_loses_nothing(ring: Ring) 
     slot = slot_of(person, KEYRING)
     ring.keyring.lock()
     with pytest.raises(CustodyError, match="KEYRING_LOCKED"):
-        keys.remove(person, slot.slot_id)
+        keys.remove_key(person, slot.slot_id)
     with pytest.raises((CustodyError, CallerError)):
         keys.rotate(person)
     assert value(ring.person(passphrase=WORDS)) == "value"
@@ -242,7 +242,7 @@ def test_no_key_is_deleted_by_what_somebody_wrote_into_the_store(ring: Ring) -> 
     ring.close()
     with attacker.attacker(ring.path) as connection:
         connection.execute("""UPDATE key_slots SET params = '{"state":"leaving"}' WHERE kind = 'keyring'""")
-    for attempt in (keys.clear_away, keys.every, keys.rotate):
+    for attempt in (keys.clear_away, keys.list_keys, keys.rotate):
         with pytest.raises(StoreError, match="STORE_TAMPERED"):
             attempt(ring.person())
     assert len(ring.keyring.entries()) == 1
@@ -370,21 +370,21 @@ def test_the_code_is_shown_once_and_read_from_standard_input(tmp_path: Path) -> 
 
 
 def test_of_two_removals_at_once_one_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = keys.every(world.person())[0].slot
+    first = keys.list_keys(world.person())[0].slot
     second = keys.add_file(world.person(), world.root / "keys" / "second.key")
-    looked = keys.every
+    looked = keys.list_keys
 
     def then_another_was_quicker(person: Person) -> list[keys.KeyInfo]:
         found = looked(person)
         monkeypatch.setattr(keys, "every", looked)
-        keys.remove(world.person(), second.slot_id)
+        keys.remove_key(world.person(), second.slot_id)
         return found
 
     monkeypatch.setattr(keys, "every", then_another_was_quicker)
     with pytest.raises(StoreError) as caught:
-        keys.remove(world.person(), first.slot_id)
+        keys.remove_key(world.person(), first.slot_id)
     assert caught.value.code is Code.STORE_BUSY
-    assert [info.slot for info in keys.every(world.person())] == [first]
+    assert [info.slot for info in keys.list_keys(world.person())] == [first]
 
 
 @pytest.mark.parametrize("action", ["file", "code", "passphrase", "data key"])
@@ -392,7 +392,7 @@ def test_a_key_that_was_replaced_meanwhile_is_wrapped_for_nobody(
     world: World, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
     secrets.set_value(world.person(), "T", "v")
-    before = [info.slot.slot_id for info in keys.every(world.person())]
+    before = [info.slot.slot_id for info in keys.list_keys(world.person())]
     person = world.person()
     old = person.store.fetch_key()
     rotated(world.person())
@@ -406,14 +406,14 @@ def test_a_key_that_was_replaced_meanwhile_is_wrapped_for_nobody(
     with pytest.raises(StoreError) as caught:
         act[action]()
     assert caught.value.code is Code.STORE_BUSY
-    assert [info.slot.slot_id for info in keys.every(world.person())] == before
+    assert [info.slot.slot_id for info in keys.list_keys(world.person())] == before
     assert secrets.get_value(world.person(), "T", warn=print) == "v"
 
 
 def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(world: World) -> None:
     secrets.set_value(world.person(), "T", "v")
     person = world.person()
-    (good,) = (info.slot for info in keys.every(person))
+    (good,) = (info.slot for info in keys.list_keys(person))
     with person.store.read() as tx:
         store_id = tx.cipher.store_id
     path, custody = world.root / "keys" / "stale.key", person.store.custody
@@ -426,16 +426,16 @@ def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(w
         key_slots.add(tx, stale.slot)
     again = world.person()
     assert secrets.get_value(again, "T", warn=print) == "v"
-    failures = {info.slot.slot_id: info.failure for info in keys.every(again)}
+    failures = {info.slot.slot_id: info.failure for info in keys.list_keys(again)}
     assert (failures[good.slot_id], failures[stale.slot.slot_id] is None) == (None, False)
     with pytest.raises(CallerError):
-        keys.remove(again, good.slot_id)
+        keys.remove_key(again, good.slot_id)
 
 
 def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     """As where a keyring was put back to an earlier state after its new entry had been made."""
     secrets.set_value(world.person(), "T", "v")
-    first = keys.every(world.person())[0].slot
+    first = keys.list_keys(world.person())[0].slot
     second = keys.add_file(world.person(), world.root / "keys" / "second.key")
     person = world.person()
     with person.store.write() as tx:
@@ -444,7 +444,7 @@ def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     keys.clear_away(world.person())
     assert world.key_file.exists()
     assert secrets.get_value(world.person(), "T", warn=print) == "v"
-    states = {info.slot.slot_id: info.slot.state for info in keys.every(world.person())}
+    states = {info.slot.slot_id: info.slot.state for info in keys.list_keys(world.person())}
     assert states == {first.slot_id: State.THERE, second.slot_id: State.THERE}
 
 

@@ -222,8 +222,8 @@ def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: Wo
     assert [(entry.sequence, entry.event) for entry in log.entries(world.person(), lambda _: True)][
         : len(events)
     ] == events
-    log.verify(world.person())
-    inspection.check(world.person())
+    log.verify_log(world.person())
+    inspection.check_store(world.person())
     after = every_token(world)
     cipher = Cipher(_store_id(world), old_key)
     for table, rows in after.items():
@@ -282,7 +282,7 @@ def test_a_slot_whose_key_is_not_here_is_lost_only_if_that_was_said(world: World
     world.close()
     assert (every_token(world), world.key_file.read_bytes()) == before
     rotation.rotate(world.person(), found, [other], passphrases={}, code="", progress=lambda *_: None)
-    assert [info.slot.kind for info in keys.every(world.person())] == [FILE]
+    assert [info.slot.kind for info in keys.list_keys(world.person())] == [FILE]
     assert value(world.person()) == "value"
 
 

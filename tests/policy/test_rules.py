@@ -8,7 +8,7 @@ import yaml
 
 from claude_secrets.model import Tool
 from claude_secrets.policy.rules import Rules, RuleSource, built_in, decide, in_words
-from claude_secrets.policy.rules_parser import read_rules
+from claude_secrets.policy.rules_parser import parse_rules
 from claude_secrets.policy.strict_yaml import NotUnderstood, parse
 
 GET, SET, DELETE, LIST, SEARCH, INPUT = (
@@ -36,7 +36,7 @@ class Case(NamedTuple):
 def policy_of(text: str) -> Rules:
     node = parse(text.encode())
     assert node is not None
-    return read_rules(node, RuleSource.PROJECT)
+    return parse_rules(node, RuleSource.PROJECT)
 
 
 def rules_for_set(*rules: str, default: str = "allow") -> str:

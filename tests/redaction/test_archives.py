@@ -16,7 +16,7 @@ from importlib.util import find_spec
 import pytest
 
 from claude_secrets.redaction import archives
-from claude_secrets.redaction.contents import IN_NAME, Gap, Seen, Spot, look
+from claude_secrets.redaction.contents import IN_NAME, Gap, Seen, Spot, look_through
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.reasons import Reason
 from tests.support.requirements import require
@@ -47,8 +47,8 @@ def tarred(*members: tuple[str, bytes], layout: int = tarfile.PAX_FORMAT) -> byt
 
 def seen(content: bytes, size: int = 1 << 20) -> Seen:
     pieces = (content[at : at + size] for at in range(0, len(content), size))
-    as_a_file = look(FINDER, [content], io.BytesIO(content))
-    assert look(FINDER, pieces) == as_a_file  # as a stream, such as a git object
+    as_a_file = look_through(FINDER, [content], io.BytesIO(content))
+    assert look_through(FINDER, pieces) == as_a_file  # as a stream, such as a git object
     return as_a_file
 
 
@@ -266,14 +266,14 @@ BOMBS: dict[str, bytes] = {
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_bomb_costs_bounded_time_and_is_named(kind: str) -> None:
     begun = time.process_time()
-    assert {one[1] for one in look(FINDER, [BOMBS[kind]], io.BytesIO(BOMBS[kind]))} == {Reason.TOO_LARGE}
+    assert {one[1] for one in look_through(FINDER, [BOMBS[kind]], io.BytesIO(BOMBS[kind]))} == {Reason.TOO_LARGE}
     assert time.process_time() - begun < 60
 
 
 def test_more_members_than_anybody_has_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "_MEMBERS", 100)
-    assert look(FINDER, [zipped(*((f"{n}", b"") for n in range(100)))]) == []
-    assert look(FINDER, [zipped(*((f"{n}", b"") for n in range(101)))]) == [Gap("", Reason.TOO_LARGE)]
+    assert look_through(FINDER, [zipped(*((f"{n}", b"") for n in range(100)))]) == []
+    assert look_through(FINDER, [zipped(*((f"{n}", b"") for n in range(101)))]) == [Gap("", Reason.TOO_LARGE)]
 
 
 def test_what_only_looks_like_an_archive_is_none() -> None:

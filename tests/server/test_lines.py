@@ -9,7 +9,7 @@ from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import Tool
-from claude_secrets.server.lines import BadLine, as_line, read
+from claude_secrets.server.lines import BadLine, as_line, parse_line
 from claude_secrets.server.tools import ROWS
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -35,17 +35,17 @@ def code(bad: object) -> object:
 
 
 def test_messages_are_read() -> None:
-    assert isinstance(read(line()), JSONRPCRequest)
-    assert isinstance(read(line(id="text")), JSONRPCRequest)
-    assert isinstance(read(b'{"jsonrpc":"2.0","method":"notifications/initialized"}'), JSONRPCNotification)
-    assert isinstance(read(b'{"jsonrpc":"2.0","id":1,"result":{}}'), JSONRPCResponse)
+    assert isinstance(parse_line(line()), JSONRPCRequest)
+    assert isinstance(parse_line(line(id="text")), JSONRPCRequest)
+    assert isinstance(parse_line(b'{"jsonrpc":"2.0","method":"notifications/initialized"}'), JSONRPCNotification)
+    assert isinstance(parse_line(b'{"jsonrpc":"2.0","id":1,"result":{}}'), JSONRPCResponse)
 
 
 @pytest.mark.parametrize(
     "blank", [b"", b"  ", b"\r", b"\t \v\f", "\ufeff".encode(), "\ufeff \r".encode(), b"\0", b"\0\r\0"]
 )
 def test_blank_lines_are_nothing(blank: bytes) -> None:
-    assert read(blank) is None
+    assert parse_line(blank) is None
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_blank_lines_are_nothing(blank: bytes) -> None:
     ids=["text", "half", "no UTF-8", "NaN", "deep"],
 )
 def test_what_is_no_json_is_a_parse_error_without_an_id(bad: bytes) -> None:
-    assert (code(read(bad)), reply(read(bad))["id"]) == (-32700, None)
+    assert (code(parse_line(bad)), reply(parse_line(bad))["id"]) == (-32700, None)
 
 
 @pytest.mark.parametrize("wrong", [None, 1.5, 1.0, True, [], {}], ids=repr)
 def test_an_id_that_is_neither_text_nor_a_whole_number_is_refused(wrong: object) -> None:
-    assert (code(read(line(id=wrong))), reply(read(line(id=wrong)))["id"]) == (-32600, None)
+    assert (code(parse_line(line(id=wrong))), reply(parse_line(line(id=wrong)))["id"]) == (-32600, None)
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_an_id_that_is_neither_text_nor_a_whole_number_is_refused(wrong: object)
     ids=["list", "text", "method", "version", "surrogate"],
 )
 def test_a_message_that_is_no_json_rpc_is_answered_by_its_id(changes: dict[str, object]) -> None:
-    bad = read(line(**changes))
+    bad = parse_line(line(**changes))
     assert (code(bad), reply(bad)["id"]) == (-32600, 1)
 
 
 def test_batches_are_refused() -> None:
-    assert code(read(b"[" + line() + b"]")) == -32600
+    assert code(parse_line(b"[" + line() + b"]")) == -32600
 
 
 def test_an_id_with_a_surrogate_is_not_repeated() -> None:
-    assert reply(read(line(id="\ud800")))["id"] is None
+    assert reply(parse_line(line(id="\ud800")))["id"] is None
 
 
 def test_nothing_of_a_bad_line_is_repeated() -> None:
@@ -94,7 +94,7 @@ def test_nothing_of_a_bad_line_is_repeated() -> None:
         line(canary=1, params=[]),
         line(method=["canary"]),
     ):
-        found = read(bad)
+        found = parse_line(bad)
         assert isinstance(found, BadLine)
         assert b"canary" not in found.reply
 
@@ -108,7 +108,7 @@ JSON = st.recursive(
 
 @given(st.binary(max_size=200) | JSON.map(lambda raw: json.dumps(raw).encode()))
 def test_any_bytes_are_a_message_nothing_or_a_reply(raw: bytes) -> None:
-    found = read(raw)
+    found = parse_line(raw)
     if isinstance(found, BadLine):
         assert reply(found)["jsonrpc"] == "2.0"
 
@@ -117,7 +117,7 @@ def test_any_bytes_are_a_message_nothing_or_a_reply(raw: bytes) -> None:
     st.fixed_dictionaries({}, optional=dict.fromkeys(("jsonrpc", "id", "method", "params", "result", "error"), JSON))
 )
 def test_anything_like_a_message_is_read_or_answered(raw: dict[str, object]) -> None:
-    found = read(json.dumps({"jsonrpc": "2.0", **raw}).encode())
+    found = parse_line(json.dumps({"jsonrpc": "2.0", **raw}).encode())
     if isinstance(found, BadLine):
         assert reply(found)["jsonrpc"] == "2.0"
     elif found is not None:
@@ -158,4 +158,4 @@ def test_arguments_become_a_call_or_are_refused_without_being_repeated(tool: str
 def test_no_depth_of_nesting_escapes() -> None:
     for depth in range(800, 1100):
         nested = f'{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":"\\u0041","b":{"[" * depth}{"]" * depth}}}}}'
-        assert isinstance(read(nested.encode()), BadLine | JSONRPCRequest)
+        assert isinstance(parse_line(nested.encode()), BadLine | JSONRPCRequest)

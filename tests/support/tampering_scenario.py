@@ -229,7 +229,7 @@ class Scene:
         """What `doctor` finds in a process of its own: a code, or "whole"."""
         self.restart()
         try:
-            inspection.check(Person(store=self._victim.store()))
+            inspection.check_store(Person(store=self._victim.store()))
         except SecretsError as error:
             return str(error.code)
         return "whole"

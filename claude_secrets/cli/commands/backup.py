@@ -52,7 +52,7 @@ def run(options: Namespace) -> int:
         )
     if options.verify:
         backups.require(path)
-        contents = backups.verify(path, passphrase("the backup", descriptor))
+        contents = backups.verify_backup(path, passphrase("the backup", descriptor))
         say(f"The backup is whole: {_counted(contents)}, each of which opens.")
         return 0
     return _make(path, invocation, descriptor)
@@ -77,7 +77,7 @@ def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
 def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_file: str | None, aside: bool) -> int:
     backups.require(path)
     secret = passphrase("the backup", descriptor)
-    verified = backups.verify(path, secret)
+    verified = backups.verify_backup(path, secret)
     person = the_person(invocation, find_project(invocation), SHARED)
     fill = partial(_fill, path=path, secret=secret, key_file=key_file)
     if aside and person.store.exists():
@@ -96,7 +96,7 @@ def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> Back
     if key_file and not person.store.exists():
         person.store.create_with_key_file(expanded(key_file))
     with progress("restoring") as tell:
-        return backups.restore(person, path, secret, tell)
+        return backups.restore_backup(person, path, secret, tell)
 
 
 def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Person], BackupContents]) -> BackupContents:

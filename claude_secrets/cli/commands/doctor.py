@@ -180,7 +180,7 @@ def _exposed(invocation: Invocation, project: Project | None) -> Iterator[Findin
 
 
 def _store(invocation: Invocation, project: Project | None, person: Person) -> Finding:
-    secrets, versions = inspection.check(person)
+    secrets, versions = inspection.check_store(person)
     path = person.store.path
     usual = is_usual(path, read_settings(invocation, project).usual_store)
     unusual = "" if usual else " (not the usual one)"
@@ -200,7 +200,7 @@ def _keys(person: Person) -> Iterator[Finding]:
     """What opens the store: each key that does not, and why; and whether one or none is left."""
     try:
         person.store.unlock()
-        slots, error = keys.every(person), None
+        slots, error = keys.list_keys(person), None
         unfinished = keys.unfinished(person)
     except CustodyError as failure:
         slots, error, unfinished = keys.closed(person), failure, False
@@ -229,7 +229,7 @@ def _dead_key(info: KeyInfo) -> Finding:
 
 
 def _copies(person: Person) -> Iterator[Finding]:
-    for copy in copies.find(person.store.path):
+    for copy in copies.list_copies(person.store.path):
         if copy.store_id is None:
             hint = "It does not open as a store, so no command removes it: look at it yourself."
         else:

@@ -98,7 +98,7 @@ def _answer(name: str, act: Callable[[HookEvent], HookAnswer]) -> int:
     reply = _Reply(name)
     try:
         reply.begin_waiting()
-        reply.event = _read()
+        reply.event = _read_event()
         said = _line(act(reply.event))
     except SecretsError as error:
         reply.fail(error.code.value)
@@ -115,7 +115,7 @@ class _UnreadableError(Exception):
     """An event that cannot be read; says why, and nothing of what is in it."""
 
 
-def _read() -> HookEvent:
+def _read_event() -> HookEvent:
     data = sys.stdin.buffer.read(SIZE_LIMIT + 1) if sys.stdin is not None else b""
     if len(data) > SIZE_LIMIT:
         while sys.stdin.buffer.read(1 << 20):  # or the client could not write all of it

@@ -47,11 +47,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Read all, show what would happen, ask, store all at once, and rewrite the file last."""
-    file = plain_file.read(expanded(options.file), limit=import_files.SIZE_LIMIT)
+    file = plain_file.read_plain_file(expanded(options.file), limit=import_files.SIZE_LIMIT)
     kind = _kind(file, options.kind, rewrite=options.rewrite, has_key=options.key_fd is not None)
     invocation = invocation_of(options)
     project = find_project(invocation)
-    contents = import_files.read(kind, file.data, lambda: _key(options.key_fd, project))
+    contents = import_files.read_entries(kind, file.data, lambda: _key(options.key_fd, project))
     _refuse_problems(contents)
     after = _rewriting(file, contents) if options.rewrite else None
     person = the_person(invocation, project, None if options.scope is None else check_scope(options.scope))

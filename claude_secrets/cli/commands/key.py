@@ -75,7 +75,7 @@ def run(options: Namespace) -> int:
 
 def _list(person: Person, *, as_json: bool) -> None:
     keys.clear_away(person)
-    slots = keys.every(person)
+    slots = keys.list_keys(person)
     if as_json:
         say_json([_as_data(info) for info in slots])
         return
@@ -114,7 +114,7 @@ def _as_data(info: KeyInfo) -> dict[str, object]:
 
 def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
     require_yes(f"Remove the key slot {slot_id}? Its key opens the store no more.", yes=yes)
-    slot = keys.remove(person, slot_id)
+    slot = keys.remove_key(person, slot_id)
     say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
     if slot.kind == FILE:
         hint(f"the file {slot.key_file} opens nothing any more; delete it")
@@ -139,7 +139,7 @@ def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
         warn("an old key is still where it was; it opens nothing, and the next key command takes it away")
     if not scrubbed:
         warn("old pages stay in the store's files for now: another program uses it, or there is no space")
-    old_copies.remove(person, old)
+    old_copies.remove_copies(person, old)
     hint("copies and backups of the store from before open with the old keys and passphrases")
     hint("if somebody has one of them, replace the secrets themselves where they are used")
 

@@ -29,7 +29,7 @@ def run(options: Namespace) -> int:
     named = None if options.project is None else _named(invocation, options.project)
     person = the_person(invocation, named if isinstance(named, Project) else None, "shared")
     if options.verify:
-        say(f"The log is whole: {log.verify(person)} entries, each as it was written.")
+        say(f"The log is whole: {log.verify_log(person)} entries, each as it was written.")
         return 0
     since = None if options.since is None else before_now(options.since, "--since")
     standing = trust.standing(person)

@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
         hint(f"to have them gone later: {command()} purge --deleted")
     elif purged.records:
         hint("backups made before still hold it")
-    old_copies.remove(person, old)
+    old_copies.remove_copies(person, old)
     return 0
 
 

@@ -43,6 +43,6 @@ def run(options: Namespace) -> int:
         raise
     where = "the keyring has" if path is None else f"the file {path} holds"
     say(f"The code opens the store, and {where} a new key for it (slot {slot.slot_id}).")
-    if any(info.failure is not None for info in keys.every(person)):
+    if any(info.failure is not None for info in keys.list_keys(person)):
         hint(f"slots whose keys are lost can be removed: {command()} key list")
     return 0

@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Bring it back as a new version."""
     person = scoped_person(options)
-    done = history.restore(person, options.name, options.number)
+    done = history.restore_version(person, options.name, options.number)
     earlier, stored = done.earlier, done.stored
     if not stored.changed:
         say(f"Nothing to change: '{options.name}' has the value of version {earlier.number}.")

@@ -17,7 +17,7 @@ from claude_secrets.exec.git import Repository
 from claude_secrets.paths import command, expanded, working_directory
 from claude_secrets.person.inspection import every_value
 from claude_secrets.policy.grounds import grounds_of
-from claude_secrets.redaction.contents import look, read
+from claude_secrets.redaction.contents import look_through, pieces_of
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.forms import SHORT
 
@@ -98,7 +98,7 @@ def _look(
 ) -> Iterator[ScannedPlace | Unseen]:
     skipped = files.skipped
     if asked.reads_input:
-        yield from told_at(finder, look(finder, read(sys.stdin.buffer)), _INPUT)
+        yield from told_at(finder, look_through(finder, pieces_of(sys.stdin.buffer)), _INPUT)
     yield from in_files(finder, files, progressed)
     if repository is not None:
         scan = GitScan(finder, repository, asked.skips, progressed)
