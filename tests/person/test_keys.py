@@ -376,11 +376,11 @@ def test_of_two_removals_at_once_one_is_refused(world: World, monkeypatch: pytes
 
     def then_another_was_quicker(person: Person) -> list[keys.KeyInfo]:
         found = looked(person)
-        monkeypatch.setattr(keys, "every", looked)
+        monkeypatch.setattr(keys, "list_keys", looked)
         keys.remove_key(world.person(), second.slot_id)
         return found
 
-    monkeypatch.setattr(keys, "every", then_another_was_quicker)
+    monkeypatch.setattr(keys, "list_keys", then_another_was_quicker)
     with pytest.raises(StoreError) as caught:
         keys.remove_key(world.person(), first.slot_id)
     assert caught.value.code is Code.STORE_BUSY
