@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.cli.commands.hook import EVENTS
-from claude_secrets.cli.main import COMMANDS
+from claude_secrets.cli.parser import COMMANDS
 from claude_secrets.errors import Code
 from claude_secrets.model import Access, Tool
 from claude_secrets.paths import OwnDirectories
@@ -103,8 +103,8 @@ def test_every_command_is_in_the_table() -> None:
 @pytest.mark.parametrize("cells", rows("The command line"), ids=lambda cells: cells[0])
 def test_an_option_in_the_table_is_one_of_its_command(cells: list[str], tmp_path: Path) -> None:
     machine = Machine(tmp_path)
-    commands = {word for word in re.findall(r"`([a-z]+)\b", cells[0]) if word in COMMANDS}
-    usage = "".join(printed(machine, command, "--help") for command in commands)
+    commands = [words.split() for words in re.findall(r"`([a-z]+(?: [a-z][a-z-]*)?)\b", cells[0])]
+    usage = "".join(printed(machine, *words, "--help") for words in commands if words[0] in COMMANDS)
     for option in re.findall(r"--[a-z-]+", " ".join(cells)):
         assert option in usage
 

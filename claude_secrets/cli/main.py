@@ -1,7 +1,6 @@
-"""The person's command line: finds the command, runs it, and turns every error into one line and an exit code.
+"""The person's command line: runs the command, and turns every error into one line and an exit code.
 
-Always: no value in arguments or errors; a command's module is imported only when it is run. One file per command,
-each with `add_arguments(parser)` and `run(options) -> int`.
+Always: no value in an error; a command's module is imported only when it is run.
 """
 
 import argparse
@@ -11,46 +10,15 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from claude_secrets import core_dumps, interrupts
 from claude_secrets.agent.detection import Agent
 from claude_secrets.cli import caller, output, presence
 from claude_secrets.cli.ending import close_all, failed, finish
+from claude_secrets.cli.parser import command_in, module_of, parse
 from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
 from claude_secrets.model import Access
-from claude_secrets.paths import command
-from claude_secrets.version import __version__
-
-COMMANDS: Final = {
-    "serve": "Serve MCP on standard input and output (what clients start; the default on a pipe).",
-    "init": "Make .claude/secrets.yml here; choose where the store's key is, if not in the OS keyring.",
-    "set": "Store a secret: asks for the value without showing it, or reads standard input.",
-    "get": "Print a secret's value, exactly.",
-    "list": "List your secrets; no values.",
-    "search": "List the secrets whose names match a regular expression.",
-    "delete": "Delete a secret; its versions stay in the store.",
-    "history": "List the versions of a secret that are kept; no values.",
-    "restore": "Bring back an earlier value of a secret, or a deleted secret.",
-    "purge": "Take a secret, or all deleted ones, away for good.",
-    "rename": "Give a secret another name.",
-    "exec": "Run a program with secrets in its environment; redact what it prints.",
-    "export": "Print variables with their secrets for a shell, as a .env file or as JSON.",
-    "scan": "Look for stored values in files, git history and transcripts.",
-    "hook": "Answer an event of Claude Code's hooks.",
-    "import": "Bring secrets along from a .env file, a JSON object or the TypeScript tool's store.",
-    "access": "Say whether agents may be given the values of secrets.",
-    "allow": "Put a name in this project's allowlist and let the project use it.",
-    "revoke": "Take a name, or all, away from this project again.",
-    "trust": "Show what this project wants of secrets from elsewhere, and let it.",
-    "projects": "List what you have let projects use beyond their own.",
-    "policy": "Check policies, or explain what they decide.",
-    "log": "Show who asked for what, and what came of it; or verify that the log is whole.",
-    "backup": "Write all secrets into one file that a passphrase opens; verify or restore one.",
-    "key": "List, add, remove or replace the keys that open the store.",
-    "recover": "Make a recovery code, or open the store with it when its key is lost.",
-    "doctor": "Check key, store, project and allowlist, and say what to do.",
-}
 
 
 def entry() -> NoReturn:
@@ -86,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str]) -> int:
     try:
-        options = _parse(given)
+        options = parse(given)
         return _serve(options, given) if options.command == "serve" else _command(options, given)
     except SecretsError as error:
         failed(error)
@@ -100,7 +68,7 @@ def _run(given: list[str]) -> int:
         raise
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
-        return min(code, 1) if _command_in(given) == "hook" else code  # by 2 a hook would block
+        return min(code, 1) if command_in(given) == "hook" else code  # by 2 a hook would block
     except Exception as error:  # noqa: BLE001  nothing may escape: a traceback could show a value
         fault = f"Something went wrong inside Claude Secrets ({type(error).__name__})."
         return _tell(SecretsError(Code.INTERNAL, fault))
@@ -112,7 +80,7 @@ def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
         return int(_as_agent().run(start.agent, options, given, asks=False))
     if start.marked:
         return int(_as_agent().run(Agent("its client", start.client), options, given, asks=True))
-    return int(_module("serve").run(options))
+    return int(module_of("serve").run(options))
 
 
 def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
@@ -122,7 +90,7 @@ def _command(options: argparse.Namespace, given: Sequence[str]) -> int:
     except Exception as error:
         if options.command != "hook":
             raise
-        return int(_module("hook").fail(options.event, error))
+        return int(module_of("hook").fail(options.event, error))
 
 
 def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequence[str]) -> int:
@@ -135,7 +103,7 @@ def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequenc
             lambda: _opening().scripts_may(_opening().invocation_of(options)),
             as_output=as_output,
         )
-    code = int(_module(options.command).run(options))
+    code = int(module_of(options.command).run(options))
     finish()
     return code
 
@@ -168,71 +136,6 @@ def _opening() -> ModuleType:
 
 def _as_agent() -> ModuleType:
     return importlib.import_module("claude_secrets.cli.as_agent")
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"claude_secrets.cli.commands.{name}")
-
-
-def _parse(given: list[str]) -> argparse.Namespace:
-    name = _command_in(given)
-    if name is None and not any(word in ("-h", "--help", "--version") for word in given):
-        if sys.stdin is not None and sys.stdin.isatty():
-            given, name = ["--help"], None
-        else:
-            given, name = [*given, "serve"], "serve"
-    parser = _Parser(
-        prog=command(),
-        description="Keeps credentials out of chats: encrypted, allowlisted by project, and decided by you.",
-        epilog="Without a command and with input from a pipe, this is the MCP server.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"claude-secrets {__version__}")
-    _add_common(parser, None)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    # Making the parsers of all commands takes longer than the work of some.
-    for each in [name] if name in COMMANDS and name == given[0] else COMMANDS:
-        line = COMMANDS[each]
-        one = commands.add_parser(each, help=line, description=line, allow_abbrev=False)
-        if each == name:
-            _module(each).add_arguments(one)
-            _add_common(one, argparse.SUPPRESS)
-    return parser.parse_args(given)
-
-
-def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
-    parser.add_argument("--project", metavar="DIR", default=default, help="the project's directory")
-    parser.add_argument("--store", metavar="PATH", default=default, help="another store than the usual one")
-    parser.add_argument(
-        "--passphrase-fd",
-        metavar="N",
-        type=int,
-        default=default,
-        help="read the store's passphrase from this file descriptor",
-    )
-
-
-def _command_in(given: list[str]) -> str | None:
-    """The first word that is neither an option nor the value of a common option."""
-    words = iter(given)
-    for word in words:
-        if word in ("--project", "--store", "--passphrase-fd"):
-            next(words, None)
-        elif not word.startswith("-"):
-            return word
-    return None
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors in this program's form and without what was given."""
-
-    def error(self, message: str) -> NoReturn:
-        # argparse repeats words that it cannot use, and people do put values there.
-        if not message.startswith("the following arguments are required") and "expected one argument" not in message:
-            message = "these arguments do not fit (not repeated here: one may be a value)"
-        output.error(message)
-        output.hint(f"{self.prog} --help")
-        raise SystemExit(2)
 
 
 def _tell(error: SecretsError) -> int:

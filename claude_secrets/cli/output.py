@@ -10,8 +10,7 @@ import gc
 import json
 import os
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Final
@@ -102,14 +101,6 @@ def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
         yield tell
     finally:
         _progress.erase()
-
-
-def verbs(parser: ArgumentParser, lines: Mapping[str, str]) -> None:
-    """Take one of the verbs of a command, and say in its help what each does."""
-    width = max(map(len, lines))
-    parser.formatter_class = RawDescriptionHelpFormatter
-    parser.epilog = "\n".join(["verbs:", *(f"  {verb.ljust(width)}  {line}" for verb, line in lines.items())])
-    parser.add_argument("verb", metavar="VERB", choices=list(lines), help="what to do, see below")
 
 
 def say_json(data: object) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.agent import detection, processes
-from claude_secrets.cli.main import COMMANDS
+from claude_secrets.cli.parser import COMMANDS
 from tests.support.agent_shells import ANSWERS_ITSELF, CLIENT, CONVERSATION
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 from tests.support.requirements import require, require_real

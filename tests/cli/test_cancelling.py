@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from claude_secrets.cli import main, opening
+from claude_secrets.cli.parser import COMMANDS
 from tests.support.keyrings import real_keyring, wait_until
 from tests.support.machine import PROGRAM, Machine
 from tests.support.program import ASKED
@@ -327,7 +328,7 @@ def test_the_table_has_every_place_that_asks() -> None:
     rows = [*KEYED, *LOCKED]
     driven = {pair for row in rows for asked in row.questions for pair in itertools.pairwise(asked.by.split())}
     assert places_that_ask() - driven - EXEMPT == set()
-    assert {row.line.split()[0] for row in LOCKED} | OPEN_NO_STORE == set(main.COMMANDS)
+    assert {row.line.split()[0] for row in LOCKED} | OPEN_NO_STORE == set(COMMANDS)
     assert {row.line.split()[0] for row in KEYED if SCOPE in row.questions} == opening._IN_A_SCOPE
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from claude_secrets.cli import old_copies
+from claude_secrets.cli.arguments import add_verbs
 from claude_secrets.cli.asking import is_at_terminal, new_passphrase, passphrase, require_yes, the_same_again
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import existing_person, invocation_of
-from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, verbs, warn
+from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, warn
 from claude_secrets.cli.times import date
 from claude_secrets.errors import CallerError, Code, InputError, SecretsError
 from claude_secrets.keys.recovery_code import new_code
@@ -19,39 +20,39 @@ from claude_secrets.person.keys import KeyInfo
 from claude_secrets.person.person import Person
 
 _VERBS = {
-    "list": "show the key slots (--json)",
+    "list": "show the key slots",
     "add-passphrase": "let a passphrase open the store, too",
     "add-file": "let a new key file at PATH open the store, too",
     "remove": "take away the slot whose id begins with SLOT",
     "rotate": "put a new key into the keyring, in place of the old one; all other keys stay as they are",
 }
-_TAKES = {"add-file": "PATH", "remove": "SLOT"}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take a verb and what it is about."""
-    verbs(parser, _VERBS)
-    parser.add_argument("what", metavar="WHAT", nargs="?", help="the PATH or SLOT")
-    parser.add_argument(
+    verbs = add_verbs(parser, _VERBS)
+    verbs["list"].add_argument("--json", action="store_true", help="as JSON")
+    verbs["add-file"].add_argument("path", metavar="PATH", help="the new file; it must not be there yet")
+    verbs["remove"].add_argument("slot", metavar="SLOT", help="the slot's id, or the beginning of it")
+    verbs["rotate"].add_argument(
         "--data",
         action="store_true",
-        help="rotate: replace every key, passphrase and code, and the data key; seal every record anew",
+        help="replace every key, passphrase and code, and the data key; seal every record anew",
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "--new-passphrase-fd",
-        metavar="N",
-        type=int,
-        help="add-passphrase, rotate --data: read the new passphrase from this file descriptor",
-    )
-    parser.add_argument("--json", action="store_true", help="list: as JSON")
+    for verb in ("remove", "rotate"):
+        verbs[verb].add_argument("--yes", action="store_true", help="do not ask")
+    for verb in ("add-passphrase", "rotate"):
+        verbs[verb].add_argument(
+            "--new-passphrase-fd",
+            metavar="N",
+            type=int,
+            help="read the new passphrase from this file descriptor" + " (with --data)" * (verb == "rotate"),
+        )
 
 
 def run(options: Namespace) -> int:
     """Do what the verb says."""
-    verb, what = options.verb, options.what
-    if (what is not None) != (verb in _TAKES):
-        raise CallerError(Code.INVALID_ARGUMENTS, f"key {verb} takes {_TAKES.get(verb, 'nothing else')}.")
+    verb = options.verb
     person = existing_person(invocation_of(options))
     if verb == "list":
         _list(person, as_json=options.json)
@@ -59,11 +60,11 @@ def run(options: Namespace) -> int:
         text = new_passphrase("the store", options.new_passphrase_fd)
         say(f"Added key slot {keys.add_passphrase(person, text).slot_id}: the passphrase opens the store, too.")
     elif verb == "add-file":
-        path = expanded(what)
+        path = expanded(options.path)
         say(f"Added key slot {keys.add_file(person, path).slot_id}: the key file {path} opens the store, too.")
         hint("keep a copy of it where no copy of the store is")
     elif verb == "remove":
-        _remove(person, what, yes=options.yes)
+        _remove(person, options.slot, yes=options.yes)
     elif options.data:
         _rotate_data(person, options.new_passphrase_fd, yes=options.yes)
     else:

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Final
 
+from claude_secrets.cli.arguments import add_verbs
 from claude_secrets.cli.opening import (
     Invocation,
     call_origin,
@@ -27,10 +28,15 @@ _FILE_LIMIT = 1 << 20
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take `check [FILE]` or `explain TOOL [NAME]`."""
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    check = verbs.add_parser("check", help="is it understood: a FILE, or this project's and your own")
-    check.add_argument("file", metavar="FILE", nargs="?")
-    explain = verbs.add_parser("explain", help="which rule decides on a call of a tool here, and why")
+    verbs = add_verbs(
+        parser,
+        {
+            "check": "is it understood: a FILE, or this project's and your own",
+            "explain": "which rule decides on a call of a tool here, and why",
+        },
+    )
+    verbs["check"].add_argument("file", metavar="FILE", nargs="?")
+    explain = verbs["explain"]
     explain.add_argument("tool", metavar="TOOL", choices=list(Tool), help=", ".join(Tool))
     explain.add_argument("name", metavar="NAME", nargs="?", default="", help="the secret's name, or search's pattern")
 

@@ -2,9 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 
+from claude_secrets.cli.arguments import add_verbs
 from claude_secrets.cli.asking import code_from_input
 from claude_secrets.cli.opening import existing_person, invocation_of
-from claude_secrets.cli.output import hint, note, say, verbs
+from claude_secrets.cli.output import hint, note, say
 from claude_secrets.errors import Code, CustodyError
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import keys
@@ -12,15 +13,15 @@ from claude_secrets.person import keys
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take `create` or `use`."""
-    verbs(
+    verbs = add_verbs(
         parser,
         {
             "create": "make a recovery code and show it, once",
-            "use": "open the store with it (typed, or from standard input), and put a new key into the keyring",
+            "use": "open the store with the code (typed, or from standard input), and put a new key into the keyring",
         },
     )
-    parser.add_argument("--key-file", metavar="PATH", help="use: put the new key into this new file instead")
-    parser.add_argument("--replace", action="store_true", help="create: make a new one in place of the one there is")
+    verbs["use"].add_argument("--key-file", metavar="PATH", help="put the new key into this new file instead")
+    verbs["create"].add_argument("--replace", action="store_true", help="make a new one in place of the one there is")
 
 
 def run(options: Namespace) -> int:
@@ -39,7 +40,7 @@ def run(options: Namespace) -> int:
         slot = keys.recover(person, code, path)
     except CustodyError as error:
         if path is None and error.code is Code.KEYRING_UNAVAILABLE:
-            error.hint = f"To put the new key into a file: {command()} recover use --key-file PATH"
+            raise error.with_hint(f"To put the new key into a file: {command()} recover use --key-file PATH") from None
         raise
     where = "the keyring has" if path is None else f"the file {path} holds"
     say(f"The code opens the store, and {where} a new key for it (slot {slot.slot_id}).")
