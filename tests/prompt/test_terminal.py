@@ -24,7 +24,7 @@ QUESTION = "Trust it?"
 PROGRAM = """
 import fcntl, json, signal, sys, termios
 from claude_secrets.errors import Cancelled, SecretsError
-from claude_secrets.human import terminal
+from claude_secrets.prompt import terminal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are started with it ignored
 if len(sys.argv) > 3:
     fcntl.ioctl(int(sys.argv[3]), termios.TIOCSCTTY, 0)
