@@ -50,11 +50,11 @@ BY_KEYWORDS = {
     "ConsentQuestion",
     "Consented",
     "Declined",
-    "Event",
     "Grant",
     "InputQuestion",
     "KeyInfo",
     "KeyringStatus",
+    "LogEvent",
     "Record",
     "Rule",
 }

@@ -154,8 +154,8 @@ def test_a_file_that_shrinks_or_goes_while_it_is_read_is_named(machine: Machine)
     place.mkdir()
     pause = (
         "import os, sys\nfrom claude_secrets.cli import scan_files\n"
-        "real = scan_files.opened\n"
-        "def opened(path):\n"
+        "real = scan_files.open_plainly\n"
+        "def open_plainly(path):\n"
         "    if path.name == 'gone': path.unlink()\n"
         "    file = real(path)\n"
         "    if path.name == 'short':\n"
@@ -164,7 +164,7 @@ def test_a_file_that_shrinks_or_goes_while_it_is_read_is_named(machine: Machine)
         "        fstat = os.fstat\n"
         "        os.fstat = lambda number: status if number == short else fstat(number)\n"
         "    return file\n"
-        "scan_files.opened = opened\n"
+        "scan_files.open_plainly = open_plainly\n"
         "from tests.support.program import main\nmain()\n"
     )
     for name in ("gone", "short", "stays"):
