@@ -1,7 +1,7 @@
 """The gate of a server, made once it is known which store it is to: `config.yml` may name that, and may be refused.
 
-Always: no other store is used than the one that is configured; what is refused is told with each call, and the next
-call finds it corrected.
+Always: only the configured store is used. While `config.yml` is refused, each call says why; the first call after it is
+corrected works.
 """
 
 from collections.abc import MutableMapping

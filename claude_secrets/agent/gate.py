@@ -137,7 +137,7 @@ class Gate:
 
     def start(self, where: CallOrigin) -> None:
         """Note the directories that this process was started with, unless it is for one call only."""
-        with suppress(SecretsError):  # what is wrong is told with each call
+        with suppress(SecretsError):  # each call says what is wrong
             self._directories.start(where)
             self._find(where)
 

@@ -34,7 +34,7 @@ def create(project: Path, data: bytes) -> bool:
 
 
 def replace(project: Path, before: bytes, after: bytes) -> None:
-    """Put `after` in the place of `before`, with the same mode, and the same owner where that can be.
+    """Replace `before` by `after`. The mode stays, and the owner where the system allows it.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID where it cannot be written, or is no longer `before`.

@@ -32,7 +32,7 @@ def passphrase(what: str, descriptor: int | None) -> str:
             return read_hidden(f"Passphrase of {what} (not shown): ")
         except InputError as error:
             if error.code is Code.NO_INPUT_CHANNEL:
-                error.hint = "A file descriptor can give it; --help says by which option."
+                raise error.with_hint("A file descriptor can give it; --help says by which option.") from None
             raise
     if descriptor not in _read_already:  # once only: a pipe has nothing to say a second time
         _read_already[descriptor] = first_line(descriptor, "passphrase")

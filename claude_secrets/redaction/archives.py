@@ -102,7 +102,7 @@ def _parsing() -> Iterator[None]:
         yield
     except (ClosedError, ExhaustedError):
         raise
-    except NotImplementedError:  # zipfile's word for a method or a version that it does not know
+    except NotImplementedError:  # zipfile raises it for a compression method or a version that it cannot read
         raise ClosedError(Reason.UNSUPPORTED) from None
     except Exception:  # noqa: BLE001  parsers of the standard library raise anything for hostile input
         raise ClosedError(Reason.DAMAGED) from None

@@ -58,6 +58,17 @@ def test_a_session_begins_with_the_names_and_how_to_use_them(machine: Machine) -
     assert hook(machine, "session-start", at="../..") == {}
 
 
+def test_a_session_begins_with_what_the_environments_mode_of_trust_leaves(tmp_path: Path) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    project = machine.project("a")
+    machine.run("set", "TOKEN", at=project, stdin=KEPT)
+    assert "TOKEN" in str(hook(machine, "session-start"))
+    machine.environment["CLAUDE_SECRETS_TRUST"] = "required"
+    assert hook(machine, "session-start") == {}
+    machine.run("allow", "TOKEN", "--yes", at=project)
+    assert "TOKEN" in str(hook(machine, "session-start"))
+
+
 def test_a_session_begins_without_the_names_that_agents_chose(tmp_path: Path) -> None:
     machine = Machine(tmp_path).use_key_file()
     project = machine.project("a")

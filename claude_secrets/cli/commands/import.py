@@ -225,8 +225,8 @@ def _rewrite(file: PlainFile, after: bytes, *, as_json: bool) -> Path:
     try:
         copy = plain_file.rewrite(file, after)
     except SecretsError as error:
-        error.hint = "The secrets are imported all the same; try again, and only the file is rewritten."
-        raise
+        hint_again = "The secrets are imported all the same; try again, and only the file is rewritten."
+        raise error.with_hint(hint_again) from None
     if not as_json:
         say(f"Rewrote {file.path}: references stand there now in the place of the values.")
     hint(f"the copy from before still holds the values; to remove it: {plain_file.removal(copy)}")
