@@ -1,0 +1,24 @@
+"""Fixtures of the tests of programs that are given values."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.exec_values import TOKEN, VALUES
+from tests.support.machine import Machine
+
+
+@pytest.fixture(scope="module", name="machine")
+def machine_with_values(shared_machine: Machine) -> Machine:
+    shared_machine.project("api")
+    for name, value in {**VALUES, "TOKEN": TOKEN}.items():
+        assert shared_machine.run("set", name, "--exact", stdin=value).returncode == 0
+    return shared_machine
+
+
+@pytest.fixture
+def here(machine: Machine, tmp_path: Path) -> Path:
+    """An empty directory in the person's home, and no project."""
+    place = machine.home / tmp_path.name
+    place.mkdir()
+    return place
