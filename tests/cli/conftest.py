@@ -1,0 +1,25 @@
+"""Fixtures of the tests of the command line."""
+
+import pytest
+
+from tests.support.hook_events import KEPT, OTHERS, SHORT, VALUE
+from tests.support.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def machine_with_two_projects(shared_machine: Machine) -> Machine:
+    """Two projects whose agents are given other secrets, which all tests of a file share."""
+    a, b = shared_machine.project("a"), shared_machine.project("b")
+    shared_machine.run("set", "TOKEN", at=a, stdin=VALUE)
+    shared_machine.run("set", "KEPT", "--use-only", at=a, stdin=KEPT)
+    shared_machine.run("set", "SHORT", at=a, stdin=SHORT)
+    shared_machine.run("set", "OTHERS", at=b, stdin=OTHERS)
+    return shared_machine
+
+
+@pytest.fixture
+def breakable(bare_machine: Machine) -> Machine:
+    """A machine of the test alone, with one secret, of which a part can be broken."""
+    machine = bare_machine.use_key_file()
+    machine.run("set", "TOKEN", at=machine.project("a"), stdin=VALUE)
+    return machine
