@@ -222,3 +222,17 @@ class Wire:
             assert pipe
             pipe.close()
         return code
+
+
+def in_a_shell(machine: Machine, line: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line of bash in the person's home, with nothing to read."""
+    return subprocess.run(
+        ["bash", "-c", line],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=machine.home,
+        env=machine.environment,
+        check=False,
+    )

@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-DEADLINE = 30.0
+from tests.support.machine import DEADLINE, PROGRAM, Machine
+
 PROMPT = "ready> "
 
 
@@ -136,3 +137,24 @@ class Bash(Screen):
         self.type(f"{line}\n")
         self.see(re.escape(line[-20:]) + r"\n")
         return self.see(re.escape(PROMPT)).removesuffix(PROMPT)
+
+
+def on_a_terminal(machine: Machine, arguments: list[str], at: Path, answers: list[tuple[str, str]]) -> tuple[int, str]:
+    """Run a command on a real terminal, typing each answer when its question stands there; exit code and screen."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(at)
+        os.execve(PROGRAM[0], [*PROGRAM, *arguments], machine.environment)
+    screen = ""
+    try:
+        for question, answer in answers:
+            while question not in screen:
+                screen += os.read(terminal, 4096).decode()
+            os.write(terminal, answer.encode())
+        while True:
+            screen += os.read(terminal, 4096).decode()
+    except OSError:  # how Linux says that the other side has gone
+        pass
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen

@@ -197,3 +197,65 @@ def test_a_passphrase_that_is_too_weak_changes_nothing(tmp_path: Path) -> None:
     fresh = below(machine.home, "fresh")
     done = machine.run("init", "--passphrase", "--new-passphrase-fd", "0", at=fresh, stdin="short")
     assert (done.returncode, list(fresh.iterdir()), machine.store.exists()) == (2, [], False)
+
+
+def test_init_makes_an_allowlist_once_and_none_at_home(machine: Machine) -> None:
+    project = machine.home / "fresh"
+    project.mkdir()
+    assert machine.run("init", at=project).returncode == 0
+    written = (project / ".claude" / "secrets.yml").read_bytes()
+    assert b"#" in written
+    (project / ".claude" / "secrets.yml").write_bytes(written + b"# mine\n")
+    again = machine.run("init", at=project)
+    assert (again.returncode, "is there already" in again.stdout) == (0, True)
+    assert (project / ".claude" / "secrets.yml").read_bytes() == written + b"# mine\n"
+    assert machine.run("init", at=machine.home).returncode == 3
+    assert not (machine.home / ".claude").exists()
+
+
+@pytest.mark.parametrize("mask", ["0", "0777", "0022"])
+def test_directories_that_are_made_are_private_whatever_the_umask_is(tmp_path: Path, mask: str) -> None:
+    machine = Machine(tmp_path)
+    home, backup = machine.home, machine.home / "a" / "made.backup"
+    (home / "a").mkdir(mode=0o755)
+    store, key = home / "a" / "b" / "c" / "secrets.db", home / "a" / "k" / "l" / "master.key"
+
+    def run(*words: str, stdin: str) -> None:
+        masked = ["sh", "-c", f'umask {mask}; exec "$@"', "-", *PROGRAM, "--store", str(store), *words]
+        at = {"cwd": home, "env": machine.environment}
+        done = subprocess.run(masked, input=stdin, text=True, capture_output=True, check=False, **at)  # type: ignore[call-overload]
+        assert done.returncode == 0, done.stderr
+
+    run("init", "--key-file", str(key), stdin="")
+    run("set", "A", stdin="v")
+    run("backup", str(backup), "--backup-passphrase-fd", "0", stdin="five parrots juggle quartz lemons")
+    run("key", "rotate", "--data", "--yes", stdin="")
+    made = {path: path.stat().st_mode & 0o777 for path in (home / "a").rglob("*")}
+    assert {store, key, backup, key.parent.parent} <= {*made}
+    assert made == {path: 0o700 if path.is_dir() else 0o600 for path in made}
+    assert (home / "a").stat().st_mode & 0o777 == 0o755  # which was there
+
+
+def test_init_never_replaces_a_store_or_a_key_file(machine: Machine) -> None:
+    before = (machine.store.read_bytes(), machine.key_file.read_bytes())
+    project = machine.project("api")
+    done = machine.run("init", "--key-file", str(machine.home / "keys" / "another"), at=project)
+    assert (done.returncode, done.stderr.split()[1]) == (1, "[STORE_UNAVAILABLE]")
+    assert not (machine.home / "keys" / "another").exists()
+    other = str(machine.home / "second" / "secrets.db")
+    done = machine.run("--store", other, "init", "--key-file", str(machine.key_file), at=project)
+    assert (done.returncode, done.stderr.split()[1]) == (4, "[KEY_MISSING]")
+    assert not Path(other).exists()
+    assert (machine.store.read_bytes(), machine.key_file.read_bytes()) == before
+
+
+def test_init_writes_nothing_through_a_link(machine: Machine) -> None:
+    victim, project = machine.home / "victim", machine.home / "clone"
+    for directory in (victim, victim / ".claude", project):
+        directory.mkdir()
+    for target in (victim / ".claude", machine.home / "nowhere"):
+        (project / ".claude").symlink_to(target)
+        done = machine.run("init", at=project)
+        assert (done.returncode, done.stderr.split()[1]) == (3, "[ALLOWLIST_INVALID]")
+        (project / ".claude").unlink()
+    assert list((victim / ".claude").iterdir()) == []

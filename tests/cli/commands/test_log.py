@@ -1,0 +1,78 @@
+"""`log`: what it tells, and that it is found when someone meddled with it."""
+
+import json
+
+import pytest
+
+from tests.support import sqlite_attacker as attacker
+from tests.support.machine import Machine
+
+
+def test_the_log_tells_what_was_asked_for_and_finds_what_it_is_asked_for(machine: Machine) -> None:
+    project = machine.project("api", ["TOKEN"])
+    with machine.server(project) as wire:
+        wire.text("set_secret", name="TOKEN", value="canary")
+        wire.text("get_secret", name="TOKEN")
+        for _ in range(3):
+            wire.code("get_secret", name="OTHER")
+    whole = machine.run("log")
+    assert "canary" not in whole.stdout
+    lines = whole.stdout.splitlines()
+    assert ["set_secret TOKEN" in lines[0], "get_secret TOKEN" in lines[1]] == [True, True]
+    assert "NOT_ALLOWLISTED" in lines[2]
+    assert "agent “test 1” in ~/work/api; 3 times" in lines[2]
+    for arguments, count in {
+        ("--name", "TOKEN"): 2,
+        ("--tool", "get_secret"): 2,
+        ("--denied",): 1,
+        ("--since", "1h"): 3,
+        ("--since", "2020-01-01"): 3,
+        ("--since", "2999-01-01"): 0,
+        ("--project", str(project)): 3,
+        ("--project", str(machine.home)): 0,
+    }.items():
+        assert len(json.loads(machine.run("log", "--json", *arguments).stdout)) == count, arguments
+    assert machine.run("log", "--since", "yesterday").returncode == 2
+
+
+def test_a_persons_failed_commands_are_in_the_log(machine: Machine) -> None:
+    project = machine.project("api")
+    machine.run("set", "THERE", at=project, stdin="canary")
+    failing = [
+        ("get", "MISSING"),
+        ("history", "MISSING"),
+        ("rename", "MISSING", "OTHER"),
+        ("purge", "MISSING", "--yes"),
+        ("access", "MISSING", "--use-only"),
+        ("exec", "--only", "MISSING", "--", "true"),
+        ("set", "THERE"),  # an empty value: that is mistyped, and not worth a line
+    ]
+    for arguments in failing:
+        assert machine.run(*arguments, at=project, stdin="").returncode != 0, arguments
+    events = json.loads(machine.run("log", "--json", "--denied", at=project).stdout)
+    assert {(event["caller"], event["project"]) for event in events} == {("person", str(project))}
+    assert [(event["action"], event["code"]) for event in events] == [
+        *((arguments[0], "NOT_FOUND") for arguments in failing[:-1]),
+    ]
+    assert [event["name"] for event in events[:2]] == ["MISSING", "MISSING"]
+
+
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        "DELETE FROM audit WHERE sequence = 2",
+        "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)",
+        "UPDATE audit SET sequence = -sequence",
+        "UPDATE audit SET token = (SELECT token FROM audit WHERE sequence = 1) WHERE sequence = 2",
+        "DELETE FROM audit",
+    ],
+)
+def test_a_log_that_was_meddled_with_is_found(machine: Machine, meddle: str) -> None:
+    for name in ("A", "B", "C"):
+        machine.run("set", name, stdin="v")
+    assert machine.run("log", "--verify").stdout == "The log is whole: 3 entries, each as it was written.\n"
+    with attacker.attacker(machine.store) as connection:
+        connection.execute(meddle)
+    done = machine.run("log", "--verify")
+    assert (done.returncode, done.stderr.split()[1]) == (1, "[STORE_TAMPERED]")
+    assert machine.run("doctor").returncode == 1

@@ -1,0 +1,63 @@
+"""`policy`: rules are checked and explained."""
+
+import json
+
+from tests.support.machine import Machine
+
+
+def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> None:
+    other = machine.home / "other" / "claude-secrets"
+    other.mkdir(parents=True)
+    environment = {"XDG_CONFIG_HOME": str(other.parent)}
+    (other / "policy.yml").write_text('version: "1"\ndefault: deny\n')
+    said = machine.run("policy", "check", environment=environment).stdout.splitlines()
+    own = machine.home / ".config/claude-secrets/policy.yml"
+    assert said[-2:] == [
+        f"{own}: there is none, and no policy.json; the built-in limits hold",
+        f"{other / 'policy.yml'}: understood, 0 rules, denies by default",
+    ]
+    explained = machine.run("policy", "explain", "get_secret", "A", at=machine.project("api"), environment=environment)
+    assert (
+        explained.returncode,
+        "Refused by your environment's policy: refuse what no rule is for" in explained.stdout,
+    ) == (3, True)
+
+
+def test_a_policy_is_checked_and_explained(machine: Machine) -> None:
+    project = machine.project("api")
+    rules = [
+        {"name": "dev", "conditions": [{"path": "args.name", "op": "regex", "value": "^DEV_"}]},
+        {"name": "ask", "action": "require_approval"},
+    ]
+    policy = {"version": "1", "default": "allow", "hide": ["delete_secret"], "tools": {"get_secret": {"rules": rules}}}
+    (project / ".claude" / "secrets.yml").write_text(json.dumps({"allow": ["DEV_*", "PROD"], "policy": policy}))
+    checked = machine.run("policy", "check", at=project)
+    assert (checked.returncode, "2 rules, allows by default, hides delete_secret" in checked.stdout) == (0, True)
+    denied = machine.run("policy", "explain", "get_secret", "PROD", at=project)
+    assert (denied.returncode, denied.stdout.splitlines()) == (
+        3,
+        [
+            "allowlist: allowed by PROD",
+            "this project's policy: refuse unless the name matches ^DEV_ -> refuses    (/tools/get_secret/rules/dev)",
+            "this project's policy: ask the person at every call -> asks you    (/tools/get_secret/rules/ask)",
+            "Refused by this project's policy: refuse unless the name matches ^DEV_.",
+        ],
+    )
+    allowed = machine.run("policy", "explain", "get_secret", "DEV_A", at=project)
+    assert (
+        allowed.returncode,
+        "Allowed, as far as it is this project's own or granted; you are asked first." in allowed.stdout,
+    ) == (0, True)
+    assert machine.run("policy", "explain", "get_secret", "OTHER", at=project).returncode == 3
+    assert (
+        "Refused by this project's policy: the tool is hidden."
+        in machine.run("policy", "explain", "delete_secret", "DEV_A", at=project).stdout
+    )
+    said = machine.run("policy", "explain", "set_secret", "DEV_A", at=project).stdout
+    assert "the built-in policy: at most 30 calls a minute -> counts the call" in said
+    bad = machine.home / "bad.json"
+    bad.write_text('{"version": "1",\n\t"default": "allow", "state": {}}')
+    done = machine.run("policy", "check", str(bad))
+    assert (done.returncode, "(line 2, column 22)" in done.stderr) == (3, True)
+    done = machine.run("policy", "check", str(machine.home / "none.yml"))
+    assert (done.returncode, "There is no file of that name." in done.stderr) == (2, True)
