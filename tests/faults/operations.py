@@ -1,7 +1,7 @@
-"""Everything that writes, as deeds that can be done in one process and checked from another.
+"""Everything that writes, as operations that can be done in one process and checked from another.
 
-Always: a deed is plain data; what the store must hold after it is told by `Known.after`, which shares nothing with the
-program. A process that does deeds says so on a pipe only after the program has returned.
+Always: an operation is plain data; what the store must hold after it is told by `ExpectedStore.after`, which shares
+nothing with the program. A process that does operations says so on a pipe only after the program has returned.
 """
 
 import json
@@ -29,7 +29,7 @@ from claude_secrets.store.store import Store
 from claude_secrets.store.transaction import Transaction
 from tests.vectors.held import DIRECTORY, TIME, HeldKey
 
-Deed: TypeAlias = dict[str, str]
+Operation: TypeAlias = dict[str, str]
 
 PASSPHRASES = "correct horse battery staple"
 NAMES = [f"NAME_{number}" for number in range(6)]
@@ -60,20 +60,20 @@ class Place:
 
 
 @dataclass
-class Known:
+class ExpectedStore:
     """What the store must hold: the values of each name, oldest first, None for a deletion; the extra key slots."""
 
     values: dict[str, list[str | None]] = field(default_factory=dict)
     slots: list[str] = field(default_factory=list)
 
-    def after(self, deed: Deed) -> "Known":
+    def after(self, operation: Operation) -> "ExpectedStore":
         values = {name: [*history] for name, history in self.values.items()}
         slots = [*self.slots]
-        name = deed.get("name", "")
-        match deed["do"]:
+        name = operation.get("name", "")
+        match operation["do"]:
             case "set" | "agent sets":
-                if values.get(name, [None])[-1] != deed["value"]:
-                    values.setdefault(name, []).append(deed["value"])
+                if values.get(name, [None])[-1] != operation["value"]:
+                    values.setdefault(name, []).append(operation["value"])
             case "delete":
                 values[name].append(None)
             case "restore":
@@ -81,12 +81,12 @@ class Known:
             case "purge":
                 del values[name]
             case "rename":
-                values[deed["new"]] = values.pop(name)
+                values[operation["new"]] = values.pop(name)
             case "add file" | "add passphrase":
-                slots.append(deed["kind"])
+                slots.append(operation["kind"])
             case "remove":
-                slots.remove(deed["kind"])
-        return Known(values, slots)
+                slots.remove(operation["kind"])
+        return ExpectedStore(values, slots)
 
     def earlier(self, name: str) -> str | None:
         return next((value for value in reversed(self.values[name][:-1]) if value is not None), None)
@@ -94,13 +94,13 @@ class Known:
     def current(self) -> dict[str, str | None]:
         return {name: history[-1] for name, history in self.values.items()}
 
-    def deeds(self, dice: random.Random, serial: int) -> list[Deed]:
-        """Each deed that can be done now."""
+    def possible_operations(self, dice: random.Random, serial: int) -> list[Operation]:
+        """Each operation that can be done now."""
         there = [name for name, history in self.values.items() if history[-1] is not None]
         free = [name for name in NAMES if name not in self.values]
         again = [name for name in self.values if self.earlier(name) not in (None, self.values[name][-1])]
         value = f"value {serial} " + "x" * dice.choice([1, 50, 5000])
-        found: list[Deed] = [
+        found: list[Operation] = [
             {"do": "set", "name": dice.choice(NAMES), "value": value},
             {"do": "agent sets", "name": dice.choice(NAMES), "value": value},
             {"do": "rotate"},
@@ -114,21 +114,21 @@ class Known:
         found += [{"do": "purge", "name": dice.choice(there)}] if there else []
         found += [{"do": "restore", "name": dice.choice(again)}] if again else []
         found += [{"do": "rename", "name": dice.choice(there), "new": dice.choice(free)}] if there and free else []
-        for kind, deed in ((FILE, "add file"), (PASSPHRASE, "add passphrase")):
-            added = {"do": deed, "kind": kind, "file": f"key-{serial}"}
+        for kind, operation in ((FILE, "add file"), (PASSPHRASE, "add passphrase")):
+            added = {"do": operation, "kind": kind, "file": f"key-{serial}"}
             found.append({"do": "remove", "kind": kind} if kind in self.slots else added)
         return found
 
 
-def do(place: Place, deed: Deed) -> None:
-    """Do one deed with the program, to its end."""
+def do(place: Place, operation: Operation) -> None:
+    """Do one operation with the program, to its end."""
     person = place.person()
     with closing(person.store):
-        _DOING[deed["do"]](place, person, deed)
+        _DOING[operation["do"]](place, person, operation)
 
 
-def _at(place: Place, deed: Deed) -> Person:
-    return place.person(place.root / deed["at"] / "secrets.db")
+def _at(place: Place, operation: Operation) -> Person:
+    return place.person(place.root / operation["at"] / "secrets.db")
 
 
 def _agent_sets(person: Person, name: str, value: str) -> None:
@@ -136,11 +136,11 @@ def _agent_sets(person: Person, name: str, value: str) -> None:
         records.put(tx, scope=SHARED, name=name, value=value, origin="/work/api", entered_by=EnteredBy.AGENT)
 
 
-def _rotate_data(person: Person, deed: Deed) -> None:
+def _rotate_data(person: Person, operation: Operation) -> None:
     found, fixed = rotation.survey(person)
-    passphrases = {slot.slot_id: deed["passphrase"] for slot in found if slot.kind == PASSPHRASE}
+    passphrases = {slot.slot_id: operation["passphrase"] for slot in found if slot.kind == PASSPHRASE}
     lost = [each.slot for each in fixed]
-    rotation.rotate(person, found, lost, passphrases=passphrases, code=deed["code"], progress=_quietly)
+    rotation.rotate(person, found, lost, passphrases=passphrases, code=operation["code"], progress=_quietly)
 
 
 def _remove(person: Person, kind: str) -> None:
@@ -150,34 +150,34 @@ def _remove(person: Person, kind: str) -> None:
         slot.key_file.unlink()  # as the command tells the person to
 
 
-def _backup(place: Place, person: Person, deed: Deed) -> None:
-    backups.make(person, place.root / deed["file"], PASSPHRASES, _quietly)
+def _backup(place: Place, person: Person, operation: Operation) -> None:
+    backups.make(person, place.root / operation["file"], PASSPHRASES, _quietly)
 
 
-def _restore_backup(place: Place, _: Person, deed: Deed) -> None:
-    backups.restore_backup(_at(place, deed), place.root / "kept.backup", PASSPHRASES, _quietly)
+def _restore_backup(place: Place, _: Person, operation: Operation) -> None:
+    backups.restore_backup(_at(place, operation), place.root / "kept.backup", PASSPHRASES, _quietly)
 
 
 def _quietly(_done: int, _total: int) -> None:
     pass
 
 
-_DOING: dict[str, Callable[[Place, Person, Deed], object]] = {
-    "set": lambda _, person, deed: secrets.set_value(person, deed["name"], deed["value"]),
-    "agent sets": lambda _, person, deed: _agent_sets(person, deed["name"], deed["value"]),
-    "delete": lambda _, person, deed: secrets.delete(person, deed["name"]),
-    "restore": lambda _, person, deed: history.restore_version(person, deed["name"]),
-    "purge": lambda _, person, deed: history.purge(person, deed["name"]),
-    "rename": lambda _, person, deed: secrets.rename(person, deed["name"], deed["new"]),
+_DOING: dict[str, Callable[[Place, Person, Operation], object]] = {
+    "set": lambda _, person, operation: secrets.set_value(person, operation["name"], operation["value"]),
+    "agent sets": lambda _, person, operation: _agent_sets(person, operation["name"], operation["value"]),
+    "delete": lambda _, person, operation: secrets.delete(person, operation["name"]),
+    "restore": lambda _, person, operation: history.restore_version(person, operation["name"]),
+    "purge": lambda _, person, operation: history.purge(person, operation["name"]),
+    "rename": lambda _, person, operation: secrets.rename(person, operation["name"], operation["new"]),
     "rotate": lambda _place, person, _deed: keys.rotate(person),
-    "rotate data": lambda _place, person, deed: _rotate_data(person, deed),
-    "add file": lambda place, person, deed: keys.add_file(person, place.root / "keys" / deed["file"]),
+    "rotate data": lambda _place, person, operation: _rotate_data(person, operation),
+    "add file": lambda place, person, operation: keys.add_file(person, place.root / "keys" / operation["file"]),
     "add passphrase": lambda _place, person, _deed: keys.add_passphrase(person, PASSPHRASES),
-    "remove": lambda _, person, deed: _remove(person, deed["kind"]),
+    "remove": lambda _, person, operation: _remove(person, operation["kind"]),
     "backup": _backup,
     "restore backup": _restore_backup,
-    "first run": lambda place, _, deed: secrets.set_value(_at(place, deed), "FIRST", deed["value"]),
-    "migrate": lambda place, _, deed: migrate(place.root / deed["at"]),
+    "first run": lambda place, _, operation: secrets.set_value(_at(place, operation), "FIRST", operation["value"]),
+    "migrate": lambda place, _, operation: migrate(place.root / operation["at"]),
 }
 
 
@@ -227,18 +227,18 @@ def quick() -> None:
     type.__setattr__(Stretching, "new", staticmethod(cheap))
 
 
-def work(root: Path, environment: Mapping[str, str], deeds: Sequence[Deed], done: Connection) -> None:
-    """Do deeds one after the other, and say so after each."""
+def work(root: Path, environment: Mapping[str, str], operations: Sequence[Operation], done: Connection) -> None:
+    """Do operations one after the other, and say so after each."""
     quick()
     place = Place(root, environment)
     done.send("begun")
-    for deed in deeds:
-        do(place, deed)
+    for operation in operations:
+        do(place, operation)
         done.send("done")
 
 
 def main() -> None:
-    """`python -m tests.faults.operations JSON`: one deed in this process, the keyring asked on its one thread."""
+    """`python -m tests.faults.operations JSON`: one operation in this process, the keyring asked on its one thread."""
     from claude_secrets.keys import os_keyring
 
     class Inline:
@@ -256,7 +256,7 @@ def main() -> None:
     vars(os_keyring)["Thread"] = Inline
     quick()
     told = json.loads(sys.argv[1])
-    do(Place(Path(told["root"]), told["environment"]), told["deed"])
+    do(Place(Path(told["root"]), told["environment"]), told["operation"])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from claude_secrets.person.person import Person
 from claude_secrets.store import records, schema
 from claude_secrets.store.store import Store
 from tests.faults import operations
-from tests.faults.operations import PASSPHRASES, Deed, Known, Place
+from tests.faults.operations import PASSPHRASES, ExpectedStore, Operation, Place
 from tests.support.keyrings import RealKeyring
 from tests.support.requirements import require
 
@@ -66,58 +66,64 @@ def held(place: Place, path: Path | None = None) -> dict[str, str | None]:
             return {r.name: None if r.deleted else records.value(tx, r) for r in records.iterate_all(tx)}
 
 
-def check(place: Place, keyring: RealKeyring, before: Known, deed: Deed | None, acknowledged: list[Deed]) -> Known:
-    """The store is as it was before the deed that was under way, or as it is after it; and nothing else is there."""
+def check(
+    place: Place,
+    keyring: RealKeyring,
+    before: ExpectedStore,
+    operation: Operation | None,
+    acknowledged: list[Operation],
+) -> ExpectedStore:
+    """The store is as before the operation that was under way, or as after it; and nothing else is there."""
     found = held(place)
-    after = before.after(deed) if deed else before
-    assert found in (before.current(), after.current()), deed
+    after = before.after(operation) if operation else before
+    assert found in (before.current(), after.current()), operation
     person = place.person()
     with closing(person.store):
         keys.clear_away(person)
         slots = [info.slot for info in keys.list_keys(person)]
-        assert all(info.failure is None for info in keys.list_keys(person)), deed
+        assert all(info.failure is None for info in keys.list_keys(person)), operation
     assert all(slot.state is State.THERE for slot in slots)
     extra = sorted(slot.kind for slot in slots if slot.kind != KEYRING)
-    assert extra in (sorted(before.slots), sorted(after.slots)), deed
+    assert extra in (sorted(before.slots), sorted(after.slots)), operation
     assert sum(slot.kind == KEYRING for slot in slots) == 1
     stores = {place.store.parent: "secrets.db"}
-    for done in [*acknowledged, *([deed] if deed else [])]:
-        check_other(place, done, sure=done is not deed)
+    for done in [*acknowledged, *([operation] if operation else [])]:
+        check_other(place, done, sure=done is not operation)
         if "at" in done and done["do"] != "migrate":
             stores[place.root / done["at"]] = "secrets.db"
     files = {path.name for path in place.store.parent.iterdir()}
-    assert files <= {"secrets.db", "secrets.db-wal", "secrets.db-shm"}, deed
-    backed_up = {done["file"] for done in [*acknowledged, deed or {}] if done and done["do"] == "backup"}
+    assert files <= {"secrets.db", "secrets.db-wal", "secrets.db-shm"}, operation
+    backed_up = {done["file"] for done in [*acknowledged, operation or {}] if done and done["do"] == "backup"}
     assert {path.name for path in place.root.iterdir() if path.is_file()} <= backed_up | {"kept.backup"}
     key_files = {slot.key_file for slot in slots if slot.key_file}
-    if deed and deed["do"] == "remove":  # the file is the person's to delete
+    if operation and operation["do"] == "remove":  # the file is the person's to delete
         for path in set((place.root / "keys").iterdir()) - key_files:
             path.unlink()
-    assert set((place.root / "keys").iterdir()) == key_files, deed
+    assert set((place.root / "keys").iterdir()) == key_files, operation
     check_keyring(place, keyring, list(stores))
     if after.slots != before.slots:
         return after if extra == sorted(after.slots) else before
     return after if found == after.current() else before
 
 
-def check_other(place: Place, deed: Deed, *, sure: bool) -> None:
-    """What a deed makes beside the store: there and whole where it was acknowledged, else whole or not there."""
-    if deed["do"] == "backup":
-        file = place.root / deed["file"]
+def check_other(place: Place, operation: Operation, *, sure: bool) -> None:
+    """What an operation makes beside the store: there and whole where it was acknowledged, else whole or not there."""
+    if operation["do"] == "backup":
+        file = place.root / operation["file"]
         assert file.exists() or not sure
         if file.exists():
             assert backups.verify_backup(file, PASSPHRASES).wrong == ()
-    if deed["do"] in ("first run", "restore backup"):
-        path = place.root / deed["at"] / "secrets.db"
-        wanted = {"FIRST": deed["value"]} if deed["do"] == "first run" else {"NAME_0": "value 0"}
+    if operation["do"] in ("first run", "restore backup"):
+        path = place.root / operation["at"] / "secrets.db"
+        wanted = {"FIRST": operation["value"]} if operation["do"] == "first run" else {"NAME_0": "value 0"}
         if not sure:  # the next one finishes what was begun, or begins anew
-            operations.do(place, deed) if not path.exists() or held(place, path) != wanted else None
+            operations.do(place, operation) if not path.exists() or held(place, path) != wanted else None
         assert held(place, path) == wanted
         assert {file.name for file in path.parent.iterdir()} <= {"secrets.db", "secrets.db-wal", "secrets.db-shm"}
-    if deed["do"] == "migrate":
-        path = place.root / deed["at"] / "secrets.db"
+    if operation["do"] == "migrate":
+        path = place.root / operation["at"] / "secrets.db"
         assert path.exists() or not sure
-        operations.migrate(place.root / deed["at"])
+        operations.migrate(place.root / operation["at"])
         with operations.later_version(), closing(operations.held(path)) as store, store.read() as tx:
             assert schema.format_of(tx.connection) == 2
             assert [records.value(tx, record) for record in records.iterate_all(tx)] == ["first"]
@@ -145,8 +151,8 @@ def _clean(keyring: RealKeyring) -> Iterator[None]:
         keyring.remove(entry)
 
 
-def killed_at_random(place: Place, plan: list[Deed], seconds: float) -> int:
-    """Do the plan in another process and kill it after so long; returns how many deeds it acknowledged."""
+def killed_at_random(place: Place, plan: list[Operation], seconds: float) -> int:
+    """Do the plan in another process and kill it after so long; returns how many operations it acknowledged."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.operations"])
     here, there = context.Pipe(duplex=False)
@@ -168,12 +174,12 @@ def killed_at_random(place: Place, plan: list[Deed], seconds: float) -> int:
 
 def test_killed_at_random(place: Place, keyring: RealKeyring, rounds: int) -> None:
     dice = random.Random(rounds)
-    known, serial, killed = Known({"NAME_0": ["value 0"]}), 0, 0
+    known, serial, killed = ExpectedStore({"NAME_0": ["value 0"]}), 0, 0
     for _ in range(rounds):
         plan, states = [], [known]
         for _ in range(12):
             serial += 1
-            plan.append(dice.choice(states[-1].deeds(dice, serial)))
+            plan.append(dice.choice(states[-1].possible_operations(dice, serial)))
             states.append(states[-1].after(plan[-1]))
         count = killed_at_random(place, plan, dice.uniform(0, 0.25))
         under_way = plan[count] if count < len(plan) else None
@@ -183,12 +189,12 @@ def test_killed_at_random(place: Place, keyring: RealKeyring, rounds: int) -> No
     assert killed > rounds // 2
 
 
-def _forget(place: Place, plan: list[Deed]) -> None:
-    """Take away what the deeds made beside the store, with its keys."""
-    for deed in plan:
-        (place.root / deed.get("file", "nothing")).unlink(missing_ok=True)
-        path = place.root / deed.get("at", "nothing") / "secrets.db"
-        if path.exists() and deed["do"] != "migrate":
+def _forget(place: Place, plan: list[Operation]) -> None:
+    """Take away what the operations made beside the store, with its keys."""
+    for operation in plan:
+        (place.root / operation.get("file", "nothing")).unlink(missing_ok=True)
+        path = place.root / operation.get("at", "nothing") / "secrets.db"
+        if path.exists() and operation["do"] != "migrate":
             person = place.person(path)
             with closing(person.store), person.store.read() as tx:
                 identity = tx.cipher.identity
@@ -198,7 +204,7 @@ def _forget(place: Place, plan: list[Deed]) -> None:
         shutil.rmtree(path.parent, ignore_errors=True)
 
 
-STEPS: list[tuple[list[Deed], Deed]] = [
+STEPS: list[tuple[list[Operation], Operation]] = [
     ([], {"do": "set", "name": "NAME_0", "value": "another"}),
     ([], {"do": "set", "name": "NAME_1", "value": "x" * 20000}),
     ([], {"do": "delete", "name": "NAME_0"}),
@@ -215,34 +221,36 @@ STEPS: list[tuple[list[Deed], Deed]] = [
 ]
 
 
-@pytest.mark.parametrize(("first", "deed"), STEPS, ids=lambda part: part["do"] if isinstance(part, dict) else "")
+@pytest.mark.parametrize(("first", "operation"), STEPS, ids=lambda part: part["do"] if isinstance(part, dict) else "")
 def test_killed_between_two_steps(
-    place: Place, keyring: RealKeyring, rounds: int, first: list[Deed], deed: Deed
+    place: Place, keyring: RealKeyring, rounds: int, first: list[Operation], operation: Operation
 ) -> None:
     """Killed at the first system call that changes anything, at the second, …: all of them, or so many as `rounds`."""
     tracer = require("strace")
-    known = Known({"NAME_0": ["value 0"]})
+    known = ExpectedStore({"NAME_0": ["value 0"]})
     for earlier in first:
         operations.do(place, earlier)
         known = known.after(earlier)
-    steps = _steps(place, deed, tracer)
+    steps = _steps(place, operation, tracer)
     assert len(steps) > 4
-    for call, number in _chosen(steps, rounds, deed):
+    for call, number in _chosen(steps, rounds, operation):
         _begin_again(place, keyring, known, first)
         inject = f"inject={call}:signal=SIGKILL:when={number}"
-        killed = _run(place, deed, [*_traced(tracer, os.devnull), "-e", inject])
+        killed = _run(place, operation, [*_traced(tracer, os.devnull), "-e", inject])
         state = (
-            check(place, keyring, known, deed, []) if killed else check(place, keyring, known.after(deed), None, [deed])
+            check(place, keyring, known, operation, [])
+            if killed
+            else check(place, keyring, known.after(operation), None, [operation])
         )
-        _forget(place, [deed])
+        _forget(place, [operation])
         if state.values != known.values or state.slots != known.slots:
             _begin_again(place, keyring, known, first)
 
 
 def test_killed_while_every_key_is_replaced(place: Place, keyring: RealKeyring, rounds: int) -> None:
     """All old keys open the store and no new one, or the reverse; tidied up, nothing of the others is left."""
-    tracer, known = require("strace"), Known({"NAME_0": ["value 0"]})
-    first: list[Deed] = [
+    tracer, known = require("strace"), ExpectedStore({"NAME_0": ["value 0"]})
+    first: list[Operation] = [
         {"do": "add file", "kind": "file", "file": "k"},
         {"do": "add passphrase", "kind": "passphrase"},
     ]
@@ -252,20 +260,20 @@ def test_killed_while_every_key_is_replaced(place: Place, keyring: RealKeyring, 
         code = keys.create_code(place.person(), replacing=False)
         return code, {*keyring.entries().values(), (place.root / "keys" / "k").read_text().strip()}
 
-    deed: Deed = {"do": "rotate data", "passphrase": "another passphrase", "code": new_code()}
+    operation: Operation = {"do": "rotate data", "passphrase": "another passphrase", "code": new_code()}
     for earlier in first:
         operations.do(place, earlier)
     keys.create_code(place.person(), replacing=False)
-    steps = _steps(place, deed, tracer)
+    steps = _steps(place, operation, tracer)
     chosen = steps if rounds >= 200 else random.Random(rounds).sample(steps, 8)
     outcomes = Counter[bool]()
     for call, number in chosen:
         code, old = begin()
-        _run(place, deed, [*_traced(tracer, os.devnull), "-e", f"inject={call}:signal=SIGKILL:when={number}"])
+        _run(place, operation, [*_traced(tracer, os.devnull), "-e", f"inject={call}:signal=SIGKILL:when={number}"])
         assert opened(place, keyring, None) == opened(place, keyring, None, file=True) == "value 0"  # before tidying
-        replaced = opened(place, keyring, deed["passphrase"]) is not None
+        replaced = opened(place, keyring, operation["passphrase"]) is not None
         assert (opened(place, keyring, PASSPHRASES) is None) == replaced
-        assert (by_code(place, code), by_code(place, deed["code"])) == (not replaced, replaced)
+        assert (by_code(place, code), by_code(place, operation["code"])) == (not replaced, replaced)
         person = place.person()
         with closing(person.store):
             keys.clear_away(person)
@@ -310,13 +318,13 @@ def _traced(tracer: str, to: str) -> list[str]:
     return [tracer, "-f", "-qq", "-o", to, "-e", f"trace={SYSCALLS}", "-e", "signal=none"]
 
 
-def _chosen(steps: list[Step], rounds: int, deed: Deed) -> list[Step]:
-    return steps if rounds >= 200 else random.Random(deed["do"]).sample(steps, 2)
+def _chosen(steps: list[Step], rounds: int, operation: Operation) -> list[Step]:
+    return steps if rounds >= 200 else random.Random(operation["do"]).sample(steps, 2)
 
 
-def _run(place: Place, deed: Deed, wrapper: list[str]) -> bool:
-    """Do the deed in a process of its own; returns whether it was killed."""
-    told = json.dumps({"root": str(place.root), "environment": dict(place.environment), "deed": deed})
+def _run(place: Place, operation: Operation, wrapper: list[str]) -> bool:
+    """Do the operation in a process of its own; returns whether it was killed."""
+    told = json.dumps({"root": str(place.root), "environment": dict(place.environment), "operation": operation})
     done = subprocess.run(
         [*wrapper, sys.executable, "-B", "-m", "tests.faults.operations", told],
         capture_output=True,
@@ -328,18 +336,18 @@ def _run(place: Place, deed: Deed, wrapper: list[str]) -> bool:
     return done.returncode != 0
 
 
-def _steps(place: Place, deed: Deed, tracer: str) -> list[Step]:
-    """The steps that the deed has; it is done by this."""
+def _steps(place: Place, operation: Operation, tracer: str) -> list[Step]:
+    """The steps that the operation has; it is done by this."""
     trace = place.root / "trace"
-    assert not _run(place, deed, _traced(tracer, str(trace)))
+    assert not _run(place, operation, _traced(tracer, str(trace)))
     calls = re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE)
     trace.unlink()
-    _forget(place, [deed])
+    _forget(place, [operation])
     return [(call, number) for call, count in Counter(calls).items() for number in range(1, count + 1)]
 
 
-def _begin_again(place: Place, keyring: RealKeyring, known: Known, first: list[Deed]) -> None:
-    """A store as before the deed."""
+def _begin_again(place: Place, keyring: RealKeyring, known: ExpectedStore, first: list[Operation]) -> None:
+    """A store as before the operation."""
     for path in [*place.store.parent.iterdir(), *(place.root / "keys").iterdir()]:
         path.unlink()
     for entry in keyring.entries():
