@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import pty
 import sqlite3
 import stat
 import subprocess
@@ -22,6 +21,7 @@ from claude_secrets.person.import_files import ImportedEntry
 from claude_secrets.person.importing import Change
 from claude_secrets.store import records
 from claude_secrets.store.grants import Grant
+from tests.support import terminals
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 from tests.support.store_world import Agent, World
 
@@ -108,24 +108,10 @@ def on_a_terminal(
     machine: Machine, arguments: list[str], answer: str, *, meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[int, str]:
     """Run a command on a real terminal, do something while its question stands there, and answer."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(machine.home)
-        os.execve(PROGRAM[0], [*PROGRAM, *arguments], machine.environment)
-    screen = ""
-    try:
-        while "[y/N]" not in screen:
-            screen += os.read(terminal, 4096).decode()
-        meanwhile()
-        os.write(terminal, answer.encode())
-        while True:
-            screen += os.read(terminal, 4096).decode()
-    except OSError:  # how Linux says that the other side has gone
-        pass
-    finally:
-        os.close(terminal)
+    questions = [("[y/N]", answer)]
+    code, screen = terminals.on_a_terminal(machine, arguments, machine.home, questions, meanwhile=meanwhile)
     assert CANARY not in screen
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen
+    return code, screen
 
 
 # What comes in

@@ -1,11 +1,54 @@
 """Fixtures of the tests of prompts."""
 
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from tests.support.page_client import Kept
+from claude_secrets.prompt.page import InputPage
+from tests.support.machine import DEADLINE
+from tests.support.page_client import Kept, Serve
 
 
 @pytest.fixture
 def kept() -> Kept:
     """What keeps the values that are entered on a page."""
     return Kept()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a page, which ends with the test."""
+    pages: list[InputPage] = []
+
+    def start(page: InputPage) -> InputPage:
+        page.start()
+        pages.append(page)
+        return page
+
+    yield start
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The browsers and dialogs that the test started, all of which end with it."""
+    processes: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def remember(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = real(*arguments, **options)
+        if options.get("start_new_session"):
+            processes.append(process)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", remember)
+    yield processes
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(DEADLINE)

@@ -2,14 +2,12 @@
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -60,24 +58,6 @@ class Programs:
             process.wait(DEADLINE)
         note = self.said / name
         return note.read_text().splitlines() if note.exists() else None
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The processes that the test started, all of which end with it."""
-    processes: list[subprocess.Popen[bytes]] = []
-    real = subprocess.Popen
-
-    def remember(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        processes.append(real(*arguments, **options))
-        return processes[-1]
-
-    monkeypatch.setattr(subprocess, "Popen", remember)
-    yield processes
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(DEADLINE)
 
 
 @pytest.fixture

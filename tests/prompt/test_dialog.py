@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,26 +103,6 @@ class Desk:
 @pytest.fixture
 def desk(program: str, display: str, tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> Desk:
     return Desk(program, display, tmp_path / "person")
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The dialog programs that the test started, all of which end with it."""
-    processes: list[subprocess.Popen[bytes]] = []
-    real = subprocess.Popen
-
-    def remember(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        process = real(*arguments, **options)
-        if options.get("start_new_session"):
-            processes.append(process)
-        return process
-
-    monkeypatch.setattr(subprocess, "Popen", remember)
-    yield processes
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(DEADLINE)
 
 
 @each_program

@@ -3,7 +3,6 @@
 import re
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,12 @@ import pytest
 from claude_secrets.prompt.entry_file import EntryFile
 from claude_secrets.prompt.page import InputPage, PageState
 from tests.support.chromium import Browser
-from tests.support.page_client import QUESTION, Kept, Visitor, request
+from tests.support.page_client import QUESTION, Kept, Serve, Visitor, request
 
 
 @pytest.fixture
-def page(kept: Kept) -> Iterator[InputPage]:
-    page = InputPage(QUESTION, store=kept, keyed=True)
-    page.start()
-    yield page
-    page.close()
+def page(kept: Kept, serve: Serve) -> InputPage:
+    return serve(InputPage(QUESTION, store=kept, keyed=True))
 
 
 def keyed(page: InputPage) -> str:

@@ -24,6 +24,7 @@ from tests.support.page_client import (
     Answer,
     Clock,
     Kept,
+    Serve,
     Visitor,
     address,
     connect,
@@ -43,18 +44,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def opener(kept: Kept, clock: Clock) -> Iterator[Opener]:
-    pages: list[InputPage] = []
-
+def opener(kept: Kept, clock: Clock, serve: Serve) -> Opener:
     def start(store: Kept = kept, question: InputQuestion = QUESTION) -> InputPage:
-        page = InputPage(question, store=store, clock=clock, lifetime=LIFETIME)
-        page.start()
-        pages.append(page)
-        return page
+        return serve(InputPage(question, store=store, clock=clock, lifetime=LIFETIME))
 
-    yield start
-    for page in pages:
-        page.close()
+    return start
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from claude_secrets.model import VALUE_LIMIT, Access, InputQuestion, Refused
 from claude_secrets.prompt.page import InputPage, PageState
 from claude_secrets.prompt.page_server import BODY_LIMIT
 from tests.support.chromium import Browser
-from tests.support.page_client import DEADLINE, Kept, Visitor
+from tests.support.page_client import DEADLINE, Kept, Serve, Visitor
 from tests.support.requirements import require_real
 
 EVERYTHING = InputQuestion(
@@ -34,18 +34,11 @@ Opener = Callable[..., InputPage]
 
 
 @pytest.fixture
-def opener() -> Iterator[Opener]:
-    pages: list[InputPage] = []
-
+def opener(serve: Serve) -> Opener:
     def start(store: Kept) -> InputPage:
-        page = InputPage(EVERYTHING, store=store)
-        page.start()
-        pages.append(page)
-        return page
+        return serve(InputPage(EVERYTHING, store=store))
 
-    yield start
-    for page in pages:
-        page.close()
+    return start
 
 
 def go_on(page: Page) -> None:

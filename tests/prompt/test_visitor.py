@@ -19,7 +19,7 @@ from claude_secrets.prompt.page import InputPage, PageState
 from claude_secrets.prompt.visitor import UnseenError, Visit, let_in, require_table, rows, tables
 from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.other_users import FLOOD, FRIEND, ROOT, STRANGER, as_user, python_as, talk
-from tests.support.page_client import DEADLINE, QUESTION, Kept, Visitor
+from tests.support.page_client import DEADLINE, QUESTION, Kept, Serve, Visitor
 from tests.support.requirements import require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the table is Linux's")
@@ -302,11 +302,8 @@ def test_without_a_table_there_is_no_page(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def page(kept: Kept) -> Iterator[InputPage]:
-    page = InputPage(QUESTION, store=kept)
-    page.start()
-    yield page
-    page.close()
+def page(kept: Kept, serve: Serve) -> InputPage:
+    return serve(InputPage(QUESTION, store=kept))
 
 
 def port_of(page: InputPage) -> int:

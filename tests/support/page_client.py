@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import urlencode
 
 from claude_secrets.model import Done, Entered, InputQuestion, Outcome
@@ -17,6 +18,10 @@ DEADLINE = 20.0
 FORM = "application/x-www-form-urlencoded"
 STORED = Done(text="canary-text", data={"version": 4})
 QUESTION = InputQuestion(name="GITEA_TOKEN", project="/home/work/api", prompt="to open issues")
+
+
+Serve: TypeAlias = Callable[[InputPage], InputPage]
+"""Starts a page and returns it."""
 
 
 class Clock:

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -139,8 +139,18 @@ class Bash(Screen):
         return self.see(re.escape(PROMPT)).removesuffix(PROMPT)
 
 
-def on_a_terminal(machine: Machine, arguments: list[str], at: Path, answers: list[tuple[str, str]]) -> tuple[int, str]:
-    """Run a command on a real terminal, typing each answer when its question stands there; exit code and screen."""
+def on_a_terminal(
+    machine: Machine,
+    arguments: list[str],
+    at: Path,
+    answers: list[tuple[str, str]],
+    *,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> tuple[int, str]:
+    """Run a command on a real terminal, typing each answer when its question stands there; exit code and screen.
+
+    `meanwhile` is done while each question stands there, before the answer is typed.
+    """
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(at)
@@ -150,6 +160,7 @@ def on_a_terminal(machine: Machine, arguments: list[str], at: Path, answers: lis
         for question, answer in answers:
             while question not in screen:
                 screen += os.read(terminal, 4096).decode()
+            meanwhile()
             os.write(terminal, answer.encode())
         while True:
             screen += os.read(terminal, 4096).decode()
