@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from claude_secrets.errors import CallerError, Code, DeniedError
-from claude_secrets.model import KEPT_VERSIONS, SHARED, Access
+from claude_secrets.model import SHARED
 from claude_secrets.paths import home_directories
 from claude_secrets.policy.config import Config
 from claude_secrets.policy.grounds import key_file_inside, refuse_inside, store_inside
@@ -31,13 +31,11 @@ class Person:
         store: Store,
         project: Project | None = None,
         scope: str = SHARED,
-        default_access: Access | None = None,
-        keep_versions: int = KEPT_VERSIONS,
+        config: Config | None = None,
     ) -> None:
         self.store = store
         self.project = project
-        self.keep_versions = keep_versions
-        self.default_access = default_access
+        self.config = Config() if config is None else config
         self._log = AuditLog()
         self.scope = scope
 
@@ -69,13 +67,7 @@ class Person:
             check_key_file=lambda key_file: refuse_inside(key_file, key_file_inside, where, project, homes),
             ask_passphrase=ask_passphrase,
         )
-        return cls(
-            store=store,
-            project=project,
-            scope=scope,
-            default_access=config.default_access,
-            keep_versions=config.keep_versions,
-        )
+        return cls(store=store, project=project, scope=scope, config=config)
 
     @property
     def directories(self) -> list[Path]:

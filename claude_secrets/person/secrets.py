@@ -59,9 +59,9 @@ def put(
         value=check_value(value),
         origin=identity or PERSON,
         entered_by=EnteredBy.PERSON,
-        access=access or (person.default_access if before is None else None),
+        access=access or (person.config.default_access if before is None else None),
         expires=expires,
-        keep=person.keep_versions,
+        keep=person.config.keep_versions,
     )
     record = records.find(tx, person.scope, name)
     if identity and record and record.origin != identity:
@@ -110,7 +110,7 @@ def delete(person: Person, name: str) -> bool:
         record = records.find(tx, person.scope, name)
         if record is None or record.deleted:
             return False
-        records.delete(tx, record, entered_by=EnteredBy.PERSON, keep=person.keep_versions)
+        records.delete(tx, record, entered_by=EnteredBy.PERSON, keep=person.config.keep_versions)
         person.note(tx, "delete", name)
     return True
 

@@ -13,17 +13,16 @@ from claude_secrets.cli.old_copies import described
 from claude_secrets.cli.opening import (
     Invocation,
     check_of_links,
-    existing_person,
     find_project,
     invocation_of,
-    open_store,
     read_allowlist,
-    read_settings,
+    the_person,
 )
 from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.errors import CallerError, Code, CustodyError, InputError, SecretsError
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import FILE, State
+from claude_secrets.model import SHARED
 from claude_secrets.paths import command, is_usual, own_directories
 from claude_secrets.person import copies, inspection, keys, secrets, trust
 from claude_secrets.person.inspection import damages
@@ -75,20 +74,20 @@ def _findings(invocation: Invocation, *, deep: bool) -> Iterator[Finding]:
         if project is not None:
             yield _checked("allowlist", lambda: _allowlist(project))
     yield from _own_files(invocation, project)
-    yield from _store_findings(invocation, project, deep=deep)
-    yield from _exposed(invocation, project)
-
-
-def _store_findings(invocation: Invocation, project: Project | None, *, deep: bool) -> Iterator[Finding]:
+    person: Person | None = None
     try:
-        store = open_store(invocation, project)
-        if not store.exists():
-            yield Finding("store", "ok", f"{store.path}: there is none yet; the first secret makes it.")
-            yield _no_key_yet()
-            return
-        person = existing_person(invocation)
+        person = the_person(invocation, project, SHARED)
     except SecretsError as error:
         yield _failure("store", error)
+    else:
+        yield from _store_findings(person, deep=deep)
+    yield from _exposed(person)
+
+
+def _store_findings(person: Person, *, deep: bool) -> Iterator[Finding]:
+    if not person.store.exists():
+        yield Finding("store", "ok", f"{person.store.path}: there is none yet; the first secret makes it.")
+        yield _no_key_yet()
         return
     try:
         yield from _keys(person)
@@ -99,8 +98,8 @@ def _store_findings(invocation: Invocation, project: Project | None, *, deep: bo
     yield from _copies(person)
     if not person.store.unlocked:  # said above; a passphrase would be asked for again
         return
-    yield _checked("store", lambda: _store(invocation, project, person))
-    if project is not None and (main := project.main) is not None:
+    yield _checked("store", lambda: _store(person))
+    if person.project is not None and (main := person.project.main) is not None:
         yield _checked("work tree", lambda: _work_tree(person, main))
     if deep:
         yield from _damage(person)
@@ -163,12 +162,12 @@ def _ignored(own: OwnFiles) -> Finding:
     return Finding("policy", "warn", message, f"To have it count, put it in {account}{link}")
 
 
-def _exposed(invocation: Invocation, project: Project | None) -> Iterator[Finding]:
+def _exposed(person: Person | None) -> Iterator[Finding]:
     """What others could change, of the store, its keys, the person's files and the directories on the way to each."""
     places = [directory / name for directory in own_directories().all() for name in (CONFIG, POLICY, POLICY_JSON)]
-    with suppress(SecretsError):  # told with the store
-        store = open_store(invocation, project)
-        places += [store.path, *store.key_files()]
+    if person is not None:
+        with suppress(SecretsError):  # told with the store
+            places += [person.store.path, *person.store.key_files()]
     directories: dict[Path, Path] = {}
     for place in places:
         for step in (*way_to(place), place):
@@ -179,10 +178,10 @@ def _exposed(invocation: Invocation, project: Project | None) -> Iterator[Findin
             yield Finding("places", "warn", f"{step}{whose} {problem[0]}.", problem[1])
 
 
-def _store(invocation: Invocation, project: Project | None, person: Person) -> Finding:
+def _store(person: Person) -> Finding:
     secrets, versions = inspection.check_store(person)
     path = person.store.path
-    usual = is_usual(path, read_settings(invocation, project).usual_store)
+    usual = is_usual(path, person.config.usual_store)
     unusual = "" if usual else " (not the usual one)"
     counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
     return Finding("store", "ok", f"{path}{unusual}: {counted}, every row verified")
