@@ -5,7 +5,7 @@ Always: nothing here does input or output, and no value of a secret appears in a
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -48,6 +48,14 @@ class Access(StrEnum):
     USE_ONLY = "use-only"
 
 
+class Expiry(Enum):
+    """When a stored value expires, where no time is given."""
+
+    UNCHANGED = "unchanged"
+    """A new value never; the same value when it did before."""
+    NEVER = "never"
+
+
 class EnteredBy(StrEnum):
     """Who typed or sent a version."""
 
@@ -78,7 +86,8 @@ class Channel(StrEnum):
 class Call(NamedTuple):
     """One tool call with arguments that have been checked.
 
-    `use`: the value is for a program's environment and not shown to the agent.
+    An argument that the tool does not take is empty. `use`: the value is for a program's environment and not shown to
+    the agent.
     """
 
     tool: Tool

@@ -55,7 +55,7 @@ def as_data(record: Record) -> dict[str, object]:
     }
 
 
-class Expiry(NamedTuple):
+class ExpiringSecret(NamedTuple):
     """A secret whose value has expired, or expires in so many `seconds`."""
 
     record: Record
@@ -65,9 +65,11 @@ class Expiry(NamedTuple):
         return f"expires in {left(self.seconds)}" if self.seconds > 0 else "has expired"
 
 
-def expiries(records: Iterable[Record]) -> list[Expiry]:
+def expiries(records: Iterable[Record]) -> list[ExpiringSecret]:
     """The secrets whose values have expired or expire within two weeks, the soonest first."""
-    expiring = (Expiry(record, record.expires - time.time()) for record in records if record.expires is not None)
+    expiring = (
+        ExpiringSecret(record, record.expires - time.time()) for record in records if record.expires is not None
+    )
     return sorted((one for one in expiring if one.seconds < _ANNOUNCED_SECONDS), key=lambda one: one.seconds)
 
 

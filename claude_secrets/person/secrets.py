@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from claude_secrets.errors import CallerError, Code, StoreError
-from claude_secrets.model import PERSON, Access, EnteredBy, check_name, check_scope, check_value
+from claude_secrets.model import PERSON, Access, EnteredBy, Expiry, check_name, check_scope, check_value
 from claude_secrets.person.person import Person
 from claude_secrets.regex import NameSearch
 from claude_secrets.store import grants, records
@@ -25,7 +25,7 @@ _READABLE_STILL: Final = {
 
 
 def set_value(
-    person: Person, name: str, value: str, access: Access | None = None, *, expires: int | None = None
+    person: Person, name: str, value: str, access: Access | None = None, *, expires: int | Expiry = Expiry.UNCHANGED
 ) -> Stored:
     """Store a value. From inside a project the secret is the project's, or the project is let use it.
 
@@ -48,7 +48,7 @@ def put(
     access: Access | None = None,
     *,
     action: str,
-    expires: int | None = None,
+    expires: int | Expiry = Expiry.UNCHANGED,
 ) -> Stored:
     """What `set_value` does, in an open transaction, for the log as `action`."""
     before, identity = records.find(tx, check_scope(person.scope), check_name(name)), person.identity(tx)

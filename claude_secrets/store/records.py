@@ -5,16 +5,13 @@ version too, so that an older head never fits. Each function takes an open trans
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from claude_secrets.keys.cipher import Envelope
-from claude_secrets.model import KEPT_VERSIONS, Access, EnteredBy
+from claude_secrets.model import KEPT_VERSIONS, Access, EnteredBy, Expiry
 from claude_secrets.store import versions
 from claude_secrets.store.transaction import Transaction, tampered
 from claude_secrets.store.versions import Version
-
-NEVER: Final = 0
-"""As the time when a value expires: it does not."""
 
 
 class Record(NamedTuple):
@@ -148,7 +145,7 @@ def put(
     origin: str,
     entered_by: EnteredBy,
     access: Access | None = None,
-    expires: int | None = None,
+    expires: int | Expiry = Expiry.UNCHANGED,
     repeats: bool = False,
     keep: int = KEPT_VERSIONS,
 ) -> Stored:
@@ -156,8 +153,8 @@ def put(
 
     `origin` counts for a new secret, and for one that a person enters where an agent stored it or it was deleted:
     whoever only took the name must not be given what the person enters elsewhere. `access` None keeps the access the
-    name has (new: readable). `expires` None: a new value does not, the same one stays as it is. The same value again
-    makes no version, unless it `repeats`. `keep` as in `versions.evict`.
+    name has (new: readable). `expires` is in seconds since 1970. The same value again makes no version, unless it
+    `repeats`. `keep` as in `versions.evict`.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -168,7 +165,7 @@ def put(
         origin = before.origin
     moved_from = before.origin if before is not None and before.origin != origin else None
     if before is not None and not repeats and _has_value(tx, before, value):
-        until = before.expires if expires is None else expires or None
+        until = before.expires if expires is Expiry.UNCHANGED else _time(expires)
         after = before._replace(access=access, origin=origin, expires=until)
         if after != before:
             _reseal(tx, before, after)
@@ -184,10 +181,14 @@ def put(
         history=before.history if before else "0",
         updated=int(tx.now),
         entered_by=entered_by,
-        expires=expires or None,
+        expires=_time(expires),
     )
     _write_version(tx, record, value.encode("utf-8"), keep=keep, by=entered_by)
     return Stored(version=record.version, changed=True, access=record.access, moved_from=moved_from)
+
+
+def _time(expires: int | Expiry) -> int | None:
+    return None if isinstance(expires, Expiry) else expires
 
 
 def restore(tx: Transaction, record: Record, number: int, *, keep: int = KEPT_VERSIONS) -> Stored:

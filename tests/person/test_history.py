@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import CallerError, Code, StoreError
-from claude_secrets.model import KEPT_VERSIONS, PERSON, SHARED, Access, Call, Done, EnteredBy, Tool
+from claude_secrets.model import KEPT_VERSIONS, PERSON, SHARED, Access, Call, Done, EnteredBy, Expiry, Tool
 from claude_secrets.person import history, inspection, log, secrets, trust
 from claude_secrets.person.person import Person
 from claude_secrets.store import records
@@ -242,7 +242,7 @@ def test_expiry_belongs_to_the_value(world: World) -> None:
     assert secrets.list_all(person)[0].expires == 2_000_000_000
     assert secrets.set_value(person, "T", "v").changed is False
     assert secrets.list_all(person)[0].expires == 2_000_000_000
-    assert secrets.set_value(person, "T", "v", expires=records.NEVER).changed is True
+    assert secrets.set_value(person, "T", "v", expires=Expiry.NEVER).changed is True
     assert secrets.list_all(person)[0].expires is None
     secrets.set_value(person, "T", "v", expires=1_900_000_000)
     secrets.set_value(person, "T", "w")

@@ -9,11 +9,10 @@ from claude_secrets.cli.listing import here, hint_at_main, short
 from claude_secrets.cli.opening import add_scope, find_project, invocation_of, read_allowlist, the_person, yes_of
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import from_now
-from claude_secrets.model import PERSON, Access, check_name
+from claude_secrets.model import PERSON, Access, Expiry, check_name
 from claude_secrets.paths import command
 from claude_secrets.person import secrets, trust
 from claude_secrets.person.person import Person
-from claude_secrets.store.records import NEVER
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -81,7 +80,7 @@ def _left(person: Person, name: str, origin: str) -> str:
     return f"agents in {short(origin)}, where it was stored, may not use it any more; to let them: {allow}"
 
 
-def _expires(text: str | None) -> int | None:
+def _expires(text: str | None) -> int | Expiry:
     if text is None:
-        return None
-    return NEVER if text == "never" else from_now(text, "--expires")
+        return Expiry.UNCHANGED
+    return Expiry.NEVER if text == "never" else from_now(text, "--expires")
