@@ -20,9 +20,13 @@ from claude_secrets.cli.parser import command_in, module_of, parse
 from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
 from claude_secrets.model import Access
 
+_COLLECT_AFTER = 100_000
+"""New objects before Python looks for garbage: more than a command or the server's start makes."""
+
 
 def entry() -> NoReturn:
     """Run the command of this process, and end it: taking every module down first would be a tenth of most commands."""
+    gc.set_threshold(_COLLECT_AFTER)
     try:
         os._exit(main())
     except KeyboardInterrupt:  # it came while the command was ending
@@ -34,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 is done, 1 an error, 2 wrong usage, 3 denied, 4 key custody, 130 interrupted or cancelled.
     """
-    gc.disable()  # most commands end before collecting pays; those that go on for long begin it again
     given = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here, once it was run
     core_dumps.forbid()
     output.prepare()

@@ -6,7 +6,6 @@ that a command does all of its work first.
 """
 
 import errno
-import gc
 import json
 import os
 import sys
@@ -85,7 +84,6 @@ _progress: Final = _Progress()
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
     """Show how far long work is, on a terminal and not at all elsewhere; call it with what is done and the total."""
-    gc.enable()  # `main` has no use for it
     stream = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
     shown = -1
 

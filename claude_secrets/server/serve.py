@@ -1,6 +1,5 @@
 """The face for agents: an MCP server on standard input and output."""
 
-import gc
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -23,10 +22,7 @@ def serve(
     of trust that arguments or environment ask for; `passphrase` opens the store where a slot of it has one; `bound`:
     no other project is served than that of the working directory; without `asks` nobody is asked anything.
     """
-    gc.disable()  # what the SDK's import allocates stays: collecting meanwhile costs a tenth of the start
     from claude_secrets.server.app import run
 
-    gc.freeze()
-    gc.enable()
     run(project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks)
     return 0

@@ -189,8 +189,6 @@ def _expect_signals() -> None:
 def _redacted(
     program: str, words: Sequence[str], environment: Mapping[str, str], secrets: Mapping[str, str], *, sealed: bool
 ) -> int:
-    import gc
-
     from claude_secrets.exec import supervise
     from claude_secrets.redaction.finder import Finder
     from claude_secrets.redaction.redactor import Redactor
@@ -200,5 +198,4 @@ def _redacted(
     def tell(error: OSError) -> None:
         output.error(f"The output could not be written: {os.strerror(error.errno or 0)}.")
 
-    gc.enable()
     return supervise.run(program, words, environment, lambda: Redactor(finder), tell, sealed=sealed)
