@@ -173,11 +173,11 @@ def _hook(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
 
 def _serve(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
     """The server, which clients mark as they do what agents run: nothing names another project than the agent's."""
-    named = options.project or before.get("CLAUDE_PROJECT_DIR")
-    if named:
-        os.environ["CLAUDE_PROJECT_DIR"], options.project = str(expanded(named)), None
+    environment = dict(os.environ)
+    if named := options.project or before.get("CLAUDE_PROJECT_DIR"):
+        environment["CLAUDE_PROJECT_DIR"] = str(expanded(named))
     os.chdir(caller.directory)
-    return serve.run(options, bound=True, asks=caller.asks)
+    return serve.start(options, environment=environment, project=None, bound=True, asks=caller.asks)
 
 
 _ALLOWED: Final[dict[str, _Act]] = {
@@ -213,6 +213,7 @@ def _person_only(what: str, given: Sequence[str]) -> SecretsError:
 def _stand_where(environment: Mapping[str, str], *, settings: bool) -> None:
     """Find the person's own files where the agent's process does, whatever was set in between.
 
+    It changes the environment of this process, since the libraries for directories and keyrings read no other.
     `settings`: a client's configuration may choose the store and its key file.
     """
     for name in {*os.environ, *environment}:

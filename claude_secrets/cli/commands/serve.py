@@ -2,6 +2,8 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import MutableMapping
+from pathlib import Path
 
 from claude_secrets.cli.asking import passphrase
 from claude_secrets.paths import expanded
@@ -16,7 +18,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(options: Namespace, *, bound: bool = False, asks: bool = True) -> int:
+def run(options: Namespace) -> int:
+    """Serve the person's own client until it is gone."""
+    project = expanded(options.project) if options.project else None
+    return start(options, environment=os.environ, project=project, bound=False, asks=True)
+
+
+def start(
+    options: Namespace, *, environment: MutableMapping[str, str], project: Path | None, bound: bool, asks: bool
+) -> int:
     """Serve until the client is gone.
 
     `bound`: the project of the working directory only; `asks`: the person's own client started this, so that they can
@@ -25,11 +35,10 @@ def run(options: Namespace, *, bound: bool = False, asks: bool = True) -> int:
     from claude_secrets.server.serve import serve
 
     given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
-    project = expanded(options.project) if options.project else None
     return serve(
         project=project,
         store_argument=options.store,
-        environment=os.environ,
+        environment=environment,
         tighten=Trust.asked_for(options.trust),
         passphrase=given,
         bound=bound,
