@@ -60,11 +60,10 @@ class Action(NamedTuple):
 
 
 class Actions:
-    """The actions on the store at one path, whose person's commands begin with `command`."""
+    """The actions on the store at one path."""
 
-    def __init__(self, store: Path, command: str) -> None:
+    def __init__(self, store: Path) -> None:
         self._store = store
-        self._command = command
         self._table: Final[Mapping[Tool, Callable[[Call, Answer | None], Action]]] = {
             Tool.GET_SECRET: self._get,
             Tool.SET_SECRET: self._set,
@@ -92,7 +91,7 @@ class Actions:
 
     def _delete(self, call: Call, _answer: Answer | None) -> Action:
         check_name(call.name)
-        return Action(partial(_delete, command=self._command))
+        return Action(_delete)
 
     def _list(self, _call: Call, _answer: Answer | None) -> Action:
         return Action(_names, only_reads=True)
@@ -167,13 +166,13 @@ def _put(
     )
 
 
-def _delete(tx: Transaction | None, case: Case, *, command: str) -> Done:
+def _delete(tx: Transaction | None, case: Case) -> Done:
     name, record = case.call.name, case.record
     if tx is None or record is None or record.deleted:
         return replies.nothing_to_delete(name)
     records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.snapshot.config.keep_versions)
     return Done(
-        text=f"Deleted '{name}'. The person can bring it back with `{command} restore {name}`.",
+        text=f"Deleted '{name}'. The person can bring it back with `{paths.command()} restore {name}`.",
         data={"deleted": True},
     )
 

@@ -235,7 +235,7 @@ def refusal(case: Case, want: ConsentItem) -> DeniedError:
         case ConsentKind.SCOPE:
             return refusals.scope_not_trusted(want.subject, project=project)
         case ConsentKind.READ:
-            return refusals.use_only(want.subject, command=snapshot.command)
+            return refusals.use_only(want.subject)
         case ConsentKind.APPROVAL:
             return refusals.approval_refused(case.call.tool, want.subject)
 

@@ -91,11 +91,10 @@ class Gate:
         self._store = store
         self._config = config
         self._homes = paths.home_directories()
-        self._command = paths.command()
-        self._snapshots = SnapshotReader(config, self._command, tighten, check)
+        self._snapshots = SnapshotReader(config, tighten, check)
         self._log = AuditLog()
         self._session = SessionReads()
-        self._actions = Actions(store.path, self._command)
+        self._actions = Actions(store.path)
         self._directories = Directories() if directories is None else directories
         self._guarded: tuple[CallOrigin, Project] | None = None
 
@@ -241,7 +240,7 @@ class Gate:
 
     def _find(self, where: CallOrigin) -> Project:
         self._directories.check(where)
-        project = locate(where, homes=self._homes, command=self._command)
+        project = locate(where, homes=self._homes)
         self._directories.check_project(where, project.path)
         return project
 

@@ -80,7 +80,7 @@ def require_project(invocation: Invocation) -> Project:
     """The project the person stands in. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST where there is none."""
     where = call_origin(invocation)
     try:
-        return locate(where, homes=home_directories(), command=command())
+        return locate(where, homes=home_directories())
     except DeniedError as error:
         if error.code is not Code.NO_PROJECT:
             raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, DeniedError
+from claude_secrets.paths import command
 from claude_secrets.policy.work_trees import main_work_tree
 
 _FILE: Final = str(Path(".claude", "secrets.yml"))
@@ -78,7 +79,7 @@ class Place(NamedTuple):
     work_tree: Path | None
 
 
-def locate(where: CallOrigin, *, homes: frozenset[Path], command: str) -> Project:
+def locate(where: CallOrigin, *, homes: frozenset[Path]) -> Project:
     """Find the project: `--project`, else CLAUDE_PROJECT_DIR, else the client's root, else the working directory.
 
     The last three are searched upward inside their git work tree (without one: below the home directory).
@@ -89,7 +90,7 @@ def locate(where: CallOrigin, *, homes: frozenset[Path], command: str) -> Projec
     if where.argument is not None:
         named_here = place_at(where.argument, homes)
         if not _has_file(named_here.directory):
-            raise _no_allowlist(where.argument, command)
+            raise _no_allowlist(where.argument)
         return _project(named_here.directory, named_here.work_tree)
     # Mostly all of them are one directory: looked at once.
     places = {path: place_at(path, homes) for path in {where.environment, where.root, where.working_directory} if path}
@@ -98,8 +99,8 @@ def locate(where: CallOrigin, *, homes: frozenset[Path], command: str) -> Projec
     chosen = here if where.bound or not named else named[0]
     if chosen.project is None:
         if named and not where.bound:
-            raise _no_allowlist(chosen.directory, command)
-        raise _no_project(where, command)
+            raise _no_allowlist(chosen.directory)
+        raise _no_project(where)
     own = project = _project(chosen.project, chosen.work_tree)
     for place in named:
         project = _agreed(project, place, place.work_tree or place.directory)
@@ -190,15 +191,15 @@ def real_path(path: Path) -> str:
         raise DeniedError(Code.NO_PROJECT, "A directory that was named cannot be found.") from None
 
 
-def _no_allowlist(directory: Path, command: str) -> DeniedError:
+def _no_allowlist(directory: Path) -> DeniedError:
     return DeniedError(
         Code.NO_ALLOWLIST,
         f"{directory} has no .claude/secrets.yml, so agents may use nothing there.",
-        f"The person can make one, in that directory: {command} init",
+        f"The person can make one, in that directory: {command()} init",
     )
 
 
-def _no_project(where: CallOrigin, command: str) -> DeniedError:
+def _no_project(where: CallOrigin) -> DeniedError:
     example = (
         '{"mcpServers": {"secrets": {"command": "uvx", "args": ["claude-secrets", "--project", "/path/to/project"]}}}'
     )
@@ -207,5 +208,5 @@ def _no_project(where: CallOrigin, command: str) -> DeniedError:
         "No project was found, so nothing is allowed. Looked for --project, CLAUDE_PROJECT_DIR, the client's roots, "
         f"and .claude/secrets.yml in {where.working_directory} and above it.",
         f"The person can name the project in the client's configuration: {example} "
-        f"(and make its allowlist there: {command} init)",
+        f"(and make its allowlist there: {command()} init)",
     )

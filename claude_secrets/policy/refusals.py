@@ -8,7 +8,7 @@ from typing import Final
 
 from claude_secrets.errors import Code, DeniedError, InputError
 from claude_secrets.model import Access, Channel, ConsentQuestion, Declined, Tool
-from claude_secrets.paths import in_own_terminal
+from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.rules import Applied, Rule, RuleSource
 
 NO_HOLDS_SECONDS: Final = 600
@@ -85,13 +85,13 @@ def work_tree_not_trusted(*, project: str) -> DeniedError:
     )
 
 
-def use_only(name: str, *, command: str) -> DeniedError:
+def use_only(name: str) -> DeniedError:
     """The refusal to hand out the value of a use-only secret, with how it can be used all the same."""
     return DeniedError(
         Code.USE_ONLY,
         f"'{name}' is use-only: its value is not given to agents. Its reference is secret://{name}.",
         "A program can have it in its environment, under that name, without you seeing it: "
-        f"{command} exec --only {name} -- PROGRAM ARGUMENTS",
+        f"{command()} exec --only {name} -- PROGRAM ARGUMENTS",
     )
 
 

@@ -32,7 +32,6 @@ class PolicySnapshot(NamedTuple):
     built_in: Rules
     config: Config
     trust: Trust
-    command: str
     data: tuple[bytes, ...]
 
     @property
@@ -84,12 +83,9 @@ class SnapshotReader:
     this process cannot follow.
     """
 
-    def __init__(
-        self, config: OwnDirectories, command: str, tighten: Trust = Trust.OFF, check: Check | None = None
-    ) -> None:
+    def __init__(self, config: OwnDirectories, tighten: Trust = Trust.OFF, check: Check | None = None) -> None:
         self._config = config
         self._homes = paths.home_directories()
-        self._command = command
         self._tighten = tighten
         self._check = check
         self._links: dict[Path, object] = {}
@@ -115,7 +111,6 @@ class SnapshotReader:
             built_in=self._built_in,
             config=own.config,
             trust=max(own.config.trust, self._tighten),
-            command=self._command,
             data=(data, *own.data),
         )
 

@@ -665,8 +665,8 @@ def test_a_change_of_the_environments_files_changes_the_fingerprint(world: World
     other = tmp_path / "of-the-environment"
     other.mkdir()
     project = world.project("api")
-    reader = SnapshotReader(OwnDirectories(world.config, other), "claude-secrets")
-    place = locate(at(project), homes=paths.home_directories(), command="claude-secrets")
+    reader = SnapshotReader(OwnDirectories(world.config, other))
+    place = locate(at(project), homes=paths.home_directories())
     seen = [reader.read(at(project), place).fingerprint]
     for directory in (world.config, other):
         (directory / "config.yml").write_text("# another byte\n")

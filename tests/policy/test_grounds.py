@@ -7,7 +7,7 @@ import pytest
 from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
 from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.policy.project import CallOrigin, Project, locate
-from tests.support.disk import COMMAND, Disk, git
+from tests.support.disk import Disk, git
 
 REFUSALS = {"store": store_inside, "key file": key_file_inside, "policy file": policy_file_inside}
 
@@ -27,7 +27,7 @@ def inside(
     where = CallOrigin(argument, environment, root, at)
     homes = homes or disk.homes
     try:
-        project: Project | None = locate(where, homes=homes, command=COMMAND)
+        project: Project | None = locate(where, homes=homes)
     except DeniedError:
         project = None
     refusal: SecretsError | None = None

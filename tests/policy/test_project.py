@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code
+from claude_secrets.paths import command
 from claude_secrets.policy.project import Project
-from tests.support.disk import COMMAND, Disk, git
+from tests.support.disk import Disk, git
 
 # Where it is looked for
 
@@ -92,7 +93,7 @@ def test_the_argument_names_exactly_its_directory(disk: Disk) -> None:
     error = disk.refused(api, argument=inner)
     assert error.code is Code.NO_ALLOWLIST
     assert str(inner) in error.message
-    assert f"{COMMAND} init" in str(error.hint)
+    assert f"{command()} init" in str(error.hint)
 
 
 def test_the_argument_may_name_the_home_directory(disk: Disk) -> None:
@@ -127,7 +128,7 @@ def test_no_project_says_where_it_looked_and_how_a_client_names_one(disk: Disk) 
     assert error.code is Code.NO_PROJECT
     assert str(downloads) in error.message
     assert '"args": ["claude-secrets", "--project", "/path/to/project"]' in str(error.hint)
-    assert f"{COMMAND} init" in str(error.hint)
+    assert f"{command()} init" in str(error.hint)
 
 
 # Places that contradict each other

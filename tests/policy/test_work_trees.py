@@ -8,7 +8,7 @@ import pytest
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.project import CallOrigin, Project, locate
-from tests.support.disk import COMMAND, Disk, git, make_linked
+from tests.support.disk import Disk, git, make_linked
 
 
 def test_a_linked_work_tree_is_itself_and_knows_the_main_one(disk: Disk) -> None:
@@ -95,7 +95,7 @@ def test_an_agent_stays_in_the_work_tree_that_it_works_in(disk: Disk) -> None:
 
     def bound(working_directory: Path, environment: Path) -> Project:
         where = CallOrigin(None, environment, None, working_directory, bound=True)
-        return locate(where, homes=disk.homes, command=COMMAND)
+        return locate(where, homes=disk.homes)
 
     assert bound(linked, api).path == linked
     assert bound(api, linked).path == api

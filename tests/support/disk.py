@@ -10,8 +10,6 @@ from claude_secrets.errors import DeniedError
 from claude_secrets.policy.project import CallOrigin, Project, locate
 from tests.support.requirements import require
 
-COMMAND = "uvx claude-secrets"
-
 
 class Disk:
     """A home directory with projects in it."""
@@ -50,7 +48,7 @@ class Disk:
         environment: Path | None = None,
         root: Path | None = None,
     ) -> Project:
-        return locate(CallOrigin(argument, environment, root, working_directory), homes=self.homes, command=COMMAND)
+        return locate(CallOrigin(argument, environment, root, working_directory), homes=self.homes)
 
     def refused(
         self,

@@ -140,7 +140,7 @@ def at(project: Path) -> CallOrigin:
 
 
 def located(project: Path) -> Project:
-    return locate(at(project), homes=home_directories(), command="claude-secrets")
+    return locate(at(project), homes=home_directories())
 
 
 def enter(gate: Gate, call: Call, project: Path, value: str, access: Access = Access.READABLE) -> Outcome:

@@ -96,7 +96,7 @@ def _ask_before_hiding(directory: Path) -> None:
         return
     where = CallOrigin(argument=None, environment=None, root=None, working_directory=directory)
     try:
-        outer = short(str(locate(where, homes=home_directories(), command=command()).path))
+        outer = short(str(locate(where, homes=home_directories()).path))
     except DeniedError as error:
         if error.code is not Code.NO_PROJECT:
             raise

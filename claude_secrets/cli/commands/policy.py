@@ -16,7 +16,7 @@ from claude_secrets.cli.opening import (
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.model import Call, Tool
-from claude_secrets.paths import command, own_directories
+from claude_secrets.paths import own_directories
 from claude_secrets.policy import decisions
 from claude_secrets.policy.allowlist import read_allowlist
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, parse_policy, read_own_files
@@ -91,7 +91,7 @@ def _count(counted_rules: Rules) -> str:
 def _explain(invocation: Invocation, tool: Tool, name: str) -> int:
     project = require_project(invocation)
     check_of_links(invocation, project)
-    snapshot = SnapshotReader(own_directories(), command()).read(call_origin(invocation), project)
+    snapshot = SnapshotReader(own_directories()).read(call_origin(invocation), project)
     pattern = tool is Tool.SEARCH_SECRETS
     call = Call(tool=tool, name="" if pattern or tool is Tool.LIST_SECRETS else name, pattern=name if pattern else "")
     allowed = True
