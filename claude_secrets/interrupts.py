@@ -9,8 +9,7 @@ import _signal  # type: ignore[import-not-found]
 import os
 import sys
 
-INTERRUPTED = 130
-"""The exit code of what was interrupted."""
+from claude_secrets.exit_codes import INTERRUPTED
 
 
 def begin() -> None:

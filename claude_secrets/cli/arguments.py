@@ -26,4 +26,5 @@ def add_verbs(parser: argparse.ArgumentParser, lines: Mapping[str, str]) -> dict
             verb, help=line, description=f"{line[0].upper()}{line[1:]}.", allow_abbrev=False
         )
         add_common(parsers[verb])
+        parsers[verb].set_defaults(parser=parsers[verb])
     return parsers

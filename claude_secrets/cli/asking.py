@@ -11,6 +11,7 @@ from typing import Final
 
 from claude_secrets.cli.output import flush, note, say
 from claude_secrets.errors import CallerError, Code, InputError, SecretsError
+from claude_secrets.exit_codes import FAILED
 from claude_secrets.model import VALUE_LIMIT, without_stray_newline
 from claude_secrets.paths import command
 
@@ -94,7 +95,7 @@ def require_yes(question: str, *, yes: bool) -> None:
     flush()
     if not confirm(question):
         say("Nothing was changed.")
-        raise SystemExit(1)
+        raise SystemExit(FAILED)
 
 
 def agreed(question: str, *, yes: bool) -> bool:
@@ -121,7 +122,7 @@ def ask(lines: Sequence[str], question: str, refusal: SecretsError) -> None:
         raise (refusal if error.code is Code.NO_INPUT_CHANNEL else error) from None
     if not said_yes:
         note("Nothing was changed.")
-        raise SystemExit(1)
+        raise SystemExit(FAILED)
 
 
 def value_from_input(name: str, *, exact: bool) -> str:

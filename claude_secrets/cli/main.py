@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from claude_secrets import core_dumps, interrupts
+from claude_secrets import core_dumps, exit_codes, interrupts
 from claude_secrets.agent.detection import Agent
 from claude_secrets.cli import caller, output, presence
 from claude_secrets.cli.ending import close_all, failed, finish
 from claude_secrets.cli.parser import command_in, module_of, parse
 from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
-from claude_secrets.model import Access
 
 _COLLECT_AFTER = 100_000
 """New objects before Python looks for garbage: more than a command or the server's start makes."""
@@ -30,13 +29,13 @@ def entry() -> NoReturn:
     try:
         os._exit(main())
     except KeyboardInterrupt:  # it came while the command was ending
-        os._exit(interrupts.INTERRUPTED)
+        os._exit(exit_codes.INTERRUPTED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 is done, 1 an error, 2 wrong usage, 3 denied, 4 key custody, 130 interrupted or cancelled.
+    `exit_codes` has their meanings.
     """
     given = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here, once it was run
     core_dumps.forbid()
@@ -45,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(given)
         output.flush()
     except BrokenPipeError:  # the reader has gone, as `head` does: nobody has to be told
-        code = 1
+        code = exit_codes.FAILED
     except output.UnwrittenError as error:
         output.error(f"The output could not be written: {error.strerror}.")
-        code = 1
+        code = exit_codes.FAILED
     finally:
         close_all()
         output.abandon()
@@ -64,14 +63,14 @@ def _run(given: list[str]) -> int:
         return _tell(error)
     except Cancelled:
         output.note("Cancelled; nothing was changed.")
-        return interrupts.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except KeyboardInterrupt:
-        return interrupts.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except (BrokenPipeError, output.UnwrittenError):
         raise
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
-        return min(code, 1) if command_in(given) == "hook" else code  # by 2 a hook would block
+        return min(code, exit_codes.FAILED) if command_in(given) == "hook" else code  # by 2 a hook would block
     except Exception as error:  # noqa: BLE001  nothing may escape: a traceback could show a value
         fault = f"Something went wrong inside Claude Secrets ({type(error).__name__})."
         return _tell(SecretsError(Code.INTERNAL, fault))
@@ -112,18 +111,9 @@ def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequenc
 
 
 def _loosens(options: argparse.Namespace) -> bool:
-    """Whether the command gives agents or whoever has its output more than they have."""
-    match options.command:
-        case "trust" | "allow" | "export" | "recover":
-            return True
-        case "access":
-            return options.access is Access.READABLE
-        case "backup":
-            return not options.verify
-        case "key":
-            return bool(options.verb != "list")
-        case _:
-            return False
+    """Whether the command gives agents or whoever has its output more than they have, by what its module says."""
+    says = getattr(module_of(options.command), "loosens", None)
+    return bool(says is not None and says(options))
 
 
 def _works_in_namespaces(options: argparse.Namespace) -> bool:
@@ -146,7 +136,7 @@ def _tell(error: SecretsError) -> int:
     if error.hint:
         output.hint(error.hint)
     if isinstance(error, CallerError):
-        return 1 if error.code is Code.NOT_FOUND else 2
+        return exit_codes.FAILED if error.code is Code.NOT_FOUND else exit_codes.WRONG_USAGE
     if isinstance(error, DeniedError):
-        return 3
-    return 4 if isinstance(error, CustodyError) else 1
+        return exit_codes.DENIED
+    return exit_codes.NO_KEY if isinstance(error, CustodyError) else exit_codes.FAILED

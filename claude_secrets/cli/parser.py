@@ -1,7 +1,8 @@
 """The one tree of parsers: the commands, each with a line that says what it does.
 
 Always: no value in arguments or errors; a command's module is imported only when it is named. One file per command in
-`commands/`, each with `add_arguments(parser)` and `run(options) -> int`.
+`commands/`, each with `add_arguments(parser)` and `run(options) -> int`; some with `loosens(options)`, which says when
+a person must run it.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from typing import Final, NoReturn
 
 from claude_secrets.cli import output
 from claude_secrets.cli.arguments import add_common
+from claude_secrets.exit_codes import WRONG_USAGE
 from claude_secrets.paths import command
 from claude_secrets.version import __version__
 
@@ -70,7 +72,11 @@ def parse(given: list[str]) -> argparse.Namespace:
         if each == name:
             module_of(each).add_arguments(one)
             add_common(one)
-    return parser.parse_args(given)
+            one.set_defaults(parser=one)
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        options.parser.error("unrecognized arguments")
+    return options
 
 
 def module_of(name: str) -> ModuleType:
@@ -98,4 +104,4 @@ class _Parser(argparse.ArgumentParser):
             message = "these arguments do not fit (not repeated here: one may be a value)"
         output.error(message)
         output.hint(f"{self.prog} --help")
-        raise SystemExit(2)
+        raise SystemExit(WRONG_USAGE)

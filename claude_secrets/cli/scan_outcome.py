@@ -4,17 +4,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from claude_secrets.cli.output import hint, note, say, say_json, table
+from claude_secrets.exit_codes import PARTLY_SCANNED, VALUE_FOUND
 from claude_secrets.paths import command
 from claude_secrets.redaction.contents import IN_NAME, Gap, Seen
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import redacted
 from claude_secrets.redaction.reasons import Reason
-
-FOUND: Final = 3
-"""The exit code if a value was found."""
-
-NOT_ALL: Final = 5
-"""The exit code if no value was found, but not everything could be looked through."""
 
 LISTED: Final = 20
 """How many of many are shown one by one."""
@@ -90,8 +85,8 @@ def tell(outcome: Outcome, what: str, *, as_json: bool) -> int:
         names = sorted({one.name for one in outcome.found})
         hint(f"to be replaced where they are used, and here: {', '.join(names)}")
         hint(f"to store a new value: {command()} set NAME; what stands in a history or a transcript stays there")
-        return FOUND
-    return NOT_ALL if outcome.unseen else 0
+        return VALUE_FOUND
+    return PARTLY_SCANNED if outcome.unseen else 0
 
 
 def _tell_people(outcome: Outcome, what: str) -> None:

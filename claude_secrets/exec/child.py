@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets import core_dumps
+from claude_secrets.exit_codes import NO_PROGRAM
 
 _ENDING: Final = "TERM HUP USR1 USR2 ALRM VTALRM PROF POLL IO PWR STKFLT XCPU"
 FORWARDED: Final = frozenset(
@@ -45,7 +46,7 @@ def start_program(become_it: Callable[[], None]) -> int:
             number = error.errno or 0
         finally:
             os.write(tell, number.to_bytes(4, "little"))
-            os._exit(127)
+            os._exit(NO_PROGRAM)
     os.close(tell)
     failed = os.read(told, 4)
     os.close(told)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from claude_secrets.cli.parser import parse
+from claude_secrets.cli.parser import COMMANDS, module_of, parse
+from claude_secrets.paths import command
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,20 @@ def test_a_verb_takes_its_own_words_only(line: str, capsys: pytest.CaptureFixtur
         parse(line.split())
     assert ended.value.code == 2
     assert "extra" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [("key list extra", "key list"), ("list extra", "list"), ("--store s key rotate x", "key rotate"), ("nope", "")],
+)
+def test_the_hint_names_the_help_of_what_was_typed(line: str, asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(line.split())
+    assert f"hint: {' '.join([command(), *asked.split()])} --help\n" in capsys.readouterr().err
+
+
+LOOSENING = {"access", "allow", "backup", "export", "key", "recover", "trust"}
+
+
+def test_these_commands_loosen_something() -> None:
+    assert {name for name in COMMANDS if hasattr(module_of(name), "loosens")} == LOOSENING

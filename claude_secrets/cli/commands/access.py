@@ -27,6 +27,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     foreign.add_yes(parser)
 
 
+def loosens(options: Namespace) -> bool:
+    """Whether it gives agents or whoever has its output more than they have."""
+    return options.access is Access.READABLE
+
+
 def run(options: Namespace) -> int:
     """Change all names, or none where one is missing."""
     person, yes = scoped_person(options), yes_of(invocation_of(options))

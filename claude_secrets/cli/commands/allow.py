@@ -22,6 +22,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     foreign.add_yes(parser)
 
 
+def loosens(_options: Namespace) -> bool:
+    """Whether it gives agents or whoever has its output more than they have."""
+    return True
+
+
 def run(options: Namespace) -> int:
     """Grant the names first, then list the entry: whoever is interrupted has allowed agents nothing yet."""
     name = check_entry(options.name)

@@ -11,6 +11,7 @@ from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import Invocation, existing_person, find_project, invocation_of, the_person
 from claude_secrets.cli.output import counted, hint, progress, say, warn
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.exit_codes import FAILED
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import backups
@@ -33,6 +34,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--backup-passphrase-fd", metavar="N", type=int, help="read the backup's passphrase from this file descriptor"
     )
+
+
+def loosens(options: Namespace) -> bool:
+    """Whether it gives agents or whoever has its output more than they have."""
+    return bool(not options.verify)
 
 
 def run(options: Namespace) -> int:
@@ -71,7 +77,7 @@ def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
         warn("the store takes no notes, so its log does not tell of this")
     if contents.wrong:
         hint(f"the store is damaged; the backup holds all that opens: {command()} backup restore FILE --aside")
-    return int(bool(contents.wrong))
+    return FAILED if contents.wrong else 0
 
 
 def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_file: str | None, aside: bool) -> int:

@@ -20,6 +20,7 @@ from claude_secrets.cli.opening import (
 )
 from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.errors import CallerError, Code, CustodyError, InputError, SecretsError
+from claude_secrets.exit_codes import FAILED
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import FILE, State
 from claude_secrets.model import SHARED
@@ -51,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Look at everything; exit code 1 where something fails."""
+    """Look at everything."""
     findings = list(_findings(invocation_of(options), deep=options.deep))
     if options.json:
         say_json([finding._asdict() for finding in findings])
@@ -60,7 +61,7 @@ def run(options: Namespace) -> int:
             say(f"{finding.state:4}  {finding.about:9}  {finding.message}")
             if finding.hint:
                 say(f"{'':17}{finding.hint}")
-    return int(any(finding.state == "fail" for finding in findings))
+    return FAILED if any(finding.state == "fail" for finding in findings) else 0
 
 
 def _findings(invocation: Invocation, *, deep: bool) -> Iterator[Finding]:

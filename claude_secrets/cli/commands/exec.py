@@ -17,15 +17,10 @@ from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, 
 from claude_secrets.cli.output import warn
 from claude_secrets.cli.variables import Choice, Source, Templates
 from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.exit_codes import NO_PROGRAM, NOT_STARTED
 from claude_secrets.paths import command
 from claude_secrets.person import secrets
 from claude_secrets.person.person import Person
-
-NOT_FOUND: Final = 127
-"""The exit code where there is no such program, as shells and env(1) have it."""
-
-NOT_RUN: Final = 126
-"""The exit code where it is there and cannot be run."""
 
 _SHOWN: Final = 100
 """Characters of a word that are shown, at most."""
@@ -109,7 +104,7 @@ def start(
 ) -> int:
     """Run the program that is `given` with its arguments, with its secrets and `environment`.
 
-    Returns its exit code, or NOT_FOUND or NOT_RUN.
+    Returns its exit code, or NO_PROGRAM or NOT_STARTED.
 
     `sealed`, where it is redacted: it inherits no descriptor above 2 that it could write a value to.
 
@@ -162,17 +157,17 @@ def _not_found(word: str, error: OSError, shown: str) -> int:
     name = f" '{shown[:_SHOWN]}{'…' * (len(shown) > _SHOWN)}'" if shown else ""
     if error.errno != errno.ENOENT:
         output.error(f"[{Code.INVALID_ARGUMENTS}] The program{name} cannot be run: {_why(error)}.")
-        return NOT_RUN
+        return NOT_STARTED
     output.error(f"[{Code.INVALID_ARGUMENTS}] There is no such program{':' * bool(name)}{name}.")
     if not _SHELLS_OWN.isdisjoint(word) or _BUILTIN.fullmatch(word):
         output.hint(f"exec starts a program without a shell; to use shell syntax: {command()} exec … -- sh -c '…'")
-    return NOT_FOUND
+    return NO_PROGRAM
 
 
 def _not_run(error: OSError) -> int:
     """Say why a program that is there did not start. Returns the exit code that shells have for that."""
     output.error(f"[{Code.INVALID_ARGUMENTS}] The program cannot be run: {_WHY.get(error.errno or 0) or _why(error)}.")
-    return NOT_FOUND if error.errno == errno.ENOENT else NOT_RUN
+    return NO_PROGRAM if error.errno == errno.ENOENT else NOT_STARTED
 
 
 def _why(error: OSError) -> str:

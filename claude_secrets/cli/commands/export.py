@@ -34,6 +34,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     foreign.add_yes(parser)
 
 
+def loosens(_options: Namespace) -> bool:
+    """Whether it gives agents or whoever has its output more than they have."""
+    return True
+
+
 def run(options: Namespace) -> int:
     """Print the variables."""
     person = scoped_person(options)

@@ -26,6 +26,7 @@ from claude_secrets.cli.guarded import NO_PATHS, Guard, texts
 from claude_secrets.cli.hook_output import HookAnswer, HookEvent, specific
 from claude_secrets.cli.output import flush, note, say
 from claude_secrets.errors import SecretsError
+from claude_secrets.exit_codes import FAILED
 from claude_secrets.model import Call, Done, Tool
 from claude_secrets.paths import command, own_directories, store_path, usual_store, working_directory
 from claude_secrets.policy.config import Config
@@ -94,7 +95,7 @@ def _answer(name: str, act: Callable[[HookEvent], HookAnswer]) -> int:
             f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}. "
             "Fix the command in your settings: until then this hook does nothing."
         )
-        return 1
+        return FAILED
     reply = _Reply(name)
     try:
         reply.begin_waiting()

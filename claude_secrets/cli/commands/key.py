@@ -50,6 +50,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         )
 
 
+def loosens(options: Namespace) -> bool:
+    """Whether it gives agents or whoever has its output more than they have."""
+    return bool(options.verb != "list")
+
+
 def run(options: Namespace) -> int:
     """Do what the verb says."""
     verb = options.verb

@@ -15,6 +15,7 @@ from claude_secrets.cli.opening import (
 )
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.exit_codes import DENIED
 from claude_secrets.model import Call, Tool
 from claude_secrets.paths import own_directories
 from claude_secrets.policy import decisions
@@ -112,7 +113,7 @@ def _explain(invocation: Invocation, tool: Tool, name: str) -> int:
     else:
         asked = "; you are asked first" if verdict.approvals else ""
         say(f"Allowed, as far as it is this project's own or granted{asked}.")
-    return 0 if allowed and verdict.refused_by is None else 3
+    return 0 if allowed and verdict.refused_by is None else DENIED
 
 
 _WHOSE: Final = {

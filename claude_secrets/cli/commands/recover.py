@@ -24,6 +24,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     verbs["create"].add_argument("--replace", action="store_true", help="make a new one in place of the one there is")
 
 
+def loosens(_options: Namespace) -> bool:
+    """Whether it gives agents or whoever has its output more than they have."""
+    return True
+
+
 def run(options: Namespace) -> int:
     """Make a code, or use it."""
     person = existing_person(invocation_of(options))

@@ -17,6 +17,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask: let it use all that is shown")
 
 
+def loosens(_options: Namespace) -> bool:
+    """Whether it gives agents or whoever has its output more than they have."""
+    return True
+
+
 def run(options: Namespace) -> int:
     """Show exactly what is new, ask, and grant exactly that."""
     invocation = invocation_of(options)
