@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from claude_secrets import paths
-from claude_secrets.agent import consent, replies
+from claude_secrets.agent import consent, results
 from claude_secrets.agent.consent import Case
-from claude_secrets.agent.visible import shown
+from claude_secrets.agent.visible_names import list_visible
 from claude_secrets.model import (
     Access,
     Answer,
@@ -126,7 +126,7 @@ class Actions:
         if self._question(case) != answer.question._replace(prompt=case.call.prompt):
             raise refusals.changed_since_shown(name)
         stored = _put(tx, case, answer.value, EnteredBy.PERSON, access=answer.access)
-        return replies.stored(
+        return results.stored(
             f"Stored '{name}' (version {stored.version}). The value went straight to the store.", stored
         )
 
@@ -134,7 +134,7 @@ class Actions:
 def _value(tx: Transaction | None, case: Case) -> Done | Refused:
     record = case.record
     if tx is None or record is None or record.deleted:
-        return Refused(replies.not_found(case.call.name))  # not raised: a yes of the person's is kept
+        return Refused(results.not_found(case.call.name))  # not raised: a yes of the person's is kept
     return Done(text=records.value(tx, record), data={"version": record.version})
 
 
@@ -145,7 +145,7 @@ def _store_value(tx: Transaction | None, case: Case) -> Done:
     repeats = not consent.may_read(case)
     stored = _put(tx, case, case.call.value, EnteredBy.AGENT, access=access, repeats=repeats)
     verb = "Stored" if stored.changed else "Nothing to change: the store has this value for"
-    return replies.stored(f"{verb} '{name}' (version {stored.version}).", stored)
+    return results.stored(f"{verb} '{name}' (version {stored.version}).", stored)
 
 
 def _put(
@@ -169,7 +169,7 @@ def _put(
 def _delete(tx: Transaction | None, case: Case) -> Done:
     name, record = case.call.name, case.record
     if tx is None or record is None or record.deleted:
-        return replies.nothing_to_delete(name)
+        return results.nothing_to_delete(name)
     records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.snapshot.config.keep_versions)
     return Done(
         text=f"Deleted '{name}'. The person can bring it back with `{paths.command()} restore {name}`.",
@@ -179,8 +179,8 @@ def _delete(tx: Transaction | None, case: Case) -> Done:
 
 def _names(tx: Transaction | None, case: Case, *, search: NameSearch | None = None) -> Done:
     """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
-    readable = {} if tx is None else shown(tx, case.snapshot)
+    readable = {} if tx is None else list_visible(tx, case.snapshot)
     matching = list(readable) if search is None else search.among(list(readable))
     names = matching[:VISIBLE_LIMIT]
     use_only = [name for name in names if not readable[name]]
-    return replies.names(case.call, total=len(matching), names=names, use_only=use_only)
+    return results.names(case.call, total=len(matching), names=names, use_only=use_only)

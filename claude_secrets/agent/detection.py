@@ -83,7 +83,7 @@ class Start(NamedTuple):
     marked: bool = False
 
 
-class View(NamedTuple):
+class CallerEvidence(NamedTuple):
     """What can be known of who is asking.
 
     `environment` is this process's own; `recorded` are the clients that servers have seen, each by its number and when
@@ -96,7 +96,7 @@ class View(NamedTuple):
     is_mine: Callable[[], bool] = lambda: False
 
 
-def find_agent(view: View) -> Agent | None:
+def find_agent(view: CallerEvidence) -> Agent | None:
     """The agent that runs this process; None: a person does."""
     own = marker_in(view.environment)
     if _is_confined(view):
@@ -107,7 +107,7 @@ def find_agent(view: View) -> Agent | None:
     return _topmost(view, own, line)
 
 
-def who_started(view: View) -> Start:
+def who_started(view: CallerEvidence) -> Start:
     """Who started this server: whoever holds the other end of its standard input gives the answers.
 
     What stands between that process and this one only hands the input on, and may be marked as the server is.
@@ -172,7 +172,7 @@ _HOSTS: Final = re.compile(
 """Editors, multiplexers and what opens sessions: a person works below them, too."""
 
 
-def _topmost(view: View, own: str | None, line: Sequence[Process]) -> Agent | None:
+def _topmost(view: CallerEvidence, own: str | None, line: Sequence[Process]) -> Agent | None:
     """The agent by the sign that is furthest up: a client itself, or what started the process that is marked."""
     for place in reversed(range(len(line))):
         sign = _sign(view, line, place)
@@ -186,7 +186,7 @@ def _topmost(view: View, own: str | None, line: Sequence[Process]) -> Agent | No
     return None if own is None else Agent(own, line[0] if line else None)
 
 
-def _sign(view: View, line: Sequence[Process], place: int) -> str | None:
+def _sign(view: CallerEvidence, line: Sequence[Process], place: int) -> str | None:
     """What shows that the process at that place in the line is an agent's."""
     process = line[place]
     if client := client_of(process):
@@ -199,14 +199,14 @@ def _sign(view: View, line: Sequence[Process], place: int) -> str | None:
     return UNREADABLE if _hides(view, process, above) else None
 
 
-def _hides(view: View, process: Process, above: Process | None) -> bool:
+def _hides(view: CallerEvidence, process: Process, above: Process | None) -> bool:
     """Whether a process of this user does not let itself be looked into, though nobody with rights made it so."""
     if process.user is None or process.user != view.processes.user() or process.privileged:
         return False
     return above is not None and above.user != 0  # else it opens a session, as sshd and systemd do
 
 
-def _line(view: View) -> list[Process] | None:
+def _line(view: CallerEvidence) -> list[Process] | None:
     """The processes above this one; None where there are too many to look at."""
     line: list[Process] = []
     for process in view.processes.ancestors():
@@ -216,11 +216,11 @@ def _line(view: View) -> list[Process] | None:
     return line
 
 
-def _is_confined(view: View) -> bool:
+def _is_confined(view: CallerEvidence) -> bool:
     return view.processes.confined() and not view.is_mine()
 
 
-def _holder(view: View, line: Sequence[Process]) -> int | None:
+def _holder(view: CallerEvidence, line: Sequence[Process]) -> int | None:
     """The place in the line of the process that holds the other end of standard input."""
     for place, process in enumerate(line):
         holds = view.processes.holds_input(process)

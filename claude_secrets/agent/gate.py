@@ -1,4 +1,4 @@
-"""The agents' doorway: one call in, `Done`, `Refused` or `Ask` out. The only way for an agent to a secret.
+"""The agents' gate: one call in, `Done`, `Refused` or `Ask` out. The only way for an agent to a secret.
 
 Always: project, allowlist and rules are read anew for each call, and again inside its transaction; the decision comes
 before the look-up and does not depend on whether the name exists; a question is returned, never put, with no
@@ -12,7 +12,7 @@ from claude_secrets import paths
 from claude_secrets.agent import consent, rate_limits
 from claude_secrets.agent.actions import Actions
 from claude_secrets.agent.consent import Case, SessionReads
-from claude_secrets.agent.visible import Values, values_of_store
+from claude_secrets.agent.visible_names import StoreValues, values_of_store
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.model import Answer, Ask, Call, Declined, Done, EnteredBy, Outcome, Refused, Tool
 from claude_secrets.paths import OwnDirectories, own_directories, store_path
@@ -162,13 +162,13 @@ class Gate:
             stored = (records.find(tx, snapshot.scope, name) for name in names)
             return frozenset(one.name for one in stored if one is not None and one.entered_by is EnteredBy.PERSON)
 
-    def every_value(self, where: CallOrigin) -> Values:
+    def every_value(self, where: CallOrigin) -> StoreValues:
         """All values of the store, to take them out of other texts: never to be handed out.
 
         A project that cannot be read is shown no names. Raises `SecretsError` if the store cannot be read.
         """
         if not self._store.exists():
-            return Values({}, frozenset(), frozenset())
+            return StoreValues({}, frozenset(), frozenset())
         snapshot = self._readable_snapshot(where)
         self._store.unlock()
         with self._store.read() as tx:

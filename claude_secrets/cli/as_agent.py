@@ -19,8 +19,8 @@ from claude_secrets.agent.gate import Gate
 from claude_secrets.cli import variables
 from claude_secrets.cli.asking import value_from_input
 from claude_secrets.cli.commands import hook, serve
-from claude_secrets.cli.ending import at_end
 from claude_secrets.cli.output import say, say_json, write
+from claude_secrets.cli.teardown import close_at_end
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.model import Ask, Call, Channel, ConsentQuestion, Declined, Done, Refused, Tool
 from claude_secrets.paths import expanded, in_own_terminal, own_directories, working_directory
@@ -84,7 +84,7 @@ class _Caller:
     @cached_property
     def _gate(self) -> Gate:
         gate = Gate.open(os.environ)
-        at_end(gate.close)
+        close_at_end(gate.close)
         return gate
 
     def close(self) -> None:

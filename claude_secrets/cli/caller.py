@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 from claude_secrets.agent import client_records, detection, processes
-from claude_secrets.agent.detection import Agent, Start, View
+from claude_secrets.agent.detection import Agent, CallerEvidence, Start
 
 
 def find_agent(is_mine: Callable[[], bool]) -> Agent | None:
@@ -24,5 +24,5 @@ def who_started(is_mine: Callable[[], bool]) -> Start:
     return start
 
 
-def _view(is_mine: Callable[[], bool]) -> View:
-    return View(os.environ, processes.here(), client_records.read_records(), is_mine)
+def _view(is_mine: Callable[[], bool]) -> CallerEvidence:
+    return CallerEvidence(os.environ, processes.here(), client_records.read_records(), is_mine)

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from claude_secrets.agent.visible import Values
-from claude_secrets.cli.guarded import texts
+from claude_secrets.agent.visible_names import StoreValues
+from claude_secrets.cli.guarded_paths import texts
 from claude_secrets.paths import command
 
 SHORTEST: Final = 16
@@ -52,7 +52,7 @@ def can_show(output: object) -> bool:
     return _withheld(output, "") != output
 
 
-def replaced(event: HookEvent, values: Values) -> HookAnswer:
+def replaced(event: HookEvent, values: StoreValues) -> HookAnswer:
     """What the tool put out, with references or `[a secret]` in place of values; None if there are none in it."""
     from claude_secrets.redaction.finder import Finder, likely
     from claude_secrets.redaction.redactor import Redactor, reference
@@ -72,7 +72,7 @@ def replaced(event: HookEvent, values: Values) -> HookAnswer:
     return None if changed == output else specific("PostToolUse", updatedToolOutput=changed)
 
 
-def reported(event: HookEvent, values: Values) -> HookAnswer:
+def reported(event: HookEvent, values: StoreValues) -> HookAnswer:
     """What to say of an output that no hook can change: whose values the model has seen."""
     shown = shown_in([str(event.get("error", ""))], values)
     if shown is None:
@@ -118,7 +118,7 @@ def unchecked(event: HookEvent | None, why: str) -> HookAnswer:
     return {"systemMessage": person, **specific("PostToolUseFailure", additionalContext=model)}
 
 
-def shown_in(output: Iterable[str], values: Values) -> Shown | None:
+def shown_in(output: Iterable[str], values: StoreValues) -> Shown | None:
     """Whose values are in texts; None for nobody's."""
     from claude_secrets.redaction.finder import Finder, likely
 
@@ -140,7 +140,7 @@ def _asked_for(event: HookEvent) -> str:
     return str(given.get("name"))
 
 
-def _without(asked: str, values: Values) -> dict[str, str]:
+def _without(asked: str, values: StoreValues) -> dict[str, str]:
     """What is looked for, by name; without the value that was asked for, and what is in it."""
     sought = {**values.named, **{f"{_UNNAMED}{number}": value for number, value in enumerate(values.others)}}
     answer = "" if asked in values.use_only else values.named.get(asked, "")

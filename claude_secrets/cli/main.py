@@ -15,8 +15,8 @@ from typing import NoReturn
 from claude_secrets import core_dumps, exit_codes, interrupts
 from claude_secrets.agent.detection import Agent
 from claude_secrets.cli import caller, output, presence
-from claude_secrets.cli.ending import close_all, failed, finish
 from claude_secrets.cli.parser import command_in, module_of, parse
+from claude_secrets.cli.teardown import close_all, note_failure, run_after_success
 from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
 
 _COLLECT_AFTER = 100_000
@@ -59,7 +59,7 @@ def _run(given: list[str]) -> int:
         options = parse(given)
         return _serve(options, given) if options.command == "serve" else _command(options, given)
     except SecretsError as error:
-        failed(error)
+        note_failure(error)
         return _tell(error)
     except Cancelled:
         output.note("Cancelled; nothing was changed.")
@@ -106,7 +106,7 @@ def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequenc
             as_output=as_output,
         )
     code = int(module_of(options.command).run(options))
-    finish()
+    run_after_success()
     return code
 
 

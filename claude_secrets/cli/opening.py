@@ -1,4 +1,4 @@
-"""Opening what a command works on: the place, the project, the configuration, the store, the person's doorway.
+"""Opening what a command works on: the place, the project, the configuration, the store, the person's handle on them.
 
 Always: what a project could have planted (a store, a key file, files of the person's that are links) is refused before
 it is opened.
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.cli.asking import passphrase
-from claude_secrets.cli.ending import at_end, at_failure
 from claude_secrets.cli.presence import Yes
+from claude_secrets.cli.teardown import close_at_end, on_failure
 from claude_secrets.errors import Code, DeniedError, SecretsError, StoreError
 from claude_secrets.model import SHARED, is_name
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
@@ -137,28 +137,28 @@ def _open(invocation: Invocation, project: Project | None, scope: str, at: Path 
         config=config,
         ask_passphrase=lambda: passphrase("the store", invocation.passphrase_fd),
     )
-    at_end(person.store.close)  # folds the store's log into its file
+    close_at_end(person.store.close)  # folds the store's log into its file
     return person
 
 
 def the_person(
     invocation: Invocation, project: Project | None, scope: str | None = None, *, at: Path | None = None
 ) -> Person:
-    """The person's doorway, in `scope` or the project's; to the store `at` a path, where one is given."""
+    """The person's handle on the store, in `scope` or the project's; to the store `at` a path, where one is given."""
     claimed = scope is None and project is not None
     if scope is None:
         scope = read_allowlist(project).scope if project else SHARED
     person = _open(invocation, project, scope, at)
-    at_failure(lambda error: _note(error, person, invocation))
+    on_failure(lambda error: _note(error, person, invocation))
     if claimed and invocation.command in _IN_A_SCOPE:
-        from claude_secrets.cli.foreign import require_scope
+        from claude_secrets.cli.ask_elsewhere import require_scope
 
         require_scope(person, yes_of(invocation))
     return person
 
 
 def scoped_person(options: Namespace) -> Person:
-    """The person's doorway where they stand, in the scope that `--scope` names, or the project's."""
+    """The person's handle where they stand, in the scope that `--scope` names, or the project's."""
     invocation = invocation_of(options)
     return the_person(invocation, find_project(invocation), getattr(options, "scope", None))
 
@@ -172,7 +172,7 @@ def _note(error: SecretsError, person: Person, invocation: Invocation) -> None:
 
 
 def existing_person(invocation: Invocation) -> Person:
-    """The person's doorway to a store that is there. Raises `StoreError` STORE_UNAVAILABLE where there is none."""
+    """The person's handle on a store that is there. Raises `StoreError` STORE_UNAVAILABLE where there is none."""
     person = the_person(invocation, find_project(invocation), SHARED)
     if not person.store.exists():
         raise StoreError(

@@ -1,4 +1,4 @@
-"""The person's doorway: what the command line does for whoever sits at the keyboard.
+"""What the command line does for whoever sits at the keyboard.
 
 Always: not bound by the allowlist (the keyring is what protects the person); raises `SecretsError`. What a person
 does from inside a project lets that project use it.
@@ -51,7 +51,7 @@ class Person:
         config: Config,
         ask_passphrase: Callable[[], str],
     ) -> "Person":
-        """The doorway to the store at `path`, unless a project brought that or its key file along.
+        """The handle on the store at `path`, unless a project brought that or its key file along.
 
         `where` is where the person stands; `config` what their own file says; `ask_passphrase` is called where only a
         passphrase opens the store. The store's file is not opened yet.

@@ -71,7 +71,7 @@ class Project(NamedTuple):
         return self._replace(identity=self.unjoined)
 
 
-class Place(NamedTuple):
+class NamedDirectory(NamedTuple):
     """A directory somebody named: the project found from it, and the git work tree it is in."""
 
     directory: Path
@@ -108,7 +108,7 @@ def locate(where: CallOrigin, *, homes: frozenset[Path]) -> Project:
     return own if where.bound else project
 
 
-def _agreed(project: Project, place: Place, anchor: Path | None) -> Project:
+def _agreed(project: Project, place: NamedDirectory, anchor: Path | None) -> Project:
     """The project that another place agrees on; `anchor` is the directory that it speaks for if it has no project.
 
     A linked work tree agrees with its main one. The project is the linked one then, which may do less.
@@ -143,7 +143,7 @@ def _conflict() -> DeniedError:
     )
 
 
-def place_at(path: Path, homes: frozenset[Path]) -> Place:
+def place_at(path: Path, homes: frozenset[Path]) -> NamedDirectory:
     """What is found from a directory. Raises `DeniedError` NO_PROJECT where the path leads nowhere."""
     directory, upward = _upward(real_path(path), homes)
     project = work_tree = None
@@ -155,7 +155,7 @@ def place_at(path: Path, homes: frozenset[Path]) -> Place:
             break
     if work_tree is None and project != directory and homes.isdisjoint(directory.parents):
         project = None  # neither a work tree nor a home says how far up this place reaches
-    return Place(directory, project, work_tree)
+    return NamedDirectory(directory, project, work_tree)
 
 
 @lru_cache

@@ -30,7 +30,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from claude_secrets.agent.doorway import Doorway
+from claude_secrets.agent.lazy_gate import LazyGate
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
 from claude_secrets.paths import working_directory
@@ -72,7 +72,7 @@ class App:
         bound: bool = False,
         asks: bool = True,
     ) -> None:
-        self._doorway = Doorway(store_argument, environment, tighten, passphrase)
+        self._gate = LazyGate(store_argument, environment, tighten, passphrase)
         self._worker = Worker()
         self._environment = environment
         self._asker = ValuePrompt(environment, self._dialogs, asks=asks)
@@ -85,7 +85,7 @@ class App:
             working_directory=working_directory(),
             bound=bound,
         )
-        self._doorway.start(self._where)
+        self._gate.start(self._where)
         self._roots_known = project is not None
         self._asking_roots = anyio.Lock()
 
@@ -105,7 +105,7 @@ class App:
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
         await Front(server, self._end).run()
         with anyio.move_on_after(CLOSING_SECONDS):  # folds the store's log in; a gate that hangs is left behind
-            await self._worker.run(self._doorway.close)
+            await self._worker.run(self._gate.close)
 
     def _dialogs(self, project: Path) -> Dialogs:
         return Dialogs(environment=self._environment, forbidden=grounds_of(project), platform=sys.platform)
@@ -115,7 +115,7 @@ class App:
         self._consenter.end()
 
     async def _list_tools(self, _context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
-        hidden = await self._worker.run(lambda: self._doorway.hidden(self._where))
+        hidden = await self._worker.run(lambda: self._gate.hidden(self._where))
         return ListToolsResult(tools=[row.listed() for row in ROWS.values() if row.tool not in hidden])
 
     async def _call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
@@ -137,7 +137,7 @@ class App:
         where, client = await self._whereabouts(context), _client(context)
 
         def gate(answer: Answer | None) -> Outcome:
-            return self._doorway.call(call, where, answer, client=client)
+            return self._gate.call(call, where, answer, client=client)
 
         answer = self._consenter.given(params)
         outcome = await self._worker.run(partial(gate, answer))

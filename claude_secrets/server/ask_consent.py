@@ -46,7 +46,7 @@ _KEY: Final = "consent"
 _STATE: Final = "consent:"
 
 
-class _Open(NamedTuple):
+class _OpenQuestion(NamedTuple):
     """2026-07-28: a question that a client was given, since when, and the person's earlier answers for the call."""
 
     question: ConsentQuestion
@@ -67,7 +67,7 @@ class ConsentPrompt:
         self._dialogs = dialogs
         self._now = now
         self._turn = anyio.Lock()
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _OpenQuestion] = {}
         self._noes: dict[tuple[str, str], float] = {}
         self._refusals: dict[str, list[float]] = {}
         self._unanswered = 0
@@ -147,7 +147,7 @@ class ConsentPrompt:
         if any(self._is_fresh(one.since) for one in others):
             return Declined(digest=question.digest, channel=Channel.BUSY, said_no=False)
         nonce = token_urlsafe(16)
-        self._open[nonce] = _Open(question, self._now(), earlier)
+        self._open[nonce] = _OpenQuestion(question, self._now(), earlier)
         return InputRequiredResult(
             input_requests={_KEY: ElicitRequest(params=_form(question))}, request_state=f"{_STATE}{nonce}"
         )

@@ -52,7 +52,7 @@ _KEY: Final = "page"
 Key: TypeAlias = tuple[str, str]
 
 
-class _Open:
+class _OpenPage:
     """A page of this process: what it is for, since when, and how the person was told of it."""
 
     def __init__(self, page: InputPage, store: Callable[[Entered], Outcome], started: float) -> None:
@@ -87,7 +87,7 @@ class ValuePrompt:
         self._environment = environment
         self._dialogs = dialogs
         self._now = now
-        self._pages: dict[Key, _Open] = {}
+        self._pages: dict[Key, _OpenPage] = {}
         self._waiting: set[anyio.CancelScope] = set()
         self._ended = False
 
@@ -117,7 +117,7 @@ class ValuePrompt:
                 return _too_many(question)
             # Where the page cannot tell whose a visit is, the address in a command line must not be enough.
             keyed = self._platform in _UNSEEN_VISITORS and not _elicits_urls(context)
-            entry = _Open(InputPage(question, store=store, keyed=keyed), store, self._now())
+            entry = _OpenPage(InputPage(question, store=store, keyed=keyed), store, self._now())
             entry.page.start()
             self._pages[key] = entry
         result: Done | Refused | InputRequiredResult | None = None
@@ -142,7 +142,7 @@ class ValuePrompt:
                 del self._pages[key]
 
     async def _show(
-        self, context: Context, params: CallToolRequestParams, question: InputQuestion, entry: _Open
+        self, context: Context, params: CallToolRequestParams, question: InputQuestion, entry: _OpenPage
     ) -> Done | Refused | InputRequiredResult | None:
         """Bring the page before the person's eyes; None when that is done, or was before. A dialog has its result."""
         page = entry.page
@@ -163,7 +163,7 @@ class ValuePrompt:
             return _refused(Code.CANCELLED, f"The person said no; '{question.name}' was not stored.")
         return None
 
-    async def _is_in_browser(self, question: InputQuestion, entry: _Open) -> bool:
+    async def _is_in_browser(self, question: InputQuestion, entry: _OpenPage) -> bool:
         """Open the page in the person's browser, once; whether that could be done."""
         if not entry.in_browser:
             forbidden = grounds_of(Path(question.project))
@@ -172,7 +172,7 @@ class ValuePrompt:
             )
         return entry.in_browser
 
-    async def _open_browser(self, question: InputQuestion, entry: _Open) -> Done | Refused | None:
+    async def _open_browser(self, question: InputQuestion, entry: _OpenPage) -> Done | Refused | None:
         if await self._is_in_browser(question, entry):
             return None
         dialogs = self._dialogs(Path(question.project))
@@ -185,7 +185,7 @@ class ValuePrompt:
             f"The person can store the value themselves, in {question.project}: {command()} set {question.name}",
         )
 
-    async def _ask_by_dialog(self, dialogs: Dialogs, question: InputQuestion, entry: _Open) -> Done | Refused:
+    async def _ask_by_dialog(self, dialogs: Dialogs, question: InputQuestion, entry: _OpenPage) -> Done | Refused:
         """Have the value typed into a dialog, which is gone when the call is; a second call gets the first's result."""
         async with entry.turn:
             if entry.by_dialog is not None:
@@ -204,13 +204,13 @@ class ValuePrompt:
             entry.page.close()
         return result
 
-    async def _tell_client(self, context: Context, entry: _Open) -> None:
+    async def _tell_client(self, context: Context, entry: _OpenPage) -> None:
         """Handshake era: say that the address is no longer needed."""
         if _elicits_urls(context) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             await context.session.send_elicit_complete(entry.elicitation_id, related_request_id=context.request_id)
 
 
-def _way_in(entry: _Open) -> str:
+def _way_in(entry: _OpenPage) -> str:
     """What the browser is started with: the page's address or, of a keyed page, a file that holds it."""
     if not entry.page.key:
         return entry.page.url
@@ -281,7 +281,7 @@ async def _result_of(page: InputPage) -> Done | Refused | None:
     return page.result()
 
 
-async def _elicit(context: Context, question: InputQuestion, entry: _Open) -> ElicitResult:
+async def _elicit(context: Context, question: InputQuestion, entry: _OpenPage) -> ElicitResult:
     """Handshake era: the client shows the address."""
     try:
         return await context.session.elicit_url(

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from claude_secrets.agent import detection
-from claude_secrets.agent.detection import Agent, Start, View
+from claude_secrets.agent.detection import Agent, CallerEvidence, Start
 from claude_secrets.agent.processes import Process
 
 ME: Final = 1000
@@ -147,38 +147,38 @@ AGENTS: Final = {
 
 @pytest.mark.parametrize("name", PEOPLE)
 def test_a_person_stays_one(name: str) -> None:
-    assert detection.find_agent(View({}, PEOPLE[name])) is None
-    assert detection.who_started(View({}, PEOPLE[name])).agent is None
+    assert detection.find_agent(CallerEvidence({}, PEOPLE[name])) is None
+    assert detection.who_started(CallerEvidence({}, PEOPLE[name])).agent is None
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_an_agent_is_known(name: str) -> None:
     tree, sign = AGENTS[name]
-    found = detection.find_agent(View({}, tree))
+    found = detection.find_agent(CallerEvidence({}, tree))
     assert found is not None
     assert found.sign == sign
 
 
 def test_a_mark_of_its_own_is_enough_wherever_it_runs() -> None:
     for tree in PEOPLE.values():
-        found = detection.find_agent(View(MARK, tree))
+        found = detection.find_agent(CallerEvidence(MARK, tree))
         assert found is not None
         assert found.sign == "CLAUDECODE"
 
 
 def test_the_agent_works_where_the_topmost_sign_is() -> None:
     inner = process("codex")._replace(directory=Path("/elsewhere"))
-    found = detection.find_agent(View({}, Tree(MARKED, inner, MARKED, CLAUDE, BASH)))
+    found = detection.find_agent(CallerEvidence({}, Tree(MARKED, inner, MARKED, CLAUDE, BASH)))
     assert found is not None
     assert found.process is not None
     assert (found.sign, found.process.directory) == ("Claude Code", PROJECT)
-    unseen = detection.find_agent(View({}, Tree(MARKED, RUNTIME, BASH, HIDDEN, RUNTIME)))
+    unseen = detection.find_agent(CallerEvidence({}, Tree(MARKED, RUNTIME, BASH, HIDDEN, RUNTIME)))
     assert unseen == Agent(detection.UNREADABLE, None)
 
 
 def test_where_an_agent_in_the_background_works_is_where_its_session_is() -> None:
     session = process("claude")._replace(directory=Path("/home/p/other"))
-    found = detection.find_agent(View({}, Tree(MARKED, session, PTY_HOST, DAEMON, INIT)))
+    found = detection.find_agent(CallerEvidence({}, Tree(MARKED, session, PTY_HOST, DAEMON, INIT)))
     assert found is not None
     assert found.process is not None
     assert found.process.directory == Path("/home/p/other")
@@ -188,8 +188,8 @@ def test_an_agent_of_a_client_that_works_in_many_places_works_nowhere() -> None:
     server = process("codex", words=["/usr/bin/codex", "app-server", "--listen", "unix://"])
     marked = process("bash", {"CODEX_THREAD_ID": "1"}, session=60)
     for line in ([marked, server], [server], [process("codex", session=60), server]):
-        assert detection.find_agent(View({}, Tree(*line))) == Agent("Codex", None)
-    start = detection.who_started(View({}, Tree(server, INIT, input_from="codex")))
+        assert detection.find_agent(CallerEvidence({}, Tree(*line))) == Agent("Codex", None)
+    start = detection.who_started(CallerEvidence({}, Tree(server, INIT, input_from="codex")))
     assert start.agent is None
     assert not start.marked
 
@@ -197,19 +197,19 @@ def test_an_agent_of_a_client_that_works_in_many_places_works_nowhere() -> None:
 def test_a_recorded_client_is_known_by_its_number_and_start() -> None:
     tree = Tree(BASH, RUNTIME, BASH)
     number = tree.line[1].number
-    assert detection.find_agent(View({}, tree, recorded={(number, "8"), (1, "7")})) is None
-    found = detection.find_agent(View({}, tree, recorded={(number, "7")}))
+    assert detection.find_agent(CallerEvidence({}, tree, recorded={(number, "8"), (1, "7")})) is None
+    found = detection.find_agent(CallerEvidence({}, tree, recorded={(number, "7")}))
     assert found is not None
     assert found.process == tree.line[1]
 
 
 def test_whoever_works_in_namespaces_of_their_own_says_so() -> None:
-    assert detection.find_agent(View({}, Tree(BASH, confined=True), is_mine=lambda: True)) is None
-    assert detection.find_agent(View(MARK, Tree(BASH, confined=True), is_mine=lambda: True)) is not None
+    assert detection.find_agent(CallerEvidence({}, Tree(BASH, confined=True), is_mine=lambda: True)) is None
+    assert detection.find_agent(CallerEvidence(MARK, Tree(BASH, confined=True), is_mine=lambda: True)) is not None
 
 
 def test_too_many_processes_hide_nothing() -> None:
-    assert detection.find_agent(View({}, Tree(*[BASH] * 5000))) == Agent(detection.UNREADABLE, None)
+    assert detection.find_agent(CallerEvidence({}, Tree(*[BASH] * 5000))) == Agent(detection.UNREADABLE, None)
 
 
 # Who started a server: the name of its client, whether what it starts is marked; or None where an agent did.
@@ -264,7 +264,7 @@ STARTS: Final[Mapping[str, tuple[Tree, Mapping[str, str], tuple[str, bool] | Non
 @pytest.mark.parametrize("name", STARTS)
 def test_a_server_asks_only_the_person_whose_client_started_it(name: str) -> None:
     tree, environment, expected = STARTS[name]
-    start = detection.who_started(View(environment, tree))
+    start = detection.who_started(CallerEvidence(environment, tree))
     if expected is None:
         assert start.agent is not None
         assert start.client is None
@@ -276,9 +276,11 @@ def test_a_server_asks_only_the_person_whose_client_started_it(name: str) -> Non
 
 def test_a_client_below_a_recorded_one_is_an_agents() -> None:
     tree = Tree(process("python3"), process("node"), BASH, input_from="python3")
-    assert detection.who_started(View({}, tree)).agent is None
-    assert detection.who_started(View({}, tree, recorded={(tree.line[1].number, "7")})).agent is not None
-    assert detection.who_started(View({}, tree, recorded={(tree.line[0].number, "7")})) == Start(None, tree.line[0])
+    assert detection.who_started(CallerEvidence({}, tree)).agent is None
+    assert detection.who_started(CallerEvidence({}, tree, recorded={(tree.line[1].number, "7")})).agent is not None
+    assert detection.who_started(CallerEvidence({}, tree, recorded={(tree.line[0].number, "7")})) == Start(
+        None, tree.line[0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from claude_secrets.cli.commands import hook as hook_command
-from claude_secrets.cli.guarded import texts
+from claude_secrets.cli.guarded_paths import texts
 from tests.support.hook_events import KEPT, OTHERS, SHORT, UNREADABLE, VALUE, broken, hook
 from tests.support.keyrings import RealKeyring
 from tests.support.machine import DEADLINE, PROGRAM, Machine

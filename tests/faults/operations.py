@@ -38,7 +38,7 @@ LABELS = "CREATE TABLE labels (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"
 
 
 @dataclass(frozen=True)
-class Place:
+class StorePlace:
     """A store, its other files and the environment that leads to its keyring."""
 
     root: Path
@@ -120,14 +120,14 @@ class ExpectedStore:
         return found
 
 
-def do(place: Place, operation: Operation) -> None:
+def do(place: StorePlace, operation: Operation) -> None:
     """Do one operation with the program, to its end."""
     person = place.person()
     with closing(person.store):
         _DOING[operation["do"]](place, person, operation)
 
 
-def _at(place: Place, operation: Operation) -> Person:
+def _at(place: StorePlace, operation: Operation) -> Person:
     return place.person(place.root / operation["at"] / "secrets.db")
 
 
@@ -150,11 +150,11 @@ def _remove(person: Person, kind: str) -> None:
         slot.key_file.unlink()  # as the command tells the person to
 
 
-def _backup(place: Place, person: Person, operation: Operation) -> None:
+def _backup(place: StorePlace, person: Person, operation: Operation) -> None:
     backups.make(person, place.root / operation["file"], PASSPHRASES, _quietly)
 
 
-def _restore_backup(place: Place, _: Person, operation: Operation) -> None:
+def _restore_backup(place: StorePlace, _: Person, operation: Operation) -> None:
     backups.restore_backup(_at(place, operation), place.root / "kept.backup", PASSPHRASES, _quietly)
 
 
@@ -162,7 +162,7 @@ def _quietly(_done: int, _total: int) -> None:
     pass
 
 
-_DOING: dict[str, Callable[[Place, Person, Operation], object]] = {
+_DOING: dict[str, Callable[[StorePlace, Person, Operation], object]] = {
     "set": lambda _, person, operation: secrets.set_value(person, operation["name"], operation["value"]),
     "agent sets": lambda _, person, operation: _agent_sets(person, operation["name"], operation["value"]),
     "delete": lambda _, person, operation: secrets.delete(person, operation["name"]),
@@ -230,7 +230,7 @@ def quick() -> None:
 def work(root: Path, environment: Mapping[str, str], operations: Sequence[Operation], done: Connection) -> None:
     """Do operations one after the other, and say so after each."""
     quick()
-    place = Place(root, environment)
+    place = StorePlace(root, environment)
     done.send("begun")
     for operation in operations:
         do(place, operation)
@@ -256,7 +256,7 @@ def main() -> None:
     vars(os_keyring)["Thread"] = Inline
     quick()
     told = json.loads(sys.argv[1])
-    do(Place(Path(told["root"]), told["environment"]), told["operation"])
+    do(StorePlace(Path(told["root"]), told["environment"]), told["operation"])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from claude_secrets.person.person import Person
 from claude_secrets.store import records, schema
 from claude_secrets.store.store import Store
 from tests.faults import operations
-from tests.faults.operations import PASSPHRASES, ExpectedStore, Operation, Place
+from tests.faults.operations import PASSPHRASES, ExpectedStore, Operation, StorePlace
 from tests.support.keyrings import RealKeyring
 from tests.support.requirements import require
 
@@ -44,9 +44,9 @@ PATIENCE = 60.0
 
 
 @pytest.fixture
-def place(keyring: RealKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(keyring: RealKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StorePlace]:
     """A store with its key in a real keyring, and a backup."""
-    place = Place(tmp_path, dict(keyring.environment))
+    place = StorePlace(tmp_path, dict(keyring.environment))
     (tmp_path / "keys").mkdir()
     monkeypatch.setattr(Stretching, "new", staticmethod(operations.cheap))
     person = place.person()
@@ -57,7 +57,7 @@ def place(keyring: RealKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     place.close()
 
 
-def held(place: Place, path: Path | None = None) -> dict[str, str | None]:
+def held(place: StorePlace, path: Path | None = None) -> dict[str, str | None]:
     """What is in a store, every row of it verified; None for what is deleted."""
     person = place.person(path)
     with closing(person.store):
@@ -67,7 +67,7 @@ def held(place: Place, path: Path | None = None) -> dict[str, str | None]:
 
 
 def check(
-    place: Place,
+    place: StorePlace,
     keyring: RealKeyring,
     before: ExpectedStore,
     operation: Operation | None,
@@ -106,7 +106,7 @@ def check(
     return after if found == after.current() else before
 
 
-def check_other(place: Place, operation: Operation, *, sure: bool) -> None:
+def check_other(place: StorePlace, operation: Operation, *, sure: bool) -> None:
     """What an operation makes beside the store: there and whole where it was acknowledged, else whole or not there."""
     if operation["do"] == "backup":
         file = place.root / operation["file"]
@@ -131,7 +131,7 @@ def check_other(place: Place, operation: Operation, *, sure: bool) -> None:
         assert left <= {"secrets.db", "secrets.db-wal", "secrets.db-shm", "secrets.db.format-1", "draft"}
 
 
-def check_keyring(place: Place, keyring: RealKeyring, directories: list[Path]) -> None:
+def check_keyring(place: StorePlace, keyring: RealKeyring, directories: list[Path]) -> None:
     """The keyring holds one entry for each slot of a store, and no other."""
     wanted = set()
     for directory in directories:
@@ -151,7 +151,7 @@ def _clean(keyring: RealKeyring) -> Iterator[None]:
         keyring.remove(entry)
 
 
-def killed_at_random(place: Place, plan: list[Operation], seconds: float) -> int:
+def killed_at_random(place: StorePlace, plan: list[Operation], seconds: float) -> int:
     """Do the plan in another process and kill it after so long; returns how many operations it acknowledged."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.operations"])
@@ -172,7 +172,7 @@ def killed_at_random(place: Place, plan: list[Operation], seconds: float) -> int
     return count
 
 
-def test_killed_at_random(place: Place, keyring: RealKeyring, rounds: int) -> None:
+def test_killed_at_random(place: StorePlace, keyring: RealKeyring, rounds: int) -> None:
     dice = random.Random(rounds)
     known, serial, killed = ExpectedStore({"NAME_0": ["value 0"]}), 0, 0
     for _ in range(rounds):
@@ -189,7 +189,7 @@ def test_killed_at_random(place: Place, keyring: RealKeyring, rounds: int) -> No
     assert killed > rounds // 2
 
 
-def _forget(place: Place, plan: list[Operation]) -> None:
+def _forget(place: StorePlace, plan: list[Operation]) -> None:
     """Take away what the operations made beside the store, with its keys."""
     for operation in plan:
         (place.root / operation.get("file", "nothing")).unlink(missing_ok=True)
@@ -223,7 +223,7 @@ STEPS: list[tuple[list[Operation], Operation]] = [
 
 @pytest.mark.parametrize(("first", "operation"), STEPS, ids=lambda part: part["do"] if isinstance(part, dict) else "")
 def test_killed_between_two_steps(
-    place: Place, keyring: RealKeyring, rounds: int, first: list[Operation], operation: Operation
+    place: StorePlace, keyring: RealKeyring, rounds: int, first: list[Operation], operation: Operation
 ) -> None:
     """Killed at the first system call that changes anything, at the second, …: all of them, or so many as `rounds`."""
     tracer = require("strace")
@@ -247,7 +247,7 @@ def test_killed_between_two_steps(
             _begin_again(place, keyring, known, first)
 
 
-def test_killed_while_every_key_is_replaced(place: Place, keyring: RealKeyring, rounds: int) -> None:
+def test_killed_while_every_key_is_replaced(place: StorePlace, keyring: RealKeyring, rounds: int) -> None:
     """All old keys open the store and no new one, or the reverse; tidied up, nothing of the others is left."""
     tracer, known = require("strace"), ExpectedStore({"NAME_0": ["value 0"]})
     first: list[Operation] = [
@@ -287,7 +287,7 @@ def test_killed_while_every_key_is_replaced(place: Place, keyring: RealKeyring, 
     assert rounds < 200 or min(outcomes[False], outcomes[True]) > 5
 
 
-def opened(place: Place, keyring: RealKeyring, words: str | None, *, file: bool = False) -> str | None:
+def opened(place: StorePlace, keyring: RealKeyring, words: str | None, *, file: bool = False) -> str | None:
     """What the store gives by a passphrase alone, by the key file alone or (neither) by the keyring alone."""
     key, away = place.root / "keys" / "k", place.root / "away"
     elsewhere = {"XDG_RUNTIME_DIR": str(place.root), "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
@@ -305,7 +305,7 @@ def opened(place: Place, keyring: RealKeyring, words: str | None, *, file: bool 
             away.rename(key)
 
 
-def by_code(place: Place, code: str) -> bool:
+def by_code(place: StorePlace, code: str) -> bool:
     with closing(Store(place.store, Custody(environment={}), lambda: 1_800_000_000.0)) as store:
         try:
             store.unlock_with_code(code)
@@ -322,7 +322,7 @@ def _chosen(steps: list[Step], rounds: int, operation: Operation) -> list[Step]:
     return steps if rounds >= 200 else random.Random(operation["do"]).sample(steps, 2)
 
 
-def _run(place: Place, operation: Operation, wrapper: list[str]) -> bool:
+def _run(place: StorePlace, operation: Operation, wrapper: list[str]) -> bool:
     """Do the operation in a process of its own; returns whether it was killed."""
     told = json.dumps({"root": str(place.root), "environment": dict(place.environment), "operation": operation})
     done = subprocess.run(
@@ -336,7 +336,7 @@ def _run(place: Place, operation: Operation, wrapper: list[str]) -> bool:
     return done.returncode != 0
 
 
-def _steps(place: Place, operation: Operation, tracer: str) -> list[Step]:
+def _steps(place: StorePlace, operation: Operation, tracer: str) -> list[Step]:
     """The steps that the operation has; it is done by this."""
     trace = place.root / "trace"
     assert not _run(place, operation, _traced(tracer, str(trace)))
@@ -346,7 +346,7 @@ def _steps(place: Place, operation: Operation, tracer: str) -> list[Step]:
     return [(call, number) for call, count in Counter(calls).items() for number in range(1, count + 1)]
 
 
-def _begin_again(place: Place, keyring: RealKeyring, known: ExpectedStore, first: list[Operation]) -> None:
+def _begin_again(place: StorePlace, keyring: RealKeyring, known: ExpectedStore, first: list[Operation]) -> None:
     """A store as before the operation."""
     for path in [*place.store.parent.iterdir(), *(place.root / "keys").iterdir()]:
         path.unlink()

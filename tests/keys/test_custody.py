@@ -50,7 +50,7 @@ def everything_said(error: BaseException | None) -> str:
     return "\n".join(said)
 
 
-class Place(Protocol):
+class KeyPlace(Protocol):
     """Where master keys of one kind of slot stand, and a way to meddle with them."""
 
     def custody(self) -> Custody: ...
@@ -122,12 +122,12 @@ class FilePlace:
 class SlotContract:
     """What holds for every kind of slot."""
 
-    def test_a_new_process_unwraps_the_data_key(self, place: Place) -> None:
+    def test_a_new_process_unwraps_the_data_key(self, place: KeyPlace) -> None:
         data_key = DataKey.generate()
         slot = place.make(STORE, data_key)
         assert unlocked_elsewhere(slot, place.environment()) == data_key.secret.hex()
 
-    def test_two_slots_of_one_store_have_keys_of_their_own_and_open_alike(self, place: Place) -> None:
+    def test_two_slots_of_one_store_have_keys_of_their_own_and_open_alike(self, place: KeyPlace) -> None:
         data_key = DataKey.generate()
         one, other = place.make(STORE, data_key), place.make(STORE, data_key)
         assert one.slot_id != other.slot_id
@@ -136,14 +136,14 @@ class SlotContract:
             opened = place.custody().unlock(IDENTITY, [slot])
             assert (opened.secret, opened.generation) == (data_key.secret, 1)
 
-    def test_a_key_that_is_gone_is_missing(self, place: Place) -> None:
+    def test_a_key_that_is_gone_is_missing(self, place: KeyPlace) -> None:
         slot = place.make(STORE, DataKey.generate())
         place.remove(STORE, slot)
         error = failure_of(place.custody(), slot)
         assert error.code is Code.KEY_MISSING
         assert error.hint
 
-    def test_another_key_is_the_wrong_key(self, place: Place) -> None:
+    def test_another_key_is_the_wrong_key(self, place: KeyPlace) -> None:
         slot, other = (place.make(STORE, DataKey.generate()) for _ in range(2))
         foreign = place.text(STORE, other)
         assert foreign is not None
@@ -153,14 +153,14 @@ class SlotContract:
         assert error.hint
 
     @pytest.mark.parametrize("text", [CANARY, CANARY + "=" * 25, CANARY + "é☃", "x" + CANARY * 1000], ids=range(4))
-    def test_what_is_no_key_is_the_wrong_key_and_is_not_repeated(self, place: Place, text: str) -> None:
+    def test_what_is_no_key_is_the_wrong_key_and_is_not_repeated(self, place: KeyPlace, text: str) -> None:
         slot = place.make(STORE, DataKey.generate())
         place.put(STORE, slot, text)
         error = failure_of(place.custody(), slot)
         assert error.code is Code.KEY_WRONG
         assert CANARY not in everything_said(error)
 
-    def test_a_truncated_key_is_the_wrong_key(self, place: Place) -> None:
+    def test_a_truncated_key_is_the_wrong_key(self, place: KeyPlace) -> None:
         slot = place.make(STORE, DataKey.generate())
         whole = place.text(STORE, slot)
         assert whole is not None
@@ -170,12 +170,12 @@ class SlotContract:
             assert error.code is Code.KEY_WRONG
             assert length == 0 or whole[:length] not in everything_said(error)
 
-    def test_a_slot_changed_in_the_store_does_not_open(self, place: Place) -> None:
+    def test_a_slot_changed_in_the_store_does_not_open(self, place: KeyPlace) -> None:
         slot = place.make(STORE, DataKey.generate())
         changed = Slot(slot.slot_id, slot.kind, slot.params, slot.wrapped[:-1] + b"A")
         assert failure_of(place.custody(), changed).code is Code.KEY_WRONG
 
-    def test_a_slot_of_another_store_does_not_open_even_with_its_own_key(self, place: Place) -> None:
+    def test_a_slot_of_another_store_does_not_open_even_with_its_own_key(self, place: KeyPlace) -> None:
         slot = place.make(OTHER_STORE, DataKey.generate())
         key = place.text(OTHER_STORE, slot)
         assert key is not None
@@ -183,7 +183,7 @@ class SlotContract:
         error = failure_of(place.custody(), slot)
         assert (error.code, "another store" in error.message) == (Code.KEY_WRONG, True)
 
-    def test_a_slot_under_another_id_does_not_open(self, place: Place) -> None:
+    def test_a_slot_under_another_id_does_not_open(self, place: KeyPlace) -> None:
         slot = place.make(STORE, DataKey.generate())
         key = place.text(STORE, slot)
         renamed = Slot("0123456789abcdef", slot.kind, slot.params, slot.wrapped)
@@ -191,14 +191,14 @@ class SlotContract:
         place.put(STORE, renamed, key)
         assert failure_of(place.custody(), renamed).code is Code.KEY_WRONG
 
-    def test_discarding_a_slot_removes_its_key_and_no_other(self, place: Place) -> None:
+    def test_discarding_a_slot_removes_its_key_and_no_other(self, place: KeyPlace) -> None:
         slot, other = (place.make(STORE, DataKey.generate()) for _ in range(2))
         place.custody().take_away(IDENTITY, slot)
         assert place.text(STORE, slot) is None
         assert place.text(STORE, other) is not None
         place.custody().take_away(IDENTITY, slot)  # a second time there is nothing left to do
 
-    def test_neither_key_appears_in_the_slot(self, place: Place) -> None:
+    def test_neither_key_appears_in_the_slot(self, place: KeyPlace) -> None:
         data_key = DataKey.generate()
         slot = place.make(STORE, data_key)
         key = place.text(STORE, slot)
@@ -211,13 +211,13 @@ class SlotContract:
 
 class TestKeyringSlot(SlotContract):
     @pytest.fixture
-    def place(self, keyring_session: RealKeyring) -> Place:
+    def place(self, keyring_session: RealKeyring) -> KeyPlace:
         return KeyringPlace(keyring_session)
 
 
 class TestFileSlot(SlotContract):
     @pytest.fixture
-    def place(self, tmp_path: Path) -> Place:
+    def place(self, tmp_path: Path) -> KeyPlace:
         return FilePlace(tmp_path)
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from claude_secrets.prompt.page import InputPage
 from tests.support.machine import DEADLINE
-from tests.support.page_client import Kept, Serve
+from tests.support.page_client import RecordingStore, Serve
 
 
 @pytest.fixture
-def kept() -> Kept:
+def kept() -> RecordingStore:
     """What keeps the values that are entered on a page."""
-    return Kept()
+    return RecordingStore()
 
 
 @pytest.fixture

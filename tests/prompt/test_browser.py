@@ -15,7 +15,7 @@ from claude_secrets.prompt.browser import open_page
 from claude_secrets.prompt.page import InputPage
 from claude_secrets.prompt.page_replies import Reply
 from tests.support.chromium import ARGUMENTS, Browser
-from tests.support.page_client import QUESTION, Kept
+from tests.support.page_client import QUESTION, RecordingStore
 from tests.support.program_places import make, taken
 
 URL = "http://127.0.0.1:1234/page"
@@ -257,7 +257,7 @@ def test_a_real_chromium_comes_to_the_address(programs: Programs, browser: Brows
     wrapper = programs.system / "chromium"
     wrapper.write_text(f'#!/bin/sh\nPATH=/usr/bin:/bin exec {shlex.join([browser.executable, *options])} "$@"\n')
     wrapper.chmod(0o755)
-    page = InputPage(QUESTION, store=Kept())
+    page = InputPage(QUESTION, store=RecordingStore())
     visited = threading.Event()
     look = page.visit
 

@@ -10,11 +10,11 @@ import pytest
 from claude_secrets.prompt.entry_file import EntryFile
 from claude_secrets.prompt.page import InputPage, PageState
 from tests.support.chromium import Browser
-from tests.support.page_client import QUESTION, Kept, Serve, Visitor, request
+from tests.support.page_client import QUESTION, RecordingStore, Serve, Visitor, request
 
 
 @pytest.fixture
-def page(kept: Kept, serve: Serve) -> InputPage:
+def page(kept: RecordingStore, serve: Serve) -> InputPage:
     return serve(InputPage(QUESTION, store=kept, keyed=True))
 
 
@@ -22,7 +22,7 @@ def keyed(page: InputPage) -> str:
     return f"{page.path}/{page.key}"
 
 
-def test_the_address_alone_shows_nothing_and_claims_nothing(page: InputPage, kept: Kept) -> None:
+def test_the_address_alone_shows_nothing_and_claims_nothing(page: InputPage, kept: RecordingStore) -> None:
     for path in (page.path, f"{page.path}/", f"{page.path}/{'a' * 43}", f"{keyed(page)}x", f"{page.path}?{page.key}"):
         answer = request(page, path=path)
         assert answer.status in {403, 404}
@@ -33,7 +33,7 @@ def test_the_address_alone_shows_nothing_and_claims_nothing(page: InputPage, kep
     assert (page.state, kept.entered) == (PageState.OPEN, [])
 
 
-def test_who_has_the_key_comes_in_and_the_key_is_used_up(page: InputPage, kept: Kept) -> None:
+def test_who_has_the_key_comes_in_and_the_key_is_used_up(page: InputPage, kept: RecordingStore) -> None:
     answer = request(page, path=keyed(page))
     assert answer.status == 200
     assert QUESTION.name in answer.body
@@ -68,7 +68,9 @@ def test_the_file_is_the_persons_alone_and_goes(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_real_browser_comes_from_the_file_to_the_form(browser: Browser, page: InputPage, kept: Kept) -> None:
+def test_a_real_browser_comes_from_the_file_to_the_form(
+    browser: Browser, page: InputPage, kept: RecordingStore
+) -> None:
     file = EntryFile(f"{page.url}/{page.key}")
     try:
         with browser.page(file.path.as_uri()) as tab:

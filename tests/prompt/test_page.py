@@ -23,7 +23,7 @@ from tests.support.page_client import (
     STORED,
     Answer,
     Clock,
-    Kept,
+    RecordingStore,
     Serve,
     Visitor,
     address,
@@ -44,8 +44,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def opener(kept: Kept, clock: Clock, serve: Serve) -> Opener:
-    def start(store: Kept = kept, question: InputQuestion = QUESTION) -> InputPage:
+def opener(kept: RecordingStore, clock: Clock, serve: Serve) -> Opener:
+    def start(store: RecordingStore = kept, question: InputQuestion = QUESTION) -> InputPage:
         return serve(InputPage(question, store=store, clock=clock, lifetime=LIFETIME))
 
     return start
@@ -86,7 +86,7 @@ def is_gone(page: InputPage) -> bool:
 # The way it should go.
 
 
-def test_the_first_click_binds_the_page_and_the_form_stores_the_value(page: InputPage, kept: Kept) -> None:
+def test_the_first_click_binds_the_page_and_the_form_stores_the_value(page: InputPage, kept: RecordingStore) -> None:
     person = Visitor(page)
     assert (page.state, page.opened) == (PageState.OPEN, False)
     claimed = person.claim()
@@ -126,14 +126,16 @@ def test_the_cookie_is_random_and_bound_to_the_page(opener: Opener) -> None:
     ],
     ids=["lines", "odd", "1 MiB of newlines", "1 MiB of %", "1 MiB of é", "lone CR"],
 )
-def test_a_value_arrives_exactly_as_it_was_entered(page: InputPage, person: Visitor, kept: Kept, value: str) -> None:
+def test_a_value_arrives_exactly_as_it_was_entered(
+    page: InputPage, person: Visitor, kept: RecordingStore, value: str
+) -> None:
     encoded = quote(value.replace("\n", "\r\n"), safe="")
     assert person.post(f"action=store&access=use-only&value={encoded}".encode()).status == 200
     assert kept.entered[0].value == value
 
 
 def test_an_empty_value_stores_nothing_says_so_and_the_page_goes_on(
-    page: InputPage, person: Visitor, kept: Kept
+    page: InputPage, person: Visitor, kept: RecordingStore
 ) -> None:
     answer = person.store("", "readable")
     assert (answer.status, "Nothing was entered" in answer.body) == (422, True)
@@ -143,14 +145,14 @@ def test_an_empty_value_stores_nothing_says_so_and_the_page_goes_on(
 
 
 def test_a_value_that_is_too_long_is_refused_in_the_form_and_not_repeated(
-    page: InputPage, person: Visitor, kept: Kept
+    page: InputPage, person: Visitor, kept: RecordingStore
 ) -> None:
     answer = person.store(CANARY + "x" * VALUE_LIMIT)
     assert (answer.status, "1 MiB" in answer.body, CANARY in answer.body) == (422, True, False)
     assert (page.state, kept.entered) == (PageState.CLAIMED, [])
 
 
-def test_cancelling_stores_nothing(page: InputPage, person: Visitor, kept: Kept) -> None:
+def test_cancelling_stores_nothing(page: InputPage, person: Visitor, kept: RecordingStore) -> None:
     answer = person.post({"action": "cancel"})
     assert (answer.status, "Nothing was stored" in answer.body) == (200, True)
     error = refusal(page)
@@ -160,7 +162,7 @@ def test_cancelling_stores_nothing(page: InputPage, person: Visitor, kept: Kept)
 
 def test_what_the_store_refuses_is_told_with_its_code_and_its_remedy(opener: Opener) -> None:
     error = StoreError(Code.STORE_BUSY, "The store is <busy>.", "Try again.")
-    page = opener(Kept(Refused(error)))
+    page = opener(RecordingStore(Refused(error)))
     person = Visitor(page)
     person.claim()
     answer = person.store("v")
@@ -176,7 +178,7 @@ def test_a_store_that_fails_never_shows_why(
     def fail() -> Outcome:
         raise ValueError(CANARY)
 
-    page = opener(Kept(instead=fail))
+    page = opener(RecordingStore(instead=fail))
     person = Visitor(page)
     person.claim()
     answer = person.store(CANARY)
@@ -187,7 +189,11 @@ def test_a_store_that_fails_never_shows_why(
 
 
 def test_the_value_is_in_no_log_address_or_repr(
-    page: InputPage, person: Visitor, kept: Kept, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    page: InputPage,
+    person: Visitor,
+    kept: RecordingStore,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(0)
     answers = [person.store(CANARY), person.store(CANARY), Visitor(page).store(CANARY)]
@@ -202,7 +208,7 @@ def test_the_value_is_in_no_log_address_or_repr(
 @pytest.mark.parametrize("cookie", [None, "", "claude-secrets-visitor=", "claude-secrets-visitor=guess", "other=1"])
 @pytest.mark.parametrize("how", ["get", "claim", "store", "cancel"])
 def test_a_second_visitor_stops_the_page_for_both(
-    page: InputPage, person: Visitor, kept: Kept, how: str, cookie: str | None
+    page: InputPage, person: Visitor, kept: RecordingStore, how: str, cookie: str | None
 ) -> None:
     second = Visitor(page, cookie)
     visits: dict[str, Callable[[], Answer]] = {
@@ -232,7 +238,7 @@ def test_a_stopped_page_waits_for_the_one_who_claimed_it(page: InputPage, person
     assert is_gone(page)
 
 
-def test_of_two_who_continue_at_the_same_time_nobody_can_store(page: InputPage, kept: Kept) -> None:
+def test_of_two_who_continue_at_the_same_time_nobody_can_store(page: InputPage, kept: RecordingStore) -> None:
     visitors = [Visitor(page) for _ in range(8)]
     visits = [visitor.open() for visitor in visitors]
     assert len(set(visits)) == len(visits)
@@ -252,7 +258,7 @@ def test_a_double_click_on_continue_is_one_visitor(page: InputPage) -> None:
     assert page.state is PageState.CLAIMED
 
 
-def test_nothing_can_be_stored_before_someone_continued(page: InputPage, kept: Kept) -> None:
+def test_nothing_can_be_stored_before_someone_continued(page: InputPage, kept: RecordingStore) -> None:
     assert Visitor(page).store("planted").status == 403
     assert Visitor(page, "claude-secrets-visitor=").store("planted").status == 403
     assert (page.state, kept.entered) == (PageState.OPEN, [])
@@ -286,7 +292,7 @@ def test_many_submits_at_once_store_once_and_all_get_that_answer(opener: Opener)
         assert goes_on.wait(DEADLINE)
         return STORED
 
-    kept = Kept(instead=slowly)
+    kept = RecordingStore(instead=slowly)
     page = opener(kept)
     person = Visitor(page)
     person.claim()
@@ -296,7 +302,9 @@ def test_many_submits_at_once_store_once_and_all_get_that_answer(opener: Opener)
     assert len(kept.entered) == 1
 
 
-def test_a_second_submit_is_told_that_the_first_was_stored(page: InputPage, person: Visitor, kept: Kept) -> None:
+def test_a_second_submit_is_told_that_the_first_was_stored(
+    page: InputPage, person: Visitor, kept: RecordingStore
+) -> None:
     person.store("first")
     assert "is stored" in person.store("second").body
     assert "is stored" in person.get().body
@@ -312,7 +320,7 @@ def test_the_page_is_gone_after_its_last_answer(page: InputPage, person: Visitor
 
 
 @pytest.mark.parametrize("claimed", [False, True])
-def test_the_page_expires(page: InputPage, kept: Kept, clock: Clock, claimed: bool) -> None:
+def test_the_page_expires(page: InputPage, kept: RecordingStore, clock: Clock, claimed: bool) -> None:
     person = Visitor(page)
     if claimed:
         person.claim()
@@ -325,7 +333,7 @@ def test_the_page_expires(page: InputPage, kept: Kept, clock: Clock, claimed: bo
     assert is_gone(page)
 
 
-def test_a_late_submit_stores_nothing(page: InputPage, person: Visitor, kept: Kept, clock: Clock) -> None:
+def test_a_late_submit_stores_nothing(page: InputPage, person: Visitor, kept: RecordingStore, clock: Clock) -> None:
     body = b"action=store&access=use-only&value=late"
     with connect(page) as connection:
         connection.sendall(person.head(len(body)))
@@ -336,7 +344,7 @@ def test_a_late_submit_stores_nothing(page: InputPage, person: Visitor, kept: Ke
     assert kept.entered == []
 
 
-def test_closing_ends_the_page_at_once_and_for_good(page: InputPage, person: Visitor, kept: Kept) -> None:
+def test_closing_ends_the_page_at_once_and_for_good(page: InputPage, person: Visitor, kept: RecordingStore) -> None:
     page.close()
     page.close()
     assert refusal(page).code is Code.CANCELLED
@@ -354,7 +362,7 @@ def test_what_is_being_stored_when_the_page_closes_or_expires_is_told_as_it_came
         assert goes_on.wait(DEADLINE)
         return STORED
 
-    page = opener(Kept(instead=slowly))
+    page = opener(RecordingStore(instead=slowly))
     person = Visitor(page)
     person.claim()
     answers: list[Answer] = []
@@ -407,7 +415,7 @@ def test_listeners_are_called_once_whenever_they_came(page: InputPage, person: V
 
 
 def test_a_question_instead_of_an_outcome_is_an_error_inside(opener: Opener) -> None:
-    page = opener(Kept(Ask(QUESTION)))
+    page = opener(RecordingStore(Ask(QUESTION)))
     person = Visitor(page)
     person.claim()
     assert "[INTERNAL]" in person.store("v").body
@@ -444,7 +452,9 @@ def test_it_listens_on_loopback_only(page: InputPage) -> None:
      "", None, "TWICE"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_foreign_host_is_refused(page: InputPage, person: Visitor, kept: Kept, method: str, host: str | None) -> None:
+def test_a_foreign_host_is_refused(
+    page: InputPage, person: Visitor, kept: RecordingStore, method: str, host: str | None
+) -> None:
     own = address(page)[0]
     body = b"action=store&access=use-only&value=planted" if method == "POST" else b""
     headers = person.headers(Host=None, Content_Length=str(len(body)))
@@ -471,7 +481,7 @@ def test_a_foreign_host_is_refused(page: InputPage, person: Visitor, kept: Kept,
     ids=str,
 )
 def test_a_form_from_elsewhere_is_refused(
-    page: InputPage, person: Visitor, kept: Kept, changed: dict[str, str]
+    page: InputPage, person: Visitor, kept: RecordingStore, changed: dict[str, str]
 ) -> None:
     own = address(page)[0]
     form = {"action": "store", "value": "planted", "access": "readable"}
@@ -484,7 +494,9 @@ def test_a_form_from_elsewhere_is_refused(
 @pytest.mark.parametrize(
     "path", ["/", "", "PATH/", "PATH?value=planted&action=store", "//PATH", "http://HOSTPATH", "/favicon.ico"]
 )
-def test_a_wrong_path_is_not_found_and_says_nothing(page: InputPage, person: Visitor, kept: Kept, path: str) -> None:
+def test_a_wrong_path_is_not_found_and_says_nothing(
+    page: InputPage, person: Visitor, kept: RecordingStore, path: str
+) -> None:
     host, own = address(page)
     wrong = path.replace("HOST", host).replace("PATH", own) or "x"
     for visitor in (person, Visitor(page)):
@@ -503,7 +515,7 @@ def test_other_methods_are_refused_and_not_repeated(page: InputPage, person: Vis
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "text/plain", "application/json", "", None])
-def test_only_a_plain_form_is_read(page: InputPage, person: Visitor, kept: Kept, kind: str | None) -> None:
+def test_only_a_plain_form_is_read(page: InputPage, person: Visitor, kept: RecordingStore, kind: str | None) -> None:
     answer = person.post({"action": "store", "value": "v", "access": "readable"}, Content_Type=kind)
     assert answer.status == 415
     assert (page.state, kept.entered) == (PageState.CLAIMED, [])
@@ -531,7 +543,7 @@ def test_only_a_plain_form_is_read(page: InputPage, person: Visitor, kept: Kept,
     ],
 )
 def test_a_form_that_is_not_ours_is_refused_and_not_repeated(
-    page: InputPage, person: Visitor, kept: Kept, body: bytes
+    page: InputPage, person: Visitor, kept: RecordingStore, body: bytes
 ) -> None:
     answer = person.post(body)
     assert (answer.status, CANARY in answer.body) == (400, False)
@@ -544,7 +556,7 @@ def test_a_form_that_is_not_ours_is_refused_and_not_repeated(
      (str(BODY_LIMIT + 1), 413), ("9" * 15, 413)],
 )  # fmt: skip
 def test_a_body_without_an_honest_length_is_not_read(
-    page: InputPage, person: Visitor, kept: Kept, length: str | None, status: int
+    page: InputPage, person: Visitor, kept: RecordingStore, length: str | None, status: int
 ) -> None:
     headers = [(name, value.encode().decode("latin-1")) for name, value in person.headers(Content_Length=length)]
     # Nothing follows: an answer shows that none was waited for.
@@ -555,7 +567,9 @@ def test_a_body_without_an_honest_length_is_not_read(
     assert (page.state, kept.entered) == (PageState.CLAIMED, [])
 
 
-def test_an_oversized_body_is_refused_and_the_page_goes_on(page: InputPage, person: Visitor, kept: Kept) -> None:
+def test_an_oversized_body_is_refused_and_the_page_goes_on(
+    page: InputPage, person: Visitor, kept: RecordingStore
+) -> None:
     body = b"action=store&access=readable&value=" + b"x" * BODY_LIMIT
     with connect(page) as connection:
         # All of it can be sent: hung up on in the middle, a browser would not show the answer.
@@ -566,7 +580,7 @@ def test_an_oversized_body_is_refused_and_the_page_goes_on(page: InputPage, pers
     assert person.store("v").status == 200
 
 
-def test_a_body_that_breaks_off_is_not_stored(page: InputPage, person: Visitor, kept: Kept) -> None:
+def test_a_body_that_breaks_off_is_not_stored(page: InputPage, person: Visitor, kept: RecordingStore) -> None:
     body = b"action=store&access=readable&value=half"
     with connect(page) as connection:
         connection.sendall(person.head(len(body) + 1) + body)
@@ -578,7 +592,7 @@ def test_a_body_that_breaks_off_is_not_stored(page: InputPage, person: Visitor, 
 # Visitors who only hold a connection.
 
 
-def test_silent_visitors_do_not_keep_the_person_away(page: InputPage, kept: Kept) -> None:
+def test_silent_visitors_do_not_keep_the_person_away(page: InputPage, kept: RecordingStore) -> None:
     silent = [connect(page) for _ in range(2 * VISITORS_LIMIT)]
     try:
         assert Visitor(page).claim().status == 303
@@ -590,7 +604,7 @@ def test_silent_visitors_do_not_keep_the_person_away(page: InputPage, kept: Kept
 
 @pytest.mark.parametrize("sent", ["GET ", "POST / HTTP/1.1\r\nHost: ", "form"])
 def test_a_visitor_who_sends_slowly_is_dropped(
-    page: InputPage, person: Visitor, kept: Kept, monkeypatch: pytest.MonkeyPatch, sent: str
+    page: InputPage, person: Visitor, kept: RecordingStore, monkeypatch: pytest.MonkeyPatch, sent: str
 ) -> None:
     monkeypatch.setattr(page_server, "REQUEST_LIMIT", 0.5)
     if sent == "form":

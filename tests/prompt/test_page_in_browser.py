@@ -16,7 +16,7 @@ from claude_secrets.model import VALUE_LIMIT, Access, InputQuestion, Refused
 from claude_secrets.prompt.page import InputPage, PageState
 from claude_secrets.prompt.page_server import BODY_LIMIT
 from tests.support.chromium import Browser
-from tests.support.page_client import DEADLINE, Kept, Serve, Visitor
+from tests.support.page_client import DEADLINE, RecordingStore, Serve, Visitor
 from tests.support.requirements import require_real
 
 EVERYTHING = InputQuestion(
@@ -35,7 +35,7 @@ Opener = Callable[..., InputPage]
 
 @pytest.fixture
 def opener(serve: Serve) -> Opener:
-    def start(store: Kept) -> InputPage:
+    def start(store: RecordingStore) -> InputPage:
         return serve(InputPage(EVERYTHING, store=store))
 
     return start
@@ -51,7 +51,7 @@ def heading(page: Page, text: str) -> None:
 
 
 def test_a_person_enters_several_lines_and_chooses_who_may_read_them(browser: Browser, opener: Opener) -> None:
-    kept = Kept()
+    kept = RecordingStore()
     asked = opener(kept)
     complaints: list[str] = []
     requested: list[str] = []
@@ -74,7 +74,7 @@ def test_a_person_enters_several_lines_and_chooses_who_may_read_them(browser: Br
 
 
 def test_the_keyboard_alone_suffices(browser: Browser, opener: Opener) -> None:
-    kept = Kept()
+    kept = RecordingStore()
     asked = opener(kept)
     with browser.page(asked.url) as page:
         focus_on(page, "button", "Continue")
@@ -95,7 +95,7 @@ def test_the_keyboard_alone_suffices(browser: Browser, opener: Opener) -> None:
 
 
 def test_cancelling_by_keyboard_sends_nothing_of_what_was_typed(browser: Browser, opener: Opener) -> None:
-    asked = opener(Kept())
+    asked = opener(RecordingStore())
     sent: list[str | None] = []
     with browser.page(asked.url) as page:
         go_on(page)
@@ -129,7 +129,7 @@ def focus_on(page: Page, tag: str, text: str) -> None:
 
 
 def test_the_value_is_masked_until_the_person_wants_to_see_it(browser: Browser, opener: Opener) -> None:
-    with browser.page(opener(Kept()).url) as page:
+    with browser.page(opener(RecordingStore()).url) as page:
         go_on(page)
         field = page.get_by_role("textbox")
         masked = "element => getComputedStyle(element).webkitTextSecurity"
@@ -139,7 +139,7 @@ def test_the_value_is_masked_until_the_person_wants_to_see_it(browser: Browser, 
 
 
 def test_an_empty_submission_is_told_and_the_person_can_go_on(browser: Browser, opener: Opener) -> None:
-    kept = Kept()
+    kept = RecordingStore()
     with browser.page(opener(kept).url) as page:
         go_on(page)
         page.get_by_role("button", name="Store").click()
@@ -159,7 +159,7 @@ FILL = "(field, size) => { field.style.display = 'none'; field.value = 'x'.repea
 
 
 def test_a_value_that_is_far_too_large_is_told_and_the_person_can_go_on(browser: Browser, opener: Opener) -> None:
-    kept = Kept()
+    kept = RecordingStore()
     with browser.page(opener(kept).url) as page:
         go_on(page)
         field = page.get_by_role("textbox")
@@ -174,7 +174,7 @@ def test_a_value_that_is_far_too_large_is_told_and_the_person_can_go_on(browser:
 
 
 def test_double_clicks_do_no_harm(browser: Browser, opener: Opener) -> None:
-    kept = Kept()
+    kept = RecordingStore()
     asked = opener(kept)
     with browser.page(asked.url) as page:
         page.get_by_role("button", name="Continue").dblclick(no_wait_after=True)
@@ -185,7 +185,7 @@ def test_double_clicks_do_no_harm(browser: Browser, opener: Opener) -> None:
 
 
 def test_reloading_and_going_back_lead_to_the_form(browser: Browser, opener: Opener) -> None:
-    asked = opener(Kept())
+    asked = opener(RecordingStore())
     with browser.page(asked.url) as page:
         go_on(page)
         page.reload()
@@ -197,7 +197,7 @@ def test_reloading_and_going_back_lead_to_the_form(browser: Browser, opener: Ope
 
 
 def test_a_second_browser_stops_it_visibly_for_both(browser: Browser, opener: Opener) -> None:
-    kept = Kept()
+    kept = RecordingStore()
     asked = opener(kept)
     with browser.page(asked.url) as page:
         go_on(page)
@@ -224,7 +224,7 @@ body: new URLSearchParams({action: 'store', value: 'planted', access: 'readable'
 def test_a_hostile_web_page_in_the_same_browser_can_neither_store_nor_stop_it(
     browser: Browser, opener: Opener, markup: str
 ) -> None:
-    kept = Kept()
+    kept = RecordingStore()
     asked = opener(kept)
     with Site(markup.replace("ADDRESS", asked.url)) as site, browser.page(asked.url) as page:
         go_on(page)
@@ -240,7 +240,7 @@ def test_a_hostile_web_page_in_the_same_browser_can_neither_store_nor_stop_it(
 
 
 def test_a_hostile_web_page_cannot_frame_it(browser: Browser, opener: Opener) -> None:
-    asked = opener(Kept())
+    asked = opener(RecordingStore())
     with Site(f'<iframe src="{asked.url}"></iframe>') as site, browser.page("about:blank") as page:
         with page.expect_event("requestfailed", lambda request: request.url == asked.url) as failed:
             page.goto(site.url)
@@ -301,7 +301,7 @@ CONTRASTS = """() => {
 
 def every_page(browser: Browser, opener: Opener, scheme: Literal["light", "dark"]) -> Iterator[tuple[str, Page]]:
     """Everything a person can be shown, one after the other."""
-    refused = opener(Kept(Refused(StoreError(Code.STORE_BUSY, "The store is busy.", "Try again."))))
+    refused = opener(RecordingStore(Refused(StoreError(Code.STORE_BUSY, "The store is busy.", "Try again."))))
     with browser.page(refused.url, scheme=scheme) as page:
         yield "claim", page
         go_on(page)
@@ -313,7 +313,7 @@ def every_page(browser: Browser, opener: Opener, scheme: Literal["light", "dark"
         page.get_by_role("button", name="Store").click()
         heading(page, "Not stored")
         yield "refused", page
-        stopped = opener(Kept())
+        stopped = opener(RecordingStore())
         Visitor(stopped).claim()
         page.goto(stopped.url)
         heading(page, "Stopped")
@@ -351,7 +351,7 @@ PAPER = "() => Math.max(...getComputedStyle(document.body).backgroundColor.match
 
 @pytest.mark.parametrize("width", [360, 1000])
 def test_nothing_sticks_out_of_the_window(browser: Browser, opener: Opener, width: int) -> None:
-    with browser.page(opener(Kept()).url, width=width) as page:
+    with browser.page(opener(RecordingStore()).url, width=width) as page:
         for step in ("claim", "form"):
             assert page.evaluate("document.documentElement.scrollWidth") <= width, step
             if step == "claim":
@@ -359,7 +359,7 @@ def test_nothing_sticks_out_of_the_window(browser: Browser, opener: Opener, widt
 
 
 def test_it_can_be_read_without_seeing_it(browser: Browser, opener: Opener) -> None:
-    with browser.page(opener(Kept()).url) as page:
+    with browser.page(opener(RecordingStore()).url) as page:
         go_on(page)
         assert page.evaluate("document.documentElement.lang") == "en"
         assert page.title() == "Enter STRIPE_TEST_KEY · Claude Secrets"

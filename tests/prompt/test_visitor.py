@@ -19,7 +19,7 @@ from claude_secrets.prompt.page import InputPage, PageState
 from claude_secrets.prompt.visitor import UnseenError, Visit, let_in, require_table, rows, tables
 from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.other_users import FLOOD, FRIEND, ROOT, STRANGER, as_user, python_as, talk
-from tests.support.page_client import DEADLINE, QUESTION, Kept, Serve, Visitor
+from tests.support.page_client import DEADLINE, QUESTION, RecordingStore, Serve, Visitor
 from tests.support.requirements import require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the table is Linux's")
@@ -289,7 +289,7 @@ def test_a_system_may_lack_ipv6_and_not_the_table(
 
 def test_without_a_table_there_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visitor, "_TABLES", (tmp_path / "tcp", tmp_path / "tcp6"))
-    page = InputPage(QUESTION, store=Kept())
+    page = InputPage(QUESTION, store=RecordingStore())
     with pytest.raises(InputError) as caught:
         page.start()
     assert caught.value.code is Code.NO_INPUT_CHANNEL
@@ -302,7 +302,7 @@ def test_without_a_table_there_is_no_page(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def page(kept: Kept, serve: Serve) -> InputPage:
+def page(kept: RecordingStore, serve: Serve) -> InputPage:
     return serve(InputPage(QUESTION, store=kept))
 
 
@@ -339,7 +339,7 @@ def assert_sent_away(answers: list[str]) -> None:
         assert not [told for told in ("GITEA_TOKEN", "Continue", "/home/work/api", "Set-Cookie") if told in answer]
 
 
-def seen_by(page: InputPage, kept: Kept) -> tuple[PageState, bool, int]:
+def seen_by(page: InputPage, kept: RecordingStore) -> tuple[PageState, bool, int]:
     """What any visit could have changed."""
     return page.state, page.result() is None, len(kept.entered)
 
@@ -348,7 +348,7 @@ def seen_by(page: InputPage, kept: Kept) -> tuple[PageState, bool, int]:
 @each_request
 @pytest.mark.parametrize("how", ["open", "half-closed", "closed", "reset"])
 def test_another_user_changes_nothing_and_is_shown_nothing(
-    page: InputPage, kept: Kept, request_of: Callable[[Visitor], bytes], how: str, mapped: bool
+    page: InputPage, kept: RecordingStore, request_of: Callable[[Visitor], bytes], how: str, mapped: bool
 ) -> None:
     person = Visitor(page)
     before = seen_by(page, kept)
@@ -394,7 +394,7 @@ def friends_page(page: InputPage, monkeypatch: pytest.MonkeyPatch) -> InputPage:
 @pytest.mark.parametrize("how", ["open", "half-closed"])
 @pytest.mark.parametrize("number", [ROOT, FRIEND])
 def test_ones_own_user_and_root_can_do_it_all(
-    friends_page: InputPage, kept: Kept, number: int, how: str, mapped: bool
+    friends_page: InputPage, kept: RecordingStore, number: int, how: str, mapped: bool
 ) -> None:
     """By the very client that another user is refused with."""
     own, port = Visitor(friends_page), port_of(friends_page)
@@ -411,7 +411,7 @@ def test_ones_own_user_and_root_can_do_it_all(
     assert [entered.value for entered in kept.entered] == ["planted"]
 
 
-def test_whoever_else_comes_without_end_the_person_is_served(page: InputPage, kept: Kept) -> None:
+def test_whoever_else_comes_without_end_the_person_is_served(page: InputPage, kept: RecordingStore) -> None:
     """Some hold their connections and say nothing, some send what the person would and are gone."""
     person = Visitor(page)
     with subprocess.Popen(

@@ -298,14 +298,14 @@ def test_what_could_not_be_stored_in_time_is_never_stored(tmp_path: Path, monkey
     release = threading.Event()
     busy = server._worker.submit(lambda: release.wait(DEADLINE))
     call = Call(tool=Tool.INPUT_SECRET, name="TOKEN")
-    store = server._storing(lambda entered: server._doorway.call(call, at(project), entered, client=""))
+    store = server._storing(lambda entered: server._gate.call(call, at(project), entered, client=""))
     question = InputQuestion(name="TOKEN", project=str(project))
     outcome = store(Entered(value="canary", access=Access.READABLE, question=question))
     assert isinstance(outcome, Refused)
     assert outcome.error.code is Code.STORE_BUSY
     release.set()
     assert busy.result(DEADLINE)
-    server._worker.submit(server._doorway.close).result(DEADLINE)
+    server._worker.submit(server._gate.close).result(DEADLINE)
     assert Agent(world, project).names() == []
     world.close()
 

@@ -5,25 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.store_world import Keep
-from tests.support.tampering_scenario import Victim
+from tests.support.store_world import StoreOnDisk
+from tests.support.tampering_scenario import TamperingScenario
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Keep]:
+def bare(tmp_path: Path) -> Iterator[StoreOnDisk]:
     """A place where there is no store yet."""
-    keep = Keep(tmp_path)
-    yield keep
-    keep.close()
+    on_disk = StoreOnDisk(tmp_path)
+    yield on_disk
+    on_disk.close()
 
 
 @pytest.fixture
-def keep(bare: Keep) -> Keep:
+def on_disk(bare: StoreOnDisk) -> StoreOnDisk:
     """A store with its key in a file."""
     return bare.create()
 
 
 @pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> TamperingScenario:
     """A store with a past, which all tests of a file share; they change copies of it."""
-    return Victim(tmp_path_factory.mktemp("victim"))
+    return TamperingScenario(tmp_path_factory.mktemp("scenario"))

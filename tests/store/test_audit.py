@@ -10,7 +10,7 @@ from claude_secrets.store import audit
 from claude_secrets.store.audit import AuditLog, LogEvent
 from claude_secrets.store.store import Store
 from tests.support import sqlite_attacker as attacker
-from tests.support.store_world import Keep
+from tests.support.store_world import StoreOnDisk
 
 GET = LogEvent(caller="agent", action="get_secret", outcome="done", project="/work/api", name="TOKEN", client="test 1")
 DENIED = LogEvent(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_ALLOWLISTED")
@@ -31,19 +31,19 @@ def told(store: Store) -> list[tuple[int, str, int]]:
         return [(entry.sequence, entry.event.name or entry.event.action, entry.times) for entry in audit.entries(tx)]
 
 
-def test_events_are_told_as_they_were_written(keep: Keep) -> None:
-    store, log = keep.store(), AuditLog()
+def test_events_are_told_as_they_were_written(on_disk: StoreOnDisk) -> None:
+    store, log = on_disk.store(), AuditLog()
     add(store, log, GET)
-    keep.time += 5
+    on_disk.time += 5
     add(store, log, DENIED)
-    with keep.store().read() as tx:
+    with on_disk.store().read() as tx:
         first, second = audit.entries(tx)
     assert (first.event, first.first, first.last, first.times) == (GET, 1_800_000_000, 1_800_000_000, 1)
     assert (second.event, second.first) == (DENIED, 1_800_000_005)
 
 
-def test_identical_events_of_a_process_come_together_and_nothing_else_does(keep: Keep) -> None:
-    store, log = keep.store(), AuditLog()
+def test_identical_events_of_a_process_come_together_and_nothing_else_does(on_disk: StoreOnDisk) -> None:
+    store, log = on_disk.store(), AuditLog()
     other = LogEvent(caller="agent", action="get_secret", outcome="refused", project="/work/api", code="NOT_TRUSTED")
     asked = LogEvent(caller="agent", action="get_secret", outcome="asked", project="/work/api")
     add(store, log, DENIED, GET, DENIED, other, GET, DENIED, asked, asked)
@@ -57,18 +57,18 @@ def test_identical_events_of_a_process_come_together_and_nothing_else_does(keep:
     [(DENIED, audit.TOGETHER_SECONDS), (GET, audit.DONE_TOGETHER_SECONDS)],
     ids=["refused", "done"],
 )
-def test_events_of_another_time_are_others(keep: Keep, event: LogEvent, seconds: int) -> None:
-    store, log = keep.store(), AuditLog()
+def test_events_of_another_time_are_others(on_disk: StoreOnDisk, event: LogEvent, seconds: int) -> None:
+    store, log = on_disk.store(), AuditLog()
     add(store, log, event)
-    keep.time += seconds - 1
+    on_disk.time += seconds - 1
     add(store, log, event)
-    keep.time += 1
+    on_disk.time += 1
     add(store, log, event)
     assert [count for _, _, count in told(store)] == [2, 1]
 
 
-def test_a_refusal_whose_transaction_was_rolled_back_is_counted_afresh(keep: Keep) -> None:
-    store, log = keep.store(), AuditLog()
+def test_a_refusal_whose_transaction_was_rolled_back_is_counted_afresh(on_disk: StoreOnDisk) -> None:
+    store, log = on_disk.store(), AuditLog()
     with contextlib.suppress(KeyError), store.write() as tx:
         log.add(tx, DENIED)
         raise KeyError
@@ -78,32 +78,32 @@ def test_a_refusal_whose_transaction_was_rolled_back_is_counted_afresh(keep: Kee
     assert [count for _, _, count in told(store)] == [1, 2]
 
 
-def test_what_is_old_goes_and_the_log_says_so(keep: Keep) -> None:
-    store, log = keep.store(), AuditLog()
+def test_what_is_old_goes_and_the_log_says_so(on_disk: StoreOnDisk) -> None:
+    store, log = on_disk.store(), AuditLog()
     add(store, log, GET, DENIED, SET)
-    keep.time += 60 * DAY
+    on_disk.time += 60 * DAY
     add(store, log, GET)
-    keep.time += 31 * DAY
+    on_disk.time += 31 * DAY
     with store.write() as tx:
         audit.cut(tx)
     assert told(store) == [(4, "TOKEN", 1), (5, "cut", 3)]
 
 
-def test_an_event_that_is_not_old_is_never_cut(keep: Keep) -> None:
-    store, log = keep.store(), AuditLog()
+def test_an_event_that_is_not_old_is_never_cut(on_disk: StoreOnDisk) -> None:
+    store, log = on_disk.store(), AuditLog()
     add(store, log, GET)
-    keep.time += audit.KEPT_SECONDS - 1
+    on_disk.time += audit.KEPT_SECONDS - 1
     with store.write() as tx:
         audit.cut(tx)
     assert told(store) == [(1, "TOKEN", 1)]
 
 
 def test_of_a_flood_of_refusals_the_newest_stay_and_what_was_allowed_stays(
-    keep: Keep, monkeypatch: pytest.MonkeyPatch
+    on_disk: StoreOnDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit, "REFUSALS_KEPT", 5)
     monkeypatch.setattr(audit, "_CUT_EVERY", 10)
-    store, log = keep.store(), AuditLog()
+    store, log = on_disk.store(), AuditLog()
     add(store, log, GET)
     for number in range(30):
         add(store, log, LogEvent(caller="agent", action="get_secret", outcome="refused", name=f"N{number}"))
@@ -127,24 +127,24 @@ def test_of_a_flood_of_refusals_the_newest_stay_and_what_was_allowed_stays(
     ],
     ids=["deleted", "tail cut", "order changed", "flag changed", "copied", "emptied", "renumbered"],
 )
-def test_a_log_that_was_meddled_with_is_found(keep: Keep, meddle: Callable[..., object]) -> None:
-    add(keep.store(), AuditLog(), GET, DENIED, SET, LIST)
-    keep.close()
-    with attacker.attacker(keep.path) as connection:
+def test_a_log_that_was_meddled_with_is_found(on_disk: StoreOnDisk, meddle: Callable[..., object]) -> None:
+    add(on_disk.store(), AuditLog(), GET, DENIED, SET, LIST)
+    on_disk.close()
+    with attacker.attacker(on_disk.path) as connection:
         meddle(connection)
-    with pytest.raises(StoreError) as caught, keep.store().read() as tx:
+    with pytest.raises(StoreError) as caught, on_disk.store().read() as tx:
         audit.verify(tx)
     assert caught.value.code is Code.STORE_TAMPERED
 
 
-def test_a_log_put_back_ahead_of_its_head_takes_no_further_event(keep: Keep) -> None:
-    add(keep.store(), AuditLog(), GET)
-    older = keep.close().path.with_name("older.db")
-    older.write_bytes(keep.path.read_bytes())
-    add(keep.store(), AuditLog(), GET)
-    keep.close()
-    with attacker.attacker(keep.path) as connection:
+def test_a_log_put_back_ahead_of_its_head_takes_no_further_event(on_disk: StoreOnDisk) -> None:
+    add(on_disk.store(), AuditLog(), GET)
+    older = on_disk.close().path.with_name("older.db")
+    older.write_bytes(on_disk.path.read_bytes())
+    add(on_disk.store(), AuditLog(), GET)
+    on_disk.close()
+    with attacker.attacker(on_disk.path) as connection:
         attacker.revert(connection, "store", older)
     with pytest.raises(StoreError) as caught:
-        add(keep.store(), AuditLog(), GET)
+        add(on_disk.store(), AuditLog(), GET)
     assert caught.value.code is Code.STORE_TAMPERED

@@ -15,7 +15,7 @@ from claude_secrets.store import migrations, schema
 from claude_secrets.store.store import Store
 from claude_secrets.store.transaction import Transaction
 from tests.store.test_vectors import GOOD, named
-from tests.support.store_world import Keep, contents, custody, get, put
+from tests.support.store_world import StoreOnDisk, contents, custody, get, put
 from tests.vectors.draft import stated
 from tests.vectors.held import DIRECTORY, TIME, HeldKey
 
@@ -27,10 +27,10 @@ def add_labels(tx: Transaction) -> None:
     tx.connection.execute("INSERT INTO labels VALUES ('made by the migration')")
 
 
-@pytest.fixture(name="keep")
-def keep_with_token(keep: Keep) -> Keep:
-    put(keep.store(), "TOKEN", "value")
-    return keep.close()
+@pytest.fixture(name="on_disk")
+def keep_with_token(on_disk: StoreOnDisk) -> StoreOnDisk:
+    put(on_disk.store(), "TOKEN", "value")
+    return on_disk.close()
 
 
 @pytest.fixture
@@ -47,52 +47,54 @@ def format_of(path: Path) -> int:
         return schema.format_of(connection)
 
 
-def test_a_store_is_brought_up_to_date_by_the_first_who_opens_it(keep: Keep, later: None) -> None:
-    before = keep.path.read_bytes()
-    assert get(keep.store(), "TOKEN") == "value"
-    assert format_of(keep.path) == 2
-    put(keep.store(), "OTHER", "w")
-    assert contents(keep.store()) == {"TOKEN": "value", "OTHER": "w"}
-    keep.close()
-    copy = migrations.copy_of(keep.path, 1)
+def test_a_store_is_brought_up_to_date_by_the_first_who_opens_it(on_disk: StoreOnDisk, later: None) -> None:
+    before = on_disk.path.read_bytes()
+    assert get(on_disk.store(), "TOKEN") == "value"
+    assert format_of(on_disk.path) == 2
+    put(on_disk.store(), "OTHER", "w")
+    assert contents(on_disk.store()) == {"TOKEN": "value", "OTHER": "w"}
+    on_disk.close()
+    copy = migrations.copy_of(on_disk.path, 1)
     assert copy.name == "secrets.db.format-1"
     assert copy.stat().st_mode & 0o777 == 0o600
-    assert sorted(keep.files()) == ["secrets.db", "secrets.db.format-1"]
+    assert sorted(on_disk.files()) == ["secrets.db", "secrets.db.format-1"]
     assert len(copy.read_bytes()) == len(before)
 
 
-def test_the_copy_is_the_store_as_it_was(keep: Keep, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(keep.store(), "TOKEN", "newer")
-    get(keep.store(), "TOKEN")
+def test_the_copy_is_the_store_as_it_was(on_disk: StoreOnDisk, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(on_disk.store(), "TOKEN", "newer")
+    get(on_disk.store(), "TOKEN")
     monkeypatch.undo()  # back to the earlier version
-    keep.close()
+    on_disk.close()
     with pytest.raises(StoreError) as caught:
-        get(keep.store(), "TOKEN")
+        get(on_disk.store(), "TOKEN")
     assert (caught.value.code, "Upgrade" in str(caught.value.hint)) == (Code.STORE_FORMAT, True)
-    keep.close()
-    with closing(Store(migrations.copy_of(keep.path, 1), custody(), lambda: keep.time)) as store:
+    on_disk.close()
+    with closing(Store(migrations.copy_of(on_disk.path, 1), custody(), lambda: on_disk.time)) as store:
         assert contents(store) == {"TOKEN": "value"}
 
 
-def test_a_server_that_runs_on_sees_the_new_format(keep: Keep, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_runs_on_sees_the_new_format(
+    on_disk: StoreOnDisk, later: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as earlier:
         earlier.setattr(schema, "FORMAT", 1)
-        running, never_restarted = keep.store(), keep.store()
+        running, never_restarted = on_disk.store(), on_disk.store()
         assert get(running, "TOKEN") == get(never_restarted, "TOKEN") == "value"
-    get(keep.store(), "TOKEN")
+    get(on_disk.store(), "TOKEN")
     assert get(running, "TOKEN") == "value"
     with monkeypatch.context() as earlier:
         earlier.setattr(schema, "FORMAT", 1)
         earlier.delitem(schema._SCHEMAS, 2)
-        for store in (keep.store(), never_restarted):
+        for store in (on_disk.store(), never_restarted):
             with pytest.raises(StoreError) as caught:
                 put(store, "X", "y")
             assert caught.value.code is Code.STORE_FORMAT
-    assert format_of(keep.path) == 2
+    assert format_of(on_disk.path) == 2
 
 
-def test_one_that_fails_changes_nothing(keep: Keep, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = keep.path.read_bytes()
+def test_one_that_fails_changes_nothing(on_disk: StoreOnDisk, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = on_disk.path.read_bytes()
 
     def fail(tx: Transaction) -> None:
         add_labels(tx)
@@ -100,47 +102,49 @@ def test_one_that_fails_changes_nothing(keep: Keep, later: None, monkeypatch: py
 
     monkeypatch.setitem(migrations.STEPS, 1, fail)
     with pytest.raises(StoreError):
-        get(keep.store(), "TOKEN")
-    keep.close()
-    assert (format_of(keep.path), keep.path.read_bytes() == before) == (1, True)
+        get(on_disk.store(), "TOKEN")
+    on_disk.close()
+    assert (format_of(on_disk.path), on_disk.path.read_bytes() == before) == (1, True)
     monkeypatch.setitem(migrations.STEPS, 1, add_labels)
-    assert get(keep.store(), "TOKEN") == "value"
+    assert get(on_disk.store(), "TOKEN") == "value"
 
 
-def test_a_step_that_leaves_other_tables_is_undone(keep: Keep, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_leaves_other_tables_is_undone(
+    on_disk: StoreOnDisk, later: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(migrations.STEPS, 1, lambda tx: tx.connection.execute("CREATE TABLE other (x)"))
     with pytest.raises(StoreError) as caught:
-        get(keep.store(), "TOKEN")
+        get(on_disk.store(), "TOKEN")
     assert caught.value.code is Code.STORE_TAMPERED
-    assert format_of(keep.path) == 1
+    assert format_of(on_disk.path) == 1
 
 
-def test_a_store_that_was_tampered_with_is_not_brought_up_to_date(keep: Keep, later: None) -> None:
-    with closing(sqlite3.connect(keep.path)) as connection:
+def test_a_store_that_was_tampered_with_is_not_brought_up_to_date(on_disk: StoreOnDisk, later: None) -> None:
+    with closing(sqlite3.connect(on_disk.path)) as connection:
         connection.execute("DELETE FROM records")
         connection.commit()
     with pytest.raises(StoreError) as caught:
-        get(keep.store(), "TOKEN")
+        get(on_disk.store(), "TOKEN")
     assert caught.value.code is Code.STORE_TAMPERED
-    assert format_of(keep.path) == 1
-    assert not migrations.copy_of(keep.path, 1).exists()
+    assert format_of(on_disk.path) == 1
+    assert not migrations.copy_of(on_disk.path, 1).exists()
 
 
-def test_without_a_way_nothing_is_changed(keep: Keep, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_way_nothing_is_changed(on_disk: StoreOnDisk, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(migrations.STEPS, 1)
     with pytest.raises(StoreError) as caught:
-        get(keep.store(), "TOKEN")
+        get(on_disk.store(), "TOKEN")
     assert caught.value.code is Code.STORE_FORMAT
-    assert format_of(keep.path) == 1
+    assert format_of(on_disk.path) == 1
 
 
-def test_the_copy_goes_when_it_is_old(keep: Keep, later: None) -> None:
-    get(keep.store(), "TOKEN")
-    copy = migrations.copy_of(keep.path, 1)
+def test_the_copy_goes_when_it_is_old(on_disk: StoreOnDisk, later: None) -> None:
+    get(on_disk.store(), "TOKEN")
+    copy = migrations.copy_of(on_disk.path, 1)
     for age, stays in ((29, True), (31, False)):
         then = time.time() - age * 86_400
         os.utime(copy, (then, then))
-        get(keep.store(), "TOKEN")
+        get(on_disk.store(), "TOKEN")
         assert copy.exists() is stays
 
 

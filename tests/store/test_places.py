@@ -13,16 +13,16 @@ import pytest
 from claude_secrets.errors import Code, StoreError
 from tests.support import store_world
 from tests.support.requirements import require, require_real
-from tests.support.store_world import Keep, contents, get, put
+from tests.support.store_world import StoreOnDisk, contents, get, put
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, limits and mounts of POSIX")
 
 
-@pytest.fixture(name="keep")
-def keep_with_token(keep: Keep) -> Keep:
+@pytest.fixture(name="on_disk")
+def keep_with_token(on_disk: StoreOnDisk) -> StoreOnDisk:
     """A store with one secret, closed."""
-    put(keep.store(), "TOKEN", "before")
-    return keep.close()
+    put(on_disk.store(), "TOKEN", "before")
+    return on_disk.close()
 
 
 def step(path: Path, *step: str, bound: bool = False) -> str:
@@ -75,43 +75,43 @@ def no_store(path: Path, what: str) -> None:
         "an SQLite file with nothing in it",
     ],
 )
-def test_what_is_no_store_is_refused_and_left_as_it_is(keep: Keep, what: str) -> None:
-    no_store(keep.path, what)
-    before = keep.path.read_bytes() if keep.path.is_file() else b""
-    for attempt in (lambda: get(keep.store(), "TOKEN"), lambda: put(keep.store(), "TOKEN", "after")):
+def test_what_is_no_store_is_refused_and_left_as_it_is(on_disk: StoreOnDisk, what: str) -> None:
+    no_store(on_disk.path, what)
+    before = on_disk.path.read_bytes() if on_disk.path.is_file() else b""
+    for attempt in (lambda: get(on_disk.store(), "TOKEN"), lambda: put(on_disk.store(), "TOKEN", "after")):
         with pytest.raises(StoreError) as caught:
             attempt()
         assert caught.value.code is Code.STORE_FORMAT
-    assert [path.name for path in keep.path.parent.iterdir()] == ["secrets.db"]
-    assert not keep.path.is_file() or keep.path.read_bytes() == before
+    assert [path.name for path in on_disk.path.parent.iterdir()] == ["secrets.db"]
+    assert not on_disk.path.is_file() or on_disk.path.read_bytes() == before
 
 
 @pytest.mark.parametrize("version", [0, 2, 99, -1])
-def test_another_format_is_refused_and_says_what_to_upgrade(keep: Keep, version: int) -> None:
-    sqlite_file(keep.path, f"PRAGMA user_version = {version}")
-    before = keep.path.read_bytes()
-    for attempt in (lambda: get(keep.store(), "TOKEN"), lambda: put(keep.store(), "TOKEN", "after")):
+def test_another_format_is_refused_and_says_what_to_upgrade(on_disk: StoreOnDisk, version: int) -> None:
+    sqlite_file(on_disk.path, f"PRAGMA user_version = {version}")
+    before = on_disk.path.read_bytes()
+    for attempt in (lambda: get(on_disk.store(), "TOKEN"), lambda: put(on_disk.store(), "TOKEN", "after")):
         with pytest.raises(StoreError) as caught:
             attempt()
         assert caught.value.code is Code.STORE_FORMAT
         assert f"format {version};" in caught.value.message
         assert "Upgrade" in (caught.value.hint or "")
-    assert keep.path.read_bytes() == before
+    assert on_disk.path.read_bytes() == before
 
 
 @pytest.mark.parametrize("length", [1, 100, 4096, 5000, -4096, -8192])
-def test_a_file_that_was_cut_off_gives_out_nothing(keep: Keep, length: int) -> None:
-    keep.path.write_bytes(keep.path.read_bytes()[:length])
+def test_a_file_that_was_cut_off_gives_out_nothing(on_disk: StoreOnDisk, length: int) -> None:
+    on_disk.path.write_bytes(on_disk.path.read_bytes()[:length])
     with pytest.raises(StoreError) as caught:
-        get(keep.store(), "TOKEN")
+        get(on_disk.store(), "TOKEN")
     assert caught.value.code in {Code.STORE_FORMAT, Code.STORE_TAMPERED}
 
 
-def test_a_file_of_another_user_is_refused(keep: Keep) -> None:
+def test_a_file_of_another_user_is_refused(on_disk: StoreOnDisk) -> None:
     require_real(os.geteuid() == 0, "the right to give a file to another user")
-    os.chown(keep.path, 65534, -1)
+    os.chown(on_disk.path, 65534, -1)
     with pytest.raises(StoreError) as caught:
-        get(keep.store(), "TOKEN")
+        get(on_disk.store(), "TOKEN")
     assert caught.value.code is Code.STORE_UNAVAILABLE
 
 
@@ -120,67 +120,69 @@ def test_a_file_of_another_user_is_refused(keep: Keep) -> None:
 
 @pytest.mark.parametrize(("directory", "file"), [(0o500, 0o400), (0o500, 0o600)], ids=["file too", "directory only"])
 def test_in_a_read_only_directory_nothing_is_changed_and_the_person_still_reads(
-    keep: Keep, directory: int, file: int
+    on_disk: StoreOnDisk, directory: int, file: int
 ) -> None:
-    before = keep.files()
-    keep.path.chmod(file)
-    keep.path.parent.chmod(directory)
+    before = on_disk.files()
+    on_disk.path.chmod(file)
+    on_disk.path.parent.chmod(directory)
     try:
-        assert step(keep.path, "put", "TOKEN", "after", bound=True) == Code.STORE_UNAVAILABLE
-        assert step(keep.path, "get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
-        assert step(keep.path, "person-get", "TOKEN", bound=True) == "before (1 warnings)"
+        assert step(on_disk.path, "put", "TOKEN", "after", bound=True) == Code.STORE_UNAVAILABLE
+        assert step(on_disk.path, "get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
+        assert step(on_disk.path, "person-get", "TOKEN", bound=True) == "before (1 warnings)"
     finally:
-        keep.path.parent.chmod(0o700)
-    assert keep.files() == before
+        on_disk.path.parent.chmod(0o700)
+    assert on_disk.files() == before
 
 
-def test_a_read_only_file_is_not_changed_and_the_person_still_reads(keep: Keep) -> None:
-    before = keep.files()
-    keep.path.chmod(0o400)
-    assert step(keep.path, "put", "TOKEN", "after", bound=True) == Code.STORE_UNAVAILABLE
-    assert step(keep.path, "get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
-    assert step(keep.path, "person-get", "TOKEN", bound=True) == "before (1 warnings)"
-    assert keep.files() == before
-    keep.path.chmod(0o600)
-    assert step(keep.path, "put", "TOKEN", "after", bound=True) == "2"
+def test_a_read_only_file_is_not_changed_and_the_person_still_reads(on_disk: StoreOnDisk) -> None:
+    before = on_disk.files()
+    on_disk.path.chmod(0o400)
+    assert step(on_disk.path, "put", "TOKEN", "after", bound=True) == Code.STORE_UNAVAILABLE
+    assert step(on_disk.path, "get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
+    assert step(on_disk.path, "person-get", "TOKEN", bound=True) == "before (1 warnings)"
+    assert on_disk.files() == before
+    on_disk.path.chmod(0o600)
+    assert step(on_disk.path, "put", "TOKEN", "after", bound=True) == "2"
 
 
-def test_a_file_that_cannot_be_read_is_unavailable(keep: Keep) -> None:
-    keep.path.chmod(0)
+def test_a_file_that_cannot_be_read_is_unavailable(on_disk: StoreOnDisk) -> None:
+    on_disk.path.chmod(0)
     for name in ("put", "get", "person-get"):
         value = ["after"] if name == "put" else []
-        assert step(keep.path, name, "TOKEN", *value, bound=True) == Code.STORE_UNAVAILABLE
+        assert step(on_disk.path, name, "TOKEN", *value, bound=True) == Code.STORE_UNAVAILABLE
 
 
-def test_in_a_read_only_place_with_changes_in_the_log_the_person_is_not_given_an_old_value(keep: Keep) -> None:
-    put(keep.store(), "TOKEN", "after")
-    files = keep.files()  # as they are while a process runs, or after it was killed
-    keep.close()
+def test_in_a_read_only_place_with_changes_in_the_log_the_person_is_not_given_an_old_value(
+    on_disk: StoreOnDisk,
+) -> None:
+    put(on_disk.store(), "TOKEN", "after")
+    files = on_disk.files()  # as they are while a process runs, or after it was killed
+    on_disk.close()
     for name in ("secrets.db", "secrets.db-wal"):
-        keep.path.with_name(name).write_bytes(files[name])
-    keep.path.parent.chmod(0o500)
+        on_disk.path.with_name(name).write_bytes(files[name])
+    on_disk.path.parent.chmod(0o500)
     try:
-        assert step(keep.path, "person-get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
+        assert step(on_disk.path, "person-get", "TOKEN", bound=True) == Code.STORE_UNAVAILABLE
     finally:
-        keep.path.parent.chmod(0o700)
-    assert step(keep.path, "person-get", "TOKEN") == "after (0 warnings)"
+        on_disk.path.parent.chmod(0o700)
+    assert step(on_disk.path, "person-get", "TOKEN") == "after (0 warnings)"
 
 
 def test_no_store_and_no_key_come_to_be_in_a_read_only_directory(tmp_path: Path) -> None:
-    keep = Keep(tmp_path)
-    keep.path.parent.mkdir(mode=0o500)
-    assert step(keep.path, "create", str(keep.key_file), bound=True) == Code.STORE_UNAVAILABLE
-    assert (keep.files(), keep.key_file.exists()) == ({}, False)
+    on_disk = StoreOnDisk(tmp_path)
+    on_disk.path.parent.mkdir(mode=0o500)
+    assert step(on_disk.path, "create", str(on_disk.key_file), bound=True) == Code.STORE_UNAVAILABLE
+    assert (on_disk.files(), on_disk.key_file.exists()) == ({}, False)
 
 
 def test_a_store_is_made_with_its_key_in_a_directory_that_can_be_written_but_not_listed(tmp_path: Path) -> None:
-    keep = Keep(tmp_path)
-    keep.path.parent.mkdir(mode=0o300)
-    assert step(keep.path, "create", str(keep.key_file), bound=True) == "None"
-    assert step(keep.path, "put", "TOKEN", "v", bound=True) == "1"
-    keep.path.parent.chmod(0o700)
-    assert contents(keep.store()) == {"TOKEN": "v"}
-    keep.close()
+    on_disk = StoreOnDisk(tmp_path)
+    on_disk.path.parent.mkdir(mode=0o300)
+    assert step(on_disk.path, "create", str(on_disk.key_file), bound=True) == "None"
+    assert step(on_disk.path, "put", "TOKEN", "v", bound=True) == "1"
+    on_disk.path.parent.chmod(0o700)
+    assert contents(on_disk.store()) == {"TOKEN": "v"}
+    on_disk.close()
 
 
 # Full
@@ -200,10 +202,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_has_its_code_loses_nothing_and_the_next_write_works_once_there_is_space(
     disk: Path, tmp_path: Path
 ) -> None:
-    keep = Keep(tmp_path)
-    keep.path = disk / "data" / "secrets.db"
-    keep.create()
-    store = keep.store()
+    on_disk = StoreOnDisk(tmp_path)
+    on_disk.path = disk / "data" / "secrets.db"
+    on_disk.create()
+    store = on_disk.store()
     try:
         put(store, "TOKEN", "before")
         filler = disk / "filler"
@@ -212,34 +214,34 @@ def test_a_full_disk_has_its_code_loses_nothing_and_the_next_write_works_once_th
             with pytest.raises(StoreError) as caught:
                 put(store, "TOKEN", value)
             assert caught.value.code is Code.STORE_FULL
-        assert contents(store) == contents(keep.store()) == {"TOKEN": "before"}
+        assert contents(store) == contents(on_disk.store()) == {"TOKEN": "before"}
         filler.unlink()
         put(store, "TOKEN", "after")
-        assert contents(keep.store()) == {"TOKEN": "after"}
+        assert contents(on_disk.store()) == {"TOKEN": "after"}
     finally:
-        keep.close()
+        on_disk.close()
 
 
 def test_a_full_disk_lets_no_store_and_no_key_come_to_be(disk: Path, tmp_path: Path) -> None:
-    keep = Keep(tmp_path)
-    keep.path = disk / "data" / "secrets.db"
-    keep.path.parent.mkdir()
+    on_disk = StoreOnDisk(tmp_path)
+    on_disk.path = disk / "data" / "secrets.db"
+    on_disk.path.parent.mkdir()
     filler = disk / "filler"
     filler.write_bytes(bytes(shutil.disk_usage(disk).free))
     with pytest.raises(StoreError) as caught:
-        keep.create()
+        on_disk.create()
     assert caught.value.code in {Code.STORE_FULL, Code.STORE_UNAVAILABLE}
-    assert (keep.files(), keep.key_file.exists()) == ({}, False)
+    assert (on_disk.files(), on_disk.key_file.exists()) == ({}, False)
     filler.unlink()
-    assert contents(keep.create().store()) == {}
-    keep.close()
+    assert contents(on_disk.create().store()) == {}
+    on_disk.close()
 
 
-def test_a_limit_on_the_size_of_files_changes_nothing_and_the_next_write_works(keep: Keep) -> None:
-    outcome = step(keep.path, "put-with-file-size-limit", "TOKEN", "x", "100000")
+def test_a_limit_on_the_size_of_files_changes_nothing_and_the_next_write_works(on_disk: StoreOnDisk) -> None:
+    outcome = step(on_disk.path, "put-with-file-size-limit", "TOKEN", "x", "100000")
     assert outcome == "2"
-    outcome = step(keep.path, "put-with-file-size-limit", "TOKEN", "y", "400000")
+    outcome = step(on_disk.path, "put-with-file-size-limit", "TOKEN", "y", "400000")
     assert outcome in {Code.STORE_FULL, Code.STORE_UNAVAILABLE}
-    assert contents(keep.store()) == {"TOKEN": "x" * 100_000}
-    assert step(keep.path, "put", "TOKEN", "after") == "3"
-    assert contents(keep.store()) == {"TOKEN": "after"}
+    assert contents(on_disk.store()) == {"TOKEN": "x" * 100_000}
+    assert step(on_disk.path, "put", "TOKEN", "after") == "3"
+    assert contents(on_disk.store()) == {"TOKEN": "after"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support import sqlite_attacker as attacker
 from tests.support.sqlite_attacker import Key
-from tests.support.tampering_scenario import NAMES, ROWS, Seen, Victim, moment_of
+from tests.support.tampering_scenario import NAMES, ROWS, Seen, TamperingScenario, moment_of
 
 REFUSALS = {"STORE_TAMPERED", "STORE_FORMAT", "KEY_WRONG", "KEY_MISSING", "KEYRING_UNAVAILABLE"}
 
@@ -39,14 +39,14 @@ class Others:
 
 
 @pytest.fixture(scope="module")
-def keys(victim: Victim) -> dict[str, dict[str, Key]]:
-    return victim.keys()
+def keys(scenario: TamperingScenario) -> dict[str, dict[str, Key]]:
+    return scenario.keys()
 
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another person's store with a past of the same kind."""
-    return Victim(tmp_path_factory.mktemp("foreign")).final
+    return TamperingScenario(tmp_path_factory.mktemp("foreign")).final
 
 
 # The attacks on one row
@@ -178,9 +178,9 @@ def held(seen: Seen, before: Seen) -> set[str]:
     return refused
 
 
-def test_every_table_and_every_row_is_attacked(victim: Victim, keys: dict[str, dict[str, Key]]) -> None:
+def test_every_table_and_every_row_is_attacked(scenario: TamperingScenario, keys: dict[str, dict[str, Key]]) -> None:
     """A new table fails here until its rows have names in `ROWS` and its tries in `must_be_refused`."""
-    connection = sqlite3.connect(victim.final)
+    connection = sqlite3.connect(scenario.final)
     found = {table: set(attacker.keys(connection, table)) for table in attacker.tables(connection)}
     connection.close()
     assert {table: set(rows.values()) for table, rows in keys.items()} == found
@@ -197,18 +197,18 @@ CASES += [Case(case.table, case.label, case.attack, "new") for case in CASES if 
     "case", CASES, ids=lambda case: f"{case.table}: {case.label}: {case.attack}, {case.server} server"
 )
 def test_an_attack_on_a_row_is_found_or_gains_nothing(
-    victim: Victim, keys: dict[str, dict[str, Key]], foreign: Path, tmp_path: Path, case: Case
+    scenario: TamperingScenario, keys: dict[str, dict[str, Key]], foreign: Path, tmp_path: Path, case: Case
 ) -> None:
     rows = keys[case.table]
     rest = [other for label, other in rows.items() if label != case.label]
-    with victim.attacked(tmp_path / "attacked") as scene:
+    with scenario.attacked(tmp_path / "attacked") as scene:
         if case.server == "running":
             scene.warm_up()
         with attacker.attacker(scene.path) as connection:
             others = Others(rest[0] if rest else None, foreign)
             ATTACKS[case.attack](connection, case.table, rows[case.label], others)
-        assert moment_of(scene.path, victim) is None, "the attack changed nothing"
-        refused = held(scene.seen(), victim.known["the end"])
+        assert moment_of(scene.path, scenario) is None, "the attack changed nothing"
+        refused = held(scene.seen(), scenario.known["the end"])
         missed = must_be_refused(case) - refused
         assert not missed
         assert scene.check() in REFUSALS
@@ -233,11 +233,11 @@ STEPS = {
 REVERTED = [(step, tables) for step, touched in STEPS.items() for tables in attacker.proper_subsets(touched)]
 
 
-def test_each_change_touched_the_tables_it_is_known_for(victim: Victim) -> None:
-    moments = list(victim.moments)
+def test_each_change_touched_the_tables_it_is_known_for(scenario: TamperingScenario) -> None:
+    moments = list(scenario.moments)
     assert moments == [*STEPS, "the end"]
     for step, touched in STEPS.items():
-        before, after = victim.past[step], victim.past[moments[moments.index(step) + 1]]
+        before, after = scenario.past[step], scenario.past[moments[moments.index(step) + 1]]
         assert {table for table in before if before[table] != after[table]} == set(touched), step
     assert {table for touched in STEPS.values() for table in touched} == set(ROWS)
 
@@ -246,17 +246,17 @@ def test_each_change_touched_the_tables_it_is_known_for(victim: Victim) -> None:
     ("step", "tables"), [pytest.param(*case, id=f"{case[0]}: {'+'.join(case[1])}") for case in REVERTED]
 )
 def test_no_part_of_a_change_can_be_taken_back(
-    victim: Victim, tmp_path: Path, step: str, tables: tuple[str, ...]
+    scenario: TamperingScenario, tmp_path: Path, step: str, tables: tuple[str, ...]
 ) -> None:
-    moments = list(victim.moments)
+    moments = list(scenario.moments)
     after = moments[moments.index(step) + 1]
-    with victim.attacked(tmp_path / "attacked", victim.moments[after]) as scene:
+    with scenario.attacked(tmp_path / "attacked", scenario.moments[after]) as scene:
         with attacker.attacker(scene.path) as connection:
             for table in tables:
-                attacker.revert(connection, table, victim.moments[step])
-        assert moment_of(scene.path, victim) is None
+                attacker.revert(connection, table, scenario.moments[step])
+        assert moment_of(scene.path, scenario) is None
         # What the store's head says is the moment that agents may see: whoever puts back the head gets no more.
-        refused = held(scene.seen(), victim.known[step if "store" in tables else after])
+        refused = held(scene.seen(), scenario.known[step if "store" in tables else after])
         # The version that an access change sealed again: of a use-only secret no agent is given one.
         # And the log is read by the person alone.
         assert refused or set(tables) <= ({"versions", "audit"} if step == "access change" else {"audit"})
@@ -265,20 +265,22 @@ def test_no_part_of_a_change_can_be_taken_back(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_rows_of_different_moments_never_make_a_store(victim: Victim, tmp_path: Path, data: st.DataObject) -> None:
-    pasts = victim.past
+def test_rows_of_different_moments_never_make_a_store(
+    scenario: TamperingScenario, tmp_path: Path, data: st.DataObject
+) -> None:
+    pasts = scenario.past
     head = data.draw(st.sampled_from(list(pasts)), label="the store's head")
     # Most of the file is of the head's moment: a mixture of all is found too easily.
     away = data.draw(st.lists(st.sampled_from(list(pasts)), min_size=1, max_size=3), label="other moments")
-    with victim.attacked(tmp_path / "attacked", victim.moments[head]) as scene:
+    with scenario.attacked(tmp_path / "attacked", scenario.moments[head]) as scene:
         with attacker.attacker(scene.path) as connection:
             for moment in away:
                 table = data.draw(st.sampled_from([table for table in ROWS if table != "store"]))
                 changed = sorted(set(pasts[moment][table]) ^ set(pasts[head][table]), key=repr)
                 for row in data.draw(st.lists(st.sampled_from(changed), unique=True)) if changed else []:
                     take_over(connection, table, row, present=row in pasts[moment][table])
-        unchanged = moment_of(scene.path, victim) == head
-        refused = held(scene.seen(), victim.known[head])
+        unchanged = moment_of(scene.path, scenario) == head
+        refused = held(scene.seen(), scenario.known[head])
         assert not (unchanged and refused)
         assert scene.check() == ("whole" if unchanged else "STORE_TAMPERED")
 

@@ -12,12 +12,12 @@ import pytest
 from tests.store.test_tampering import held
 from tests.support import sqlite_attacker as attacker
 from tests.support.sqlite_attacker import Key
-from tests.support.tampering_scenario import ROWS, Scene, Victim
+from tests.support.tampering_scenario import ROWS, Scene, TamperingScenario
 
 
 @pytest.fixture(params=["a running server", "a new server"])
-def scene(request: pytest.FixtureRequest, victim: Victim, tmp_path: Path) -> Iterator[Scene]:
-    with victim.attacked(tmp_path / "attacked") as scene:
+def scene(request: pytest.FixtureRequest, scenario: TamperingScenario, tmp_path: Path) -> Iterator[Scene]:
+    with scenario.attacked(tmp_path / "attacked") as scene:
         if request.param == "a running server":
             scene.warm_up()
         yield scene
@@ -79,11 +79,11 @@ def test_another_format_or_application_is_refused(scene: Scene, pragma: str, cod
 
 
 @pytest.mark.parametrize("statement", ["VACUUM", "REINDEX", "PRAGMA journal_mode = DELETE"])
-def test_rearranging_the_file_gains_nothing(victim: Victim, tmp_path: Path, statement: str) -> None:
-    with victim.attacked(tmp_path / "attacked") as scene:
+def test_rearranging_the_file_gains_nothing(scenario: TamperingScenario, tmp_path: Path, statement: str) -> None:
+    with scenario.attacked(tmp_path / "attacked") as scene:
         with attacker.attacker(scene.path) as connection:
             connection.execute(statement)
-        assert held(scene.seen(), victim.known["the end"]) == set()
+        assert held(scene.seen(), scenario.known["the end"]) == set()
         assert scene.check() == "whole"
 
 
@@ -102,14 +102,14 @@ def without_types(connection: sqlite3.Connection, table: str, statement: str, *p
 @pytest.mark.parametrize("cell", ["same as text", "text", 7, 1.5, None], ids=repr)
 @pytest.mark.parametrize("table", ROWS)
 def test_cells_of_another_type_are_refused_or_gain_nothing(
-    scene: Scene, victim: Victim, table: str, cell: object
+    scene: Scene, scenario: TamperingScenario, table: str, cell: object
 ) -> None:
     with attacker.attacker(scene.path) as connection:
         column = attacker.other_columns(connection, table)[-1]
         statement = f"UPDATE {table} SET {column} = " + (f"CAST({column} AS TEXT)" if cell == "same as text" else "?")
         without_types(connection, table, statement, *([] if cell == "same as text" else [cell]))
         assert "BLOB" in str(connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone())
-    held(scene.seen(), victim.known["the end"])
+    held(scene.seen(), scenario.known["the end"])
     assert scene.check() in {"STORE_TAMPERED", "KEY_WRONG"}
 
 
@@ -119,13 +119,13 @@ def test_cells_of_another_type_are_refused_or_gain_nothing(
 )
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"\xed\xa0\x80", b"a\x00b", b"", "\N{KEY}".encode() * 999])
 def test_text_that_is_no_text_is_refused_or_gains_nothing(
-    scene: Scene, victim: Victim, table: str, column: str, data: bytes
+    scene: Scene, scenario: TamperingScenario, table: str, column: str, data: bytes
 ) -> None:
     with attacker.attacker(scene.path) as connection:
         key = attacker.keys(connection, table)[0]
         where = " AND ".join(f"{name} = ?" for name in attacker.key_columns(connection, table))
         connection.execute(f"UPDATE {table} SET {column} = CAST(? AS TEXT) WHERE {where}", (data, *key))
-    held(scene.seen(), victim.known["the end"])
+    held(scene.seen(), scenario.known["the end"])
     assert scene.check() in {"STORE_TAMPERED", "KEY_WRONG", "KEY_MISSING"}
 
 
@@ -157,32 +157,34 @@ PARAMS = {
 
 
 @pytest.mark.parametrize("params", PARAMS)
-def test_an_added_slot_is_refused_whatever_it_points_to(scene: Scene, victim: Victim, params: str) -> None:
+def test_an_added_slot_is_refused_whatever_it_points_to(scene: Scene, scenario: TamperingScenario, params: str) -> None:
     with attacker.attacker(scene.path) as connection:
         slot(connection, params=PARAMS[params])
-    held(scene.seen(), victim.known["the end"])
+    held(scene.seen(), scenario.known["the end"])
     assert scene.check() in {"STORE_TAMPERED", "KEY_WRONG", "KEY_MISSING"}
 
 
 @pytest.mark.parametrize("params", PARAMS)
-def test_slots_that_all_point_elsewhere_are_refused(scene: Scene, victim: Victim, params: str) -> None:
+def test_slots_that_all_point_elsewhere_are_refused(scene: Scene, scenario: TamperingScenario, params: str) -> None:
     with attacker.attacker(scene.path) as connection:
         connection.execute("UPDATE key_slots SET params = ?", (PARAMS[params],))
-    held(scene.seen(), victim.known["the end"])
+    held(scene.seen(), scenario.known["the end"])
     assert scene.check() in {"KEY_WRONG", "KEY_MISSING"}
 
 
-def test_a_slot_that_points_to_a_pipe_does_not_make_anyone_wait(scene: Scene, victim: Victim, tmp_path: Path) -> None:
+def test_a_slot_that_points_to_a_pipe_does_not_make_anyone_wait(
+    scene: Scene, scenario: TamperingScenario, tmp_path: Path
+) -> None:
     os.mkfifo(tmp_path / "pipe")
     with attacker.attacker(scene.path) as connection:
         slot(connection, params=f'{{"path": "{tmp_path}/pipe"}}')
-    held(scene.seen(), victim.known["the end"])
+    held(scene.seen(), scenario.known["the end"])
     assert scene.check() == "STORE_TAMPERED"
 
 
 @pytest.mark.parametrize("kind", ["keyring", "passphrase", ""])
-def test_an_added_slot_of_another_kind_is_refused(scene: Scene, victim: Victim, kind: str) -> None:
+def test_an_added_slot_of_another_kind_is_refused(scene: Scene, scenario: TamperingScenario, kind: str) -> None:
     with attacker.attacker(scene.path) as connection:
         slot(connection, kind=kind, params="{}")
-    held(scene.seen(), victim.known["the end"])
+    held(scene.seen(), scenario.known["the end"])
     assert scene.check() == "STORE_TAMPERED"

@@ -42,7 +42,7 @@ class Clock:
             time.sleep(0.01)
 
 
-class Kept:
+class RecordingStore:
     """A store that keeps what it is given, and answers `outcome` or does what `instead` does."""
 
     def __init__(self, outcome: Outcome = STORED, instead: Callable[[], Outcome] | None = None) -> None:

@@ -58,7 +58,7 @@ def custody() -> Custody:
     return Custody(environment=dict(NO_KEYRING))
 
 
-class Keep:
+class StoreOnDisk:
     """One store and its key file under a temporary directory."""
 
     def __init__(self, root: Path) -> None:
@@ -88,7 +88,7 @@ class Keep:
         return {path.name: path.read_bytes() for path in sorted(self.path.parent.iterdir())}
 
 
-class World(Keep):
+class World(StoreOnDisk):
     """One person's machine under a temporary directory: the store, their configuration and projects."""
 
     def __init__(self, root: Path, *, store: bool = True) -> None:

@@ -50,7 +50,7 @@ ROWS = {
 NAMES = ["AGENT", "OWN", "FOREIGN", "ELSEWHERE", "DROPPED", "GUARDED", "BORROWED", "OLD", "NEW", "NEVER"]
 
 
-class Victim(World):
+class TamperingScenario(World):
     """The world in which the past happens."""
 
     def __init__(self, root: Path) -> None:
@@ -182,10 +182,10 @@ class Victim(World):
 class Scene:
     """The agents of all projects, and the person, on one copy of the file."""
 
-    def __init__(self, victim: Victim) -> None:
-        self._victim = victim
-        self.path = victim.path
-        self._gate = victim.gate()
+    def __init__(self, scenario: TamperingScenario) -> None:
+        self._victim = scenario
+        self.path = scenario.path
+        self._gate = scenario.gate()
 
     def restart(self) -> None:
         """Go on with new processes, which have to open the store and fetch its key."""
@@ -243,7 +243,7 @@ def _record(cipher: Cipher, label: str) -> bytes:
     return cipher.index("record", "acme-dev" if project else "shared", name)
 
 
-def moment_of(path: Path, victim: Victim) -> str | None:
+def moment_of(path: Path, scenario: TamperingScenario) -> str | None:
     """The moment of the past that the file at `path` equals, if there is one."""
     found = attacker.all_rows(path)
-    return next((moment for moment, rows in victim.past.items() if rows == found), None)
+    return next((moment for moment, rows in scenario.past.items() if rows == found), None)

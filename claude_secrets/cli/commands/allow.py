@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli import allowlist_file, foreign
+from claude_secrets.cli import allowlist_file, ask_elsewhere
 from claude_secrets.cli.listing import here, hint_at_main
 from claude_secrets.cli.opening import invocation_of, require_project, the_person, yes_of
 from claude_secrets.cli.output import say
@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="a name, or in quotes a pattern: * is any run of characters, ? is one",
     )
-    foreign.add_yes(parser)
+    ask_elsewhere.add_yes(parser)
 
 
 def loosens(_options: Namespace) -> bool:
@@ -37,10 +37,10 @@ def run(options: Namespace) -> int:
     person = the_person(invocation, project)
     yes = yes_of(invocation)
     if is_wild(name):
-        names = foreign.require_names(person, name, yes)
+        names = ask_elsewhere.require_names(person, name, yes)
         use = "the project may use what is stored under it now"
     else:
-        foreign.require_name(person, name, f"Let {here(person)} use {name}?", yes)
+        ask_elsewhere.require_name(person, name, f"Let {here(person)} use {name}?", yes)
         names, use = [name], "the project may use it"
     trust.allow(person, *names)
     if after is None:

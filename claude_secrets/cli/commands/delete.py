@@ -2,8 +2,8 @@
 
 from argparse import ArgumentParser, Namespace
 
+from claude_secrets.cli.ask_elsewhere import whose
 from claude_secrets.cli.asking import require_yes
-from claude_secrets.cli.foreign import whose
 from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code

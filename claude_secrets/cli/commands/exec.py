@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from claude_secrets import core_dumps
-from claude_secrets.cli import foreign, output, variables
-from claude_secrets.cli.ending import finish
+from claude_secrets.cli import ask_elsewhere, output, variables
 from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import warn
+from claude_secrets.cli.teardown import run_after_success
 from claude_secrets.cli.variables import Choice, Source, Templates
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.exit_codes import NO_PROGRAM, NOT_STARTED
@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="put [secret://NAME] where the program prints a value, plain or encoded (always where an agent runs it)",
     )
     add_scope(parser)
-    foreign.add_yes(parser)
+    ask_elsewhere.add_yes(parser)
     parser.add_argument("program", metavar="COMMAND", nargs=REMAINDER, help="the program and its arguments")
 
 
@@ -61,10 +61,12 @@ def run(options: Namespace) -> int:
         return secrets.get_values(person, names, "exec", warn=warn)
 
     def check(templates: Templates) -> None:
-        foreign.require_references(person, templates.named_by_files, templates.files, yes_of(invocation_of(options)))
+        ask_elsewhere.require_references(
+            person, templates.named_by_files, templates.files, yes_of(invocation_of(options))
+        )
 
     def close() -> None:
-        finish()  # afterwards this is another program
+        run_after_success()  # afterwards this is another program
         person.store.close()
 
     def shown(word: str) -> str:

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets.agent.gate import Gate
-from claude_secrets.agent.visible import Values
+from claude_secrets.agent.visible_names import StoreValues
 from claude_secrets.cli import hook_output
-from claude_secrets.cli.ending import at_end
-from claude_secrets.cli.guarded import NO_PATHS, Guard, texts
+from claude_secrets.cli.guarded_paths import NO_PATHS, Guard, texts
 from claude_secrets.cli.hook_output import HookAnswer, HookEvent, specific
 from claude_secrets.cli.output import flush, note, say
+from claude_secrets.cli.teardown import close_at_end
 from claude_secrets.errors import SecretsError
 from claude_secrets.exit_codes import FAILED
 from claude_secrets.model import Call, Done, Tool
@@ -198,7 +198,7 @@ class _Hook:
     @cached_property
     def _gate(self) -> Gate:
         gate = Gate.open(os.environ)
-        at_end(gate.close)
+        close_at_end(gate.close)
         return gate
 
     def names(self) -> tuple[list[str], list[str]]:
@@ -213,7 +213,7 @@ class _Hook:
         """Those of the names whose values the person entered."""
         return self._gate.entered_by_person(self._where, names)
 
-    def values(self) -> Values:
+    def values(self) -> StoreValues:
         """All values of the store."""
         return self._gate.every_value(self._where)
 

@@ -4,8 +4,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from claude_secrets.cli import old_copies
+from claude_secrets.cli.ask_elsewhere import whose
 from claude_secrets.cli.asking import require_yes
-from claude_secrets.cli.foreign import whose
 from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import counted, hint, note, say, warn
 from claude_secrets.errors import CallerError, Code

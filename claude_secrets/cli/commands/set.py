@@ -3,7 +3,7 @@
 import shlex
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli import foreign
+from claude_secrets.cli import ask_elsewhere
 from claude_secrets.cli.asking import value_from_input
 from claude_secrets.cli.listing import here, hint_at_main, short
 from claude_secrets.cli.opening import add_scope, find_project, invocation_of, read_allowlist, the_person, yes_of
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="when to remind you that the value has expired: a day such as 2027-01-31, 90d from now, or never",
     )
     add_scope(parser)
-    foreign.add_yes(parser)
+    ask_elsewhere.add_yes(parser)
 
 
 def run(options: Namespace) -> int:
@@ -50,7 +50,7 @@ def run(options: Namespace) -> int:
     person = the_person(invocation, project, options.scope)
     use = "" if project is None else f", and let {here(person)} use it"
     yes = yes_of(invocation)
-    foreign.require_name(person, name, f"Overwrite {name}{use}?", yes)
+    ask_elsewhere.require_name(person, name, f"Overwrite {name}{use}?", yes)
     if options.access is Access.READABLE and secrets.is_use_only(person, name):
         yes.require_person(f"Making '{name}' readable for agents")
     stored = secrets.set_value(

@@ -1,4 +1,4 @@
-"""What agents are answered: that something was stored, names, that there is no such secret.
+"""What the tools answer once a call is allowed: what was stored, names, that there is no such secret.
 
 Always: pure; no value.
 """

@@ -16,7 +16,7 @@ from claude_secrets.store.records import Record
 from claude_secrets.store.transaction import Transaction
 
 
-class Values(NamedTuple):
+class StoreValues(NamedTuple):
     """All current values of a store: `named` are those whose names a project is shown, `use_only` says of which.
 
     `others` has no value that is in `named`, too.
@@ -27,7 +27,7 @@ class Values(NamedTuple):
     others: frozenset[str]
 
 
-def values_of_store(tx: Transaction, snapshot: PolicySnapshot | None) -> Values:
+def values_of_store(tx: Transaction, snapshot: PolicySnapshot | None) -> StoreValues:
     """All current values, of every scope; without a snapshot there is no project, and none has a name.
 
     Raises:
@@ -44,19 +44,19 @@ def values_of_store(tx: Transaction, snapshot: PolicySnapshot | None) -> Values:
         else:
             others.add(records.value(tx, record))
     use_only = frozenset(name for name in named if not readable[name])
-    return Values(named, use_only, frozenset(others.difference(named.values())))
+    return StoreValues(named, use_only, frozenset(others.difference(named.values())))
 
 
-def shown(tx: Transaction, snapshot: PolicySnapshot) -> dict[str, bool]:
+def list_visible(tx: Transaction, snapshot: PolicySnapshot) -> dict[str, bool]:
     """The names that a project is shown, sorted, and whether agents are given their values."""
     decided_by = ("shown", snapshot.project.identities, snapshot.trust, snapshot.data[0], tx.head.grants)
     names: dict[str, bool] | None = tx.remembered.get(decided_by)
     if names is None:
-        names = tx.remembered[decided_by] = dict(sorted(_readable(visible(tx, snapshot)).items()))
+        names = tx.remembered[decided_by] = dict(sorted(_readable(iterate_visible(tx, snapshot)).items()))
     return names
 
 
-def visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record, AllowlistEntry]]:
+def iterate_visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record, AllowlistEntry]]:
     """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
     exact = snapshot.allowlist.names
     looked_up = (records.find(tx, snapshot.scope, name) for name in exact or ())

@@ -15,7 +15,7 @@ from claude_secrets.policy.directories import Directories
 from claude_secrets.policy.project import CallOrigin
 
 
-class Doorway:
+class LazyGate:
     """Carries out calls as `Gate` does; one thread uses it.
 
     `store_argument` is the path of `--store`, where given, `passphrase` opens a store that has one; `tighten` as in

@@ -14,7 +14,7 @@ from claude_secrets.store.records import Record
 from claude_secrets.store.transaction import Transaction
 
 
-class Theirs(NamedTuple):
+class SecretFromElsewhere(NamedTuple):
     """A secret that belongs to someone else: its origin, and the other projects that were let use it.
 
     `by_agent`: an agent stored what is there now.
@@ -26,7 +26,7 @@ class Theirs(NamedTuple):
     by_agent: bool = False
 
 
-def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = False) -> list[Theirs]:
+def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = False) -> list[SecretFromElsewhere]:
     """Those of the names in the person's scope whose secrets are not the project's own, and not granted to it.
 
     Outside a project what the person stored there is their own, unless it is asked for, too.
@@ -39,7 +39,7 @@ def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = 
         return [_theirs(tx, person, record) for record in live if also_the_persons or not is_own(tx, person, record)]
 
 
-def in_claimed_scope(person: Person) -> list[Theirs]:
+def in_claimed_scope(person: Person) -> list[SecretFromElsewhere]:
     """What the scope holds that the project's file claims without a grant; empty where nobody else has stored there."""
     if person.project is None or person.scope == SHARED or not person.store.exists():
         return []
@@ -64,10 +64,10 @@ def _identities(tx: Transaction, person: Person) -> tuple[str, ...]:
     return (PERSON,) if project is None else project.identities
 
 
-def _theirs(tx: Transaction, person: Person, record: Record) -> Theirs:
+def _theirs(tx: Transaction, person: Person, record: Record) -> SecretFromElsewhere:
     own = _identities(tx, person)
     granted = (
         grant.project for grant in grants.list_all(tx) if (grant.scope, grant.name) == (record.scope, record.name)
     )
     users = tuple(user for user in granted if user not in (*own, record.origin))
-    return Theirs(record.name, record.origin, users, by_agent=record.entered_by is EnteredBy.AGENT)
+    return SecretFromElsewhere(record.name, record.origin, users, by_agent=record.entered_by is EnteredBy.AGENT)

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claude_secrets.cli.asking import ask
-from claude_secrets.cli.ending import at_last
 from claude_secrets.cli.listing import here, hint_at_main, short
 from claude_secrets.cli.output import counted, note
 from claude_secrets.cli.presence import Yes
+from claude_secrets.cli.teardown import after_success
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
-from claude_secrets.person import foreign, secrets, trust
-from claude_secrets.person.foreign import Theirs
+from claude_secrets.person import elsewhere, secrets, trust
+from claude_secrets.person.elsewhere import SecretFromElsewhere
 from claude_secrets.person.person import Person
 from claude_secrets.policy.globs import glob_match
 
@@ -40,7 +40,7 @@ def require_name(person: Person, name: str, question: str, yes: Yes) -> None:
     Raises:
         DeniedError: NOT_TRUSTED where nobody can be asked; PERSON_ONLY where there is `--yes`, and no person.
     """
-    theirs = foreign.of_others(person, [name])
+    theirs = elsewhere.of_others(person, [name])
     if not theirs:
         return
     if yes.command == "allow" and theirs[0].origin == PERSON:  # which is just what they say it for
@@ -67,7 +67,7 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
     names = [
         one.name for one in secrets.list_all(person) if one.scope == person.scope and glob_match(pattern, one.name)
     ]
-    theirs = {each.name: each for each in foreign.of_others(person, names)}
+    theirs = {each.name: each for each in elsewhere.of_others(person, names)}
     note(f"{pattern} covers {counted(len(names), 'stored secret')}{':' if names else '.'}")
     for name in names:
         note(f"  {name}, {_stored(theirs[name]) if name in theirs else 'which this project may use already'}")
@@ -94,7 +94,7 @@ def require_scope(person: Person, yes: Yes) -> None:
     Raises:
         DeniedError: as `require_name`.
     """
-    theirs = foreign.in_claimed_scope(person)
+    theirs = elsewhere.in_claimed_scope(person)
     if not theirs:
         return
     if yes.given:
@@ -113,7 +113,7 @@ def require_scope(person: Person, yes: Yes) -> None:
         trust.claim_scope(person)
         note(f"This project may use the scope now. To take that back: {command()} revoke --all")
 
-    at_last(claim)  # the command may have more questions, at which everything can be cancelled
+    after_success(claim)  # the command may have more questions, at which everything can be cancelled
 
 
 def require_references(person: Person, names: Sequence[str], files: Sequence[Path], yes: Yes) -> None:
@@ -125,7 +125,7 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
         DeniedError: NOT_TRUSTED where nobody can be asked.
     """
     anywhere = person.project is None and not all(file.resolve().parent in home_directories() for file in files)
-    theirs = foreign.of_others(person, names, also_the_persons=anywhere)
+    theirs = elsewhere.of_others(person, names, also_the_persons=anywhere)
     if not theirs or yes.given:
         return
     listed = ", ".join(each.name for each in theirs)
@@ -148,11 +148,11 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
 
 def whose(person: Person, name: str) -> str:
     """What a question adds about a name that is someone else's; empty where it is not."""
-    theirs = foreign.of_others(person, [name])
+    theirs = elsewhere.of_others(person, [name])
     return f" It was {_stored(theirs[0])}." if theirs else ""
 
 
-def _for_good(person: Person, theirs: Sequence[Theirs], *, anywhere: bool) -> str:
+def _for_good(person: Person, theirs: Sequence[SecretFromElsewhere], *, anywhere: bool) -> str:
     """How the person is asked no more, and what that means."""
     if person.project is None and not anywhere:  # at home there is no project to be made
         return ""
@@ -161,11 +161,11 @@ def _for_good(person: Person, theirs: Sequence[Theirs], *, anywhere: bool) -> st
     return f"To be asked no more (agents of this project may use it then, too): {begin}{command()} allow {name}"
 
 
-def _listed(theirs: Sequence[Theirs]) -> list[str]:
+def _listed(theirs: Sequence[SecretFromElsewhere]) -> list[str]:
     return [f"  {each.name}, {_stored(each)}" for each in theirs]
 
 
-def _stored(theirs: Theirs) -> str:
+def _stored(theirs: SecretFromElsewhere) -> str:
     who = " by an agent" if theirs.by_agent else ""
     where = "outside any project" if theirs.origin == PERSON else f"in {short(theirs.origin)}"
     users = [short(user) for user in theirs.users[:_USERS_SHOWN]]

@@ -12,17 +12,17 @@ _noting: list[Callable[[SecretsError], None]] = []
 _last: list[Callable[[], None]] = []
 
 
-def at_end(close: Callable[[], None]) -> None:
+def close_at_end(close: Callable[[], None]) -> None:
     """Have `close` called when the command ends, however it does."""
     _opened.append(close)
 
 
-def at_last(act: Callable[[], None]) -> None:
+def after_success(act: Callable[[], None]) -> None:
     """Have `act` called once the command has done everything else: not if it fails or is cancelled."""
     _last.append(act)
 
 
-def finish() -> None:
+def run_after_success() -> None:
     """Do what was left for the end of a command that succeeded, in order."""
     while _last:
         _last.pop(0)()
@@ -36,12 +36,12 @@ def close_all() -> None:
         _opened.pop()()
 
 
-def at_failure(note: Callable[[SecretsError], None]) -> None:
+def on_failure(note: Callable[[SecretsError], None]) -> None:
     """Have `note` called if the command fails, before anything is closed."""
     _noting.append(note)
 
 
-def failed(error: SecretsError) -> None:
+def note_failure(error: SecretsError) -> None:
     """Note the error that ends the command."""
     while _noting:
         _noting.pop()(error)
