@@ -1,8 +1,7 @@
-"""A small plain file: read whole, and replaced by another one whole.
+"""Reading a small plain file safely, and replacing one whole. `atomic_file` makes new files.
 
-Always: what is checked is checked on the open descriptor, since what is at a path may become a link or a pipe
-meanwhile; a link is followed only where the caller says so; nothing waits for a pipe; a file is replaced whole or not
-at all.
+Always: checks are made on the open descriptor, since the path may become a link or a pipe meanwhile. A link is followed
+only if the caller allows it. No read waits for a pipe.
 """
 
 import errno
@@ -21,6 +20,9 @@ _FLAGS: Final = getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0) | getat
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS
 _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _FLAGS
+
+_PERMISSIONS: Final = 0o777
+"""Without the set-user-ID and set-group-ID bits: nobody runs what is written here."""
 
 
 class LinkRefusedError(OSError):
@@ -76,9 +78,11 @@ def replace_file(
     *,
     owner_must_stay: bool,
     draft: Path | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[], object] = lambda: None,
 ) -> None:
-    """Replace the file at `path` by one that holds `data`, with the mode, owner and group that `status` says.
+    """Replace the file at `path` by one that holds `data`, with the permissions, owner and group that `status` says.
+
+    `status` is that of the file as it was read: a file that came to `path` since must not lend its owner.
 
     Without `owner_must_stay` the file becomes the caller's where the system does not let it have that owner and group.
     `draft` is where the new file is until it is whole; by default a name of its own. `check` is called when it is, and
@@ -120,7 +124,7 @@ def _make(draft: Path, data: bytes, status: os.stat_result, *, owner_must_stay: 
             except OSError:
                 if owner_must_stay:
                     raise
-            os.fchmod(descriptor, stat.S_IMODE(status.st_mode))  # after the owner: changing that takes bits away
+            os.fchmod(descriptor, status.st_mode & _PERMISSIONS)  # after the owner: changing that takes bits away
         write_all(descriptor, data)
         os.fsync(descriptor)
     finally:

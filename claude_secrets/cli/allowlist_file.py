@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.policy.allowlist import read_bytes
+from claude_secrets.policy.allowlist import read_allowlist_file
 from claude_secrets.small_file import replace_file
 
 
@@ -34,19 +34,21 @@ def create(project: Path, data: bytes) -> bool:
 
 
 def replace(project: Path, before: bytes, after: bytes) -> None:
-    """Replace `before` by `after`. The mode stays, and the owner where the system allows it.
+    """Replace `before` by `after`. The permissions stay, and the owner where the system allows it.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID where it cannot be written, or is no longer `before`.
     """
     path = project / ".claude" / "secrets.yml"
 
-    def refuse_changed() -> None:
-        if read_bytes(project) != before:
+    def status_if_unchanged() -> os.stat_result:
+        file = read_allowlist_file(project)
+        if file.data != before:
             raise DeniedError(Code.ALLOWLIST_INVALID, "The allowlist was changed meanwhile.", "Try again.")
+        return file.status
 
     try:
-        replace_file(path, after, path.stat(), owner_must_stay=False, check=refuse_changed)
+        replace_file(path, after, status_if_unchanged(), owner_must_stay=False, check=status_if_unchanged)
     except OSError:
         raise _unwritable(project) from None
 

@@ -19,7 +19,7 @@ from claude_secrets.policy.globs import glob_match, is_glob, is_wild
 from claude_secrets.policy.rules import Rules, RuleSource
 from claude_secrets.policy.rules_parser import parse_rules
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Items, Mapping, Node, NotUnderstood, Text, once, parse
-from claude_secrets.small_file import read_file
+from claude_secrets.small_file import SmallFile, read_file
 
 FILE: Final = ".claude/secrets.yml"
 
@@ -87,18 +87,18 @@ def read_allowlist(project: Path) -> tuple[bytes, Allowlist]:
     Raises:
         DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
     """
-    data = read_bytes(project)
+    data = read_allowlist_file(project).data
     return data, parse_allowlist(data)
 
 
-def read_bytes(project: Path) -> bytes:
-    """The bytes of a project's file, opened step by step so that no link leads out of the project.
+def read_allowlist_file(project: Path) -> SmallFile:
+    """A project's file, opened step by step so that no link leads out of the project.
 
     Raises:
         DeniedError: NO_ALLOWLIST where there is none, ALLOWLIST_INVALID where it is no plain file of 16 KiB at most.
     """
     try:
-        data = _read_plain_file(project)
+        file = _read_plain_file(project)
     except FileNotFoundError:
         raise DeniedError(
             Code.NO_ALLOWLIST,
@@ -107,9 +107,9 @@ def read_bytes(project: Path) -> bytes:
         ) from None
     except OSError:
         raise _unreadable("it is a link, not a plain file, or not readable") from None
-    if len(data) > SIZE_LIMIT:
+    if len(file.data) > SIZE_LIMIT:
         raise _unreadable(f"it has more than {SIZE_LIMIT} bytes")
-    return data
+    return file
 
 
 def _unreadable(problem: str) -> DeniedError:
@@ -120,11 +120,11 @@ def _unreadable(problem: str) -> DeniedError:
     )
 
 
-def _read_plain_file(project: Path) -> bytes:
+def _read_plain_file(project: Path) -> SmallFile:
     if sys.platform == "win32":  # no directory descriptors there: the same checks, one after the other
         if (project / ".claude").is_symlink():
             raise OSError
-        return read_file(project / ".claude" / "secrets.yml", limit=SIZE_LIMIT).data
+        return read_file(project / ".claude" / "secrets.yml", limit=SIZE_LIMIT)
     steps = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     root = os.open(project, steps)
     try:
@@ -132,7 +132,7 @@ def _read_plain_file(project: Path) -> bytes:
     finally:
         os.close(root)
     try:
-        return read_file("secrets.yml", limit=SIZE_LIMIT, directory=inner).data
+        return read_file("secrets.yml", limit=SIZE_LIMIT, directory=inner)
     finally:
         os.close(inner)
 

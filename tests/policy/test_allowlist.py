@@ -24,7 +24,7 @@ from claude_secrets.policy.allowlist import (
     AllowlistEntry,
     parse_allowlist,
     read_allowlist,
-    read_bytes,
+    read_allowlist_file,
 )
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Node
 
@@ -340,13 +340,13 @@ def project(tmp_path: Path) -> Path:
 
 def unread(project: Path) -> DeniedError:
     with pytest.raises(DeniedError) as caught:
-        read_bytes(project)
+        read_allowlist_file(project)
     return caught.value
 
 
 def test_the_bytes_are_those_of_the_file(project: Path) -> None:
     (project / ".claude" / "secrets.yml").write_bytes(b"\0\xff anything\r\n")
-    assert read_bytes(project) == b"\0\xff anything\r\n"
+    assert read_allowlist_file(project).data == b"\0\xff anything\r\n"
 
 
 def test_a_project_without_a_file_has_no_allowlist(project: Path) -> None:
@@ -394,7 +394,7 @@ def test_a_file_in_the_directorys_place_is_refused(project: Path) -> None:
 
 def test_a_file_longer_than_the_limit_is_refused(project: Path) -> None:
     (project / ".claude" / "secrets.yml").write_bytes(b"#" * SIZE_LIMIT)
-    assert len(read_bytes(project)) == SIZE_LIMIT
+    assert len(read_allowlist_file(project).data) == SIZE_LIMIT
     (project / ".claude" / "secrets.yml").write_bytes(b"#" * (SIZE_LIMIT + 1))
     assert unread(project).code is Code.ALLOWLIST_INVALID
 
@@ -415,7 +415,7 @@ def test_no_way_of_refusing_a_file_leaves_it_open(project: Path) -> None:
     unread(project)
     file.rmdir()
     file.write_text("allow: [A]")
-    read_bytes(project)
+    read_allowlist_file(project)
     assert open_files() == before
 
 

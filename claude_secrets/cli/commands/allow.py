@@ -2,12 +2,12 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli import allowlist_file, ask_elsewhere
+from claude_secrets.cli import allowlist_file, ask_about_others
 from claude_secrets.cli.listing import here, hint_at_main
 from claude_secrets.cli.opening import invocation_of, require_project, the_person, yes_of
 from claude_secrets.cli.output import say
 from claude_secrets.person import trust
-from claude_secrets.policy.allowlist import parse_allowlist, read_bytes
+from claude_secrets.policy.allowlist import parse_allowlist, read_allowlist_file
 from claude_secrets.policy.allowlist_edit import add_entry, check_entry, covering
 from claude_secrets.policy.globs import is_wild
 
@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="a name, or in quotes a pattern: * is any run of characters, ? is one",
     )
-    ask_elsewhere.add_yes(parser)
+    ask_about_others.add_yes(parser)
 
 
 def loosens(_options: Namespace) -> bool:
@@ -32,15 +32,15 @@ def run(options: Namespace) -> int:
     name = check_entry(options.name)
     invocation = invocation_of(options)
     project = require_project(invocation)
-    before = read_bytes(project.path)
+    before = read_allowlist_file(project.path).data
     after = add_entry(before, name)
     person = the_person(invocation, project)
     yes = yes_of(invocation)
     if is_wild(name):
-        names = ask_elsewhere.require_names(person, name, yes)
+        names = ask_about_others.require_names(person, name, yes)
         use = "the project may use what is stored under it now"
     else:
-        ask_elsewhere.require_name(person, name, f"Let {here(person)} use {name}?", yes)
+        ask_about_others.require_name(person, name, f"Let {here(person)} use {name}?", yes)
         names, use = [name], "the project may use it"
     trust.allow(person, *names)
     if after is None:

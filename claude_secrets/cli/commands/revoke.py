@@ -4,11 +4,11 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import invocation_of, read_allowlist, require_project, the_person
+from claude_secrets.cli.opening import allowlist_of, invocation_of, require_project, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.person import trust
-from claude_secrets.policy.allowlist import read_bytes
+from claude_secrets.policy.allowlist import read_allowlist_file
 from claude_secrets.policy.allowlist_edit import check_entry, covering, remove_entry
 from claude_secrets.store.grants import Grant
 
@@ -29,13 +29,13 @@ def run(options: Namespace) -> int:
         _tell(trust.revoke(the_person(invocation, project)))
         return 0
     name = check_entry(options.name)
-    before = read_bytes(project.path)
+    before = read_allowlist_file(project.path).data
     after = remove_entry(before, name)
     if after is not None:
         allowlist_file.replace(project.path, before, after)
         say(f"Removed '{name}' from {project.path / '.claude' / 'secrets.yml'}.")
     _tell(trust.revoke(the_person(invocation, project), name))
-    entry = covering(read_allowlist(project), name)
+    entry = covering(allowlist_of(project), name)
     if entry is not None:
         hint(f"the allowlist still covers '{name}' by its entry {entry.pattern}")
     return 0
