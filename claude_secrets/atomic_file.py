@@ -1,7 +1,7 @@
-"""A file that is being made under another name, by one process at a time, and then put in its place whole.
+"""Making a new file under a draft's name, by one process at a time, and renaming it when it is whole.
 
-Always: only who holds the draft's lock touches it, and a process that is killed lets go of the lock; what is at the
-path already is never replaced.
+Always: an existing file is never replaced. Only the process that holds the draft's lock touches the draft; a process
+that is killed releases the lock.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""No core dumps of this process, which holds values; what it becomes or starts has the limits that it was started with.
+"""No core dumps of this process, because it holds values.
 
-Always: the hard limit stays, so that the soft one can be raised again.
+Always: programs that this process starts or becomes get the original limits back, since the hard limit stays.
 """
 
 import sys

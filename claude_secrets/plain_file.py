@@ -1,7 +1,7 @@
-"""A file of the person's that is read whole, and written anew in its place only if it is still what was read.
+"""A file that the person named, such as `.env`: read, and rewritten only if nobody changed it meanwhile.
 
-Always: what is read and replaced is a plain file, reached through links only where the person named one; replacing is
-whole or not at all, and keeps mode and owner.
+Always: links are followed, because the person named the file. The new file has the old one's permissions and owner, and
+the old content stays in a private copy.
 """
 
 import os

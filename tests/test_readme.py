@@ -15,7 +15,7 @@ from claude_secrets.errors import Code
 from claude_secrets.model import Access, Tool
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy.allowlist import AllowlistEntry, parse_allowlist
-from claude_secrets.policy.ownership import at_each_call
+from claude_secrets.policy.ownership import no_link_check
 from claude_secrets.policy.personal_files import read_own_files
 from claude_secrets.policy.rules import built_in
 from claude_secrets.server.tools import ROWS
@@ -141,7 +141,7 @@ def test_the_allowlist_that_is_shown_means_what_the_readme_says() -> None:
 
 def test_the_policy_that_is_shown_raises_the_limit(tmp_path: Path) -> None:
     (tmp_path / "policy.yml").write_text(blocks("yaml")[1])
-    person = read_own_files(OwnDirectories(tmp_path), at_each_call).rules
+    person = read_own_files(OwnDirectories(tmp_path), no_link_check).rules
     (rule,) = person.tools[Tool.SET_SECRET]
     assert (rule.limit, rule.seconds, list(built_in(person).tools)) == (100, 60, [Tool.INPUT_SECRET])
 

@@ -106,7 +106,7 @@ class Actions:
         return Action(lambda _, case: Ask(self._question(case)))
 
     def _question(self, case: Case) -> InputQuestion:
-        entry, record = decisions.entry(case.snapshot, case.call.name), case.record
+        entry, record = decisions.require_entry(case.snapshot, case.call.name), case.record
         live = record if record is not None and not record.deleted else None
         config = case.snapshot.config
         return InputQuestion(

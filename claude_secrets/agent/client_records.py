@@ -1,7 +1,7 @@
-"""A note of each client that has started a server, so that what its agents run later is known to be an agent's.
+"""A note of each client that started a server, so that commands its agents run later are recognised.
 
-Always: the place follows from the account and not from the environment; a note counts for one process of one boot and
-outlives the server. It is a help: whoever runs as the person can remove it.
+Always: the directory comes from the account, not from the environment. A note names one process of one boot. It helps
+but does not protect: any program of the person's can delete it.
 """
 
 import os
@@ -41,7 +41,7 @@ def read_records() -> frozenset[tuple[int, str]]:
     return frozenset(records)
 
 
-def note(client: Process, lives: Callable[[int, str], bool]) -> None:
+def record_client(client: Process, lives: Callable[[int, str], bool]) -> None:
     """Note a client, and drop the notes of those that are gone. Where that cannot be done other signs are left."""
     place, boot = directory(), _boot()
     with suppress(OSError):

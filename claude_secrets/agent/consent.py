@@ -71,16 +71,16 @@ def is_trusted(tx: Transaction, snapshot: PolicySnapshot, record: Record) -> boo
     return own or grants.holds_any(tx, snapshot.project.identities, record.scope, record.name)
 
 
-def may_claim_scope(tx: Transaction | None, snapshot: PolicySnapshot) -> bool:
+def is_scope_allowed(tx: Transaction | None, snapshot: PolicySnapshot) -> bool:
     """Whether the project may use the scope its file names."""
     if not snapshot.claims_scope or snapshot.trust is Trust.OFF:
         return True
     return grants.holds_any(tx, snapshot.project.identities, snapshot.scope)
 
 
-def standing(tx: Transaction | None, snapshot: PolicySnapshot) -> PolicySnapshot:
+def with_identity(tx: Transaction | None, snapshot: PolicySnapshot) -> PolicySnapshot:
     """The snapshot of the project by the identity by which it counts."""
-    return snapshot._replace(project=snapshot.project.standing(partial(grants.joins, tx)))
+    return snapshot._replace(project=snapshot.project.with_identity(partial(grants.joins, tx)))
 
 
 def items_of(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[ConsentItem, ...]:
@@ -125,7 +125,7 @@ def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[ConsentItem],
 def _grants_wanted(tx: Transaction | None, case: Case) -> list[ConsentItem]:
     snapshot, call = case.snapshot, case.call
     items = []
-    if not may_claim_scope(tx, snapshot):
+    if not is_scope_allowed(tx, snapshot):
         items.append(ConsentItem(ConsentKind.SCOPE, snapshot.scope, f"keep its secrets in the scope {snapshot.scope}"))
     if call.name and not _is_name_trusted(tx, case):
         items.append(ConsentItem(ConsentKind.SECRET, call.name, _use(call, case.record)))
@@ -137,7 +137,7 @@ def reads_use_only(case: Case) -> bool:
     record = case.record
     if record is None or record.deleted:
         return False
-    entry = decisions.entry(case.snapshot, case.call.name)
+    entry = decisions.require_entry(case.snapshot, case.call.name)
     return not refusals.may_be_read(record=record.access, allowlisted=entry.access)
 
 
@@ -201,7 +201,7 @@ def require_consent(tx: Transaction | None, case: Case, session: SessionReads, a
     for one in asked:
         for want in one.items:
             _grant_one(tx, case, want)
-            case = case._replace(snapshot=standing(tx, case.snapshot))
+            case = case._replace(snapshot=with_identity(tx, case.snapshot))
             if want.kind is ConsentKind.READ and answers[one.digest].session and one.for_session:
                 session.allow(case)
     return None

@@ -1,8 +1,9 @@
 """Who is asking: whether an agent runs this process, and whether the person's own client started this server.
 
-Always: an agent is known by its client's mark in the environment of this process or of any above it, and by the client
-itself, which stays above whatever its shell does. What cannot be read counts as an agent; what opens a session and what
-root has privileged do not. The topmost sign decides where the agent works. Pure: `processes` looks.
+Always: pure; `processes` gathers the facts. The caller is an agent if the environment of this process or of one above
+it bears a client's mark, or if a client is among those processes. A process that cannot be read counts as an agent,
+unless it opens sessions (sshd, systemd) or runs with privileges. If there are several signs, the topmost one decides
+where the agent works.
 """
 
 import re

@@ -12,16 +12,16 @@ from claude_secrets import paths
 from claude_secrets.agent import consent, rate_limits
 from claude_secrets.agent.actions import Actions
 from claude_secrets.agent.consent import Case, SessionReads
-from claude_secrets.agent.visible_names import StoreValues, values_of_store
+from claude_secrets.agent.store_values import StoreValues, values_of_store
 from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.model import Answer, Ask, Call, Declined, Done, EnteredBy, Outcome, Refused, Tool
 from claude_secrets.paths import OwnDirectories, own_directories, store_path
 from claude_secrets.policy import decisions
 from claude_secrets.policy.config import Config, Trust
-from claude_secrets.policy.directories import Directories
-from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
-from claude_secrets.policy.ownership import at_each_call
+from claude_secrets.policy.ownership import no_link_check
 from claude_secrets.policy.personal_files import read_config
+from claude_secrets.policy.pinned_directories import Directories
+from claude_secrets.policy.planted import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.policy.project import CallOrigin, Project, locate
 from claude_secrets.policy.snapshot import Check, PolicySnapshot, SnapshotReader
 from claude_secrets.store import records
@@ -118,7 +118,7 @@ class Gate:
             DeniedError: ALLOWLIST_INVALID where `config.yml` cannot be followed.
         """
         own = own_directories()
-        configured = read_config(own, at_each_call).store
+        configured = read_config(own, no_link_check).store
         path = store_path(store_argument, environment, configured)
         by_config = store_argument is None and not environment.get("CLAUDE_SECRETS_STORE")
 
@@ -216,10 +216,10 @@ class Gate:
                 return ask or action.run(None, case)
         with self._store.write(durable=not action.only_reads) as tx:
             # As it is now: it may have changed while the key was fetched.
-            case = self._decided(tx, call, attempt.at(consent.standing(tx, self._snapshots.read(where, project))))
+            case = self._decided(tx, call, attempt.at(consent.with_identity(tx, self._snapshots.read(where, project))))
             spent = rate_limits.spent_on(tx, case.snapshot, call.tool, case.verdict.limits, action.value)
             ask = consent.require_consent(tx, case, self._session, answer)
-            case = case._replace(snapshot=consent.standing(tx, case.snapshot))  # a yes may have changed that
+            case = case._replace(snapshot=consent.with_identity(tx, case.snapshot))  # a yes may have changed that
             outcome = ask or action.run(tx, case)
             if isinstance(outcome, Done):
                 rate_limits.spend(tx, spent)

@@ -11,7 +11,7 @@ from claude_secrets.agent.gate import Gate
 from claude_secrets.errors import DeniedError, SecretsError
 from claude_secrets.model import Answer, Call, Outcome, Refused, Tool
 from claude_secrets.policy.config import Trust
-from claude_secrets.policy.directories import Directories
+from claude_secrets.policy.pinned_directories import Directories
 from claude_secrets.policy.project import CallOrigin
 
 

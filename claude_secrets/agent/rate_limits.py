@@ -61,7 +61,7 @@ def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied
     spent = []
     for project in projects:
         for one in applied:
-            window = count_one(counters.window(tx, project, one.counter), applied=one, tool=tool, now=tx.now)
+            window = with_one_more(counters.window(tx, project, one.counter), applied=one, tool=tool, now=tx.now)
             spent.append(Spent(project, one.counter, window))
     return spent
 
@@ -81,7 +81,7 @@ def check_size(tx: Transaction, *, projects: Iterable[str], size: int, per_minut
         raise store_too_large(total)
     windows = ((project, counters.window(tx, project, _BYTES)) for project in projects)
     return [
-        Spent(project, _BYTES, count_bytes(window, size=size, limit=per_minute, now=tx.now))
+        Spent(project, _BYTES, with_bytes(window, size=size, limit=per_minute, now=tx.now))
         for project, window in windows
     ]
 
@@ -92,7 +92,7 @@ def spend(tx: Transaction, spent: Iterable[Spent]) -> None:
         counters.write(tx, *one)
 
 
-def count_bytes(window: Window | None, *, size: int, limit: int, now: float) -> Window:
+def with_bytes(window: Window | None, *, size: int, limit: int, now: float) -> Window:
     """Count the bytes of a value in the window of what a project stores in a minute.
 
     Raises:
@@ -119,7 +119,7 @@ def store_too_large(limit: int) -> StoreError:
     )
 
 
-def count_one(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:
+def with_one_more(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:
     """Count one more call in a limit's window.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Arguments that several commands take."""
+"""Options that every command takes, and commands that have verbs."""
 
 import argparse
 from collections.abc import Mapping

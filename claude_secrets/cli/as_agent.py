@@ -1,7 +1,7 @@
-"""The command line where an agent runs it: the gate decides as it does for the tools, in the agent's own project.
+"""The command line when an agent runs it: the gate decides, as it does for the tools, in the agent's own project.
 
-Always: where the agent works is where its own process stands, whatever it changed to, named or set in between; what is
-the person's alone is refused.
+Always: the agent's project is the directory of the agent's own process; `cd`, options and variables that were set in
+between change nothing. Commands for the person only are refused.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Asking the person: passphrases from the terminal or a descriptor, questions with yes or no, hidden values.
+"""Asking the person: passphrases from the terminal or a descriptor, yes-or-no questions, hidden values.
 
-Always: a question is complete in itself, for what was shown before may have scrolled away; a no ends the command with
-nothing changed.
+Always: a question is complete without the lines above it, which may have scrolled away. If the person refuses, the
+command ends and nothing changes.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Who runs this command: what `detection` has to know, from this process and from what the account itself keeps.
+"""Who runs this command: gathers the facts that `detection` decides by.
 
-Always: nothing of it can be chosen by the environment but the marks in it.
+Always: the environment can contribute the marks of agents and nothing else.
 """
 
 import os
@@ -11,16 +11,16 @@ from claude_secrets.agent.detection import Agent, CallerEvidence, Start
 
 
 def find_agent(is_mine: Callable[[], bool]) -> Agent | None:
-    """The agent that runs this command; None: a person does. `is_mine` as in `View`."""
+    """The agent that runs this command; None: a person does. `is_mine` as in `CallerEvidence`."""
     return detection.find_agent(_view(is_mine))
 
 
-def who_started(is_mine: Callable[[], bool]) -> Start:
-    """Who started this server; its client is noted, so that its agents are known later. `is_mine` as in `View`."""
+def note_who_started(is_mine: Callable[[], bool]) -> Start:
+    """Who started this server; notes its client, to recognise its agents later. `is_mine` as above."""
     view = _view(is_mine)
     start = detection.who_started(view)
     if start.client is not None and detection.may_be_recorded(start.client):
-        client_records.note(start.client, view.processes.lives)
+        client_records.record_client(start.client, view.processes.lives)
     return start
 
 

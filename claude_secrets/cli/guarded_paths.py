@@ -68,7 +68,7 @@ class Guard:
         """Whether it is one of the person's own files, or their directory, or anything in it."""
         return any(_is_within(path, one) for one in self._own)
 
-    def is_below(self, path: Path) -> bool:
+    def holds_guarded(self, path: Path) -> bool:
         """Whether anything that is guarded is that or is somewhere in it."""
         return any(_is_within(one, path) for one in self._kept | self._own)
 
@@ -104,9 +104,9 @@ class Guard:
     @cached_property
     def _is_near(self) -> bool:
         """Whether a relative path can lead to what is guarded and not there yet."""
-        return any(self.is_below(base) or self.owns(base) or self.keeps(base / "x") for base in self._bases) or any(
-            _is_same(base, one.parent) for base in self._bases for one in self._kept
-        )
+        return any(
+            self.holds_guarded(base) or self.owns(base) or self.keeps(base / "x") for base in self._bases
+        ) or any(_is_same(base, one.parent) for base in self._bases for one in self._kept)
 
     def _matches(self, pattern: str) -> bool:
         parts = pattern.split("/")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from claude_secrets.agent.visible_names import StoreValues
+from claude_secrets.agent.store_values import StoreValues
 from claude_secrets.cli.guarded_paths import texts
 from claude_secrets.paths import command
 

@@ -19,9 +19,9 @@ _ANNOUNCED_SECONDS: Final = 14 * 86_400
 
 def hint_at_main(person: Person) -> None:
     """Say how a linked work tree comes to count as its main one, where it does not yet."""
-    standing = trust.standing(person)
-    if standing is not None and standing.unjoined is not None:
-        main = short(standing.unjoined)
+    project = trust.project_with_identity(person)
+    if project is not None and project.unjoined is not None:
+        main = short(project.unjoined)
         hint(f"this is a git work tree of {main}, and does not count as that project; to let it: {command()} trust")
 
 

@@ -77,7 +77,7 @@ def _run(given: list[str]) -> int:
 
 
 def _serve(options: argparse.Namespace, given: Sequence[str]) -> int:
-    start = caller.who_started(lambda: _works_in_namespaces(options))
+    start = caller.note_who_started(lambda: _works_in_namespaces(options))
     if start.agent is not None:
         return int(_as_agent().run(start.agent, options, given, asks=False))
     if start.marked:

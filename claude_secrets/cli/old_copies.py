@@ -1,12 +1,12 @@
-"""Copies of the store that an upgrade or `backup restore --aside` left: naming and removing them."""
+"""Telling the person about old copies of the store, and asking before they are removed."""
 
 import sys
 import time
 
 from claude_secrets.cli.asking import agreed
 from claude_secrets.cli.output import hint, note, say, warn
-from claude_secrets.person import copies
-from claude_secrets.person.copies import OldCopy
+from claude_secrets.person import old_copies
+from claude_secrets.person.old_copies import OldCopy
 from claude_secrets.person.person import Person
 from claude_secrets.policy.ownership import quoted
 
@@ -17,9 +17,9 @@ def described(copy: OldCopy) -> str:
     return f"{copy.path} (last changed {days} day{'s' * (days != 1)} ago)"
 
 
-def to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
+def ask_which_to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
     """Name the copies and ask whether they are to go, before the command changes anything; returns those that are."""
-    copied = copies.list_copies(person.store.path)
+    copied = old_copies.list_copies(person.store.path)
     for copy in copied:
         if copy.store_id is None:
             warn(f"{described(copy)} is named as a copy of the store but does not open as one; look at it yourself")
@@ -35,8 +35,8 @@ def to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
 def remove_copies(person: Person, old: list[OldCopy]) -> None:
     """Remove copies; say which key files stay."""
     for copy in old:
-        left = copies.key_files(copy, person.store)
-        copies.remove_copies(copy)
+        left = old_copies.key_files(copy, person.store)
+        old_copies.remove_copy(copy)
         say(f"Removed {copy.path}.")
         for path in left:
             command = "del" if sys.platform == "win32" else "rm"

@@ -17,7 +17,7 @@ from claude_secrets.errors import Code, DeniedError, SecretsError, StoreError
 from claude_secrets.model import SHARED, is_name
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
 from claude_secrets.person.person import Person
-from claude_secrets.policy import allowlist, grounds
+from claude_secrets.policy import allowlist, planted
 from claude_secrets.policy.allowlist import Allowlist
 from claude_secrets.policy.config import Config, Presence
 from claude_secrets.policy.ownership import CheckLink
@@ -91,7 +91,7 @@ def require_project(invocation: Invocation) -> Project:
         ) from None
 
 
-def read_allowlist(project: Project) -> Allowlist:
+def allowlist_of(project: Project) -> Allowlist:
     """The project's allowlist. Raises `DeniedError` where it cannot be understood."""
     return allowlist.read_allowlist(project.path)[1]
 
@@ -118,7 +118,7 @@ def yes_of(invocation: Invocation) -> Yes:
 
 def check_of_links(invocation: Invocation, project: Project | None) -> CheckLink:
     """What refuses files of the person's that are links through a project. Raises for their directories at once."""
-    return grounds.check_of_links(call_origin(invocation), project, home_directories())
+    return planted.check_of_links(call_origin(invocation), project, home_directories())
 
 
 def open_store(invocation: Invocation, project: Project | None) -> Store:
@@ -147,11 +147,11 @@ def the_person(
     """The person's handle on the store, in `scope` or the project's; to the store `at` a path, where one is given."""
     claimed = scope is None and project is not None
     if scope is None:
-        scope = read_allowlist(project).scope if project else SHARED
+        scope = allowlist_of(project).scope if project else SHARED
     person = _open(invocation, project, scope, at)
     on_failure(lambda error: _note(error, person, invocation))
     if claimed and invocation.command in _IN_A_SCOPE:
-        from claude_secrets.cli.ask_elsewhere import require_scope
+        from claude_secrets.cli.ask_about_others import require_scope
 
         require_scope(person, yes_of(invocation))
     return person
@@ -168,7 +168,7 @@ def _note(error: SecretsError, person: Person, invocation: Invocation) -> None:
     if error.code in _MISTYPED or not (person.store.exists() and person.store.unlocked):
         return
     with suppress(SecretsError), person.store.write(durable=False) as tx:  # nothing was given out all the same
-        person.note(tx, invocation.command, invocation.name, refused=error.code)
+        person.log(tx, invocation.command, invocation.name, refused=error.code)
 
 
 def existing_person(invocation: Invocation) -> Person:

@@ -1,6 +1,6 @@
-"""Commands that loosen something want a person at a terminal; scripts want a line in the person's configuration.
+"""Commands that loosen something need a person at a terminal, unless the person's configuration allows scripts.
 
-Always: this stops accidents and commands that were slipped into something else; a program can give itself a terminal.
+Always: this prevents accidents and commands that were slipped into other text. A program can give itself a terminal.
 """
 
 import os

@@ -15,8 +15,8 @@ from claude_secrets.errors import CallerError, Code
 from claude_secrets.paths import command
 from claude_secrets.redaction.contents import IN_NAME, look_through
 from claude_secrets.redaction.finder import Finder
+from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 from claude_secrets.redaction.leaks import leaks_in_names, redacted
-from claude_secrets.redaction.reasons import ClosedError, Reason
 
 _PIECE: Final = 1 << 20
 

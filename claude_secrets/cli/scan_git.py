@@ -13,8 +13,8 @@ from claude_secrets.exec.git import Known, Object, Repository
 from claude_secrets.exec.git_process import SilentError
 from claude_secrets.redaction.contents import Gap, Seen, look_through
 from claude_secrets.redaction.finder import Finder
+from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 from claude_secrets.redaction.leaks import redacted
-from claude_secrets.redaction.reasons import ClosedError, Reason
 
 _Tell: TypeAlias = Callable[[int, int], None]
 _HISTORY: Final = "git history"

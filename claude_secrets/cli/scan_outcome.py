@@ -8,8 +8,8 @@ from claude_secrets.exit_codes import PARTLY_SCANNED, VALUE_FOUND
 from claude_secrets.paths import command
 from claude_secrets.redaction.contents import IN_NAME, Gap, Seen
 from claude_secrets.redaction.finder import Finder
+from claude_secrets.redaction.gap_reasons import Reason
 from claude_secrets.redaction.leaks import redacted
-from claude_secrets.redaction.reasons import Reason
 
 LISTED: Final = 20
 """How many of many are shown one by one."""

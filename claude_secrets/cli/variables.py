@@ -1,7 +1,7 @@
 """Variables for a program's environment: from `.env` files with references, and from secrets under their own names.
 
-Always: all that is wrong with the names is said before any value is fetched; a value in the place of a reference is not
-looked at again. `exec` and `export` use it.
+Always: all problems with names are reported before any value is fetched. An inserted value is not searched for
+references.
 """
 
 import re

@@ -17,7 +17,7 @@ from claude_secrets import programs
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec import git_packs
 from claude_secrets.exec.git_process import GitProcess
-from claude_secrets.redaction.reasons import ClosedError, Reason
+from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 
 _SETTINGS: Final = (
     "core.fsmonitor=false",

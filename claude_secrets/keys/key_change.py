@@ -1,7 +1,8 @@
-"""Giving a key file another key: first it holds both, then the store's slot changes, then it holds the new one only.
+"""Replacing the key in a key file: the file holds both keys, then the store's slot changes, then the old key goes.
 
-Always: whatever a process is killed at, a key that opens the store is in the file. The caller holds the store's write
-lock, so that two processes never change the file at once; a key that another store is changing to is never touched.
+Always: whenever the process is killed, the file holds a key that opens the store. The caller holds the store's write
+lock, so two processes never change the file at once. A new key that another store has put into the same file is not
+touched.
 """
 
 from collections.abc import Sequence

@@ -63,7 +63,7 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> BackupC
             refuse_taken(path)
     try:
         with person.store.write(durable=False) as tx:
-            person.note(tx, "backup")
+            person.log(tx, "backup")
     except StoreError:  # it can be read still, and that is what backups are for
         return contents._replace(logged=False)
     return contents
@@ -126,7 +126,7 @@ def restore_backup(person: Person, path: Path, secret: str, progress: Progress) 
     Raises:
         CallerError: INVALID_ARGUMENTS where the store holds secrets.
         CustodyError: the passphrase is another one, or the store's own key cannot be had or made.
-        StoreError: as `verify`; nothing is changed.
+        StoreError: as `verify_backup`; nothing is changed.
     """
     with closing(_open_backup(path, secret)) as backup, backup.read(immutable=True) as source:
         contents = _verified(source)
@@ -140,7 +140,7 @@ def restore_backup(person: Person, path: Path, secret: str, progress: Progress) 
             for done, record in enumerate(list(records.iterate_all(source)), start=1):
                 rekey.copy_record(tx, record, records.rows(source, record))
                 progress(done, contents.secrets)
-            person.note(tx, "backup restore")
+            person.log(tx, "backup restore")
     return contents
 
 
@@ -163,13 +163,13 @@ def take_place(store: Store, new: Store, stamp: str) -> Path:
     real = store.path.resolve()
     aside = real.with_name(f"{real.name}.aside-{stamp}")
     with schema.translated():
-        refuse_open(store)
+        fold_log_or_refuse(store)
         aside.hardlink_to(real)
         new.path.replace(real)
     return aside
 
 
-def refuse_open(store: Store) -> None:
+def fold_log_or_refuse(store: Store) -> None:
     """Raise `StoreError` STORE_BUSY where a client has the store open."""
     store.close()
     real = store.path.resolve()

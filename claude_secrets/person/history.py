@@ -59,7 +59,7 @@ def restore_version(person: Person, name: str, number: int | None = None) -> Res
         record = _ever(tx, person, name)
         earlier = _chosen(record, records.history(tx, record), number)
         stored = records.restore(tx, record, earlier.number, keep=sys.maxsize)
-        person.note(tx, "restore", name)
+        person.log(tx, "restore", name)
     return Restored(earlier=earlier, stored=stored)
 
 
@@ -107,7 +107,7 @@ def _purge(tx: Transaction, person: Person, record: Record) -> None:
     for grant in grants.list_all(tx):
         if (grant.scope, grant.name) == (record.scope, record.name):
             grants.remove(tx, grant)
-    person.note(tx, "purge", record.name, scope=record.scope)
+    person.log(tx, "purge", record.name, scope=record.scope)
 
 
 def _ever(tx: Transaction, person: Person, name: str) -> Record:

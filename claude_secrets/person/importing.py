@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from claude_secrets.errors import Code, StoreError
-from claude_secrets.person import elsewhere, secrets
+from claude_secrets.person import others_secrets, secrets
 from claude_secrets.person.import_files import ImportedEntry
 from claude_secrets.person.person import Person
 from claude_secrets.store import records
@@ -72,5 +72,5 @@ def _planned(tx: Transaction, person: Person, entry: ImportedEntry) -> Planned:
     if record.deleted:
         return Planned(entry, Change.BRINGS_BACK, record.version)
     same = records.value(tx, record) == entry.value
-    origin = "" if elsewhere.is_own(tx, person, record) else record.origin
+    origin = "" if others_secrets.is_own(tx, person, record) else record.origin
     return Planned(entry, Change.SAME if same else Change.OVERWRITES, record.version, origin)

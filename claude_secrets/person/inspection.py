@@ -30,7 +30,7 @@ def every_value(person: Person, action: str) -> dict[str, str]:
         StoreError: STORE_TAMPERED.
     """
     with person.store.write(durable=False) as tx:
-        person.note(tx, action)
+        person.log(tx, action)
         return {
             record.name if record.scope == SHARED else f"{record.scope}/{record.name}": records.value(tx, record)
             for record in records.iterate_all(tx)

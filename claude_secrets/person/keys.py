@@ -1,8 +1,8 @@
-"""The keys of a store, for the person: which slots there are, adding, removing and replacing them.
+"""The keys of a store, for the person: listing, adding, removing and replacing key slots.
 
-Always: whatever a process is killed at, one slot opens the store and no key is left that the store does not know of.
-A slot is recorded before its key is put in its place, and taken out after the key is gone; in between it is COMING or
-LEAVING, and the next command about keys clears it away. The faces call it with the `Person` who asks.
+Always: whenever the process is killed, one slot still opens the store, and the store knows of every key. A slot is
+recorded before its key is put in place, and removed after its key is gone. In between it is COMING or LEAVING, and the
+next command about keys clears it away.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def list_keys(person: Person) -> list[KeyInfo]:
     return sorted(infos, key=lambda info: info.since)
 
 
-def closed(person: Person) -> list[KeyInfo]:
+def list_unopenable(person: Person) -> list[KeyInfo]:
     """All key slots of a store that none of them opens; nothing vouches for them. Raises `StoreError`."""
     identity, slots = person.store.key_state()
     return [_info(person, identity, slot) for slot in slots]
@@ -115,7 +115,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
         for slot in old:
             key_slots.change(tx, slot, None)
         key_slots.add(tx, new.place_key())
-        person.note(tx, "recover create")
+        person.log(tx, "recover create")
     return code
 
 
@@ -205,7 +205,7 @@ def unfinished(person: Person) -> bool:
     )
 
 
-def announce(person: Person, new: Sequence[NewSlot], data_key: DataKey) -> None:
+def record_and_place(person: Person, new: Sequence[NewSlot], data_key: DataKey) -> None:
     """Record slots as COMING, and put their keys in their places. Raises `CustodyError`; `clear_away` undoes it."""
     if new:
         with person.store.write() as tx:
@@ -230,7 +230,7 @@ def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -
     with person.store.write() as tx:
         refuse_another(data_key, tx)
         key_slots.add(tx, made.slot)
-        person.note(tx, action)
+        person.log(tx, action)
     return made.slot
 
 
@@ -257,7 +257,7 @@ def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, repl
             key_slots.change(tx, coming, new.slot)
             if replacing is not None:
                 key_slots.change(tx, replacing, replacing.moved(State.LEAVING))
-            person.note(tx, action)
+            person.log(tx, action)
         kept = True
     finally:
         if not kept and not _is_recorded(person, new.slot):
@@ -282,7 +282,7 @@ def _remove(person: Person, slot: Slot, action: str, others: Sequence[Slot]) -> 
         if not any(other in others for other in key_slots.list_all(tx)):
             raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
         if not in_place:
-            person.note(tx, action)
+            person.log(tx, action)
         if leaving != slot or not in_place:
             key_slots.change(tx, slot, leaving if in_place else None)
     if in_place:
@@ -293,7 +293,7 @@ def _clear(person: Person, leaving: Slot) -> None:
     person.store.custody.take_away(identity_of(person), leaving)
     with person.store.write() as tx:
         key_slots.change(tx, leaving, None)
-        person.note(tx, "key remove")
+        person.log(tx, "key remove")
 
 
 def identity_of(person: Person) -> StoreIdentity:

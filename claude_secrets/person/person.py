@@ -1,7 +1,6 @@
-"""What the command line does for whoever sits at the keyboard.
+"""The person's handle on a store: the store, the project they stand in, a scope and their configuration.
 
-Always: not bound by the allowlist (the keyring is what protects the person); raises `SecretsError`. What a person
-does from inside a project lets that project use it.
+Always: errors are `SecretsError`. Each command that changes something is written into the log.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -12,7 +11,7 @@ from claude_secrets.errors import CallerError, Code, DeniedError
 from claude_secrets.model import SHARED
 from claude_secrets.paths import home_directories
 from claude_secrets.policy.config import Config
-from claude_secrets.policy.grounds import key_file_inside, refuse_inside, store_inside
+from claude_secrets.policy.planted import key_file_inside, refuse_inside, store_inside
 from claude_secrets.policy.project import CallOrigin, Project
 from claude_secrets.store import grants, records
 from claude_secrets.store.audit import AuditLog, Caller, EventOutcome, LogEvent
@@ -74,7 +73,7 @@ class Person:
         """The directory of the project, if there is one."""
         return [] if self.project is None else [self.project.path]
 
-    def note(
+    def log(
         self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None, refused: Code | None = None
     ) -> None:
         """Write into the log what the person did, or by which code it was `refused`."""
@@ -105,16 +104,16 @@ class Person:
         """The error for a name that is not there."""
         return CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{self.scope}'.")
 
-    def standing(self, tx: Transaction) -> Project | None:
+    def project_with_identity(self, tx: Transaction) -> Project | None:
         """The project, if there is one, with the identity by which it counts."""
-        return self.project and self.project.standing(partial(grants.joins, tx))
+        return self.project and self.project.with_identity(partial(grants.joins, tx))
 
     def identity(self, tx: Transaction) -> str | None:
         """The identity by which the project counts, if there is one."""
-        standing = self.standing(tx)
-        return standing and standing.identity
+        project = self.project_with_identity(tx)
+        return project and project.identity
 
-    def claim_scope(self, tx: Transaction) -> None:
+    def grant_scope(self, tx: Transaction) -> None:
         """Let the project use the scope."""
         identity = self.identity(tx)
         if identity and self.scope != SHARED:

@@ -1,8 +1,7 @@
-"""Replacing all keys of a store: the data key, so everything is sealed anew, and every key that unwraps it.
+"""Replacing every key of a store: the data key, for which every record is sealed anew, and each key that unwraps it.
 
-Always: no key, passphrase or code from before opens the store afterwards. The change is one transaction: until it is
-committed every old key counts, then every new one; what a killed process leaves, `keys.clear_away` finishes. The faces
-call it with the `Person` who asks.
+Always: afterwards no earlier key, passphrase or code opens the store. The change is one transaction: before it commits
+all old keys count, after it all new ones. `keys.clear_away` finishes what a killed process left.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +18,14 @@ from claude_secrets.store import key_slots
 from claude_secrets.store.rekey import replace_data_key
 
 
-class Fixed(NamedTuple):
+class Irreplaceable(NamedTuple):
     """A slot that cannot be given another key, and why."""
 
     slot: Slot
     failure: CustodyError
 
 
-def survey(person: Person) -> tuple[list[Slot], list[Fixed]]:
+def prepare(person: Person) -> tuple[list[Slot], list[Irreplaceable]]:
     """All key slots, and those of them whose key is not here or cannot be replaced here: rotating loses them.
 
     Raises:
@@ -41,7 +40,7 @@ def survey(person: Person) -> tuple[list[Slot], list[Fixed]]:
         failure = None if slot.kind == PASSPHRASE else custody.probe(identity, slot)
         failure = failure or key_change.hindrance(custody, slot)
         if failure is not None:
-            fixed.append(Fixed(slot, failure))
+            fixed.append(Irreplaceable(slot, failure))
     return slots, fixed
 
 
@@ -92,7 +91,7 @@ def rotate(
     in_keyring = [made for slot, made in new.items() if slot.kind == KEYRING]
     coming = [made.slot.moved(State.COMING) for made in in_keyring]
     try:
-        keys.announce(person, in_keyring, old)
+        keys.record_and_place(person, in_keyring, old)
         with store.write() as tx:
             keys.refuse_another(old, tx)
             if {*key_slots.list_all(tx)} != {*slots, *coming}:
@@ -107,7 +106,7 @@ def rotate(
                 else:
                     key_slots.change(tx, slot, new[slot].slot if slot in new else None)
             replace_data_key(tx, data_key, progress)
-            person.note(tx, "key rotate --data")
+            person.log(tx, "key rotate --data")
     finally:
         with suppress(SecretsError):  # `keys.unfinished` tells of it
             keys.clear_away(person)

@@ -1,6 +1,7 @@
 """Storing, reading, deleting and listing the person's secrets.
 
-Always: not bound by the allowlist; what a person stores from inside a project that project may use.
+Always: the allowlist does not bind the person; the keyring protects them. A secret that the person stores from inside
+a project may be used by that project.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,8 +67,8 @@ def put(
     record = records.find(tx, person.scope, name)
     if identity and record and record.origin != identity:
         grants.add(tx, Grant(project=identity, scope=person.scope, name=name))
-    person.claim_scope(tx)
-    person.note(tx, action, name)
+    person.grant_scope(tx)
+    person.log(tx, action, name)
     return stored
 
 
@@ -93,7 +94,7 @@ def get_values(person: Person, names: Sequence[str], action: str, *, warn: Calla
         with person.store.write(durable=False) as tx:
             values = _values(person, tx, names)
             for name in values:
-                person.note(tx, action, name)
+                person.log(tx, action, name)
     except StoreError as error:
         if error.code not in _READABLE_STILL:
             raise
@@ -111,7 +112,7 @@ def delete(person: Person, name: str) -> bool:
         if record is None or record.deleted:
             return False
         records.delete(tx, record, entered_by=EnteredBy.PERSON, keep=person.config.keep_versions)
-        person.note(tx, "delete", name)
+        person.log(tx, "delete", name)
     return True
 
 
@@ -127,7 +128,7 @@ def set_access(person: Person, names: Sequence[str], access: Access) -> list[str
     with person.store.write() as tx:
         changed = [name for name in names if records.set_access(tx, person.existing(tx, name), access)]
         for name in changed:
-            person.note(tx, f"access {access.value}", name)
+            person.log(tx, f"access {access.value}", name)
     return changed
 
 
@@ -162,8 +163,8 @@ def rename(person: Person, name: str, new_name: str) -> None:
             if (grant.scope, grant.name) == (person.scope, name):
                 grants.remove(tx, grant)
                 grants.add(tx, Grant(project=grant.project, scope=grant.scope, name=new_name))
-        person.note(tx, "rename", name)
-        person.note(tx, "rename to", new_name)
+        person.log(tx, "rename", name)
+        person.log(tx, "rename to", new_name)
 
 
 def list_all(person: Person) -> list[Record]:

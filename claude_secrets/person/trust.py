@@ -1,6 +1,6 @@
-"""What a project is trusted with beyond its own: as whom it counts, its grants, and what its allowlist wants besides.
+"""What a project may use beyond its own secrets: its grants, and what its allowlist still needs granted.
 
-Always: only a grant lets a project count as another one, whatever the files on the disk say.
+Always: only a grant lets a linked work tree count as its main one, whatever the files on disk say.
 """
 
 from typing import NamedTuple
@@ -73,17 +73,17 @@ def grant(person: Person, wanted: Wanted) -> None:
         for record in wanted.secrets:
             grants.add(tx, Grant(project=identity, scope=record.scope, name=record.name))
         if wanted.main is not None or wanted.scope is not None:
-            person.note(tx, "trust")
+            person.log(tx, "trust")
         for record in wanted.secrets:
-            person.note(tx, "trust", record.name)
+            person.log(tx, "trust", record.name)
 
 
-def standing(person: Person) -> Project | None:
+def project_with_identity(person: Person) -> Project | None:
     """The project with the identity by which it counts."""
     if not person.store.exists():
         return person.project
     with person.store.read() as tx:
-        return person.standing(tx)
+        return person.project_with_identity(tx)
 
 
 def allow(person: Person, *names: str) -> None:
@@ -93,8 +93,8 @@ def allow(person: Person, *names: str) -> None:
         identity = _standing(tx, person).identity
         for name in names:
             grants.add(tx, Grant(project=identity, scope=person.scope, name=check_name(name)))
-            person.note(tx, "allow", name)
-        person.claim_scope(tx)
+            person.log(tx, "allow", name)
+        person.grant_scope(tx)
 
 
 def revoke(person: Person, name: str | None = None) -> list[Grant]:
@@ -111,14 +111,14 @@ def revoke(person: Person, name: str | None = None) -> list[Grant]:
         taken = [one for one in own if name is None or (one.name and glob_match(name, one.name))]
         for one in taken:
             grants.remove(tx, one)
-            person.note(tx, "revoke", one.name)
+            person.log(tx, "revoke", one.name)
     return taken
 
 
 def _standing(tx: Transaction | None, person: Person) -> Project:
     """The project with the identity by which it counts. Raises `DeniedError` NO_PROJECT where there is none."""
     project = person.require_project()
-    return project if tx is None else person.standing(tx) or project
+    return project if tx is None else person.project_with_identity(tx) or project
 
 
 def list_grants(person: Person) -> list[Grant]:
@@ -129,8 +129,8 @@ def list_grants(person: Person) -> list[Grant]:
         return grants.list_all(tx)
 
 
-def claim_scope(person: Person) -> None:
+def grant_scope(person: Person) -> None:
     """Let this project use the scope that its file names."""
     with person.store.write() as tx:
-        person.claim_scope(tx)
-        person.note(tx, "trust", "")
+        person.grant_scope(tx)
+        person.log(tx, "trust", "")

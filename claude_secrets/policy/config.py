@@ -1,6 +1,6 @@
-"""`config.yml`: what a person can settle for all projects, how each setting is read, and which of two is stricter.
+"""The keys of `config.yml`: how each is parsed, and which of two settings is stricter. `personal_files` reads the file.
 
-Always: an unknown key or a value of another type is an error. `personal_files` reads the files.
+Always: an unknown key or a value of the wrong type is an error.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
-"""What a project's files and the person's decide of a call.
+"""Decides a call by the project's allowlist and all rules, before anything is looked up.
 
-Always: pure; a decision does not depend on whether a secret exists.
+Always: pure; the decision does not depend on whether the secret exists.
 """
 
 from claude_secrets.model import Call, Tool
@@ -19,14 +19,14 @@ def decide(snapshot: PolicySnapshot, call: Call) -> Verdict:
         DeniedError: NOT_ALLOWLISTED, DENIED_BY_RULE.
     """
     if call.tool not in _OF_MANY:
-        entry(snapshot, call.name)
+        require_entry(snapshot, call.name)
     what = verdict(snapshot, call)
     if what.refused_by is not None:
         raise refusals.denied_by_rule(what.refused_by, tool=call.tool)
     return what
 
 
-def entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
+def require_entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
     """The allowlist's entry for a name.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Reading the person's own files, which must be theirs; and who else can change a file or a directory.
+"""Reading a file that only the person may be able to write, and finding out who else can change a path.
 
-Always: nothing is changed; root counts as nobody else; a group counts as the person only if it is their private one. On
-Windows access lists say it, and nothing is checked.
+Always: nothing is changed. Root does not count as somebody else; a group counts as the person only if it is their
+private one. On Windows access lists decide, and nothing is checked.
 """
 
 import os
@@ -22,7 +22,7 @@ CheckLink = Callable[[Path], None]
 """Raises `DeniedError` for a file that is a link, if it leads through what a project could have brought along."""
 
 
-def at_each_call(_link: Path) -> None:
+def no_link_check(_link: Path) -> None:
     """The `CheckLink` of who only prepares a gate, which checks links at each call."""
 
 

@@ -1,7 +1,7 @@
-"""The person's own files in their configuration directory: `policy.yml` (or `policy.json`) and `config.yml`.
+"""Reading the person's own files: `policy.yml` (or `policy.json`) and `config.yml`. `ownership` checks each file.
 
-Always: what cannot be understood, or could be somebody else's, denies everything; only the files of the account's own
-directory loosen anything, those of a directory that the environment names tighten.
+Always: a file that cannot be understood, or that could be somebody else's, denies everything. Files in the account's
+own directory may loosen or tighten; files in a directory that the environment names may only tighten.
 """
 
 import os

@@ -37,7 +37,7 @@ class Project(NamedTuple):
 
     `path` is its real path, and `identity` is that path as text. For a linked git work tree `main` is the identity of
     the corresponding directory in the main work tree. Files say so, and who writes them may lie: it takes the person's
-    grant for the project to count as that one (`standing`), and then `identity` is `main`.
+    grant for the project to count as that one (`with_identity`), and then `identity` is `main`.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class Project(NamedTuple):
         """The main work tree's identity where the project does not count as that one."""
         return None if self.main == self.identity else self.main
 
-    def standing(self, joins: Callable[[str, str], bool]) -> "Project":
+    def with_identity(self, joins: Callable[[str, str], bool]) -> "Project":
         """The project with the identity by which it counts.
 
         `joins` says whether the person has let one identity count as the other; whatever the files on the disk say,

@@ -1,7 +1,6 @@
 """Refusals: the sentences that tell an agent why a call is denied, and how the person can change that.
 
-Always: pure; no sentence tells an agent how to widen its own
-access, only what the person can run.
+Always: pure. No sentence tells an agent how to widen its own access, only what the person can run.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
-"""Rules: what a policy says of the tools, and what follows for one call. `rules_parser` reads them.
+"""Rules: what a policy says about a tool, and the verdict on one call. `rules_parser` reads them.
 
-Always: pure; every rule that applies must pass; a condition on an argument that was not given never holds, `exists`
-aside; patterns are RE2.
+Always: pure; every rule that applies must pass. Apart from `exists`, a condition on an argument that was not given
+never holds. Patterns are RE2.
 """
 
 from collections.abc import Iterator, Mapping

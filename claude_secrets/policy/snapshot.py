@@ -14,8 +14,8 @@ from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy import rules
 from claude_secrets.policy.allowlist import Allowlist, read_allowlist
 from claude_secrets.policy.config import Config, Trust
-from claude_secrets.policy.grounds import policy_file_inside, refuse_inside
 from claude_secrets.policy.personal_files import read_own_files
+from claude_secrets.policy.planted import policy_file_inside, refuse_inside
 from claude_secrets.policy.project import CallOrigin, Project
 from claude_secrets.policy.rules import Rules, RuleSource
 

@@ -1,7 +1,9 @@
-"""A file of the person's that leads their browser to the one-time page, where the page's address alone does not let in.
+"""A private file that leads the person's browser to the one-time page with its key.
 
-Always: only the person can read it (0600 in a directory of 0700; on Windows in their own directory of temporary files);
-what it leads to is on 127.0.0.1; it is gone when the page is.
+It is for systems on which the page cannot tell which user connects.
+
+Always: only the person can read it (0600 in a directory of 0700; on Windows in their own temporary directory). It leads
+to 127.0.0.1 only, and is gone when the page is.
 """
 
 import html

@@ -30,7 +30,7 @@ from claude_secrets.prompt.page_binding import Binding
 from claude_secrets.prompt.page_html import claim_page, form_page
 from claude_secrets.prompt.page_replies import Reply
 from claude_secrets.prompt.page_server import PageServer
-from claude_secrets.prompt.visitor import UnseenError
+from claude_secrets.prompt.peer_user import UnseenError
 
 LIFETIME = 600.0
 """Seconds a page waits for the person."""

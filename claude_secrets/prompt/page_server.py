@@ -19,11 +19,11 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from claude_secrets.model import VALUE_LIMIT
-from claude_secrets.prompt import visitor
+from claude_secrets.prompt import peer_user
 from claude_secrets.prompt.page_binding import COOKIE, is_among
 from claude_secrets.prompt.page_html import CONTENT_SECURITY_POLICY
 from claude_secrets.prompt.page_replies import Reply, unreadable
-from claude_secrets.prompt.visitor import Visit
+from claude_secrets.prompt.peer_user import Visit
 
 BODY_LIMIT = 6 * VALUE_LIMIT + 4096
 """Bytes of a request's body, at most: a form sends a newline, the worst byte of a value, as %0D%0A."""
@@ -105,7 +105,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._address = ("127.0.0.1", int(self.server_address[1]))
         self.host = f"127.0.0.1:{self._address[1]}"
         try:
-            visitor.require_table(self.socket)
+            peer_user.require_table(self.socket)
         except OSError:
             self.server_close()
             raise
@@ -116,7 +116,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         if not visits:
             return
         try:
-            welcome = visitor.let_in(visits, self._address)
+            welcome = peer_user.let_in(visits, self._address)
         except OSError:
             welcome = [False] * len(visits)
         for visit, may in zip(visits, welcome, strict=True):

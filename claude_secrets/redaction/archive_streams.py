@@ -1,6 +1,6 @@
-"""What is compressed by bzip2 or xz, as one stream of bytes.
+"""Content that bzip2, xz or lzma compressed, as one stream of bytes.
 
-Always: nothing after the first stream is dropped, as Python's own files do: it is read, or an error is raised.
+Always: data after the first stream is read or raises an error; Python's own file classes may drop it.
 """
 
 import io

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from claude_secrets.redaction.archive_kinds import TAIL, ZIP_END, ArchiveKind, is_tar
 from claude_secrets.redaction.archive_streams import Streams
-from claude_secrets.redaction.reasons import ClosedError, Reason
+from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 
 if TYPE_CHECKING:
     from zipfile import ZipFile

@@ -11,8 +11,8 @@ from typing import IO, Final, NamedTuple, TypeAlias
 from claude_secrets.redaction.archive_kinds import HEAD, TAIL, kind_of
 from claude_secrets.redaction.archives import Budget, ExhaustedError, members
 from claude_secrets.redaction.finder import Finder
+from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 from claude_secrets.redaction.leaks import leaks_in, leaks_in_names
-from claude_secrets.redaction.reasons import ClosedError, Reason
 
 IN_NAME: Final = 0
 """The line of a value that is part of a name, of a file or a branch."""

@@ -1,8 +1,8 @@
-"""Finding values in bytes, in every form of `forms`.
+"""Finding values in a stream of bytes, in every form of `forms`.
 
-Always: pure; linear for any values and any text. A value that stands in a stream unchanged is found however the stream
-was cut into chunks. So is an encoded one, unless what stands before it looks like the beginning of an escape. This is
-against accidents: whoever chooses the program can spell a value in ways that are not looked for.
+Always: pure; linear for any values and any text. A plain value is found however the stream is cut. So is an encoded
+one, unless the text before it looks like the start of an escape. This protects against accidents: whoever chooses the
+program can write a value in ways that are not searched for.
 """
 
 import sys
@@ -12,10 +12,10 @@ from functools import cached_property
 from itertools import chain, islice, takewhile
 from typing import Final, NamedTuple
 
-from claude_secrets.redaction import dumps, views
+from claude_secrets.redaction import hex_dumps, views
 from claude_secrets.redaction.forms import REACH, SHORT, Form, FormKind, forms_of
 from claude_secrets.redaction.matching import Needle
-from claude_secrets.redaction.probes import flats
+from claude_secrets.redaction.prefilter import flats
 from claude_secrets.redaction.views import View
 from claude_secrets.regex import ByteStrings
 
@@ -145,7 +145,7 @@ class Finder:
             yield views.folded(view), self._begin[FormKind.FOLDED], base
         base = max(0, len(data) - _DUMP_WINDOW)
         bare = views.stripped(data[base:], final=False)
-        for view in dumps.every_reading(bare, final=False):
+        for view in hex_dumps.every_reading(bare, final=False):
             yield view, self._begin[FormKind.NUMBERS], base
 
     def _begun(self, data: bytes, before: int | None) -> int:
@@ -223,7 +223,7 @@ class _Looked:
 
     @cached_property
     def _numbers(self) -> tuple[View, ...]:
-        return tuple(dumps.every_reading(self._bare, final=self._final))
+        return tuple(hex_dumps.every_reading(self._bare, final=self._final))
 
 
 def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: bool) -> int | None:
@@ -235,7 +235,7 @@ def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: b
         return (
             stop
             if in_a_row
-            else dumps.end_of_line(data, stop, bytes.fromhex(text[end - 2 : end].decode()), final=final)
+            else hex_dumps.end_of_line(data, stop, bytes.fromhex(text[end - 2 : end].decode()), final=final)
         )
     if form.last and end == len(text):
         return view.end(end) if final else None

@@ -1,7 +1,7 @@
-"""The MCP server: the SDK's low-level server, wired to the tools, the gate on its thread, and the asker.
+"""The MCP server: connects the SDK's low-level server with the tools, the gate on its thread, and the prompts.
 
-Always: one outermost catch turns a fault of ours into a fixed text and logs its type alone; no exception's text reaches
-the wire or standard error.
+Always: one outermost catch turns an internal error into a fixed text and logs only its type. No exception's text
+reaches the wire or standard error.
 """
 
 import logging
@@ -35,13 +35,13 @@ from claude_secrets.errors import Code, SecretsError, StoreError
 from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
 from claude_secrets.paths import working_directory
 from claude_secrets.policy.config import Trust
-from claude_secrets.policy.grounds import grounds_of
+from claude_secrets.policy.planted import grounds_of
 from claude_secrets.policy.project import CallOrigin
 from claude_secrets.policy.refusals import changed_meanwhile
 from claude_secrets.prompt.dialog import Dialogs
 from claude_secrets.server.ask_consent import ConsentPrompt
 from claude_secrets.server.ask_value import ValuePrompt
-from claude_secrets.server.clients import Context
+from claude_secrets.server.client_hooks import Context
 from claude_secrets.server.stdio import Front
 from claude_secrets.server.tools import INSTRUCTIONS, ROWS
 from claude_secrets.server.worker import Worker

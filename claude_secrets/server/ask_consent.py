@@ -27,7 +27,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from claude_secrets.model import Channel, Consented, ConsentItem, ConsentKind, ConsentQuestion, Declined
 from claude_secrets.policy.refusals import NO_HOLDS_SECONDS
 from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
-from claude_secrets.server.clients import Context, answers_by_hooks
+from claude_secrets.server.client_hooks import Context, answers_by_hooks
 from claude_secrets.untrusted_text import plain, quoted, shortened
 
 QUESTION_SECONDS: Final = 50.0

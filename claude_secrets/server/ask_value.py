@@ -29,12 +29,12 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from claude_secrets.errors import Code, InputError
 from claude_secrets.model import Access, Channel, Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.paths import command, in_own_terminal
-from claude_secrets.policy.grounds import grounds_of
+from claude_secrets.policy.planted import grounds_of
 from claude_secrets.prompt.browser import open_page
 from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from claude_secrets.prompt.entry_file import EntryFile
 from claude_secrets.prompt.page import LIFETIME, InputPage
-from claude_secrets.server.clients import Context, answers_by_hooks
+from claude_secrets.server.client_hooks import Context, answers_by_hooks
 from claude_secrets.untrusted_text import plain, quoted
 
 CALL_SECONDS: Final = 50.0

@@ -1,4 +1,4 @@
-"""The face for agents: an MCP server on standard input and output."""
+"""Starts the MCP server. A module of its own, so that a command imports the SDK only when it serves."""
 
 from collections.abc import MutableMapping
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""A store's file while it is open: its key, its transactions, and what is known of it while nobody else writes.
+"""One connection to a store's file: its key, its transactions, and what they remember while nobody else writes.
 
-Always: made anew at each opening, so that nothing known of one file is believed of another; a transaction's cipher fits
-the key generation it read; a write renews the store's head in the same transaction.
+Always: each opening makes a new one, so nothing remembered from one file is used for another. A transaction uses the
+cipher of the key generation that it read. A write renews the store's head in the same transaction.
 """
 
 from collections.abc import Callable, Iterator

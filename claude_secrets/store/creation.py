@@ -1,7 +1,7 @@
-"""Making a store: a draft that tells where its key will be, then the key, then the store's own name for the draft.
+"""Making a store: a draft that says where its key will be, then the key, then the draft is renamed to the store.
 
-Always: a store appears at its path whole, with its key in place, or not at all; a process that is killed on the way
-leaves a draft by which the next one finishes what was begun, so that no key is left without a store.
+Always: a store appears at its path whole and with its key, or not at all. If the process is killed, it leaves a draft
+with which the next one finishes the work, so that no key is left without a store.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Bringing a store of an older format up to the one this version writes: a copy first, then all in one transaction.
+"""Migrating a store of an older format to the one that this version writes: first a copy, then one transaction.
 
-Always: a store is of the old format or of the new one, never between; the copy goes when it is old.
+Always: an interrupted migration leaves the old format. The copy is replaced at the next try, and removed after 30 days.
 """
 
 import time

@@ -1,7 +1,6 @@
-"""The SQLite file: its tables, how it is made and opened, and what its errors mean.
+"""The SQLite file: its tables, its settings, and what SQLite's errors mean.
 
-Always: a store appears at its path whole or not at all; opening never creates one; SQLite's own error texts
-never leave this module.
+Always: opening never creates a file; SQLite's own error texts never leave this module.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""The store: opening it with its key, making it, and its transactions.
+"""A store: making it, opening it with its key, and its transactions.
 
-Always: no transaction is open while the keyring is asked; what is known of an open file goes with its connection. One
-thread uses one `Store`.
+Always: no transaction is open while the keyring is asked. Each opening has its own `connection`. One thread uses one
+`Store`.
 """
 
 import os

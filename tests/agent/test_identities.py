@@ -160,7 +160,7 @@ def test_whatever_files_say_a_project_stands_as_itself_until_the_person_says_oth
         assert project is not None
         claimed += project.main == str(victim)
         with world.store().read() as tx:
-            assert project.standing(partial(grants.joins, tx)).identities == (str(evil),)
+            assert project.with_identity(partial(grants.joins, tx)).identities == (str(evil),)
     assert claimed > 3, "too few of the mixtures were good forgeries"
     assert Agent(world, evil).refused(Tool.GET_SECRET, "TOKEN") is Code.NOT_TRUSTED
     world.close()

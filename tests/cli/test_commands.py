@@ -95,7 +95,7 @@ def test_notes_of_clients_are_in_private_directories_whatever_the_umask_is(
     monkeypatch.setattr(client_records, "directory", lambda: tmp_path / "a" / "b" / "clients")
     before = os.umask(mask)
     try:
-        client_records.note(Process(number=1, parent=0, started="1"), lambda *_: True)
+        client_records.record_client(Process(number=1, parent=0, started="1"), lambda *_: True)
     finally:
         os.umask(before)
     made = [*(tmp_path / "a").rglob("*")]

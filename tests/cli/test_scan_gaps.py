@@ -19,8 +19,8 @@ import pytest
 from claude_secrets.cli.scan_outcome import LISTED, Outcome, ScannedPlace, Unseen, tell
 from claude_secrets.exit_codes import PARTLY_SCANNED
 from claude_secrets.redaction.finder import Finder
+from claude_secrets.redaction.gap_reasons import Reason
 from claude_secrets.redaction.leaks import Leak, leaks_in
-from claude_secrets.redaction.reasons import Reason
 from tests.cli.test_scan import SCOPED, VALUE, git
 from tests.support.account import PROGRAM as INSTALLED
 from tests.support.account import Account, account

@@ -137,7 +137,7 @@ def _agent_sets(person: Person, name: str, value: str) -> None:
 
 
 def _rotate_data(person: Person, operation: Operation) -> None:
-    found, fixed = rotation.survey(person)
+    found, fixed = rotation.prepare(person)
     passphrases = {slot.slot_id: operation["passphrase"] for slot in found if slot.kind == PASSPHRASE}
     lost = [each.slot for each in fixed]
     rotation.rotate(person, found, lost, passphrases=passphrases, code=operation["code"], progress=_quietly)

@@ -192,7 +192,7 @@ def test_a_store_that_a_client_has_open_is_not_replaced(full: World) -> None:
     with closing(full.store()) as client:
         client.unlock()
         with client.write() as tx:
-            full.person().note(tx, "get", "T")
+            full.person().log(tx, "get", "T")
         with pytest.raises(StoreError) as caught:
             backups.take_place(full.store(), new.store, "stamp")
         assert caught.value.code is Code.STORE_BUSY

@@ -72,7 +72,7 @@ def ring(tmp_path: Path, keyring_session: RealKeyring) -> Iterator[Ring]:
 
 def rotated(person: Person) -> None:
     """All keys replaced, of a store without passphrases."""
-    found, _ = rotation.survey(person)
+    found, _ = rotation.prepare(person)
     rotation.rotate(person, found, [], passphrases={}, code=recovery_code.new_code(), progress=lambda *_: None)
 
 

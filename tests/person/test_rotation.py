@@ -76,7 +76,7 @@ class Owner:
     def rotate(self) -> None:
         with closing(self.store(ask=self.words)) as store:
             person = Person(store=store)
-            found, fixed = rotation.survey(person)
+            found, fixed = rotation.prepare(person)
             assert fixed == []
             self.code = recovery_code.new_code()
             new = {slot.slot_id: NEW for slot in found if slot.kind == PASSPHRASE and not slot.is_recovery}
@@ -211,7 +211,7 @@ def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: Wo
     old_key = world.store().fetch_key()
     person = world.person()
     told: list[tuple[int, int]] = []
-    found, fixed = rotation.survey(person)
+    found, fixed = rotation.prepare(person)
     assert fixed == []
     new = {slot.slot_id: NEW for slot in found if slot.kind == PASSPHRASE}
     tell = lambda done, total: told.append((done, total))  # noqa: E731
@@ -274,7 +274,7 @@ def test_a_slot_whose_key_is_not_here_is_lost_only_if_that_was_said(world: World
     other = keys.add_file(world.person(), world.root / "keys" / "other.key")
     (world.root / "keys" / "other.key").unlink()
     person = world.person()
-    found, fixed = rotation.survey(person)
+    found, fixed = rotation.prepare(person)
     assert [(each.slot, each.failure.code) for each in fixed] == [(other, Code.KEY_MISSING)]
     before = (every_token(world), world.key_file.read_bytes())
     with pytest.raises(CustodyError):
@@ -289,7 +289,7 @@ def test_a_slot_whose_key_is_not_here_is_lost_only_if_that_was_said(world: World
 def test_the_last_key_is_never_given_up(world: World) -> None:
     keys.add_passphrase(world.person(), OLD)
     person = world.person()
-    found, _ = rotation.survey(person)
+    found, _ = rotation.prepare(person)
     before = every_token(world)
     with pytest.raises(CallerError) as caught:
         rotation.rotate(person, found, found, passphrases={}, code="", progress=lambda *_: None)
@@ -299,7 +299,7 @@ def test_the_last_key_is_never_given_up(world: World) -> None:
 
 def test_slots_that_changed_since_they_were_shown_are_not_rotated(world: World) -> None:
     person = world.person()
-    found, _ = rotation.survey(person)
+    found, _ = rotation.prepare(person)
     keys.add_passphrase(world.person(), OLD)
     before = (every_token(world), world.key_file.read_bytes())
     with pytest.raises(StoreError) as caught:
@@ -312,7 +312,7 @@ def test_the_passphrase_or_code_that_opens_the_store_is_no_new_one(world: World)
     keys.add_passphrase(world.person(), OLD)
     code = keys.create_code(world.person(), replacing=False)
     person = world.person()
-    found, _ = rotation.survey(person)
+    found, _ = rotation.prepare(person)
     for same in (OLD, code):
         with pytest.raises(CallerError) as caught:
             rotation.check_new(person, found, same)
@@ -326,13 +326,13 @@ def test_a_locked_keyring_changes_nothing(tmp_path: Path, keyring_session: RealK
     keyring_session.lock()
     with closing(owner.store()) as store:
         person = Person(store=store)
-        found, fixed = rotation.survey(person)
+        found, fixed = rotation.prepare(person)
         assert [(each.slot.kind, each.failure.code) for each in fixed] == [(KEYRING, Code.KEYRING_LOCKED)]
         before = owner.key_file.read_bytes()
         with pytest.raises(CustodyError, match="KEYRING_LOCKED"):
             rotation.rotate(person, found, [], passphrases={}, code="", progress=lambda *_: None)
         assert owner.key_file.read_bytes() == before
-        found, _ = rotation.survey(person)  # the key that was coming has to wait for the keyring, too
+        found, _ = rotation.prepare(person)  # the key that was coming has to wait for the keyring, too
         lost = [slot for slot in found if slot.kind == KEYRING]
         rotation.rotate(person, found, lost, passphrases={}, code="", progress=lambda *_: None)
         assert value(person) == "value"

@@ -11,7 +11,7 @@ import pytest
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy import ownership
-from claude_secrets.policy.ownership import at_each_call, exposed, read_own
+from claude_secrets.policy.ownership import exposed, no_link_check, read_own
 from tests.support.requirements import require_real
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="access lists say it there")
@@ -92,7 +92,7 @@ def read_as(config: Path, monkeypatch: pytest.MonkeyPatch, mode: int, uid: int, 
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fstat", told)
-        return read_own(config, at_each_call)
+        return read_own(config, no_link_check)
 
 
 @pytest.mark.parametrize("who", PEOPLE)
@@ -124,16 +124,16 @@ def test_the_command_mends_it(config: Path) -> None:
     config.rename(odd)
     odd.chmod(0o666)
     with pytest.raises(DeniedError) as caught:
-        read_own(odd, at_each_call)
+        read_own(odd, no_link_check)
     subprocess.run(["sh", "-c", str(caught.value.hint).partition(": ")[2]], check=True)
-    assert read_own(odd, at_each_call) == b"trust: ask"
+    assert read_own(odd, no_link_check) == b"trust: ask"
 
 
 def test_a_file_that_was_given_away_is_refused(config: Path) -> None:
     require_real(os.geteuid() == 0, "root, who can give files away")
     os.chown(config, 4242, -1)
     with pytest.raises(DeniedError):
-        read_own(config, at_each_call)
+        read_own(config, no_link_check)
 
 
 def test_an_access_list_that_lets_another_user_write_is_found(config: Path) -> None:
@@ -150,14 +150,14 @@ def test_an_access_list_that_lets_another_user_write_is_found(config: Path) -> N
     except (OSError, AttributeError):
         require_real(condition=False, name="a file system with access lists")
     require_real(not exposed(config), "a private group of one's own")
-    assert read_own(config, at_each_call) == b"trust: ask"
+    assert read_own(config, no_link_check) == b"trust: ask"
     for tag in (2, 8):
         grant(tag, 6)
         with pytest.raises(DeniedError) as caught:
-            read_own(config, at_each_call)
+            read_own(config, no_link_check)
         assert "chmod go-w" in str(caught.value.hint)
     config.chmod(0o644)  # what takes the right from whom the list names, too
-    assert read_own(config, at_each_call) == b"trust: ask"
+    assert read_own(config, no_link_check) == b"trust: ask"
 
 
 def test_only_a_link_is_held_against_the_project(config: Path) -> None:

@@ -12,7 +12,7 @@ from claude_secrets.model import Access, Tool
 from claude_secrets.paths import OwnDirectories
 from claude_secrets.policy import config, personal_files
 from claude_secrets.policy.config import Channels, Config, Presence, Trust
-from claude_secrets.policy.ownership import at_each_call
+from claude_secrets.policy.ownership import no_link_check
 from claude_secrets.policy.personal_files import OwnFiles, read_config, read_own_files
 from claude_secrets.policy.rules import built_in
 from claude_secrets.policy.rules_parser import RATE_LIMIT
@@ -30,7 +30,7 @@ def write(directory: Path, rule: str) -> Path:
 
 
 def own(directory: Path) -> OwnFiles:
-    return read_own_files(OwnDirectories(directory), at_each_call)
+    return read_own_files(OwnDirectories(directory), no_link_check)
 
 
 def refusal(directory: Path) -> DeniedError:
@@ -292,7 +292,7 @@ def two(tmp_path: Path) -> OwnDirectories:
 
 
 def both(two: OwnDirectories) -> OwnFiles:
-    return read_own_files(two, at_each_call)
+    return read_own_files(two, no_link_check)
 
 
 STRICTER = [
@@ -339,7 +339,7 @@ def test_the_stricter_of_both_files_holds(
     found = both(two)
     assert found.config._replace(usual_store=None) == own(tmp_path).config._replace(usual_store=None)
     assert found.ignored == (() if counts else (f"{environment.partition(':')[0]} of config.yml",))
-    assert read_config(two, at_each_call) == found.config
+    assert read_config(two, no_link_check) == found.config
 
 
 def test_every_setting_has_its_rows_in_that_table() -> None:

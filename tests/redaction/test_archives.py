@@ -18,7 +18,7 @@ import pytest
 from claude_secrets.redaction import archives
 from claude_secrets.redaction.contents import IN_NAME, Gap, Seen, Spot, look_through
 from claude_secrets.redaction.finder import Finder
-from claude_secrets.redaction.reasons import Reason
+from claude_secrets.redaction.gap_reasons import Reason
 from tests.support.requirements import require
 
 VALUE = "canary-value-q7Rt-in-an-archive"

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli import ask_elsewhere
+from claude_secrets.cli import ask_about_others
 from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import say
 from claude_secrets.model import Access
@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--readable", dest="access", action="store_const", const=Access.READABLE, help="agents may read the value"
     )
     add_scope(parser)
-    ask_elsewhere.add_yes(parser)
+    ask_about_others.add_yes(parser)
 
 
 def loosens(options: Namespace) -> bool:
@@ -36,7 +36,7 @@ def run(options: Namespace) -> int:
     """Change all names, or none where one is missing."""
     person, yes = scoped_person(options), yes_of(invocation_of(options))
     for name in options.names if options.access is Access.READABLE else ():
-        ask_elsewhere.require_name(person, name, f"Let agents that may use {name} read its value?", yes)
+        ask_about_others.require_name(person, name, f"Let agents that may use {name} read its value?", yes)
     changed = secrets.set_access(person, options.names, options.access)
     for name in options.names:
         say(f"'{name}' is {options.access.value}{'' if name in changed else ' already'}.")

@@ -107,7 +107,7 @@ def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> Back
 
 def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Person], BackupContents]) -> BackupContents:
     """Fill a new store, and replace the old one only when that is done."""
-    backups.refuse_open(person.store)
+    backups.fold_log_or_refuse(person.store)
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     new = the_person(invocation, find_project(invocation), SHARED, at=backups.beside(person.store.path, stamp))
     done = False

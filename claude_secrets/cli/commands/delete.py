@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli.ask_elsewhere import whose
+from claude_secrets.cli.ask_about_others import whose
 from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import say

@@ -12,10 +12,10 @@ from claude_secrets.cli.listing import expiries
 from claude_secrets.cli.old_copies import described
 from claude_secrets.cli.opening import (
     Invocation,
+    allowlist_of,
     check_of_links,
     find_project,
     invocation_of,
-    read_allowlist,
     the_person,
 )
 from claude_secrets.cli.output import progress, say, say_json
@@ -25,14 +25,14 @@ from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import FILE, State
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command, is_usual, own_directories
-from claude_secrets.person import copies, inspection, keys, secrets, trust
+from claude_secrets.person import inspection, keys, old_copies, secrets, trust
 from claude_secrets.person.inspection import damages
 from claude_secrets.person.keys import KeyInfo
 from claude_secrets.person.person import Person
 from claude_secrets.policy.config import CONFIG
-from claude_secrets.policy.grounds import way_to
 from claude_secrets.policy.ownership import exposed, quoted
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, OwnFiles, read_own_files
+from claude_secrets.policy.planted import way_to
 from claude_secrets.policy.project import Project
 
 
@@ -129,7 +129,7 @@ def _project(project: Project | None) -> Finding:
 
 
 def _allowlist(project: Project) -> Finding:
-    allowlist = read_allowlist(project)
+    allowlist = allowlist_of(project)
     if not allowlist.entries:
         return Finding("allowlist", "warn", "It allows nothing.", f"To allow a name: {command()} allow NAME")
     rules = sum(len(of_tool) for of_tool in allowlist.rules.tools.values()) + len(allowlist.rules.everywhere)
@@ -189,8 +189,8 @@ def _store(person: Person) -> Finding:
 
 
 def _work_tree(person: Person, main: str) -> Finding:
-    standing = trust.standing(person)
-    if standing is not None and standing.unjoined is None:
+    project = trust.project_with_identity(person)
+    if project is not None and project.unjoined is None:
         return Finding("work tree", "ok", f"It counts as a work tree of {main}.")
     hint = f"If it should: {command()} trust"
     return Finding("work tree", "warn", f"This is a git work tree of {main}, but does not count as that project.", hint)
@@ -203,7 +203,7 @@ def _keys(person: Person) -> Iterator[Finding]:
         slots, error = keys.list_keys(person), None
         unfinished = keys.unfinished(person)
     except CustodyError as failure:
-        slots, error, unfinished = keys.closed(person), failure, False
+        slots, error, unfinished = keys.list_unopenable(person), failure, False
     yield from (_dead_key(info) for info in slots if info.failure and info.slot.state is State.THERE)
     counted = [info for info in slots if info.counts]
     kinds = ", ".join(sorted(kind_of(info.slot) + ("" if info.tried else " (not tried)") for info in counted))
@@ -229,7 +229,7 @@ def _dead_key(info: KeyInfo) -> Finding:
 
 
 def _copies(person: Person) -> Iterator[Finding]:
-    for copy in copies.list_copies(person.store.path):
+    for copy in old_copies.list_copies(person.store.path):
         if copy.store_id is None:
             hint = "It does not open as a store, so no command removes it: look at it yourself."
         else:

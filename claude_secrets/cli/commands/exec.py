@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from claude_secrets import core_dumps
-from claude_secrets.cli import ask_elsewhere, output, variables
+from claude_secrets.cli import ask_about_others, output, variables
 from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import warn
 from claude_secrets.cli.teardown import run_after_success
@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="put [secret://NAME] where the program prints a value, plain or encoded (always where an agent runs it)",
     )
     add_scope(parser)
-    ask_elsewhere.add_yes(parser)
+    ask_about_others.add_yes(parser)
     parser.add_argument("program", metavar="COMMAND", nargs=REMAINDER, help="the program and its arguments")
 
 
@@ -61,7 +61,7 @@ def run(options: Namespace) -> int:
         return secrets.get_values(person, names, "exec", warn=warn)
 
     def check(templates: Templates) -> None:
-        ask_elsewhere.require_references(
+        ask_about_others.require_references(
             person, templates.named_by_files, templates.files, yes_of(invocation_of(options))
         )
 

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 
-from claude_secrets.cli import ask_elsewhere, variables
+from claude_secrets.cli import ask_about_others, variables
 from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import say_json, warn, write
 from claude_secrets.cli.variables import Choice, Source, listed
@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "place, or the reference",
     )
     add_scope(parser)
-    ask_elsewhere.add_yes(parser)
+    ask_about_others.add_yes(parser)
 
 
 def loosens(_options: Namespace) -> bool:
@@ -49,7 +49,9 @@ def run(options: Namespace) -> int:
     templates = variables.templates(Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names))
     if options.format == "shell":
         variables.refuse_shells_own(templates.variables)
-    ask_elsewhere.require_references(person, templates.named_by_files, templates.files, yes_of(invocation_of(options)))
+    ask_about_others.require_references(
+        person, templates.named_by_files, templates.files, yes_of(invocation_of(options))
+    )
     result = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
     if options.format == "json":
         say_json(result.environment)

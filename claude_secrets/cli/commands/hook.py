@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets.agent.gate import Gate
-from claude_secrets.agent.visible_names import StoreValues
+from claude_secrets.agent.store_values import StoreValues
 from claude_secrets.cli import hook_output
 from claude_secrets.cli.guarded_paths import NO_PATHS, Guard, texts
 from claude_secrets.cli.hook_output import HookAnswer, HookEvent, specific
@@ -30,7 +30,7 @@ from claude_secrets.exit_codes import FAILED
 from claude_secrets.model import Call, Done, Tool
 from claude_secrets.paths import command, own_directories, store_path, usual_store, working_directory
 from claude_secrets.policy.config import Config
-from claude_secrets.policy.ownership import at_each_call
+from claude_secrets.policy.ownership import no_link_check
 from claude_secrets.policy.personal_files import read_config
 from claude_secrets.policy.project import CallOrigin
 from claude_secrets.store.store import Store
@@ -286,7 +286,7 @@ def _touched(named: set[str], guard: Guard, *, own: bool, above: bool) -> HookAn
             return _denied(_KEPT)
         if own and guard.owns(path):
             return _denied("These are the person's own settings of Claude Secrets, which only they change.")
-        if above and guard.is_below(path):
+        if above and guard.holds_guarded(path):
             return _denied("What Claude Secrets needs lies somewhere in that directory.")
     return None
 
@@ -311,7 +311,7 @@ def _denied(why: str) -> HookAnswer:
 def _guard(hook: _Hook) -> Guard:
     """What is guarded; where `config.yml` is broken, of the usual store."""
     try:
-        config = read_config(own_directories(), at_each_call)
+        config = read_config(own_directories(), no_link_check)
     except SecretsError:
         config = Config()
     stores = {store_path(None, os.environ, config.store), usual_store(config.usual_store)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from claude_secrets import plain_file
 from claude_secrets.cli.asking import first_line, require_yes
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import add_scope, find_project, invocation_of, read_allowlist, the_person, yes_of
+from claude_secrets.cli.opening import add_scope, allowlist_of, find_project, invocation_of, the_person, yes_of
 from claude_secrets.cli.output import counted, hint, note, say, say_json, table
 from claude_secrets.cli.presence import Yes
 from claude_secrets.errors import CallerError, Code, SecretsError
@@ -20,7 +20,7 @@ from claude_secrets.person.import_files import FileKind, ImportedFile
 from claude_secrets.person.importing import Change, Planned
 from claude_secrets.person.person import Person
 from claude_secrets.plain_file import PlainFile
-from claude_secrets.policy.grounds import grounds_of
+from claude_secrets.policy.planted import grounds_of
 from claude_secrets.policy.project import Project
 from claude_secrets.store.records import Stored
 
@@ -124,7 +124,7 @@ def _rewriting(file: PlainFile, contents: ImportedFile) -> bytes | None:
 
 def _refuse_another_scope(person: Person) -> None:
     """Refuse to leave references that would mean other secrets than those imported."""
-    meant = read_allowlist(person.project).scope if person.project else SHARED
+    meant = allowlist_of(person.project).scope if person.project else SHARED
     if meant != person.scope:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
@@ -214,7 +214,7 @@ def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, 
             hint(f"'{each.entry.name}' belonged to {short(done.moved_from)}; it belongs to this project now")
     if person.project is None:
         return
-    allowlist = read_allowlist(person.project)
+    allowlist = allowlist_of(person.project)
     if any(allowlist.entry_for(each.entry.name) is None for each in planned):
         hint(f"agents of this project cannot use all of them yet; to let them, for each: {command()} allow NAME")
 

@@ -128,7 +128,7 @@ def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
 
 
 def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
-    slots, fixed = rotation.survey(person)
+    slots, fixed = rotation.prepare(person)
     for each in fixed:
         warn(f"key slot {each.slot.slot_id} ({_where(each.slot)}) cannot be kept: {each.failure.message}")
     losing = [each.slot for each in fixed]
@@ -137,7 +137,7 @@ def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
         if slot.kind == FILE and slot not in losing:
             warn(f"{_path(person, slot)} gets a new key; any other store that uses this key file would no longer open")
     require_yes("Replace all keys and the data key, and seal every record anew?", yes=yes)
-    old = old_copies.to_remove(person, yes=yes)
+    old = old_copies.ask_which_to_remove(person, yes=yes)
     with _new_code(person, slots, losing) as code, progress("sealing") as tell:
         scrubbed = rotation.rotate(person, slots, losing, passphrases=passphrases, code=code, progress=tell)
     say("Every record is sealed with a new data key. Old keys, passphrases and codes do not open the store.")

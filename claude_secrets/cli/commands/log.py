@@ -32,8 +32,8 @@ def run(options: Namespace) -> int:
         say(f"The log is whole: {log.verify_log(person)} entries, each as it was written.")
         return 0
     since = None if options.since is None else before_now(options.since, "--since")
-    standing = trust.standing(person)
-    projects = {named} if isinstance(named, str) else set(standing.identities if standing else ())
+    project = trust.project_with_identity(person)
+    projects = {named} if isinstance(named, str) else set(project.identities if project else ())
 
     def keep(entry: LogEntry) -> bool:
         event = entry.event

@@ -98,7 +98,7 @@ def _explain(invocation: Invocation, tool: Tool, name: str) -> int:
     allowed = True
     try:
         if call.name:
-            say(f"allowlist: allowed by {decisions.entry(snapshot, call.name).pattern}")
+            say(f"allowlist: allowed by {decisions.require_entry(snapshot, call.name).pattern}")
     except SecretsError as error:
         allowed = False
         say(f"allowlist: denied ({error.code})")

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 from claude_secrets.cli import old_copies
-from claude_secrets.cli.ask_elsewhere import whose
+from claude_secrets.cli.ask_about_others import whose
 from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import counted, hint, note, say, warn
@@ -29,7 +29,7 @@ def run(options: Namespace) -> int:
         raise CallerError(Code.INVALID_ARGUMENTS, "Purge what?", "purge NAME, or purge --deleted")
     person = scoped_person(options)
     purge = _deleted(person, yes=options.yes) if options.deleted else _one(person, options.name, yes=options.yes)
-    old = old_copies.to_remove(person, yes=options.yes)
+    old = old_copies.ask_which_to_remove(person, yes=options.yes)
     purged = purge()
     for record in purged.records:
         say(f"Purged '{record.name}' of scope '{record.scope}'.")

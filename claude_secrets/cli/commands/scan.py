@@ -16,7 +16,7 @@ from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec.git import Repository
 from claude_secrets.paths import command, expanded, working_directory
 from claude_secrets.person.inspection import every_value
-from claude_secrets.policy.grounds import grounds_of
+from claude_secrets.policy.planted import grounds_of
 from claude_secrets.redaction.contents import look_through, pieces_of
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.forms import SHORT

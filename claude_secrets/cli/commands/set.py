@@ -3,10 +3,10 @@
 import shlex
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli import ask_elsewhere
+from claude_secrets.cli import ask_about_others
 from claude_secrets.cli.asking import value_from_input
 from claude_secrets.cli.listing import here, hint_at_main, short
-from claude_secrets.cli.opening import add_scope, find_project, invocation_of, read_allowlist, the_person, yes_of
+from claude_secrets.cli.opening import add_scope, allowlist_of, find_project, invocation_of, the_person, yes_of
 from claude_secrets.cli.output import hint, say
 from claude_secrets.cli.times import from_now
 from claude_secrets.model import PERSON, Access, Expiry, check_name
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="when to remind you that the value has expired: a day such as 2027-01-31, 90d from now, or never",
     )
     add_scope(parser)
-    ask_elsewhere.add_yes(parser)
+    ask_about_others.add_yes(parser)
 
 
 def run(options: Namespace) -> int:
@@ -50,7 +50,7 @@ def run(options: Namespace) -> int:
     person = the_person(invocation, project, options.scope)
     use = "" if project is None else f", and let {here(person)} use it"
     yes = yes_of(invocation)
-    ask_elsewhere.require_name(person, name, f"Overwrite {name}{use}?", yes)
+    ask_about_others.require_name(person, name, f"Overwrite {name}{use}?", yes)
     if options.access is Access.READABLE and secrets.is_use_only(person, name):
         yes.require_person(f"Making '{name}' readable for agents")
     stored = secrets.set_value(
@@ -63,7 +63,7 @@ def run(options: Namespace) -> int:
         say(f"Nothing to change: '{name}' has this value (version {stored.version}).{kind}")
     if stored.moved_from is not None and stored.moved_from != PERSON:
         hint(_left(person, name, stored.moved_from))
-    if project and read_allowlist(project).entry_for(name) is None:
+    if project and allowlist_of(project).entry_for(name) is None:
         hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
     hint_at_main(person)
     return 0

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.opening import invocation_of, read_allowlist, require_project, the_person
+from claude_secrets.cli.opening import allowlist_of, invocation_of, require_project, the_person
 from claude_secrets.cli.output import counted, say
 from claude_secrets.paths import command
 from claude_secrets.person import trust
@@ -27,7 +27,7 @@ def run(options: Namespace) -> int:
     invocation = invocation_of(options)
     project = require_project(invocation)
     person = the_person(invocation, project)
-    wanted = trust.wanted(person, read_allowlist(project), required=person.config.trust is Trust.REQUIRED)
+    wanted = trust.wanted(person, allowlist_of(project), required=person.config.trust is Trust.REQUIRED)
     if not wanted:
         say(f"{project.path} wants nothing that it may not use already.")
         return 0

@@ -1,8 +1,8 @@
-"""Asking before a command uses, overwrites or grants what is someone else's.
+"""Asking before a command uses, overwrites or grants a secret that another project stored, or the person outside any.
 
-Always: what is asked is shown first, with where it was stored and who else uses it; `--yes` answers for scripts, and
-where the answer would last it wants a person or their `presence: any`; where nobody can be asked the command is refused
-and nothing is changed.
+Always: the person first sees where the secret was stored and who else uses it. `--yes` answers for scripts; an answer
+that lasts also needs a person at the terminal or `presence: any`. If nobody can be asked, the command is refused and
+nothing changes.
 """
 
 from argparse import ArgumentParser
@@ -17,8 +17,8 @@ from claude_secrets.cli.teardown import after_success
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.model import PERSON
 from claude_secrets.paths import command, home_directories
-from claude_secrets.person import elsewhere, secrets, trust
-from claude_secrets.person.elsewhere import SecretFromElsewhere
+from claude_secrets.person import others_secrets, secrets, trust
+from claude_secrets.person.others_secrets import SecretFromElsewhere
 from claude_secrets.person.person import Person
 from claude_secrets.policy.globs import glob_match
 
@@ -40,7 +40,7 @@ def require_name(person: Person, name: str, question: str, yes: Yes) -> None:
     Raises:
         DeniedError: NOT_TRUSTED where nobody can be asked; PERSON_ONLY where there is `--yes`, and no person.
     """
-    theirs = elsewhere.of_others(person, [name])
+    theirs = others_secrets.of_others(person, [name])
     if not theirs:
         return
     if yes.command == "allow" and theirs[0].origin == PERSON:  # which is just what they say it for
@@ -67,7 +67,7 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
     names = [
         one.name for one in secrets.list_all(person) if one.scope == person.scope and glob_match(pattern, one.name)
     ]
-    theirs = {each.name: each for each in elsewhere.of_others(person, names)}
+    theirs = {each.name: each for each in others_secrets.of_others(person, names)}
     note(f"{pattern} covers {counted(len(names), 'stored secret')}{':' if names else '.'}")
     for name in names:
         note(f"  {name}, {_stored(theirs[name]) if name in theirs else 'which this project may use already'}")
@@ -94,7 +94,7 @@ def require_scope(person: Person, yes: Yes) -> None:
     Raises:
         DeniedError: as `require_name`.
     """
-    theirs = elsewhere.in_claimed_scope(person)
+    theirs = others_secrets.in_claimed_scope(person)
     if not theirs:
         return
     if yes.given:
@@ -110,7 +110,7 @@ def require_scope(person: Person, yes: Yes) -> None:
     ask([f"{claimed}:", *_listed(theirs), once], question, refusal)
 
     def claim() -> None:
-        trust.claim_scope(person)
+        trust.grant_scope(person)
         note(f"This project may use the scope now. To take that back: {command()} revoke --all")
 
     after_success(claim)  # the command may have more questions, at which everything can be cancelled
@@ -125,7 +125,7 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
         DeniedError: NOT_TRUSTED where nobody can be asked.
     """
     anywhere = person.project is None and not all(file.resolve().parent in home_directories() for file in files)
-    theirs = elsewhere.of_others(person, names, also_the_persons=anywhere)
+    theirs = others_secrets.of_others(person, names, also_the_persons=anywhere)
     if not theirs or yes.given:
         return
     listed = ", ".join(each.name for each in theirs)
@@ -148,7 +148,7 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
 
 def whose(person: Person, name: str) -> str:
     """What a question adds about a name that is someone else's; empty where it is not."""
-    theirs = elsewhere.of_others(person, [name])
+    theirs = others_secrets.of_others(person, [name])
     return f" It was {_stored(theirs[0])}." if theirs else ""
 
 

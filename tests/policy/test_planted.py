@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code, CustodyError, DeniedError, SecretsError, StoreError
-from claude_secrets.policy.grounds import key_file_inside, policy_file_inside, refuse_inside, store_inside
+from claude_secrets.policy.planted import key_file_inside, policy_file_inside, refuse_inside, store_inside
 from claude_secrets.policy.project import CallOrigin, Project, locate
 from tests.support.disk import Disk, git
 

@@ -1,6 +1,6 @@
-"""What a project could have brought along: nothing that only the person may choose is taken from there.
+"""Refusing a store, a key file or a policy file that a project could have brought with it.
 
-Always: paths are compared resolved and by components, and by the file system's own numbers.
+Always: paths are compared after links are resolved, by whole components, and by inode numbers.
 """
 
 import os

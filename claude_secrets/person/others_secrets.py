@@ -60,7 +60,7 @@ def is_own(tx: Transaction, person: Person, record: Record) -> bool:
 
 def _identities(tx: Transaction, person: Person) -> tuple[str, ...]:
     """What the project is known by; outside a project, what the person is."""
-    project = person.standing(tx)
+    project = person.project_with_identity(tx)
     return (PERSON,) if project is None else project.identities
 
 

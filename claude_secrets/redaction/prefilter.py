@@ -1,13 +1,13 @@
-"""Telling quickly where a value may be: its letters and digits in a row, once all else is left out of a text.
+"""A quick filter before the search: it reduces a text to its letters and digits, which rules most texts out.
 
-Always: pure; linear; each row of letters and digits that a value has in any view stands in one of the `flats`.
+Always: pure; linear. Every run of letters and digits that a value has in any view is part of one of the `flats`.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Final
 
-from claude_secrets.redaction import dumps, views
+from claude_secrets.redaction import hex_dumps, views
 from claude_secrets.regex import ByteSearch
 
 _AROUND: Final = 1280
@@ -46,7 +46,7 @@ def flats(text: bytes) -> Iterator[bytes]:
             for meant in views.texts_of_decoded(part):
                 yield from _flat(meant)
     for part in _parts(text, _DUMP.places(text)):
-        for view in dumps.every_reading(views.stripped(part)):
+        for view in hex_dumps.every_reading(views.stripped(part)):
             yield from _flat(view.text)
 
 

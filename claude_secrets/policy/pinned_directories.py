@@ -1,7 +1,7 @@
-"""The directories that calls come from: held open, so that no other one takes the place of one of them unnoticed.
+"""The directories that calls come from, held open for as long as the server runs.
 
-Always: whoever may rename a directory or make a link can lead a path elsewhere while a server runs; then calls are
-refused until it is started again. A directory that is held open keeps its number in the file system to itself.
+Always: if one of them is replaced meanwhile, calls are refused until the server is started again. A directory that is
+held open keeps its inode number, so no other directory can take its place unnoticed.
 """
 
 import os

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.policy.directories import Directories
+from claude_secrets.policy.pinned_directories import Directories
 from claude_secrets.policy.project import CallOrigin
 
 needs_descriptors = pytest.mark.skipif(

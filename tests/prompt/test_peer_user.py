@@ -14,9 +14,9 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from claude_secrets.errors import Code, InputError
-from claude_secrets.prompt import visitor
+from claude_secrets.prompt import peer_user
 from claude_secrets.prompt.page import InputPage, PageState
-from claude_secrets.prompt.visitor import UnseenError, Visit, let_in, require_table, rows, tables
+from claude_secrets.prompt.peer_user import UnseenError, Visit, let_in, require_table, rows, tables
 from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.other_users import FLOOD, FRIEND, ROOT, STRANGER, as_user, python_as, talk
 from tests.support.page_client import DEADLINE, QUESTION, RecordingStore, Serve, Visitor
@@ -281,14 +281,14 @@ def test_a_table_without_our_own_socket_is_none(pair: Pair) -> None:
 def test_a_system_may_lack_ipv6_and_not_the_table(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    places = visitor._TABLES if missing == "nothing" else (visitor._TABLES[0], tmp_path / "tcp6")
-    monkeypatch.setattr(visitor, "_TABLES", places)
+    places = peer_user._TABLES if missing == "nothing" else (peer_user._TABLES[0], tmp_path / "tcp6")
+    monkeypatch.setattr(peer_user, "_TABLES", places)
     require_table(pair.listening)
     assert let_in([pair.accept()], pair.address) == [True]
 
 
 def test_without_a_table_there_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visitor, "_TABLES", (tmp_path / "tcp", tmp_path / "tcp6"))
+    monkeypatch.setattr(peer_user, "_TABLES", (tmp_path / "tcp", tmp_path / "tcp6"))
     page = InputPage(QUESTION, store=RecordingStore())
     with pytest.raises(InputError) as caught:
         page.start()
@@ -438,7 +438,7 @@ def test_a_table_that_cannot_be_read_later_lets_nobody_in(
 ) -> None:
     person = Visitor(page)
     for places in ((tmp_path / "tcp", tmp_path / "tcp6"), (tmp_path, tmp_path)):
-        monkeypatch.setattr(visitor, "_TABLES", places)
+        monkeypatch.setattr(peer_user, "_TABLES", places)
         assert person.get().status in {403, 0}
     monkeypatch.undo()
     assert person.claim().status == 303

@@ -1,7 +1,7 @@
 """Copies of a store that an upgrade or `backup restore --aside` left beside it, and removing them.
 
-Always: only a file that is provably such a copy is removed: by its name, its owner and what is in it, never through a
-link. Keys are named and never removed.
+Always: a file is removed only if its name, its owner and its content prove that it is such a copy, and never through a
+link. The keys of a copy are named and never removed.
 """
 
 import os
@@ -44,7 +44,7 @@ def list_copies(store: Path) -> list[OldCopy]:
     return [copy for path in sorted(copies.values()) if (copy := _copy(path)) is not None]
 
 
-def remove_copies(copy: OldCopy) -> None:
+def remove_copy(copy: OldCopy) -> None:
     """Remove a copy with its logs; its keys stay, for a store that nobody knows of here may use them.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Copies of the store that upgrades and restores left: named, and removed with their keys only where that is sure."""
+"""Copies of the store that upgrades and restores left: named, and removed only where that is sure."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import StoreError
-from claude_secrets.person import copies
+from claude_secrets.person import old_copies
 from tests.person.test_rotation import at_a_terminal
 from tests.support.keyrings import RealKeyring
 from tests.support.machine import Machine
@@ -148,16 +148,16 @@ def test_a_file_of_another_user_is_no_copy(machine: Machine) -> None:
     path = machine.store.with_name("secrets.db.format-1")
     shutil.copy(machine.store, path)
     os.chown(path, 65534, -1)
-    assert copies.list_copies(machine.store) == []
+    assert old_copies.list_copies(machine.store) == []
 
 
 def test_a_copy_that_changed_since_it_was_shown_stays(machine: Machine) -> None:
     path = machine.store.with_name("secrets.db.format-1")
     shutil.copy(machine.store, path)
-    (copy,) = copies.list_copies(machine.store)
+    (copy,) = old_copies.list_copies(machine.store)
     os.utime(path, (1, 1))
     with pytest.raises(StoreError):
-        copies.remove_copies(copy)
+        old_copies.remove_copy(copy)
     assert path.exists()
 
 
@@ -186,4 +186,4 @@ def test_a_copy_beside_the_link_and_beside_the_file_it_leads_to_is_found(machine
     both = [machine.store.with_name("secrets.db.aside-20260101-000000"), link.with_name("secrets.db.format-1")]
     for path in both:
         shutil.copy(machine.store, path)
-    assert sorted(copy.path for copy in copies.list_copies(link)) == sorted(both)
+    assert sorted(copy.path for copy in old_copies.list_copies(link)) == sorted(both)
