@@ -138,7 +138,7 @@ def reads_use_only(case: Case) -> bool:
     if record is None or record.deleted:
         return False
     entry = decisions.require_entry(case.snapshot, case.call.name)
-    return not refusals.may_be_read(record=record.access, allowlisted=entry.access)
+    return not decisions.may_be_read(record=record.access, allowlisted=entry.access)
 
 
 def may_read(case: Case) -> bool:

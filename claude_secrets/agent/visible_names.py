@@ -6,7 +6,7 @@ Always: only names that the allowlist has and that the project is trusted with; 
 from collections.abc import Iterable, Iterator
 
 from claude_secrets.agent import consent
-from claude_secrets.policy import refusals
+from claude_secrets.policy import decisions
 from claude_secrets.policy.allowlist import AllowlistEntry
 from claude_secrets.policy.snapshot import PolicySnapshot
 from claude_secrets.store import records
@@ -46,5 +46,5 @@ def visible_among(
 def readable_by_name(secrets: Iterable[tuple[Record, AllowlistEntry]]) -> dict[str, bool]:
     """Whether agents are given the value, by name."""
     return {
-        record.name: refusals.may_be_read(record=record.access, allowlisted=entry.access) for record, entry in secrets
+        record.name: decisions.may_be_read(record=record.access, allowlisted=entry.access) for record, entry in secrets
     }

@@ -144,7 +144,7 @@ def remove_key(person: Person, slot_id: str) -> Slot:
     return chosen[0]
 
 
-def rotate(person: Person) -> list[Slot]:
+def replace_in_keyring(person: Person) -> list[Slot]:
     """Replace the master key of each slot of this keyring; returns the new slots.
 
     Raises:

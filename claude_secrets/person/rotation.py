@@ -61,7 +61,7 @@ def check_new(person: Person, slots: Sequence[Slot], new: str) -> str:
     return new
 
 
-def rotate(
+def replace_every_key(
     person: Person,
     slots: Sequence[Slot],
     losing: Sequence[Slot],

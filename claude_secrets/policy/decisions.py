@@ -3,7 +3,7 @@
 Always: pure; the decision does not depend on whether the secret exists.
 """
 
-from claude_secrets.model import Call, Tool
+from claude_secrets.model import Access, Call, Tool
 from claude_secrets.policy import refusals, rules
 from claude_secrets.policy.allowlist import AllowlistEntry
 from claude_secrets.policy.rules import Verdict
@@ -40,7 +40,12 @@ def require_entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
 
 def verdict(snapshot: PolicySnapshot, call: Call) -> Verdict:
     """What the rules say of a call."""
-    return rules.decide(snapshot.policies, call.tool, arguments(call))
+    return rules.apply(snapshot.policies, call.tool, arguments(call))
+
+
+def may_be_read(*, record: Access, allowlisted: Access | None) -> bool:
+    """A value goes to an agent only where neither the secret nor the allowlist's entry says use-only."""
+    return Access.USE_ONLY not in (record, allowlisted)
 
 
 def arguments(call: Call) -> dict[str, str]:

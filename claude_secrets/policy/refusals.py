@@ -6,7 +6,7 @@ Always: pure. No sentence tells an agent how to widen its own access, only what 
 from typing import Final
 
 from claude_secrets.errors import Code, DeniedError, InputError
-from claude_secrets.model import Access, Channel, ConsentQuestion, Declined, Tool
+from claude_secrets.model import Channel, ConsentQuestion, Declined, Tool
 from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.rules import Applied, Rule, RuleSource
 
@@ -32,11 +32,6 @@ def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
 def said_by(rule: Rule) -> str:
     """What the rule's author says to whom it refuses."""
     return f" Its author says: {rule.said}" if rule.said else ""
-
-
-def may_be_read(*, record: Access, allowlisted: Access | None) -> bool:
-    """A value goes to an agent only where neither the secret nor the allowlist's entry says use-only."""
-    return Access.USE_ONLY not in (record, allowlisted)
 
 
 def not_allowlisted(name: str, *, project: str) -> DeniedError:

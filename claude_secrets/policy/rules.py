@@ -221,7 +221,7 @@ class Verdict(NamedTuple):
     approvals: tuple[Applied, ...] = ()
 
 
-def decide(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Verdict:
+def apply(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Verdict:
     """Hold a call against several policies, each of which must allow it; the first names the first refusal."""
     applied = [Applied(policy.source, rule) for policy in policies for rule in policy.of(tool)]
     refusals = (one for one in applied if one.rule.refuses(arguments))

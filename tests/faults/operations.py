@@ -140,7 +140,7 @@ def _rotate_data(person: Person, operation: Operation) -> None:
     found, fixed = rotation.prepare(person)
     passphrases = {slot.slot_id: operation["passphrase"] for slot in found if slot.kind == PASSPHRASE}
     lost = [each.slot for each in fixed]
-    rotation.rotate(person, found, lost, passphrases=passphrases, code=operation["code"], progress=_quietly)
+    rotation.replace_every_key(person, found, lost, passphrases=passphrases, code=operation["code"], progress=_quietly)
 
 
 def _remove(person: Person, kind: str) -> None:
@@ -169,7 +169,7 @@ _DOING: dict[str, Callable[[StorePlace, Person, Operation], object]] = {
     "restore": lambda _, person, operation: history.restore_version(person, operation["name"]),
     "purge": lambda _, person, operation: history.purge(person, operation["name"]),
     "rename": lambda _, person, operation: secrets.rename(person, operation["name"], operation["new"]),
-    "rotate": lambda _place, person, _deed: keys.rotate(person),
+    "rotate": lambda _place, person, _deed: keys.replace_in_keyring(person),
     "rotate data": lambda _place, person, operation: _rotate_data(person, operation),
     "add file": lambda place, person, operation: keys.add_file(person, place.root / "keys" / operation["file"]),
     "add passphrase": lambda _place, person, _deed: keys.add_passphrase(person, PASSPHRASES),

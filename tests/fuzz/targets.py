@@ -176,7 +176,7 @@ def _policy(data: bytes, file: str) -> None:
 def _decides(found: Rules) -> None:
     for call in CALLS:
         with suppress(CallerError):  # a pattern that takes too long
-            verdict = rules.decide((found, rules.built_in(found)), call.tool, arguments(call))
+            verdict = rules.apply((found, rules.built_in(found)), call.tool, arguments(call))
             assert call.tool not in found.hidden or verdict.refused_by is not None
 
 

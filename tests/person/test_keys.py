@@ -73,7 +73,9 @@ def ring(tmp_path: Path, keyring_session: RealKeyring) -> Iterator[Ring]:
 def rotated(person: Person) -> None:
     """All keys replaced, of a store without passphrases."""
     found, _ = rotation.prepare(person)
-    rotation.rotate(person, found, [], passphrases={}, code=recovery_code.new_code(), progress=lambda *_: None)
+    rotation.replace_every_key(
+        person, found, [], passphrases={}, code=recovery_code.new_code(), progress=lambda *_: None
+    )
 
 
 def kinds(person: Person) -> list[str]:
@@ -175,7 +177,7 @@ def test_a_slot_that_is_not_told_apart_is_not_removed(world: World, prefix: str)
 
 def test_rotating_leaves_one_entry_which_is_another_one(ring: Ring) -> None:
     ((entry, old),) = ring.keyring.entries().items()
-    (slot,) = keys.rotate(ring.person())
+    (slot,) = keys.replace_in_keyring(ring.person())
     ((new_entry, new),) = ring.keyring.entries().items()
     assert (new_entry.endswith(slot.slot_id), new_entry != entry, new != old) == (True, True, True)
     assert value(ring.person()) == "value"
@@ -219,7 +221,7 @@ def test_a_keyring_that_is_locked_in_the_middle_of_it_loses_nothing(ring: Ring) 
     with pytest.raises(CustodyError, match="KEYRING_LOCKED"):
         keys.remove_key(person, slot.slot_id)
     with pytest.raises((CustodyError, CallerError)):
-        keys.rotate(person)
+        keys.replace_in_keyring(person)
     assert value(ring.person(passphrase=WORDS)) == "value"
     assert kinds(ring.person(passphrase=WORDS)) == [KEYRING, PASSPHRASE]
 
@@ -242,7 +244,7 @@ def test_no_key_is_deleted_by_what_somebody_wrote_into_the_store(ring: Ring) -> 
     ring.close()
     with attacker.attacker(ring.path) as connection:
         connection.execute("""UPDATE key_slots SET params = '{"state":"leaving"}' WHERE kind = 'keyring'""")
-    for attempt in (keys.clear_away, keys.list_keys, keys.rotate):
+    for attempt in (keys.clear_away, keys.list_keys, keys.replace_in_keyring):
         with pytest.raises(StoreError, match="STORE_TAMPERED"):
             attempt(ring.person())
     assert len(ring.keyring.entries()) == 1

@@ -80,7 +80,7 @@ class Owner:
             assert fixed == []
             self.code = recovery_code.new_code()
             new = {slot.slot_id: NEW for slot in found if slot.kind == PASSPHRASE and not slot.is_recovery}
-            rotation.rotate(person, found, [], passphrases=new, code=self.code, progress=lambda *_: None)
+            rotation.replace_every_key(person, found, [], passphrases=new, code=self.code, progress=lambda *_: None)
             self.words = NEW
             assert not keys.unfinished(person)
             assert value(person) == "value"
@@ -215,7 +215,7 @@ def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: Wo
     assert fixed == []
     new = {slot.slot_id: NEW for slot in found if slot.kind == PASSPHRASE}
     tell = lambda done, total: told.append((done, total))  # noqa: E731
-    rotation.rotate(person, found, [], passphrases=new, code="", progress=tell)
+    rotation.replace_every_key(person, found, [], passphrases=new, code="", progress=tell)
     assert told[-1][0] == told[-1][1] == len(told)
     assert stated(world.store()) == before
     assert trust.list_grants(world.person()) == granted
@@ -278,10 +278,10 @@ def test_a_slot_whose_key_is_not_here_is_lost_only_if_that_was_said(world: World
     assert [(each.slot, each.failure.code) for each in fixed] == [(other, Code.KEY_MISSING)]
     before = (every_token(world), world.key_file.read_bytes())
     with pytest.raises(CustodyError):
-        rotation.rotate(person, found, [], passphrases={}, code="", progress=lambda *_: None)
+        rotation.replace_every_key(person, found, [], passphrases={}, code="", progress=lambda *_: None)
     world.close()
     assert (every_token(world), world.key_file.read_bytes()) == before
-    rotation.rotate(world.person(), found, [other], passphrases={}, code="", progress=lambda *_: None)
+    rotation.replace_every_key(world.person(), found, [other], passphrases={}, code="", progress=lambda *_: None)
     assert [info.slot.kind for info in keys.list_keys(world.person())] == [FILE]
     assert value(world.person()) == "value"
 
@@ -292,7 +292,7 @@ def test_the_last_key_is_never_given_up(world: World) -> None:
     found, _ = rotation.prepare(person)
     before = every_token(world)
     with pytest.raises(CallerError) as caught:
-        rotation.rotate(person, found, found, passphrases={}, code="", progress=lambda *_: None)
+        rotation.replace_every_key(person, found, found, passphrases={}, code="", progress=lambda *_: None)
     assert caught.value.code is Code.INVALID_ARGUMENTS
     assert every_token(world) == before
 
@@ -303,7 +303,7 @@ def test_slots_that_changed_since_they_were_shown_are_not_rotated(world: World) 
     keys.add_passphrase(world.person(), OLD)
     before = (every_token(world), world.key_file.read_bytes())
     with pytest.raises(StoreError) as caught:
-        rotation.rotate(person, found, [], passphrases={}, code="", progress=lambda *_: None)
+        rotation.replace_every_key(person, found, [], passphrases={}, code="", progress=lambda *_: None)
     assert caught.value.code is Code.STORE_BUSY
     assert (every_token(world), world.key_file.read_bytes()) == before
 
@@ -330,11 +330,11 @@ def test_a_locked_keyring_changes_nothing(tmp_path: Path, keyring_session: RealK
         assert [(each.slot.kind, each.failure.code) for each in fixed] == [(KEYRING, Code.KEYRING_LOCKED)]
         before = owner.key_file.read_bytes()
         with pytest.raises(CustodyError, match="KEYRING_LOCKED"):
-            rotation.rotate(person, found, [], passphrases={}, code="", progress=lambda *_: None)
+            rotation.replace_every_key(person, found, [], passphrases={}, code="", progress=lambda *_: None)
         assert owner.key_file.read_bytes() == before
         found, _ = rotation.prepare(person)  # the key that was coming has to wait for the keyring, too
         lost = [slot for slot in found if slot.kind == KEYRING]
-        rotation.rotate(person, found, lost, passphrases={}, code="", progress=lambda *_: None)
+        rotation.replace_every_key(person, found, lost, passphrases={}, code="", progress=lambda *_: None)
         assert value(person) == "value"
     # What was lost is taken out of the keyring as soon as it can be; until then it opens nothing.
     with closing(owner.store()) as store:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from claude_secrets.model import Tool
-from claude_secrets.policy.rules import Rules, RuleSource, built_in, decide, in_words
+from claude_secrets.policy.rules import Rules, RuleSource, apply, built_in, in_words
 from claude_secrets.policy.rules_parser import parse_rules
 from claude_secrets.policy.strict_yaml import NotUnderstood, parse
 
@@ -306,7 +306,7 @@ def test_the_table_is_long_enough() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_policy_decides_as_the_table_says(name: str) -> None:
     case = CASES[name]
-    verdict = decide((policy_of(case.policy),), case.tool, case.arguments)
+    verdict = apply((policy_of(case.policy),), case.tool, case.arguments)
     if verdict.refused_by is not None:
         found = (DENIED, verdict.refused_by.rule.rule_id)
     elif verdict.approvals:
@@ -333,7 +333,7 @@ def test_every_policy_must_allow(first: str, second: str) -> None:
         Rules(source=source, default_allow=decision == ALLOWED)
         for source, decision in ((RuleSource.PROJECT, first), (RuleSource.PERSON, second))
     )
-    refused_by = decide(policies, GET, DEV).refused_by
+    refused_by = apply(policies, GET, DEV).refused_by
     assert (refused_by is None) == (first == second == ALLOWED)
     if refused_by is not None:
         assert refused_by.source == ("project" if first == DENIED else "person")

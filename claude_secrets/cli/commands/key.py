@@ -73,7 +73,7 @@ def run(options: Namespace) -> int:
     elif options.data:
         _rotate_data(person, options.new_passphrase_fd, yes=options.yes)
     else:
-        for slot in keys.rotate(person):
+        for slot in keys.replace_in_keyring(person):
             say(f"The keyring has a new key for the store (slot {slot.slot_id}); the old one is deleted.")
         hint(f"whoever had a key before may have kept what it unwraps; to lock them out: {command()} key rotate --data")
     return 0
@@ -139,7 +139,7 @@ def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
     require_yes("Replace all keys and the data key, and seal every record anew?", yes=yes)
     old = old_copies.ask_which_to_remove(person, yes=yes)
     with _new_code(person, slots, losing) as code, progress("sealing") as tell:
-        scrubbed = rotation.rotate(person, slots, losing, passphrases=passphrases, code=code, progress=tell)
+        scrubbed = rotation.replace_every_key(person, slots, losing, passphrases=passphrases, code=code, progress=tell)
     say("Every record is sealed with a new data key. Old keys, passphrases and codes do not open the store.")
     if keys.unfinished(person):
         warn("an old key is still where it was; it opens nothing, and the next key command takes it away")
