@@ -130,11 +130,39 @@ def in_own_terminal(directory: Path | str, words: str) -> str:
     return f"not with `!` and not through the agent; in another terminal type exactly: {typed}"
 
 
-@cache
 def command() -> str:
     """How a person calls this program here: what the hints in messages begin with."""
+    return shlex.join(command_words())
+
+
+@cache
+def command_words() -> tuple[str, ...]:
+    """The words with which a person, or a client's configuration, starts this program here."""
     if "/uv/" in Path(sys.prefix).as_posix() and "archive-v0" in Path(sys.prefix).as_posix():
-        return "uvx claude-secrets"
+        source = _source()
+        return ("uvx", APPLICATION) if source is None else ("uvx", "--from", source, APPLICATION)
     if Path(sys.argv[0]).name == "__main__.py":
-        return "python -P -m claude_secrets"
-    return APPLICATION
+        return ("python", "-P", "-m", "claude_secrets")
+    return (APPLICATION,)
+
+
+def _source() -> str | None:
+    """The checkout or repository that this was installed from; None if it came from a package index.
+
+    The file is specified at https://packaging.python.org/en/latest/specifications/direct-url/. Without the source a
+    hint would name whatever package has this name on an index.
+    """
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.request import url2pathname
+
+    try:
+        found = json.loads(distribution(APPLICATION).read_text("direct_url.json") or "{}")
+        url = found.get("url")
+        if url is None:
+            return None
+        if vcs := found.get("vcs_info"):
+            return f"{vcs['vcs']}+{url}"
+        return url2pathname(url.removeprefix("file://")) if url.startswith("file://") else str(url)
+    except (PackageNotFoundError, ValueError, KeyError, AttributeError):  # a broken installation
+        return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.paths import command
+from claude_secrets.paths import command, command_words
 from claude_secrets.policy.work_trees import main_work_tree
 
 _FILE: Final = str(Path(".claude", "secrets.yml"))
@@ -200,9 +200,11 @@ def _no_allowlist(directory: Path) -> DeniedError:
 
 
 def _no_project(where: CallOrigin) -> DeniedError:
-    example = (
-        '{"mcpServers": {"secrets": {"command": "uvx", "args": ["claude-secrets", "--project", "/path/to/project"]}}}'
-    )
+    import json
+
+    program, *arguments = command_words()
+    server = {"command": program, "args": [*arguments, "--project", "/path/to/project"]}
+    example = json.dumps({"mcpServers": {"secrets": server}})
     return DeniedError(
         Code.NO_PROJECT,
         "No project was found, so nothing is allowed. Looked for --project, CLAUDE_PROJECT_DIR, the client's roots, "

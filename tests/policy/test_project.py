@@ -1,5 +1,6 @@
 """Finding the project: where it is looked for, and that places which contradict each other are refused."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code
-from claude_secrets.paths import command
+from claude_secrets.paths import command, command_words
 from claude_secrets.policy.project import Project
 from tests.support.disk import Disk, git
 
@@ -127,7 +128,9 @@ def test_no_project_says_where_it_looked_and_how_a_client_names_one(disk: Disk) 
     error = disk.refused(downloads)
     assert error.code is Code.NO_PROJECT
     assert str(downloads) in error.message
-    assert '"args": ["claude-secrets", "--project", "/path/to/project"]' in str(error.hint)
+    program, *arguments = command_words()
+    arguments += ["--project", "/path/to/project"]
+    assert json.dumps({"mcpServers": {"secrets": {"command": program, "args": arguments}}}) in str(error.hint)
     assert f"{command()} init" in str(error.hint)
 
 
