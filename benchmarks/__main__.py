@@ -53,32 +53,35 @@ def _measure(part: str, root: Path, report: Report, *, quick: bool) -> None:
     began = time.monotonic()
     match part:
         case "warm":
-            report.shown = _warm(root, QUICK if quick else SIZES, 20 if quick else 600, report)
+            sizes, rounds, sessions = (QUICK, 4, 1) if quick else (SIZES, 600, calls.SESSIONS)
+            report.shown = _warm(root, sizes, rounds, sessions, report)
         case "start":
-            _cold(root, 2 if quick else 25, report)
+            _cold(root, 1 if quick else 25, report)
         case "commands":
-            _commands(root, *((100, 2) if quick else (1000, 25)), report)
+            _commands(root, *((100, 1) if quick else (1000, 25)), report)
         case "throughput":
             _throughput(2 if quick else 64, report)
         case "writers":
-            _writers(root, report)
+            _writers(root, 5 if quick else 50, report)
     print(f"({part}: {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
 
 
-def _warm(root: Path, sizes: tuple[int, ...], rounds: int, report: Report) -> dict[str, dict[int, float]]:
+def _warm(
+    root: Path, sizes: tuple[int, ...], rounds: int, sessions: int, report: Report
+) -> dict[str, dict[int, float]]:
     """Rows of warm calls; returns each tool's ratio by the number of stored secrets, ten of them visible."""
     commit = calls.durable_commit(root, rounds)
     shown: dict[str, dict[int, float]] = {tool: {} for tool in calls.TOOLS}
     peaks, raw = {}, {}
     for stored in sizes:
         _say(f"warm calls, {stored} stored")
-        found, peaks[stored] = calls.warm(Home(root / f"ten of {stored}", stored, allow=TEN), rounds)
+        found, peaks[stored] = calls.warm(Home(root / f"ten of {stored}", stored, allow=TEN), rounds, sessions=sessions)
         raw[stored] = {tool: one.ratio for tool, one in found.items()}
         for tool, one in found.items():
             shown[tool][stored] = _less_commit(tool, one, commit)
             report.row(f"warm {_label(tool)}, {stored} stored, ten visible", f"{shown[tool][stored]:.2f} x", "1.5 x")
     for stored in (size for size in sizes if size <= ALL_UP_TO):
-        found, _ = calls.warm(Home(root / f"all of {stored}", stored, allow=ALL), rounds)
+        found, _ = calls.warm(Home(root / f"all of {stored}", stored, allow=ALL), rounds, sessions=sessions)
         for tool, one in found.items():
             report.row(f"warm {_label(tool)}, {stored} stored, all visible", f"{_less_commit(tool, one, commit):.2f} x")
     first, last = min(sizes), max(sizes)
@@ -135,10 +138,10 @@ def _throughput(megabytes: int, report: Report) -> None:
             report.row(f"{what}, {kind}", f"{rate:.0f} MB/s", reach)
 
 
-def _writers(root: Path, report: Report) -> None:
+def _writers(root: Path, sets: int, report: Report) -> None:
     _say("four writers")
-    kept, seconds = calls.writers(Home(root / "writers", 10, allow='["VISIBLE_*"]'), 4, 50)
-    report.row(f"four servers x 50 sets at once ({1000 * seconds:.1f} ms each)", f"{kept} kept", "200 kept")
+    kept, seconds = calls.writers(Home(root / "writers", 10, allow='["VISIBLE_*"]'), 4, sets)
+    report.row(f"four servers x {sets} sets at once ({1000 * seconds:.1f} ms each)", f"{kept} kept", f"{4 * sets} kept")
     report.figures["writers"] = {"kept": kept, "seconds": seconds}
 
 

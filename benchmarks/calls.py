@@ -19,7 +19,9 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 SESSIONS = 5
+"""How many processes of each server a whole measurement takes: one can be lucky in where its threads run."""
 WARMING = 20
+"""Calls of each tool, in each process, that are not counted."""
 
 
 class Tool(NamedTuple):
@@ -45,14 +47,11 @@ class Warm(NamedTuple):
     ratio: float
 
 
-def warm(home: Home, rounds: int) -> tuple[dict[str, Warm], int]:
-    """Each tool against the empty one, in turn; and the server's peak memory in bytes.
-
-    In several processes of each: one can be lucky in where its threads run.
-    """
+def warm(home: Home, rounds: int, *, sessions: int = SESSIONS) -> tuple[dict[str, Warm], int]:
+    """Each tool against the empty one, in turn, in so many processes of each; and the server's peak memory in bytes."""
     pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in TOOLS}
     peak = 0
-    for number in range(SESSIONS):
+    for number in range(sessions):
         chosen = random.Random(number)
         with (
             Client(EMPTY, CHECKOUT, home.environment) as empty,
@@ -61,7 +60,7 @@ def warm(home: Home, rounds: int) -> tuple[dict[str, Warm], int]:
             for name, tool in TOOLS.items():
                 each = [
                     (empty.call("empty", {}), server.call(tool.name, tool.arguments(chosen)))
-                    for _ in range(rounds // SESSIONS + WARMING)
+                    for _ in range(rounds // sessions + WARMING)
                 ]
                 pairs[name] += each[WARMING:]
             peak = max(peak, server.peak_bytes())
