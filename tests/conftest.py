@@ -1,5 +1,6 @@
 """Fixtures of all tests. None of them, and no program they start, sees the developer's own home, session or keyring."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,9 +40,15 @@ def rounds(pytestconfig: pytest.Config) -> int:
     return number
 
 
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each test has a directory for the person's own: beside thousands of others a number would cost a search."""
+    return tmp_path_factory.mktemp("people", numbered=False)
+
+
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    person = tmp_path_factory.mktemp("person")
+def _isolated(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Path(tempfile.mkdtemp(dir=people))
     for name in ("HOME", "USERPROFILE", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
         directory = person / name.lower()
         directory.mkdir(mode=0o700)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Self
 
 import yaml
 
+from claude_secrets.keys.custody import Custody
+from claude_secrets.store.store import Store
 from tests.support.program import ACCOUNT_HOME
 
 DEADLINE = 30.0
@@ -44,10 +47,15 @@ class Machine:
         }
 
     def use_key_file(self) -> Self:
-        """Make the store with its key in a file, as a person without a keyring does."""
+        """Make the store with its key in a file, as a person without a keyring does.
+
+        In this process: so many tests begin with it that starting `init` each time would take minutes.
+        """
         self.key_file.parent.mkdir()
-        done = self.run("init", "--key-file", str(self.key_file), at=self.project("setup", []))
-        assert done.returncode == 0, done.stderr
+        self.project("setup", [])
+        store = Store(self.store, Custody(environment=self.environment), time.time)
+        store.create_with_key_file(self.key_file)
+        store.close()
         return self
 
     def project(self, name: str, allow: object = "*") -> Path:
