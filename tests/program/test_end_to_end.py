@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -301,13 +302,21 @@ STRANGE_LINES = {
 }
 
 
+@pytest.fixture(scope="module")
+def long_lived(shared_machine: Machine) -> Iterator[Wire]:
+    """A server that hears one strange thing after another; it neither ends of them nor says anything of them."""
+    with shared_machine.server(shared_machine.project("api")) as wire:
+        yield wire
+        assert wire.close() == 0
+        assert wire.stderr == b""
+
+
 @pytest.mark.parametrize("line", STRANGE_LINES.values(), ids=STRANGE_LINES.keys())
-def test_a_strange_line_is_answered_with_an_error_and_the_next_call_works(machine: Machine, line: bytes) -> None:
-    with machine.server(machine.project("api")) as wire:
-        wire.send_line(line)
-        answer = wire.receive()
-        assert answer.get("error") or answer["result"]["isError"], answer
-        assert json.loads(wire.text("list_secrets"))["total"] == 0
+def test_a_strange_line_is_answered_with_an_error_and_the_next_call_works(long_lived: Wire, line: bytes) -> None:
+    long_lived.send_line(line)
+    answer = long_lived.receive()
+    assert answer.get("error") or answer["result"]["isError"], answer
+    assert json.loads(long_lived.text("list_secrets"))["total"] == 0
 
 
 STRANGE_CALLS: dict[str, dict[str, object]] = {
@@ -325,14 +334,12 @@ STRANGE_CALLS: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("params", STRANGE_CALLS.values(), ids=STRANGE_CALLS.keys())
 def test_a_strange_call_is_refused_without_an_echo_and_the_next_call_works(
-    machine: Machine, params: dict[str, object]
+    long_lived: Wire, params: dict[str, object]
 ) -> None:
-    with machine.server(machine.project("api")) as wire:
-        answer = wire.request("tools/call", params)
-        assert answer.get("error") or answer["result"]["isError"], answer
-        assert "canary" not in json.dumps(answer)
-        assert json.loads(wire.text("list_secrets"))["total"] == 0
-    assert b"canary" not in wire.stderr
+    answer = long_lived.request("tools/call", params)
+    assert answer.get("error") or answer["result"]["isError"], answer
+    assert "canary" not in json.dumps(answer)
+    assert json.loads(long_lived.text("list_secrets"))["total"] == 0
 
 
 def hostile_allowlists() -> dict[str, bytes]:
@@ -350,13 +357,14 @@ def hostile_allowlists() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("content", hostile_allowlists().values(), ids=hostile_allowlists().keys())
-def test_a_hostile_allowlist_denies_and_the_next_call_after_mending_works(machine: Machine, content: bytes) -> None:
-    project = machine.project("api")
-    with machine.server(project) as wire:
-        (project / ".claude" / "secrets.yml").write_bytes(content)
-        assert wire.code("list_secrets") == "ALLOWLIST_INVALID"
-        machine.project("api")
-        assert json.loads(wire.text("list_secrets"))["total"] == 0
+def test_a_hostile_allowlist_denies_and_the_next_call_after_mending_works(
+    shared_machine: Machine, long_lived: Wire, content: bytes
+) -> None:
+    project = shared_machine.project("api")
+    (project / ".claude" / "secrets.yml").write_bytes(content)
+    assert long_lived.code("list_secrets") == "ALLOWLIST_INVALID"
+    shared_machine.project("api")
+    assert json.loads(long_lived.text("list_secrets"))["total"] == 0
 
 
 def test_hostile_patterns_are_answered_at_once(machine: Machine) -> None:
