@@ -308,4 +308,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestModel = Machine.TestCase
-TestModel.settings = settings(max_examples=rounds(40, 200))
+TestModel.settings = settings(max_examples=rounds(15, 200))

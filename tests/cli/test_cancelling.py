@@ -23,7 +23,7 @@ from claude_secrets.cli.parser import COMMANDS
 from tests.support.keyrings import real_keyring, wait_until
 from tests.support.machine import PROGRAM, Machine
 from tests.support.program import ASKED
-from tests.support.rounds import rounds
+from tests.support.rounds import in_turn
 
 if sys.platform == "win32":
     pytest.skip("these are POSIX terminals", allow_module_level=True)
@@ -248,15 +248,14 @@ def run(machine: Machine, *words: str, at: Path | None = None, stdin: str | None
 
 
 def cases(rows: list[Row]) -> list[object]:
-    """Every question of the rows with every input; usually with Ctrl-C and one other, each in its turn."""
-    others = itertools.cycle(list(INPUTS)[1:])
+    """Every question of the rows with every input; usually with one, each in its turn."""
     found: list[object] = []
     for row in rows:
         for number, asked in enumerate(row.questions):
-            for what in INPUTS if rounds(0, 1) else ("Ctrl-C", next(others)):
-                if not (asked.may_be_empty and what == "nothing"):
-                    name = f"{row.line}-{number + 1}-{what}-in {row.at or 'home'}"
-                    found.append(pytest.param(row, number, what, id=name))
+            possible = [what for what in INPUTS if not (asked.may_be_empty and what == "nothing")]
+            for what in in_turn(possible, len(found), 1):
+                name = f"{row.line}-{number + 1}-{what}-in {row.at or 'home'}"
+                found.append(pytest.param(row, number, what, id=name))
     return found
 
 

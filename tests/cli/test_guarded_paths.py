@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.hook_events import VALUE, hook
 from tests.support.machine import Machine
+from tests.support.rounds import in_turn
 
 
 @pytest.fixture(scope="module", name="machine")
@@ -122,27 +123,28 @@ def filled(machine: Machine, text: str) -> str:
 @pytest.mark.parametrize("path", OWN)
 def test_the_persons_own_files_are_read_by_file_tools_and_written_by_none(guarded: Machine, path: str) -> None:
     given = filled(guarded, path)
-    for tool in ("Edit", "MultiEdit", "Write", "NotebookEdit"):
-        key = "notebook_path" if tool == "NotebookEdit" else "file_path"
-        assert decided(guarded, tool, {key: given, "content": "x"}) == "deny", tool
-    assert decided(guarded, "mcp__fs__write_file", {"path": given, "content": "x"}) == "deny"
-    assert decided(guarded, "Read", {"file_path": given}) == ""
-    assert decided(guarded, "Grep", {"path": given, "pattern": "trust"}) == ""
+    keys = {"NotebookEdit": "notebook_path", "mcp__fs__write_file": "path"}
+    for tool in in_turn(("Edit", "MultiEdit", "Write", "NotebookEdit", "mcp__fs__write_file"), OWN.index(path), 2):
+        assert decided(guarded, tool, {keys.get(tool, "file_path"): given, "content": "x"}) == "deny", tool
+    for tool, key in in_turn((("Read", "file_path"), ("Grep", "path")), OWN.index(path), 1):
+        assert decided(guarded, tool, {key: given, "pattern": "trust"}) == "", tool
 
 
 @pytest.mark.parametrize("path", KEPT_PATHS)
 def test_the_store_and_its_keys_are_neither_read_nor_written(guarded: Machine, path: str) -> None:
     given = filled(guarded, path)
-    for tool in ("Read", "Write", "Edit", "NotebookEdit"):
+    number = KEPT_PATHS.index(path)
+    for tool in in_turn(("Read", "Write", "Edit", "NotebookEdit"), number, 2):
         assert decided(guarded, tool, {"file_path": given}) == "deny"
-    for tool in ("Grep", "mcp__fs__read_file", "mcp__anything__x"):
+    for tool in in_turn(("Grep", "mcp__fs__read_file", "mcp__anything__x"), number, 2):
         assert decided(guarded, tool, {"path": given, "pattern": "."}) == "deny"
 
 
 @pytest.mark.parametrize("path", INNOCENT)
 def test_file_tools_anywhere_else_are_not_noticed(guarded: Machine, path: str) -> None:
     given = filled(guarded, path)
-    for tool in ("Read", "Write", "Edit", "NotebookEdit", "mcp__fs__write_file", "mcp__fs__delete_file"):
+    tools = ("Read", "Write", "Edit", "NotebookEdit", "mcp__fs__write_file", "mcp__fs__delete_file")
+    for tool in in_turn(tools, INNOCENT.index(path), 2):
         assert decided(guarded, tool, {"file_path": given}) == "", tool
 
 

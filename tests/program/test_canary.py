@@ -21,6 +21,7 @@ from claude_secrets.errors import Code
 from tests.support.chromium import Browser
 from tests.support.machine import Machine, Wire
 from tests.support.requirements import require_real
+from tests.support.rounds import in_turn
 
 VALUE = "canary-value-6b1f9e/+=?&%~ü-end"
 PASSPHRASE = "canary-passphrase-1dbe/+=?&%~ü-end"
@@ -128,10 +129,11 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
     assert machine.run("get", "TYPED", at=project).stdout == TYPED
 
 
-def what_hooks_say(evidence: Evidence, project: Path) -> None:
-    for event in EVENTS:
-        told = {"cwd": str(project), "prompt": VALUE, "tool_response": {VALUE: [VALUE]}, "error": VALUE}
-        for given in (json.dumps(told), json.dumps(told)[:-1], VALUE):
+def what_hooks_say(evidence: Evidence, project: Path, state: int) -> None:
+    """In one of several states of the store and its key; usually each event is told in another way in each state."""
+    told = {"cwd": str(project), "prompt": VALUE, "tool_response": {VALUE: [VALUE]}, "error": VALUE}
+    for number, event in enumerate(EVENTS):
+        for given in in_turn((json.dumps(told), json.dumps(told)[:-1], VALUE), state + number, 1):
             evidence.run("hook", event, at=project, stdin=given)
 
 
@@ -251,13 +253,13 @@ def what_the_disk_does(evidence: Evidence, project: Path) -> None:
     lock.close()
     with evidence.server(project) as wire:
         wire.call("get_secret", name="T")  # STORE_TAMPERED
-    what_hooks_say(evidence, project)
+    what_hooks_say(evidence, project, 0)
     machine.store.write_bytes(VALUE.encode() * 100)
     with evidence.server(project) as wire:
         wire.call("get_secret", name="T")  # STORE_FORMAT
-    what_hooks_say(evidence, project)
+    what_hooks_say(evidence, project, 1)
     machine.store.write_bytes(whole)
-    what_hooks_say(evidence, project)
+    what_hooks_say(evidence, project, 2)
     inside = {"CLAUDE_SECRETS_STORE": str(project / "store.db")}
     with evidence.server(project, environment=inside) as wire:
         wire.call("set_secret", name="T", value=VALUE)  # STORE_UNAVAILABLE
@@ -285,7 +287,7 @@ def small_disk(machine: Machine) -> Iterator[Path]:
 def what_the_key_does(evidence: Evidence, project: Path) -> None:
     machine = evidence.machine
     key = machine.key_file.read_bytes()
-    for content in (None, b"A" * 43 + b"=\n"):  # KEY_MISSING, KEY_WRONG
+    for number, content in enumerate((None, b"A" * 43 + b"=\n")):  # KEY_MISSING, KEY_WRONG
         machine.key_file.unlink()
         if content is not None:
             machine.key_file.write_bytes(content)
@@ -294,7 +296,7 @@ def what_the_key_does(evidence: Evidence, project: Path) -> None:
             wire.call("get_secret", name="T")
         evidence.run("get", "T", at=project)
         evidence.run("doctor", at=project)
-        what_hooks_say(evidence, project)
+        what_hooks_say(evidence, project, 3 + number)
         machine.key_file.write_bytes(key)
     machine.key_file.chmod(0o600)
 
