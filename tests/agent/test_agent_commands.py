@@ -379,12 +379,12 @@ def test_an_agent_does_not_answer_its_own_questions(machine: Machine, way: str, 
         assert "replaces its shell" in SECURITY
         return
     script = BY_HAND[way].replace("CLAUDECODE", mark)
-    for name in ("B_TOKEN", "KEPT"):
-        answers = f"$python {machine.home / 'answers.py'} {name}"
-        done = agent_runs(machine, script.replace("$answers", answers), client=client, marker=mark)
-        assert "canary" not in done.stdout + done.stderr
-        assert "asked {" not in done.stdout
-        assert re.search("is not asked by it|NO_PROJECT|PROJECT_CONFLICT", done.stdout), done
+    answers = f"$python {machine.home / 'answers.py'} B_TOKEN,KEPT"
+    done = agent_runs(machine, script.replace("$answers", answers), client=client, marker=mark)
+    assert "canary" not in done.stdout + done.stderr
+    assert "asked {" not in done.stdout
+    refused = re.findall("is not asked by it|NO_PROJECT|PROJECT_CONFLICT", done.stdout)
+    assert len(refused) == 3, done  # two values and a page
 
 
 def test_the_persons_own_client_is_asked(machine: Machine) -> None:

@@ -26,7 +26,7 @@ script."""
 
 ANSWERS_ITSELF = """
 import json, os, subprocess, sys
-name, words = sys.argv[1], sys.argv[2:]
+names, words = sys.argv[1].split(","), sys.argv[2:]
 server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 def say(**message):
@@ -38,9 +38,10 @@ say(id=1, method="initialize", params={
     "capabilities": {"elicitation": {"form": {}, "url": {}}},
     "clientInfo": {"name": "c", "version": "1"}})
 say(method="notifications/initialized")
-say(id=2, method="tools/call", params={"name": "get_secret", "arguments": {"name": name}})
-say(id=3, method="tools/call", params={"name": "input_secret", "arguments": {"name": "PAGE"}})
-left = {1, 2, 3}
+say(id=2, method="tools/call", params={"name": "input_secret", "arguments": {"name": "PAGE"}})
+for number, name in enumerate(names):
+    say(id=3 + number, method="tools/call", params={"name": "get_secret", "arguments": {"name": name}})
+left = {*range(1, 3 + len(names))}
 while left and (line := server.stdout.readline()):
     message = json.loads(line)
     if message.get("method", "").startswith("elicitation/"):
@@ -53,7 +54,8 @@ while left and (line := server.stdout.readline()):
 server.stdin.close()
 server.wait()
 """
-"""A client that says yes to whatever it is asked. Arguments: a secret's name, the words that start a server."""
+"""A client that says yes to whatever it is asked. Arguments: names of secrets with commas
+between them, the words that start a server."""
 
 _MESSAGES: tuple[dict[str, object], ...] = (
     {
