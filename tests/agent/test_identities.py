@@ -31,8 +31,7 @@ class Scene:
         self.work = machine.home / "work"
         self.victim = machine.project("victim")
         self.evil = machine.project("evil")
-        done = machine.run("set", "TOKEN", at=self.victim, stdin=CANARY)
-        assert done.returncode == 0, done.stderr
+        machine.keep("TOKEN", CANARY, at=self.victim)
         shutil.rmtree(self.evil / ".git")
 
     def get_nothing(self, wire: Wire) -> None:

@@ -21,5 +21,5 @@ def machine_with_two_projects(shared_machine: Machine) -> Machine:
 def breakable(bare_machine: Machine) -> Machine:
     """A machine of the test alone, with one secret, of which a part can be broken."""
     machine = bare_machine.use_key_file()
-    machine.run("set", "TOKEN", at=machine.project("a"), stdin=VALUE)
+    machine.keep("TOKEN", VALUE, at=machine.project("a"))
     return machine

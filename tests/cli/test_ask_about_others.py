@@ -27,7 +27,7 @@ def machine_with_secrets_of_others(machine: Machine) -> Machine:
         ("PERSONAL", "canary-person", machine.home),
         ("OWN", "own-value", machine.project("clone")),
     ):
-        assert machine.run("set", name, at=where, stdin=value).returncode == 0
+        machine.keep(name, value, at=None if where == machine.home else where)
     return machine
 
 

@@ -58,7 +58,7 @@ def printing(machine: Machine) -> Machine:
     """Where each of these commands has something to print."""
     project = machine.project("api", ["T"])
     for value in ("older value", "canary-value-1234567"):
-        machine.run("set", "T", at=project, stdin=value)
+        machine.keep("T", value, at=project)
     machine.run("allow", "T", "--yes", at=project)
     (project / "event").write_text("{}")
     return machine

@@ -25,9 +25,9 @@ SCOPED = "canary-in-another-scope"
 
 @pytest.fixture(name="machine")
 def machine_with_secrets(machine: Machine) -> Machine:
-    machine.run("set", "TOKEN", stdin=VALUE)
-    machine.run("set", "SCOPED", "--scope", "acme", stdin=SCOPED)
-    machine.run("set", "TINY", stdin="tiny")
+    machine.keep("TOKEN", VALUE)
+    machine.keep("SCOPED", SCOPED, scope="acme")
+    machine.keep("TINY", "tiny")
     return machine
 
 

@@ -34,7 +34,7 @@ SEALED = b"7z\xbc\xaf\x27\x1c" + bytes(50)
 @pytest.fixture(name="machine")
 def machine_with_secrets(machine: Machine) -> Machine:
     for name, value in (("TOKEN", VALUE), ("SCOPED", SCOPED)):
-        machine.run("set", name, stdin=value)
+        machine.keep(name, value)
     return machine
 
 

@@ -48,7 +48,7 @@ ERROR = re.compile(r"error: \[([A-Z_]+)\] .+\n(hint: .+\n)+", re.DOTALL)
 def machine_with_two_versions(machine: Machine) -> Machine:
     """A store with a secret of two versions, its key in a file."""
     for value in ("before", "now"):
-        assert machine.run("set", "A", stdin=value).returncode == 0
+        machine.keep("A", value)
     return machine
 
 
@@ -376,7 +376,7 @@ def with_keyring(tmp_path: Path, keyring_session: RealKeyring) -> Machine:
     machine = Machine(tmp_path)
     machine.environment |= keyring_session.environment
     for value in ("before", "now"):
-        assert machine.run("set", "A", stdin=value).returncode == 0
+        machine.keep("A", value)
     return machine
 
 

@@ -1,7 +1,6 @@
 """The keys of a store: adding, removing, replacing and recovering, with a real keyring where one matters."""
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,7 +11,6 @@ import pytest
 from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
 from claude_secrets.keys import recovery_code
 from claude_secrets.keys.custody import Custody
-from claude_secrets.keys.passphrase import Stretching
 from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, Slot, State
 from claude_secrets.person import keys, rotation, secrets
 from claude_secrets.person.person import Person
@@ -24,13 +22,6 @@ from tests.support.machine import PROGRAM, Machine
 from tests.support.store_world import World
 
 WORDS = "correct horse battery staple"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passphrases are stretched a little only: how well is tested elsewhere."""
-    cheap = staticmethod(lambda: Stretching(salt=os.urandom(16).hex(), iterations=1, lanes=1, memory_kib=64))
-    monkeypatch.setattr(Stretching, "new", cheap)
 
 
 @pytest.fixture(name="world")

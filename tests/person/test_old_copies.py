@@ -20,7 +20,7 @@ PASSPHRASE = "five parrots juggle quartz lemons"
 
 @pytest.fixture(name="machine")
 def machine_with_old_secret(machine: Machine) -> Machine:
-    machine.run("set", "OLD", stdin="of before")
+    machine.keep("OLD", "of before")
     return machine
 
 

@@ -24,15 +24,13 @@ from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots, records
 from claude_secrets.store.store import Store
 from tests.person.test_backups import stated
-from tests.person.test_keys import _quick, rotated, value
+from tests.person.test_keys import rotated, value
 from tests.support import sqlite_attacker as attacker
 from tests.support.keyrings import RealKeyring
 from tests.support.machine import PROGRAM, Machine
 from tests.support.requirements import require, require_real
 from tests.support.store_world import Agent, World
 from tests.support.terminals import Bash
-
-__all__ = ["_quick"]  # a fixture: passphrases are stretched a little only
 
 OLD = "five parrots juggle quartz lemons"
 NEW = "seven otters iron velvet ladders"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from claude_secrets.cli.commands.hook import EVENTS
+from claude_secrets.model import Access
 from tests.program.test_canary import forms
 from tests.support.agent_shells import ANSWERS_ITSELF, CONVERSATION
 from tests.support.anthropic_stand_in import ModelApi
@@ -26,7 +27,7 @@ def machine_with_token(machine: Machine) -> Machine:
     project = machine.project("api")
     assert len(TOKEN) == 93
     require("xxd")
-    assert machine.run("set", "TOKEN", "--use-only", at=project, stdin=TOKEN).returncode == 0
+    machine.keep("TOKEN", TOKEN, at=project, access=Access.USE_ONLY)
     (machine.home / ".claude").mkdir()
     return machine
 

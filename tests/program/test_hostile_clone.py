@@ -18,10 +18,8 @@ pathlib.Path({marker!r}).write_text("ran")
 
 @pytest.fixture(name="machine")
 def machine_with_canaries(machine: Machine) -> Machine:
-    done = machine.run("set", "GITHUB_TOKEN", at=machine.project("api"), stdin=CANARY)
-    assert done.returncode == 0, done.stderr
-    done = machine.run("set", "PERSONAL", stdin=CANARY)
-    assert done.returncode == 0, done.stderr
+    machine.keep("GITHUB_TOKEN", CANARY, at=machine.project("api"))
+    machine.keep("PERSONAL", CANARY)
     return machine
 
 

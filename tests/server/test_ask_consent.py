@@ -24,7 +24,7 @@ HASTY = [sys.executable, "-P", "-m", "tests.support.hasty_server", "600"]
 
 @pytest.fixture(name="machine")
 def machine_with_token(machine: Machine) -> Machine:
-    assert machine.run("set", "TOKEN", stdin="canary").returncode == 0
+    machine.keep("TOKEN", "canary")
     return machine
 
 
@@ -100,7 +100,7 @@ def linked(machine: Machine) -> tuple[Path, Path]:
     (tree / ".git").rmdir()
     make_linked(main, tree)
     for name in ("ONE", "TWO"):
-        machine.run("set", name, at=main, stdin="canary")
+        machine.keep(name, "canary", at=main)
     return main, tree
 
 

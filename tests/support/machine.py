@@ -17,8 +17,12 @@ from typing import Any, Self
 import yaml
 
 from claude_secrets.keys.custody import Custody
+from claude_secrets.model import SHARED, Access
+from claude_secrets.person import secrets
+from claude_secrets.person.person import Person
 from claude_secrets.store.store import Store
 from tests.support.program import ACCOUNT_HOME
+from tests.support.store_world import located
 
 DEADLINE = 30.0
 """Seconds any one answer may take before a test gives up."""
@@ -57,6 +61,15 @@ class Machine:
         store.create_with_key_file(self.key_file)
         store.close()
         return self
+
+    def keep(
+        self, name: str, value: str, *, at: Path | None = None, access: Access | None = None, scope: str = SHARED
+    ) -> None:
+        """Store a value of the person's, as `set` does in that directory or at home; in this process, too."""
+        store = Store(self.store, Custody(environment=self.environment), time.time)
+        person = Person(store=store, project=located(at) if at else None, scope=scope)
+        secrets.set_value(person, name, value, access)
+        store.close()
 
     def project(self, name: str, allow: object = "*") -> Path:
         """A project directory (a git work tree as far as `.git` tells) with its allowlist."""
