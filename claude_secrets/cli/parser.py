@@ -70,13 +70,24 @@ def parse(given: list[str]) -> argparse.Namespace:
         line = COMMANDS[each]
         one = commands.add_parser(each, help=line, description=line, allow_abbrev=False)
         if each == name:
-            module_of(each).add_arguments(one)
-            add_common(one)
-            one.set_defaults(parser=one)
+            _add_options(one, each)
     options, unknown = parser.parse_known_args(given)
     if unknown:
         options.parser.error("unrecognized arguments")
     return options
+
+
+def parser_of(name: str, program: str) -> argparse.ArgumentParser:
+    """Return the parser of one command, as `parse` uses it, for a program with the name `program`."""
+    parser = _Parser(prog=f"{program} {name}", description=COMMANDS[name], allow_abbrev=False)
+    _add_options(parser, name)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser, name: str) -> None:
+    module_of(name).add_arguments(parser)
+    add_common(parser)
+    parser.set_defaults(parser=parser)
 
 
 def module_of(name: str) -> ModuleType:
