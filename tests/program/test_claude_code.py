@@ -16,7 +16,7 @@ from tests.support.agent_shells import ANSWERS_ITSELF, CONVERSATION
 from tests.support.anthropic_stand_in import ModelApi
 from tests.support.machine import PROGRAM, Machine
 from tests.support.requirements import require
-from tests.test_readme import blocks
+from tests.test_documents import blocks
 
 TOKEN = "canary-" + "x1Yz" * 21 + "ab"
 SHOW = "printenv TOKEN; printenv TOKEN | base64; printenv TOKEN | xxd -p"
@@ -33,8 +33,8 @@ def machine_with_token(machine: Machine) -> Machine:
 
 
 def use_hooks(machine: Machine) -> None:
-    """Set the hooks up as README says it."""
-    (block,) = (each for each in blocks("json") if "PostToolUse" in each)
+    """Set the hooks up as the documents show."""
+    (block,) = blocks("docs/how-to/agents-and-hooks.md", "json")
     settings = block.replace('"claude-secrets hook ', f'"{json.dumps(shlex.join(PROGRAM))[1:-1]} hook ')
     assert {event for event in EVENTS if f"{PROGRAM[-1]} hook {event}" in settings} == set(EVENTS)
     (machine.home / ".claude" / "settings.json").write_text(settings)

@@ -40,10 +40,11 @@ EXIT_CODES: Final = {
 _INTRODUCTION: Final = f"""\
 # Command line
 
-<!-- Generated from the program's own help. Do not edit: run `python -m tests.support.cli_reference`. -->
+<!-- Made from the program's help by `python -m tests.support.cli_reference`. Do not edit. -->
 
-This page lists every command of `{APPLICATION}` with its options. `{APPLICATION} COMMAND --help` prints the same.
-Without a command, `{APPLICATION}` is the MCP server if its input is a pipe, and prints its help on a terminal.
+This page lists every command of `{APPLICATION}` with its options. `{APPLICATION} COMMAND --help`
+prints the same. Without a command, `{APPLICATION}` is the MCP server if its input is a pipe, and
+prints its help on a terminal.
 
 """
 

@@ -1,0 +1,330 @@
+"""What the documents show of the program, compared with the program; their links, lengths and line widths."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from claude_secrets.cli.commands.hook import EVENTS
+from claude_secrets.cli.parser import COMMANDS, parse
+from claude_secrets.errors import Code
+from claude_secrets.model import Access, Tool
+from claude_secrets.paths import OwnDirectories
+from claude_secrets.policy.allowlist import AllowlistEntry, parse_allowlist
+from claude_secrets.policy.config import Config, parse_config
+from claude_secrets.policy.ownership import no_link_check
+from claude_secrets.policy.personal_files import read_own_files
+from claude_secrets.policy.rules import built_in
+from claude_secrets.server.tools import ROWS
+from tests.support.machine import PROGRAM as MACHINES_PROGRAM
+from tests.support.machine import Machine
+from tests.support.requirements import require
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = Path(sys.executable).with_name("claude-secrets")
+LINKED = {
+    "cryptography.io",
+    "dashboard.stripe.com",
+    "docs.astral.sh",
+    "github.com",
+    "keepachangelog.com",
+    "modelcontextprotocol.io",
+    "semver.org",
+}
+"""The hosts that documents link to: packages are named, not linked at where somebody happens to get them."""
+
+LONGEST = {"README.md": 150, "ARCHITECTURE.md": 100, "SECURITY.md": 40}
+WIDTH = 100
+"""Columns of prose; tables and code may be wider."""
+
+COLUMNS = 100
+"""How wide the terminal is in which excerpts were printed."""
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+NAMES = [relative(path) for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[a-z]*/*.md")])]
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The fenced blocks of one language in a document."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(name), re.MULTILINE | re.DOTALL)
+
+
+def shell_lines(names: Iterable[str]) -> list[str]:
+    """Each line of a shell block of these documents, without its comment."""
+    lines = [
+        line.partition(" #")[0].rstrip()
+        for name in names
+        for block in blocks(name, "sh")
+        for line in block.splitlines()
+    ]
+    return [line for line in lines if line]
+
+
+def rows(name: str) -> list[list[str]]:
+    """The cells of the first table of a document, without its first two lines."""
+    table = re.search(r"(?:^\|.*\n)+", text_of(name), re.MULTILINE)
+    assert table is not None, name
+    lines = [line.replace("\\|", "/").strip("|") for line in table[0].splitlines()]
+    return [[cell.strip() for cell in line.split("|")] for line in lines[2:]]
+
+
+# Excerpts
+
+
+def excerpts() -> list[tuple[str, str]]:
+    """Each `$ claude-secrets …` of a console block with what is shown below it."""
+    shown = []
+    for name in NAMES:
+        for block in blocks(name, "console"):
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                shown.append((command, output))
+    return shown
+
+
+def printed(machine: Machine, *arguments: str) -> str:
+    """What the program prints, errors included, to a person without any secrets."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        env={**machine.environment, "COLUMNS": str(COLUMNS), "NO_COLOR": "1"},
+        cwd=machine.home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    ).stdout
+
+
+def test_there_are_excerpts() -> None:
+    assert excerpts()
+
+
+@pytest.mark.parametrize(("command", "output"), excerpts(), ids=[command for command, _ in excerpts()])
+def test_an_excerpt_is_what_the_program_prints(command: str, output: str, tmp_path: Path) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == "claude-secrets"
+    assert output.strip() == printed(Machine(tmp_path), *arguments).strip()
+
+
+# Commands
+
+KEY = "claude-secrets init --key-file ~/claude-secrets.key"
+TYPED = {"claude-secrets set GITEA_TOKEN": "a-value-of-the-documents\n"}
+"""What the person types, which comes from standard input here."""
+
+RUN = {
+    "README.md": [KEY, "claude-secrets init", "claude-secrets allow GITEA_TOKEN", "claude-secrets set GITEA_TOKEN"],
+    "docs/getting-started.md": [
+        KEY,
+        "claude-secrets doctor",
+        "claude-secrets init",
+        "claude-secrets allow GITEA_TOKEN",
+        "claude-secrets set GITEA_TOKEN",
+        "claude-secrets exec --redact --only GITEA_TOKEN -- sh -c 'echo \"the token is $GITEA_TOKEN\"'",
+        "claude-secrets recover create",
+    ],
+}
+"""The lines that are run here, in this order: a machine without a keyring needs its key file first."""
+
+NEEDS = {
+    "uv tool install .": "a package index: .ci/run runs it",
+    "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/python examples/first_session.py": "the same",
+    "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/python -m pytest": "the same",
+    "claude mcp add --scope user secrets -- claude-secrets": "Claude Code: the next test runs it",
+}
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_each_shell_line_runs_or_says_what_it_needs(name: str, tmp_path: Path) -> None:
+    assert set(shell_lines([name])) - set(NEEDS) == set(RUN[name])
+    machine = Machine(tmp_path)
+    project = machine.home / "work"
+    project.mkdir()
+    program = tmp_path / "bin" / "claude-secrets"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(MACHINES_PROGRAM)} "$@"\n')
+    program.chmod(0o755)
+    said = {}
+    for line in RUN[name]:
+        done = subprocess.run(
+            ["sh", "-c", line],
+            env={**machine.environment, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"},
+            cwd=project,
+            input=TYPED.get(line, ""),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        said[line] = done.stdout
+    for line, output in said.items():
+        if "--redact" in line:
+            assert output == "the token is [secret://GITEA_TOKEN]\n"
+            assert output.strip() in text_of(name)
+
+
+def test_claude_code_takes_the_server_as_the_readme_says(tmp_path: Path) -> None:
+    (line,) = [line for line in shell_lines(["README.md"]) if line.startswith("claude mcp add")]
+    program, *arguments = shlex.split(line)
+    subprocess.run(
+        [require(program), *arguments],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    (server,) = json.loads((tmp_path / ".claude.json").read_text())["mcpServers"].values()
+    assert (server["type"], server["command"], server["args"]) == ("stdio", "claude-secrets", [])
+
+
+def test_exactly_three_commands_do_all_set_up() -> None:
+    lines = [line for line in shell_lines(["README.md"]) if "install" in line]
+    assert [line.split("/")[-1] for line in lines] == ["uv tool install .", "first_session.py", "python -m pytest"]
+
+
+@pytest.mark.parametrize("line", sorted({line for line in shell_lines(NAMES) if "claude-secrets " in line}))
+def test_a_command_in_a_document_can_be_parsed(line: str) -> None:
+    if line in NEEDS:
+        return
+    words = shlex.split(re.sub(r"\$\((.*)\)", r"\1", line.removeprefix("eval ").strip('"')).partition(" <")[0])
+    assert words[0] == "claude-secrets"
+    assert parse(words[1:]).command == words[1]
+
+
+def test_an_option_in_a_document_is_one_of_the_program() -> None:
+    known = set(re.findall(r"--[a-z][a-z-]+", text_of("docs/reference/cli.md")))
+    for name in NAMES:
+        if name in ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md") or "/decisions/" in name:
+            continue
+        told = set(
+            re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"```(?:sh|json).*?```", "", text_of(name), flags=re.DOTALL))
+        )
+        assert told - known <= {"--from", "--env-file"}, name  # uvx's and docker's
+
+
+def test_every_command_has_its_reference() -> None:
+    told = re.findall(r"^## ([a-z]+)$", text_of("docs/reference/cli.md"), re.MULTILINE)
+    assert set(told) >= set(COMMANDS)
+
+
+# Tables and files
+
+
+def test_every_code_is_in_the_table_once() -> None:
+    told = [cells[0].strip("`") for cells in rows("docs/reference/errors.md")]
+    assert sorted(told) == sorted(code.value for code in Code)
+
+
+def test_every_tool_is_in_the_table_with_its_arguments() -> None:
+    told = {cells[0].strip("`"): re.findall(r"`(\w+)`", cells[1]) for cells in rows("docs/reference/tools.md")}
+    assert told == {name: list(row.properties) for name, row in ROWS.items()}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/connect-clients.md"])
+def test_the_configuration_of_claude_desktop_is_json_that_names_the_project(name: str) -> None:
+    (server,) = json.loads(blocks(name, "json")[0])["mcpServers"].values()
+    assert server == {"command": "/path/to/claude-secrets", "args": ["--project", "/path/to/your/project"]}
+
+
+def test_the_hooks_that_are_shown_are_those_there_are() -> None:
+    shown = json.loads(blocks("docs/how-to/agents-and-hooks.md", "json")[0])["hooks"]
+    named = {event: one["command"] for event, ((one,),) in ((e, [h["hooks"] for h in hs]) for e, hs in shown.items())}
+    assert sorted(named.values()) == sorted(f"claude-secrets hook {event}" for event in EVENTS)
+    assert all(command.endswith(re.sub(r"(?<!^)(?=[A-Z])", "-", event).lower()) for event, command in named.items())
+
+
+def test_the_allowlist_that_is_shown_means_what_the_document_says() -> None:
+    allowlist = parse_allowlist(blocks("docs/reference/allowlist.md", "yaml")[0].encode())
+    assert [entry.pattern for entry in allowlist.entries] == ["GITEA_TOKEN", "GITHUB_*", "STRIPE_*"]
+    assert allowlist.entry_for("STRIPE_KEY") == AllowlistEntry(
+        "STRIPE_*", Access.USE_ONLY, "Stripe test mode", "https://dashboard.stripe.com"
+    )
+
+
+def test_the_policies_that_are_shown_do_what_the_document_says(tmp_path: Path) -> None:
+    more, other = blocks("docs/how-to/write-rules.md", "yaml")
+    (tmp_path / "policy.yml").write_text(more)
+    person = read_own_files(OwnDirectories(tmp_path), no_link_check).rules
+    (rule,) = person.tools[Tool.SET_SECRET]
+    assert (rule.limit, rule.seconds, list(built_in(person).tools)) == (100, 60, [Tool.INPUT_SECRET])
+    (tmp_path / "policy.yml").write_text(other)
+    rules = read_own_files(OwnDirectories(tmp_path), no_link_check).rules
+    assert (set(rules.hidden), len(rules.tools[Tool.GET_SECRET]), len(rules.everywhere)) == ({Tool.DELETE_SECRET}, 2, 1)
+
+
+def test_the_configuration_that_is_shown_has_every_key() -> None:
+    shown = parse_config(blocks("docs/reference/config.md", "yaml")[0].encode())
+    assert set(shown) == set(Config._fields) - {"usual_store"}
+
+
+# Links and form
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings, as the code host makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_document_links_only_to_what_is_there(name: str) -> None:
+    document = ROOT / name
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(name)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (document.parent / path) if path else document
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        targets = re.findall(r"\]\(([^)\s#]+)[^)\s]*\)", page.read_text("utf-8"))
+        waiting += [(page.parent / target).resolve() for target in targets if not target.startswith("https://")]
+    assert {relative(page) for page in reached} >= {relative(page) for page in ROOT.glob("docs/**/*.md")}
+
+
+def test_documents_link_to_documentation_only() -> None:
+    hosts = {host for name in NAMES for host in re.findall(r"https://([A-Za-z0-9.-]+)", text_of(name))}
+    assert hosts == LINKED
+
+
+def test_no_document_names_a_package_that_is_not_published() -> None:
+    for name in NAMES:
+        assert not re.search(r"(uvx|uv tool install|pip install) claude-secrets", text_of(name)), name
+
+
+@pytest.mark.parametrize(("name", "lines"), LONGEST.items(), ids=list(LONGEST))
+def test_a_document_is_short(name: str, lines: int) -> None:
+    assert len(text_of(name).splitlines()) <= lines
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prose_is_wrapped(name: str) -> None:
+    prose = re.sub(r"^```.*?^```$", "", text_of(name), flags=re.DOTALL | re.MULTILINE)
+    wide = [line for line in prose.splitlines() if len(line) > WIDTH and not line.startswith("|")]
+    assert [line for line in wide if "](" not in line] == []
