@@ -29,7 +29,7 @@ EXIT_CODES: Final = {
     "WRONG_USAGE": "The command line is invalid, or does not fit the project or the store.",
     "DENIED": "The allowlist, a rule, missing trust or a refusal denies the command. `policy explain`: it would.",
     "VALUE_FOUND": "`scan` found a stored value.",
-    "NO_KEY": "No key opens the store.",
+    "NO_KEY": "The key cannot be had: there is none, it is locked, or it is wrong.",
     "PARTLY_SCANNED": "`scan` found no value, but could not read everything.",
     "NOT_STARTED": "`exec`: the program exists but cannot be started.",
     "NO_PROGRAM": "`exec`: there is no such program.",
