@@ -1,1 +1,1 @@
-"""A value for a program: references, `.env` files, environments, running it, terminals, reading git."""
+"""Give programs their values and run them: references, `.env` files, child processes, terminals, reading git."""

@@ -1,6 +1,6 @@
-"""Starting a program as a child whose end, signals and descriptors are as if the shell had started it.
+"""Start a program as a child, with the exit, signals and descriptors that it would have under a shell.
 
-Always: the child has none of our handlers, and no descriptor that leads around the filter if it is sealed.
+Always: the child has none of our signal handlers. A sealed child has no descriptor that leads around the filter.
 """
 
 import os
@@ -20,17 +20,17 @@ FORWARDED: Final = frozenset(
         *range(getattr(signal, "SIGRTMIN", 0), getattr(signal, "SIGRTMAX", -1) + 1),
     ]
 )
-"""Signals that somebody sends to a program, which would end us before it."""
+"""Signals meant for the program that would otherwise end our process first."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _IGNORED_BY_PYTHON: Final = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
 
 def start_program(become_it: Callable[[], None]) -> int:
-    """Fork a child that becomes a program, and return its number when it has.
+    """Fork a child that becomes a program, and return its process ID once it has.
 
     Raises:
-        OSError: it cannot.
+        OSError: the child cannot become the program.
     """
     told, tell = os.pipe()
     bind = binding()
@@ -58,9 +58,10 @@ def start_program(become_it: Callable[[], None]) -> int:
 
 
 def binding() -> Callable[[], None]:
-    """What a child calls to be sent SIGTERM when this thread ends, as by SIGKILL: nobody redacts what it prints then.
+    """Return a function by which a child asks for SIGTERM when this thread ends, for example by SIGKILL.
 
-    Only Linux can. What the child starts is not sent it, and a program with other rights than ours (sudo) forgets it.
+    Without this the program would run on and nobody would redact its output. It works on Linux only. Processes that
+    the child starts do not get the signal. The kernel drops the request for a program with other rights (sudo).
     """
     if sys.platform != "linux":
         return lambda: None
@@ -70,7 +71,7 @@ def binding() -> Callable[[], None]:
 
     def bind() -> None:
         system.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it has ended already
+        if os.getppid() != parent:  # the parent has ended already
             os.kill(os.getpid(), signal.SIGTERM)
 
     return bind
@@ -79,7 +80,7 @@ def binding() -> Callable[[], None]:
 def become(
     program: str, words: Sequence[str], environment: Mapping[str, str], ends: Mapping[int, int], *, sealed: bool
 ) -> None:
-    """In the child: take over descriptors and become the program."""
+    """In the child: put the descriptors `ends` in their places and become the program."""
     for target, end in ends.items():
         os.dup2(end, target)
     if sealed:
@@ -91,21 +92,21 @@ def become(
 def _close_outlets() -> None:
     """In the child: close the descriptors above 2 that the program would inherit and could write to.
 
-    Those that it can only read stay open. They carry nothing out, and a shell's `<(…)` names them in the arguments.
+    Descriptors that it can only read stay open: they carry nothing out, and the arguments may name them (`<(…)`).
     """
     import fcntl  # Windows has none
 
     for number in [int(each.name) for each in Path("/dev/fd").iterdir()]:
         try:
             inherited = number > 2 and os.get_inheritable(number)
-        except OSError:  # the listing's own
+        except OSError:  # the descriptor of the directory listing, closed by now
             continue
         if inherited and fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
             os.close(number)
 
 
 def forget_handlers() -> None:
-    """In a child: let signals do what they do to programs; what was ignored at our start still is."""
+    """In a child: reset signals to their default action, except those that were ignored when we started."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None) or number in _IGNORED_BY_PYTHON:
             signal.signal(number, signal.SIG_DFL)

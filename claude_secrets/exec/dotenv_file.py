@@ -1,7 +1,7 @@
-"""A .env file as python-dotenv reads it: its statements, what it gives each name, and the same text with references.
+"""A .env file as python-dotenv reads it: its statements, its values, and its text with references.
 
-Always: pure; no error repeats what the file says; rewriting changes values alone, and what it gives is parsed again
-before anyone may use it. Only this module imports `dotenv`, and only when there is a file.
+Always: pure. No error repeats the file's text. Rewriting changes only values, and the new text is parsed again before
+it is returned. Only this module imports `dotenv`, and only when there is a file.
 """
 
 import io
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from dotenv.parser import Binding
 
 SIZE_LIMIT: Final = 16 << 20
-"""Bytes of a file whose variables are used, at most."""
+"""The most bytes that a .env file may have."""
 
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>[^}:]*)(?::-[^}]*)?\}")
-"""As python-dotenv's `variables` has it."""
+"""The same pattern as in python-dotenv's `variables`."""
 
 CUT: Final = "the value ends at the '#', with a quote or bracket left open; to keep the rest, put it in quotes"
-"""What to say of a `Statement` that is `cut`."""
+"""The warning about a `Statement` that is `cut`."""
 
 _BEFORE_VALUE: Final = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*")
-# Versions of python-dotenv differ in what a backslash before a quote means; which of these fits is tried.
+# Versions of python-dotenv differ in what a backslash before a quote means, so both patterns are tried.
 _CLOSED: Final = {
     quote: (
         re.compile(rf"{quote}(?:\\.|[^{quote}\\])*{quote}", re.DOTALL),
@@ -32,22 +32,22 @@ _CLOSED: Final = {
     )
     for quote in ("'", '"')
 }
-# A quote after a word can only close (or it is an apostrophe), one between a blank and a word can only open.
+# A quote after a word can only close (or is an apostrophe). A quote between a blank and a word can only open.
 _MARK: Final = re.compile(r"""\\.|(?<=\w)(?P<closes>["'])|(?<=\s)(?P<opens>["'])(?=\w)|["'\[\]{}]""")
 _CLOSING: Final = {"[": "]", "{": "}", "'": "'", '"': '"'}
 
 
-class CannotRewrite(Exception):  # noqa: N818  it says what is so, and no fault has happened
-    """The text cannot be rewritten; it says why, with the line."""
+class CannotRewrite(Exception):  # noqa: N818  this is a result, not a fault
+    """The text cannot be rewritten; the message gives the reason and the line."""
 
 
 class Statement(NamedTuple):
-    """One statement: its name, its value (None: a name alone), and the line on which it begins.
+    """One statement: its name, its value (None: a name without `=`), and the line on which it begins.
 
-    Without a name it is a comment or blank; or, where it is `wrong`, something that cannot be parsed. `padded`: it
-    looks like the last line of base64, so that its name may be part of a value. `meant` is the value with the
-    variables in it, `${NAME}`, as far as the file itself gives them: None where it does not. `cut`: the value has no
-    quotes of its own, and what begins inside of a quote or bracket in it is read as a comment.
+    Without a name it is a comment or blank or, if `wrong`, text that cannot be parsed.
+    `padded`: it looks like the last line of base64, so its name may be part of a value.
+    `meant`: the value with each `${NAME}` replaced, or None if the file does not define all of them.
+    `cut`: the value is not quoted, and a `#` inside a quote or bracket in it starts a comment.
     """
 
     name: str | None
@@ -63,12 +63,12 @@ class Statement(NamedTuple):
 
     @property
     def said(self) -> tuple[str | None, str | None, bool]:
-        """What it means, wherever it stands."""
+        """The meaning of the statement without its position."""
         return self.name, self.value, self.wrong
 
 
 def parse(text: str) -> list[Statement]:
-    """The statements of a file, with the values that python-dotenv gives to programs: each line ends with a newline."""
+    """The statements of a file with the values that python-dotenv reads, after all line endings became newlines."""
     given = dict[str, str]()
     statements = []
     for binding in _bindings(_lines(text)):
@@ -82,19 +82,19 @@ def parse(text: str) -> list[Statement]:
 
 
 def values(text: str, on_cut: Callable[[int], None] = lambda _line: None) -> dict[str, str]:
-    """What the file gives each name, with `${NAME}` replaced as python-dotenv does; a name alone gives nothing.
+    """The value of each name, with `${NAME}` replaced as python-dotenv does. A name without `=` is left out.
 
     `on_cut` is called with the line of each value that is `cut`.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS, with the line of what cannot be parsed.
+        CallerError: INVALID_ARGUMENTS, with the number of the first line that cannot be parsed.
     """
     from dotenv import dotenv_values
 
     statements = parse(text)
     wrong = next((statement.line for statement in statements if statement.wrong), None)
     if wrong is not None:
-        raise CallerError(Code.INVALID_ARGUMENTS, f"Line {wrong} of the .env file is no NAME=VALUE, and no comment.")
+        raise CallerError(Code.INVALID_ARGUMENTS, f"Line {wrong} of the .env file is not NAME=VALUE or a comment.")
     for statement in statements:
         if statement.cut:
             on_cut(statement.line)
@@ -106,7 +106,7 @@ def decoded(data: bytes) -> str:
     """The text of a file's bytes.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where they are no UTF-8, or too many.
+        CallerError: INVALID_ARGUMENTS if they are not UTF-8 or exceed `SIZE_LIMIT`.
     """
     if len(data) > SIZE_LIMIT:
         raise CallerError(Code.INVALID_ARGUMENTS, f"The .env file has more than {SIZE_LIMIT >> 20} MiB.")
@@ -117,23 +117,23 @@ def decoded(data: bytes) -> str:
 
 
 def quoted(value: str) -> str | None:
-    """The value as it is written into a file so that python-dotenv reads it exactly.
+    """Quote a value for a .env file so that python-dotenv reads it back exactly.
 
-    None for a value with `${`, which python-dotenv replaces in quotes of either kind.
+    Returns None for a value with `${`: python-dotenv replaces that inside both kinds of quotes.
     """
     if "${" in value:
         return None
     escaped = value.replace("\\", "\\\\")
-    if "\r" in value:  # programs that open the file as text read a bare one as a newline
+    if "\r" in value:  # programs that open the file as text read a bare carriage return as a newline
         return '"' + escaped.replace('"', '\\"').replace("\r", "\\r") + '"'
     return "'" + escaped.replace("'", "\\'") + "'"
 
 
 def rewritten(text: str, references: Mapping[int, str]) -> str:
-    """The text with `references` in the place of the values of the statements of those numbers.
+    """Replace the values of some statements, given by their index, with `references`.
 
     Raises:
-        CannotRewrite: the text would not be read as the same statements with these values.
+        CannotRewrite: the new text would not be read as the same statements with these values.
     """
     bindings, wanted = _bindings(text), parse(text)
     _refuse_references_inside(wanted, references)
@@ -151,7 +151,7 @@ def rewritten(text: str, references: Mapping[int, str]) -> str:
 
 
 def _refuse_references_inside(statements: Sequence[Statement], references: Mapping[int, str]) -> None:
-    """Raise `CannotRewrite` where a value that stays as it is would get a reference by its `${NAME}`."""
+    """Raise `CannotRewrite` if a `${NAME}` in a value that is not replaced would expand to a reference."""
     replaced = set[str | None]()
     for number, statement in enumerate(statements):
         if number in references:
@@ -171,7 +171,7 @@ def _variables_in(value: str) -> set[str]:
 
 
 def _filled(value: str, given: Mapping[str, str]) -> str | None:
-    """The value with its variables, which may come from the environment where they are not `given`: None then."""
+    """The value with its variables replaced, or None if one is not `given` and may come from the environment."""
     if not _variables_in(value) <= given.keys():
         return None
     return _VARIABLE.sub(lambda match: given[match["name"]], value)
@@ -196,7 +196,7 @@ def _is_cut(binding: "Binding") -> bool:
 
 
 def _closes_later(text: str, end: int) -> bool:
-    """Whether a quote or bracket is open at `end` of the text, and all that are open close after it."""
+    """Whether quotes or brackets are open at position `end` of the text and all of them close after it."""
     there = ""
     for position, now in _open(text):
         if position < end:
@@ -207,7 +207,10 @@ def _closes_later(text: str, end: int) -> bool:
 
 
 def _open(text: str) -> Iterator[tuple[int, str]]:
-    """Each quote or bracket's position, and what has to close after it. It ends where a bracket closes nothing."""
+    """Yield the position of each quote or bracket and the marks that must still close after it.
+
+    Stops at a bracket that closes nothing.
+    """
     expected = ""
     for match in _MARK.finditer(text):
         mark = match[0]
@@ -215,7 +218,7 @@ def _open(text: str) -> Iterator[tuple[int, str]]:
             expected = expected[:-1]
         elif expected.endswith(("'", '"')):
             if expected.endswith(mark):
-                return  # a comment has quotes of its own
+                return  # this quote belongs to a comment
         elif mark in _CLOSING and not match["closes"]:
             expected += _CLOSING[mark]
         elif mark in ("]", "}"):
@@ -224,7 +227,7 @@ def _open(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _first_line(binding: "Binding") -> int:
-    """Where the statement itself begins: the parser counts from the blank lines before it."""
+    """The line on which the statement itself begins: the parser counts from the blank lines before it."""
     text = binding.original.string
     blank = text[: len(text) - len(text.lstrip())]
     return binding.original.line + (blank.count("\n") if text.strip() else 0)

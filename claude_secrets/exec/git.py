@@ -1,8 +1,8 @@
-"""Reading a git repository's objects for the person, by git itself.
+"""Read the objects of a git repository for the person, by running git.
 
-Always: nothing that the repository configures is run (no hooks, filters, monitors or external programs), and nothing
-is fetched; contents come raw; every git has a deadline. Where git has called us, as for a hook, its own words say which
-index and repository.
+Always: git runs nothing that the repository configures (no hooks, filters, monitors or external programs) and fetches
+nothing. Contents are raw. Every git process has a deadline. If git has called us, for example as a hook, its
+environment variables choose the index and repository.
 """
 
 import ast
@@ -22,10 +22,10 @@ from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 _SETTINGS: Final = (
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
-    "core.multiPackIndex=false",  # the index of each pack says the same, and is checked
+    "core.multiPackIndex=false",  # each pack's own index says the same, and we check those
     "core.quotePath=true",
-    "core.commitGraph=false",  # it may tell of another history than the commits do
-    "log.showSignature=false",  # which runs gpg.program
+    "core.commitGraph=false",  # it may show another history than the commits do
+    "log.showSignature=false",  # showing them runs gpg.program
     "log.showRoot=true",
 )
 _SAFELY: Final = (
@@ -34,7 +34,7 @@ _SAFELY: Final = (
     "--no-replace-objects",
 )
 _OFFLINE: Final = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_GRAFT_FILE": os.devnull}
-"""What is missing in a partial clone stays missing: a fetch would run what the repository names for it."""
+"""Keeps git from fetching objects that a partial clone lacks: a fetch would run programs that the repository names."""
 
 _SAID_BY_GIT: Final = (
     "GIT_DIR",
@@ -44,25 +44,25 @@ _SAID_BY_GIT: Final = (
     "GIT_OBJECT_DIRECTORY",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
 )
-"""Where things are while git runs a hook: `git commit FILE` makes an index for that commit alone (githooks(5))."""
+"""Variables that git sets for a hook: `git commit FILE` uses an index only for that commit (githooks(5))."""
 
 _PIECE: Final = 1 << 20
 _SUBMODULE: Final = b"160000"
-"""The mode of a tree's entry that names a commit of another repository."""
+"""The mode of a tree entry that names a commit of another repository."""
 
 
 class Object(NamedTuple):
-    """A blob, commit, tag or tree; `path` is one by which it is or was known, or empty."""
+    """A blob, commit, tag or tree. `path` is one path that it has or had, or empty."""
 
     number: str
     path: str
 
 
 class Objects(NamedTuple):
-    """What a repository has.
+    """The objects of a repository.
 
-    `missing` is what its history names and it does not have; `is_whole` is false if git could not
-    follow all of it, or not list all that is here.
+    `missing`: objects that its history names but the repository lacks. `is_whole` is false if git could not follow all
+    of the history or list all objects.
     """
 
     here: list[Object]
@@ -71,7 +71,7 @@ class Objects(NamedTuple):
 
 
 class Staged(NamedTuple):
-    """The blobs that the next commit would bring in, the paths that are in conflict, and how many submodules."""
+    """The blobs that the next commit would add, the paths in conflict, and the number of submodules."""
 
     blobs: list[Object]
     unmerged: list[str]
@@ -79,14 +79,14 @@ class Staged(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A path at which a blob is known in history, and the oldest commit that has it there."""
+    """A path that a blob has in the history, and the oldest commit that has it there."""
 
     path: str
     commit: str
 
 
 class Repository:
-    """The git repository around a directory."""
+    """The git repository that contains a directory."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], forbidden: Sequence[Path]) -> None:
         self._directory = directory
@@ -100,12 +100,12 @@ class Repository:
         self.directory()
 
     def directory(self) -> Path:
-        """The directory with the objects of this repository and its work trees. Raises `CallerError` as `require`."""
+        """The git directory that all work trees of this repository share. Raises `CallerError` as `require`."""
         said = os.fsdecode(self._run("rev-parse", "--git-common-dir").removesuffix(b"\n"))
         return Path(os.path.realpath(self._directory / said))
 
     def objects(self) -> Objects:
-        """Every object that is there, reached by something or not; what a branch, tag or stash reaches comes first.
+        """List every object, reachable or not; those that a branch, tag or stash reaches come first.
 
         Raises `CallerError` as `require`.
         """
@@ -120,14 +120,14 @@ class Repository:
             here = set(b"".join(process.pieces()).split())
         if process.end():
             raise _unreadable()
-        # git leaves out a pack whose index it cannot read, says so on standard error only, and ends well.
-        is_told = not process.has_complained or self.is_partial()  # of a partial clone git always warns
+        # git skips a pack whose index it cannot read. It reports that only on standard error, and exits with 0.
+        is_told = not process.has_complained or self.is_partial()  # git always warns about a partial clone
         is_whole = not code and is_told and all(map(git_packs.are_whole, self._stores()))
         ordered = [*(number for number in paths if number in here), *(here - paths.keys())]
         return Objects([Object(number.decode("ascii"), paths.get(number, "")) for number in ordered], missing, is_whole)
 
     def _stores(self) -> Iterator[Path]:
-        """The directories with objects: the repository's own, and those that it borrows from."""
+        """The object directories: the repository's own and its alternates."""
         own = self._run("rev-parse", "--git-path", "objects").removesuffix(b"\n")
         yield self._directory / os.fsdecode(own)
         for line in self._run("count-objects", "-v").splitlines():
@@ -142,22 +142,22 @@ class Repository:
         return listed.decode("utf-8", "replace").splitlines()
 
     def is_shallow(self) -> bool:
-        """Whether the history before some commit is in the clone only from which this one was made."""
+        """Whether this clone lacks the history before some commit (a shallow clone)."""
         return self._run("rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def is_partial(self) -> bool:
-        """Whether objects may be in the clone only from which this one was made."""
+        """Whether this clone may lack objects that its remote has (a partial clone)."""
         return bool(self._run("config", "--get-regexp", r"^remote\..*\.promisor$", or_else=b""))
 
     def submodules(self) -> int:
-        """How many submodules there are in the index."""
+        """The number of submodules in the index."""
         entries = self._run("ls-files", "--stage", "-z", or_else=b"").split(b"\0")
         return sum(entry.startswith(_SUBMODULE) for entry in entries)
 
     def keep_out(self, path: Path) -> bool:
-        """Have this clone ignore a file, whatever the repository's own files say. Returns whether it now does.
+        """Let this clone ignore a file, by a line in `info/exclude`, which is in no commit (gitignore(5)).
 
-        It is known by `info/exclude`, which is in no commit (gitignore(5)). Raises `CallerError` as `objects`.
+        Returns whether git now ignores the file. Raises `CallerError` as `objects`.
         """
         top = Path(os.fsdecode(self._run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
         exclude = Path(os.fsdecode(self._run("rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")))
@@ -174,7 +174,7 @@ class Repository:
         return bool(self._run("check-ignore", "--", str(path), or_else=b""))
 
     def staged(self) -> Staged:
-        """What the next commit would bring in. Raises `CallerError` as `require`."""
+        """List the changes that the next commit would add. Raises `CallerError` as `require`."""
         raw = ("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-relative")
         words = self._run(*raw, "--no-ext-diff", "--no-textconv").split(b"\0")
         result, submodules = Staged([], [], 0), 0
@@ -190,9 +190,9 @@ class Repository:
         return result._replace(submodules=submodules)
 
     def contents(self, objects: Sequence[Object]) -> Iterator[tuple[Object, str, Iterator[bytes]]]:
-        """Each object with its kind and its content in pieces, which have to be taken before the next one is.
+        """Yield each object with its kind and its content in pieces. Take the pieces before the next object.
 
-        The pieces of one that is missing or damaged raise `ClosedError`; git is started anew if it ended over one.
+        The pieces of a missing or damaged object raise `ClosedError`. If git ended because of it, a new git is started.
 
         Raises:
             CallerError: INVALID_ARGUMENTS if git does not answer.
@@ -214,7 +214,7 @@ class Repository:
                 content = _Content(process, int(head[2]))
                 yield one, head[1].decode("ascii"), content.pieces()
                 with suppress(ClosedError):
-                    for _ in content.pieces():  # what nobody took
+                    for _ in content.pieces():  # skip pieces that the caller did not take
                         pass
                 if content.is_cut:
                     return
@@ -223,9 +223,9 @@ class Repository:
             one = next(rest, None)
 
     def known_at(self, numbers: Container[bytes]) -> dict[str, list[Known]]:
-        """The paths at which blobs are known in history, the oldest first, with the oldest commit of each.
+        """The paths that each blob has in the history, oldest first, with the oldest commit of each path.
 
-        Only what can be followed of the history is looked at. Raises `CallerError` as `require`.
+        Covers only the history that git can follow. Raises `CallerError` as `require`.
         """
         by_blob = dict[str, dict[str, str]]()
         words = ("--all", "--reflog", "--topo-order", "--raw", "-c", "-z", "--no-abbrev", "--no-renames")
@@ -245,7 +245,7 @@ class Repository:
         return {number: [Known(*pair) for pair in reversed(paths.items())] for number, paths in by_blob.items()}
 
     def _run(self, *arguments: str, or_else: bytes | None = None) -> bytes:
-        """What git prints; `or_else` if it fails."""
+        """Return git's output, or `or_else` if git fails."""
         said, code = self._output(*arguments)
         if not code:
             return said
@@ -273,7 +273,7 @@ class _Content:
         self.is_cut = False
 
     def pieces(self) -> Iterator[bytes]:
-        """The content, to its end. Raises `ClosedError` DAMAGED if git ends before."""
+        """Yield the content to its end. Raises `ClosedError` DAMAGED if git ends first."""
         while self._left:
             piece = self._process.read(min(self._left, _PIECE))
             if not piece:
@@ -284,7 +284,7 @@ class _Content:
 
 
 def _unreadable() -> CallerError:
-    return CallerError(Code.INVALID_ARGUMENTS, "That is no git repository, or git cannot read it.")
+    return CallerError(Code.INVALID_ARGUMENTS, "This is not a git repository, or git cannot read it.")
 
 
 def _refuse(why: Reason) -> bytes:
@@ -292,7 +292,7 @@ def _refuse(why: Reason) -> bytes:
 
 
 def _by_nul(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """What is between NUL bytes."""
+    """Yield the texts between NUL bytes."""
     held = b""
     for piece in pieces:
         *whole, held = (held + piece).split(b"\0")

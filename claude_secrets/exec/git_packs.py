@@ -1,6 +1,6 @@
-"""Whether git can find all that is in its packs: a pack without a sound index is passed over by git.
+"""Check that git can find all objects in its packs: git skips a pack without a sound index.
 
-Always: reads the indexes only, in pieces.
+Always: only the indexes are read, in pieces.
 """
 
 import hashlib
@@ -13,17 +13,17 @@ _HASHES: Final = ("sha1", "sha256")
 
 
 def are_whole(objects: Path) -> bool:
-    """Whether a directory with objects can be listed, and each of its packs has an index that is sound."""
+    """Whether an object directory can be listed and each of its packs has a sound index."""
     try:
         files = [*(objects / "pack").iterdir()] if objects / "pack" in objects.iterdir() else []
     except OSError:
         return False
     packs = [file for file in files if file.suffix == ".pack"]
-    return all(_is_sound(pack.with_suffix(".idx")) or not os.path.lexists(pack) for pack in packs)  # it may have gone
+    return all(_is_sound(pack.with_suffix(".idx")) or not os.path.lexists(pack) for pack in packs)  # may be gone
 
 
 def _is_sound(index: Path) -> bool:
-    """Whether an index ends with the hash of all before it; git itself does not check that."""
+    """Whether an index ends with the hash of all bytes before it; git itself does not check that."""
     try:
         return any(_ends_with_hash(index, name) for name in _HASHES)
     except OSError:

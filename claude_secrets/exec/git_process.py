@@ -1,6 +1,6 @@
 """One run of git whose output is read as it comes.
 
-Always: a git that is waited for and says nothing is ended, with all that it started.
+Always: if git stays silent while we wait for it, git and all processes that it started are killed.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import IO, Final, Self
 from claude_secrets.errors import CallerError, Code
 
 SECONDS: float = 60.0
-"""How long git may say nothing while it is waited for."""
+"""How long git may stay silent while we wait for it."""
 
 _TICK: Final = 0.1
 _PIECE: Final = 1 << 20
@@ -30,7 +30,7 @@ class SilentError(CallerError):
 
 
 class GitProcess:
-    """A git that runs. It takes lines on standard input; of what it says on standard error only is kept that it did."""
+    """A running git that takes lines on standard input. Of its standard error we keep only whether it wrote any."""
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(  # noqa: S603  git as it was found on a cleaned PATH
@@ -39,7 +39,7 @@ class GitProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
-            start_new_session=True,  # a group, to end whatever it started
+            start_new_session=True,  # a group, to kill all that git started
         )
         self._waiting: float | None = None
         self._is_silent = False
@@ -60,7 +60,7 @@ class GitProcess:
         self.end()
 
     def ask(self, line: str) -> bytes:
-        """Write a line and return the first line of the answer; none if git has ended. Raises `SilentError`."""
+        """Write a line and return the first line of the answer, empty if git has ended. Raises `SilentError`."""
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n".encode("ascii"))
             self._input.flush()
@@ -68,12 +68,12 @@ class GitProcess:
         return self._heard(self._output.readline())
 
     def read(self, size: int) -> bytes:
-        """So many bytes; fewer at the end. Raises `SilentError`."""
+        """Read `size` bytes, or fewer at the end. Raises `SilentError`."""
         self._waiting = monotonic()
         return self._heard(self._output.read(size))
 
     def pieces(self) -> Iterator[bytes]:
-        """All that git says, as it comes. Raises `SilentError`."""
+        """Yield all of git's output as it comes. Raises `SilentError`."""
         while True:
             self._waiting = monotonic()
             piece = self._heard(os.read(self._output.fileno(), _PIECE))
@@ -82,7 +82,7 @@ class GitProcess:
             yield piece
 
     def end(self) -> int:
-        """End git, unless it has ended, and return its exit code."""
+        """Close git's input and output, wait for its end and return its exit code."""
         with suppress(BrokenPipeError):
             self._input.close()
         self._output.close()
@@ -94,7 +94,7 @@ class GitProcess:
 
     @property
     def has_complained(self) -> bool:
-        """Whether git, which has ended, said anything on standard error."""
+        """Whether git wrote anything to standard error; ask once it has ended."""
         return self._has_complained or self._complaints.is_alive()
 
     @property

@@ -1,6 +1,6 @@
-"""References: `secret://NAME` in a text stands for the value of that secret.
+"""References: `secret://NAME` in a text is replaced by the value of that secret.
 
-Always: pure; a value that is put in is not looked at again, so it can hold what looks like a reference.
+Always: pure. An inserted value is not searched again, so it may contain text that looks like a reference.
 """
 
 import re
@@ -21,7 +21,7 @@ def reference(name: str) -> str:
 
 
 def mentioned(texts: Iterable[str]) -> list[str]:
-    """What follows each `secret://` in `texts` as a name, each once, in order; a secret may not have such a name."""
+    """The name after each `secret://` in `texts`, each once, in order. It may be an invalid name."""
     return list(dict.fromkeys(match[1] for text in texts for match in _REFERENCE.finditer(text)))
 
 
@@ -29,7 +29,7 @@ def names_in(texts: Iterable[str]) -> list[str]:
     """The names of all references in `texts`, each once, in order.
 
     Raises:
-        CallerError: INVALID_NAME where there is no name, or none that a secret can have, after `secret://`.
+        CallerError: INVALID_NAME if no valid name follows a `secret://`.
     """
     names = mentioned(texts)
     for name in names:
@@ -38,14 +38,14 @@ def names_in(texts: Iterable[str]) -> list[str]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """`text` with the value of each of its references; one that `values` does not have stays.
+    """Replace each reference in `text` by its value; a reference that `values` lacks stays as it is.
 
-    A name goes on as far as a name's characters do.
+    A name extends over all characters that a name may have.
     """
     return _REFERENCE.sub(lambda match: values.get(match[1], match[0]), text)
 
 
 def missing(names: Iterable[str]) -> CallerError:
-    """The error for references to secrets that are not there: all of them at once."""
+    """The error that lists all referenced secrets that were not found."""
     listed = ", ".join(f"'{name}'" for name in names)
-    return CallerError(Code.NOT_FOUND, f"These secrets are not there: {listed}.")
+    return CallerError(Code.NOT_FOUND, f"These secrets were not found: {listed}.")

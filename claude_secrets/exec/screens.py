@@ -1,4 +1,4 @@
-"""Where a program writes: a terminal like ours where our own stream is one, else a pipe."""
+"""The descriptors that a program writes to: a pseudo-terminal if our own stream is a terminal, otherwise a pipe."""
 
 import fcntl
 import os
@@ -7,15 +7,15 @@ from contextlib import suppress
 
 
 def outlet(target: int) -> tuple[int, int]:
-    """Our end and the program's end of one of its streams: a terminal where our own stream is one, else a pipe."""
+    """Open our end and the program's end of a stream: a terminal if our stream `target` is one, otherwise a pipe."""
     if not os.isatty(target):
         return os.pipe()
     return _screen(target)
 
 
 def copy_size(of: int, to: int) -> bool:
-    """Give a terminal the size of another one. Returns whether it had a different size."""
-    with suppress(OSError):  # one of them has gone
+    """Copy the size of one terminal to another. Returns whether that changed it."""
+    with suppress(OSError):  # one of them is gone
         size = fcntl.ioctl(of, termios.TIOCGWINSZ, bytes(8))
         if fcntl.ioctl(to, termios.TIOCGWINSZ, bytes(8)) != size:
             fcntl.ioctl(to, termios.TIOCSWINSZ, size)
@@ -24,7 +24,7 @@ def copy_size(of: int, to: int) -> bool:
 
 
 def _screen(target: int) -> tuple[int, int]:
-    """A terminal to write to only, with the settings and size of our stream `target`: our end, and the program's."""
+    """Open a terminal for output, with the settings and size of our stream `target`: our end and the program's."""
     master, slave = os.openpty()
     settings = termios.tcgetattr(target)
     settings[1] &= ~termios.OPOST  # our own terminal does that

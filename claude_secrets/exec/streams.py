@@ -1,7 +1,7 @@
-"""What a program writes, on its way through filters to our own output.
+"""Carry a program's output through filters to our own output.
 
-Always: no stream waits for another; a reader that does not read holds up its own stream alone, as a full pipe would;
-nothing that was read is lost, unless it cannot be written.
+Always: no stream waits for another. A slow reader holds up only its own stream, as a full pipe would. All bytes read
+are written, unless writing fails.
 """
 
 import errno
@@ -16,23 +16,23 @@ from typing import Final, Protocol
 
 CHUNK: Final = 1 << 18
 _AT_ONCE: Final = min(select.PIPE_BUF, 4096) if hasattr(select, "PIPE_BUF") else 512
-"""Bytes that can be written to a pipe that has room, without waiting."""
+"""How many bytes can be written without waiting to a pipe that has room."""
 
 _READS: Final = 64
-"""So many reads empty a pipe or terminal of what the program can have left in it."""
+"""How many reads are enough to empty a pipe or terminal after the program's end."""
 
 QUIET_SECONDS: Final = 0.1
-"""How long a stream is quiet before its filter is asked for what it holds back by chance."""
+"""How long a stream is quiet before its filter is asked for text that it held back only by chance."""
 
 
 class Filter(Protocol):
-    """What a stream passes through."""
+    """A filter that a stream's output passes through."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take more, and return what may be written now."""
+        """Take more bytes and return those that may be written now."""
 
     def idle(self) -> bytes:
-        """Return what may be written because nothing more has come for a while."""
+        """Return bytes that may be written because nothing more has come for a while."""
 
     def finish(self) -> bytes:
         """Return the rest."""
@@ -41,8 +41,8 @@ class Filter(Protocol):
 class Stream:
     """One stream of the program, from the descriptor `source` through a filter to our own `target`.
 
-    `open`: more may come. `waiting`: what is to be written. `lost`: why something could not be, but for a reader who
-    has gone.
+    `open`: more may come. `waiting`: bytes still to be written. `lost`: why output could not be written; stays None if
+    the reader just closed its end.
     """
 
     def __init__(self, source: int, target: int, through: Filter, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,12 +57,12 @@ class Stream:
         self._piece = sys.maxsize if stat.S_ISREG(os.fstat(target).st_mode) else _AT_ONCE
 
     def read(self) -> bool:
-        """Take what has come. Returns whether anything had."""
+        """Read the bytes that have come. Returns whether there were any."""
         try:
             data = os.read(self.source, CHUNK)
         except BlockingIOError:
             return False
-        except OSError:  # Linux: the last one that had the pseudo-terminal open has closed it
+        except OSError:  # Linux: the last process that had the pseudo-terminal open has closed it
             data = b""
         if data:
             self.waiting += self._through.feed(data)
@@ -73,39 +73,39 @@ class Stream:
         return self.open
 
     def write(self) -> None:
-        """Write what can be written without waiting, once the target is ready for it."""
+        """Write as much as possible without waiting, once the target is ready."""
         try:
             self.waiting = self.waiting[os.write(self.target, self.waiting[: self._piece]) :]
-        except BlockingIOError:  # whoever gave us the descriptor made it so
+        except BlockingIOError:  # we inherited the descriptor in non-blocking mode
             return
-        except OSError as error:  # its reader has gone, or the disk is full: the program is told when it writes again
+        except OSError as error:  # the reader is gone or the disk is full: the program's next write fails
             self.waiting = b""
             self.lost = None if error.errno == errno.EPIPE else error
             self.close()
 
     def quiet_in(self) -> float | None:
-        """In how many seconds it will have been quiet for long; None where nothing is held back then."""
+        """In how many seconds the stream counts as quiet; None if its filter need not be asked then."""
         if self.waiting or not self.open or self._quiet_at is None:
             return None
         return max(0.0, self._quiet_at - self._clock())
 
     def show(self) -> None:
-        """Have that written which is held back by chance."""
+        """Release the text that the filter held back only by chance."""
         if self.open:
             self.waiting += self._through.idle()
         self._quiet_at = None
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading and close the source."""
         if self.open:
             self.open = False
             os.close(self.source)
 
 
 def carry(streams: Sequence[Stream], reading: Iterable[int] = (), writing: Iterable[int] = ()) -> set[int]:
-    """Wait until something can be done, and do what the streams can; returns all descriptors that are ready.
+    """Wait until a stream can read or write, and let it; return all descriptors that are ready.
 
-    `reading`, `writing`: descriptors to wait for besides.
+    `reading`, `writing`: further descriptors to wait for.
     """
     wanted = dict.fromkeys(reading, select.POLLIN)
     for descriptor in writing:
@@ -129,8 +129,8 @@ def carry(streams: Sequence[Stream], reading: Iterable[int] = (), writing: Itera
 
 
 def _ready(wanted: Mapping[int, int], seconds: float | None) -> set[int]:
-    """Which descriptors can be read or written, none after `seconds`."""
-    if sys.platform == "darwin":  # whose poll(2) knows no terminals
+    """Wait for descriptors that can be read or written, and return them; none after `seconds`."""
+    if sys.platform == "darwin":  # its poll(2) does not support terminals
         reading = [number for number, events in wanted.items() if events & select.POLLIN]
         writing = [number for number, events in wanted.items() if events & select.POLLOUT]
         readable, writable, _ = select.select(reading, writing, [], seconds)
@@ -142,7 +142,7 @@ def _ready(wanted: Mapping[int, int], seconds: float | None) -> set[int]:
 
 
 def drain(streams: Sequence[Stream]) -> None:
-    """Hand on all that the program has written until now; what goes on writing is not waited for."""
+    """Write out all output so far, without waiting for more."""
     reads = dict.fromkeys(streams, _READS)
     for stream in streams:
         if stream.open:

@@ -1,7 +1,7 @@
-"""Running a program whose output passes through a filter, so that neither it nor the person notices anything else.
+"""Run a program whose output passes through a filter; for the program and the person nothing else changes.
 
-Always: the program's end is ours, signal or code; nothing that the program wrote is lost; the terminal is put back as
-it was. Where standard output is a terminal the program has one, too (`terminal_relay`).
+Always: we end as the program ends, by the same exit code or signal. No output is lost, unless writing fails. The
+terminal's settings are restored. If standard output is a terminal, the program gets a terminal too (`terminal_relay`).
 """
 
 import os
@@ -29,13 +29,13 @@ def run(
     *,
     sealed: bool,
 ) -> int:
-    """Run a program to its end and return its exit code; where a signal ended it, end by that, too.
+    """Run a program to its end and return its exit code; if a signal ended it, end by the same signal.
 
-    `tell` is called with the reason where what it wrote could not be written; the code is not 0 then. A `sealed`
-    program inherits no descriptor above 2 that leads around the filter.
+    If output could not be written, `tell` is called with the reason, and the code is not 0. A `sealed` program inherits
+    no descriptor above 2 that leads around the filter.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the program cannot be started.
     """
     if sys.platform == "win32":
         return _by_subprocess(program, words, environment, make_filter)
@@ -54,24 +54,24 @@ def run(
 
 
 def _open_what_is_closed() -> None:
-    """Let nothing of ours take the number of a standard stream that we were started without."""
+    """Open the standard streams that we were started without, so that no other file of ours gets their numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
             os.set_inheritable(number, True)  # noqa: FBT003  it takes no names
 
 
 def end_like(status: int) -> int:
-    """Return the exit code in a status of `waitpid`, or end by the signal that it tells of."""
+    """Return the exit code in a status of `waitpid`, or end by the signal in it."""
     if not os.WIFSIGNALED(status):
         return os.waitstatus_to_exitcode(status)
     number = os.WTERMSIG(status)
     if number != signal.SIGKILL:
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    return 128 + number  # it was blocked
+    return 128 + number  # the signal was blocked
 
 
 def _by_pipes(
@@ -82,10 +82,10 @@ def _by_pipes(
     *,
     sealed: bool,
 ) -> tuple[int, list[Stream]]:
-    """The program keeps our standard input, process group and session, so that the shell's job control goes on."""
+    """Run with pipes. The program shares our standard input, process group and session, so job control works."""
     from claude_secrets.exec.screens import outlet
 
-    together = os.path.sameopenfile(1, 2)  # what is written to both stays in order
+    together = os.path.sameopenfile(1, 2)  # keeps the order of output to both
     outlets = [(1, *outlet(1)), *([] if together else [(2, *outlet(2))])]
     ends = {1: outlets[0][2], 2: outlets[-1][2]}
     with Signals() as signals:
@@ -93,7 +93,7 @@ def _by_pipes(
         child = start_program(lambda: become(program, words, environment, ends, sealed=sealed))
 
         def hand_on(number: int) -> None:
-            if number not in _KEYS or not _at_a_terminal():  # whose keys reach the program, too
+            if number not in _KEYS or not _at_a_terminal():  # else the program gets the key's signal itself
                 os.kill(child, number)
 
         signals.forward(hand_on, {*FORWARDED, *_KEYS, signal.SIGCONT})
@@ -105,14 +105,14 @@ def _by_pipes(
             if signals.descriptor in carry(streams, [signals.descriptor]):
                 signals.clear()
                 if any(_has_new_size(stream) for stream in streams):
-                    os.kill(child, signal.SIGWINCH)  # what it had from its terminal came before the new size
+                    os.kill(child, signal.SIGWINCH)  # its terminal's own signal came before the new size
                 pid, ended = os.waitpid(child, os.WNOHANG)
                 status = ended if pid else None
     return status, streams
 
 
 def _has_new_size(stream: Stream) -> bool:
-    """Pass the size of a window on. Returns whether it is another one."""
+    """Copy the window size to the program's terminal. Returns whether it changed."""
     if not stream.open or not os.isatty(stream.source):
         return False
     from claude_secrets.exec.screens import copy_size
@@ -124,7 +124,7 @@ def _at_a_terminal() -> bool:
     """Whether the keys of a terminal send their signals to our process group."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:  # we have none
+    except OSError:  # we have no terminal
         return False
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
@@ -135,7 +135,7 @@ def _at_a_terminal() -> bool:
 
 
 def _leave(streams: Sequence[Stream]) -> None:
-    """Hand on all that the program wrote; where something it started writes on, leave a process behind for that."""
+    """Write out all output; if processes that the program started still write, leave a process that carries it."""
     drain(streams)
     rest = [stream for stream in streams if stream.open]
     if not rest or os.fork():
@@ -154,7 +154,7 @@ def _leave(streams: Sequence[Stream]) -> None:
 def _by_subprocess(
     program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]
 ) -> int:
-    """Windows: pipes alone, each read by a thread."""
+    """Windows: run with pipes only, each read by a thread."""
     import subprocess
     import threading
 

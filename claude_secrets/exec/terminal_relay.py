@@ -1,7 +1,7 @@
-"""A terminal for the program between it and the person's: what `supervise` does where standard output is one.
+"""Run a program on its own pseudo-terminal: `supervise` uses this if standard output is a terminal.
 
-Always: the program leads the foreground of a pseudo-terminal of its own, below a monitor that leads the session, so
-that it can be stopped and continued; the person's terminal is raw only while we are in its foreground.
+Always: the program leads the foreground of its pseudo-terminal. A monitor process leads the session, so that the
+program can be stopped and continued. The person's terminal is raw only while we are in its foreground.
 """
 
 import fcntl
@@ -35,10 +35,10 @@ def run(
     *,
     sealed: bool,
 ) -> tuple[int, list[Stream]]:
-    """Run a program on a pseudo-terminal; returns a status as `waitpid` does, and the streams it may have left open.
+    """Run a program on a pseudo-terminal; return its `waitpid` status and its streams, which may still be open.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the program cannot be started.
     """
     person = _PersonsTerminal()
     master, slave = os.openpty()
@@ -78,11 +78,11 @@ def _are_one_terminal(one: int, other: int) -> bool:
     if not os.isatty(other):
         return False
     devices = {os.fstat(one).st_rdev, os.fstat(other).st_rdev}
-    return len(devices) == 1 or Path("/dev/tty").stat().st_rdev in devices  # whichever that is
+    return len(devices) == 1 or Path("/dev/tty").stat().st_rdev in devices  # /dev/tty is our terminal
 
 
 def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int) -> NoReturn:
-    """Lead the session, start the program, and tell what becomes of it; never returns."""
+    """Lead the session, start the program, and report when it starts, stops and ends; never returns."""
     try:
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
@@ -99,11 +99,11 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
         while True:
             _, status = os.waitpid(child, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
-                os.tcsetpgrp(slave, os.getpgrp())  # or our end would hang up on what it leaves behind
+                os.tcsetpgrp(slave, os.getpgrp())  # or our exit would hang up on processes that it left behind
                 os.write(report, _REPORT.pack(_ENDED, status))
                 break
             os.write(report, _REPORT.pack(_STOPPED, status))
-            if not os.read(orders, 1):  # nobody is there any more
+            if not os.read(orders, 1):  # the relay is gone
                 os.killpg(child, signal.SIGHUP)
             os.killpg(child, signal.SIGCONT)
     except OSError as error:
@@ -114,7 +114,7 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
 
 
 class _Relay:
-    """Carries bytes between the person's terminal and the program's, and stops and goes on as the program does."""
+    """Carries bytes between the person's terminal and the program's, and stops and continues with the program."""
 
     def __init__(
         self, person: "_PersonsTerminal", master: int, streams: Sequence[Stream], reports: int, order: int
@@ -130,7 +130,7 @@ class _Relay:
         self._in_front = False
 
     def run(self, signals: Signals) -> int:
-        """Carry bytes until the program has ended; returns its status."""
+        """Carry bytes until the program has ended; return its status."""
         signals.forward(self._hand_on, {*FORWARDED, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP})
         self._take_turn()
         status: int | None = None
@@ -158,7 +158,7 @@ class _Relay:
 
     def _reported(self) -> int | None:
         data = os.read(self._reports, _REPORT.size)
-        if not data:  # the monitor is gone: something killed it, and the terminal's end kills the program
+        if not data:  # the monitor was killed, and the end of its terminal kills the program
             return int(signal.SIGKILL)
         what, number = _REPORT.unpack(data)
         if what == _ENDED:
@@ -174,7 +174,7 @@ class _Relay:
         return None
 
     def _stop(self) -> None:
-        """Stop with all of our process group, as the terminal would have had it; go on when somebody wants us to."""
+        """Stop our whole process group, as the terminal would have; go on once somebody continues us."""
         drain(self._streams)
         self._person.restore()
         before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
@@ -185,7 +185,7 @@ class _Relay:
         os.write(self._order, b"C")
 
     def _take_turn(self) -> None:
-        """Read what the person types while we are in the foreground, and only then."""
+        """Read the person's input only while we are in the foreground."""
         self._in_front = self._person.take()
 
     def _take_input(self) -> None:
@@ -197,7 +197,7 @@ class _Relay:
             self._in_front = False
 
     def _pass_on(self) -> None:
-        """Give the program what was typed, as far as its terminal takes it."""
+        """Give the program the typed bytes, as many as its terminal takes."""
         if not self._streams[0].open:
             self._typed = b""
         with suppress(BlockingIOError):
@@ -206,22 +206,22 @@ class _Relay:
 
 
 class _PersonsTerminal:
-    """The terminal that we were started on: its settings and size."""
+    """The settings and size of the terminal that we were started on."""
 
     def __init__(self) -> None:
         self._settings = termios.tcgetattr(0) if os.isatty(0) else None
         self._raw = False
 
     def copy_to(self, slave: int) -> None:
-        """Give a new terminal the settings and the size."""
+        """Copy the settings and the size to a new terminal."""
         settings = termios.tcgetattr(1)
         if self._settings is None:
-            settings[1] &= ~termios.OPOST  # the person's terminal is not raw then, and does it
+            settings[1] &= ~termios.OPOST  # the person's terminal is not raw then, and processes output
         termios.tcsetattr(slave, termios.TCSANOW, settings)
         copy_size(1, slave)
 
     def take(self) -> bool:
-        """Make the terminal raw, where we are in its foreground. Returns whether we are."""
+        """Make the terminal raw if we are in its foreground. Returns whether we are."""
         if self._settings is None:
             return False
         try:
@@ -233,11 +233,11 @@ class _PersonsTerminal:
             tty.setraw(0, termios.TCSADRAIN)
             self._raw = True
         elif not foreground:
-            self._raw = False  # whoever has it now has settings of their own
+            self._raw = False  # the process that has the terminal now uses its own settings
         return foreground
 
     def restore(self) -> None:
-        """Put the settings back."""
+        """Restore the settings."""
         if self._raw and self._settings is not None:
             with suppress(termios.error):
                 termios.tcsetattr(0, termios.TCSADRAIN, self._settings)
