@@ -1,1 +1,1 @@
-"""What an agent's call comes to: gate, consent, rate limits; and how an agent is recognised."""
+"""Decide and carry out agents' calls (gate, consent, rate limits), and recognise that the caller is an agent."""

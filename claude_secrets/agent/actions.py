@@ -1,6 +1,6 @@
-"""What each tool does once its call is allowed: one row a tool.
+"""The action of each tool, which runs once its call is allowed.
 
-Always: an action runs in the transaction in which its call was decided, or without one where nothing was ever stored.
+Always: an action runs in the transaction in which its call was decided, or without one if there is no store yet.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,16 +34,16 @@ from claude_secrets.store.records import Stored
 from claude_secrets.store.transaction import Transaction
 
 VISIBLE_LIMIT = 1000
-"""Names that one list or search returns, at most."""
+"""The most names that one list or search returns."""
 
 Run: TypeAlias = Callable[[Transaction | None, Case], Outcome]
 
 
 class Action(NamedTuple):
-    """What carries out a call whose arguments are in order.
+    """The action for a call with valid arguments.
 
-    `run` takes no transaction where nothing was ever stored; `only_reads`: losing its line of the log with the
-    machine's power is no loss; `value` is what it stores, so that it makes the store where there is none.
+    `run` gets None instead of a transaction if there is no store yet. `only_reads`: its audit event may be lost in a
+    power failure. `value` is the value that it stores, if any; such an action creates a missing store.
     """
 
     run: Run
@@ -74,7 +74,7 @@ class Actions:
         }
 
     def of(self, call: Call, answer: Answer | None) -> Action:
-        """What carries out the call, given the person's answer.
+        """Return the action for a call and the person's answer.
 
         Raises:
             CallerError: INVALID_NAME, INVALID_VALUE, INVALID_PATTERN.
@@ -134,24 +134,24 @@ class Actions:
 def _value(tx: Transaction | None, case: Case) -> Done | Refused:
     record = case.record
     if tx is None or record is None or record.deleted:
-        return Refused(results.not_found(case.call.name))  # not raised: a yes of the person's is kept
+        return Refused(results.not_found(case.call.name))  # not raised, so that the person's consent is kept
     return Done(text=records.value(tx, record), data={"version": record.version})
 
 
 def _store_value(tx: Transaction | None, case: Case) -> Done:
     name = case.call.name
     access = case.snapshot.config.default_access if case.record is None else None
-    # Not told that the value was there already where reading it would need more.
+    # An agent that may not read the value must not learn from the answer that it guessed the value.
     repeats = not consent.may_read(case)
     stored = _put(tx, case, case.call.value, EnteredBy.AGENT, access=access, repeats=repeats)
-    verb = "Stored" if stored.changed else "Nothing to change: the store has this value for"
+    verb = "Stored" if stored.changed else "Nothing to change: the store already has this value for"
     return results.stored(f"{verb} '{name}' (version {stored.version}).", stored)
 
 
 def _put(
     tx: Transaction | None, case: Case, value: str, by: EnteredBy, *, access: Access | None, repeats: bool = False
 ) -> Stored:
-    if tx is None:  # the gate opens one for what stores
+    if tx is None:  # the gate opens a transaction for every action that stores
         raise TypeError
     return records.put(
         tx,
@@ -172,13 +172,13 @@ def _delete(tx: Transaction | None, case: Case) -> Done:
         return results.nothing_to_delete(name)
     records.delete(tx, record, entered_by=EnteredBy.AGENT, keep=case.snapshot.config.keep_versions)
     return Done(
-        text=f"Deleted '{name}'. The person can bring it back with `{paths.command()} restore {name}`.",
+        text=f"Deleted '{name}'. The person can restore it with `{paths.command()} restore {name}`.",
         data={"deleted": True},
     )
 
 
 def _names(tx: Transaction | None, case: Case, *, search: NameSearch | None = None) -> Done:
-    """The names that exist, that the allowlist has and that this project is trusted with, sorted."""
+    """List, sorted, the existing names that the allowlist has and that this project is trusted with."""
     readable = {} if tx is None else list_visible(tx, case.snapshot)
     matching = list(readable) if search is None else search.among(list(readable))
     names = matching[:VISIBLE_LIMIT]

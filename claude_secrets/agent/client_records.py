@@ -1,7 +1,7 @@
-"""A note of each client that started a server, so that commands its agents run later are recognised.
+"""Record each client that started a server, so that commands which its agents run later are recognised.
 
-Always: the directory comes from the account, not from the environment. A note names one process of one boot. It helps
-but does not protect: any program of the person's can delete it.
+Always: the directory comes from the account, not from the environment. A record names one process of one boot. Records
+help but do not protect: any program of the person's can delete them.
 """
 
 import os
@@ -18,11 +18,11 @@ from claude_secrets.atomic_file import make_private
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _LIMIT: Final = 1000
-"""Notes that are looked at, at most."""
+"""The most records that are read."""
 
 
 def directory() -> Path:
-    """Where the notes are: the account's runtime directory, else below its home."""
+    """The directory of the records: in the account's runtime directory, otherwise below its home."""
     if sys.platform == "linux":
         runtime = Path("/run/user", str(os.getuid()))
         if _is_own(runtime):
@@ -31,10 +31,10 @@ def directory() -> Path:
 
 
 def read_records() -> frozenset[tuple[int, str]]:
-    """The clients that were noted since the machine was started: number and start of each process."""
+    """The clients recorded since the machine was started: ID and start time of each process."""
     boot, records = _boot(), set()
-    with suppress(OSError):  # none was ever noted, or they cannot be read
-        for name in os.listdir(directory())[:_LIMIT]:  # noqa: PTH208  names are all that is wanted
+    with suppress(OSError):  # there are no records, or they cannot be read
+        for name in os.listdir(directory())[:_LIMIT]:  # noqa: PTH208  only the names are needed
             noted = _meaning(name)
             if noted is not None and noted[0] == boot:
                 records.add(noted[1:])
@@ -42,7 +42,7 @@ def read_records() -> frozenset[tuple[int, str]]:
 
 
 def record_client(client: Process, lives: Callable[[int, str], bool]) -> None:
-    """Note a client, and drop the notes of those that are gone. Where that cannot be done other signs are left."""
+    """Record a client and drop the records of clients that are gone. If that fails, detection uses other signs."""
     place, boot = directory(), _boot()
     with suppress(OSError):
         make_private(place)
@@ -64,12 +64,12 @@ def _meaning(name: str) -> tuple[str, int, str] | None:
 def _boot() -> str:
     try:
         return _BOOT.read_text(encoding="ascii").strip()
-    except OSError:  # elsewhere a start is a time of the calendar, which no later process has
+    except OSError:  # on other systems a start is a calendar time, which no later process has
         return "boot"
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a directory is this user's, and nobody else may write in it."""
+    """Whether a directory belongs to this user and nobody else may write in it."""
     try:
         status = path.lstat()
     except OSError:

@@ -1,7 +1,7 @@
-"""Consent: what a call needs the person's yes for, and what becomes of their answer.
+"""Consent: which items of a call need the person's consent, and what their answer does.
 
-Always: a question lists exactly what is wanted; an answer counts for the question it was given to and nothing else;
-what was granted is remembered in the transaction that uses it.
+Always: a question lists exactly the items that it asks for. An answer counts only for its own question. A grant is
+stored in the transaction that uses it.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ from claude_secrets.untrusted_text import shortened
 
 
 class Case(NamedTuple):
-    """A call, what the files say at that moment, what the rules decide, and the record it is about.
+    """A call with the current content of the files, the verdict of the rules, and the record that it is about.
 
-    `record` None: there has never been one, or there is no store.
+    `record` is None if the secret never existed or there is no store.
     """
 
     call: Call
@@ -54,17 +54,17 @@ class SessionReads:
         self._allowed: set[tuple[Grant, int]] = set()
 
     def allow(self, case: Case) -> None:
-        """Remember a yes for the session."""
+        """Remember a consent for the session."""
         if case.record is not None:
             self._allowed.add((_grant(case), case.record.version))
 
     def holds(self, case: Case) -> bool:
-        """Whether there was one, to this version of the secret."""
+        """Whether the person consented for the session to this version of the secret."""
         return case.record is not None and (_grant(case), case.record.version) in self._allowed
 
 
 def is_trusted(tx: Transaction, snapshot: PolicySnapshot, record: Record) -> bool:
-    """Whether the project may use what is stored there."""
+    """Whether the project may use the stored secret."""
     if snapshot.trust is Trust.OFF:
         return True
     own = record.origin in snapshot.project.identities and snapshot.trust is not Trust.REQUIRED
@@ -79,36 +79,37 @@ def is_scope_allowed(tx: Transaction | None, snapshot: PolicySnapshot) -> bool:
 
 
 def with_identity(tx: Transaction | None, snapshot: PolicySnapshot) -> PolicySnapshot:
-    """The snapshot of the project by the identity by which it counts."""
+    """The snapshot with the identity by which the project counts (its main work tree's, if granted)."""
     return snapshot._replace(project=snapshot.project.with_identity(partial(grants.joins, tx)))
 
 
 def items_of(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[ConsentItem, ...]:
-    """What the call needs consent for, in the order in which it is asked."""
+    """The items for which the call needs consent, in the order of asking."""
     items, case = _trust_wants(tx, case)
     call = case.call
     trusted = all(want.kind is not ConsentKind.SECRET for want in items)
-    # What was revoked was allowed for no session.
+    # Revoking a grant also ends the consent for the session.
     if call.tool is Tool.GET_SECRET and not call.use and reads_use_only(case) and not (trusted and session.holds(case)):
         version = case.record.version if case.record is not None else 0
         words = f"read the value of {call.name} (version {version}), which is use-only"
         items.append(ConsentItem(ConsentKind.READ, call.name, words))
-    if call.tool is not Tool.INPUT_SECRET:  # what the person types themselves, they approve of
+    if call.tool is not Tool.INPUT_SECRET:  # the person approves by typing the value
         for applied in case.verdict.approvals:
             rule = applied.rule
             whose = {RuleSource.PERSON: "your", RuleSource.ENVIRONMENT: "your environment's"}.get(
                 applied.source, "this project's"
             )
-            words = f"call {call.tool} {call.name}".rstrip() + f" ({whose} rule {shortened(rule.rule_id)} asks you)"
+            why = f"{whose} rule {shortened(rule.rule_id)} requires your approval"
+            words = f"call {call.tool} {call.name}".rstrip() + f" ({why})"
             by_project = applied.source is RuleSource.PROJECT
             items.append(ConsentItem(ConsentKind.APPROVAL, rule.rule_id, words, rule.said, by_project))
     return tuple(items)
 
 
 def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[ConsentItem], Case]:
-    """What the call needs a grant for, and the case as it is once what comes first is granted.
+    """The items for which the call needs a grant, and the case as it will be once the first item is granted.
 
-    To count as its main work tree is wanted only where less is to be wanted then.
+    The project asks to count as its main work tree only if it then needs fewer grants.
     """
     own, main = _grants_wanted(tx, case), case.snapshot.project.unjoined
     if not own or main is None:
@@ -118,7 +119,9 @@ def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[ConsentItem],
     left = _grants_wanted(tx, as_main)
     if len(left) == len(own):
         return own, case
-    words = f"count as a work tree of {_short(main)}; from then on it may use, change and delete what that project may"
+    words = (
+        f"count as a work tree of {_short(main)}; it may then use, change and delete the same secrets as that project"
+    )
     return [ConsentItem(ConsentKind.WORK_TREE, main, words), *left], as_main
 
 
@@ -133,7 +136,7 @@ def _grants_wanted(tx: Transaction | None, case: Case) -> list[ConsentItem]:
 
 
 def reads_use_only(case: Case) -> bool:
-    """Whether the value that would be handed out is one that agents are not given."""
+    """Whether the call's secret is use-only, so that agents may not read its value."""
     record = case.record
     if record is None or record.deleted:
         return False
@@ -142,23 +145,23 @@ def reads_use_only(case: Case) -> bool:
 
 
 def may_read(case: Case) -> bool:
-    """Whether an agent would be given the value now, without anyone being asked."""
+    """Whether an agent may read the value now without a question to the person."""
     verdict = decisions.verdict(case.snapshot, Call(tool=Tool.GET_SECRET, name=case.call.name))
     return not (reads_use_only(case) or verdict.refused_by or verdict.approvals)
 
 
 def questions(case: Case, wanted: tuple[ConsentItem, ...]) -> list[ConsentQuestion]:
-    """The questions to put, one after the other.
+    """The questions to ask, one after the other.
 
-    An approval that the project's own rules ask for has a question of its own: its author's words must not stand
-    beside anything that the person would not approve of.
+    An approval that the project's own rules require gets a separate question. Its text comes from the project's author
+    and must not appear next to items that the person would not approve.
     """
     parts = (tuple(want for want in wanted if want.by_project is own) for own in (False, True))
     return [_question(case, part) for part in parts if part]
 
 
 def _question(case: Case, wanted: tuple[ConsentItem, ...]) -> ConsentQuestion:
-    """The question that lists what is wanted, bound to everything it was found from, such as the secret's version."""
+    """The question that lists the items. Its digest covers all facts that they follow from, like the version."""
     call, snapshot, record = case.call, case.snapshot, case.record
     bound = [
         call.tool.value,
@@ -178,12 +181,12 @@ def _question(case: Case, wanted: tuple[ConsentItem, ...]) -> ConsentQuestion:
 
 
 def require_consent(tx: Transaction | None, case: Case, session: SessionReads, answer: Answer | None) -> Ask | None:
-    """Let the call go on (None) if nothing is wanted or the person has consented to exactly that; else ask.
+    """Return None if the call needs no consent or has it for exactly these items; otherwise return the question.
 
-    Nothing is granted before the last question has its yes.
+    Nothing is granted before the person has consented to the last question.
 
     Raises:
-        DeniedError: the person said no, now or within the last ten minutes, or did not answer.
+        DeniedError: the person refused, now or within the last ten minutes, or did not answer.
     """
     asked = questions(case, items_of(tx, case, session))
     if not asked:
@@ -208,7 +211,7 @@ def require_consent(tx: Transaction | None, case: Case, session: SessionReads, a
 
 
 def remember_no(tx: Transaction, snapshot: PolicySnapshot, call: Call) -> None:
-    """Let a person's no hold for a while; where the scope or the work tree was asked for, for all that wants it."""
+    """Remember a refusal for a while. If it was to the scope or work tree, it holds for every call that needs that."""
     record = records.find(tx, snapshot.scope, call.name) if call.name else None
     wanted, _ = _trust_wants(tx, Case(call, snapshot, decisions.verdict(snapshot, call), record))
     whole = [no for want in wanted if (no := _whole_no(snapshot, want))]
@@ -223,7 +226,7 @@ def _remembers_no(tx: Transaction, case: Case, wanted: tuple[ConsentItem, ...]) 
 
 
 def refusal(case: Case, want: ConsentItem) -> DeniedError:
-    """What the call is refused with where there is no consent to `want`."""
+    """The error for a call without consent to `want`."""
     snapshot, project = case.snapshot, str(case.snapshot.project.path)
     match want.kind:
         case ConsentKind.WORK_TREE:
@@ -245,7 +248,7 @@ def _is_name_trusted(tx: Transaction | None, case: Case) -> bool:
     if record is not None and tx is not None:
         return is_trusted(tx, snapshot, record)
     if snapshot.trust is not Trust.REQUIRED:
-        return True  # there is nothing of anyone else's
+        return True  # the name has no stored secret of another project
     return grants.holds_any(tx, snapshot.project.identities, snapshot.scope, case.call.name)
 
 
@@ -262,20 +265,20 @@ def _grant_one(tx: Transaction | None, case: Case, want: ConsentItem) -> None:
 
 
 def _use(call: Call, record: Record | None) -> str:
-    """What the call does, and what a yes lets the project do from then on."""
+    """Say what the call does, and what the project may do after the person consents."""
     doing = _DOING.get(call.tool, "use")
     if record is None:
         return f"{doing} {call.name}, which is not stored yet"
     origin = "by you" if record.origin == PERSON else f"from {_short(record.origin)}"
     state = "deleted there" if record.deleted else record.access.value
-    return f"{doing} {call.name}, stored {origin} ({state}); from then on it may use, change and delete it"
+    return f"{doing} {call.name}, stored {origin} ({state}); this project may then use, change and delete it"
 
 
 _DOING: Final = {
     Tool.GET_SECRET: "read",
     Tool.SET_SECRET: "overwrite",
     Tool.DELETE_SECRET: "delete",
-    Tool.INPUT_SECRET: "have you enter a value for",
+    Tool.INPUT_SECRET: "ask you to enter a value for",
 }
 
 
@@ -293,7 +296,7 @@ def _no(snapshot: PolicySnapshot, call: Call) -> str:
 
 
 def _whole_no(snapshot: PolicySnapshot, want: ConsentItem) -> str | None:
-    """What a no to `want` holds for where that is more than one name."""
+    """The key of a refusal that covers more than one name, or None if `want` is about one name."""
     return {ConsentKind.SCOPE: f"no:{snapshot.scope}:", ConsentKind.WORK_TREE: f"no:worktree:{want.subject}"}.get(
         want.kind
     )

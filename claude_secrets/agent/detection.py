@@ -1,7 +1,7 @@
-"""Who is asking: whether an agent runs this process, and whether the person's own client started this server.
+"""Detect the caller: whether an agent runs this process, and whether the person's own client started this server.
 
-Always: pure; `processes` gathers the facts. The caller is an agent if the environment of this process or of one above
-it bears a client's mark, or if a client is among those processes. A process that cannot be read counts as an agent,
+Always: pure; `processes` gathers the facts. The caller is an agent if this process or one above it has a client's
+marker in its environment, or if a process above it is a client. A process that cannot be read counts as an agent,
 unless it opens sessions (sshd, systemd) or runs with privileges. If there are several signs, the topmost one decides
 where the agent works.
 """
@@ -26,13 +26,13 @@ MARKERS: Final = frozenset(
         "CLAUDE_SECRETS_AGENT",
     }
 )
-"""Variables that clients set in the environment of what their agents run, and that no terminal of a person's has."""
+"""Variables that clients set for programs which their agents run, and that no terminal of a person has."""
 
 
 class Client(NamedTuple):
-    """A program that runs an agent, and never a person's terminal: what it is called.
+    """The names of a program that runs an agent and never a person's terminal.
 
-    `program` is its file or what it calls itself; `script` what an interpreter runs.
+    `program` matches its file or its own name. `script` matches the script that an interpreter runs.
     """
 
     name: str
@@ -52,7 +52,7 @@ CLIENTS: Final = (
     Client("Copilot CLI", re.compile(r"/@github/copilot[^/]*/")),
     Client("Cursor Agent", re.compile(r"(^|/)cursor-agent$|/cursor-agent/versions/")),
 )
-"""Seen in the real clients; only the paths of Cursor's agent come from its installer."""
+"""Observed in the real clients, except the paths of Cursor's agent, which come from its installer."""
 
 _INTERPRETERS: Final = re.compile(r"(^|/)(node|nodejs|mainthread|bun|deno)$")
 _LAUNCHERS: Final = re.compile(r"(^|/)(uv|uvx|env|npx|pipx|cmd)$|^npm exec ")
@@ -66,7 +66,7 @@ UNREADABLE: Final = "a process that cannot be read"
 
 
 class Agent(NamedTuple):
-    """An agent that runs this process: by which sign it is known, and its own process, where that can be seen."""
+    """An agent that runs this process: the sign that shows it, and the agent's own process if that is visible."""
 
     sign: str
     process: Process | None
@@ -75,8 +75,8 @@ class Agent(NamedTuple):
 class Start(NamedTuple):
     """Who started this server.
 
-    `agent`: an agent did so by hand, and nobody is asked on its behalf. Else `client` is the person's own client, where
-    it can be told, and `marked` says that it marks what it starts.
+    `agent`: an agent started the server by hand, so the person is not asked on its behalf. Otherwise `client` is the
+    person's own client, if known, and `marked` says that this client sets a marker for the processes that it starts.
     """
 
     agent: Agent | None
@@ -85,10 +85,10 @@ class Start(NamedTuple):
 
 
 class CallerEvidence(NamedTuple):
-    """What can be known of who is asking.
+    """The evidence about the caller.
 
-    `environment` is this process's own; `recorded` are the clients that servers have seen, each by its number and when
-    it was started; `is_mine` says whether the person works in namespaces of their own.
+    `environment` is this process's own. `recorded` are clients that servers have seen, by process ID and start.
+    `is_mine` says whether the person works in namespaces of their own.
     """
 
     environment: Mapping[str, str]
@@ -98,7 +98,7 @@ class CallerEvidence(NamedTuple):
 
 
 def find_agent(view: CallerEvidence) -> Agent | None:
-    """The agent that runs this process; None: a person does."""
+    """The agent that runs this process, or None if a person runs it."""
     own = marker_in(view.environment)
     if _is_confined(view):
         return Agent(own or SANDBOX, None)
@@ -109,16 +109,16 @@ def find_agent(view: CallerEvidence) -> Agent | None:
 
 
 def who_started(view: CallerEvidence) -> Start:
-    """Who started this server: whoever holds the other end of its standard input gives the answers.
+    """Find who started this server: the process at the other end of its standard input, which gives the answers.
 
-    What stands between that process and this one only hands the input on, and may be marked as the server is.
+    Processes between that one and this one only pass the input on, and may have the same marker as the server.
     """
     own = marker_in(view.environment)
     line = None if _is_confined(view) else _line(view)
     if line is None:
         return Start(find_agent(view))
     holder = _holder(view, line)
-    if holder is None:  # a file, a terminal, or a pipe from beside it: no client's
+    if holder is None:  # a file, a terminal, or a pipe from elsewhere: not from a client
         return Start(_topmost(view, own, line))
     client = line[holder]
     top = holder
@@ -132,12 +132,12 @@ def who_started(view: CallerEvidence) -> Start:
 
 
 def marker_in(environment: Mapping[str, str]) -> str | None:
-    """The first variable by which an environment shows that an agent runs what has it."""
+    """The first variable in an environment that shows that an agent runs the process."""
     return next((name for name in environment if name in MARKERS and environment[name]), None)
 
 
 def client_of(process: Process) -> str | None:
-    """Which agent's client a process is, by its program; None: none that is known."""
+    """The name of the agent's client that a process is, by its program, or None if it is no known client."""
     programs, scripts = _programs(process), _scripts(process)
     for client in CLIENTS:
         if client.program and any(map(client.program.search, programs)):
@@ -148,18 +148,18 @@ def client_of(process: Process) -> str | None:
 
 
 def _only_keeps_sessions(process: Process) -> bool:
-    """Whether it is the part of Claude Code that starts sessions in the background and works nowhere itself."""
+    """Whether it is the part of Claude Code that only starts sessions in the background and is no agent itself."""
     first, *words = process.arguments or ("",)
     return words[:2] == ["daemon", "run"] or first.endswith("claude bg-pty-host")
 
 
 def _works_in_many_places(process: Process) -> bool:
-    """Whether it is the part of Codex that runs the agents of several projects; its own directory is one of these."""
+    """Whether it is the part of Codex that runs agents of several projects, so its directory does not tell which."""
     return "app-server" in process.arguments[1:]
 
 
 def may_be_recorded(process: Process) -> bool:
-    """Whether a server may remember the process as a client: not where people have terminals of their own below it."""
+    """Whether a server may record the process as a client: not if a person may have a terminal below it."""
     names = [*_programs(process), *_scripts(process)]
     return process.number > 1 and not any(map(_HOSTS.search, names)) and not any(map(_SHELLS.search, names))
 
@@ -170,11 +170,11 @@ _HOSTS: Final = re.compile(
     r"zellij|systemd|init|launchd|sshd|login|su|sudo|cron|crond|make|explorer)$"
     r"|/\.(vscode|cursor|windsurf)[^/]*server/|/jbr/bin/"
 )
-"""Editors, multiplexers and what opens sessions: a person works below them, too."""
+"""Editors, multiplexers and programs that open sessions: a person works below them, too."""
 
 
 def _topmost(view: CallerEvidence, own: str | None, line: Sequence[Process]) -> Agent | None:
-    """The agent by the sign that is furthest up: a client itself, or what started the process that is marked."""
+    """The agent by the topmost sign: a client itself, or the process that started the marked process."""
     for place in reversed(range(len(line))):
         sign = _sign(view, line, place)
         if sign is None:
@@ -188,7 +188,7 @@ def _topmost(view: CallerEvidence, own: str | None, line: Sequence[Process]) -> 
 
 
 def _sign(view: CallerEvidence, line: Sequence[Process], place: int) -> str | None:
-    """What shows that the process at that place in the line is an agent's."""
+    """The sign that the process at this place in the line belongs to an agent."""
     process = line[place]
     if client := client_of(process):
         return client
@@ -201,14 +201,14 @@ def _sign(view: CallerEvidence, line: Sequence[Process], place: int) -> str | No
 
 
 def _hides(view: CallerEvidence, process: Process, above: Process | None) -> bool:
-    """Whether a process of this user does not let itself be looked into, though nobody with rights made it so."""
+    """Whether a process of this user hides its environment without having got privileges that would explain it."""
     if process.user is None or process.user != view.processes.user() or process.privileged:
         return False
-    return above is not None and above.user != 0  # else it opens a session, as sshd and systemd do
+    return above is not None and above.user != 0  # below root it opens a session, as sshd and systemd do
 
 
 def _line(view: CallerEvidence) -> list[Process] | None:
-    """The processes above this one; None where there are too many to look at."""
+    """The processes above this one, or None if there are too many to look at."""
     line: list[Process] = []
     for process in view.processes.ancestors():
         if len(line) == _DEPTH:
@@ -222,7 +222,7 @@ def _is_confined(view: CallerEvidence) -> bool:
 
 
 def _holder(view: CallerEvidence, line: Sequence[Process]) -> int | None:
-    """The place in the line of the process that holds the other end of standard input."""
+    """The place in the line of the process at the other end of standard input."""
     for place, process in enumerate(line):
         holds = view.processes.holds_input(process)
         if holds or (holds is None and not _is_launcher(process)):
@@ -231,7 +231,7 @@ def _holder(view: CallerEvidence, line: Sequence[Process]) -> int | None:
 
 
 def _is_launcher(process: Process) -> bool:
-    """Whether the process only starts another one, which has its standard input."""
+    """Whether the process only starts another one, which uses its standard input."""
     names = _programs(process)
     if any(map(_LAUNCHERS.search, names)) or any(map(_LAUNCHING_SCRIPTS.search, _scripts(process))):
         return True
@@ -240,7 +240,7 @@ def _is_launcher(process: Process) -> bool:
 
 
 def _is_one_program(client: Process, above: Process) -> bool:
-    """Whether a client was started by its own launcher: what its agent starts has a session of its own."""
+    """Whether `above` is the launcher of this client. A program that an agent starts has another session instead."""
     if client.session != above.session:
         return False
     bundle = _BUNDLE.match(above.executable)
@@ -250,18 +250,18 @@ def _is_one_program(client: Process, above: Process) -> bool:
 
 
 def _programs(process: Process) -> list[str]:
-    """What a process's program is called: its file, its name and its first word."""
+    """The names of a process's program: its file, its name and its first argument."""
     executable = process.executable.removesuffix(" (deleted)")
     return [_plain(name) for name in (executable, process.name, *process.arguments[:1])]
 
 
 def _scripts(process: Process) -> list[str]:
-    """The script that a process runs, where it is an interpreter of such."""
+    """The script that a process runs, if it is an interpreter."""
     if not any(map(_INTERPRETERS.search, _programs(process))):
         return []
     return [_plain(word) for word in process.arguments[1:] if not word.startswith("-")][:1]
 
 
 def _plain(name: str) -> str:
-    """A program's name or path as it is spelled on POSIX."""
+    """A program's name or path in POSIX spelling."""
     return PurePath(name).as_posix().lower().removesuffix(".exe") if name else ""

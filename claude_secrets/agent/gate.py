@@ -1,8 +1,8 @@
-"""The agents' gate: one call in, `Done`, `Refused` or `Ask` out. The only way for an agent to a secret.
+"""The agents' gate: takes one call, returns `Done`, `Refused` or `Ask`. An agent has no other way to a secret.
 
-Always: project, allowlist and rules are read anew for each call, and again inside its transaction; the decision comes
-before the look-up and does not depend on whether the name exists; a question is returned, never put, with no
-transaction open; what is not logged is not done. One thread uses one gate.
+Always: project, allowlist and rules are read again for each call, and once more inside its transaction. The decision
+comes before the look-up and does not depend on whether the name exists. The gate returns a question and does not ask
+it, and then no transaction is open. A call that cannot be logged is not carried out. One thread uses one gate.
 """
 
 from collections.abc import Iterable, MutableMapping
@@ -31,10 +31,10 @@ from claude_secrets.store.transaction import Transaction
 
 
 class _Attempt:
-    """One call on its way through the gate: what the log will say of it.
+    """One call on its way through the gate, with the facts for its audit event.
 
-    `snapshot` is what held when the call was last decided; `named`: its name is known to be one, and no value in the
-    wrong place.
+    `snapshot` is the policy by which the call was last decided. `named`: the name was checked, so it is not a value
+    in the wrong place.
     """
 
     def __init__(self, call: Call, answer: Answer | None, client: str) -> None:
@@ -45,18 +45,18 @@ class _Attempt:
         self.named = False
 
     def at(self, snapshot: PolicySnapshot) -> PolicySnapshot:
-        """Say what holds, now that the arguments are in order."""
+        """Set the policy that applies, now that the arguments were checked."""
         self.snapshot, self.named = snapshot, True
         return snapshot
 
     def event(self, outcome: Outcome) -> LogEvent:
-        """What the log says of it."""
+        """The audit event of this call."""
         snapshot, result, error = self.snapshot, EventOutcome.DONE, None
         if isinstance(outcome, Refused):
             result, error = EventOutcome.REFUSED, outcome.error
         elif isinstance(outcome, Ask):
             result = EventOutcome.ASKED
-        elif outcome.data.get("deleted") is False:  # it changed nothing, and an agent can do it any number of times
+        elif outcome.data.get("deleted") is False:  # nothing changed, and an agent can repeat this without limit
             result = EventOutcome.NOTHING
         return LogEvent(
             caller=Caller.AGENT,
@@ -73,10 +73,10 @@ class _Attempt:
 
 
 class Gate:
-    """Carries out the six tools for the agents of whatever project a call comes from.
+    """Carries out the six tools for agents of any project.
 
-    `config` are the directories of the person's own files; `tighten` and `check` as in `SnapshotReader`;
-    `directories` is what this process has seen of directories so far.
+    `config` are the directories of the person's own files. `tighten` and `check` are as in `SnapshotReader`.
+    `directories` remembers the directories that this process has seen so far.
     """
 
     def __init__(
@@ -108,14 +108,14 @@ class Gate:
         passphrase: str | None = None,
         directories: Directories | None = None,
     ) -> "Gate":
-        """The gate to the store that `--store`, the environment or the person's `config.yml` names, by its path.
+        """Make the gate to the store whose path `--store`, the environment or the person's `config.yml` gives.
 
-        `tighten` is the mode of trust that the arguments ask for; the environment's counts, too. `passphrase` opens a
+        `tighten` is the trust mode from the arguments; the environment can ask for a stricter one. `passphrase` opens a
         store that has one. The store's file is not opened yet.
 
         Raises:
-            CallerError: INVALID_ARGUMENTS where `--store` or the environment names no file.
-            DeniedError: ALLOWLIST_INVALID where `config.yml` cannot be followed.
+            CallerError: INVALID_ARGUMENTS if `--store` or the environment does not name a file.
+            DeniedError: ALLOWLIST_INVALID if `config.yml` is invalid.
         """
         own = own_directories()
         configured = read_config(own, no_link_check).store
@@ -135,8 +135,8 @@ class Gate:
         )
 
     def start(self, where: CallOrigin) -> None:
-        """Note the directories that this process was started with, unless it is for one call only."""
-        with suppress(SecretsError):  # each call says what is wrong
+        """Note the directories that this process was started with. A process for one call need not do this."""
+        with suppress(SecretsError):  # each call reports the error
             self._directories.start(where)
             self._find(where)
 
@@ -146,14 +146,14 @@ class Gate:
         self._store.close()
 
     def hidden(self, where: CallOrigin) -> frozenset[Tool]:
-        """The tools that the policies of this place hide; none where they cannot be read, for then all is denied."""
+        """The tools that the policies of this place hide; none if these cannot be read, since then all calls fail."""
         try:
             return self._snapshots.read(where, self._locate(where)).hidden
         except SecretsError:
             return frozenset()
 
     def entered_by_person(self, where: CallOrigin, names: Iterable[str]) -> frozenset[str]:
-        """Those of the names that the agents are shown whose current values the person entered.
+        """Return those of `names` whose current value the person entered.
 
         Raises `SecretsError` as a call does.
         """
@@ -163,9 +163,9 @@ class Gate:
             return frozenset(one.name for one in stored if one is not None and one.entered_by is EnteredBy.PERSON)
 
     def every_value(self, where: CallOrigin) -> StoreValues:
-        """All values of the store, to take them out of other texts: never to be handed out.
+        """All values of the store, for redacting them in other texts. They must never be handed out.
 
-        A project that cannot be read is shown no names. Raises `SecretsError` if the store cannot be read.
+        If the project cannot be read, no value has a name. Raises `SecretsError` if the store cannot be read.
         """
         if not self._store.exists():
             return StoreValues({}, frozenset(), frozenset())
@@ -175,7 +175,7 @@ class Gate:
             return values_of_store(tx, snapshot)
 
     def _readable_snapshot(self, where: CallOrigin) -> PolicySnapshot | None:
-        """The snapshot, where there is a project whose file and whose person's files can be read."""
+        """The snapshot, or None if the project, its file or the person's own files cannot be read."""
         try:
             project = self._find(where)
         except SecretsError:
@@ -187,10 +187,10 @@ class Gate:
             return None
 
     def call(self, call: Call, where: CallOrigin, answer: Answer | None = None, *, client: str = "") -> Outcome:
-        """Carry out one call; `answer` is what the person said where an earlier try returned `Ask`.
+        """Carry out one call. `answer` is the person's answer if an earlier try returned `Ask`.
 
-        `client` is what the agent's program calls itself. Every `SecretsError` becomes `Refused`; anything else that
-        is raised is a fault of ours.
+        `client` is the name that the agent's program gives itself. Every `SecretsError` becomes `Refused`; any other
+        exception is a bug.
         """
         attempt = _Attempt(call, answer, client)
         try:
@@ -203,23 +203,23 @@ class Gate:
     def _carry_out(self, attempt: _Attempt, where: CallOrigin) -> Outcome:
         call, answer = attempt.call, attempt.answer
         project = self._locate(where)
-        if not self._store.unlocked:  # nobody is asked for a key on behalf of what has no allowlist
+        if not self._store.unlocked:  # do not ask for a key for a project without an allowlist
             attempt.snapshot = self._snapshots.read(where, project)
         there = self._store.exists()
         if there:
             self._store.unlock()
         action = self._actions.of(call, answer)
-        if not there:  # reading never makes a store
+        if not there:  # reading never creates a store
             case = self._decided(None, call, self._snapshots.read(where, project))
             ask = consent.require_consent(None, case, self._session, answer)
             if ask is not None or not action.stores:
                 return ask or action.run(None, case)
         with self._store.write(durable=not action.only_reads) as tx:
-            # As it is now: it may have changed while the key was fetched.
+            # Read again: the files may have changed while the key was fetched.
             case = self._decided(tx, call, attempt.at(consent.with_identity(tx, self._snapshots.read(where, project))))
             spent = rate_limits.spent_on(tx, case.snapshot, call.tool, case.verdict.limits, action.value)
             ask = consent.require_consent(tx, case, self._session, answer)
-            case = case._replace(snapshot=consent.with_identity(tx, case.snapshot))  # a yes may have changed that
+            case = case._replace(snapshot=consent.with_identity(tx, case.snapshot))  # consent may change that
             outcome = ask or action.run(tx, case)
             if isinstance(outcome, Done):
                 rate_limits.spend(tx, spent)
@@ -228,7 +228,7 @@ class Gate:
 
     @staticmethod
     def _decided(tx: Transaction | None, call: Call, snapshot: PolicySnapshot) -> Case:
-        """The call, held against allowlist and rules before it is looked up. Raises `DeniedError`."""
+        """Check the call against allowlist and rules, then look up its record. Raises `DeniedError`."""
         verdict = decisions.decide(snapshot, call)
         record = records.find(tx, snapshot.scope, call.name) if tx is not None and call.name else None
         return Case(call, snapshot, verdict, record)
@@ -245,7 +245,7 @@ class Gate:
         return project
 
     def _guard(self, where: CallOrigin, project: Project) -> None:
-        """Refuse a store, a key file and files of the person's own that the project itself could have brought along."""
+        """Refuse a store, key file or personal files inside the project: the project could have brought them along."""
         if (where, project) == self._guarded:
             return
         refuse_inside(self._store.path, store_inside, where, project, self._homes)
@@ -257,7 +257,7 @@ class Gate:
             self._guarded = (where, project)
 
     def _log_refusal(self, attempt: _Attempt, refused: Refused) -> None:
-        """Note a refusal, and a person's no, where there is an open store to note it in; it stands all the same."""
+        """Log the refusal, and remember it if the person refused. Without an open store the refusal counts unlogged."""
         if not self._store.exists() or not self._store.unlocked:
             return
         answer, snapshot = attempt.answer, attempt.snapshot
@@ -271,6 +271,6 @@ class Gate:
 def _another_store() -> StoreError:
     return StoreError(
         Code.STORE_UNAVAILABLE,
-        "Your config.yml names another store than when this server opened one, so nothing is done.",
-        "Start the server again (in the client: reconnect it).",
+        "The person's config.yml now names a different store than this server opened, so nothing was done.",
+        "Restart the server (in the client: reconnect it).",
     )

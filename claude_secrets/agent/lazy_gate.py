@@ -1,7 +1,7 @@
-"""The gate of a server, made once it is known which store it is to: `config.yml` may name that, and may be refused.
+"""The gate of a server, made once its store is known: `config.yml` may name the store, and may be invalid at first.
 
-Always: only the configured store is used. While `config.yml` is refused, each call says why; the first call after it is
-corrected works.
+Always: only the configured store is used. While `config.yml` is invalid, each call reports why. The first call after
+it is corrected works.
 """
 
 from collections.abc import MutableMapping
@@ -18,7 +18,7 @@ from claude_secrets.policy.project import CallOrigin
 class LazyGate:
     """Carries out calls as `Gate` does; one thread uses it.
 
-    `store_argument` is the path of `--store`, where given, `passphrase` opens a store that has one; `tighten` as in
+    `store_argument` is the path of `--store`, if given. `passphrase` opens a store that has one. `tighten` is as in
     `Gate.open`.
     """
 
@@ -37,10 +37,10 @@ class LazyGate:
         self._gate: Gate | None = None
 
     def start(self, where: CallOrigin) -> None:
-        """As `Gate.start`; the directories are noted even if `config.yml` is refused.
+        """As `Gate.start`; the directories are noted even if `config.yml` is invalid.
 
         Raises:
-            CallerError: INVALID_ARGUMENTS where `--store` or the environment names no file.
+            CallerError: INVALID_ARGUMENTS if `--store` or the environment does not name a file.
         """
         try:
             self._require_gate().start(where)
@@ -49,7 +49,7 @@ class LazyGate:
                 self._directories.start(where)
 
     def call(self, call: Call, where: CallOrigin, answer: Answer | None, *, client: str) -> Outcome:
-        """As `Gate.call`; `Refused` while `config.yml` does not say which store to use."""
+        """As `Gate.call`; `Refused` while the store is unknown because `config.yml` is invalid."""
         try:
             gate = self._require_gate()
         except SecretsError as error:
@@ -69,7 +69,7 @@ class LazyGate:
             self._gate.close()
 
     def _require_gate(self) -> Gate:
-        """The gate. Raises as `Gate.open` while nothing says where its store is."""
+        """Return the gate. Raises as `Gate.open` while its store is unknown."""
         if self._gate is None:
             self._gate = Gate.open(
                 self._environment,

@@ -1,7 +1,7 @@
-"""What the system says about processes: this one's ancestors, and who holds the other end of its standard input.
+"""Facts about processes from the system: this one's ancestors, and which holds the other end of its standard input.
 
-Always: nothing is started or changed; what cannot be read is None, never a guess. `detection` decides what it means;
-another system adds an implementation of `Processes`.
+Always: nothing is started or changed. A fact that cannot be read is None, never a guess. `detection` interprets the
+facts. Each further system needs an implementation of `Processes`.
 """
 
 import os
@@ -21,11 +21,11 @@ _FIRST_USER_NAMESPACE: Final = 0xEFFFFFFD
 
 
 class Process(NamedTuple):
-    """One process, as far as this user may look.
+    """One process, as far as this user may read it.
 
-    `user` is its effective user's number. `started` tells it from a later process of the same number, within one boot.
-    `session` is its session's number, which it can leave and never join. `name` is what it calls itself. `privileged`:
-    root gave its program capabilities that this process lacks.
+    `user` is its effective user ID. `started` distinguishes it from a later process of the same ID within one boot.
+    `session` is its session ID; a process can leave a session and never join one. `name` is the name that it gives
+    itself. `privileged`: root gave its program capabilities that this process lacks.
     """
 
     number: int
@@ -48,23 +48,23 @@ class Processes(Protocol):
     """The processes that one process can see."""
 
     def ancestors(self) -> Iterator[Process]:
-        """The processes above this one, the nearest first, as far up as they can be seen."""
+        """The processes above this one, the nearest first, as far up as they are visible."""
         ...
 
     def user(self) -> int | None:
-        """The user whose processes show their environments to this one; None where the system hides many of them."""
+        """The user whose processes let this one read their environments, or None if the system hides many of those."""
         ...
 
     def confined(self) -> bool:
-        """Whether this process is where those above it may be hidden or cannot be read."""
+        """Whether this process may be unable to see or read the processes above it (namespaces, another /proc)."""
         ...
 
     def lives(self, number: int, started: str) -> bool:
-        """Whether the process of that number and start is still there."""
+        """Whether the process with this ID and start still exists."""
         ...
 
     def holds_input(self, process: Process) -> bool | None:
-        """Whether the process holds the other end of this one's standard input; None where that cannot be told."""
+        """Whether the process holds the other end of this one's standard input, or None if that is unknown."""
         ...
 
 
@@ -74,7 +74,7 @@ def here() -> Processes:
 
 
 class _Linux:
-    """Linux, by proc(5): without the cost of a library at every command."""
+    """Linux, by proc(5): loading a library would slow every command."""
 
     def ancestors(self) -> Iterator[Process]:
         number, mine = os.getppid(), _status(Path("/proc/self"))
@@ -92,7 +92,7 @@ class _Linux:
             if Path("/proc/self").readlink().name != str(os.getpid()):
                 return True
             return Path("/proc/self/ns/user").stat().st_ino != _FIRST_USER_NAMESPACE
-        except OSError:  # whoever may mount can take it away
+        except OSError:  # a process that may mount can hide these files
             return True
 
     def lives(self, number: int, started: str) -> bool:
@@ -106,8 +106,8 @@ class _Linux:
             opened = os.fstat(0)
             if stat.S_ISSOCK(opened.st_mode):
                 return _maker_of_socket() == process.number
-            link = os.readlink("/proc/self/fd/0")  # noqa: PTH115  the text of the link, which is no path
-            # A named pipe has a path for its text: anyone could have made that process open it.
+            link = os.readlink("/proc/self/fd/0")  # noqa: PTH115  the link's text is not a path
+            # The link of a named pipe holds a path instead. Anyone could have made that process open one.
             return link.startswith("pipe:") and _writes_to(process.number, link)
         except OSError:
             return False
@@ -129,7 +129,7 @@ def _read_process(number: int, capabilities: int) -> Process | None:
         name=os.fsdecode(name),
         executable=_link(place / "exe"),
         arguments=_words(place / "cmdline") or (),
-        # Where only threads are left of a process, its environment reads as empty.
+        # If only threads are left of a process (state Z), its environment reads as empty.
         environment=None if fields[0] == b"Z" else _environment(place),
         directory=Path(directory) if (directory := _link(place / "cwd")) else None,
         privileged=status is not None and bool(status[1] & ~capabilities),
@@ -137,13 +137,13 @@ def _read_process(number: int, capabilities: int) -> Process | None:
 
 
 def _fields(place: Path) -> tuple[bytes, list[bytes]]:
-    """A process's name, and what its `stat` says after that. The name, in parentheses, may hold anything."""
+    """A process's name, and the fields after it in its `stat`. The name, in parentheses, may contain any bytes."""
     name, _, rest = (place / "stat").read_bytes().partition(b"(")[2].rpartition(b")")
     return name, rest.split()
 
 
 def _status(place: Path) -> tuple[int, int] | None:
-    """A process's effective user and its permitted capabilities; these can be read of anyone's."""
+    """A process's effective user and permitted capabilities, which are readable for processes of all users."""
     user = capabilities = None
     with suppress(OSError, ValueError, IndexError):
         for line in (place / "status").read_bytes().splitlines():
@@ -165,7 +165,7 @@ def _environment(place: Path) -> dict[str, str] | None:
 def _words(path: Path) -> tuple[str, ...] | None:
     try:
         data = path.read_bytes()
-    except OSError:  # another user's, or one that does not let itself be looked into
+    except OSError:  # another user's process, or one that hides itself
         return None
     return tuple(os.fsdecode(word) for word in data.removesuffix(b"\0").split(b"\0"))
 
@@ -178,8 +178,8 @@ def _link(path: Path) -> str:
 
 
 def _maker_of_socket() -> int:
-    """Who made the pair of sockets of which standard input is one end (unix(7), SO_PEERCRED)."""
-    import socket  # costs as much as all the rest here, and only servers look
+    """The ID of the process that made the socket pair of standard input (unix(7), SO_PEERCRED)."""
+    import socket  # loading it costs as much as all the rest here, and only servers need it
 
     with socket.socket(fileno=os.dup(0)) as end:
         peer = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -189,17 +189,17 @@ def _maker_of_socket() -> int:
 def _writes_to(number: int, pipe: str) -> bool:
     """Whether a process has a pipe open for writing."""
     directory = f"/proc/{number}/fd"
-    for name in os.listdir(directory):  # noqa: PTH208  names are all that is wanted
-        with suppress(OSError):  # closed meanwhile
+    for name in os.listdir(directory):  # noqa: PTH208  only the names are needed
+        with suppress(OSError):  # closed since then
             path = f"{directory}/{name}"
-            # The link's own mode says how the file was opened.
+            # The mode of the link itself shows how the file was opened.
             if os.readlink(path) == pipe and os.lstat(path).st_mode & stat.S_IWUSR:  # noqa: PTH115  as above
                 return True
     return False
 
 
 class _Psutil:
-    """Other systems."""
+    """Processes on other systems, by psutil."""
 
     def ancestors(self) -> Iterator[Process]:
         import psutil
@@ -222,7 +222,7 @@ class _Psutil:
         except psutil.Error:
             return False
 
-    def holds_input(self, process: Process) -> bool | None:  # noqa: ARG002  no such look without rights
+    def holds_input(self, process: Process) -> bool | None:  # noqa: ARG002  reading that needs more rights
         return None
 
 
@@ -241,6 +241,6 @@ def _by_psutil(process: "psutil.Process", parent: int) -> Process:
         "directory": lambda: Path(process.cwd()),
     }
     for field, look in looks.items():
-        with suppress(psutil.Error, OSError):  # gone, or another user's
+        with suppress(psutil.Error, OSError):  # the process is gone or another user's
             parts[field] = look()
     return Process(number=process.pid, parent=parent, **parts)  # type: ignore[arg-type]  # each look returns its field

@@ -1,6 +1,6 @@
-"""Limits on how often and how much agents do: those of rules, and those on bytes that agents store.
+"""Limits on agents: the rate limits of rules, and the limits on bytes that agents store.
 
-Always: nothing is counted before the call is carried out.
+Always: a call is counted only once it is carried out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,11 @@ MIB: Final = 1 << 20
 _PERIODS: Final = {60: "a minute", 3600: "an hour", 86_400: "a day"}
 
 _BYTES: Final = "bytes"
-"""What the bytes of values that agents store are counted under."""
+"""The name of the counter for bytes that agents store."""
 
 
 class Spent(NamedTuple):
-    """A counter with one call, or the bytes of one value, more in it; it is not in the store yet."""
+    """A counter after one more call or value, not yet written to the store."""
 
     project: str
     what: str
@@ -35,7 +35,7 @@ class Spent(NamedTuple):
 def spent_on(
     tx: Transaction, snapshot: PolicySnapshot, tool: Tool, limits: Sequence[Applied], value: str
 ) -> list[Spent]:
-    """What a call of `tool` that stores `value` (or nothing) would make of all limits that it counts in.
+    """Return all counters as they will be after a call of `tool` that stores `value` (empty: stores nothing).
 
     Raises:
         DeniedError: RATE_LIMITED.
@@ -52,7 +52,7 @@ def spent_on(
 
 
 def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied], tool: Tool) -> list[Spent]:
-    """What one more call of `tool` makes of its limits, which hold in each of `projects`; nothing is counted yet.
+    """Return the counters as they will be after one more call of `tool`, one per project and limit; write nothing.
 
     Raises:
         DeniedError: RATE_LIMITED.
@@ -67,13 +67,13 @@ def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied
 
 
 def check_size(tx: Transaction, *, projects: Iterable[str], size: int, per_minute: int, total: int) -> list[Spent]:
-    """What a value from an agent makes of what its projects store in a minute; all in bytes.
+    """Return each project's counter of bytes per minute as it will be after an agent's value of `size` bytes.
 
-    `total` is the size of the store up to which agents may fill it.
+    Agents may fill the store up to `total` bytes.
 
     Raises:
         DeniedError: RATE_LIMITED.
-        StoreError: STORE_FULL where the store is as large as agents may make it; STORE_TAMPERED.
+        StoreError: STORE_FULL if the store would exceed `total`; STORE_TAMPERED.
     """
     if not size:
         return []
@@ -87,13 +87,13 @@ def check_size(tx: Transaction, *, projects: Iterable[str], size: int, per_minut
 
 
 def spend(tx: Transaction, spent: Iterable[Spent]) -> None:
-    """Count what `check` gave."""
+    """Write the counters that `spent_on` returned to the store."""
     for one in spent:
         counters.write(tx, *one)
 
 
 def with_bytes(window: Window | None, *, size: int, limit: int, now: float) -> Window:
-    """Count the bytes of a value in the window of what a project stores in a minute.
+    """Add the bytes of a value to a project's window for one minute.
 
     Raises:
         DeniedError: RATE_LIMITED, with the seconds to wait.
@@ -104,29 +104,29 @@ def with_bytes(window: Window | None, *, size: int, limit: int, now: float) -> W
         raise DeniedError(
             Code.RATE_LIMITED,
             f"Agents may store {limit // MIB} MiB a minute in one project; wait {ceil(wait)} seconds.",
-            "The person can raise that: agent_mib_per_minute in config.yml.",
+            "The person can raise agent_mib_per_minute in config.yml.",
             rule="agent_mib_per_minute",
         )
     return window._replace(calls=window.calls + size)
 
 
 def store_too_large(limit: int) -> StoreError:
-    """The refusal of a value by which agents would let the store grow beyond what the person lets them."""
+    """The refusal of a value that would make the store larger than agents may make it."""
     return StoreError(
         Code.STORE_FULL,
-        f"The store has {limit // MIB} MiB, up to which agents may fill it.",
-        "The person can make room (purge) or raise that: agent_mib_total in config.yml.",
+        f"The store has no room for this value: agents may fill it up to {limit // MIB} MiB.",
+        "The person can make room (purge) or raise agent_mib_total in config.yml.",
     )
 
 
 def with_one_more(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:
-    """Count one more call in a limit's window.
+    """Add one more call to a limit's window.
 
     Raises:
         DeniedError: RATE_LIMITED, with the rule's id and the seconds to wait.
     """
     rule = applied.rule
-    if window is None or window.seconds != rule.seconds:  # the first, or the limit was given another window
+    if window is None or window.seconds != rule.seconds:  # the first call, or the limit's period was changed
         window = Window(now, seconds=rule.seconds)
     window = window.at(now)
     wait = window.wait(rule.limit, now)

@@ -1,6 +1,6 @@
-"""What the tools answer once a call is allowed: what was stored, names, that there is no such secret.
+"""The tools' answers to allowed calls: a stored version, names, or that a secret does not exist.
 
-Always: pure; no value.
+Always: pure. Answers never contain a value.
 """
 
 from claude_secrets.errors import CallerError, Code
@@ -9,23 +9,23 @@ from claude_secrets.store.records import Stored
 
 
 def stored(text: str, stored: Stored) -> Done:
-    """A value was stored, or was there already."""
+    """The answer after a value was stored, or was already there."""
     return Done(text=text, data={"version": stored.version, "changed": stored.changed})
 
 
 def names(call: Call, *, total: int, names: list[str], use_only: list[str]) -> Done:
-    """The names that a list or search found: `total` of them, of which `names` are returned."""
+    """The answer to a list or search that found `total` names and returns `names`."""
     data: dict[str, object] = {"total": total, "visible": len(names), "names": names, "use_only": use_only}
     return Done(text="", data={"pattern": call.pattern, **data} if call.tool is Tool.SEARCH_SECRETS else data)
 
 
 def nothing_to_delete(name: str) -> Done:
-    """There was no secret of that name."""
+    """The answer if the secret to delete does not exist."""
     return Done(text=f"There was no '{name}' to delete.", data={"deleted": False})
 
 
 def not_found(name: str) -> CallerError:
-    """There is no secret of that name."""
+    """The error if the secret does not exist."""
     return CallerError(
         Code.NOT_FOUND,
         f"There is no secret '{name}' here.",

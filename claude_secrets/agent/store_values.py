@@ -1,6 +1,6 @@
-"""Every value of a store, so that it can be found in other texts.
+"""All values of a store, for finding them in other texts.
 
-Always: values are never handed out; only the names that a project may see are given with them.
+Always: values are never handed out. Only values whose names the project may see have a name here.
 """
 
 from typing import NamedTuple
@@ -13,9 +13,10 @@ from claude_secrets.store.transaction import Transaction
 
 
 class StoreValues(NamedTuple):
-    """All current values of a store: `named` are those whose names a project is shown, `use_only` says of which.
+    """All current values of a store.
 
-    `others` has no value that is in `named`, too.
+    `named`: the values whose names the project may see, by name. `use_only`: the use-only names among them. `others`:
+    the remaining values, without those that are also in `named`.
     """
 
     named: dict[str, str]
@@ -24,7 +25,7 @@ class StoreValues(NamedTuple):
 
 
 def values_of_store(tx: Transaction, snapshot: PolicySnapshot | None) -> StoreValues:
-    """All current values, of every scope; without a snapshot there is no project, and none has a name.
+    """All current values of every scope. Without a snapshot there is no project, so no value has a name.
 
     Raises:
         StoreError: STORE_TAMPERED.

@@ -1,6 +1,6 @@
-"""Which stored names the agents of a project are shown.
+"""The stored names that agents of a project may see.
 
-Always: only names that the allowlist has and that the project is trusted with; no values.
+Always: only names that the allowlist has and that the project is trusted with; never values.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from claude_secrets.store.transaction import Transaction
 
 
 def list_visible(tx: Transaction, snapshot: PolicySnapshot) -> dict[str, bool]:
-    """The names that a project is shown, sorted, and whether agents are given their values."""
+    """The names that agents of a project may see, sorted, and whether agents may read their values."""
     decided_by = ("shown", snapshot.project.identities, snapshot.trust, snapshot.data[0], tx.head.grants)
     names: dict[str, bool] | None = tx.remembered.get(decided_by)
     if names is None:
@@ -24,7 +24,7 @@ def list_visible(tx: Transaction, snapshot: PolicySnapshot) -> dict[str, bool]:
 
 
 def iterate_visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record, AllowlistEntry]]:
-    """The secrets that agents of a project may use as far as allowlist and trust go, with their entries."""
+    """The secrets that allowlist and trust let agents of a project use, with their entries."""
     exact = snapshot.allowlist.names
     looked_up = (records.find(tx, snapshot.scope, name) for name in exact or ())
     yield from visible_among(tx, snapshot, records.iterate_all(tx) if exact is None else looked_up)
@@ -33,7 +33,7 @@ def iterate_visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple
 def visible_among(
     tx: Transaction, snapshot: PolicySnapshot, candidates: Iterable[Record | None]
 ) -> Iterator[tuple[Record, AllowlistEntry]]:
-    """Those of the candidates that agents of the project may use, with their entries."""
+    """The candidates that agents of the project may use, with their allowlist entries."""
     for record in candidates:
         if record is None or record.deleted or record.scope != snapshot.scope:
             continue
@@ -44,7 +44,7 @@ def visible_among(
 
 
 def readable_by_name(secrets: Iterable[tuple[Record, AllowlistEntry]]) -> dict[str, bool]:
-    """Whether agents are given the value, by name."""
+    """Whether agents may read the value, by name."""
     return {
         record.name: decisions.may_be_read(record=record.access, allowlisted=entry.access) for record, entry in secrets
     }

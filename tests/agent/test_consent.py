@@ -83,7 +83,7 @@ def test_a_secret_from_elsewhere_is_asked_for_once_with_where_it_comes_from(worl
     clone = world.project("clone")
     asked = Asked(world, clone)
     assert asked.words == [
-        f"read TOKEN, stored from {shortened(str(api))} (readable); from then on it may use, change and delete it"
+        f"read TOKEN, stored from {shortened(str(api))} (readable); this project may then use, change and delete it"
     ]
     assert text(asked.yes()) == "v"
     assert Agent(world, clone).get("TOKEN") == "v"  # another process, later
@@ -96,7 +96,7 @@ def test_only_what_is_new_is_asked(world: World) -> None:
     gate = world.gate()
     assert text(Asked(world, clone, Call(tool=Tool.GET_SECRET, name="ONE"), gate).yes()) == "1"
     asked = Asked(world, clone, Call(tool=Tool.GET_SECRET, name="TWO"), gate)
-    assert asked.words == ["read TWO, stored by you (readable); from then on it may use, change and delete it"]
+    assert asked.words == ["read TWO, stored by you (readable); this project may then use, change and delete it"]
 
 
 def test_a_scope_and_a_secret_in_it_are_asked_for_together(world: World) -> None:
@@ -313,7 +313,9 @@ def test_a_rule_asks_and_only_a_yes_to_this_very_call_approves(world: World) -> 
     policy(world, project, {"set_secret": {"rules": [{"name": "ask", "action": "require_approval", "reason": "Why?"}]}})
     call = Call(tool=Tool.SET_SECRET, name="TOKEN", value="v")
     asked = Asked(world, project, call)
-    assert asked.words == ["call set_secret TOKEN (this project's rule /tools/set_secret/rules/ask asks you)"]
+    assert asked.words == [
+        "call set_secret TOKEN (this project's rule /tools/set_secret/rules/ask requires your approval)"
+    ]
     assert [want.said for want in asked.question.items] == ["Why?"]
     assert isinstance(asked.yes(), Done)
     refused = Asked(world, project, call, asked.gate).no()
@@ -389,7 +391,7 @@ def test_entering_over_a_secret_from_elsewhere_is_asked_for_before_the_page(worl
 
 # Linked work trees
 
-TREE_WORDS = "count as a work tree of {}; from then on it may use, change and delete what that project may"
+TREE_WORDS = "count as a work tree of {}; it may then use, change and delete the same secrets as that project"
 
 
 def test_a_linked_work_tree_is_asked_for_once_and_then_is_the_main_one(world: World) -> None:

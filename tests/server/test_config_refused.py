@@ -136,7 +136,7 @@ def test_a_server_never_goes_on_with_another_store_than_config_yml_names(
             config.write_text(line)
             for tool, arguments in ARGUMENTS.items():
                 assert wire.code(tool, **arguments) == "STORE_UNAVAILABLE"
-            assert "Start the server again" in wire.call("list_secrets")["content"][0]["text"]
+            assert "Restart the server" in wire.call("list_secrets")["content"][0]["text"]
         correct(config)
         assert wire.text("get_secret", name="T") == "v"
     assert not (machine.home / "other").exists()
