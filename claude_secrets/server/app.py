@@ -55,11 +55,11 @@ CLOSING_SECONDS = 2.0
 LIST_FRESH_MS = 3_600_000
 CLIENT_LIMIT = 100
 QUESTIONS = 2
-"""Consent questions that one call leads to, at most: what it wants, and what the project's own rules ask."""
+"""The most consent questions for one call: one for its own items, one for approvals by the project's rules."""
 
 
 class App:
-    """One server process: its gate, its asker, and what it knows of where its client works."""
+    """One server process: its gate, its prompts, and the place where its client works."""
 
     def __init__(
         self,
@@ -101,10 +101,10 @@ class App:
             on_call_tool=self._call_tool,
         )
         server.add_notification_handler("notifications/roots/list_changed", NotificationParams, self._roots_changed)
-        server.middleware.clear()  # the SDK's tracing would note what passes
+        server.middleware.clear()  # the SDK's tracing would record messages
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
         await Front(server, self._end).run()
-        with anyio.move_on_after(CLOSING_SECONDS):  # folds the store's log in; a gate that hangs is left behind
+        with anyio.move_on_after(CLOSING_SECONDS):  # checkpoints the store's WAL; a gate that hangs is abandoned
             await self._worker.run(self._gate.close)
 
     def _dialogs(self, project: Path) -> Dialogs:
@@ -156,14 +156,14 @@ class App:
         return await self._asker.ask(context, params, outcome.question, self._storing(gate))
 
     def _storing(self, gate: Callable[[Entered], Outcome]) -> Callable[[Entered], Outcome]:
-        """What the page does with the value: call the gate again, from the page's thread."""
+        """Return the function by which the page's thread stores a value: it calls the gate again."""
 
         def store(entered: Entered) -> Outcome:
             storing = self._worker.submit(lambda: gate(entered))
             try:
                 return storing.result(STORING_SECONDS)
             except TimeoutError:
-                if storing.cancel():  # it has not begun, and never will
+                if storing.cancel():  # it has not begun and now never will
                     busy = "The server is busy with other calls; nothing was stored."
                     return Refused(StoreError(Code.STORE_BUSY, busy, "Let the agent ask again in a moment."))
                 return storing.result()
@@ -171,7 +171,7 @@ class App:
         return store
 
     async def _whereabouts(self, context: Context) -> CallOrigin:
-        """Where the call comes from; asks a client of the handshake era for its roots, once."""
+        """Return where the call comes from. Asks a client of the handshake era once for its roots."""
         if self._roots_known:
             return self._where
         async with self._asking_roots:  # a second call waits for the first one's answer
@@ -186,7 +186,7 @@ class App:
 
 
 def _client(context: Context) -> str:
-    """What the agent's program calls itself; anyone can call themselves anything."""
+    """The name that the agent's program gives itself; it can be any text."""
     params = context.session.client_params
     return (
         "" if params is None else plain(f"{params.client_info.name} {params.client_info.version}", limit=CLIENT_LIMIT)
@@ -199,7 +199,7 @@ async def _first_root(context: Context) -> Path | None:
         return None
     try:
         roots = (await context.session.list_roots()).roots
-    except (MCPError, ValueError):  # a client that cannot answer has no roots
+    except (MCPError, ValueError):  # a client that cannot answer counts as one without roots
         return None
     for root in roots:
         parts = urlsplit(str(root.uri))
@@ -217,7 +217,7 @@ def _result(tool: str, outcome: Done | Refused | Ask) -> CallToolResult:
         raise TypeError
     error = outcome.error
     text = f"[{error.code}] {error.message}" + (f"\n{error.hint}" if error.hint else "")
-    # A directory's name need not be Unicode, and a lone surrogate in a result ends the SDK's server.
+    # A directory's name may not be Unicode, and a lone surrogate in a result ends the SDK's server.
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return CallToolResult(content=[TextContent(text=text)], is_error=True)
 
@@ -239,8 +239,8 @@ def run(
     asks: bool,
 ) -> None:
     """Serve until the client is gone."""
-    # The SDK and asyncio log exceptions with their texts, which may hold what was sent.
+    # The SDK and asyncio log exceptions with their texts, which may contain parts of messages.
     logging.getLogger().addHandler(logging.NullHandler())
     logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")  # roots are deprecated, and the older clients' only way to name the project
+    warnings.simplefilter("ignore")  # roots are deprecated, but older clients can name the project only by them
     anyio.run(App(project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks).serve)

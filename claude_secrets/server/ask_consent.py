@@ -1,8 +1,8 @@
-"""Putting a consent question to the person: by the client's form, else by a dialog; else there is no yes.
+"""Ask the person for consent: by the client's form, otherwise by a dialog; without either there is no consent.
 
-Always: only an exact `true` to the very question that was put is a yes, once; one question at a time, for
-`QUESTION_SECONDS` at most. After three questions without an answer nobody is asked for a while; after three refusals in
-ten minutes nobody is asked for that project.
+Always: only an exact `true` to the very question that was asked is consent, and only once. One question is open at a
+time, for at most `QUESTION_SECONDS`. After three questions without an answer the person is not asked for a while. After
+three refusals in ten minutes the person is not asked for that project.
 """
 
 import threading
@@ -31,15 +31,15 @@ from claude_secrets.server.client_hooks import Context, answers_by_hooks
 from claude_secrets.untrusted_text import plain, quoted, shortened
 
 QUESTION_SECONDS: Final = 50.0
-"""How long one question waits: less than the minute after which some clients give up."""
+"""How long one question waits. Some clients give up after a minute."""
 
 STATE_SECONDS: Final = 600.0
-"""How long a client of 2026-07-28 may take to come back with an answer."""
+"""How long a client of protocol 2026-07-28 may take to return an answer."""
 
 UNANSWERED_LIMIT: Final = 3
 REFUSALS_LIMIT: Final = 3
 PAUSE_SECONDS: Final = 600.0
-"""How long a pause is, and within how many seconds a project's refusals lead to one."""
+"""The length of a pause, and the period in which a project's refusals are counted."""
 
 
 _KEY: Final = "consent"
@@ -47,7 +47,7 @@ _STATE: Final = "consent:"
 
 
 class _OpenQuestion(NamedTuple):
-    """2026-07-28: a question that a client was given, since when, and the person's earlier answers for the call."""
+    """2026-07-28: a question sent to a client, since when, and the person's earlier answers for the call."""
 
     question: ConsentQuestion
     since: float
@@ -55,9 +55,10 @@ class _OpenQuestion(NamedTuple):
 
 
 class ConsentPrompt:
-    """The questions of this process. `dialogs` makes those for a project's directory; `now` returns seconds.
+    """The consent questions of this process.
 
-    Without `asks` nobody is asked, because an agent started this server.
+    `dialogs` makes the dialogs for a project's directory. `now` returns seconds. If `asks` is false, the person is
+    never asked, because an agent started this server.
     """
 
     def __init__(
@@ -75,14 +76,14 @@ class ConsentPrompt:
         self._waiting: set[anyio.CancelScope] = set()
 
     def end(self) -> None:
-        """Let every waiting question go."""
+        """Cancel every waiting question."""
         for scope in self._waiting:
             scope.cancel()
 
     def given(self, params: CallToolRequestParams) -> Consented | Declined | None:
-        """2026-07-28: the answer that a call brings along to a question of ours, good for this one time.
+        """2026-07-28: take the answer that a call carries for one of our questions; it counts only once.
 
-        The state was sealed and is checked by the SDK's boundary; what comes with another state is no answer.
+        The SDK's boundary checks the sealed state. A response with another state is not an answer.
         """
         state = params.request_state or ""
         put = self._open.pop(state.removeprefix(_STATE), None) if state.startswith(_STATE) else None
@@ -94,9 +95,9 @@ class ConsentPrompt:
     async def put(
         self, context: Context, question: ConsentQuestion, earlier: Consented | Declined | None
     ) -> Consented | Declined | InputRequiredResult:
-        """Put the question by the first channel that works, and return the answer or what the client has to do.
+        """Ask by the first channel that works. Return the answer, or the request that the client has to fulfil.
 
-        `earlier` is the answer to the question before it, for the same call.
+        `earlier` is the answer to the previous question of the same call.
         """
         before = (*earlier.earlier, earlier._replace(earlier=())) if isinstance(earlier, Consented) else ()
         answer = await self._put(context, question, before)
@@ -114,11 +115,11 @@ class ConsentPrompt:
         if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return self._input_required(question, earlier)
         answer: Consented | Declined | None = None
-        channel = Channel.BUSY  # until it is this question's turn
+        channel = Channel.BUSY  # until this question's turn
         with anyio.move_on_after(QUESTION_SECONDS) as scope:
             self._waiting.add(scope)
             async with self._turn:
-                if (refused := self._refused_before(question)) is not None:  # while it waited
+                if (refused := self._refused_before(question)) is not None:  # refused while this one waited
                     return refused
                 channel = Channel.CLIENT if by_form else Channel.DIALOG
                 answer = await (_by_form(context, question) if by_form else self._by_dialog(question))
@@ -126,7 +127,7 @@ class ConsentPrompt:
         return self._counted(question, answer or Declined(digest=question.digest, channel=channel, said_no=False))
 
     def _refused_before(self, question: ConsentQuestion) -> Declined | None:
-        """What stands in for an answer: the person's no of a moment ago, or that they are left alone for a while."""
+        """Answer without asking if the person refused a moment ago or is not asked for a while; else None."""
         now = self._now()
         self._noes = {what: since for what, since in self._noes.items() if now - since < NO_HOLDS_SECONDS}
         if any(what in self._noes for what in _subjects(question)):
@@ -180,7 +181,7 @@ class ConsentPrompt:
         return Declined(digest=question.digest, channel=Channel.DIALOG, said_no=answer is DialogAnswer.NO)
 
     def _counted(self, question: ConsentQuestion, answer: Consented | Declined) -> Consented | Declined:
-        """Count the questions in a row that were put and stayed unanswered, and remember a no."""
+        """Count the questions in a row that stayed unanswered, and remember a refusal."""
         if answer.channel in (Channel.NONE, Channel.BUSY):
             return answer
         if isinstance(answer, Consented) or answer.said_no:
@@ -201,7 +202,7 @@ def _after(earlier: tuple[Consented, ...], answer: Consented | Declined) -> Cons
 
 
 def asked(question: ConsentQuestion) -> str:
-    """The question in words, for a person who sees nothing else."""
+    """The question as text that makes sense without any other context."""
     lines = "\n".join(f"• {_line(want)}" for want in question.items)
     project = quoted(shortened(question.project), mark=_MARK)
     return f"An agent wants to\n{lines}\nin the project {project}. Do you allow this?"
@@ -213,7 +214,7 @@ def _line(want: ConsentItem) -> str:
 
 
 def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
-    """What a no to the question holds for, and after it what else such a no would have been said to."""
+    """The subjects of a question: a refusal is kept for the first one, and a refusal kept for any of them applies."""
     own = (question.project, question.name or question.tool.value)
     whole = [(question.project, f"{w.kind} {w.subject}") for w in question.items if w.kind in _WHOLE]
     return [*whole, own]
@@ -230,7 +231,7 @@ async def _by_form(context: Context, question: ConsentQuestion) -> Consented | D
         response = await context.session.elicit_form(
             form.message, form.requested_schema, related_request_id=context.request_id
         )
-    except (MCPError, ValueError):  # it cannot after all, or its answer is none
+    except (MCPError, ValueError):  # it cannot show forms after all, or its answer is invalid
         return None
     return _meaning(response, question.digest)
 
@@ -245,7 +246,7 @@ def _form(question: ConsentQuestion) -> ElicitRequestFormParams:
 
 
 def _meaning(response: ElicitResult, digest: str) -> Consented | Declined:
-    """What an answer means: yes by an exact `true` alone, no by an exact `false` or declining; else it is none."""
+    """Interpret an answer: an exact `true` is consent, an exact `false` or declining a refusal, all else no answer."""
     content = response.content or {}
     approve = content.get("approve")
     if response.action == "accept" and approve is True:
@@ -257,5 +258,5 @@ def _meaning(response: ElicitResult, digest: str) -> Consented | Declined:
 def _elicits_forms(context: Context) -> bool:
     capabilities = context.session.client_capabilities
     elicitation = capabilities.elicitation if capabilities is not None else None
-    # An empty capability means forms.
+    # An empty elicitation capability means forms.
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

@@ -1,7 +1,7 @@
-"""Putting input_secret's question: by the client's URL elicitation, else by the browser, else by a dialog.
+"""Ask the person for a value (input_secret): by the client's URL elicitation, else by the browser, else by a dialog.
 
-Always: the value goes from the page or the dialog to the gate, never through the client; one page for a project and
-name; a call waits no longer than `CALL_SECONDS`, a page no longer than its lifetime.
+Always: the value goes from the page or the dialog to the gate, never through the client. There is one page for each
+project and name. A call waits at most `CALL_SECONDS`, a page at most its lifetime.
 """
 
 import sys
@@ -38,13 +38,13 @@ from claude_secrets.server.client_hooks import Context, answers_by_hooks
 from claude_secrets.untrusted_text import plain, quoted
 
 CALL_SECONDS: Final = 50.0
-"""How long one call waits for the person: less than the minute after which some clients give up."""
+"""How long one call waits for the person. Some clients give up after a minute."""
 
 PAGES_LIMIT: Final = 5
-"""Pages that may wait for the person at the same time."""
+"""How many pages may wait for the person at the same time."""
 
 DIALOG_PROMPT_LIMIT: Final = 300
-"""Characters of the agent's own words that a dialog shows, at most."""
+"""The most characters of the agent's own words that a dialog shows."""
 
 _UNSEEN_VISITORS: Final = ("darwin", "win32")
 _KEY: Final = "page"
@@ -53,7 +53,7 @@ Key: TypeAlias = tuple[str, str]
 
 
 class _OpenPage:
-    """A page of this process: what it is for, since when, and how the person was told of it."""
+    """A page of this process: its store function, its start, and how it was shown to the person."""
 
     def __init__(self, page: InputPage, store: Callable[[Entered], Outcome], started: float) -> None:
         self.page = page
@@ -69,8 +69,8 @@ class _OpenPage:
 class ValuePrompt:
     """The pages of this process.
 
-    `environment` tells whether there is a display; `dialogs` makes those for a project's directory; `now` returns
-    seconds; without `asks` nobody is asked, because an agent started this server.
+    `environment` shows whether there is a display. `dialogs` makes the dialogs for a project's directory. `now` returns
+    seconds. If `asks` is false, the person is never asked, because an agent started this server.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ValuePrompt:
         self._ended = False
 
     def end(self) -> None:
-        """Let every waiting call give up, and close all pages."""
+        """End every waiting call and close all pages."""
         self._ended = True
         for entry in self._pages.values():
             entry.page.close()
@@ -106,7 +106,7 @@ class ValuePrompt:
         question: InputQuestion,
         store: Callable[[Entered], Outcome],
     ) -> Done | Refused | InputRequiredResult:
-        """Put the question, or join the page that does already, and wait a while for its result."""
+        """Ask the person, or join the page that already asks, and wait a while for the result."""
         if not self._asks:
             return _not_asked(question)
         key = (question.project, question.name)
@@ -115,7 +115,8 @@ class ValuePrompt:
         if entry is None:
             if sum(other.page.result() is None for other in self._pages.values()) >= PAGES_LIMIT:
                 return _too_many(question)
-            # Where the page cannot tell whose a visit is, the address in a command line must not be enough.
+            # On these systems the page cannot see which user visits it. Others can read the address in the browser's
+            # command line, so it must not suffice.
             keyed = self._platform in _UNSEEN_VISITORS and not _elicits_urls(context)
             entry = _OpenPage(InputPage(question, store=store, keyed=keyed), store, self._now())
             entry.page.start()
@@ -136,7 +137,7 @@ class ValuePrompt:
         return result
 
     def _forget_old(self) -> None:
-        """Drop pages that ended and whose result nobody came back for within a page's lifetime."""
+        """Drop ended pages whose result no call collected within a page's lifetime."""
         for key, entry in list(self._pages.items()):
             if entry.page.result() is not None and self._now() - entry.started > 2 * LIFETIME:
                 del self._pages[key]
@@ -144,7 +145,7 @@ class ValuePrompt:
     async def _show(
         self, context: Context, params: CallToolRequestParams, question: InputQuestion, entry: _OpenPage
     ) -> Done | Refused | InputRequiredResult | None:
-        """Bring the page before the person's eyes; None when that is done, or was before. A dialog has its result."""
+        """Show the page to the person; return None once that is done. A dialog used instead returns its result."""
         page = entry.page
         if page.result() is not None:
             return None
@@ -160,11 +161,11 @@ class ValuePrompt:
                 return _input_required(question, page)
         if answer is not None and answer.action != "accept":
             page.close()
-            return _refused(Code.CANCELLED, f"The person said no; '{question.name}' was not stored.")
+            return _refused(Code.CANCELLED, f"The person refused; '{question.name}' was not stored.")
         return None
 
     async def _is_in_browser(self, question: InputQuestion, entry: _OpenPage) -> bool:
-        """Open the page in the person's browser, once; whether that could be done."""
+        """Open the page once in the person's browser. Returns whether that worked."""
         if not entry.in_browser:
             forbidden = grounds_of(Path(question.project))
             entry.in_browser = await anyio.to_thread.run_sync(
@@ -181,12 +182,12 @@ class ValuePrompt:
         entry.page.close()
         return _refused(
             Code.NO_INPUT_CHANNEL,
-            "There is no way to ask the person from here: the client opens no addresses, and there is no display.",
+            "The person cannot be asked from here: the client does not open addresses, and there is no display.",
             f"The person can store the value themselves, in {question.project}: {command()} set {question.name}",
         )
 
     async def _ask_by_dialog(self, dialogs: Dialogs, question: InputQuestion, entry: _OpenPage) -> Done | Refused:
-        """Have the value typed into a dialog, which is gone when the call is; a second call gets the first's result."""
+        """Ask by a dialog, which closes when the call ends. A second call gets the result of the first one."""
         async with entry.turn:
             if entry.by_dialog is not None:
                 return entry.by_dialog
@@ -197,7 +198,7 @@ class ValuePrompt:
             if value is not None:
                 access = await _chosen(dialogs, question)
                 entered = Entered(value=value, access=access, question=question, channel=Channel.DIALOG)
-                with anyio.CancelScope(shield=True):  # what is being stored is told
+                with anyio.CancelScope(shield=True):  # report the result of storing
                     outcome = await anyio.to_thread.run_sync(lambda: entry.store(entered))
                     result = outcome if isinstance(outcome, Done | Refused) else result
             entry.by_dialog = result
@@ -205,13 +206,13 @@ class ValuePrompt:
         return result
 
     async def _tell_client(self, context: Context, entry: _OpenPage) -> None:
-        """Handshake era: say that the address is no longer needed."""
+        """Handshake era: tell the client that the address is no longer needed."""
         if _elicits_urls(context) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             await context.session.send_elicit_complete(entry.elicitation_id, related_request_id=context.request_id)
 
 
 def _way_in(entry: _OpenPage) -> str:
-    """What the browser is started with: the page's address or, of a keyed page, a file that holds it."""
+    """The browser's argument: the page's address or, for a keyed page, the path of a file that contains it."""
     if not entry.page.key:
         return entry.page.url
     if entry.file is None:
@@ -221,7 +222,7 @@ def _way_in(entry: _OpenPage) -> str:
 
 
 async def _typed(dialogs: Dialogs, question: InputQuestion) -> str | None:
-    """What the person types into a dialog; it ends with the call."""
+    """Return the text that the person types into a dialog, which closes when the call ends."""
     cancelled, text = threading.Event(), _dialog_text(question)
     try:
         return await anyio.to_thread.run_sync(
@@ -233,7 +234,7 @@ async def _typed(dialogs: Dialogs, question: InputQuestion) -> str | None:
 
 
 async def _chosen(dialogs: Dialogs, question: InputQuestion) -> Access:
-    """Whether agents may read what was typed; without an answer it is as it was, or as new secrets are."""
+    """Ask whether agents may read the value; without an answer keep the current access, or the default if new."""
     cancelled = threading.Event()
     text = f"May agents read the value of {question.name}?\nIt can then appear in chats and their transcripts."
     try:
@@ -247,7 +248,7 @@ async def _chosen(dialogs: Dialogs, question: InputQuestion) -> Access:
 
 
 def _dialog_text(question: InputQuestion) -> str:
-    """The question in words, for a person who sees nothing else."""
+    """The question as text that makes sense without any other context."""
     lines = [
         f"An agent in {_shown(question.project)} asks you for the secret {question.name}.",
         "What you enter goes to the encrypted store, not into the chat.",
@@ -273,7 +274,7 @@ async def _result_of(page: InputPage) -> Done | Refused | None:
     ended, loop = anyio.Event(), get_running_loop()
 
     def tell() -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no call waits now
             loop.call_soon_threadsafe(ended.set)
 
     page.add_listener(tell)
@@ -287,14 +288,14 @@ async def _elicit(context: Context, question: InputQuestion, entry: _OpenPage) -
         return await context.session.elicit_url(
             _message(question), entry.page.url, entry.elicitation_id, related_request_id=context.request_id
         )
-    except MCPError:  # it cannot after all
+    except MCPError:  # the client cannot show it after all
         return ElicitResult(action="cancel")
 
 
 def _elicits_urls(context: Context) -> bool:
     capabilities = context.session.client_capabilities
     elicitation = capabilities.elicitation if capabilities is not None else None
-    # The SDK's own check says yes for a client that has forms only.
+    # The SDK's own check also accepts a client that supports only forms.
     return elicitation is not None and elicitation.url is not None
 
 
@@ -304,7 +305,7 @@ def _input_required(question: InputQuestion, page: InputPage) -> InputRequiredRe
 
 
 def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | None:
-    """2026-07-28: the client's answer to this very page, as the sealed state says; anything else is no answer."""
+    """2026-07-28: the client's answer if the sealed state names this very page; otherwise None."""
     response = (params.input_responses or {}).get(_KEY)
     return response if params.request_state == page.url and isinstance(response, ElicitResult) else None
 
@@ -318,22 +319,22 @@ def _waiting(question: InputQuestion) -> Refused:
     return _refused(
         Code.WAITING,
         f"The person has not entered '{question.name}' yet; the page stays open.",
-        "Call input_secret again with the same name to go on waiting.",
+        "Call input_secret again with the same name to continue waiting.",
     )
 
 
 def _too_many(question: InputQuestion) -> Refused:
     return _refused(
         Code.WAITING,
-        f"{PAGES_LIMIT} other values are being asked for; '{question.name}' was not.",
-        "Call again when the person has entered them.",
+        f"The person is already being asked for {PAGES_LIMIT} other values, so '{question.name}' was not asked for.",
+        "Call again once the person has entered those.",
     )
 
 
 def _not_asked(question: InputQuestion) -> Refused:
     return _refused(
         Code.NO_INPUT_CHANNEL,
-        "An agent started this server, so the person is not asked by it.",
+        "An agent started this server, so it does not ask the person.",
         f"The person can enter the value: {in_own_terminal(question.project, f'set {question.name}')}",
     )
 

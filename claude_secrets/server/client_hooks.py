@@ -1,6 +1,6 @@
-"""What is known of the client at the other end, beyond its capabilities.
+"""Knowledge about the client beyond its capabilities.
 
-Always: what a client says of itself only makes us more careful.
+Always: a client's own statements about itself only make us more careful.
 """
 
 from typing import Any, Final, TypeAlias
@@ -10,10 +10,13 @@ from mcp.server.context import ServerRequestContext
 Context: TypeAlias = ServerRequestContext[Any, Any]
 
 _ANSWERED_BY_HOOKS: Final = frozenset({"claude-code"})
-"""Claude Code's Elicitation hook (https://code.claude.com/docs/en/hooks), which a project's own settings can have."""
+"""Clients whose hooks can answer elicitations. A project's own settings can define Claude Code's Elicitation hook.
+
+See https://code.claude.com/docs/en/hooks.
+"""
 
 
 def answers_by_hooks(context: Context) -> bool:
-    """Whether a file of the project can have the client answer in the person's place, or learn an address it opens."""
+    """Whether a file of the project can make the client answer instead of the person, or learn an address it opens."""
     params = context.session.client_params
     return params is not None and params.client_info.name in _ANSWERED_BY_HOOKS

@@ -1,6 +1,6 @@
-"""One line of the wire: what it means, or the error reply it deserves; and a message as the line that is sent.
+"""Convert one line of the wire to a message or an error reply, and a message to the line that is sent.
 
-Always: pure; no reply repeats anything of the line but a valid id.
+Always: pure. A reply repeats nothing of the line except a valid id.
 """
 
 import codecs
@@ -12,20 +12,20 @@ from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 LINE_LIMIT: Final = 8 * 1024 * 1024
-"""Bytes of a line, at most: a value of 1 MiB of control characters takes six."""
+"""The most bytes of a line. A value of 1 MiB of control characters takes 6 MiB."""
 
 _BLANK: Final = "\ufeff \t\r\v\f"
-"""What may be around a message: blanks, and the mark that some programs write before whatever they write in UTF-8."""
+"""Characters that may surround a message: blanks, and the byte order mark that some programs write before UTF-8."""
 
 _LINE_ENDS: Final = {chr(code).encode(): rb"\u%04x" % code for code in (0x85, 0x2028, 0x2029)}
-"""What ends a line for some readers (Node's readline, Python's splitlines) and JSON leaves as it is; and its escape."""
+"""Characters that JSON does not escape but some readers (Node's readline, Python's splitlines) take for line ends."""
 
 _PARSE_ERROR: Final = -32700
 _INVALID_REQUEST: Final = -32600
 
 
 class BadLine(NamedTuple):
-    """A line that is no message; `reply` is the message to answer with."""
+    """A line that is not a message; `reply` is the message to answer with."""
 
     reply: bytes
 
@@ -41,23 +41,23 @@ TOO_LONG: Final = BadLine(
 
 
 def as_line(message: bytes) -> bytes:
-    """The line to send for a message in JSON. However a client finds the ends of lines, it finds one: the last byte."""
+    """The line to send for a message in JSON. For every kind of reader, only its last byte ends a line."""
     for character, escape in _LINE_ENDS.items():
         message = message.replace(character, escape)
     return message + b"\n"
 
 
 def parse_line(line: bytes) -> JSONRPCMessage | BadLine | None:
-    """The message on a line; None for a blank one."""
+    """Return the message on a line, or None for a blank line."""
     try:
         return _parse(line)
-    except RecursionError:  # how deep is too deep differs from step to step
+    except RecursionError:  # each parsing step has a different limit
         return _bad(_PARSE_ERROR, "The line is nested too deeply.")
 
 
 def _parse(line: bytes) -> JSONRPCMessage | BadLine | None:
     if b"\0" in line[:4] or line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        # Zero bytes only: what is left of a line's end.
+        # Only zero bytes are the rest of a line end.
         return _bad(_PARSE_ERROR, _WIDE) if line.strip(b"\0\r") else None
     try:
         text = line.decode("utf-8").strip(_BLANK)
@@ -72,9 +72,9 @@ def _parse(line: bytes) -> JSONRPCMessage | BadLine | None:
         return _bad(_INVALID_REQUEST, "The line is not a JSON-RPC message (batches are not supported).")
     request_id = _id(raw)
     if "id" in raw and request_id is None:
-        return _bad(_INVALID_REQUEST, "An id is text or a whole number.")
+        return _bad(_INVALID_REQUEST, "An id must be text or a whole number.")
     if b"\\u" in line and _has_surrogates(raw):
-        return _bad(_INVALID_REQUEST, "The line holds a lone surrogate, which is no Unicode text.", request_id)
+        return _bad(_INVALID_REQUEST, "The line contains a lone surrogate, which is not valid Unicode.", request_id)
     try:
         return jsonrpc_message_adapter.validate_python(raw, by_name=False)
     except ValidationError:
@@ -86,7 +86,7 @@ def _no_constant(_text: str) -> NoReturn:
 
 
 def _id(raw: Mapping[str, object]) -> str | int | None:
-    """The id, where it is one that can be repeated."""
+    """The id, or None if it cannot be repeated in a reply."""
     given = raw.get("id")
     if isinstance(given, bool) or not isinstance(given, str | int) or _has_surrogates(given):
         return None

@@ -1,4 +1,4 @@
-"""Starts the MCP server. A module of its own, so that a command imports the SDK only when it serves."""
+"""Start the MCP server. This is a separate module so that only the serving command imports the SDK."""
 
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -16,11 +16,11 @@ def serve(
     bound: bool,
     asks: bool,
 ) -> int:
-    """Serve MCP until the client is gone; returns the exit code.
+    """Serve MCP until the client is gone; return the exit code.
 
-    `project` is the directory of `--project`, `store_argument` the path of `--store`, where given; `tighten` the mode
-    of trust that arguments or environment ask for; `passphrase` opens the store where a slot of it has one; `bound`:
-    no other project is served than that of the working directory; without `asks` nobody is asked anything.
+    `project` is the directory of `--project`, and `store_argument` the path of `--store`, if given. `tighten` is the
+    trust mode that arguments or environment ask for. `passphrase` opens the store if one of its key slots has one.
+    `bound`: only the working directory's project is served. If `asks` is false, the person is never asked.
     """
     from claude_secrets.server.app import run
 

@@ -1,7 +1,7 @@
 """Standard input and output as a transport: bounded lines, an answer to each, and a clean end.
 
-Always: only JSON-RPC reaches standard output (stray prints go to standard error); what was asked is answered before the
-end comes; nothing here reads a message's content beyond its id.
+Always: only JSON-RPC reaches standard output; stray prints go to standard error. Open requests are answered before the
+end, within `GRACE_SECONDS`. Of a message this module reads only kind, method and id.
 """
 
 import os
@@ -34,14 +34,14 @@ from mcp_types import (
 from claude_secrets.server.lines import LINE_LIMIT, TOO_LONG, BadLine, as_line, parse_line
 
 GRACE_SECONDS: Final = 5.0
-"""How long the end waits for calls that are being carried out."""
+"""How long shutting down waits for calls that are being carried out."""
 
 _CHUNK: Final = 1 << 16
 _AHEAD: Final = 64
 
 
 class _Wire:
-    """The two pipes, each with a thread of its own, so that neither a silent nor a deaf client blocks the loop."""
+    """The two pipes, each with its own thread, so that a client that does not write or read cannot block the loop."""
 
     def __init__(self, source: int, sink: int, loop: AbstractEventLoop) -> None:
         self._source, self._sink, self._loop = source, sink, loop
@@ -58,13 +58,13 @@ class _Wire:
         threading.Thread(target=self._write, name="stdout", daemon=True).start()
 
     def taken(self) -> None:
-        """Say that one line was dealt with, so that another may be read."""
+        """Report that one line was handled, so that another may be read."""
         self._room.release()
 
     async def write(self, message: bytes) -> None:
-        """Write one message as a line; returns when the pipe has it, or nobody will ever read it."""
+        """Write one message as a line; return when the pipe has it or the client has closed the pipe."""
         line = as_line(message)
-        # Waking the other thread takes a fifth of a whole call.
+        # Write here if possible: waking the other thread takes a fifth of the time of a whole call.
         if self._unwritten == 0 and self._takes(line):
             self._put(line)
             return
@@ -75,11 +75,11 @@ class _Wire:
         self._unwritten -= 1
 
     def end(self) -> None:
-        """Begin the end; may be called from any thread, and more than once."""
+        """Begin to shut down; may be called from any thread, and more than once."""
         self._call(self.ended.set)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: everything is over
+        with suppress(RuntimeError):  # the loop is closed: the server has ended
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _read(self) -> None:
@@ -100,13 +100,13 @@ class _Wire:
         while view and not self._broken:
             try:
                 view = view[os.write(self._sink, view) :]
-            except OSError:  # the client closed our output: there is nobody left to serve
+            except OSError:  # the client closed our output and cannot be served
                 self._broken = True
                 self.end()
 
 
 def _room_in_pipe(sink: int) -> Callable[[bytes], bool]:
-    """What tells whether a pipe takes a line without waiting: where it can be written, it takes PIPE_BUF bytes."""
+    """Return a check whether a pipe takes a line without waiting: a writable pipe takes PIPE_BUF bytes."""
     kind = os.fstat(sink).st_mode
     if sys.platform == "win32" or not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
         return lambda _line: False
@@ -116,7 +116,7 @@ def _room_in_pipe(sink: int) -> Callable[[bytes], bool]:
 
 
 def _split(source: int) -> Iterator[bytes | None]:
-    """The lines of a pipe, as they come; None for one that is too long, which is skipped in bounded memory."""
+    """Yield the lines of a pipe as they come. A line that is too long gives None and is skipped in bounded memory."""
     pending, skipping = bytearray(), False
     while chunk := os.read(source, _CHUNK):
         pending += chunk
@@ -135,7 +135,7 @@ def _split(source: int) -> Iterator[bytes | None]:
 class Front:
     """Serves one SDK server on this process's standard input and output.
 
-    `on_end` is called when the end begins: whatever waits for a person should then give up.
+    `on_end` is called when shutting down begins: calls that wait for the person should then give up.
     """
 
     def __init__(self, server: Server[Any], on_end: Callable[[], None]) -> None:
@@ -145,7 +145,7 @@ class Front:
         self._progress = anyio.Event()
 
     async def run(self) -> None:
-        """Serve until the input ends, a signal comes or nobody reads the output any more."""
+        """Serve until the input ends, a signal comes or the client closes the output."""
         with _taken_streams() as (source, sink):
             wire = _Wire(source, sink, get_running_loop())
             _let_signals_end(wire)
@@ -164,7 +164,7 @@ class Front:
             tasks.cancel_scope.cancel()
 
     async def _finish(self, wire: _Wire) -> None:
-        """Let what was asked be answered: at once when idle, else in `GRACE_SECONDS` at most."""
+        """Wait for the answers to open requests, for at most `GRACE_SECONDS`."""
         self._on_end()
         with anyio.move_on_after(GRACE_SECONDS):
             while wire.lines.statistics().current_buffer_used or self._unanswered.total():
@@ -193,7 +193,7 @@ class Front:
         if isinstance(message, JSONRPCRequest):
             self._unanswered[message.id] += 1
         elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
-            # A cancelled request is not answered any more.
+            # A cancelled request gets no answer.
             self._forget((message.params or {}).get("requestId"))
 
     def _note_answer(self, message: JSONRPCMessage) -> None:
@@ -206,7 +206,7 @@ class Front:
 
 
 def _without_echo(message: JSONRPCMessage) -> JSONRPCMessage:
-    """Take the unknown method's name out of the SDK's error: what was sent is never repeated."""
+    """Remove the unknown method's name from the SDK's error: replies never repeat a message's content."""
     if isinstance(message, JSONRPCError) and message.error.code == METHOD_NOT_FOUND:
         return JSONRPCError(
             jsonrpc="2.0", id=message.id, error=ErrorData(code=METHOD_NOT_FOUND, message="Method not found")
@@ -216,7 +216,7 @@ def _without_echo(message: JSONRPCMessage) -> JSONRPCMessage:
 
 @contextmanager
 def _taken_streams() -> Iterator[tuple[int, int]]:
-    """Take the wire's two descriptors away from all else: stray reads find nothing, stray prints go to stderr."""
+    """Reserve the two descriptors for the wire: stray reads find an empty input, stray prints go to stderr."""
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -226,16 +226,16 @@ def _taken_streams() -> Iterator[tuple[int, int]]:
     try:
         yield source, sink
     finally:
-        # The reading thread may still hold `source`; both go with the process.
+        # The reading thread may still use `source`, so the process's end closes both descriptors.
         os.dup2(sink, 1)
 
 
 def _let_signals_end(wire: _Wire) -> None:
-    """Let SIGINT, SIGTERM and SIGHUP begin the end, as the end of the input does. What remains after it is brief."""
+    """Let SIGINT, SIGTERM and SIGHUP begin to shut down, like the end of the input. Shutting down is brief."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: wire.end())
-    if sys.platform != "win32":  # the loop does that itself there
+    if sys.platform != "win32":  # on Windows the loop does this itself
         # A signal that reaches another thread must wake this one, which runs the handlers.
         woken, wakes = os.pipe()
         os.set_blocking(woken, False)

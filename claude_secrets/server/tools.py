@@ -1,6 +1,6 @@
-"""The six tools, one row each: what the model reads about them, and how their arguments become a `Call`.
+"""The six tools, one row each: the texts that the model reads, and how arguments become a `Call`.
 
-Always: arguments are checked by hand and never repeated; the list is the same at every start.
+Always: arguments are checked by hand and never repeated in an error. The list is the same at every start.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,19 @@ from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import Call, Tool
 
 INSTRUCTIONS: Final = """\
-Secrets (tokens, passwords, keys) of the person you work for, by name; each project's allowlist says which you may use.
-Need a secret? list_secrets shows the names; get_secret returns a value: use it, do not repeat it in text or files.
-Missing? Call input_secret: the person types the value where you cannot see it. Never ask for secrets in the chat.
-Use set_secret only for values that you made or were given already; delete_secret when the person wants it gone.
-A refusal begins with a code and says what the person can do; tell them, and do not try to get around it."""
+This server keeps named secrets (tokens, passwords, keys) of the person you work for.
+Each project's allowlist says which of them you may use.
+If you need a secret: list_secrets shows the names, and get_secret returns a value.
+Use the value, but do not repeat it in text or files.
+If a secret is missing, call input_secret: the person types the value where you cannot see it.
+Never ask for secrets in the chat.
+Use set_secret only for values that you made or were already given.
+Use delete_secret when the person wants a secret deleted.
+A refusal begins with a code and says what the person can do.
+Tell the person that, and do not try to get around the refusal."""
 
 PROMPT_LIMIT: Final = 2000
-"""Characters of input_secret's prompt, at most; the page shows fewer."""
+"""The most characters of input_secret's prompt; the page shows fewer."""
 
 _NAME: Final = {
     "type": "string",
@@ -35,13 +40,13 @@ _NAMES: Final = {
     "use_only": {
         "type": "array",
         "items": {"type": "string"},
-        "description": "Those of the names whose values are not handed out unless the person consents.",
+        "description": "The returned names whose values you get only if the person consents.",
     },
 }
 
 
 class Row(NamedTuple):
-    """One tool. `properties` are its arguments, all text; `optional` need not be given."""
+    """One tool. `properties` are its arguments, all text; those in `optional` may be omitted."""
 
     tool: Tool
     title: str
@@ -53,7 +58,7 @@ class Row(NamedTuple):
     destructive: bool = False
 
     def listed(self) -> ToolRow:
-        """The row as clients get it."""
+        """The row in the form that clients get."""
         required = [name for name in self.properties if name not in self.optional]
         return ToolRow(
             name=self.tool.value,
@@ -71,7 +76,7 @@ class Row(NamedTuple):
         )
 
     def call(self, arguments: Mapping[str, object] | None) -> Call:
-        """The call that these arguments spell.
+        """Return the call with these arguments.
 
         Raises:
             CallerError: INVALID_ARGUMENTS.
@@ -79,7 +84,7 @@ class Row(NamedTuple):
         given = arguments or {}
         expected = ", ".join(self.properties) or "no arguments"
         if given.keys() - self.properties.keys():
-            raise CallerError(Code.INVALID_ARGUMENTS, f"{self.tool.value} takes {expected}, and nothing else.")
+            raise CallerError(Code.INVALID_ARGUMENTS, f"Unknown argument: {self.tool.value} takes {expected}.")
         for name in self.properties:
             if name not in given and name not in self.optional:
                 raise CallerError(Code.INVALID_ARGUMENTS, f"{self.tool.value} needs the argument '{name}'.")
@@ -107,16 +112,16 @@ ROWS: Final = {
         Row(
             tool=Tool.GET_SECRET,
             title="Get a secret",
-            description="Return the value of a secret, exactly. It then stands in this conversation: use it, and do "
-            "not repeat it. For a use-only secret the person is asked first, and may say no.",
+            description="Return the exact value of a secret. The value is then part of this conversation: use it, and "
+            "do not repeat it. For a use-only secret the person is asked first and may refuse.",
             properties={"name": _NAME},
             read_only=True,
         ),
         Row(
             tool=Tool.SET_SECRET,
             title="Store a secret",
-            description="Store a value that you have (such as a token you just created). Earlier versions are kept. "
-            "For a value that the person has, use input_secret instead of asking for it in the chat.",
+            description="Store a value that you have (such as a token that you just created). Earlier versions are "
+            "kept. For a value that the person has, use input_secret instead of asking for it in the chat.",
             properties={"name": _NAME, "value": {"type": "string", "description": "1 byte to 1 MiB of text."}},
         ),
         Row(
@@ -129,15 +134,15 @@ ROWS: Final = {
         Row(
             tool=Tool.LIST_SECRETS,
             title="List secrets",
-            description="List the names of the secrets that this project may use; no values.",
+            description="List the names of the secrets that this project may use, without values.",
             output=_NAMES,
             read_only=True,
         ),
         Row(
             tool=Tool.SEARCH_SECRETS,
             title="Search secrets",
-            description="List the names that match a regular expression (RE2, anywhere in the name, upper and lower "
-            "case alike); no values.",
+            description="List the names that match a regular expression (RE2, anywhere in the name, ignoring case), "
+            "without values.",
             properties={"pattern": {"type": "string", "description": "An RE2 pattern, such as ^github_ or token$."}},
             output={"pattern": {"type": "string"}, **_NAMES},
             read_only=True,
@@ -145,11 +150,11 @@ ROWS: Final = {
         Row(
             tool=Tool.INPUT_SECRET,
             title="Let the person enter a secret",
-            description="Ask the person to type a secret's value on a page of their own; it goes straight to the store "
-            "and you do not see it. Prefer this to asking in the chat. If it answers WAITING, call it again.",
+            description="Ask the person to type a secret's value on a separate page. The value goes straight to the "
+            "store and you do not see it. Prefer this to asking in the chat. If it answers WAITING, call it again.",
             properties={
                 "name": _NAME,
-                "prompt": {"type": "string", "description": "Why it is needed; shown to the person as your words."},
+                "prompt": {"type": "string", "description": "Why you need it; the person sees this as your words."},
             },
             optional=frozenset({"prompt"}),
         ),

@@ -1,6 +1,6 @@
 """The one thread on which the gate, SQLite and the cryptography run.
 
-Always: a daemon, so that a keyring that hangs cannot keep the process alive.
+Always: it is a daemon thread, so that a keyring that hangs cannot keep the process alive.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 class Worker:
-    """Runs what it is given, one after the other."""
+    """Runs the given functions one after the other."""
 
     def __init__(self) -> None:
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -28,7 +28,7 @@ class Worker:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function())
-                except BaseException as error:  # noqa: BLE001  handed to whoever waits for the result
+                except BaseException as error:  # noqa: BLE001  raised where the result is awaited
                     future.set_exception(error)
 
         self._tasks.put(task)
