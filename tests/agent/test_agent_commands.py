@@ -1,4 +1,4 @@
-"""An agent at the shell is that agent: in its own project, under the same rules, and whatever it does in between."""
+"""An agent that runs commands counts as that agent: in its own project, under the same rules, however it calls them."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def agent_runs(
     shell: str = "bash",
     environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[str]:
-    """Have an agent of a project run a script, in which `cs` is the program, below a client of that name."""
+    """Run a script as an agent of a project, below a client of that name; in the script `$cs` is the program."""
     here = f"b={shlex.quote(str(machine.home / 'work' / 'b'))} python={shlex.quote(sys.executable)} uv={UV}"
     prelude = f"cs={shlex.quote(shlex.join(PROGRAM))} {here}; export cs b python uv; "
     prelude += "setopt shwordsplit; " if shell == "zsh" else ""
@@ -122,7 +122,7 @@ NOT_NOTICED = {
     "what it starts inherits": "{} bash -c 'exec 5>&1; bash -c \"echo deeper >&5\"'",
     "a substituted process of its own": "{} bash -c 'exec 5> >(cat >own); echo a >&5; exec 5>&-; wait $!; cat own'",
 }
-"""Habits with descriptors that carry nothing out, or only through the filter. Written before the others."""
+"""Usual uses of descriptors that carry output only through the filter, or none. Written before the other tables."""
 
 
 @pytest.mark.parametrize("habit", NOT_NOTICED)
@@ -209,7 +209,7 @@ def test_the_persons_programs_inherit_what_they_are_handed(machine: Machine) -> 
 
 
 def test_what_security_says_that_leads_around_the_filter_does(machine: Machine) -> None:
-    """Two holes, so that their sentence is mended with them."""
+    """Two known holes: if one is fixed, this test fails, and the sentence in SECURITY.md must change with it."""
     script = f"""$python -c '
 import socket, subprocess, sys
 ours, its = socket.socketpair()
@@ -274,7 +274,7 @@ DESCENDS = {
     '\'import ctypes, os, subprocess, sys; ctypes.CDLL(None).prctl(4, 0); os.environ.pop("CLAUDECODE");'
     " subprocess.run(sys.argv[1:])' {}",
 }
-"""Ways to take the mark away that all leave the client above."""
+"""Ways to remove the marker that keep the client above the process."""
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])
@@ -289,7 +289,7 @@ def test_an_agent_below_a_client_that_is_known_by_its_name_stays_one(machine: Ma
 
 
 def test_the_same_client_without_a_mark_or_a_name_would_be_the_person(machine: Machine) -> None:
-    """What the others are refused is there to be had."""
+    """The value that the other tests are refused does exist."""
     assert agent_runs(machine, "cd $b && exec $cs get B_TOKEN", marker="").stdout == "canary-b-value"
 
 
@@ -325,10 +325,10 @@ def test_a_client_without_a_name_is_known_once_it_has_started_a_server(
     assert (done.returncode, done.stdout) == (3, "")
     assert "[NOT_TRUSTED]" in done.stderr
     (record,) = (tmp_path / "clients").iterdir()
-    # The person, beside it.
+    # The person at the same time.
     again = machine.run("get", "B_TOKEN", at=machine.home / "work" / "b", environment=records)
     assert again.stdout == "canary-b-value"
-    # Notes of another boot and of processes that are gone are dropped by the next server.
+    # The next server drops records of another boot and of processes that are gone.
     old = record.with_name("another-boot.1.1")
     old.touch()
     agent_runs(machine, "true", marker="", server=PROGRAM, environment=server)
@@ -347,7 +347,7 @@ def test_erasing_the_record_is_not_enough_where_the_name_tells(machine: Machine,
 
 
 def test_what_security_says_that_leaves_the_descent_does(machine: Machine) -> None:
-    """A hole, so that its sentence is mended with it."""
+    """A known hole: if it is fixed, this test fails, and the sentence in SECURITY.md must change with it."""
     script = "(setsid sh -c 'unset CLAUDECODE; cd $b; sleep 0.3; exec $cs get B_TOKEN' >~/orphan-said 2>&1 &) ; true"
     agent_runs(machine, script, client="claude")
     until(lambda: (machine.home / "orphan-said").exists() and (machine.home / "orphan-said").read_text() != "")
@@ -375,7 +375,7 @@ def test_an_agent_does_not_answer_its_own_questions(machine: Machine, way: str, 
     mark = "CLAUDECODE" if client == "claude" else "CLAUDE_SECRETS_AGENT"
     if way == "uv":
         require_real(UV.exists(), "uv")
-    if client == "runtime" and "unset" in BY_HAND[way]:  # that the mark was all that told of it is a hole
+    if client == "runtime" and "unset" in BY_HAND[way]:  # a known hole: the marker was the only sign
         assert "replaces its shell" in SECURITY
         return
     script = BY_HAND[way].replace("CLAUDECODE", mark)
@@ -388,7 +388,7 @@ def test_an_agent_does_not_answer_its_own_questions(machine: Machine, way: str, 
 
 
 def test_the_persons_own_client_is_asked(machine: Machine) -> None:
-    """What the others are not asked is there to be asked."""
+    """The questions that the other tests do not get do exist."""
     done = agent_runs(machine, "exec $python ~/answers.py KEPT $cs", marker="")
     assert "canary-kept-value" in done.stdout
     assert done.stdout.count("asked {") == 2
@@ -404,7 +404,7 @@ def test_an_agent_does_not_answer_through_pipes_beside_a_server_that_replaces_it
         done = agent_runs(machine, script, client=client)
         assert expected in done.stderr, done
         assert client == "runtime" or "asked\n" not in done.stderr
-    # What the second was given is a grant: the other tests have the project without it.
+    # The second client got a grant. Revoke it, since the other tests use the project without it.
     assert "B_GIVEN" in machine.run("revoke", "B_GIVEN", at=machine.home / "work" / "a").stdout
 
 
@@ -446,7 +446,7 @@ def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: 
         assert done.stdout.count('"id"') == 3
     assert "canary-a" in agent_runs(machine, "cd /; $cs", stdin=stdin).stdout
     for script in ("$cs --project $b", "CLAUDE_PROJECT_DIR=$b $cs", "cd $b && $cs"):
-        done = agent_runs(machine, script, stdin=stdin, at="../..")  # where there is no project
+        done = agent_runs(machine, script, stdin=stdin, at="../..")  # no project there
         assert ("canary" in done.stdout, done.stdout.count("[NO_PROJECT]")) == (False, 2)
 
 

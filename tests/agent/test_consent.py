@@ -1,4 +1,4 @@
-"""What the person is asked, what an answer counts for, and for how long: at the gate."""
+"""Consent at the gate: the questions to the person, and for what and how long an answer counts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ GET = Call(tool=Tool.GET_SECRET, name="TOKEN")
 
 
 class Asked:
-    """One call at one gate, and the question it leads to."""
+    """One call at one gate, and the question that it leads to."""
 
     def __init__(self, world: World, project: Path, call: Call = GET, gate: Gate | None = None) -> None:
         self.gate = gate or world.gate()
@@ -338,7 +338,7 @@ def test_what_a_projects_own_rules_ask_never_shares_a_question_with_another_want
     second = first.gate.call(GET, at(project), yes)
     assert kinds(second) == [ConsentKind.APPROVAL]
     assert isinstance(second, Ask)
-    assert trust.list_grants(world.person()) == []  # nothing is granted before the last yes
+    assert trust.list_grants(world.person()) == []  # nothing is granted before the last consent
     digest = str(getattr(second.question, "digest", ""))
     alone = first.gate.call(GET, at(project), Consented(digest=digest, channel=Channel.CLIENT))
     assert kinds(alone) == [want.kind for want in first.question.items]

@@ -1,4 +1,4 @@
-"""What agents can and cannot do, at the gate, on a real store with a real key file."""
+"""The gate on a real store with a real key file: what agents can and cannot do."""
 
 import shutil
 import string
@@ -25,7 +25,7 @@ from tests.support.store_world import Agent, World, allowlist, at, enter
 
 @pytest.fixture
 def bare_world(tmp_path: Path) -> Iterator[World]:
-    """A world in which nothing was ever stored."""
+    """A world without a store."""
     world = World(tmp_path, store=False)
     yield world
     world.close()
@@ -141,7 +141,7 @@ def test_trust_grants_exactly_what_was_shown(world: World) -> None:
     project = world.project("api")
     wanted = trust.wanted(world.person(project), allowlist(project))
     assert [record.name for record in wanted.secrets] == ["ONE"]
-    secrets.set_value(world.person(), "TWO", "2")  # stored between showing and deciding
+    secrets.set_value(world.person(), "TWO", "2")  # stored after the question was shown and before the answer
     trust.grant(world.person(project), wanted)
     agent = Agent(world, project)
     assert agent.get("ONE") == "1"
@@ -302,7 +302,7 @@ def test_agents_of_a_project_store_so_many_bytes_a_minute(world: World) -> None:
         assert "config.yml" in str(outcome.error.hint)
     assert Agent(world, world.project("other")).set("OTHER", "v" * MIB).startswith("Stored")
     assert Agent(world, project).get("T0") == "a" * MIB
-    secrets.set_value(world.person(project), "MINE", "v" * MIB)  # a person's own commands are not limited
+    secrets.set_value(world.person(project), "MINE", "v" * MIB)  # the person's own commands are not limited
     (world.config / "config.yml").write_text("agent_mib_per_minute: 6\n")
     Agent(world, project).set("MORE", "v" * MIB)
     (world.config / "config.yml").unlink()
@@ -362,7 +362,7 @@ def test_the_persons_file_raises_the_limit_and_the_projects_cannot(world: World)
         agent.set(f"T{number}", "v")
     assert agent.refused(Tool.SET_SECRET, "T30", value="v") is Code.RATE_LIMITED
     world.write_limit(31)
-    for number in range(31):  # the person's limit counts for itself
+    for number in range(31):  # the person's limit has a separate counter
         agent.set(f"U{number}", "v")
     assert agent.refused(Tool.SET_SECRET, "T31", value="v") is Code.RATE_LIMITED
 
@@ -691,7 +691,7 @@ def test_a_file_of_the_persons_that_becomes_a_link_into_the_project_denies_every
     for refused in (
         [(own, inside)],
         [(own, between), (between, outside), (between, inside)],
-        [(own, inside), (inside, outside)],  # a link inside that leads out is the project's choice, too
+        [(own, inside), (inside, outside)],  # the project also chooses where a link inside it leads
     ):
         lead((own, outside))
         assert agent.get("TOKEN") == "v"
@@ -701,4 +701,6 @@ def test_a_file_of_the_persons_that_becomes_a_link_into_the_project_denies_every
             assert agent.get("TOKEN") == "v"
         lead(refused[-1])
         assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.ALLOWLIST_INVALID
-    assert isinstance(Agent(world, world.project("other"))(Tool.LIST_SECRETS), Done)  # elsewhere it is a dotfile
+    assert isinstance(
+        Agent(world, world.project("other"))(Tool.LIST_SECRETS), Done
+    )  # for another project it is a dotfile

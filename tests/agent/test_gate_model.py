@@ -1,7 +1,7 @@
-"""Gate and store against a dictionary, step by step as Hypothesis draws them.
+"""Gate and store compared with a dictionary, in steps that Hypothesis draws.
 
-Two server processes (each a gate with a connection of its own) and the person act on one store; in between processes
-are killed in the midst of a write, transactions fail, trust comes and goes, and the data key is replaced.
+Two servers (each a gate with its own connection) and the person act on one store. In between, processes are killed in
+the middle of a write, transactions fail, grants are given and revoked, and the data key is replaced.
 """
 
 import os
@@ -31,7 +31,7 @@ PROJECTS = ("api", "clone")
 KILLED = 9
 
 STEPS = (Tool.SET_SECRET, Tool.GET_SECRET, Tool.DELETE_SECRET, Tool.LIST_SECRETS, "edit")
-"""What an agent does: calls a tool, or edits its allowlist."""
+"""The steps of an agent: it calls a tool, or edits its allowlist."""
 
 name = st.sampled_from(NAMES)
 project = st.sampled_from(PROJECTS)
@@ -41,7 +41,7 @@ value = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, m
 
 @dataclass(frozen=True)
 class Version:
-    """A stored value (None: a deletion), where it was stored, and whether an agent did."""
+    """A stored value (None: a deletion), the origin, and whether an agent stored it."""
 
     value: str | None
     origin: str
@@ -50,7 +50,7 @@ class Version:
 
 @dataclass
 class Secret:
-    """What the model knows of one name."""
+    """The model's state of one name."""
 
     access: Access = Access.READABLE
     versions: list[Version] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Secret:
 
 
 class Machine(RuleBasedStateMachine):
-    """The store as it is, and as the dictionary says it has to be."""
+    """The real store, and the dictionary that predicts its content."""
 
     values = Bundle("values")
 
@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
             self.world.close()
             shutil.rmtree(self.root)
 
-    # What the model says
+    # The model
 
     def identity(self, project: str) -> str:
         return str(self.projects[project].resolve())
@@ -118,7 +118,7 @@ class Machine(RuleBasedStateMachine):
     def person(self, project: str | None = None) -> Person:
         return self.world.person(None if project is None else self.projects[project])
 
-    # What agents do
+    # Steps of agents
 
     @rule(
         project=project,
@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         steps=st.lists(st.tuples(st.sampled_from(STEPS), name, value), min_size=1, max_size=8),
     )
     def an_agent_works(self, project: str, server: int, steps: list[tuple[str, str, str]]) -> None:
-        """Several steps with no other process between them: a server remembers what nobody else has changed."""
+        """Several steps without another process in between, because a server caches unchanged data."""
         for step, name, value in steps:
             if step == "edit":
                 self.allowed[project] ^= {name}
@@ -167,7 +167,7 @@ class Machine(RuleBasedStateMachine):
             if secret is not None and there:
                 secret.versions.append(Version(None, secret.current.origin, by_agent=True))
 
-    # What the person does
+    # Steps of the person
 
     @rule(target=values, project=st.none() | project, name=name, value=value)
     def the_person_sets(self, project: str | None, name: str, value: str) -> str:
@@ -226,7 +226,7 @@ class Machine(RuleBasedStateMachine):
     def the_data_key_is_replaced(self) -> None:
         rotated(self.person())
 
-    # What goes wrong
+    # Faults
 
     @rule(name=name, value=value)
     def a_write_fails(self, name: str, value: str) -> None:
@@ -256,11 +256,11 @@ class Machine(RuleBasedStateMachine):
         if now != (before.current.value if before else None):
             assert now == value
             self.stored(name, value, self.identity(project), by_agent=True)
-        elif now == value:  # nobody can tell whether it was stored once more
+        elif now == value:  # it is unknown whether the value was stored again
             self.an_agent_calls(self.agents[project, 0], project, Tool.SET_SECRET, name, value + "!")
 
     def _set_and_die(self, project: str, name: str, value: str, steps: int) -> None:
-        """In a process of its own: set, and end at that SQL statement, or right after all of them."""
+        """In a child process: set a value, and exit at that SQL statement or right after the last one."""
         left = steps
 
         def count(_statement: str) -> None:

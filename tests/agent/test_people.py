@@ -1,4 +1,4 @@
-"""People who must not notice that agents are told from them: each stays a person, on a real tree of processes."""
+"""People who must not notice the detection of agents: each counts as a person, in a real process tree."""
 
 import os
 import shlex
@@ -23,7 +23,7 @@ VALUE = "Zq9-token-value-8841XY"
 SHOW = f"{PROGRAM} projects >/dev/null 2>&1 && {PROGRAM} get TOK"
 SHELL = f"TERM=dumb PS1={shlex.quote(PROMPT)} exec bash --norc --noprofile -i"
 WIDE = (31, 500)
-"""The first is for the person only, and so is the second where there is no project."""
+"""Two commands: the first is only for the person, and so is the second outside of a project."""
 
 EDITOR = (
     "import os, pty, subprocess, sys\n"
@@ -33,7 +33,7 @@ EDITOR = (
     "assert server.stdout.readline()\n"
     "sys.exit(os.waitstatus_to_exitcode(pty.spawn(['bash', '-c', sys.argv[2]])))\n"
 )
-"""Starts our server for its agent, and a terminal for the person."""
+"""An editor that starts our server for its agent and a terminal for the person."""
 
 CRON_SECONDS = 150
 
@@ -77,7 +77,7 @@ def test_a_login_at_a_terminal_who_loosens_something(person: Account) -> None:
 
 @pytest.fixture
 def ssh(person: Account, tmp_path: Path) -> Iterator[list[str]]:
-    """The words that run a command by ssh on this machine, against a real sshd."""
+    """The words that run a command over ssh on this machine, with a real sshd."""
     require("ssh")
     key = tmp_path / "key"
     for file in (key, tmp_path / "host"):
@@ -163,7 +163,7 @@ def test_a_terminal_of_systemds_user_instance(person: Account) -> None:
     ],
 )
 def test_a_terminal_of_an_editor_whose_agent_has_our_server(person: Account, editor: str, variables: list[str]) -> None:
-    """These are stand-ins: a program of that name that does what the editor does."""
+    """The editors are stand-ins: programs of these names that start the same processes."""
     program = person.home / editor
     if not program.exists():
         program.symlink_to(sys.executable)

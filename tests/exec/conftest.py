@@ -1,4 +1,4 @@
-"""Fixtures of the tests of programs that are given values."""
+"""Fixtures for the tests of programs that receive values."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def machine_with_values(shared_machine: Machine) -> Machine:
 
 @pytest.fixture
 def here(machine: Machine, tmp_path: Path) -> Path:
-    """An empty directory in the person's home, and no project."""
+    """An empty directory in the person's home that is not a project."""
     place = machine.home / tmp_path.name
     place.mkdir()
     return place

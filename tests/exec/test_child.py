@@ -1,4 +1,4 @@
-"""The program that is started: the limits it runs with, and that it ends with what redacts it."""
+"""The started program: its resource limits, and that it ends when the process that redacts it ends."""
 
 import os
 import shlex
@@ -96,7 +96,7 @@ def test_a_program_that_is_started_by_what_was_just_killed_ends_too(machine: Mac
 
 
 def wait_for_end(number: str) -> None:
-    """Return when a process has ended, whether or not somebody took note of that."""
+    """Return when a process has ended, even if its parent has not waited for it."""
     ends = time.monotonic() + DEADLINE
     while (status := Path(f"/proc/{number}/stat")).exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() < ends
@@ -104,7 +104,7 @@ def wait_for_end(number: str) -> None:
 
 
 def wait_for(path: Path) -> str:
-    """What a file holds, once it is there."""
+    """Wait for a file and return its content."""
     ends = time.monotonic() + DEADLINE
     while not path.exists():
         assert time.monotonic() < ends

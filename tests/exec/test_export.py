@@ -1,4 +1,4 @@
-"""`export`: what shells and other readers make of it is exactly what was stored."""
+"""`export`: shells and other readers read exactly the stored values from it."""
 
 import io
 import json

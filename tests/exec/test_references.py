@@ -1,4 +1,4 @@
-"""References in `.env` files: where they stand, and what is said of those that lead nowhere."""
+"""References in `.env` files: where they may occur, and the errors about missing secrets."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Programs on pipes: as without `exec`, and no value in what is shown."""
+"""Programs on pipes: they behave as without `exec`, and their output shows no value."""
 
 import base64
 import hashlib
@@ -94,7 +94,7 @@ LAST_LINES = [
 def test_the_last_line_of_a_program_that_waits_is_shown_whole(
     tmp_path_factory: pytest.TempPathFactory, seed: int, to: str
 ) -> None:
-    """With values of which some begin as the lines end."""
+    """Some of the stored values begin with the text at the end of these lines."""
     assert len(LAST_LINES) == 24
     machine = Machine(tmp_path_factory.mktemp("waits")).use_key_file()
     names, chosen = [f"S{number}" for number in range(5)], random.Random(seed)
@@ -129,7 +129,7 @@ def test_the_last_line_of_a_program_that_waits_is_shown_whole(
 
 
 def test_a_long_value_of_one_letter_is_found_in_time(machine: Machine) -> None:
-    machine.run("set", "LETTER", at=machine.home, stdin="a" * 100_000)  # an environment takes little more
+    machine.run("set", "LETTER", at=machine.home, stdin="a" * 100_000)  # close to the limit of an environment
     letters = "import os\nfor _ in range(16): os.write(1, b'a' * %d)"
     for size, shown in ((1 << 16, b"[secret://LETTER]"), (3000, b"a" * 48_000)):
         words = [*exec_words("--only", "LETTER"), sys.executable, "-c", letters % size]
@@ -151,7 +151,7 @@ def test_a_value_in_two_halves_is_never_shown(machine: Machine) -> None:
 
 
 class Keeping:
-    """A filter that keeps what it is given, and gives it back when nothing more comes."""
+    """A filter that holds back all bytes and releases them when nothing more comes."""
 
     def __init__(self) -> None:
         self.kept = b""
@@ -346,7 +346,7 @@ def test_standard_streams_may_be_closed(machine: Machine, here: Path, closed: st
 
 @pytest.fixture(scope="module")
 def unstartable(machine: Machine) -> Path:
-    """A directory with all that can be in a program's place."""
+    """A directory with files that cannot be started as a program."""
     place = machine.home / "unstartable"
     (place / "there" / "directory").mkdir(parents=True)
     for name, text in {
@@ -393,7 +393,7 @@ def test_what_cannot_be_started_is_told_with_the_code_of_shells(
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.startswith(f"error: [INVALID_ARGUMENTS] {says}")
     assert len(done.stderr.splitlines()) == 1
-    if word not in ("directory", "./no-first-line", "./bad"):  # of which env(1) makes something else
+    if word not in ("directory", "./no-first-line", "./bad"):  # env(1) treats these differently
         env = subprocess.run(
             ["env", word], cwd=unstartable, env={**machine.environment, **path}, capture_output=True, check=False
         )

@@ -1,4 +1,4 @@
-"""Programs on a terminal: as without `exec`, and no value in what is shown."""
+"""Programs on a terminal: they behave as without `exec`, and their output shows no value."""
 
 import os
 import shlex
@@ -52,7 +52,7 @@ def test_a_program_reads_the_terminal_with_and_without_echo(bash: Bash) -> None:
 def test_what_it_prints_to_a_terminal_is_redacted_and_nothing_is_held_back_for_long(bash: Bash) -> None:
     assert bash.run("$RUN sh -c 'echo \"<$TOKEN>\"; echo $TOKEN >&2'") == "<[secret://TOKEN]>\n[secret://TOKEN]\n"
     bash.type("$RUN sh -c 'printf can; read x; echo \"[$x]\"'\n")
-    bash.see("x.*\ncan")  # as a value begins
+    bash.see("x.*\ncan")  # the first letters of a value
     bash.type("ca")
     bash.see("ca")
     bash.type("\n")
@@ -80,7 +80,7 @@ def test_interrupting_and_being_killed(bash: Bash) -> None:
     before = bash.settings()
     bash.type("$RUN sleep 100\n")
     bash.see("100\n")
-    time.sleep(1)  # until it has begun; too early is the same for the shell
+    time.sleep(1)  # until the program has begun; an earlier key gives the same result
     bash.type("\x03")
     bash.see("ready> ")
     assert bash.run("echo $?") == "130\n"
@@ -119,7 +119,7 @@ def test_what_was_printed_before_stopping_is_shown_before(bash: Bash) -> None:
 
 
 def test_a_signal_that_comes_early_leaves_the_terminal_as_it_was(bash: Bash, here: Path) -> None:
-    # For what happens only in the first milliseconds, the program is kept from beginning.
+    # The signal must come in the first milliseconds, so it is sent before the program can begin.
     (here / "early.py").write_text(
         "import os, signal, sys\n"
         "from claude_secrets.exec import terminal_relay\n"
@@ -207,7 +207,9 @@ def test_keys_and_the_size_reach_a_program_on_either_terminal(
     bash: Bash, here: Path, streams: tuple[str, str, str]
 ) -> None:
     into, out, errors = streams
-    (here / "wait.py").write_text(SHOWS_ITS_SIZE)  # no shell: one that is stopped while it forks may not notice
+    (here / "wait.py").write_text(
+        SHOWS_ITS_SIZE
+    )  # not a shell, which may miss the signal if it is stopped while it forks
     bash.run("set -o pipefail")
     before = bash.settings()
     bash.type(f"{into} $RUN {shlex.quote(sys.executable)} wait.py {2 if out else 1} {errors} {out}\n")

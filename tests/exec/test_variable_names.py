@@ -1,4 +1,4 @@
-"""Names of variables: which every `.env` file may set, and which only those who ask for it."""
+"""Names of variables: which of them every `.env` file may set, and which need an explicit option."""
 
 import json
 import sys
@@ -47,7 +47,7 @@ HARMLESS = {
         TZ LANG LC_ALL TERM COLORTERM NO_COLOR FORCE_COLOR LS_COLORS GTK_IM_MODULE GPG_TTY
     """,
 }
-"""By the reason why: names that `.env` files hold and that must be taken. Written before the others."""
+"""Names in common `.env` files that must be accepted, by reason. This table was written before the others."""
 
 LOADING = {
     "shells": """

@@ -29,7 +29,7 @@ def machine_with_token(machine: Machine) -> Machine:
 
 
 class Person:
-    """The person behind the official client: what they were asked, and what they do then."""
+    """The person behind the official client: the questions they got, and their reaction."""
 
     def __init__(self, *answers: object, before: Callable[[], object] = lambda: None) -> None:
         self.asked: list[ElicitRequestFormParams] = []
@@ -43,7 +43,7 @@ class Person:
         answer = self._answers.pop(0) if self._answers else "nothing"
         if answer == "nothing":
             await anyio.sleep(DEADLINE)
-        # Built without the model's checks, as a client of another make could send it.
+        # Built without the model's checks, since another vendor's client could send this.
         return ElicitResult.model_construct(**answer)  # type: ignore[arg-type]
 
 
@@ -55,12 +55,12 @@ def session(
     *calls: tuple[str, dict[str, str]],
     program: list[str] = PROGRAM,
 ) -> list[str]:
-    """Make the calls under the official client; the texts it got."""
+    """Make the calls with the official client and return the texts that it got."""
     environment = {**machine.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
     parameters = StdioServerParameters(command=program[0], args=program[1:], env=environment, cwd=str(project))
 
     async def talk() -> list[str]:
-        async with Client(parameters, mode=mode, elicitation_callback=person) as client:  # type: ignore[arg-type]  # the callback's context is of no interest here
+        async with Client(parameters, mode=mode, elicitation_callback=person) as client:  # type: ignore[arg-type]  # the callback's context is not used
             said = []
             for tool, arguments in calls:
                 result = await client.call_tool(tool, arguments)
@@ -147,7 +147,10 @@ NO_YES: list[list[dict[str, object]]] = [
         {"action": "cancel"},
     ],
 ]
-"""Answers that are no yes, for one server each. A refusal comes after two without an answer: three would be a pause."""
+"""Answers that are not consent, one server for each list.
+
+A refusal follows after two unanswered questions, since a third unanswered question in a row would start a pause.
+"""
 
 
 @pytest.mark.parametrize("answers", NO_YES, ids=["first", "second"])
@@ -220,7 +223,7 @@ def test_a_question_that_waited_for_its_turn_is_not_put_after_a_no(machine: Mach
             wire.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
         question = wire.receive()
         assert question["params"]["mode"] == "form"
-        wire.request("ping", {})  # both have come
+        wire.request("ping", {})  # both calls have arrived
         wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}})
         answers = {answer["id"]: answer["result"]["content"][0]["text"] for answer in (wire.receive(), wire.receive())}
         assert sorted(answers) == ["one", "two"]
@@ -308,7 +311,7 @@ def test_a_cancelled_call_is_not_carried_out_when_the_yes_comes_late(machine: Ma
 
 
 class Modern:
-    """A client that speaks 2026-07-28 by hand."""
+    """A hand-written client of protocol 2026-07-28."""
 
     def __init__(self, machine: Machine, project: Path) -> None:
         self.wire = Wire(PROGRAM, project, machine.environment)
@@ -323,7 +326,7 @@ class Modern:
 
 
 def question_of(answer: dict[str, Any]) -> tuple[str, str]:
-    """The state and the key of the question that an answer puts."""
+    """The state and the key of the question in an answer."""
     result = answer["result"]
     assert result["resultType"] == "input_required", answer
     (key,) = result["inputRequests"]

@@ -1,4 +1,4 @@
-"""How input_secret reaches the person, and what happens when nobody answers, everybody answers, or the server ends."""
+"""How input_secret reaches the person: also with no answer, with several answers, or when the server ends."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def connect(machine: Machine, project: Path, capabilities: dict[str, Any], **env
 
 
 def ask(wire: Wire, name: str, request_id: str) -> str:
-    """Call input_secret, accept its elicitation, and return the page's address; the call goes on waiting."""
+    """Call input_secret, accept its elicitation, and return the page's address; the call continues to wait."""
     call = {"name": "input_secret", "arguments": {"name": name}}
     wire.send({"jsonrpc": "2.0", "id": request_id, "method": "tools/call", "params": call})
     question = wire.receive()
@@ -212,14 +212,14 @@ def test_a_client_whose_hooks_could_learn_the_address_is_not_told_it_where_the_b
 
 
 def stand_in(path: Path, script: str) -> None:
-    """A program of that name: a stand-in for what a desktop has."""
+    """A stand-in for a desktop program of that name."""
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 
 
 @pytest.mark.parametrize("state", [None, "forged", "replayed"])
 def test_an_answer_without_the_state_of_this_page_is_no_answer(machine: Machine, state: str | None) -> None:
-    """2026-07-28: whoever claims that the person accepted gets asked again, or an error; nothing is stored."""
+    """2026-07-28: a false claim that the person accepted leads to a new question or an error; nothing is stored."""
     with Wire(PROGRAM, machine.project("api"), machine.environment) as wire:
         first = modern(wire, {"name": "input_secret", "arguments": {"name": "TOKEN"}})
         assert first["result"]["resultType"] == "input_required"
@@ -311,7 +311,7 @@ def test_what_could_not_be_stored_in_time_is_never_stored(tmp_path: Path, monkey
 
 
 def test_a_page_that_could_not_be_opened_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for a machine on which nothing can listen: no real one gets as far as the page."""
+    """A stand-in for a machine on which nothing can listen; a real one would fail before the page."""
 
     def no_server(_page: object) -> None:
         raise OSError

@@ -1,4 +1,4 @@
-"""A server where `config.yml` is refused: it connects, says why at each call, and works once that is corrected."""
+"""A server with an invalid `config.yml`: it connects, reports the error at each call, and works after a correction."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.requirements import require_real
 
 Fault = Callable[[Path, Path], object]
-"""What breaks the `config.yml` of that path, for who works in that project."""
+"""A function that breaks the `config.yml` at a path, for a person who works in a project."""
 
 
 def link_into(config: Path, project: Path) -> None:
@@ -58,13 +58,13 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.fixture(name="machine")
 def machine_with_store_elsewhere(bare_machine: Machine) -> Machine:
-    """A machine whose person's store is where only `config.yml` says."""
+    """A machine on which only `config.yml` names the person's store."""
     bare_machine.configure("presence: any", "store: ~/mine/secrets.db")
     return bare_machine.use_key_file()
 
 
 def correct(config: Path) -> None:
-    """Make the file what it was."""
+    """Restore the file."""
     config.parent.chmod(0o700)
     shutil.rmtree(config.parent)
     config.parent.mkdir(mode=0o700)
@@ -81,7 +81,7 @@ def test_a_server_that_starts_with_a_refused_config_says_so_at_each_call_until_i
     require_real(fault != "another user's" or os.geteuid() == 0, "root, who can give files away")
     assert machine.run("set", "TOKEN", "--readable", at=project, stdin="value").returncode == 0
     FAULTS[fault](config, project)
-    # A name that is not read is of no interest to the person's own commands.
+    # The person's own commands ignore a file of another name.
     said = "" if fault == "another name" else said_to_the_person(machine, project, wrapper)
     try:
         with machine.server(project, wrapper=wrapper) as wire:
@@ -102,7 +102,7 @@ def test_a_server_that_starts_with_a_refused_config_says_so_at_each_call_until_i
 
 
 def said_to_the_person(machine: Machine, project: Path, wrapper: list[str]) -> str:
-    """What the person's own commands say of it, as the first line of a refusal."""
+    """The error of the person's own commands, as the first line of a refusal."""
     done = subprocess.run(
         [*wrapper, *PROGRAM, "list"], cwd=project, env=machine.environment, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What a line of the wire means: a message, nothing, or an error reply that repeats nothing but a valid id."""
+"""The meaning of a line on the wire: a message, nothing, or an error reply that repeats only a valid id."""
 
 import json
 

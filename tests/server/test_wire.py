@@ -1,4 +1,4 @@
-"""The wire as programs really write and read lines: marks, blanks and line ends coming in, and none going out."""
+"""The wire with real programs' lines: byte order marks, blanks and line ends are accepted and never sent."""
 
 import json
 import subprocess
@@ -15,15 +15,15 @@ from tests.support.requirements import require
 
 BOM = "\ufeff".encode()
 SPLITTING = "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
-"""What `str.splitlines` takes for the end of a line. Of these, JSON leaves the last three as they are."""
+"""Characters that `str.splitlines` takes for a line end. JSON does not escape the last three of them."""
 
 MODERN = "2026-07-28"
 VERSIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", MODERN]
 
 Writer = Callable[[int, bytes], bytes]
-"""How a client writes its message of that number, as bytes with the end of the line."""
+"""How a client writes its message of that number: the bytes with the line end."""
 
-# Who must not notice anything.
+# Clients for which nothing may change.
 WRITERS: dict[str, Writer] = {
     "as everybody does": lambda _, message: message + b"\n",
     "a mark before the first message": lambda number, message: (BOM if number == 0 else b"") + message + b"\n",
@@ -44,7 +44,7 @@ def as_they_are(message: bytes) -> bytes:
 
 
 class Client(Wire):
-    """A client of one protocol version that writes lines in its own way."""
+    """A client of one protocol version with its own way of writing lines."""
 
     def __init__(self, machine: Machine, project: Path, version: str, writer: Writer) -> None:
         super().__init__(PROGRAM, project, machine.environment)
@@ -130,7 +130,7 @@ def test_a_message_in_wide_characters_is_refused_with_the_remedy(machine: Machin
         assert "Send UTF-8" in answer["error"]["message"]
         assert "canary" not in str(answer)
         assert wire.close() == 0
-    assert wire.unread() == b""  # nor is what is left of the line's end a message
+    assert wire.unread() == b""  # the rest of the line end is not a message either
     assert wire.stderr == b""
 
 
@@ -141,18 +141,18 @@ def test_a_client_that_writes_wide_characters_and_waits_is_not_left_waiting(mach
             assert wire.receive()["error"]["code"] == -32700
 
 
-# What goes out
+# Output
 
 
 @pytest.fixture(scope="module")
 def wire(machine: Machine) -> Iterator[Wire]:
-    """A server in a project whose name holds what ends lines, so that refusals do, too."""
+    """A server in a project whose name contains line ends, so that refusals contain them, too."""
     with machine.server(machine.project(f"api{SPLITTING}b", ["OURS"])) as wire:
         yield wire
 
 
 def check_lines(wire: Wire) -> None:
-    """However a reader finds the ends of lines in what was said, it finds the same."""
+    """Check that every kind of reader splits the output into the same lines."""
     said = b"".join(wire.said)
     lines = said.decode().splitlines()
     assert len(lines) == len(wire.said)
