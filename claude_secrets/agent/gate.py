@@ -115,7 +115,7 @@ class Gate:
 
         Raises:
             CallerError: INVALID_ARGUMENTS if `--store` or the environment does not name a file.
-            DeniedError: ALLOWLIST_INVALID if `config.yml` is invalid.
+            DeniedError: ALLOWLIST_INVALID if `config.yml` is refused.
         """
         own = own_directories()
         configured = read_config(own, no_link_check).store

@@ -1,6 +1,6 @@
-"""The gate of a server, made once its store is known: `config.yml` may name the store, and may be invalid at first.
+"""The gate of a server, made once its store is known: `config.yml` may name the store, and may be refused at first.
 
-Always: only the configured store is used. While `config.yml` is invalid, each call reports why. The first call after
+Always: only the configured store is used. While `config.yml` is refused, each call reports why. The first call after
 it is corrected works.
 """
 
@@ -37,7 +37,7 @@ class LazyGate:
         self._gate: Gate | None = None
 
     def start(self, where: CallOrigin) -> None:
-        """As `Gate.start`; the directories are noted even if `config.yml` is invalid.
+        """As `Gate.start`; the directories are noted even if `config.yml` is refused.
 
         Raises:
             CallerError: INVALID_ARGUMENTS if `--store` or the environment does not name a file.
@@ -49,7 +49,7 @@ class LazyGate:
                 self._directories.start(where)
 
     def call(self, call: Call, where: CallOrigin, answer: Answer | None, *, client: str) -> Outcome:
-        """As `Gate.call`; `Refused` while the store is unknown because `config.yml` is invalid."""
+        """As `Gate.call`; `Refused` while the store is unknown because `config.yml` is refused."""
         try:
             gate = self._require_gate()
         except SecretsError as error:

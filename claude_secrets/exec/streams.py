@@ -19,7 +19,7 @@ _AT_ONCE: Final = min(select.PIPE_BUF, 4096) if hasattr(select, "PIPE_BUF") else
 """How many bytes can be written without waiting to a pipe that has room."""
 
 _READS: Final = 64
-"""How many reads are enough to empty a pipe or terminal after the program's end."""
+"""How many reads are enough to empty a pipe or terminal of output that the program left in it."""
 
 QUIET_SECONDS: Final = 0.1
 """How long a stream is quiet before its filter is asked for text that it held back only by chance."""

@@ -1,4 +1,4 @@
-"""A server with an invalid `config.yml`: it connects, reports the error at each call, and works after a correction."""
+"""A server whose `config.yml` is refused: it connects, reports the error at each call, and works after a correction."""
 
 import json
 import os
