@@ -1,1 +1,1 @@
-"""Cryptography of the store, and every place a key can be: slots, OS keyring, key file, passphrase, recovery code."""
+"""The cryptography of the store, and where its keys can be: slots, OS keyring, key file, passphrase, recovery code."""

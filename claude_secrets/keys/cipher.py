@@ -1,6 +1,6 @@
-"""Sealing and opening: the data key, the keys derived from it, envelopes, wrapping. store-format.md specifies each.
+"""The cipher of a store: derive keys, seal and open tokens, wrap the data key. See store-format.md.
 
-Always: pure (no files, no clock: times come in as arguments), no key or value in a `repr` or an exception.
+Always: pure (no files and no clock; the caller passes the times). No key or value is in a `repr` or an exception.
 """
 
 import hmac
@@ -21,16 +21,16 @@ KEY_BYTES: Final = 32
 _SET_MODULUS: Final = 1 << 256
 
 
-class TokenInvalid(Exception):  # noqa: N818  the field's word, after cryptography's InvalidToken
-    """The token was not sealed with this key, or was changed since."""
+class TokenInvalid(Exception):  # noqa: N818  named after cryptography's InvalidToken
+    """The token was sealed with another key, or it was changed."""
 
 
-class EnvelopeMismatch(Exception):  # noqa: N818  says what was found, as TokenInvalid does
-    """The token is authentic but belongs to another place: it was moved, copied or is out of date."""
+class EnvelopeMismatch(Exception):  # noqa: N818  named like TokenInvalid
+    """The token is authentic but belongs to another place: it was moved or copied, or it is out of date."""
 
 
 class DataKey:
-    """The key that seals a store (32 bytes) and its generation, which grows when it is replaced."""
+    """The 32-byte key that seals a store, and its generation, which grows when the key is replaced."""
 
     __slots__ = ("generation", "secret")
 
@@ -46,7 +46,7 @@ class DataKey:
         return cls(os.urandom(KEY_BYTES), 1)
 
     def successor(self) -> "DataKey":
-        """Make the data key that replaces this one, of the next generation."""
+        """Make the data key of the next generation, which replaces this one."""
         return DataKey(os.urandom(KEY_BYTES), self.generation + 1)
 
     def __repr__(self) -> str:
@@ -54,7 +54,7 @@ class DataKey:
 
 
 class StoreIdentity(NamedTuple):
-    """Which store, and the generation of the data key that seals it: what a key slot has to fit."""
+    """A store's id and the generation of its data key. A key slot must match both."""
 
     store_id: str
     generation: int
@@ -73,23 +73,23 @@ class Envelope:
         return "Envelope(...)"
 
     def text(self, key: str) -> str:
-        """The text in field `key`. Raises `EnvelopeMismatch` if it is anything else."""
+        """The text in field `key`. Raises `EnvelopeMismatch` if it is not text."""
         return _typed(self.fields.get(key), str)
 
     def optional_text(self, key: str) -> str | None:
-        """The text in field `key`, or None where it is null. Raises `EnvelopeMismatch` if it is anything else."""
+        """The text in field `key`, or None if the field is null. Raises `EnvelopeMismatch` if it is neither."""
         return None if self.fields.get(key) is None else self.text(key)
 
     def number(self, key: str) -> int:
-        """The whole number in field `key`. Raises `EnvelopeMismatch` if it is anything else."""
+        """The whole number in field `key`. Raises `EnvelopeMismatch` if it is not a whole number."""
         return _typed(self.fields.get(key), int)
 
     def optional_number(self, key: str) -> int | None:
-        """The whole number in field `key`, or None where it is null. Raises `EnvelopeMismatch` otherwise."""
+        """The whole number in field `key`, or None if the field is null. Raises `EnvelopeMismatch` if it is neither."""
         return None if self.fields.get(key) is None else self.number(key)
 
     def flag(self, key: str) -> bool:
-        """The truth value in field `key`. Raises `EnvelopeMismatch` if it is anything else."""
+        """The truth value in field `key`. Raises `EnvelopeMismatch` if it is not a truth value."""
         return _typed(self.fields.get(key), bool)
 
 
@@ -100,10 +100,10 @@ def _typed(value: object, kind: type[_T]) -> _T:
 
 
 class Cipher:
-    """Everything that is done with one store's data key: seal, open, index, digest.
+    """The operations with one store's data key: seal, open, index, digest.
 
-    The keys are derived by HKDF-SHA256 (RFC 5869) with the store id as salt and one label for each use; tokens
-    are Fernet (https://github.com/fernet/spec), whose HMAC authenticates the whole envelope.
+    HKDF-SHA256 (RFC 5869) derives one key for each use, with the store id as salt and a label for the use. Tokens are
+    Fernet tokens (https://github.com/fernet/spec), whose HMAC authenticates the whole envelope.
     """
 
     def __init__(self, store_id: str, data_key: DataKey) -> None:
@@ -118,15 +118,15 @@ class Cipher:
 
     @property
     def identity(self) -> StoreIdentity:
-        """The store that it seals, and the generation of its key."""
+        """The id of the store that this cipher seals, and the generation of its key."""
         return StoreIdentity(self.store_id, self.generation)
 
     def seal(self, kind: str, place: str, fields: Mapping[str, object], *, now: float, payload: bytes = b"") -> bytes:
         """Seal `fields` and `payload` for one place in the store.
 
-        `kind` says what the token is, `place` where it stands (a row's key in hexadecimal); both, the store id and
-        the key generation are repeated inside, for Fernet has no associated data. `now`: seconds since 1970, which
-        Fernet shows in the clear.
+        `kind` is the kind of token and `place` its place in the store (such as a row's key in hexadecimal). Fernet has
+        no associated data, so the envelope repeats both, the store id and the key generation. `now` is in seconds since
+        1970; Fernet shows it in the clear.
         """
         header = {
             "store": self.store_id,
@@ -141,8 +141,8 @@ class Cipher:
         """Open a token and check that it was sealed as `kind` for `place` in this store and key generation.
 
         Raises:
-            TokenInvalid: another key, or changed bytes.
-            EnvelopeMismatch: authentic, but sealed for another place.
+            TokenInvalid: the token was sealed with another key, or it was changed.
+            EnvelopeMismatch: the token is authentic, but it was sealed for another place.
         """
         envelope = _decode(_decrypt(self._seal, token))
         expected = {"store": self.store_id, "generation": self.generation, "kind": kind, "place": place}
@@ -151,29 +151,30 @@ class Cipher:
         return envelope
 
     def index(self, kind: str, *parts: str) -> bytes:
-        """The 32-byte key under which a row is found: a MAC, so that the names cannot be read from the file."""
-        # A path that is not Unicode (POSIX allows it) comes as text with lone surrogates.
+        """The 32-byte key under which a row is stored. It is a MAC, so the file does not reveal the names."""
+        # A path that is not Unicode (POSIX allows it) is text with lone surrogates.
         return _mac(self._index, kind, [part.encode("utf-8", "surrogatepass") for part in parts])
 
     def digest(self, kind: str, rows: Iterable[tuple[bytes, ...]]) -> str:
-        """A MAC over whole rows in the order given, in hexadecimal: what a head keeps of a small table."""
+        """A MAC over whole rows in the given order, in hexadecimal. The store's head keeps it for each small table."""
         return _mac(self._heads, kind, [_mac(self._heads, "row", list(row)) for row in rows]).hex()
 
     def set_add(self, total: str, key: bytes, token: bytes) -> str:
-        """Add one row to a set hash (the sum of the rows' MACs modulo 2^256; empty = "0"), in hexadecimal.
+        """Add one row to a set hash and return the new hash in hexadecimal.
 
-        The order of adding does not matter and a row can be taken out again, so a head can vouch for a large table
-        and be renewed at the cost of one row. After Clarke et al., "Incremental Multiset Hash Functions" (2003),
-        MSet-Add-Hash; the sum itself is only ever kept sealed.
+        A set hash is the sum of the rows' MACs modulo 2^256; the empty one is "0". The order of the rows does not
+        matter, and a row can be removed again. A head can therefore vouch for a large table, and a change of one row
+        costs one MAC. The method is MSet-Add-Hash of Clarke et al., "Incremental Multiset Hash Functions" (2003). The
+        sum is only ever kept sealed.
         """
         return self.set_add_all(total, [(key, token)])
 
     def set_add_all(self, total: str, rows: Iterable[tuple[bytes, ...]]) -> str:
-        """Add many rows at once."""
+        """Add many rows to a set hash."""
         return self._set_sum(total, rows, 1)
 
     def set_remove(self, total: str, key: bytes, token: bytes) -> str:
-        """Take one row out of a set hash."""
+        """Remove one row from a set hash."""
         return self._set_sum(total, [(key, token)], -1)
 
     def _set_sum(self, total: str, rows: Iterable[tuple[bytes, ...]], sign: int) -> str:
@@ -182,12 +183,12 @@ class Cipher:
 
 
 def new_master_key() -> bytes:
-    """A new master key: a Fernet key in its usual text form (44 bytes of base64url)."""
+    """Make a master key: a Fernet key in its usual text form (44 bytes of base64url)."""
     return Fernet.generate_key()
 
 
 def stretched(passphrase: bytes, *, salt: bytes, iterations: int, lanes: int, memory_kib: int) -> bytes:
-    """The master key (as `new_master_key` gives one) that Argon2id (RFC 9106) makes of a passphrase."""
+    """Derive a master key, in the form of `new_master_key`, from a passphrase with Argon2id (RFC 9106)."""
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory_kib)
@@ -195,10 +196,10 @@ def stretched(passphrase: bytes, *, salt: bytes, iterations: int, lanes: int, me
 
 
 def open_gcm(key: bytes, *, iv: bytes, tag: bytes, ciphertext: bytes) -> bytes:
-    """What another program sealed with AES-256-GCM (NIST SP 800-38D) and no associated data.
+    """Decrypt the ciphertext of another program, sealed with AES-256-GCM (NIST SP 800-38D) and no associated data.
 
     Raises:
-        TokenInvalid: another key, changed bytes, or not that many bytes as such a key, IV or tag has.
+        TokenInvalid: the key is another one, the bytes were changed, or the key, IV or tag has a wrong length.
     """
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -231,7 +232,7 @@ def unwrap(master_key: bytes, wrapped: bytes, *, store_id: str, slot_id: str, sl
     """Unwrap the data key of one key slot.
 
     Raises:
-        TokenInvalid: the master key is another one or no Fernet key, or the slot was changed.
+        TokenInvalid: the master key is another one or is not a Fernet key, or the slot was changed.
         EnvelopeMismatch: the wrapped key belongs to another store or slot.
     """
     envelope = _decode(_decrypt(_fernet(master_key), wrapped))
@@ -242,7 +243,7 @@ def unwrap(master_key: bytes, wrapped: bytes, *, store_id: str, slot_id: str, sl
 
 
 def sealed_at(token: bytes) -> int:
-    """When a token was sealed (seconds since 1970), as it says without any key; 0 where it is no token."""
+    """The time in a token (seconds since 1970), read without a key and so not verified; 0 if this is not a token."""
     with suppress(ValueError):
         return int.from_bytes(urlsafe_b64decode(token[:12])[1:9], "big")
     return 0
@@ -257,7 +258,7 @@ def _fernet(master_key: bytes) -> Fernet:
 
 
 def _decrypt(fernet: Fernet, token: object) -> bytes:
-    if not isinstance(token, bytes):  # a cell that someone gave another type
+    if not isinstance(token, bytes):  # someone changed the type of the cell
         raise TokenInvalid
     try:
         return fernet.decrypt(token)
@@ -276,7 +277,7 @@ _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure
 def _decode(plaintext: bytes) -> Envelope:
     header, separator, payload = plaintext.partition(b"\n")
     try:
-        fields = json.loads(header.decode("utf-8"))  # it would guess the encoding first
+        fields = json.loads(header.decode("utf-8"))  # json.loads guesses the encoding of bytes
     except ValueError:
         raise EnvelopeMismatch from None
     if not separator or not isinstance(fields, dict):
@@ -294,6 +295,6 @@ def _fernet_key(secret: bytes) -> bytes:
 
 
 def _mac(key: bytes, kind: str, parts: Iterable[bytes]) -> bytes:
-    """HMAC-SHA256 over the kind and the parts, each with its length before it, so that no two lists look alike."""
+    """HMAC-SHA256 over the kind and the parts. Each part follows its length, so no two lists give the same bytes."""
     framed = [len(part).to_bytes(8, "big") + part for part in (kind.encode("ascii"), *parts)]
     return hmac.digest(key, b"".join(framed), "sha256")

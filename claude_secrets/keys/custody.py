@@ -1,7 +1,7 @@
-"""Custody of the data key: the key slots, each one wrapped copy of it, and the master keys that unwrap them.
+"""Custody of the data key: the key slots (each a wrapped copy of it) and the master keys that unwrap them.
 
-Always: a master key is only ever in the OS keyring, in a key file of the person or derived from what they know, never
-in an error, a `repr` or the store; there is no silent fallback from one kind of slot to another.
+Always: a master key is only in the OS keyring or in a key file of the person, or is derived from their passphrase or
+recovery code. It is never in an error, a `repr` or the store. No kind of slot silently replaces another.
 """
 
 import os
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from claude_secrets.keys.os_keyring import SystemKeyring
 
 KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
-"""Names the key file, wherever a slot says it is; and where the first write makes it."""
+"""The variable that names the key file. It replaces the path in every slot; the first write makes the file there."""
 
-# Of several failures the one a person can mend soonest is told.
+# Of several failures, report the one that the person can fix soonest.
 _TOLD_FIRST: Final = (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE, Code.KEY_WRONG, Code.KEY_MISSING)
 
 
 class KeyringStatus(NamedTuple):
-    """What `doctor` says about the OS keyring: its name, whether it works, and if not why."""
+    """The state of the OS keyring for `doctor`: its name, whether it works, and why not."""
 
     name: str
     ok: bool
@@ -45,10 +45,9 @@ class KeyringStatus(NamedTuple):
 class Custody:
     """Makes and opens key slots.
 
-    `clock` returns seconds since 1970; `check_key_file` raises for a key file in a place where none may be;
-    `keyring` is the OS keyring, by default the one of `environment` and `platform`; `ask_passphrase` returns the
-    passphrase of the store, or raises where nobody can be asked for it. `named_file` is what `CLAUDE_SECRETS_KEY_FILE`
-    names.
+    `clock` returns seconds since 1970. `check_key_file` raises for a key file in a place that is not allowed. `keyring`
+    is the OS keyring; the default is the one of `environment` and `platform`. `ask_passphrase` returns the passphrase
+    of the store, or raises if nobody can be asked for it. `named_file` is the path in `CLAUDE_SECRETS_KEY_FILE`.
     """
 
     def __init__(
@@ -71,19 +70,19 @@ class Custody:
 
     @cached_property
     def _keyring(self) -> "SystemKeyring":
-        from claude_secrets.keys.os_keyring import SystemKeyring  # costly, and not needed where the key is in a file
+        from claude_secrets.keys.os_keyring import SystemKeyring  # slow to import; a key file does not need it
 
         return self._given_keyring or SystemKeyring(self._environment, self._platform)
 
     # Opening
 
     def unlock(self, identity: StoreIdentity, slots: Sequence[Slot]) -> DataKey:
-        """Unwrap the data key by the first slot that opens: of the keyring, by a key file, by a passphrase.
+        """Unwrap the data key with the first slot that opens: keyring, then key file, then passphrase.
 
-        A recovery code is not asked for. A slot with the data key of another generation opens nothing.
+        This does not ask for a recovery code. A slot with a data key of another generation does not open the store.
 
         Raises:
-            CustodyError: KEY_MISSING (no master key is there), KEY_WRONG (what is there does not open the slot or may
+            CustodyError: KEY_MISSING (there is no master key), KEY_WRONG (the master key does not open its slot or must
                 not be used), KEYRING_LOCKED or KEYRING_UNAVAILABLE.
         """
         failures = []
@@ -106,11 +105,11 @@ class Custody:
         raise told
 
     def unlock_with_code(self, identity: StoreIdentity, slots: Sequence[Slot], code: str) -> DataKey:
-        """Unwrap the data key by a recovery code, as it was typed.
+        """Unwrap the data key with a recovery code as the person typed it.
 
         Raises:
-            CallerError: INVALID_VALUE, naming the group that was mistyped.
-            CustodyError: KEY_MISSING where the store has no recovery code, KEY_WRONG where it is another one.
+            CallerError: INVALID_VALUE, with the number of the mistyped group.
+            CustodyError: KEY_MISSING if the store has no recovery code, KEY_WRONG if it has another one.
         """
         canonical = read_code(code)
         with_code = [slot for slot in slots if slot.is_recovery]
@@ -126,12 +125,12 @@ class Custody:
         return False
 
     def file_of(self, slot: Slot) -> Path | None:
-        """Where the key file of a slot is looked for, None for another kind of slot. Raises `CustodyError`."""
+        """Where to look for a slot's key file, or None for another kind of slot. Raises `CustodyError`."""
         path = slot.key_file
         return path and (self.named_file or path)
 
     def probe(self, identity: StoreIdentity, slot: Slot) -> CustodyError | None:
-        """Why a slot of the keyring or of a key file does not open here and now; None where it does."""
+        """Why a keyring or key file slot does not open here and now, or None if it opens."""
         try:
             self._unwrap(identity, slot)
         except CustodyError as error:
@@ -141,22 +140,22 @@ class Custody:
     # Making
 
     def new_first_slot(self, store_id: str, data_key: DataKey, store: Path) -> NewSlot:
-        """The slot of a store that comes to be without further words.
+        """Make the first slot of a store for which the person chose no custody.
 
-        Its key is in the keyring, or in the file that `CLAUDE_SECRETS_KEY_FILE` names, which may be there already.
+        Its key is in the keyring, or in the file that `CLAUDE_SECRETS_KEY_FILE` names. That file may already exist.
         """
         if self.named_file is None:
             return self.new_keyring_slot(store_id, data_key)
         return self._new_file_slot(store_id, data_key, self.named_file, store, exists=self.named_file.exists())
 
     def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
-        """A slot with a master key in the OS keyring.
+        """Make a slot with a master key in the OS keyring.
 
-        The keyring is asked at once: it may wait for its password, and cancelling that leaves nothing behind.
+        This asks the keyring at once: it may wait for its password, and cancelling that leaves nothing behind.
 
         Raises:
-            CustodyError: KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another custody; also
-                on placing.
+            CustodyError: KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another custody.
+                Placing the key raises the same.
         """
         slot_id, master_key = os.urandom(8).hex(), cipher.new_master_key()
         entry = _entry(store_id, slot_id)
@@ -171,31 +170,32 @@ class Custody:
         return NewSlot(slot, place_key, lambda: self.take_away(StoreIdentity(store_id, data_key.generation), slot))
 
     def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
-        """A slot with a master key in a new file; `store` is the store's own path.
+        """Make a slot with a master key in a new file; `store` is the path of the store.
 
         Raises:
-            CustodyError: KEY_MISSING where no key file may be made at `path`; on placing, where none can.
+            CustodyError: KEY_MISSING if a key file is not allowed at `path`. Placing the key raises it if the file
+                cannot be made.
         """
         return self._new_file_slot(store_id, data_key, path.absolute(), store, exists=False)
 
     def new_passphrase_slot(self, store_id: str, data_key: DataKey, passphrase: str, *, recovery: bool) -> NewSlot:
-        """A slot that a passphrase opens, or a recovery code."""
+        """Make a slot that a passphrase opens, or a recovery code if `recovery` is true."""
         stretching = Stretching.new()
         params = {**stretching.params(), "recovery": True} if recovery else stretching.params()
         slot, master_key = (
             Slot(os.urandom(8).hex(), PASSPHRASE, as_params(params), b""),
             stretching.master_key(passphrase),
         )
-        self._derived[slot.slot_id, slot.params] = master_key  # so that this process can go on
+        self._derived[slot.slot_id, slot.params] = master_key  # so this process need not ask for it
         return NewSlot(self.wrapped_by(store_id, slot, master_key, data_key))
 
     def wrapped_by(self, store_id: str, slot: Slot, master_key: bytes, data_key: DataKey) -> Slot:
-        """The slot with the data key wrapped by a master key. Raises `CustodyError` KEY_WRONG where that is none."""
+        """The slot with the data key wrapped by a master key. Raises `CustodyError` KEY_WRONG if that is not a key."""
         bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
         try:
             return slot._replace(wrapped=cipher.wrap(master_key, data_key, now=self._clock(), **bound))
         except TokenInvalid:
-            raise CustodyError(Code.KEY_WRONG, "What is in the key file is no key.", "Name another file.") from None
+            raise CustodyError(Code.KEY_WRONG, "The key file does not hold a key.", "Name another file.") from None
 
     # Taking away
 
@@ -214,7 +214,7 @@ class Custody:
                 Path(str(slot.key_file)).unlink()
 
     def keyring_status(self) -> KeyringStatus:
-        """Whether the OS keyring answers; reads an entry that is not there and writes nothing."""
+        """Check whether the OS keyring answers. This reads an entry that does not exist and writes nothing."""
         name = self._keyring.name
         try:
             self._keyring.read("status")
@@ -229,7 +229,7 @@ class Custody:
         master_key = self._only_key(path) if exists else cipher.new_master_key()
         slot = Slot(os.urandom(8).hex(), FILE, as_params({"path": str(path)}), b"")
         slot = self.wrapped_by(store_id, slot, master_key, data_key)
-        if exists:  # the person's own, which is not ours to make or remove
+        if exists:  # the person's own file: do not make or remove it
             return NewSlot(slot)
         identity = StoreIdentity(store_id, data_key.generation)
         return NewSlot(slot, lambda: key_file.write(path, master_key), lambda: self.take_away(identity, slot))
@@ -240,13 +240,13 @@ class Custody:
         if len(held) > 1:
             raise CustodyError(
                 Code.KEY_WRONG,
-                "The key in this file is being changed.",
-                f"Finish that first, with the store that it opens: `{command()} key list`.",
+                "The key in this file is being replaced.",
+                f"Finish that first: see `{command()} key list` for the store that this file opens.",
             )
         return held[0].master_key
 
     def _asked(self) -> str | None:
-        """The passphrase; None where nobody can be asked."""
+        """The passphrase, or None if nobody can be asked."""
         try:
             return None if self._ask_passphrase is None else self._ask_passphrase()
         except InputError as error:
@@ -256,17 +256,17 @@ class Custody:
 
     def _open_with(self, passphrase: str, identity: StoreIdentity, slots: Sequence[Slot]) -> DataKey:
         for slot in slots:
-            with suppress(CustodyError, MemoryError):  # a slot says how much memory its passphrase takes
+            with suppress(CustodyError, MemoryError):  # the slot says how much memory stretching takes
                 master_key = slot.stretching.master_key(passphrase)
                 data_key = self._unwrap_by(identity, slot, master_key)
-                self._derived[slot.slot_id, slot.params] = master_key  # so that nobody is asked a second time
+                self._derived[slot.slot_id, slot.params] = master_key  # so nobody is asked a second time
                 return data_key
         what = "recovery code" if slots[0].is_recovery else "passphrase"
         raise CustodyError(Code.KEY_WRONG, f"This {what} does not open the store.", "Try again.")
 
     def _unwrap(self, identity: StoreIdentity, slot: Slot) -> DataKey:
         *others, last = self._master_keys(identity.store_id, slot)
-        for master_key in others:  # a key file has two while its key is being changed
+        for master_key in others:  # a key file holds two keys while its key is being replaced
             with suppress(CustodyError):
                 return self._unwrap_by(identity, slot, master_key)
         return self._unwrap_by(identity, slot, last)
@@ -277,7 +277,7 @@ class Custody:
         try:
             data_key = cipher.unwrap(master_key, slot.wrapped, **bound)
         except TokenInvalid:
-            what = {KEYRING: "The key in the system's keyring", FILE: "What is in the key file"}
+            what = {KEYRING: "The key in the system's keyring", FILE: "The key in the key file"}
             message = f"{what.get(slot.kind, 'The passphrase')} does not open this store."
             raise CustodyError(Code.KEY_WRONG, message, PUT_BACK) from None
         except EnvelopeMismatch:
@@ -286,7 +286,7 @@ class Custody:
             raise CustodyError(
                 Code.KEY_WRONG,
                 "The key belongs to another generation of this store.",
-                "Put back the store and the key that belong together.",
+                "Restore the store and the key that belong together.",
             )
         return data_key
 
@@ -297,7 +297,7 @@ class Custody:
                 raise CustodyError(
                     Code.KEY_MISSING, "The system's keyring does not hold the key of this store.", PUT_BACK
                 )
-            return [text.encode("utf-8", "replace")]  # what is no key fails to open the slot
+            return [text.encode("utf-8", "replace")]  # text that is not a key does not open the slot
         if slot.kind == PASSPHRASE:
             if (derived := self._derived.get((slot.slot_id, slot.params))) is None:
                 raise CustodyError(Code.KEY_MISSING, "The passphrase of this key slot was not given.")
@@ -321,13 +321,13 @@ def _readiness(slot: Slot) -> tuple[bool, int]:
 
 def _nothing_opens(slots: Sequence[Slot]) -> CustodyError:
     if any(slot.kind == PASSPHRASE and not slot.is_recovery for slot in slots):
-        hint = f"Start with --passphrase-fd N, or let a key file open it too: `{command()} key add-file PATH`."
+        hint = f"Start with --passphrase-fd N, or add a key file that opens the store: `{command()} key add-file PATH`."
         return CustodyError(
-            Code.KEY_MISSING, "The store opens with a passphrase, and it cannot be asked for here.", hint
+            Code.KEY_MISSING, "The store opens with a passphrase, but nobody can be asked for it here.", hint
         )
     if slots:
-        hint = f"With it: `{command()} recover use`."
-        return CustodyError(Code.KEY_MISSING, "Nothing but the recovery code opens the store.", hint)
+        hint = f"Run `{command()} recover use`."
+        return CustodyError(Code.KEY_MISSING, "Only the recovery code opens the store.", hint)
     return CustodyError(Code.KEY_MISSING, "The store has no key slot, so nothing can open it.", PUT_BACK)
 
 
@@ -337,7 +337,7 @@ def _entry(store_id: str, slot_id: str) -> str:
 
 @contextmanager
 def _another_way() -> Iterator[None]:
-    """Let what a keyring refuses say how to do without one."""
+    """Add to a keyring's error the command that keeps the key in a file instead."""
     try:
         yield
     except CustodyError as error:

@@ -1,8 +1,8 @@
-"""Replacing the key in a key file: the file holds both keys, then the store's slot changes, then the old key goes.
+"""Replacing the key in a key file: the file gets both keys, the store's slot changes, then the old key is removed.
 
-Always: whenever the process is killed, the file holds a key that opens the store. The caller holds the store's write
-lock, so two processes never change the file at once. A new key that another store has put into the same file is not
-touched.
+Always: if the process is killed at any moment, the file holds a key that opens the store. The caller holds the store's
+write lock, so two processes never change the file at once. If another store has put a new key into the same file, that
+key stays.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from claude_secrets.keys.slot import Slot
 
 
 def begin(custody: Custody, store_id: str, slot: Slot, data_key: DataKey) -> Slot:
-    """Put a new key beside the old one into the key file of a slot; returns the slot as the new key is to open it.
+    """Add a new key to the key file of a slot; return the slot with the data key wrapped by the new key.
 
     Raises:
-        CustodyError: the file is not there, or cannot be replaced.
+        CustodyError: the file does not exist, or it cannot be replaced.
     """
     path, master_key = Path(str(custody.file_of(slot))), new_master_key()
     key_file.replace(path, [*key_file.read_keys(path), HeldKey(master_key, store_id)], store_id)
@@ -28,7 +28,7 @@ def begin(custody: Custody, store_id: str, slot: Slot, data_key: DataKey) -> Slo
 
 
 def hindrance(custody: Custody, slot: Slot) -> CustodyError | None:
-    """Why the key of a slot cannot be replaced here; None where it can, or the slot has no key file."""
+    """Why the key of a slot cannot be replaced here; None if it can, or if the slot has no key file."""
     try:
         if (path := custody.file_of(slot)) is not None:
             key_file.refuse_fixed(path)
@@ -38,18 +38,20 @@ def hindrance(custody: Custody, slot: Slot) -> CustodyError | None:
 
 
 def is_unfinished(custody: Custody, store_id: str, slot: Slot) -> bool:
-    """Whether a process that gave the key file of a slot another key for this store did not get to its end."""
+    """Whether a process was killed while it replaced this store's key in the key file of a slot."""
     try:
         path = custody.file_of(slot)
         return path is not None and (
             key_file.has_draft(path, store_id) or any(key.coming_for == store_id for key in key_file.read_keys(path))
         )
-    except CustodyError:  # told as the slot's failure
+    except CustodyError:  # reported as the slot's failure
         return False
 
 
 def finish(custody: Custody, identity: StoreIdentity, slots: Sequence[Slot]) -> None:
-    """Leave in the key files those keys only that open one of the `slots`, which are all that the store has.
+    """Remove from the key files the keys that open none of the `slots`, which are all slots of the store.
+
+    If another store is also replacing its key in a file, all keys that may be its own stay.
 
     Raises:
         CustodyError: a file cannot be replaced.
@@ -60,7 +62,7 @@ def finish(custody: Custody, identity: StoreIdentity, slots: Sequence[Slot]) -> 
         key_file.remove_draft(path, store_id)
         held = key_file.read_keys(path)
         opening = {key for key in held if any(custody.opens(identity, s, key.master_key) for s in slots)}
-        of_another = any(key.coming_for not in ("", store_id) for key in held)  # and one without a mark is maybe, too
+        of_another = any(key.coming_for not in ("", store_id) for key in held)  # a key without a mark may be its own
         kept = [key for key in held if key in opening or (of_another and key.coming_for != store_id)]
         if opening and any(key.coming_for == store_id for key in held):
             own = [key._replace(coming_for="") if key in opening else key for key in kept]

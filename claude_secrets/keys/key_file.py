@@ -1,9 +1,9 @@
-"""The key file: a master key in a file of the person's own, 0600, never beside the store, never a link.
+"""The key file: a master key in a file of the person, 0600, never in the directory of the store, never a link.
 
-While a store changes its key, the file holds two: the old one, and the new one with the store's id behind it.
+While a store replaces its key, the file holds two: the old key, and the new key followed by the store's id.
 
-Always: an existing file is only replaced by one that holds a key that opens its store; what is checked is checked on
-the open descriptor; no content in an error.
+Always: an existing file is only replaced by one that holds a key that opens its store. All checks are made on the open
+descriptor. No error repeats the content.
 """
 
 import os
@@ -18,14 +18,14 @@ from claude_secrets.atomic_file import write_new
 from claude_secrets.errors import Code, CustodyError
 from claude_secrets.small_file import LinkRefusedError, SmallFile, read_file, replace_file
 
-PUT_BACK: Final = "Put back the key that this store was made with; without it the store cannot be opened."
+PUT_BACK: Final = "Restore the key that belongs to this store; without it the store cannot be opened."
 
 _LIMIT: Final = 1024
-"""Bytes of a key file that are looked at."""
+"""The most bytes of a key file that are read."""
 
 
 class HeldKey(NamedTuple):
-    """A master key in a key file; `coming_for` is the id of the store that is changing to it, else empty."""
+    """A master key in a key file. `coming_for` is the id of the store that is changing to it, or empty."""
 
     master_key: bytes
     coming_for: str = ""
@@ -39,8 +39,8 @@ def refuse_beside(path: Path, store: Path) -> None:
     if _same_directory(path.parent, store.absolute().parent):
         raise CustodyError(
             Code.KEY_MISSING,
-            "The key file would stand beside the store, and whoever copies one would have both.",
-            "Choose another directory for it.",
+            "The key file would be in the store's directory, so a copy of the directory would hold both.",
+            "Choose another directory for the key file.",
         )
 
 
@@ -48,7 +48,7 @@ def write(path: Path, master_key: bytes) -> None:
     """Make a new file that holds `master_key`, whole or not at all.
 
     Raises:
-        CustodyError: KEY_MISSING where none can or may be made there; nothing is left.
+        CustodyError: KEY_MISSING if no file can or may be made there; nothing is left behind.
     """
     try:
         made = write_new(path, master_key + b"\n")
@@ -56,11 +56,11 @@ def write(path: Path, master_key: bytes) -> None:
         raise _unmade() from None
     if not made:
         raise CustodyError(
-            Code.KEY_MISSING, "There is a file already where the key file should be made.", "Choose another path."
+            Code.KEY_MISSING, "There is already a file at the path of the new key file.", "Choose another path."
         )
     kept = False
     try:
-        # Read back as it will be read: some file systems do not keep modes or owners.
+        # Check by reading: some file systems do not keep modes or owners.
         kept = read_keys(path) == [HeldKey(master_key)]
     except CustodyError:
         raise _unmade() from None
@@ -73,46 +73,46 @@ def write(path: Path, master_key: bytes) -> None:
 
 
 def read_keys(path: Path) -> list[HeldKey]:
-    """The keys in a key file, one at least; what is no key is among them, and opens nothing.
+    """The keys in a key file, at least one. Content that is not a key counts as one that opens nothing.
 
     Raises:
-        CustodyError: KEY_MISSING; KEY_WRONG for a link, another user's file or one that others can read.
+        CustodyError: KEY_MISSING; KEY_WRONG for a link, another user's file or a file that others can read.
     """
     return _parsed(_read_private(path).data)
 
 
 def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
-    """Put a file with those keys in the place of the key file at `path`: whole or not at all, same owner and mode.
+    """Replace the key file at `path` by one with these keys: whole or not at all, same owner and mode.
 
-    The caller holds the write lock of the store `store_id`, whose own draft beside the file is taken over.
+    The caller holds the write lock of the store `store_id`. A draft that this store left behind is replaced.
 
     Raises:
-        CustodyError: KEY_MISSING where it cannot be replaced; it is as it was.
+        CustodyError: KEY_MISSING if the file cannot be replaced; it stays as it was.
     """
     remove_draft(path, store_id)
     status = _read_private(path).status
     data = b"".join(_line(key) for key in keys)
     try:
-        # The owner is the person anyway; if they have left the group, nobody in it may read the file.
+        # The person owns the file. If its group cannot be kept, no harm is done: the group cannot read it.
         replace_file(path, data, status, owner_must_stay=False, draft=_draft_of(path, store_id))
     except OSError:
         raise _unreplaced() from None
 
 
 def refuse_fixed(path: Path) -> None:
-    """Raise `CustodyError` KEY_MISSING for a key file that nobody can replace here."""
+    """Raise `CustodyError` KEY_MISSING for a key file that cannot be replaced here."""
     if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_mount():
         raise _unreplaced()
 
 
 def has_draft(path: Path, store_id: str) -> bool:
-    """Whether a process that was killed while it replaced the key file left its draft."""
+    """Whether a process was killed while it replaced the key file and left its draft."""
     return os.path.lexists(_draft_of(path, store_id))
 
 
 def remove_draft(path: Path, store_id: str) -> None:
-    """Remove that draft; the caller holds the store's write lock."""
-    with suppress(OSError):  # there is none
+    """Remove the draft of a killed process. The caller holds the store's write lock."""
+    with suppress(OSError):  # there is no draft
         _draft_of(path, store_id).unlink()
 
 
@@ -132,19 +132,19 @@ def _line(key: HeldKey) -> bytes:
 
 
 def _read_private(path: Path) -> SmallFile:
-    """The content of a key file, if it is the person's alone."""
+    """Read a key file. Refuse one that another user owns or others can read."""
     try:
         return read_file(path, limit=_LIMIT - 1, check=_check_private)
     except LinkRefusedError:
         raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Put the file itself there.") from None
     except OSError:
         raise CustodyError(
-            Code.KEY_MISSING, "The key file of this store is not there or cannot be read.", PUT_BACK
+            Code.KEY_MISSING, "The key file of this store is missing or cannot be read.", PUT_BACK
         ) from None
 
 
 def _same_directory(one: Path, other: Path) -> bool:
-    with suppress(OSError, RuntimeError):  # one that is not there, or links in a circle: not the same
+    with suppress(OSError, RuntimeError):  # a missing directory or a loop of links is not the same
         return one.resolve() == other.resolve() or one.samefile(other)
     return False
 
@@ -161,16 +161,16 @@ def _unreplaced() -> CustodyError:
     return CustodyError(
         Code.KEY_MISSING,
         "The key file cannot be replaced here: its directory is read-only, or the file is mounted there.",
-        "Take its key slot away (key remove), and add another one.",
+        "Remove its key slot (key remove), then add another one (key add-file).",
     )
 
 
 def _check_private(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise CustodyError(Code.KEY_WRONG, "What is in the key file's place is not a regular file.", PUT_BACK)
-    if sys.platform == "win32":  # who may read it stands in its access list there, not in a mode
+        raise CustodyError(Code.KEY_WRONG, "The key file is not a regular file.", PUT_BACK)
+    if sys.platform == "win32":  # Windows has access lists instead of modes
         return
     if status.st_uid != os.geteuid():
         raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", "Make it yours (chown).")
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", "Make it yours alone (chmod 600).")
+        raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", "Make it readable only by you (chmod 600).")

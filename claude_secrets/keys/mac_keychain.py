@@ -1,7 +1,7 @@
-"""A password from the macOS keychain, by the system's own program `security`, which asks the person where it has to.
+"""Read a password from the macOS keychain with the system's program `security`, which asks the person if it has to.
 
-Always: it runs with a cleaned environment and away from the project, for as long as its deadline at most; what it says
-goes nowhere but back, and no error carries it.
+Always: the program runs with a cleaned environment, outside the project, and not longer than its deadline. Its output
+goes only to the caller, and no error repeats it.
 """
 
 import subprocess
@@ -27,20 +27,20 @@ def password(
     forbidden: Sequence[Path],
     seconds: float = DEADLINE,
 ) -> bytes:
-    """The password of one entry, without the newline after it.
+    """Return the password of one entry, without the newline after it.
 
-    `forbidden` are directories from which nothing is run.
+    No program is run from the directories in `forbidden`.
 
     Raises:
-        CustodyError: KEY_MISSING where there is no such entry, KEYRING_UNAVAILABLE where it cannot be asked for.
+        CustodyError: KEY_MISSING if there is no such entry, KEYRING_UNAVAILABLE if the keychain gives no answer.
     """
     cleaned = programs.clean(environment, forbidden)
     program = programs.find("security", cleaned["PATH"], forbidden)
     if program is None:
-        raise _unavailable("There is no program 'security' here, which is what macOS gives a keychain's entries with.")
+        raise _unavailable("The program 'security', with which macOS reads the keychain, was not found.")
     command = [program, "find-generic-password", "-s", service, "-a", account, "-w"]
     try:
-        done = subprocess.run(  # noqa: S603  a program found as said above
+        done = subprocess.run(  # noqa: S603  the program that was found above
             command,
             env=cleaned,
             cwd="/",  # not the project, which may be our own working directory
@@ -50,7 +50,7 @@ def password(
             timeout=seconds,
             check=False,
         )
-    except subprocess.TimeoutExpired:  # from None: it carries what was said until then
+    except subprocess.TimeoutExpired:  # from None: the exception holds the output so far
         raise _unavailable("The keychain did not answer in time.") from None
     except OSError:
         raise _unavailable("The program 'security' cannot be run.") from None
@@ -58,12 +58,12 @@ def password(
         raise CustodyError(
             Code.KEY_MISSING,
             f"The keychain has no entry of service '{service}' and account '{account}'.",
-            "A file descriptor can give the key: --key-fd N",
+            "Give the key on a file descriptor instead: --key-fd N",
         )
     if done.returncode != 0:
-        raise _unavailable("The keychain does not give the key.")
+        raise _unavailable("The keychain did not give the key.")
     return done.stdout.rstrip(b"\r\n")
 
 
 def _unavailable(message: str) -> CustodyError:
-    return CustodyError(Code.KEYRING_UNAVAILABLE, message, "A file descriptor can give the key: --key-fd N")
+    return CustodyError(Code.KEYRING_UNAVAILABLE, message, "Give the key on a file descriptor instead: --key-fd N")

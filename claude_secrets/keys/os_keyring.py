@@ -1,8 +1,8 @@
-"""The operating system's keyring: choosing its backend, finding the session bus, asking it with a deadline.
+"""The operating system's keyring: choose its backend, find the session bus, ask it with a deadline.
 
 Always: only keyring's own backends for this platform are imported, never code that the environment or keyring's
-configuration names; no process is started; no question outlasts its deadline; a backend's exception never leaves
-this module. `keyring` is imported when the keyring is first asked.
+configuration names. No process is started. No question outlasts its deadline. A backend's exception never leaves this
+module. `keyring` is imported when the keyring is first asked.
 """
 
 import importlib
@@ -22,16 +22,16 @@ from claude_secrets.paths import command
 _T = TypeVar("_T")
 
 SERVICE: Final = "claude-secrets"
-"""The service under which keyring entries stand."""
+"""The service name of the keyring entries."""
 
 DEADLINE_WITH_DISPLAY: Final = 45.0
-"""Seconds a question may take where a person can answer the keyring's password dialog."""
+"""Seconds a question may take if a person can answer the keyring's password dialog."""
 
 DEADLINE_WITHOUT_DISPLAY: Final = 3.0
-"""Seconds a question may take where nobody can be expected to answer."""
+"""Seconds a question may take if nobody is likely to answer."""
 
-# keyring's own backends that keep what they are given, with the name people know; the first is the usual one.
-# Its null, fail and chainer backends are none of these, and plaintext ones come from elsewhere.
+# keyring's own backends that keep their entries, with the names that people know; the first one is the default.
+# keyring's null, fail and chainer backends are left out; plaintext backends come from other packages.
 _SECRET_SERVICE: Final[Mapping[str, str]] = {
     "keyring.backends.SecretService.Keyring": "Secret Service",
     "keyring.backends.libsecret.Keyring": "Secret Service (libsecret)",
@@ -44,7 +44,7 @@ _BACKENDS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 class _Backend(Protocol):
-    """What is used of keyring's `KeyringBackend`."""
+    """The methods of keyring's `KeyringBackend` that are used here."""
 
     def get_password(self, service: str, username: str) -> str | None: ...
     def set_password(self, service: str, username: str, password: str) -> None: ...
@@ -52,12 +52,12 @@ class _Backend(Protocol):
 
 
 class SystemKeyring:
-    """The operating system's keyring, as far as one entry holds one short text.
+    """The operating system's keyring. Each entry holds one short text.
 
     `environment` says which keyring there is (`DBUS_SESSION_BUS_ADDRESS`, `XDG_RUNTIME_DIR`, `DISPLAY`,
-    `WAYLAND_DISPLAY`, `PYTHON_KEYRING_BACKEND`) and is told the session bus that was found; `runtime_directory` is
-    where the bus's socket is looked for when the environment was stripped (else `/run/user/UID`); `deadline` in
-    seconds replaces the usual ones. For one thread.
+    `WAYLAND_DISPLAY`, `PYTHON_KEYRING_BACKEND`); the session bus that was found is written into it. If the environment
+    was stripped, the bus's socket is looked for in `runtime_directory` (by default `/run/user/UID`). `deadline`, in
+    seconds, replaces the usual deadlines. Use an instance in one thread only.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SystemKeyring:
         return own.get(self._wanted(), next(iter(own.values())))
 
     def read(self, entry: str) -> str | None:
-        """The text of `entry`, or None where there is no such entry.
+        """Return the text of `entry`, or None if there is no such entry.
 
         Raises:
             CustodyError: KEYRING_LOCKED, KEYRING_UNAVAILABLE.
@@ -91,17 +91,17 @@ class SystemKeyring:
         return self._ask(lambda backend, _: backend.get_password(*place))
 
     def create(self, entry: str, text: str) -> None:
-        """Write a new entry and read it back; an existing one is left as it is.
+        """Write a new entry and read it back. An existing entry stays as it is.
 
         Raises:
-            CustodyError: KEYRING_LOCKED; KEYRING_UNAVAILABLE, also where the entry exists or was not kept.
+            CustodyError: KEYRING_LOCKED; KEYRING_UNAVAILABLE, also if the entry exists or was not kept.
         """
         place = self._place(entry)
 
         def write(backend: _Backend, answer: "Future[None]") -> None:
-            # Reading first: it is what waits for a password, so a late answer to the dialog writes nothing.
+            # Read first: only reading waits for the keyring's password, so a late answer to its dialog writes nothing.
             if backend.get_password(*place) is not None:
-                raise _unavailable("The system's keyring has an entry of this name already.")
+                raise _unavailable("The system's keyring already has an entry of this name.")
             if answer.cancelled():
                 return
             backend.set_password(*place, text)
@@ -110,7 +110,7 @@ class SystemKeyring:
             if answer.cancelled():
                 backend.delete_password(*place)
             elif not kept:
-                raise _unavailable("The system's keyring took a key and did not keep it.")
+                raise _unavailable("The system's keyring accepted a key but did not keep it.")
 
         self._ask(write)
 
@@ -118,13 +118,13 @@ class SystemKeyring:
         """Delete `entry`.
 
         Raises:
-            CustodyError: KEYRING_LOCKED; KEYRING_UNAVAILABLE, also where there is no such entry.
+            CustodyError: KEYRING_LOCKED; KEYRING_UNAVAILABLE, also if there is no such entry.
         """
         place = self._place(entry)
         self._ask(lambda backend, _: backend.delete_password(*place))
 
     def _ask(self, action: Callable[[_Backend, "Future[_T]"], _T]) -> _T:
-        """Run `action` on a daemon thread: one that hangs neither holds the caller up nor keeps the process alive."""
+        """Run `action` on a daemon thread: if the keyring hangs, the caller goes on and the process can end."""
         if self._blocked is not None and self._blocked.is_alive():
             raise _locked()
         backend = self._open()
@@ -134,10 +134,10 @@ class SystemKeyring:
         try:
             return answer.result(self._patience())
         except TimeoutError:
-            if not answer.cancel():  # it came at the last moment
+            if not answer.cancel():  # the answer came at the last moment
                 return answer.result()
         except KeyboardInterrupt:
-            answer.cancel()  # or it would be written after all
+            answer.cancel()  # otherwise the thread would still write
             raise
         self._blocked = thread
         raise _locked()
@@ -149,8 +149,8 @@ class SystemKeyring:
         return DEADLINE_WITH_DISPLAY if display or self._platform in _BACKENDS else DEADLINE_WITHOUT_DISPLAY
 
     def _place(self, entry: str) -> tuple[str, str]:
-        # Windows finds an entry by its service alone: keyring moves the entry of another user name aside to make
-        # room, and two processes that do so at once can lose one. So there each entry is a service of its own.
+        # Windows finds an entry by its service only. keyring moves the entry of another user name aside to make room,
+        # and two processes that do so at once can lose one. So on Windows each entry is a service of its own.
         return (f"{SERVICE}:{entry}" if self._platform == "win32" else SERVICE, entry)
 
     def _own_backends(self) -> Mapping[str, str]:
@@ -174,7 +174,7 @@ class SystemKeyring:
         return self._backend
 
     def _find_session_bus(self) -> None:
-        """Make the session bus known to keyring, which reads the process's own environment."""
+        """Put the address of the session bus into the process's own environment, where keyring reads it."""
         address = self._environment.get("DBUS_SESSION_BUS_ADDRESS")
         if not address:
             directory = self._usual_runtime_directory()
@@ -195,8 +195,8 @@ def _load(wanted: str) -> _Backend:
     module, _, name = wanted.rpartition(".")
     try:
         backend_class: Any = getattr(importlib.import_module(module), name)
-        # keyring lets variables KEYRING_PROPERTY_* replace anything in a backend, its methods and its collection
-        # included; a project could set them by way of a client's configuration.
+        # keyring lets variables KEYRING_PROPERTY_* replace any attribute of a backend, also its methods and collection.
+        # A project could set them through a client's configuration.
         settled = type(name, (backend_class,), {"set_properties_from_env": lambda _: None})
         return cast("_Backend", settled())
     except Exception:  # noqa: BLE001  a backend's import and construction may fail with anything
@@ -204,10 +204,10 @@ def _load(wanted: str) -> _Backend:
 
 
 def _work(action: Callable[[_Backend, "Future[_T]"], _T], backend: _Backend, answer: "Future[_T]") -> None:
-    with suppress(InvalidStateError):  # nobody waits any more: the deadline has passed
+    with suppress(InvalidStateError):  # the deadline has passed, so nobody waits for the answer
         try:
             result = action(backend, answer)
-        except Exception as error:  # noqa: BLE001  backends raise D-Bus, socket and Windows errors beside keyring's own
+        except Exception as error:  # noqa: BLE001  backends raise D-Bus, socket and Windows errors besides keyring's
             answer.set_exception(_translated(error))
         else:
             answer.set_result(result)
@@ -224,7 +224,7 @@ def _translated(error: Exception) -> CustodyError:
 def _is_own_socket(path: Path) -> bool:
     try:
         status = path.lstat()
-    except OSError:  # not there, or not ours to look at
+    except OSError:  # it does not exist, or we may not look at it
         return False
     return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
 
@@ -242,5 +242,5 @@ def _unavailable(message: str) -> CustodyError:
         Code.KEYRING_UNAVAILABLE,
         message,
         "Start the desktop's keyring (on Linux: GNOME Keyring, KWallet or KeePassXC); "
-        f"`{command()} doctor` tells whether it works.",
+        f"`{command()} doctor` shows whether it works.",
     )

@@ -1,6 +1,6 @@
-"""Passphrases: how they become master keys, and which of them are good enough. store-format.md specifies the first.
+"""Passphrases: make master keys of them, and refuse weak new ones. store-format.md specifies the first.
 
-Always: no passphrase is repeated in an error.
+Always: no error repeats a passphrase.
 """
 
 import os
@@ -15,18 +15,18 @@ from claude_secrets.keys.strength import weakness
 from claude_secrets.paths import account_home
 
 SHORTEST: Final = 12
-"""Characters in a passphrase, at least."""
+"""The least number of characters in a passphrase."""
 
-# The caps keep a changed store from making us work for ever; the least is what Argon2 takes (RFC 9106, 3.1).
+# The caps limit the work that a changed store can cause; the minima are Argon2's own (RFC 9106, 3.1).
 _MOST: Final = {"iterations": 32, "lanes": 16, "memory_kib": 1024 * 1024}
 
 _KNOWN: Final = ("claude", "secrets", "claude-secrets", "anthropic")
 
 
 class Stretching(NamedTuple):
-    """How Argon2id (RFC 9106) stretches a passphrase; `salt` in hexadecimal, `memory_kib` in KiB.
+    """How Argon2id (RFC 9106) stretches a passphrase. `salt` is in hexadecimal, `memory_kib` in KiB.
 
-    By default the RFC's second recommended choice (section 4), for machines that need not have 2 GiB to spare.
+    The defaults are the RFC's second recommended option (section 4), for machines that cannot spare 2 GiB.
     """
 
     salt: str
@@ -36,20 +36,20 @@ class Stretching(NamedTuple):
 
     @classmethod
     def new(cls) -> "Stretching":
-        """With a salt of its own."""
+        """Make the default parameters with a new random salt."""
         return cls(salt=os.urandom(16).hex())
 
     @classmethod
     def from_params(cls, params: object) -> "Stretching":
-        """What a slot's `params` say.
+        """Read the parameters from a slot's `params`.
 
         Raises:
-            CustodyError: KEY_WRONG where they are none, or ask for more work than a reader may be made to do.
+            CustodyError: KEY_WRONG if they are invalid, or ask for more work than the caps allow.
         """
         wrong = CustodyError(
             Code.KEY_WRONG,
-            "A key slot of the store does not say how its passphrase is stretched, or asks for too much work.",
-            "Put back a copy of the store that is whole.",
+            "A key slot of the store has invalid stretching parameters, or they ask for too much work.",
+            "Restore an undamaged copy of the store.",
         )
         if not isinstance(params, dict) or params.get("kdf") != "argon2id":
             raise wrong
@@ -68,11 +68,11 @@ class Stretching(NamedTuple):
         return stretching
 
     def params(self) -> dict[str, object]:
-        """As a slot keeps it."""
+        """The parameters as a slot keeps them."""
         return {"kdf": "argon2id", **self._asdict()}
 
     def master_key(self, passphrase: str) -> bytes:
-        """The master key that a passphrase gives; its Unicode is composed (NFC) first, as keyboards differ."""
+        """Derive the master key of a passphrase. Its Unicode is composed (NFC) first, because keyboards differ."""
         return stretched(
             unicodedata.normalize("NFC", passphrase).encode("utf-8"),
             salt=bytes.fromhex(self.salt),
@@ -85,14 +85,14 @@ class Stretching(NamedTuple):
 def check(passphrase: str, known: Sequence[str] = ()) -> str:
     """Return a new passphrase that is long enough and hard to guess.
 
-    `known` are words of the person's own, such as a project's name, that whoever guesses would try.
+    `known` are words of the person, such as a project's name, that an attacker would try.
 
     Raises:
-        CallerError: INVALID_VALUE.
+        CallerError: INVALID_VALUE for any other passphrase.
     """
-    advice = "Take five words that nobody would put together, or 16 letters from a password manager."
+    advice = "Use five words that nobody would put together, or 16 letters from a password manager."
     if len(passphrase) < SHORTEST:
-        raise CallerError(Code.INVALID_VALUE, f"A passphrase has {SHORTEST} characters at least.", advice)
+        raise CallerError(Code.INVALID_VALUE, f"A passphrase must have at least {SHORTEST} characters.", advice)
     reason = weakness(unicodedata.normalize("NFC", passphrase), [*_KNOWN, *known])
     if reason is not None:
         raise CallerError(Code.INVALID_VALUE, f"This passphrase is easy to guess: {reason}.", advice)
@@ -100,7 +100,7 @@ def check(passphrase: str, known: Sequence[str] = ()) -> str:
 
 
 def known_words(*directories: Path) -> list[str]:
-    """Words that whoever guesses a person's passphrase tries first: the account's name and those of `directories`."""
+    """Words that an attacker tries first for a person's passphrase: the names of the account and of `directories`."""
     return [account_home().name, *(directory.name for directory in directories)]
 
 

@@ -1,4 +1,4 @@
-"""A key slot as the store keeps it: one wrapped copy of the data key, and where the key that unwraps it is.
+"""A key slot as the store keeps it: one wrapped copy of the data key, and where to find the key that unwraps it.
 
 Always: pure; no key in a `repr`.
 """
@@ -21,7 +21,7 @@ PASSPHRASE: Final = "passphrase"
 
 
 class State(StrEnum):
-    """Whether the master key of a slot is surely in its place."""
+    """Whether the master key of a slot is certainly in its place, or is being put there or removed."""
 
     THERE = ""
     COMING = "coming"
@@ -31,8 +31,8 @@ class State(StrEnum):
 class Slot(NamedTuple):
     """One wrapped copy of the data key, as the store keeps it.
 
-    `kind` says where the master key is; `params` (JSON) what else has to be known: of a `file` its `path`, of a
-    `passphrase` how it is stretched and whether it is a `recovery` code, and the `state` while the key is on its way.
+    `kind` says where the master key is. `params` (JSON) holds the rest: the `path` of a key file; how a passphrase is
+    stretched and whether it is a `recovery` code; and the `state` while the key is being put in place or removed.
     """
 
     slot_id: str
@@ -45,23 +45,23 @@ class Slot(NamedTuple):
 
     @property
     def state(self) -> State:
-        """Where the slot stands; one that says something strange is as good as leaving."""
+        """The state of the slot. An invalid state counts as leaving."""
         state = self._params().get("state", "")
         return State(state) if isinstance(state, str) and state in set(State) else State.LEAVING
 
     def moved(self, state: State) -> "Slot":
-        """The slot in another state."""
+        """Return the slot in another state."""
         params = {key: value for key, value in self._params().items() if key != "state"}
         return self._replace(params=as_params(params if state is State.THERE else {**params, "state": state.value}))
 
     @property
     def is_recovery(self) -> bool:
-        """Whether a recovery code opens it."""
+        """Whether a recovery code opens the slot."""
         return self.kind == PASSPHRASE and self._params().get("recovery") is True
 
     @property
     def stretching(self) -> Stretching:
-        """How its passphrase is stretched. Raises `CustodyError` KEY_WRONG."""
+        """How the slot's passphrase is stretched. Raises `CustodyError` KEY_WRONG."""
         return Stretching.from_params(self._params())
 
     @property
@@ -69,7 +69,7 @@ class Slot(NamedTuple):
         """The absolute path of the slot's key file; None for another kind of slot.
 
         Raises:
-            CustodyError: KEY_WRONG where `params` were changed into something else.
+            CustodyError: KEY_WRONG if `params` do not hold such a path.
         """
         if self.kind != FILE:
             return None
@@ -90,8 +90,8 @@ class Slot(NamedTuple):
 class NewSlot:
     """A `slot` whose master key is not in its place yet.
 
-    Whoever records the slot first and only then calls `place_key` can find the key again when killed between. `place`
-    and `remove` say how; by default there is nothing to do.
+    Record the slot first and call `place_key` then: if the process is killed in between, the key can be found again.
+    `place` and `remove` put the key in its place and remove it; by default they do nothing.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class NewSlot:
         return self.slot
 
     def remove_key(self) -> None:
-        """Remove the master key again where that is possible; one that stays behind opens nothing."""
+        """Remove the master key again if that is possible. A key that stays behind opens nothing."""
         with suppress(CustodyError, OSError):
             self._remove()
 
 
 def as_params(params: dict[str, object]) -> str:
-    """As a slot keeps them."""
+    """Return `params` as a slot keeps them."""
     return json.dumps(params, separators=(",", ":"))

@@ -1,16 +1,16 @@
 """How hard a new passphrase is to guess, by an estimator that knows words, names, keyboards, repeats and dates.
 
-Always: pure; nothing of the passphrase, nor what was recognised in it, is in an answer.
+Always: pure. An answer contains no part of the passphrase and nothing that was recognised in it.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 ENOUGH: Final = 11.0
-"""The least number of guesses, as a power of ten. Stretched as they are, that many take a graphics card months."""
+"""The least number of guesses, as a power of ten. With our stretching, they take a graphics card months."""
 
 _LOOKED_AT: Final = 64
-"""Characters that are looked at: the estimator's time grows with their square, and more."""
+"""How many characters the estimator sees. Its time grows faster than their square."""
 
 _SEPARATORS: Final = str.maketrans("", "", " -_.,")
 
@@ -25,11 +25,11 @@ _REASONS: Final = {
 
 
 def weakness(passphrase: str, known: Sequence[str]) -> str | None:
-    """Why a passphrase is easy to guess; None where it is not. `known` are words that whoever guesses tries first."""
+    """Why a passphrase is easy to guess, or None if it is not. `known` are words that an attacker tries first."""
     looked_at = passphrase[:_LOOKED_AT]
     forms = {looked_at}
     joined = looked_at.translate(_SEPARATORS)
-    if joined.isalnum():  # the estimator counts what is between words as drawn by chance
+    if joined.isalnum():  # the estimator takes separators between words for random characters
         forms.add(joined)
     for form in forms:
         reason = _weakness(form, known)
@@ -39,7 +39,7 @@ def weakness(passphrase: str, known: Sequence[str]) -> str | None:
 
 
 def _weakness(text: str, known: Sequence[str]) -> str | None:
-    from zxcvbn import zxcvbn  # half a second, and only where a passphrase is set
+    from zxcvbn import zxcvbn  # half a second; only setting a passphrase needs it
 
     estimate = zxcvbn(text, user_inputs=list(known))
     if float(estimate["guesses_log10"]) >= ENOUGH:

@@ -88,7 +88,7 @@ def test_another_length_is_told(code: str, length: int) -> None:
 def test_the_group_that_is_too_short_is_named() -> None:
     groups = new_code().split("-")
     groups[3] = groups[3][:4]
-    assert refusal("-".join(groups)).endswith("Look at group 4.")
+    assert refusal("-".join(groups)).endswith("Check group 4.")
 
 
 @pytest.mark.parametrize("text", ["", " ", "----", "ünïcode", "\0" * 35, "é" * 35, "İ" * 35, "ß" * 20])
@@ -233,6 +233,6 @@ def test_a_poor_passphrase_is_refused_with_a_reason_and_not_repeated(text: str) 
     assert (caught.value.code, "five words" in str(caught.value.hint)) == (Code.INVALID_VALUE, True)
     # Every sentence is a fixed one: nothing of what was typed, or recognised in it, is repeated.
     reasons = {f"This passphrase is easy to guess: {reason}." for reason in (*REASONS.values(), "it is too short")}
-    assert caught.value.message in {*reasons, "A passphrase has 12 characters at least."}
+    assert caught.value.message in {*reasons, "A passphrase must have at least 12 characters."}
     assert BAD_ONES[text] in caught.value.message
     assert len(text) < 6 or text not in "".join(traceback.format_exception(caught.value))
