@@ -1,1 +1,1 @@
-"""The one SQLite file: sealed rows, what vouches for them, its making, migration and repair."""
+"""The one SQLite file: sealed rows, the heads that vouch for them, and its making, migration and repair."""

@@ -1,7 +1,8 @@
-"""The audit log: who asked for what, when, and what came of it. Never a value.
+"""The audit log: who asked for what, when, and with what outcome. Never a value.
 
-Always: each event is a sealed row, and the store's head vouches for all of them, so that a changed, moved or missing
-one is found; identical events of a moment are one with a count. Functions and methods take an open transaction.
+Always: each event is a sealed row, and the store's head vouches for all of them. A changed, moved or missing event is
+therefore found. Identical events within a short time are one entry with a count. Functions and methods take an open
+transaction.
 """
 
 from collections.abc import Iterator
@@ -12,20 +13,20 @@ from claude_secrets.keys.cipher import Envelope
 from claude_secrets.store.transaction import Transaction, tampered
 
 KEPT_SECONDS: Final = 90 * 86_400
-"""How long an event is kept at least, what was not done beyond `REFUSALS_KEPT` aside."""
+"""How long an event is kept, at least. Actions that were not done may go earlier: see `REFUSALS_KEPT`."""
 
 REFUSALS_KEPT: Final = 10_000
-"""How many events of what was not done are kept at least; older ones may go before their time."""
+"""How many events of actions that were not done are kept, at least. Older ones may go before `KEPT_SECONDS`."""
 
 TOGETHER_SECONDS: Final = 3600
-"""Identical refusals and questions of one process within this time are one event: agents can make any number."""
+"""Identical refusals and questions of one process within this time are one entry: agents can make any number."""
 
 DONE_TOGETHER_SECONDS: Final = 60
-"""Likewise for what was done."""
+"""The same for actions that were done."""
 
 
 class Caller(StrEnum):
-    """Who did what an event tells of; the log itself, where it let old events go."""
+    """Who caused an event. LOG is the log itself, when it removes old events."""
 
     AGENT = "agent"
     PERSON = "person"
@@ -33,7 +34,7 @@ class Caller(StrEnum):
 
 
 class EventOutcome(StrEnum):
-    """What came of it; NOTHING: there was nothing to do."""
+    """The outcome of an event. NOTHING: there was nothing to do."""
 
     DONE = "done"
     NOTHING = "nothing"
@@ -47,11 +48,11 @@ _REMEMBERED: Final = 1000
 
 
 class LogEvent(NamedTuple):
-    """What happened, once or several times. All text; what does not apply is empty.
+    """An event that happened once or several times. All fields are text; a field that does not apply is empty.
 
-    `caller` is a `Caller` and `outcome` an `EventOutcome`, or what a later version of this program wrote; `action` is a
-    tool's or a command's name; `channel` how a person was asked; `client` the program that the agent runs in, as it
-    calls itself; `code` and `rule` say why it was refused.
+    `caller` is a `Caller` and `outcome` an `EventOutcome`, or a text that a later version of this program wrote.
+    `action` is the name of a tool or a command. `channel` is how a person was asked. `client` is the program that the
+    agent runs in, by the name it gives itself. `code` and `rule` say why the action was refused.
     """
 
     caller: str
@@ -67,7 +68,7 @@ class LogEvent(NamedTuple):
 
 
 class LogEntry(NamedTuple):
-    """An event as the log keeps it: `times` of them between `first` and `last` (seconds since 1970)."""
+    """An event as the log keeps it: it happened `times` times between `first` and `last` (seconds since 1970)."""
 
     sequence: int
     event: LogEvent
@@ -77,13 +78,13 @@ class LogEntry(NamedTuple):
 
 
 class AuditLog:
-    """Writes the events of one process, and knows which ones it has just written."""
+    """Writes the events of one process, and remembers the latest ones."""
 
     def __init__(self) -> None:
         self._recent: dict[LogEvent, tuple[LogEntry, bytes]] = {}
 
     def add(self, tx: Transaction, event: LogEvent) -> None:
-        """Write one event, or count it in an identical one of a moment ago.
+        """Write one event, or count it in an identical recent entry.
 
         Raises:
             StoreError: STORE_TAMPERED.
@@ -100,7 +101,7 @@ class AuditLog:
             cut(tx)
 
     def _count_again(self, tx: Transaction, event: LogEvent) -> bool:
-        """Count it in the identical event of a moment ago, where there is one."""
+        """Count the event in an identical recent entry. Returns False if there is none."""
         now = int(tx.now)
         entry, before = self._recent.get(event, (None, b""))
         together = DONE_TOGETHER_SECONDS if event.outcome == EventOutcome.DONE else TOGETHER_SECONDS
@@ -108,7 +109,7 @@ class AuditLog:
             return False
         entry = entry._replace(last=now, times=entry.times + 1)
         token, member = _sealed(tx, entry), _member(entry.sequence)
-        # A transaction that was rolled back took its event along; another process's may have the number now.
+        # A rolled-back transaction took its entry along, and another process's entry may have its number now.
         counted = tx.connection.execute(
             "UPDATE audit SET token = ? WHERE sequence = ? AND token = ?", (token, entry.sequence, before)
         )
@@ -121,7 +122,7 @@ class AuditLog:
 
 
 def entries(tx: Transaction) -> Iterator[LogEntry]:
-    """All entries, the oldest first.
+    """Yield all entries, the oldest first.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -131,7 +132,7 @@ def entries(tx: Transaction) -> Iterator[LogEntry]:
 
 
 def verify(tx: Transaction) -> int:
-    """Hold all entries against the store's head and open each. Returns how many there are.
+    """Open all entries and compare them with the store's head. Returns their number.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -165,7 +166,7 @@ def _remove(tx: Transaction, sequence: int, token: bytes) -> None:
 
 
 def _flag(event: LogEvent) -> int:
-    """The column `refused`: 1 for what was not done."""
+    """The value of the column `refused`: 1 for an action that was not done."""
     return int(event.outcome != EventOutcome.DONE)
 
 
@@ -188,7 +189,7 @@ def _event(envelope: Envelope) -> LogEvent:
 
 
 def cut(tx: Transaction) -> None:
-    """Let go of what is older than it has to be kept, a bounded number at once, and say so in the log."""
+    """Remove entries that need not be kept longer, a limited number at once, and log that."""
     old = tx.connection.execute(
         "SELECT sequence, refused, token FROM audit ORDER BY sequence LIMIT ?", (_CUT_AT_ONCE,)
     ).fetchall()

@@ -1,7 +1,7 @@
-"""One connection to a store's file: its key, its transactions, and what they remember while nobody else writes.
+"""One connection to a store's file: its key, its transactions, and a memory that is valid while nobody else writes.
 
-Always: each opening makes a new one, so nothing remembered from one file is used for another. A transaction uses the
-cipher of the key generation that it read. A write renews the store's head in the same transaction.
+Always: each opening makes a new connection, so nothing remembered from one file is used for another. A transaction uses
+the cipher of the key generation that it read. A write renews the store's head in the same transaction.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,11 +16,11 @@ from claude_secrets.store.transaction import HEAD, Memory, StoreHead, Transactio
 
 
 class KeyReplaced(Exception):  # noqa: N818  says what happened; it never leaves `Store`
-    """The data key was replaced since it was fetched."""
+    """The data key was replaced after it was fetched."""
 
 
 class OpenedFile(NamedTuple):
-    """Which file was opened, by its numbers in the file system, and how: `immutable` as in `schema.connect`."""
+    """The opened file, by its numbers in the file system, and how it was opened: `immutable` as in `schema.connect`."""
 
     device: int
     inode: int
@@ -28,10 +28,10 @@ class OpenedFile(NamedTuple):
 
 
 class Connection:
-    """The store at `path`, open. `now` returns seconds since 1970; `cipher` is None until the data key was fetched.
+    """The open store at `path`. `now` returns seconds since 1970; `cipher` is None until the data key is fetched.
 
     Raises:
-        StoreError: it cannot be opened, or is not a store.
+        StoreError: the file cannot be opened, or it is not a store.
     """
 
     def __init__(self, path: Path, file: OpenedFile, now: Callable[[], float]) -> None:
@@ -52,17 +52,17 @@ class Connection:
         self.cipher = None
 
     def use(self, cipher: Cipher) -> Cipher:
-        """Go on with the key that was just fetched by key slots that nothing vouched for yet, and return it."""
+        """Use the cipher of a key that was just fetched, and return it. The key slots are not verified yet."""
         self.cipher, self._slots_checked = cipher, False
         return cipher
 
     def slots(self) -> list[Slot]:
-        """The key slots as they are; nothing vouches for them."""
+        """Return the key slots without verifying them."""
         with schema.translated():
             return key_slots.unverified(self.sqlite)
 
     def key_state(self) -> tuple[StoreIdentity, list[Slot]]:
-        """The store's identity and its key slots; nothing vouches for them."""
+        """Return the store's identity and its key slots without verifying them."""
         with schema.translated():
             row = self.sqlite.execute("SELECT store_id, generation FROM store WHERE id = 1").fetchone()
         if row is None:
@@ -70,24 +70,24 @@ class Connection:
         return StoreIdentity(*row), self.slots()
 
     def scrub(self) -> bool:
-        """Write all pages anew and empty the log of changes. Returns False where somebody still uses the log.
+        """Rewrite all pages and empty the write-ahead log. Returns False if a process still uses that log.
 
         Raises:
             StoreError: STORE_BUSY or STORE_FULL.
         """
         with schema.translated():
-            # Pages that were split still hold copies of cells that moved; only writing all of them anew is sure.
+            # Split pages still hold copies of moved cells; only rewriting all pages removes them reliably.
             self.sqlite.execute("VACUUM")
             busy: int = self.sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         return busy == 0
 
     @contextmanager
     def transaction(self, cipher: Cipher, *, writes: bool, whole: bool, durable: bool) -> Iterator[Transaction]:
-        """One transaction; the arguments are those of `Store.read` and `Store.write`.
+        """Open one transaction; the arguments are those of `Store.read` and `Store.write`.
 
         Raises:
-            KeyReplaced: before the block begins.
-            StoreError: the store does not fit together, or SQLite or the system fail; nothing is changed.
+            KeyReplaced: the data key was replaced. It is raised before the block begins.
+            StoreError: the store failed verification, or SQLite or the system failed; nothing is changed.
         """
         begin, end = ("BEGIN IMMEDIATE", "COMMIT") if writes else ("BEGIN", "ROLLBACK")
         tx = None
@@ -101,8 +101,8 @@ class Connection:
                 tx = self._begun(cipher, seen, whole=whole)
                 yield tx
                 if writes and tx.dirty:
-                    self._head = (tx.renew_head(), tx.head)  # before it is committed: it counts where it stands
-                # Reading has nothing to commit, and where a page is damaged SQLite would not.
+                    self._head = (tx.renew_head(), tx.head)  # unused unless the store holds this token
+                # A read has nothing to commit, and SQLite does not commit if a page is damaged.
                 self.sqlite.execute(end)
         finally:
             if tx is not None:
@@ -114,10 +114,10 @@ class Connection:
         return schema.format_of(self.sqlite) < schema.FORMAT
 
     def _migrate(self, cipher: Cipher) -> None:
-        """Bring the store up to date in a transaction of its own, in place of the one that found it older."""
+        """Migrate the store in a new transaction, which replaces the one that found an older format."""
         self.sqlite.execute("ROLLBACK")
         self.sqlite.execute("BEGIN IMMEDIATE")
-        if not self._is_older():  # another process was first
+        if not self._is_older():  # another process has migrated it
             self.sqlite.execute("ROLLBACK")
             return
         with closing(self._begun(cipher, self._data_version(), whole=True)) as tx:
@@ -132,7 +132,7 @@ class Connection:
             self._synchronous = how
 
     def _begun(self, cipher: Cipher, seen: int, *, whole: bool) -> Transaction:
-        changed = seen != self._verified_at  # another connection wrote since, or this one is new
+        changed = seen != self._verified_at  # another connection has written, or this one is new
         if changed:  # a newer version may have migrated the store while we run
             schema.check_format(self.sqlite)
         rows = self.sqlite.execute("SELECT store_id, generation, head, id FROM store").fetchall()
@@ -161,7 +161,7 @@ class Connection:
             except (TokenInvalid, EnvelopeMismatch):
                 if whole:
                     raise tampered("the store's head") from None
-                return StoreHead(changes=0, records="", grants="", counters="", slots="")  # it vouches for nothing
+                return StoreHead(changes=0, records="", grants="", counters="", slots="")  # it verifies nothing
         return self._head[1]
 
     def _data_version(self) -> int:

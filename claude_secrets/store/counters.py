@@ -1,7 +1,7 @@
-"""Counters: how often something happened in a project, counted across processes and restarts.
+"""Counters: how often something happened in a project, across processes and restarts.
 
-Always: a count is written in the transaction of what it counts, so that a write that fails gives it back; counted by
-project, whatever the client calls itself; windows that are over leave the table when another one comes. Each function
+Always: a count is written in the same transaction as the counted action, so a write that fails is not counted. Counts
+are by project, whatever name the client gives itself. When a counter is added, expired ones are removed. Each function
 takes an open transaction.
 """
 
@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 from claude_secrets.store.transaction import Transaction
 
 WINDOW_SECONDS: Final = 60.0
-"""The usual length of a window."""
+"""The default length of a window."""
 
 
 class Window(NamedTuple):
     """How often something happened in a window of `seconds` since `start` (seconds since 1970), and in the one before.
 
-    Both together stand for a window that slides: the one before counts for as much as still overlaps.
+    The two approximate a sliding window: the one before counts in proportion to its overlap.
     """
 
     start: float
@@ -26,7 +26,7 @@ class Window(NamedTuple):
     seconds: float = WINDOW_SECONDS
 
     def at(self, now: float) -> "Window":
-        """The window that `now` lies in. A clock set back by less than a window frees nothing."""
+        """Return the window that contains `now`. A clock set back by less than a window does not reset it."""
         windows = floor((now - self.start) / self.seconds)
         if windows in (-1, 0):
             return self
@@ -34,14 +34,14 @@ class Window(NamedTuple):
         return Window(self.start + self.seconds if before else now, 0, before, self.seconds)
 
     def is_over(self, now: float) -> bool:
-        """Whether nothing of it counts any more."""
+        """Whether no call in this window counts at `now`."""
         window = self.at(now)
         return window.calls == window.before == 0
 
     def wait(self, limit: int, now: float, amount: int = 1) -> float:
-        """Seconds until `amount` more fit in `limit`, which is no less; zero or less: they fit now."""
+        """Return the seconds until `amount` more calls fit in `limit` (at least `amount`); 0 or less: they fit now."""
         elapsed, room = max(0.0, now - self.start), limit - amount
-        if self.calls > room:  # the next window begins as full as this one
+        if self.calls > room:  # they fit in the next window, when enough of this one no longer counts
             return self.seconds * (2 - room / self.calls) - elapsed
         if self.calls + self.before <= room:
             return 0.0
@@ -49,18 +49,18 @@ class Window(NamedTuple):
 
 
 def remember(tx: Transaction, *, project: str, what: str, seconds: int) -> None:
-    """Remember for so long that something happened in a project."""
+    """Remember for `seconds` that something happened in a project."""
     write(tx, project, what, Window(tx.now, calls=1, seconds=seconds))
 
 
 def remembers(tx: Transaction, *, project: str, what: str) -> bool:
-    """Whether something is remembered still."""
+    """Whether something is still remembered."""
     stored = window(tx, project, what)
     return stored is not None and stored.at(tx.now) == stored
 
 
 def verify_all(tx: Transaction) -> None:
-    """Hold all counters against the store's head and open each.
+    """Open all counters and compare them with the store's head.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -82,13 +82,13 @@ def write(tx: Transaction, project: str, what: str, window: Window) -> None:
     }
     token = tx.seal("counter", place.hex(), fields)
     if tx.connection.execute("UPDATE counters SET token = ? WHERE place = ?", (token, place)).rowcount == 0:
-        _forget_past(tx)  # where one comes, others may go
+        _forget_past(tx)  # a new row is the occasion to remove expired ones
         tx.connection.execute("INSERT INTO counters VALUES (?, ?)", (place, token))
     tx.amend(counters=tx.table_digest("counters"))
 
 
 def window(tx: Transaction, project: str, what: str) -> Window | None:
-    """A counter as it is stored.
+    """Return a counter as it is stored, or None.
 
     Raises:
         StoreError: STORE_TAMPERED.

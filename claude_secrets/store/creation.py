@@ -1,7 +1,7 @@
-"""Making a store: a draft that says where its key will be, then the key, then the draft is renamed to the store.
+"""Making a store: write a draft that says where the key will be, place the key, rename the draft to the store.
 
-Always: a store appears at its path whole and with its key, or not at all. If the process is killed, it leaves a draft
-with which the next one finishes the work, so that no key is left without a store.
+Always: a store appears at its path whole and with its key, or not at all. A killed process leaves a draft, with which
+the next process finishes the work. So no key is left without a store.
 """
 
 import os
@@ -26,28 +26,28 @@ _PATIENCE: Final = 60.0
 
 
 def draft_of(path: Path) -> Path:
-    """Where the draft of the store at `path` is: a name that nobody gives to anything else, for it is removed."""
+    """The path of the draft of the store at `path`. A file of this name is removed, so nothing else may have it."""
     return path.with_name(f".{path.name}{DRAFT}")
 
 
 def refuse_draft_name(path: Path) -> None:
-    """Raise `StoreError` STORE_UNAVAILABLE for a store or backup with a name such as drafts have."""
+    """Raise `StoreError` STORE_UNAVAILABLE for a store or backup with the name of a draft."""
     if path.name.endswith(DRAFT):
         raise StoreError(
-            Code.STORE_UNAVAILABLE, f"Names that end in {DRAFT} are removed as left-overs.", "Choose another name."
+            Code.STORE_UNAVAILABLE, f"Files named *{DRAFT} are removed as left-overs.", "Choose another name."
         )
 
 
 def create(
     path: Path, custody: Custody, make_slot: Callable[[str, DataKey], NewSlot], now: Callable[[], float]
 ) -> Slot | None:
-    """Make a store with one key slot at `path`; returns the slot, None where another process made one there first.
+    """Make a store with one key slot at `path`. Returns the slot, or None if another process made a store there first.
 
-    Where a process was killed while it made one, that one is finished, with the slot it was to have.
+    If a process was killed while it made a store there, this finishes that store, with that store's slot.
 
     Raises:
-        StoreError: STORE_UNAVAILABLE, STORE_FULL or STORE_BUSY; nothing stays behind.
-        CustodyError: the key cannot be put in its place; nothing stays behind.
+        StoreError: STORE_UNAVAILABLE, STORE_FULL or STORE_BUSY; nothing is left behind.
+        CustodyError: the key cannot be put in its place; nothing is left behind.
     """
     refuse_draft_name(path)
     with schema.translated():
@@ -62,19 +62,19 @@ def create(
 
 
 def _refuse_foreign_log(path: Path) -> None:
-    """SQLite would take the log of another store, whose file was moved away, for the log of the new one."""
+    """Refuse to make a store if the -wal file of another is there: SQLite would take it for the new store's log."""
     if os.path.lexists(path.with_name(f"{path.name}-wal")):
         raise StoreError(
             Code.STORE_UNAVAILABLE,
-            "There is no store, but the log of one (its -wal file), which may hold the last changes.",
-            "Put the store's file back beside it, or move the log away.",
+            "There is no store, but there is a store's log (a -wal file), which may hold its last changes.",
+            "Restore the store's file next to the log, or move the log away.",
         )
 
 
 def tidy(path: Path) -> None:
-    """Remove the draft that a killed process left beside the store at `path`.
+    """Remove the draft that a killed process left for the store at `path`.
 
-    No key is deleted by what a draft says: it could be a copy of the store, put there to have its key deleted.
+    No key is deleted because a draft names it: the draft could be a planted copy of the store.
     """
     with suppress(OSError), draft(draft_of(path), patience=0):
         pass
@@ -91,25 +91,25 @@ def _made(
     try:
         kept = begun.put_in_place(path)
     finally:
-        if not kept and not begun.stands_at(path):  # what is there is something else: leave no key without a store
+        if not kept and not begun.stands_at(path):  # the store was not made: leave no key without a store
             new.remove_key()
     return slot if kept else None
 
 
 def _finished(begun: Draft, path: Path, custody: Custody) -> Slot | None:
-    """Finish what a killed process began, where its key is in place already."""
+    """Finish the store of a killed process, if its key is already in place."""
     content = _read_draft(begun)
     if content is None:
         return None
     failure = custody.probe(*content)
     if failure is not None and failure.code in (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE):
-        begun.stays = True  # whether its key is there cannot be told now
+        begun.stays = True  # nobody knows yet whether its key is in place
         raise failure
     return content[1] if failure is None and begun.put_in_place(path) else None
 
 
 def _read_draft(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
-    """The store's identity and the one slot of a draft; None where it was not written to its end."""
+    """Return the store's identity and the one slot of a draft; None if the draft is incomplete."""
     if begun.is_empty:
         return None
     try:
@@ -122,7 +122,7 @@ def _read_draft(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
 
 
 def empty_head(cipher: Cipher, slot: Slot) -> StoreHead:
-    """The head of a store in which nothing is but one key slot."""
+    """The head of a store that holds nothing but one key slot."""
     return StoreHead(
         changes=0,
         records="0",

@@ -1,8 +1,8 @@
-"""Grants: what the person has let a project use beyond its own secrets.
+"""Grants: a project's permissions from the person to use more than its own secrets.
 
-Always: sealed rows, found by MAC, and the whole table vouched for by the store's head. A grant names one secret
-of one scope for one project, or one scope that a project may claim, or the main work tree as which a linked one
-counts. Each function takes an open transaction.
+Always: grants are sealed rows, found by MAC, and the store's head vouches for the whole table. A grant lets one project
+use one secret of one scope, or claim one scope, or (a linked work tree) count as the project in its main work tree.
+Each function takes an open transaction.
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ from claude_secrets.store.transaction import Transaction
 
 
 class Grant(NamedTuple):
-    """Project `project` (its identity) may use `name` in `scope`; an empty name: it may claim the scope.
+    """Project `project` (its identity) may use `name` in `scope`. If `name` is empty, it may claim the scope.
 
-    `as_work_tree` makes those that say something else.
+    `as_work_tree` makes the grants of the third kind.
     """
 
     project: str
@@ -23,12 +23,12 @@ class Grant(NamedTuple):
 
     @property
     def main(self) -> str | None:
-        """The project as which this one counts, where the grant says that."""
+        """The main work tree's project, if the grant lets `project` count as it; otherwise None."""
         return self.scope.removeprefix(_WORK_TREE) if self.scope.startswith(_WORK_TREE) else None
 
 
 _WORK_TREE: Final = "worktree:"
-"""No scope's name has a colon in it."""
+"""Begins the `scope` of a work tree's grant. No scope's name has a colon in it."""
 
 
 def as_work_tree(project: str, main: str) -> Grant:
@@ -37,10 +37,10 @@ def as_work_tree(project: str, main: str) -> Grant:
 
 
 def holds(tx: Transaction, grant: Grant) -> bool:
-    """Whether the grant is there.
+    """Whether the grant exists.
 
     Raises:
-        StoreError: STORE_TAMPERED where the table is not as the head says.
+        StoreError: STORE_TAMPERED if the table does not match the head.
     """
     tx.verify_table("grants", tx.head.grants)
     row = tx.connection.execute("SELECT token FROM grants WHERE place = ?", (_place(tx, grant),)).fetchone()
@@ -48,20 +48,20 @@ def holds(tx: Transaction, grant: Grant) -> bool:
 
 
 def holds_any(tx: Transaction | None, identities: Iterable[str], scope: str, name: str = "") -> bool:
-    """Whether a project, by one of its identities, was granted the name or (an empty one) the scope.
+    """Whether one of a project's identities was granted the name or, if the name is empty, the scope.
 
-    `tx` is None where there is no store. Raises as `holds`.
+    `tx` is None if there is no store. Raises like `holds`.
     """
     return tx is not None and any(holds(tx, Grant(project=identity, scope=scope, name=name)) for identity in identities)
 
 
 def joins(tx: Transaction | None, project: str, main: str) -> bool:
-    """Whether a linked work tree was granted to count as the project in the main one. Otherwise as `holds_any`."""
+    """Whether a linked work tree was granted to count as the project in the main one. Otherwise like `holds_any`."""
     return tx is not None and holds(tx, as_work_tree(project, main))
 
 
 def add(tx: Transaction, grant: Grant, *, created: int | None = None) -> bool:
-    """Remember a grant, `created` now or (seconds since 1970) then. Returns False where it was there already."""
+    """Add a grant, made now or at `created` (seconds since 1970). Returns False if it exists already."""
     if holds(tx, grant):
         return False
     place = _place(tx, grant)
@@ -77,7 +77,7 @@ def add(tx: Transaction, grant: Grant, *, created: int | None = None) -> bool:
 
 
 def remove(tx: Transaction, grant: Grant) -> bool:
-    """Forget a grant. Returns False where there was none."""
+    """Remove a grant. Returns False if there was none."""
     if not holds(tx, grant):
         return False
     tx.connection.execute("DELETE FROM grants WHERE place = ?", (_place(tx, grant),))
@@ -91,7 +91,7 @@ def list_all(tx: Transaction) -> list[Grant]:
 
 
 def with_times(tx: Transaction) -> list[tuple[Grant, int]]:
-    """All grants, each with when it was made (seconds since 1970).
+    """All grants, each with the time it was made (seconds since 1970).
 
     Raises:
         StoreError: STORE_TAMPERED.

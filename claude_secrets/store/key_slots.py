@@ -1,7 +1,7 @@
 """The key slots as rows of the store. Functions take an open transaction.
 
-Always: the store's head vouches for all of them; a slot is changed only while it is as it was last seen, so that of two
-processes that change the same one the second finds out.
+Always: the store's head vouches for all of them. A slot is changed only if it is still as it was read, so of two
+processes that change the same slot the second one fails.
 """
 
 import sqlite3
@@ -12,12 +12,12 @@ from claude_secrets.store.transaction import Transaction
 
 
 def unverified(connection: sqlite3.Connection) -> list[Slot]:
-    """All key slots as they are; needs no key, so nothing vouches for them."""
+    """Return all key slots. This needs no key and verifies nothing."""
     return [Slot(*row) for row in connection.execute("SELECT * FROM key_slots ORDER BY 1").fetchall()]
 
 
 def list_all(tx: Transaction) -> list[Slot]:
-    """All key slots.
+    """Return all key slots.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -34,13 +34,13 @@ def add(tx: Transaction, slot: Slot) -> None:
 
 
 def change(tx: Transaction, before: Slot, after: Slot | None) -> None:
-    """Put a slot in the place of one, or take it away.
+    """Replace or remove a slot.
 
     Raises:
-        StoreError: STORE_BUSY where it is not as it was.
+        StoreError: STORE_BUSY if the slot is no longer as it was read.
     """
     if before not in list_all(tx):
-        raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
+        raise StoreError(Code.STORE_BUSY, "Another process has changed the key slots.", "Try again.")
     tx.connection.execute("DELETE FROM key_slots WHERE slot_id = ?", (before.slot_id,))
     if after is not None:
         tx.connection.execute("INSERT INTO key_slots VALUES (?, ?, ?, ?)", row(after))

@@ -1,6 +1,7 @@
 """Migrating a store of an older format to the one that this version writes: first a copy, then one transaction.
 
-Always: an interrupted migration leaves the old format. The copy is replaced at the next try, and removed after 30 days.
+Always: an interrupted migration leaves the old format. The next try replaces the copy. After 30 days the copy is
+removed.
 """
 
 import time
@@ -15,27 +16,26 @@ from claude_secrets.store import schema
 from claude_secrets.store.transaction import Transaction
 
 STEPS: Final[dict[int, Callable[[Transaction], None]]] = {}
-"""What makes a store of the next format of one of format N, by N. There is but one format yet.
+"""The function that turns a store of format N into one of the next format, by N. There is only one format yet.
 
-A step is given the open transaction, with the head as the old format has it, and leaves the tables and the head of the
-next one.
+A step gets the open transaction, with the head in the old format. It leaves the tables and the head in the next format.
 """
 
 COPY_SECONDS: Final = 30 * 86_400
-"""How long the copy is kept that was made before a migration."""
+"""How long the copy that a migration made is kept."""
 
 
 def copy_of(path: Path, number: int) -> Path:
-    """Where the copy of the store at `path` is that was made when it left format `number`."""
+    """The path of the copy that was made when the store at `path` left format `number`."""
     return path.with_name(f"{path.name}.format-{number}")
 
 
 def migrate(tx: Transaction, path: Path) -> None:
-    """Make the store of this version's format; `tx` writes, and is committed by the caller.
+    """Migrate the store to this version's format. `tx` writes, and the caller commits it.
 
     Raises:
-        StoreError: STORE_FORMAT where no way leads from its format, STORE_FULL or STORE_UNAVAILABLE where the copy
-            cannot be made; nothing is changed.
+        StoreError: STORE_FORMAT if there is no migration from its format; STORE_FULL or STORE_UNAVAILABLE if the copy
+            cannot be made. Nothing is changed.
     """
     number = schema.format_of(tx.connection)
     _copy(tx, path, number)
@@ -49,14 +49,14 @@ def migrate(tx: Transaction, path: Path) -> None:
 
 
 def expire(path: Path) -> None:
-    """Remove the copies of the store at `path` that are older than they have to be kept."""
+    """Remove the copies of the store at `path` that need not be kept longer."""
     for number in range(1, schema.FORMAT):
-        with suppress(OSError):  # there is none, which is the rule
+        with suppress(OSError):  # usually there is none
             if time.time() - copy_of(path, number).stat().st_mtime > COPY_SECONDS:
                 copy_of(path, number).unlink()
 
 
 def _copy(tx: Transaction, path: Path, number: int) -> None:
     with schema.translated():
-        copy_of(path, number).unlink(missing_ok=True)  # of a try that did not get to its end: the store is as it was
+        copy_of(path, number).unlink(missing_ok=True)  # left by an interrupted try
         write_new(copy_of(path, number), tx.connection.serialize())

@@ -1,7 +1,7 @@
 """Secrets as rows: a sealed head for each record, and a sealed token for each version of its value.
 
-Always: a record is opened whole or not at all; what does not fit together is STORE_TAMPERED; a deletion is a
-version too, so that an older head never fits. Each function takes an open transaction.
+Always: a record is opened whole or not at all. Rows that do not match are STORE_TAMPERED. A deletion is also a version,
+so an older head never matches. Each function takes an open transaction.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from claude_secrets.store.versions import Version
 
 
 class Record(NamedTuple):
-    """What a record's head says. Times are seconds since 1970.
+    """The content of a record's head. Times are seconds since 1970.
 
-    `version` is the newest version; `revision` counts the head's changes and is repeated in the newest version;
-    `history` is the set hash of all version rows.
+    `version` is the number of the newest version. `revision` counts the head's changes, and the newest version repeats
+    it. `history` is the set hash of all version rows.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Record(NamedTuple):
 class Stored(NamedTuple):
     """The outcome of storing: the version that is now current, and whether anything changed.
 
-    `moved_from` is the origin the secret had, where it has another one now.
+    `moved_from` is the former origin of the secret if the origin changed, otherwise None.
     """
 
     version: int
@@ -65,10 +65,10 @@ class Stored(NamedTuple):
 
 
 def find(tx: Transaction, scope: str, name: str) -> Record | None:
-    """The record of that name in that scope, deleted or not; None where there has never been one.
+    """Return the record of that name in that scope, deleted or not; None if there is none.
 
     Raises:
-        StoreError: STORE_TAMPERED where the head does not fit the newest version, or versions lack a head.
+        StoreError: STORE_TAMPERED if the head does not match the newest version, or if versions have no head.
     """
     if (scope, name) not in tx.remembered:
         tx.remembered[scope, name] = _look_up(tx, scope, name)
@@ -90,7 +90,7 @@ def _look_up(tx: Transaction, scope: str, name: str) -> Record | None:
 
 
 def value(tx: Transaction, record: Record) -> str:
-    """The current value of a record that is not deleted.
+    """Return the current value of a record that is not deleted.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -99,13 +99,13 @@ def value(tx: Transaction, record: Record) -> str:
 
 
 def iterate_all(tx: Transaction) -> Iterator[Record]:
-    """All records, deleted ones too, in no particular order."""
+    """Yield all records, also deleted ones, in no particular order."""
     for key, head in tx.rows("SELECT record, head FROM records"):
         yield open_head(tx, key, head)
 
 
 def history(tx: Transaction, record: Record) -> list[Version]:
-    """All versions of a record, the oldest first, held against its head.
+    """Return all versions of a record, the oldest first, after comparing them with its head.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -114,15 +114,15 @@ def history(tx: Transaction, record: Record) -> list[Version]:
 
 
 def rows(tx: Transaction, record: Record) -> Iterator[tuple[int, Envelope]]:
-    """All versions of a record with their values, likewise."""
+    """Yield all versions of a record with their values, the oldest first, and compare them with its head at the end."""
     return versions.iterate_all(tx, key_of(tx, record.scope, record.name), record.history)
 
 
 def verify_all(tx: Transaction) -> tuple[list[Record], int]:
-    """All records, their histories verified, and how many versions they have; no version stands without a record.
+    """Return all records and the number of all versions, after verifying every history.
 
     Raises:
-        StoreError: STORE_TAMPERED.
+        StoreError: STORE_TAMPERED, also if a version has no record.
     """
     all_records = list(iterate_all(tx))
     count = 0
@@ -149,12 +149,12 @@ def put(
     repeats: bool = False,
     keep: int = KEPT_VERSIONS,
 ) -> Stored:
-    """Store a value as the newest version of a secret, which comes to be if there is none.
+    """Store a value as the newest version of a secret. If there is no such secret, it is made.
 
-    `origin` counts for a new secret, and for one that a person enters where an agent stored it or it was deleted:
-    whoever only took the name must not be given what the person enters elsewhere. `access` None keeps the access the
-    name has (new: readable). `expires` is in seconds since 1970. The same value again makes no version, unless it
-    `repeats`. `keep` as in `versions.evict`.
+    `origin` applies to a new secret. It also applies if a person enters a value for a deleted secret, or for one that
+    an agent stored: otherwise the project that only took the name would get what the person enters elsewhere. If
+    `access` is None, the access stays as it is (new secrets are readable). `expires` is in seconds since 1970. The
+    same value again makes no new version unless `repeats` is true. `keep` is as in `versions.evict`.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -192,14 +192,14 @@ def _time(expires: int | Expiry) -> int | None:
 
 
 def restore(tx: Transaction, record: Record, number: int, *, keep: int = KEPT_VERSIONS) -> Stored:
-    """Make an earlier value the newest version again, with who entered it and where; the name keeps its access.
+    """Make an earlier value the newest version again, with its origin and who entered it. The access stays as it is.
 
-    The value that is current already makes no version.
+    If the value is already current, there is no new version.
 
     Raises:
         StoreError: STORE_TAMPERED.
     """
-    history(tx, record)  # so that nothing is brought back that somebody put there
+    history(tx, record)  # verify first, so that no planted value is restored
     key = key_of(tx, record.scope, record.name)
     envelope = versions.open_envelope(tx, key, number)
     earlier = Version.from_envelope(number, envelope)
@@ -220,7 +220,7 @@ def restore(tx: Transaction, record: Record, number: int, *, keep: int = KEPT_VE
 
 
 def set_access(tx: Transaction, record: Record, access: Access) -> bool:
-    """Give a record another access. Returns False where it has that already."""
+    """Set the access of a record. Returns False if the record already has it."""
     if record.access is access:
         return False
     _reseal(tx, record, record._replace(access=access))
@@ -228,7 +228,7 @@ def set_access(tx: Transaction, record: Record, access: Access) -> bool:
 
 
 def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int = KEPT_VERSIONS) -> None:
-    """Mark a record as deleted by an empty newest version. Its earlier versions are kept, and so is its access."""
+    """Mark a record as deleted with an empty newest version. Its earlier versions and its access are kept."""
     after = record._replace(
         deleted=True,
         version=record.version + 1,
@@ -240,7 +240,7 @@ def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int 
 
 
 def purge(tx: Transaction, record: Record) -> None:
-    """Take a record away with all its versions, as if there had never been one."""
+    """Remove a record with all its versions, as if it had never existed."""
     key = key_of(tx, record.scope, record.name)
     tx.connection.execute("DELETE FROM versions WHERE record = ?", (key,))
     _remove_head(tx, key)
@@ -261,7 +261,7 @@ def rename(tx: Transaction, record: Record, new_name: str) -> None:
 
 
 def _is_claimed(before: Record, entered_by: EnteredBy) -> bool:
-    """Whether a secret comes to belong to where it is stored now."""
+    """Whether the secret now gets the origin where it is stored: a person replaces a deleted or an agent's secret."""
     return entered_by is EnteredBy.PERSON and (before.deleted or before.entered_by is EnteredBy.AGENT)
 
 
@@ -270,7 +270,7 @@ def _has_value(tx: Transaction, record: Record, value: str) -> bool:
 
 
 def _reseal(tx: Transaction, before: Record, after: Record) -> None:
-    # The newest version is sealed again with the head's new revision, so that the old head no longer fits.
+    # Seal the newest version again with the head's new revision, so that the old head no longer matches.
     key = key_of(tx, before.scope, before.name)
     envelope = _newest(tx, before)
     total = versions.remove(tx, key, before.version, before.history)
@@ -304,7 +304,7 @@ def _write_version(tx: Transaction, after: Record, payload: bytes, *, keep: int,
 
 
 def write_head(tx: Transaction, record: Record, key: bytes) -> None:
-    """Write a record's head, in place of the one it has."""
+    """Write a record's head; it replaces the old one."""
     _remove_head(tx, key)
     head = tx.seal("record-head", key.hex(), record.fields())
     tx.connection.execute("INSERT INTO records VALUES (?, ?)", (key, head))
@@ -326,7 +326,7 @@ def _newest(tx: Transaction, record: Record) -> Envelope:
 
 
 def open_head(tx: Transaction, key: bytes, head: bytes) -> Record:
-    """What a head says that stands at `key`. Raises `StoreError` STORE_TAMPERED."""
+    """Open the head in the row with the key `key`. Raises `StoreError` STORE_TAMPERED."""
     envelope = tx.open("record-head", key.hex(), head)
     return Record(
         name=envelope.text("name"),
@@ -345,5 +345,5 @@ def open_head(tx: Transaction, key: bytes, head: bytes) -> Record:
 
 
 def key_of(tx: Transaction, scope: str, name: str) -> bytes:
-    """The key under which the record of that name and its versions stand."""
+    """The key under which a record and its versions are stored."""
     return tx.cipher.index("record", scope, name)

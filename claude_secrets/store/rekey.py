@@ -1,7 +1,6 @@
-"""Sealing a store anew under another data key, and copying records from one store into another.
+"""Sealing a store again under another data key, and copying records from one store into another.
 
-Always: every row is opened and verified where it stands before it is sealed for where it will stand; nothing is
-skipped here.
+Always: every row is opened and verified in its old place before it is sealed for its new one. Nothing is skipped here.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,13 +12,13 @@ from claude_secrets.store.transaction import StoreHead, Transaction
 
 
 def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int, int], None]) -> None:
-    """Seal every row anew under `data_key`, whose generation is the next one; the key slots are the caller's to change.
+    """Seal every row under `data_key`, which must be of the next generation. The caller changes the key slots.
 
-    Counters go: what was counted cannot be told from their rows, so limits begin anew. `progress` is told how many of
-    how many records and events are done.
+    Counters are deleted, because their rows do not say what they count; so limits start again. `progress` gets the
+    number of records and events that are done, and the total.
 
     Raises:
-        StoreError: STORE_TAMPERED, before anything is changed for good.
+        StoreError: STORE_TAMPERED; nothing is committed.
     """
     all_records, _ = records.verify_all(tx)
     audit.verify(tx)
@@ -45,7 +44,7 @@ def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int
 
 
 def copy_record(tx: Transaction, record: Record, rows: Iterable[tuple[int, Envelope]]) -> None:
-    """Write a record with those versions into the store of `tx`, which has no record of that name."""
+    """Write a record with these versions into the store of `tx`, which must have no record of that name."""
     key, total = records.key_of(tx, record.scope, record.name), "0"
     for number, envelope in rows:
         fields = versions.own_fields(envelope)

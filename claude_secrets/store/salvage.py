@@ -1,7 +1,7 @@
-"""What of a damaged store still opens: each record by itself, whatever has become of the others.
+"""Reading a damaged store: each record that still opens, independently of the others.
 
-Always: changes nothing; what is kept was sealed for the very place where it stands; what is not kept is named. It takes
-an open transaction, which need not vouch for the whole.
+Always: changes nothing. A row is kept only if it was sealed for the place where it was found. Anything that is not
+kept is named. It takes an open transaction, which need not have verified the whole store.
 """
 
 import sqlite3
@@ -39,10 +39,10 @@ _TOKENS = (
 
 
 class Examined(NamedTuple):
-    """One record: what is left of it, with its versions, and what is wrong with it in words.
+    """One record that was examined: what can be read of it, its versions, and its damage in words.
 
-    `record` None: nothing is left. A record whose newest value is lost is left as a deleted one, so that nothing older
-    is taken for it.
+    `record` is None if nothing can be read. If the newest value is lost, the record counts as deleted, so that no older
+    value is taken for the newest.
     """
 
     record: Record | None
@@ -51,7 +51,7 @@ class Examined(NamedTuple):
 
 
 def examine(tx: Transaction, progress: Callable[[int, int], None]) -> Iterator[Examined]:
-    """Every record there is a trace of, in no particular order; `progress` is told how many of how many are done."""
+    """Examine every record that left a trace, in no particular order; `progress` gets the number done and the total."""
     keys = sorted(key for key in _values(tx, _KEYS) if isinstance(key, bytes))
     for done, key in enumerate(keys, start=1):
         yield _examined(tx, key)
@@ -74,8 +74,8 @@ def _examined(tx: Transaction, key: bytes) -> Examined:
         record = record._replace(deleted=True)
         opened[record.version] = Envelope(_deletion(record), b"")
     elif not wrong and not _fits(tx, record):
-        wrong.append(f"versions of {about} were removed, added or put back")
-    if (number := max(opened)) > record.version:  # the head is older: what was sealed after it counts
+        wrong.append(f"versions of {about} were removed, added or rolled back")
+    if (number := max(opened)) > record.version:  # the version was sealed after the head, so it counts
         later = Version.from_envelope(number, opened[number])
         record = record._replace(version=number, deleted=later.deleted, revision=opened[number].number("revision"))
     newest = opened[record.version]
@@ -85,7 +85,7 @@ def _examined(tx: Transaction, key: bytes) -> Examined:
 
 
 def _without_head(tx: Transaction, key: bytes, opened: dict[int, Envelope]) -> Examined:
-    """A record whose name cannot be read gets one that says so, and no agent is given its value."""
+    """Return a record whose name cannot be read. It gets a name that says so, and no agent is given its value."""
     name = f"recovered-{key.hex()[:12]}"
     if not opened:
         return Examined(None, (), (f"a record is lost: neither its name nor a value can be read ({name[10:]})",))
@@ -135,7 +135,7 @@ def _head(tx: Transaction, key: bytes) -> Record | None:
 
 
 def _version(tx: Transaction, key: bytes, number: int) -> Envelope | None:
-    """One version, by whichever way leads to a token that opens."""
+    """Return one version, from the first query that finds a token that opens; None if there is none."""
     for statement in _TOKENS:
         with suppress(StoreError, sqlite3.Error):
             for (token,) in tx.connection.execute(statement, (key, number)):
@@ -144,12 +144,12 @@ def _version(tx: Transaction, key: bytes, number: int) -> Envelope | None:
 
 
 def _values(tx: Transaction, statements: tuple[str, ...], *parameters: object) -> set[object]:
-    """What any of the statements finds before it comes to a damaged page; the others come from other sides."""
+    """Return what the statements find before they reach a damaged page; each searches from another side."""
     values: set[object] = set()
     for number, statement in enumerate(statements):
         with suppress(sqlite3.Error):
             for (value,) in tx.connection.execute(statement, parameters):
                 values.add(value)
-            if statements is _NUMBERS and number == 0:  # read to the end by the index, and so are the others
+            if statements is _NUMBERS and number == 0:  # the index was read to its end, so nothing is left to find
                 break
     return values

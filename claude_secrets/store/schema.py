@@ -1,6 +1,6 @@
-"""The SQLite file: its tables, its settings, and what SQLite's errors mean.
+"""The SQLite file: its tables, its settings, and the meanings of SQLite's errors.
 
-Always: opening never creates a file; SQLite's own error texts never leave this module.
+Always: opening never creates a file. SQLite's own error texts never leave this module.
 """
 
 import os
@@ -16,13 +16,13 @@ from urllib.parse import quote
 from claude_secrets.errors import Code, StoreError
 
 FORMAT: Final = 1
-"""The format this version reads and writes, kept in `PRAGMA user_version`."""
+"""The format that this version reads and writes, kept in `PRAGMA user_version`."""
 
 APPLICATION_ID: Final = 0x436C5365
 """Marks the file as ours ("ClSe"), kept in `PRAGMA application_id`."""
 
 BUSY_SECONDS: Final = 10.0
-"""How long a transaction waits for another process's."""
+"""Seconds that a transaction waits for another process's transaction."""
 
 _TABLES: Final = {
     "store": "CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), store_id TEXT NOT NULL,"
@@ -38,8 +38,7 @@ _TABLES: Final = {
 }
 _REFUSALS: Final = "CREATE INDEX audit_refusals ON audit (sequence) WHERE refused = 1"
 
-# What sqlite_schema must hold, by format, and nothing beside it. The table that has both rowids and a key has an index
-# of its own.
+# The exact content of sqlite_schema, by format. SQLite adds an index to the one table with both rowids and a key.
 _SCHEMAS: Final = {
     1: sorted(
         [("table", name, name, sql) for name, sql in _TABLES.items()]
@@ -49,16 +48,16 @@ _SCHEMAS: Final = {
 }
 
 _OTHER_TABLES: Final = (
-    "The store's tables are not the ones Claude Secrets makes.",
-    "Put back a copy of the store that is whole.",
+    "The store's tables are not the ones that Claude Secrets makes.",
+    "Restore an undamaged copy of the store.",
 )
 
 _NO_STORE: Final = (
     "The store's file is not a Claude Secrets store.",
-    "Put back a copy of the store, or name another one (--store).",
+    "Restore a copy of the store, or name another one (--store).",
 )
 _SAVE_WHAT_OPENS: Final = (
-    "Put back a copy of it that is whole; or see with `doctor --deep` what still opens, and save that with `backup`."
+    "Restore an undamaged copy. Or see with `doctor --deep` which records still open, and save them with `backup`."
 )
 
 _MEANINGS: Final = {
@@ -67,13 +66,13 @@ _MEANINGS: Final = {
     "SQLITE_FULL": (Code.STORE_FULL, "The disk is full; nothing was changed.", "Free some space and try again."),
     "SQLITE_NOTADB": (Code.STORE_FORMAT, *_NO_STORE),
     "SQLITE_CORRUPT": (Code.STORE_TAMPERED, "The store's file is damaged.", _SAVE_WHAT_OPENS),
-    # Rows stand where the store's head says that there are none yet.
+    # An insert collides only with a row that the store's head does not know.
     "SQLITE_CONSTRAINT": (
         Code.STORE_TAMPERED,
-        "The store does not fit together: rows were added or put back outside Claude Secrets.",
-        "Put back a copy of the store that is whole.",
+        "The store failed verification: rows were added or rolled back outside Claude Secrets.",
+        "Restore an undamaged copy of the store.",
     ),
-    # Our statements are right for our tables, so others stand there.
+    # Our statements are right for our tables, so the file has other tables.
     "SQLITE_ERROR": (Code.STORE_TAMPERED, *_OTHER_TABLES),
     "SQLITE_READONLY": (
         Code.STORE_UNAVAILABLE,
@@ -87,7 +86,7 @@ UNREADABLE: Final = (
     "The store's file cannot be opened or written; nothing was changed.",
     "Check the permissions and the disk of the store's directory (`doctor` shows its path).",
 )
-"""What is said of a file that cannot be opened or written."""
+"""The error for a file that cannot be opened or written."""
 
 
 @contextmanager
@@ -99,14 +98,14 @@ def translated() -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "") or ""
         primary = "_".join(name.split("_")[:2])
         raise StoreError(*_MEANINGS.get(primary, UNREADABLE)) from None
-    except UnicodeDecodeError:  # SQLite's own message, which repeats a damaged schema
+    except UnicodeDecodeError:  # SQLite's message, which repeats a damaged schema
         raise StoreError(*_MEANINGS["SQLITE_CORRUPT"]) from None
     except OSError:
         raise StoreError(*UNREADABLE) from None
 
 
 def contents(*, store_id: str, generation: int, head: bytes, slot: tuple[str, str, str, bytes]) -> bytes:
-    """The bytes of a new store with one key slot (`slot_id, kind, params, wrapped`)."""
+    """Return the bytes of a new store with one key slot (`slot_id, kind, params, wrapped`)."""
     with translated(), closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         lay_out(connection)
         connection.execute("INSERT INTO store VALUES (1, ?, ?, ?)", (store_id, generation, head))
@@ -115,16 +114,16 @@ def contents(*, store_id: str, generation: int, head: bytes, slot: tuple[str, st
 
 
 def as_file(connection: sqlite3.Connection) -> bytes:
-    """The bytes of a database in memory, as a store's file has them."""
+    """Return the bytes of a database in memory in the form of a store's file."""
     data = bytearray(connection.serialize())
-    # No database in memory can be in WAL mode; the file format's read and write versions say it
+    # A database in memory cannot be in WAL mode, so set the read and write versions of the file format
     # (https://www.sqlite.org/fileformat.html, 1.3.3).
     data[18:20] = b"\x02\x02"
     return bytes(data)
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty database, and say in it what it is."""
+    """Make the tables in an empty database, and mark it as a store of this format."""
     for statement in (*_TABLES.values(), _REFUSALS):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -134,7 +133,7 @@ def lay_out(connection: sqlite3.Connection) -> None:
 def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     """Open the store at `path`, which must exist, and check that it is one of ours in a format we know.
 
-    `immutable` opens it without any write, for a person's reading from a read-only place.
+    `immutable` opens it without any write, so that a person can read from a read-only place.
 
     Raises:
         StoreError: STORE_FORMAT, STORE_TAMPERED, STORE_BUSY or STORE_UNAVAILABLE.
@@ -142,16 +141,16 @@ def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     with translated():
         _check_file(path)
         if not immutable and not os.access(path, os.W_OK):
-            # SQLite would open it for reading and leave a log beside it that nobody can write.
+            # SQLite would open it for reading and leave a log next to it that nobody can write.
             raise StoreError(*_MEANINGS["SQLITE_READONLY"])
         if immutable and _size(path.with_name(f"{path.name}-wal")):
-            raise StoreError(*UNREADABLE)  # changes wait in the log, and a read-only look would not see them
+            raise StoreError(*UNREADABLE)  # the log holds changes that an immutable read does not see
         mode = "immutable=1" if immutable else "mode=rw"
         connection = sqlite3.connect(
             f"file:{quote(str(path))}?{mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
         )
         try:
-            # Text that someone made invalid must be found by what it means, not fail in the driver.
+            # Invalid text must fail our verification, not the driver's decoding.
             connection.text_factory = lambda data: data.decode("utf-8", "replace")
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
@@ -173,7 +172,7 @@ def format_of(connection: sqlite3.Connection) -> int:
 
 
 def check_format(connection: sqlite3.Connection) -> None:
-    """Check that the file is a store in a format we know (an older one, too) and has exactly its tables.
+    """Check that the file is a store in a format we know (also an older one) and has exactly its tables.
 
     Raises:
         StoreError: STORE_FORMAT or STORE_TAMPERED.
@@ -188,7 +187,7 @@ def check_format(connection: sqlite3.Connection) -> None:
             f"The store has format {version}; this version of Claude Secrets knows format {FORMAT}.",
             "Upgrade Claude Secrets, and restart the clients that run an older version.",
         )
-    # An added trigger or view would run inside our transactions. A list, for a name can stand there twice.
+    # An added trigger or view would run inside our transactions. Compare lists, because a name can occur twice.
     if (
         connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
         != _SCHEMAS[version]
@@ -204,25 +203,25 @@ def _size(path: Path) -> int:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse what is no file, an empty file, and (POSIX) a file of another user."""
+    """Refuse a path that is not a file, an empty file, and (POSIX) a file of another user."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(Code.STORE_FORMAT, "The store's path is not a file.", _NO_STORE[1])
     if status.st_size == 0:
         raise StoreError(
             Code.STORE_FORMAT,
-            "The store's file is empty; Claude Secrets never leaves one like that.",
-            "Put back a copy of the store, or remove the empty file to begin a new one.",
+            "The store's file is empty; Claude Secrets never leaves an empty file.",
+            "Restore a copy of the store, or remove the empty file to begin a new store.",
         )
     if sys.platform != "win32" and status.st_uid != os.getuid():
         raise StoreError(Code.STORE_UNAVAILABLE, "The store's file belongs to another user.", "Make it yours (chown).")
 
 
 def _tighten(path: Path) -> None:
-    """Take rights of group and others away (POSIX); only from what is known to be a store of ours."""
+    """Remove the rights of group and others (POSIX). The file must be known to be a store of ours."""
     if sys.platform == "win32":
         return
     for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-        with suppress(OSError):  # it is not there; or a read-only disk: reading stays possible, `doctor` tells
+        with suppress(OSError):  # missing, or on a read-only disk: it can still be read, and `doctor` warns
             if file.stat().st_mode & 0o077:
                 file.chmod(0o600)

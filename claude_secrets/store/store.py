@@ -1,7 +1,7 @@
-"""A store: making it, opening it with its key, and its transactions.
+"""A store: make it, open it with its key, and run its transactions.
 
-Always: no transaction is open while the keyring is asked. Each opening has its own `connection`. One thread uses one
-`Store`.
+Always: no transaction is open while the keyring is asked. Each opening has its own `connection`. A `Store` is used in
+one thread only.
 """
 
 import os
@@ -44,15 +44,16 @@ class Store:
         check_key_file: Callable[[Path], None] | None = None,
         ask_passphrase: Callable[[], str] | None = None,
     ) -> "Store":
-        """The store at `path`, by this system's clock, with its keys where `environment` says; opens nothing yet.
+        """Return the store at `path`, with the system's clock. It opens nothing yet.
 
-        `check_key_file` refuses key files that must not be used; `ask_passphrase` is called where only one opens it.
+        `environment` says where the keys are. `check_key_file` refuses key files that must not be used.
+        `ask_passphrase` is called if only a passphrase opens the store.
         """
         custody = Custody(environment=environment, check_key_file=check_key_file, ask_passphrase=ask_passphrase)
         return cls(path, custody, time.time)
 
     def exists(self) -> bool:
-        """Whether there is a file at the store's path (a store's, or something else that will be refused)."""
+        """Whether there is a file at the store's path (a store, or a file that will be refused)."""
         return os.path.lexists(self.path)
 
     def close(self) -> None:
@@ -62,18 +63,18 @@ class Store:
         self._connection = None
 
     def key_files(self) -> list[Path]:
-        """Where the key files of this store's slots are looked for, or the first one would be made; needs no key."""
+        """Where this store's key files are looked for, or where the first one would be made. This needs no key."""
         named = [] if self.custody.named_file is None else [self.custody.named_file]
         if not self.exists():
             return named
         return named + [path for slot in self.slots() if (path := self.custody.file_of(slot)) is not None]
 
     def slots(self, *, immutable: bool = False) -> list[Slot]:
-        """This store's key slots; needs no key, so nothing vouches for them. `immutable` as in `read`."""
+        """Return this store's key slots. This needs no key and verifies nothing. `immutable` is as in `read`."""
         return self._open(immutable=immutable).slots()
 
     def key_state(self) -> tuple[StoreIdentity, list[Slot]]:
-        """The store's identity and its key slots; needs no key, so nothing vouches for them."""
+        """Return the store's identity and its key slots. This needs no key and verifies nothing."""
         return self._open().key_state()
 
     @property
@@ -85,25 +86,25 @@ class Store:
         """Fetch the data key if it is not in memory yet.
 
         Raises:
-            CustodyError: it cannot be had.
-            StoreError: the file cannot be read or is not a store.
+            CustodyError: the key cannot be fetched.
+            StoreError: the file cannot be read, or it is not a store.
         """
         self._cipher_of(self._open())
 
     def fetch_key(self) -> DataKey:
-        """The data key, fetched once more: it is not kept, only what is derived from it.
+        """Fetch the data key again. In between, only keys that are derived from it are kept.
 
         Raises:
-            CustodyError: it cannot be had.
+            CustodyError: the key cannot be fetched.
         """
         return self._fetched(self._open(), self.custody.unlock)[0]
 
     def unlock_with_code(self, code: str) -> DataKey:
-        """Fetch the data key by a recovery code.
+        """Fetch the data key with a recovery code.
 
         Raises:
-            CallerError: INVALID_VALUE, naming the group that was mistyped.
-            CustodyError: the store has none, or another one.
+            CallerError: INVALID_VALUE, with the number of the mistyped group.
+            CustodyError: the store has no recovery code, or another one.
         """
         return self._fetched(
             self._open(),
@@ -112,21 +113,21 @@ class Store:
 
     @contextmanager
     def read(self, *, whole: bool = True, immutable: bool = False) -> Iterator[Transaction]:
-        """A transaction that sees one state of the store and changes nothing. The store must exist.
+        """Open a transaction that sees one state of the store and changes nothing. The store must exist.
 
-        For the person alone: `whole` False reads a record even where another one, or the store's head, is damaged;
-        `immutable` reads a store in a read-only place without locks.
+        Two arguments are for the person only. With `whole` False, a record can be read even if another record or the
+        store's head is damaged. `immutable` reads a store in a read-only place without locks.
         """
         with self._transaction(writes=False, whole=whole, immutable=immutable) as tx:
             yield tx
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Transaction]:
-        """A transaction that is committed whole when the block ends, and rolled back when it raises.
+        """Open a transaction that is committed as a whole when the block ends, and rolled back if the block raises.
 
-        Makes the store and its key, held by the OS keyring (or by the file that `CLAUDE_SECRETS_KEY_FILE` names),
-        where there is no store yet. One that is not `durable` may be lost with the machine's power, though never by
-        halves: enough for a log of what was read.
+        If there is no store yet, this makes the store and its key. The OS keyring holds the key, or the file that
+        `CLAUDE_SECRETS_KEY_FILE` names. A transaction that is not `durable` may be lost if the machine loses power, but
+        only as a whole; that is enough for a log of reads.
         """
         if not self.exists():
             self._create(lambda store_id, data_key: self.custody.new_first_slot(store_id, data_key, self.path))
@@ -134,18 +135,18 @@ class Store:
             yield tx
 
     def scrub(self) -> bool:
-        """Rewrite the store without what was deleted, and empty its log of changes; takes no transaction.
+        """Rewrite the store without deleted data, and empty its write-ahead log. No transaction may be open.
 
-        Returns False where that cannot be now, so that old pages stay: something else goes on reading or writing, or
-        there is no space.
+        Returns False if that is not possible now, so old pages remain: another process or connection is reading or
+        writing, or there is no space.
         """
         try:
             return self._open().scrub()
-        except StoreError:  # what was deleted stays deleted
+        except StoreError:  # the deleted rows stay deleted
             return False
 
     def refuse_another(self) -> None:
-        """Raise `StoreError` STORE_UNAVAILABLE where there is a store already."""
+        """Raise `StoreError` STORE_UNAVAILABLE if the store exists already."""
         if self.exists():
             raise _there_already()
 
@@ -153,26 +154,26 @@ class Store:
         """Make the store with its key in a new file instead of the OS keyring.
 
         Raises:
-            StoreError: STORE_UNAVAILABLE where a store exists already.
+            StoreError: STORE_UNAVAILABLE if a store exists already.
             CustodyError: the key file cannot be made there.
         """
         if self.custody.named_file not in (None, key_file.absolute()):
             raise CustodyError(
                 Code.KEY_MISSING,
-                "CLAUDE_SECRETS_KEY_FILE names another file, in which the key would be looked for.",
+                "CLAUDE_SECRETS_KEY_FILE names another file, and the key would be looked for there.",
                 "Unset it, or name the same file.",
             )
         slot = self._create_first(
             lambda store_id, data_key: self.custody.new_file_slot(store_id, data_key, key_file, store=self.path)
         )
-        if slot.key_file != key_file.absolute():  # what another process had begun was finished
+        if slot.key_file != key_file.absolute():  # this finished a store that another process had begun
             raise _there_already()
 
     def create_with_passphrase(self, passphrase: str) -> None:
-        """Make the store with a key that this passphrase alone unwraps.
+        """Make the store with a key that only this passphrase unwraps.
 
         Raises:
-            StoreError: STORE_UNAVAILABLE where a store exists already.
+            StoreError: STORE_UNAVAILABLE if a store exists already.
         """
         slot = self._create_first(
             lambda store_id, data_key: self.custody.new_passphrase_slot(store_id, data_key, passphrase, recovery=False)
@@ -198,7 +199,7 @@ class Store:
             connection = self._open(immutable=immutable)
             cipher = self._cipher_of(connection)
             with (
-                suppress(KeyReplaced),  # by another process: fetch the new one
+                suppress(KeyReplaced),  # another process replaced the key: fetch the new one
                 connection.transaction(cipher, writes=writes, whole=whole, durable=durable) as tx,
             ):
                 yield tx
@@ -214,19 +215,19 @@ class Store:
         fetch: Callable[[StoreIdentity, Sequence[Slot]], DataKey],
         attempts: int = _ATTEMPTS,
     ) -> tuple[DataKey, Cipher]:
-        """The data key as `fetch` finds it, and its cipher, which the connection keeps."""
+        """Return the data key that `fetch` finds, and its cipher, which the connection keeps."""
         identity, slots = seen = connection.key_state()
         try:
             data_key = fetch(identity, slots)
         except CustodyError:
-            # The keys may have been replaced between our looking at the store and at where they are.
+            # Another process may have replaced the keys after we read the slots and before we looked for the key.
             if attempts == 1 or connection.key_state() == seen:
                 raise
             return self._fetched(connection, fetch, attempts - 1)
         return data_key, connection.use(Cipher(identity.store_id, data_key))
 
     def _open(self, *, immutable: bool = False) -> Connection:
-        """The connection, opened anew where the file at the path is no longer the one that was opened."""
+        """Return the connection. Open a new one if the path no longer leads to the file that was opened."""
         with schema.translated():
             status = self.path.stat()
         file = OpenedFile(status.st_dev, status.st_ino, immutable)
@@ -242,6 +243,6 @@ class Store:
 def _there_already() -> StoreError:
     return StoreError(
         Code.STORE_UNAVAILABLE,
-        "There is a store already; its key stays where it is.",
-        "Name another store with --store, or go on with the one you have.",
+        "A store exists already; its key stays where it is.",
+        "Name another store with --store, or use the existing one.",
     )

@@ -1,6 +1,6 @@
 """One transaction on the store, and the sealed head that vouches for every other row.
 
-Always: a token is opened only for the place where it stands; what does not fit together is STORE_TAMPERED.
+Always: a token is opened only for its own place. Rows that do not match are STORE_TAMPERED.
 """
 
 import sqlite3
@@ -14,25 +14,25 @@ HEAD: Final = ("store-head", "store")
 """Kind and place of the store's head."""
 
 _REMEMBERED: Final = 2000
-"""Things that are remembered from one transaction to the next, at most."""
+"""The most lookups that are remembered from one transaction to the next."""
 
 
 def tampered(what: str) -> StoreError:
-    """The error for rows that do not fit together; `what` names the kind of row, never its content."""
+    """Return the error for rows that fail verification; `what` names the kind of row, never its content."""
     return StoreError(
         Code.STORE_TAMPERED,
-        f"The store does not fit together: {what} was changed, removed or put back outside Claude Secrets.",
-        "Stop all clients, then put back a whole copy of the store in place of it and its -wal and -shm files; "
-        "or see with `doctor --deep` what still opens, and save that with `backup`.",
+        f"The store failed verification: {what} was changed, removed or rolled back outside Claude Secrets.",
+        "Stop all clients, then replace the store and its -wal and -shm files with an undamaged copy. "
+        "Or see with `doctor --deep` which records still open, and save them with `backup`.",
     )
 
 
 class StoreHead(NamedTuple):
-    """What the store's sealed head vouches for. It is renewed by every transaction that writes.
+    """The content of the store's sealed head. Every transaction that writes renews it.
 
-    `changes` counts the writing transactions; `records` is the set hash of the record heads; `grants`,
-    `counters` and `slots` are digests of their whole tables; `audit_sequence` is the number of the audit log's last
-    entry and `audit` the set hash of its entries.
+    `changes` counts the writing transactions. `records` is the set hash of the record heads. `grants`, `counters` and
+    `slots` are digests of their whole tables. `audit_sequence` is the number of the audit log's last entry, and `audit`
+    is the set hash of its entries.
     """
 
     changes: int
@@ -45,7 +45,7 @@ class StoreHead(NamedTuple):
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> "StoreHead":
-        """Take the head out of its opened envelope. Raises `EnvelopeMismatch` where a field is missing."""
+        """Read the head from its opened envelope. Raises `EnvelopeMismatch` if a field is missing."""
         return cls(
             changes=envelope.number("changes"),
             records=envelope.text("records"),
@@ -58,7 +58,7 @@ class StoreHead(NamedTuple):
 
 
 class HeadChanges(TypedDict, total=False):
-    """The fields of the store's head that a change of rows makes new; `changes` is counted by the transaction."""
+    """The fields of the store's head that change with rows. The transaction itself counts `changes`."""
 
     records: str
     grants: str
@@ -69,10 +69,10 @@ class HeadChanges(TypedDict, total=False):
 
 
 class Memory:
-    """What was found out about the records, for as long as the store's head vouches for the same ones.
+    """Remembered lookups of records, valid as long as the store's head vouches for the same records.
 
-    `tables` are the digests of small tables as they were last read. A store keeps all of it while no other connection
-    writes.
+    `tables` holds the digests of small tables as they were last read. A store keeps this memory while no other
+    connection writes.
     """
 
     def __init__(self) -> None:
@@ -81,21 +81,21 @@ class Memory:
         self.tables: dict[str, str] = {}
 
     def begin(self) -> None:
-        """Forget all if it has become too much. Only between transactions: each may look up any number of records."""
+        """Forget everything if it is too much. Only between transactions: each may look up any number of records."""
         if len(self._found) > _REMEMBERED:
             self._found = {}
 
     def of(self, head: StoreHead) -> dict[object, Any]:
-        """What is remembered under this head: nothing if any record has changed since."""
+        """Return what is remembered under this head; nothing if any record has changed."""
         if self._records != head.records:
             self._records, self._found = head.records, {}
         return self._found
 
 
 class Transaction:
-    """One open transaction: a connection, the cipher that fits it, the head, and the time it began (seconds).
+    """One open transaction: a connection, its cipher, the head, and the time when it began (seconds).
 
-    `memory` outlasts it.
+    `memory` outlives the transaction.
     """
 
     def __init__(
@@ -112,19 +112,19 @@ class Transaction:
 
     @property
     def remembered(self) -> dict[object, Any]:
-        """What an earlier look at the same records found, by whatever key it was put here."""
+        """Results of earlier lookups among the same records, under the keys that the caller chose."""
         return self._memory.of(self.head)
 
     def amend(self, **changes: Unpack[HeadChanges]) -> None:
-        """Let the head vouch for rows as they are now; it is sealed anew when the transaction ends."""
+        """Update the head for changed rows. It is sealed again when the transaction ends."""
         self.head = self.head._replace(**changes)
         self.dirty = True
 
     def rows(self, statement: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query one by one, for as long as the transaction is open.
+        """Return the rows of a query one by one, for as long as the transaction is open.
 
-        A cursor that was left half-way goes on seeing this state of the store for as long as anything, be it an
-        exception's traceback, holds it; so all of them are closed with the transaction.
+        An unfinished cursor keeps this state of the store visible as long as anything holds the cursor, such as an
+        exception's traceback. So all cursors are closed with the transaction.
         """
         self._cursors.append(self.connection.execute(statement, parameters))
         return self._cursors[-1]
@@ -135,18 +135,18 @@ class Transaction:
             cursor.close()
 
     def seal(self, kind: str, place: str, fields: dict[str, object], payload: bytes = b"") -> bytes:
-        """Seal for this store at this transaction's time."""
+        """Seal a token for this store at this transaction's time."""
         return self.cipher.seal(kind, place, fields, now=self.now, payload=payload)
 
     def open(self, kind: str, place: str, token: bytes) -> Envelope:
-        """Open a token of this store. Raises `StoreError` STORE_TAMPERED where it is not the one that belongs there."""
+        """Open a token of this store. Raises `StoreError` STORE_TAMPERED if it does not belong in that place."""
         try:
             return self.cipher.open(kind, place, token)
         except (TokenInvalid, EnvelopeMismatch):
             raise tampered(f"a row of kind '{kind}'") from None
 
     def verify_table(self, table: str, expected: str) -> None:
-        """Compare a small table with the digest in the head, where it may have changed since that was done last.
+        """Compare a small table with its digest in the head, if it may have changed since the last comparison.
 
         Raises:
             StoreError: STORE_TAMPERED.
@@ -155,23 +155,23 @@ class Transaction:
             raise tampered(f"a row of table '{table}'")
 
     def verify_records(self) -> None:
-        """Hold all record heads against the store's head.
+        """Compare all record heads with the store's head.
 
         Raises:
-            StoreError: STORE_TAMPERED where a record was removed, added or put back to an older state.
+            StoreError: STORE_TAMPERED if a record was removed, added or rolled back.
         """
         rows = (as_bytes(row) for row in self.rows("SELECT record, head FROM records"))
         if self.cipher.set_add_all("0", rows) != self.head.records:
             raise tampered("a record")
 
     def table_digest(self, table: str) -> str:
-        """The digest of a small table (`grants`, `counters`, `key_slots`) as it is now."""
+        """Return the current digest of a small table (`grants`, `counters`, `key_slots`)."""
         rows = self.connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608  our own names
         digest = self._memory.tables[table] = self.cipher.digest(table, (as_bytes(row) for row in rows))
         return digest
 
     def size(self) -> int:
-        """The bytes of the store's pages that are in use."""
+        """Return the number of bytes in the store's used pages."""
         pages, free, size = (
             self.connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
@@ -179,7 +179,7 @@ class Transaction:
         return int((pages - free) * size)
 
     def renew_head(self) -> bytes:
-        """Seal the head as it is now, and return it; called once, before the commit of a transaction that wrote."""
+        """Seal the head as it is now, and return it. Called once, before the commit of a transaction that wrote."""
         self.head = self.head._replace(changes=self.head.changes + 1)
         token = self.seal(*HEAD, fields=self.head._asdict())
         self.connection.execute("UPDATE store SET head = ? WHERE id = 1", (token,))
@@ -187,5 +187,5 @@ class Transaction:
 
 
 def as_bytes(row: tuple[object, ...]) -> tuple[bytes, ...]:
-    """A row's cells as they go into a digest: bytes as they are, the rest as its text in UTF-8."""
+    """Return a row's cells as they go into a digest: bytes as they are, other cells as text in UTF-8."""
     return tuple(cell if isinstance(cell, bytes) else str(cell).encode() for cell in row)

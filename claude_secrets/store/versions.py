@@ -1,7 +1,7 @@
-"""The stored values of one record as rows: each sealed for its place, all of them summed up in the record's history.
+"""The stored values of one record as rows: each is sealed for its place, and the record's history covers them all.
 
-Always: a row is opened only for the place where it stands; whoever adds or takes one away gets the new history back
-and has to put it into the record's head.
+Always: a row is opened only for its own place. A function that adds or removes a row returns the new history, and its
+caller must write that into the record's head.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from claude_secrets.model import EnteredBy
 from claude_secrets.store.transaction import Transaction, tampered
 
 KEPT_SECONDS: Final = 30 * 86_400
-"""How long a version is kept at least after another one took its place."""
+"""How long a version is kept, at least, after a newer one replaced it."""
 
 _EVICTED_AT_ONCE: Final = 100
 _BINDING: Final = frozenset({"store", "generation", "kind", "place"})
 
 
 class Version(NamedTuple):
-    """What is known of one stored value but the value. Times are seconds since 1970; `deleted`: it is a deletion."""
+    """The facts about one stored value, without the value. Times are seconds since 1970; `deleted` marks a deletion."""
 
     number: int
     deleted: bool
@@ -32,7 +32,7 @@ class Version(NamedTuple):
 
     @classmethod
     def from_envelope(cls, number: int, envelope: Envelope) -> "Version":
-        """What a row's envelope says. Raises `EnvelopeMismatch` where a field is missing."""
+        """Read a row's envelope. Raises `EnvelopeMismatch` if a field is missing."""
         return cls(
             number=number,
             deleted=envelope.flag("deleted"),
@@ -45,27 +45,27 @@ class Version(NamedTuple):
 
 
 def place(key: bytes, number: int) -> str:
-    """Where the version of that number stands, as its envelope repeats it."""
+    """The place of the version with that number, as its envelope repeats it."""
     return f"{key.hex()}:{number}"
 
 
 def member(key: bytes, number: int) -> bytes:
-    """What the record's history holds the version under."""
+    """The version's key in the record's history."""
     return place(key, number).encode("ascii")
 
 
 def newest(tx: Transaction, key: bytes) -> int | None:
-    """The number of the newest version, None where there is none."""
+    """Return the number of the newest version, or None if there is none."""
     row = tx.connection.execute("SELECT max(version) FROM versions WHERE record = ?", (key,)).fetchone()
     number: int | None = row[0]
     return number
 
 
 def open_envelope(tx: Transaction, key: bytes, number: int) -> Envelope:
-    """One version.
+    """Open one version.
 
     Raises:
-        StoreError: STORE_TAMPERED, also where it is not there.
+        StoreError: STORE_TAMPERED, also if the version is missing.
     """
     row = tx.connection.execute("SELECT token FROM versions WHERE record = ? AND version = ?", (key, number)).fetchone()
     if row is None:
@@ -74,7 +74,7 @@ def open_envelope(tx: Transaction, key: bytes, number: int) -> Envelope:
 
 
 def iterate_all(tx: Transaction, key: bytes, history: str) -> Iterator[tuple[int, Envelope]]:
-    """All versions, the oldest first; at the end all of them are held against `history`.
+    """Yield all versions, the oldest first, and compare them with `history` at the end.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -88,14 +88,14 @@ def iterate_all(tx: Transaction, key: bytes, history: str) -> Iterator[tuple[int
 
 
 def insert(tx: Transaction, key: bytes, number: int, *, fields: dict[str, object], payload: bytes, history: str) -> str:
-    """Write one version and return the history with it."""
+    """Write one version and return the history that includes it."""
     token = tx.seal("version", place(key, number), fields, payload)
     tx.connection.execute("INSERT INTO versions VALUES (?, ?, ?)", (key, number, token))
     return tx.cipher.set_add(history, member(key, number), token)
 
 
 def remove(tx: Transaction, key: bytes, number: int, history: str) -> str:
-    """Take one version away and return the history without it."""
+    """Remove one version and return the history without it."""
     token = tx.connection.execute(
         "DELETE FROM versions WHERE record = ? AND version = ? RETURNING token", (key, number)
     ).fetchone()[0]
@@ -103,16 +103,17 @@ def remove(tx: Transaction, key: bytes, number: int, history: str) -> str:
 
 
 def own_fields(envelope: Envelope) -> dict[str, object]:
-    """A version's own fields, without those that bind it to its place (sealing adds the new place's)."""
+    """A version's own fields, without those that bind it to its place. Sealing adds those of the new place."""
     return {key: value for key, value in envelope.fields.items() if key not in _BINDING}
 
 
 def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy) -> str:
-    """Let go of versions that need not be kept when `by` stores one more, and return the history without them.
+    """Remove versions that need not be kept when `by` stores another one, and return the history without them.
 
-    The newest `keep` stay, and so does whatever another version replaced less than `KEPT_SECONDS` ago (or that one was
-    sealed anew since: it is not opened to look). What a person entered goes only when a person stores, and only where
-    `keep` newer values were entered by a person too.
+    The newest `keep` stay. A version that was replaced less than `KEPT_SECONDS` ago also stays. For the oldest version
+    that time is read from its successor's token without opening it, so sealing the successor again keeps the version
+    longer. A value that a person entered is removed only when a person stores, and only if a person also entered
+    `keep` newer values.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -136,7 +137,7 @@ def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy
 
 
 def _oldest_is_young(tx: Transaction, key: bytes) -> bool:
-    """Whether the oldest version was replaced too recently to go; told by when its successor was sealed, unopened."""
+    """Whether the oldest version was replaced too recently to go, by the time in its successor's unopened token."""
     row = tx.connection.execute(
         "SELECT token FROM versions WHERE record = ? ORDER BY version LIMIT 1 OFFSET 1", (key,)
     ).fetchone()

@@ -347,12 +347,12 @@ FAULTS: dict[str, tuple[Fault, list[str], dict[str, str | None]]] = {
     ),
     "a version that is gone": (
         garble("DELETE FROM versions WHERE record = ? AND version = 1", "shared T"),
-        ["versions of 'T' of scope 'shared' were removed, added or put back"],
+        ["versions of 'T' of scope 'shared' were removed, added or rolled back"],
         {},
     ),
     "the store's head": (
         lambda connection, _: connection.execute("UPDATE store SET head = x'00'"),
-        ["The store does not fit together"],
+        ["The store failed verification"],
         {},
     ),
     "a grant": (
