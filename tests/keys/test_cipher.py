@@ -1,4 +1,4 @@
-"""Sealing and opening: what a token is bound to, and what never shows."""
+"""Sealing and opening: what a token is bound to, and that no key or value is shown."""
 
 import json
 import traceback
@@ -118,7 +118,7 @@ def test_an_envelope_gives_each_field_in_its_own_type_only() -> None:
     for read, wrong in [
         (envelope.text, "number"),
         (envelope.text, "null"),
-        (envelope.number, "flag"),  # a truth value is not a number, though Python thinks so
+        (envelope.number, "flag"),  # a truth value is not a number, although Python accepts it as one
         (envelope.number, "absent"),
         (envelope.flag, "number"),
         (envelope.optional_text, "number"),
@@ -146,7 +146,7 @@ def test_any_bytes_come_back_exactly(payload: bytes) -> None:
     assert cipher().open("version", "p", token).payload == payload
 
 
-# What never shows
+# No key or value is shown
 
 
 def test_no_key_and_no_value_is_in_a_repr() -> None:
@@ -173,7 +173,7 @@ def test_no_exception_carries_a_key_or_a_token() -> None:
             attempt()
         assert str(caught.value) == ""
         assert caught.value.__context__ is None or caught.value.__suppress_context__
-        # What a log would print: source lines, types and messages, but no values.
+        # A log prints source lines, types and messages, but no values.
         assert not any(CANARY in line for line in traceback.format_exception(caught.value))
 
 
@@ -252,7 +252,7 @@ def test_row_keys_differ_between_stores_and_data_keys() -> None:
 
 
 def test_the_row_key_of_a_path_that_is_not_unicode_is_its_own() -> None:
-    # POSIX paths are bytes; Python shows the odd ones as lone surrogates.
+    # POSIX paths are bytes; Python decodes invalid ones to lone surrogates.
     odd = [b"/srv/\xff".decode("utf-8", "surrogateescape"), b"/srv/\xfe".decode("utf-8", "surrogateescape")]
     assert len({cipher().index("grant", path, "shared", "TOKEN") for path in [*odd, "/srv/\N{CROSS MARK}"]}) == 3
 

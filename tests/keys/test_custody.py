@@ -1,4 +1,4 @@
-"""Custody of the key: both kinds of slot held to one contract, real keyrings in every state, hostile environments."""
+"""Custody of the key: one contract for both kinds of slot, real keyrings in every state, hostile environments."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def failure_of(custody: Custody, slot: Slot, identity: StoreIdentity = IDENTITY)
 
 
 def everything_said(error: BaseException | None) -> str:
-    """All that an error and the errors behind it could show anyone."""
+    """All text that an error and the errors behind it could show."""
     said = []
     while error is not None:
         said += [repr(error), str(error), repr(error.args), repr(vars(error)), *traceback.format_exception(error)]
@@ -51,7 +51,7 @@ def everything_said(error: BaseException | None) -> str:
 
 
 class KeyPlace(Protocol):
-    """Where master keys of one kind of slot stand, and a way to meddle with them."""
+    """The place of the master keys of one kind of slot, with methods to change them from outside."""
 
     def custody(self) -> Custody: ...
     def make(self, store_id: str, data_key: DataKey) -> Slot: ...
@@ -120,7 +120,7 @@ class FilePlace:
 
 
 class SlotContract:
-    """What holds for every kind of slot."""
+    """The tests that every kind of slot must pass."""
 
     def test_a_new_process_unwraps_the_data_key(self, place: KeyPlace) -> None:
         data_key = DataKey.generate()
@@ -196,7 +196,7 @@ class SlotContract:
         place.custody().take_away(IDENTITY, slot)
         assert place.text(STORE, slot) is None
         assert place.text(STORE, other) is not None
-        place.custody().take_away(IDENTITY, slot)  # a second time there is nothing left to do
+        place.custody().take_away(IDENTITY, slot)  # the second time does nothing
 
     def test_neither_key_appears_in_the_slot(self, place: KeyPlace) -> None:
         data_key = DataKey.generate()
@@ -241,7 +241,7 @@ except CustodyError as error:
 
 
 def probe(action: str, environment: Mapping[str, str], *, slot: Slot | None = None, **run: object) -> str:
-    """What custody with its usual settings answers in a process of its own."""
+    """Return the answer of custody with its default settings in a process of its own."""
     fields = [slot.slot_id, slot.kind, slot.params, slot.wrapped.decode()] if slot else None
     arguments = json.dumps([STORE, action, fields])
     options: dict[str, object] = {"command": [sys.executable, "-c", PROBE, arguments], "cwd": None, **run}
@@ -271,7 +271,7 @@ class TestKeyringStates:
             error = failure_of(custody, slot)
             assert error.code is Code.KEYRING_LOCKED
             assert "Unlock it" in str(error.hint)
-        # It was the keyring that said so, not the deadline: nothing is still waiting.
+        # The keyring said so, not the deadline: nothing is still waiting.
         assert keyring_threads() == []
         status = custody.keyring_status()
         assert (status.ok, status.code) == (False, Code.KEYRING_LOCKED)
@@ -355,7 +355,7 @@ class TestDeadline:
 
     def test_a_process_ends_while_the_keyring_still_does_not_answer(self, keyring_session: RealKeyring) -> None:
         keyring_session.freeze()
-        said = probe("make", keyring_session.environment)  # with the usual deadline where there is no display
+        said = probe("make", keyring_session.environment)  # with the default deadline without a display
         assert said.startswith("KEYRING_LOCKED")
 
     def test_a_display_lets_a_person_answer(self) -> None:
@@ -398,7 +398,7 @@ def type_password(xdotool: str, session: RealKeyring) -> None:
     def answered() -> bool:
         if window := dialog():
             do("windowfocus", "--sync", window)
-            do("key", "ctrl+a")  # over what an earlier attempt left: the dialog may not have listened from the start
+            do("key", "ctrl+a")  # replace the text of an earlier attempt, which the dialog may have missed
             do("type", "--delay", "50", keyrings.PASSWORD)
             do("key", "Return")
         try:
@@ -470,7 +470,7 @@ PlaintextKeyring = Keyring = Backend
 
 
 class Clone:
-    """A repository that brings keyring backends along, and leaves a mark when any of its code runs."""
+    """A repository that contains keyring backends, which leave a mark when any of their code runs."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -485,7 +485,7 @@ class Clone:
         )
 
     def springs(self, environment: Mapping[str, str]) -> bool:
-        """Whether plain keyring would run the clone's code: the trap works."""
+        """Whether plain keyring would run the repository's code, which shows that the trap works."""
         subprocess.run(
             [sys.executable, "-c", "import keyring; keyring.get_keyring()"],
             cwd=self.directory,
@@ -577,7 +577,7 @@ class TestForeignBackends:
 
 
 class StandInBackend:
-    """A stand-in for a backend of another operating system: a dictionary, with keyring's three methods."""
+    """A stand-in for another operating system's backend: a dictionary with keyring's three methods."""
 
     entries: dict[tuple[str, str], str]
     drops_writes = False
@@ -600,7 +600,7 @@ class StandInBackend:
 
 
 class TestOtherSystems:
-    """macOS and Windows by stand-ins for their backends: which one is chosen, and what it is asked."""
+    """macOS and Windows with stand-ins for their backends: which one is chosen, and which calls it gets."""
 
     @pytest.fixture(params=["darwin", "win32"])
     def platform(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -619,7 +619,7 @@ class TestOtherSystems:
         data_key = DataKey.generate()
         slot = custody.new_keyring_slot(STORE, data_key).place_key()
         entry = f"{STORE}.{slot.slot_id}"
-        # Windows finds entries by service alone, so there each needs its own.
+        # Windows finds entries by their service only, so each entry needs its own service there.
         service = {"darwin": "claude-secrets", "win32": f"claude-secrets:{entry}"}[platform]
         assert list(StandInBackend.entries) == [(service, entry)]
         assert len(StandInBackend.entries[service, entry]) == 44
@@ -895,4 +895,4 @@ class TestSeveralSlots:
             slot_kind="file",
             now=1_800_000_000,
         )
-        assert slot.wrapped[:12] == again[:12]  # Fernet's version and time stand in front
+        assert slot.wrapped[:12] == again[:12]  # Fernet's version and time come first

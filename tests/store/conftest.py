@@ -11,7 +11,7 @@ from tests.support.tampering_scenario import TamperingScenario
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[StoreOnDisk]:
-    """A place where there is no store yet."""
+    """A path at which there is no store yet."""
     on_disk = StoreOnDisk(tmp_path)
     yield on_disk
     on_disk.close()
@@ -25,5 +25,5 @@ def on_disk(bare: StoreOnDisk) -> StoreOnDisk:
 
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory: pytest.TempPathFactory) -> TamperingScenario:
-    """A store with a past, which all tests of a file share; they change copies of it."""
+    """A store with a history. All tests of a file share it and change copies of it."""
     return TamperingScenario(tmp_path_factory.mktemp("scenario"))

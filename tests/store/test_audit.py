@@ -1,4 +1,4 @@
-"""The audit log as the store keeps it: what is told, what comes together, what goes in time, what was meddled with."""
+"""The audit log in the store: what it reports, which events it counts together, what it removes, what it detects."""
 
 import contextlib
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def test_a_refusal_whose_transaction_was_rolled_back_is_counted_afresh(on_disk: 
         log.add(tx, DENIED)
         raise KeyError
     assert told(store) == []
-    add(store, log, GET)  # takes the number that the refusal had
+    add(store, log, GET)  # gets the number that the refusal had
     add(store, log, DENIED, DENIED)
     assert [count for _, _, count in told(store)] == [1, 2]
 

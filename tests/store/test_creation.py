@@ -1,4 +1,4 @@
-"""How a store comes to be: whole and private or not at all, and one store with one key however many begin at once."""
+"""Making a store: whole and private or not at all, and only one store with one key if several processes start."""
 
 import multiprocessing
 import os
@@ -139,7 +139,7 @@ class FirstWriteToFile(Custody):
 
 
 class Beaten(FirstWriteToFile):
-    """Custody in whose process a store is always put in place (by something that takes no notice of drafts) before."""
+    """Custody in a process that is always too late: something that ignores drafts puts a store in place first."""
 
     def __init__(self, path: Path, key_file: Path, winner: StoreOnDisk) -> None:
         super().__init__(key_file)
@@ -172,7 +172,7 @@ _barrier: Barrier
 
 
 def _line_up(barrier: Barrier) -> None:
-    global _barrier  # noqa: PLW0603  how a pool hands a barrier to its processes
+    global _barrier  # noqa: PLW0603  the way to give a barrier to a pool's processes
     _barrier = barrier
 
 
@@ -229,7 +229,7 @@ def test_a_draft_beside_a_store_is_removed_and_no_key_with_it(on_disk: StoreOnDi
     put(on_disk.store(), "TOKEN", "v")
     on_disk.close()
     draft = on_disk.path.with_name(".secrets.db.claude-secrets-draft")
-    for content in (on_disk.path.read_bytes(), b"", b"notes"):  # a copy of the store names its key, too
+    for content in (on_disk.path.read_bytes(), b"", b"notes"):  # a copy of the store also names its key
         draft.write_bytes(content)
         assert get(on_disk.store(), "TOKEN") == "v"
         assert not draft.exists()
@@ -249,7 +249,7 @@ def test_a_draft_that_somebody_holds_is_left_alone(on_disk: StoreOnDisk) -> None
 
 
 def killed_after(on_disk: StoreOnDisk, moment: str) -> None:
-    """What a process leaves that was killed while it made the store."""
+    """Leave the files of a process that was killed while it made the store."""
     on_disk.create().close()
     draft = on_disk.path.with_name(".secrets.db.claude-secrets-draft")
     if moment == "the store has its name":

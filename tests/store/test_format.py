@@ -1,6 +1,6 @@
-"""store-format.md, written down a second time: SQLite, the standard library and Fernet alone, nothing of the program.
+"""A second implementation of store-format.md, with only SQLite, the standard library and Fernet, and no program code.
 
-What the program writes must be read by it, so that store-format.md says what the program does.
+It must be able to read what the program writes, so that store-format.md says what the program does.
 """
 
 import hmac
@@ -34,7 +34,7 @@ def hkdf(store_id: str, data_key: bytes, label: str) -> bytes:
 
 
 class Reader:
-    """Reads a store as store-format.md says, with SQLite, the standard library and Fernet."""
+    """Reads a store as store-format.md says, with only SQLite, the standard library and Fernet."""
 
     def __init__(self, path: Path, master_key: str) -> None:
         self.db = sqlite3.connect(path)

@@ -1,5 +1,5 @@
-"""Bringing a store to a later format. There is none yet, so format 2 here is a stand-in: one more table, and one more
-field in what the tests read.
+"""Migrating a store to a later format. There is none yet, so the tests use a stand-in for format 2: one more table, and
+one more field.
 """
 
 import os
@@ -35,7 +35,7 @@ def keep_with_token(on_disk: StoreOnDisk) -> StoreOnDisk:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on the program is a later version, whose format is 2."""
+    """Turn the program into a later version whose format is 2."""
     wanted = sorted([*schema._SCHEMAS[1], ("table", "labels", "labels", LABELS)], key=lambda entry: str(entry[1]))
     monkeypatch.setitem(schema._SCHEMAS, 2, wanted)
     monkeypatch.setitem(migrations.STEPS, 1, add_labels)

@@ -1,4 +1,4 @@
-"""Files that are no store, places that cannot be written, disks that are full: the right code, and nothing changed."""
+"""Files that are not a store, read-only places and full disks: the right code, and nothing is changed."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def keep_with_token(on_disk: StoreOnDisk) -> StoreOnDisk:
 
 
 def step(path: Path, *step: str, bound: bool = False) -> str:
-    """Take one step in a process of its own; `bound`: one that obeys file modes even where the tests run as root."""
+    """Run one step in a process of its own. A `bound` process obeys file modes even if the tests run as root."""
     wrapper = []
     if bound and os.geteuid() == 0:
         wrapper = [require("setpriv"), "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
@@ -35,7 +35,7 @@ def step(path: Path, *step: str, bound: bool = False) -> str:
     return done.stdout.decode()
 
 
-# What is no store
+# Files that are not a store
 
 
 def sqlite_file(path: Path, *statements: str) -> None:
@@ -156,7 +156,7 @@ def test_in_a_read_only_place_with_changes_in_the_log_the_person_is_not_given_an
     on_disk: StoreOnDisk,
 ) -> None:
     put(on_disk.store(), "TOKEN", "after")
-    files = on_disk.files()  # as they are while a process runs, or after it was killed
+    files = on_disk.files()  # the files of a running or a killed process
     on_disk.close()
     for name in ("secrets.db", "secrets.db-wal"):
         on_disk.path.with_name(name).write_bytes(files[name])

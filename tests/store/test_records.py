@@ -1,4 +1,4 @@
-"""Secrets as rows: what storing, deleting, renaming and access do, and that a damaged history is not passed on."""
+"""Secrets as rows: storing, deleting, renaming and access, and that a damaged history is not copied."""
 
 import sqlite3
 
@@ -20,7 +20,7 @@ def rename(on_disk: StoreOnDisk, old: str, new: str) -> None:
 
 
 def change(on_disk: StoreOnDisk, statement: str, *parameters: object) -> None:
-    """What an attacker without the key does."""
+    """Change the store as an attacker without the key would."""
     connection = sqlite3.connect(on_disk.path)
     with connection:
         assert connection.execute(statement, parameters).rowcount > 0
@@ -195,7 +195,7 @@ def test_an_older_version_that_was_tampered_with_is_found_when_the_history_is_ve
         put(store, "TOKEN", value)
     change(on_disk, "DELETE FROM versions WHERE version = 1")
     assert get(store, "TOKEN") == "b"
-    put(store, "TOKEN", "c")  # a new version does not cover it up
+    put(store, "TOKEN", "c")  # a new version does not hide it
     with pytest.raises(StoreError) as caught:
         contents(store)
     assert caught.value.code is Code.STORE_TAMPERED

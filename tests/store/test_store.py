@@ -1,4 +1,4 @@
-"""An open store: reading, transactions, and what happens to the file meanwhile. Real files throughout."""
+"""An open store: reading, transactions, and changes of the file while it is open. All files are real."""
 
 import shutil
 import sqlite3
@@ -42,14 +42,14 @@ def test_reading_does_not_change_the_file(on_disk: StoreOnDisk) -> None:
 
 
 class Stop(BaseException):
-    """Something nobody expects inside a transaction."""
+    """An error that nobody expects inside a transaction."""
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, Stop, SystemExit])
 def test_a_write_is_rolled_back_whole_whatever_is_raised(on_disk: StoreOnDisk, error: type[BaseException]) -> None:
     store = on_disk.store()
     put(store, "TOKEN", "before")
-    with pytest.raises(error), store.write() as tx:  # noqa: PT012  the block is what is rolled back
+    with pytest.raises(error), store.write() as tx:  # noqa: PT012  the whole block is rolled back
         for name in ("TOKEN", "OTHER"):
             records.put(tx, scope="shared", name=name, value="after", origin="person", entered_by=EnteredBy.PERSON)
         raise error
@@ -123,7 +123,7 @@ def test_the_key_is_asked_for_outside_any_transaction_and_once(
     put(store, "TOKEN", "v")
     put(store, "TOKEN", "w")
     assert contents(store) == {"TOKEN": "w", "DURING_1": "another process writes"}
-    assert len(asked) == 2  # once here, once by the other process
+    assert len(asked) == 2  # once by this process, once by the other
 
 
 # The file under a running store
@@ -152,7 +152,7 @@ def test_a_file_that_was_replaced_under_a_running_store_is_noticed(on_disk: Stor
 def test_a_file_that_was_replaced_beside_a_log_with_changes_gives_out_nothing_false(
     on_disk: StoreOnDisk, tmp_path: Path
 ) -> None:
-    # SQLite lays the log of the old file over the new one; what comes of it must not pass for a secret.
+    # SQLite applies the log of the old file to the new one; the result must not be taken for a secret.
     store = on_disk.store()
     put(store, "TOKEN", "of the first store")
     another(tmp_path / "other").path.replace(on_disk.path)
@@ -170,12 +170,12 @@ def test_a_file_that_was_removed_under_a_running_store_is_unavailable_and_not_ma
         get(store, "TOKEN")
     assert caught.value.code is Code.STORE_UNAVAILABLE
     with pytest.raises(CustodyError):
-        put(store, "TOKEN", "w")  # a first write, which here finds no keyring
+        put(store, "TOKEN", "w")  # a first write, and there is no keyring here
     assert not on_disk.path.exists()
 
 
 def test_an_older_copy_put_back_whole_is_read_as_it_is(on_disk: StoreOnDisk) -> None:
-    """store-format.md, section 7: what format 1 cannot show. If this fails, the format got better: say so there."""
+    """A limit of format 1, store-format.md, section 7. If this test fails, the format got better: say so there."""
     put(on_disk.store(), "TOKEN", "old")
     copy = on_disk.close().path.read_bytes()
     put(on_disk.store(), "TOKEN", "new")

@@ -1,8 +1,8 @@
-"""Someone changes the store's file without its key: they are found out, or gain nothing.
+"""Someone changes the store's file without its key: the change is detected or gains nothing.
 
-For each row of each table, and for everything else an SQLite file can hold. After each attack an agent tries all it
-can: each try either ends as it did before the attack or is refused as tampering, and what relies on the attacked row
-is refused. What `doctor` checks finds every attack.
+The attacks cover each row of each table, and everything else that an SQLite file can hold. After each attack an agent
+tries everything it can. Each try either ends as it did before the attack or is refused as tampering, and the tries that
+rely on the attacked row are refused. `doctor` detects every attack.
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ Attack: TypeAlias = Callable[[sqlite3.Connection, str, Key, "Others"], None]
 
 
 class Others:
-    """What an attacker may have at hand: another row of the table, and the same table of another person's store."""
+    """Rows that an attacker may use: another row of the table, and the same table of another person's store."""
 
     def __init__(self, other: Key | None, foreign: Path) -> None:
         self.other = other
@@ -45,7 +45,7 @@ def keys(scenario: TamperingScenario) -> dict[str, dict[str, Key]]:
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another person's store with a past of the same kind."""
+    """Another person's store with a history of the same kind."""
     return TamperingScenario(tmp_path_factory.mktemp("foreign")).final
 
 
@@ -75,7 +75,7 @@ def move(connection: sqlite3.Connection, table: str, key: Key, others: Others) -
 def swap(connection: sqlite3.Connection, table: str, key: Key, others: Others) -> None:
     if others.other is not None:
         attacker.swap(connection, table, key, others.other)
-    else:  # a table of one row: a record's head takes the place of the store's
+    else:  # a table of one row: a record's head replaces the store's
         head = attacker.row(connection, "records", attacker.keys(connection, "records")[0])["head"]
         attacker.change(connection, table, key, "head", head)
 
@@ -134,11 +134,11 @@ ATTACKS: dict[str, Attack] = {
 }
 
 NEWEST = {"AGENT 2", "OWN 1", "FOREIGN 1", "NEW 2", "acme TOKEN 1"}
-"""The versions that an agent is given; of the others nobody is told before `doctor` looks."""
+"""The versions that an agent is given. A change of another version is only detected by `doctor`."""
 
 
 class Case(NamedTuple):
-    """One attack on one row, under a server that has read everything before or under one that has to fetch the key."""
+    """One attack on one row; the server has read everything before, or is new and must fetch the key."""
 
     table: str
     label: str
@@ -165,14 +165,14 @@ TRIES = ["list api", "list clone", "list acme", *(f"get {name}" for name in NAME
 
 
 def held(seen: Seen, before: Seen) -> set[str]:
-    """What was refused; fails where anything else than a refusal differs from before the attack."""
+    """Return the refused tries; fail if any other outcome differs from the one before the attack."""
     refused = set()
     for what, outcome in seen.items():
         if outcome in REFUSALS:
             refused.add(what.partition(" ")[2])
         else:
             expected = before[what]
-            # A change that was refused did not happen, so what it would have changed may still be seen.
+            # A refused change did not happen, so the state before it may still be seen.
             later = what.startswith(("20 ", "21 ", "17 ", "18 "))
             assert outcome == expected or (later and refused), (what, outcome, expected)
     return refused
@@ -187,7 +187,7 @@ def test_every_table_and_every_row_is_attacked(scenario: TamperingScenario, keys
     assert {table: list(rows) for table, rows in keys.items()} == ROWS
 
 
-# The log's rows are all alike, and agents are told of none: the first, one between and the last stand for them.
+# The log's rows are all alike, and no agent reads them: attack only the first, one in the middle and the last.
 ATTACKED = {**ROWS, "audit": [ROWS["audit"][0], ROWS["audit"][9], ROWS["audit"][-1]]}
 CASES = [Case(table, label, attack) for table, labels in ATTACKED.items() for label in labels for attack in ATTACKS]
 CASES += [Case(case.table, case.label, case.attack, "new") for case in CASES if case.table in {"store", "key_slots"}]
@@ -228,7 +228,7 @@ STEPS = {
     "key slot": ["store", "key_slots"],
     "event": ["store", "audit"],
 }
-"""Which tables each change of the past touched."""
+"""The tables that each change in the history touched."""
 
 REVERTED = [(step, tables) for step, touched in STEPS.items() for tables in attacker.proper_subsets(touched)]
 
@@ -255,10 +255,10 @@ def test_no_part_of_a_change_can_be_taken_back(
             for table in tables:
                 attacker.revert(connection, table, scenario.moments[step])
         assert moment_of(scene.path, scenario) is None
-        # What the store's head says is the moment that agents may see: whoever puts back the head gets no more.
+        # The store's head says which moment agents may see: an attacker who reverts the head gains no more than that.
         refused = held(scene.seen(), scenario.known[step if "store" in tables else after])
-        # The version that an access change sealed again: of a use-only secret no agent is given one.
-        # And the log is read by the person alone.
+        # An access change also seals the version again, but no agent is given a version of a use-only secret.
+        # Only the person reads the log.
         assert refused or set(tables) <= ({"versions", "audit"} if step == "access change" else {"audit"})
         assert scene.check() == "STORE_TAMPERED"
 
@@ -270,7 +270,7 @@ def test_rows_of_different_moments_never_make_a_store(
 ) -> None:
     pasts = scenario.past
     head = data.draw(st.sampled_from(list(pasts)), label="the store's head")
-    # Most of the file is of the head's moment: a mixture of all is found too easily.
+    # Most of the file is of the head's moment, because a mixture of all moments is detected too easily.
     away = data.draw(st.lists(st.sampled_from(list(pasts)), min_size=1, max_size=3), label="other moments")
     with scenario.attacked(tmp_path / "attacked", scenario.moments[head]) as scene:
         with attacker.attacker(scene.path) as connection:
@@ -286,7 +286,7 @@ def test_rows_of_different_moments_never_make_a_store(
 
 
 def take_over(connection: sqlite3.Connection, table: str, row: tuple[object, ...], *, present: bool) -> None:
-    """Let a row be as it is in another moment: there with this content, or not there."""
+    """Make a row as it is in another moment: present with this content, or absent."""
     values = dict(zip(attacker.columns(connection, table), row, strict=True))
     if present:
         attacker.insert(connection, table, values)

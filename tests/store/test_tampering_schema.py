@@ -1,5 +1,5 @@
-"""Someone without the key changes what the file is made of, or points its key slots elsewhere. Tried as in
-`test_tampering.py`: refused, or nothing gained; never a crash, never a wait.
+"""Someone without the key changes the tables of the file, or makes its key slots point elsewhere. As in
+`test_tampering.py`, each try is refused or gains nothing; nothing crashes or waits.
 """
 
 import os
@@ -27,7 +27,7 @@ def everything_is_refused(scene: Scene, code: str) -> bool:
     return set(scene.seen().values()) == {code} and scene.check() == code
 
 
-# What the file is made of
+# The tables of the file
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_changed_schema_is_refused(scene: Scene, statement: str) -> None:
 
 
 def test_a_trigger_that_hides_behind_a_tables_name_is_refused(scene: Scene) -> None:
-    """The entry of the trigger is moved before the table's own, of the same name."""
+    """Move the trigger's entry before the entry of the table with the same name."""
     with attacker.attacker(scene.path) as connection:
         connection.execute("CREATE TRIGGER counters AFTER INSERT ON versions BEGIN DELETE FROM grants; END")
         connection.execute("PRAGMA writable_schema = ON")
@@ -88,7 +88,7 @@ def test_rearranging_the_file_gains_nothing(scenario: TamperingScenario, tmp_pat
 
 
 def without_types(connection: sqlite3.Connection, table: str, statement: str, *parameters: object) -> None:
-    """Execute a statement on a table whose columns take anything, and let it look strict again afterwards."""
+    """Execute a statement on a table whose columns accept any type, and then make the table look strict again."""
     (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
     loose = sql.replace(" STRICT, WITHOUT ROWID", " WITHOUT ROWID").replace(" STRICT", "").replace(" NOT NULL", "")
     for text in (loose, sql):
@@ -133,7 +133,7 @@ def test_text_that_is_no_text_is_refused_or_gains_nothing(
 
 
 def slot(connection: sqlite3.Connection, **cells: object) -> Key:
-    """Insert a slot that comes before the others, like the first but for `cells`."""
+    """Insert a slot that comes before the others; it is like the first one except for `cells`."""
     first = attacker.row(connection, "key_slots", attacker.keys(connection, "key_slots")[0])
     attacker.insert(connection, "key_slots", first | {"slot_id": "0" * 16} | cells)
     return ("0" * 16,)

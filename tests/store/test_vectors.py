@@ -1,4 +1,4 @@
-"""The vectors of format 1: the good ones hold exactly what is stated, the faulty ones are refused with their code."""
+"""The vectors of format 1: good ones hold exactly their stated content, faulty ones are refused with their code."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def named(vectors: list[dict[str, Any]]) -> list[Any]:
 
 
 def read(vector: dict[str, Any], tmp_path: Path) -> dict[str, object]:
-    """What is in the vector's store, all of it verified."""
+    """Return the content of the vector's store, all of it verified."""
     path = shutil.copyfile(DIRECTORY / vector["file"], tmp_path / "secrets.db")
     with closing(Store(path, HeldKey(vector["master_key"]), lambda: TIME)) as store, store.read() as tx:
         return stated(tx)
@@ -60,7 +60,7 @@ def test_a_good_vector_can_be_written_on(vector: dict[str, Any], tmp_path: Path)
 
 
 def rows(file: str, tmp_path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """What stands in the vector's file; read in a copy, for SQLite writes beside what it reads."""
+    """Return the rows of the vector's file. This reads a copy, because SQLite writes files next to the one it reads."""
     return attacker.all_rows(Path(shutil.copyfile(DIRECTORY / file, tmp_path / file)))
 
 
@@ -82,7 +82,7 @@ def test_each_faulty_vector_differs_from_the_good_one_in_one_thing(tmp_path: Pat
     good = rows("good-everything.db", tmp_path)
     for vector in FAULTY:
         table = vector["name"].partition("-")[2]
-        if table in good and vector["name"] != "swapped-store":  # which swaps with a record
+        if table in good and vector["name"] != "swapped-store":  # that one swaps its row with a record
             found = rows(vector["file"], tmp_path)
             assert {name for name in good if found[name] != good[name]} == {table}, vector["name"]
 
@@ -97,7 +97,7 @@ def test_vectors_are_never_made_over_those_that_are_there(tmp_path: Path) -> Non
 def test_the_generator_makes_what_is_here(tmp_path: Path) -> None:
     generate.main(tmp_path)
     made = json.loads((tmp_path / "vectors.json").read_text())
-    keys = {"master_key"}  # which are drawn anew
+    keys = {"master_key"}  # every run draws new ones
     assert [{k: v for k, v in entry.items() if k not in keys} for entry in made] == [
         {k: v for k, v in entry.items() if k not in keys} for entry in VECTORS
     ]

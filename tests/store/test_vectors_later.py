@@ -1,4 +1,4 @@
-"""The vectors of what came to format 1 later, read by the program and by hand."""
+"""The vectors of later additions to format 1, read by the program and by hand."""
 
 import json
 import shutil
