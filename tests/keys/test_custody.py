@@ -767,7 +767,7 @@ class TestKeyFile:
         for path in ("data/key", "link/key", "inner/../data/key"):
             with pytest.raises(CustodyError) as caught:
                 place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / path, store=store).place_key()
-            assert "beside the store" in caught.value.message
+            assert "in the store's directory" in caught.value.message
         with pytest.raises(CustodyError):
             place.custody().new_file_slot(
                 STORE, DataKey.generate(), tmp_path / "new/key", store=tmp_path / "new/s.db"

@@ -463,7 +463,7 @@ def test_keys_that_open_are_counted_and_not_slots(two_files: Machine) -> None:
     assert told(machine) == (["ok"], ["2 keys open the store (key file, key file)."])
     key = second.read_bytes()
     faults: dict[str, tuple[Callable[[], object], str]] = {
-        "gone": (second.unlink, "not there"),
+        "gone": (second.unlink, "is missing"),
         "another": (lambda: second.write_bytes(b"A" * 43 + b"=\n"), "does not open this store"),
         "open to others": (lambda: second.chmod(0o644), "Others can read"),
     }
