@@ -1,1 +1,1 @@
-"""What files allow: the project, its allowlist, the rules, the person's configuration. Pure of the store."""
+"""The policy: find the project, read its allowlist, the rules and the person's settings. It never uses the store."""

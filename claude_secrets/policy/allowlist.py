@@ -1,7 +1,7 @@
-"""The files that decide what agents may touch: a project's `.claude/secrets.yml` and the person's `policy.yml`.
+"""Read the allowlist and rules of a project's file, `.claude/secrets.yml`.
 
-Always: what cannot be understood denies everything and says the line and column; no error repeats a file's content; the
-project's file is read anew at every call.
+Always: an invalid file denies everything, and the error says line and column. No error repeats a file's content. The
+file is read again at every call.
 """
 
 import os
@@ -24,20 +24,20 @@ from claude_secrets.small_file import SmallFile, read_file
 FILE: Final = ".claude/secrets.yml"
 
 ABOUT_LIMIT: Final = 200
-"""Characters of an entry's `about`, at most."""
+"""The most characters in an entry's `about`."""
 
 URL_LIMIT: Final = 500
-"""Characters of an entry's `url`, at most."""
+"""The most characters in an entry's `url`."""
 
 WILD_LIMIT: Final = 100
-"""Entries with wildcards, at most: each of them is tried on every name."""
+"""The most entries with wildcards, because each of them is tried on every name."""
 
-# RFC 3986: what else stands in an address is read differently by different programs (a backslash, say).
+# The characters of RFC 3986. Programs disagree about others, such as a backslash.
 _ADDRESS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+", re.ASCII)
 
 
 class AllowlistEntry(NamedTuple):
-    """One entry of an allowlist: a glob, and what it says of the names it covers."""
+    """One entry of an allowlist: a glob, and the access, note and address for the names that it covers."""
 
     pattern: str
     access: Access | None = None
@@ -46,7 +46,7 @@ class AllowlistEntry(NamedTuple):
 
 
 class Allowlist(NamedTuple):
-    """What a project's file says. `warnings` are for `doctor`."""
+    """The content of a project's file. `warnings` are for `doctor`."""
 
     scope: str = SHARED
     entries: tuple[AllowlistEntry, ...] = ()
@@ -55,12 +55,12 @@ class Allowlist(NamedTuple):
 
     @property
     def names(self) -> frozenset[str] | None:
-        """All names that it covers; None where there are wildcards."""
+        """All names that the allowlist covers; None if an entry has wildcards."""
         patterns = frozenset(entry.pattern for entry in self.entries)
         return None if any(is_wild(pattern) for pattern in patterns) else patterns
 
     def entry_for(self, name: str) -> AllowlistEntry | None:
-        """The first entry that covers `name`, or None: denied. It is use-only where any covering entry is."""
+        """Return the first entry that covers `name`; None means denied. It is use-only if any covering entry is."""
         covering = [entry for entry in self.entries if glob_match(entry.pattern, name)]
         if not covering:
             return None
@@ -70,7 +70,7 @@ class Allowlist(NamedTuple):
 
 
 def parse_allowlist(data: bytes) -> Allowlist:
-    """The allowlist that the bytes of a project's file spell.
+    """Return the allowlist in the bytes of a project's file.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.
@@ -82,7 +82,7 @@ def parse_allowlist(data: bytes) -> Allowlist:
 
 
 def read_allowlist(project: Path) -> tuple[bytes, Allowlist]:
-    """The allowlist as it is now, and the bytes that spell it.
+    """Return the bytes of a project's file as they are now, and the allowlist in them.
 
     Raises:
         DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
@@ -92,10 +92,10 @@ def read_allowlist(project: Path) -> tuple[bytes, Allowlist]:
 
 
 def read_allowlist_file(project: Path) -> SmallFile:
-    """A project's file, opened step by step so that no link leads out of the project.
+    """Read a project's file, opened step by step so that no link leads out of the project.
 
     Raises:
-        DeniedError: NO_ALLOWLIST where there is none, ALLOWLIST_INVALID where it is no plain file of 16 KiB at most.
+        DeniedError: NO_ALLOWLIST if there is none, ALLOWLIST_INVALID if it is no plain file of at most 16 KiB.
     """
     try:
         file = _read_plain_file(project)
@@ -103,7 +103,7 @@ def read_allowlist_file(project: Path) -> SmallFile:
         raise DeniedError(
             Code.NO_ALLOWLIST,
             f"{project} has no {FILE}, so its agents may use nothing.",
-            f"The person can make one, in that directory: {command()} init",
+            f"The person can create one in that directory: {command()} init",
         ) from None
     except OSError:
         raise _unreadable("it is a link, not a plain file, or not readable") from None
@@ -115,13 +115,13 @@ def read_allowlist_file(project: Path) -> SmallFile:
 def _unreadable(problem: str) -> DeniedError:
     return DeniedError(
         Code.ALLOWLIST_INVALID,
-        f"{FILE} cannot be read: {problem}; until it can, everything is denied.",
-        f"Make {FILE} a plain file inside the project.",
+        f"{FILE} cannot be read: {problem}. Everything is denied until that is fixed.",
+        f"Make {FILE} a plain file of at most {SIZE_LIMIT} bytes inside the project.",
     )
 
 
 def _read_plain_file(project: Path) -> SmallFile:
-    if sys.platform == "win32":  # no directory descriptors there: the same checks, one after the other
+    if sys.platform == "win32":  # Windows has no directory descriptors, so the same checks run one after the other
         if (project / ".claude").is_symlink():
             raise OSError
         return read_file(project / ".claude" / "secrets.yml", limit=SIZE_LIMIT)
@@ -154,9 +154,9 @@ def _allowlist(data: bytes) -> Allowlist:
         elif key.value == "policy":
             rules = parse_rules(value, RuleSource.PROJECT)
         elif key.value == "inject_values":
-            warnings = ("`inject_values` is of an older version and does nothing.",)
+            warnings = ("`inject_values` is a key of an older version and has no effect.",)
         elif not key.value.startswith("x-"):
-            raise NotUnderstood(key.mark, "this key is unknown; there are scope, allow, policy and x-…")
+            raise NotUnderstood(key.mark, "unknown key; the keys are scope, allow, policy and x-…")
     return Allowlist(scope, entries, warnings, rules)
 
 
@@ -173,9 +173,9 @@ def _allow(node: Node) -> tuple[AllowlistEntry, ...]:
             return ()
         if node.value == "*":
             return (AllowlistEntry("*"),)
-        raise NotUnderstood(node.mark, 'allow is a list of names, or "*" in quotes for all')
+        raise NotUnderstood(node.mark, 'allow must be a list of names, or "*" in quotes for all')
     if not isinstance(node, Items):
-        raise NotUnderstood(node.mark, 'allow is a list of names, or "*" in quotes for all')
+        raise NotUnderstood(node.mark, 'allow must be a list of names, or "*" in quotes for all')
     entries = tuple(_entry(item) for item in node.items)
     wild = [item for item, entry in zip(node.items, entries, strict=True) if is_wild(entry.pattern)]
     if len(wild) > WILD_LIMIT:
@@ -187,9 +187,9 @@ def _entry(node: Node) -> AllowlistEntry:
     if isinstance(node, Text):
         return AllowlistEntry(_glob(node))
     fields: dict[str, Node] = {}
-    for key, value in _entries(node, "an entry is a name, or a mapping with a name"):
+    for key, value in _entries(node, "an entry must be a name, or a mapping with a name"):
         if key.value not in ("name", "access", "about", "url"):
-            raise NotUnderstood(key.mark, "this key is unknown; an entry has name, access, about and url")
+            raise NotUnderstood(key.mark, "unknown key; the keys of an entry are name, access, about and url")
         fields[key.value] = value
     if "name" not in fields:
         raise NotUnderstood(node.mark, "this entry has no name")
@@ -212,7 +212,7 @@ def _glob(node: Node) -> str:
     text = _text(node)
     if not is_glob(text):
         raise NotUnderstood(
-            node.mark, "a name here has 1 to 128 ASCII letters, digits, '_', '.', '-', or the wildcards * and ?"
+            node.mark, "a name must have 1 to 128 ASCII letters, digits, '_', '.', '-', or the wildcards * and ?"
         )
     return text
 
@@ -220,14 +220,14 @@ def _glob(node: Node) -> str:
 def _access(node: Node) -> Access:
     text = _text(node)
     if text not in (Access.READABLE, Access.USE_ONLY):
-        raise NotUnderstood(node.mark, "access is readable or use-only")
+        raise NotUnderstood(node.mark, "access must be readable or use-only")
     return Access(text)
 
 
 def _about(node: Node) -> str:
     text = _text(node)
     if not text.isprintable() or not 0 < len(text) <= ABOUT_LIMIT:
-        raise NotUnderstood(node.mark, f"about is one line of {ABOUT_LIMIT} characters at most")
+        raise NotUnderstood(node.mark, f"about must be one line of at most {ABOUT_LIMIT} characters")
     return text
 
 
@@ -242,7 +242,7 @@ def _url(node: Node) -> str:
         fits = False
     if not fits or len(text) > URL_LIMIT or not _ADDRESS.fullmatch(text):
         raise NotUnderstood(
-            node.mark, f"url is an https:// address, or http://localhost, of {URL_LIMIT} ASCII characters at most"
+            node.mark, f"url must be an https:// address, or http://localhost, of at most {URL_LIMIT} ASCII characters"
         )
     return text
 
@@ -257,5 +257,5 @@ def _text(node: Node) -> str:
     if not isinstance(node, Text):
         raise NotUnderstood(node.mark, "this must be text")
     if node.kind != "str":
-        raise NotUnderstood(node.mark, "YAML does not take this for text; put it in quotes")
+        raise NotUnderstood(node.mark, "YAML does not read this as text; put it in quotes")
     return node.value

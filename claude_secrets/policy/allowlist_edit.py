@@ -1,6 +1,6 @@
-"""Adding a name to and removing one from a project's file, as text: comments and layout stay as the person wrote them.
+"""Add a name to a project's file, or remove one, as text: the person's comments and layout stay.
 
-Always: pure; the edited text must read as the old allowlist with exactly that change, or nothing is changed.
+Always: pure. The edited text must parse as the old allowlist with exactly that change, or nothing is changed.
 """
 
 import re
@@ -31,7 +31,7 @@ allow: []
 # A scope of its own keeps this project's secrets apart from those of other projects:
 # scope: my-project
 """
-"""What `init` writes: it allows nothing yet."""
+"""The file that `init` writes. It allows nothing yet."""
 
 _DASH = re.compile(r"[ \t]*-[ \t]+")
 _REST = re.compile(r"[ \t]*(?:#.*)?")
@@ -43,16 +43,16 @@ def check_entry(text: str) -> str:
 
 
 def covering(allowlist: Allowlist, name: str) -> AllowlistEntry | None:
-    """The first entry that covers a name, or all names of a pattern."""
+    """Return the first entry that covers a name, or all names of a pattern; None if no entry does."""
     return next((entry for entry in allowlist.entries if glob_covers(entry.pattern, name)), None)
 
 
 def add_entry(data: bytes, name: str) -> bytes | None:
-    """The file with a name or pattern at the end of its list; None where an entry covers it already.
+    """Return the file with a name or pattern added at the end of its list; None if an entry already covers it.
 
     Raises:
         CallerError: INVALID_NAME.
-        DeniedError: ALLOWLIST_INVALID, also where the person must edit the file by hand.
+        DeniedError: ALLOWLIST_INVALID, also if the person must edit the file by hand.
     """
     before = parse_allowlist(data)
     if covering(before, check_entry(name)) is not None:
@@ -70,10 +70,10 @@ def add_entry(data: bytes, name: str) -> bytes | None:
 
 
 def remove_entry(data: bytes, name: str) -> bytes | None:
-    """The file without the entries that are `name` itself; None where there is none.
+    """Return the file without the entries that are exactly `name`; None if there is no such entry.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID, also where the person must edit the file by hand.
+        DeniedError: ALLOWLIST_INVALID, also if the person must edit the file by hand.
     """
     before = parse_allowlist(data)
     rest = tuple(entry for entry in before.entries if entry.pattern != name)
@@ -81,7 +81,7 @@ def remove_entry(data: bytes, name: str) -> bytes | None:
         return None
     text, allow = data.decode("utf-8"), _allow(data)
     if isinstance(allow, Items):
-        # From the end, so that the places of those before stay true.
+        # From the end, so that the places of earlier entries stay valid.
         for number in reversed(range(len(before.entries))):
             if before.entries[number].pattern == name:
                 text = _without(text, allow, number)
@@ -89,14 +89,14 @@ def remove_entry(data: bytes, name: str) -> bytes | None:
 
 
 def _allow(data: bytes) -> Node | None:
-    """What stands at `allow:`, or None where there is no such key."""
+    """Return the value of the key `allow`, or None if there is no such key."""
     file = parse(data)
     entries = file.entries if isinstance(file, Mapping) else ()
     return next((value for key, value in entries if key.value == "allow"), None)
 
 
 def _append(text: str, allow: Items, item: str) -> str:
-    """Put `item` after the last one, spelled as the list is."""
+    """Add `item` after the last one, in the style of the list."""
     last = allow.items[-1]
     if allow.flow:
         return f"{text[: last.end]}, {item}{text[last.end :]}"
@@ -125,7 +125,7 @@ def _without(text: str, allow: Items, number: int) -> str:
     if number + 1 < len(allow.items):
         return text[: item.start] + text[allow.items[number + 1].start :]
     start = allow.items[number - 1].end if number else item.start
-    if "#" in text[start : item.start]:  # a comment on the one before; its comma may stay behind
+    if "#" in text[start : item.start]:  # a comment on the previous item; its comma may stay
         start = item.start
     return text[:start] + text[item.end :]
 
@@ -135,7 +135,7 @@ def _line_start(text: str, position: int) -> int:
 
 
 def _line_end(text: str, position: int) -> int:
-    """Where the line after the one at `position` begins; a block of text ends at the beginning of a line already."""
+    """Return the start of the line after `position`, or `position` if it is already the start of a line."""
     if text[:position].endswith("\n"):
         return position
     end = text.find("\n", position)
@@ -147,7 +147,7 @@ def _newline(text: str) -> str:
 
 
 def _spelled(name: str) -> str:
-    """The name, in quotes where YAML would take it for something else."""
+    """Return the name, in quotes if YAML would not read it as this name."""
     try:
         plain = parse_allowlist(f"allow: [{name}]".encode()).entries == (AllowlistEntry(name),)
     except DeniedError:
@@ -156,7 +156,7 @@ def _spelled(name: str) -> str:
 
 
 def _checked(edited: str, before: Allowlist, entries: tuple[AllowlistEntry, ...]) -> bytes:
-    """The edited text, if it says exactly what it should; else nothing is changed."""
+    """Return the bytes of the edited text if they parse as `before` with `entries`; else raise."""
     data = edited.encode("utf-8")
     try:
         after = parse_allowlist(data)
@@ -165,7 +165,7 @@ def _checked(edited: str, before: Allowlist, entries: tuple[AllowlistEntry, ...]
     if after != before._replace(entries=entries):
         raise DeniedError(
             Code.ALLOWLIST_INVALID,
-            f"{FILE} cannot be changed without changing other lines, too.",
-            "Edit the file by hand: its list under `allow:`.",
+            f"{FILE} cannot be edited automatically without changing other lines.",
+            "Edit the list under `allow:` in the file by hand.",
         )
     return data

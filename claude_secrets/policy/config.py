@@ -1,4 +1,4 @@
-"""The keys of `config.yml`: how each is parsed, and which of two settings is stricter. `personal_files` reads the file.
+"""The keys of `config.yml`: how each is parsed, and which of two values is stricter. `personal_files` reads the file.
 
 Always: an unknown key or a value of the wrong type is an error.
 """
@@ -20,9 +20,9 @@ MIB_LIMIT: Final = 1_000_000
 
 
 class Trust(IntEnum):
-    """When a project's agents may use what it is not granted; a greater one is tighter.
+    """Which secrets a project's agents may use without a grant. A greater mode is stricter.
 
-    OFF: the allowlist alone decides. ASK: its own secrets freely. REQUIRED: not even those.
+    OFF: every secret that the allowlist names. ASK: the project's own secrets. REQUIRED: none.
     """
 
     OFF = 0
@@ -31,12 +31,12 @@ class Trust(IntEnum):
 
     @classmethod
     def named(cls, name: str) -> "Trust | None":
-        """The mode of that name in lower case, if there is one."""
+        """Return the mode with that lower-case name, or None."""
         return {mode.name.lower(): mode for mode in cls}.get(name)
 
     @classmethod
     def asked_for(cls, word: str | None) -> "Trust":
-        """The mode that an argument or the environment asks for; what names none asks for something, not for less."""
+        """Return the mode that an argument or the environment names: OFF for no word, REQUIRED for an unknown one."""
         if not word:
             return cls.OFF
         mode = cls.named(word)
@@ -44,25 +44,25 @@ class Trust(IntEnum):
 
 
 class Channels(StrEnum):
-    """How the person may be asked: whatever works, or by a dialog that no client can answer in their place."""
+    """How the person may be asked: in any way, or only by a dialog, which no client can answer for them."""
 
     ANY = "any"
     DIALOG = "dialog"
 
 
 class Presence(StrEnum):
-    """Where commands that loosen something may run: at a terminal, or anywhere."""
+    """Where commands that loosen protection may run: only at a terminal, or anywhere."""
 
     TERMINAL = "terminal"
     ANY = "any"
 
 
 class Config(NamedTuple):
-    """What `config.yml` says, or what holds without it.
+    """The person's settings: from `config.yml`, with defaults for missing keys.
 
-    `store` is the path to use if nothing else names one, `usual_store` the one that the account's file names;
-    `namespace`: the person works in namespaces of their own. Agents of a project may store `agent_mib_per_minute`, and
-    nothing that makes the store larger than `agent_mib_total` (MiB).
+    `store` is the store's path if nothing else names one. `usual_store` is the path that the account's own file names.
+    `namespace`: the person works in Linux namespaces of their own. The agents of a project may store
+    `agent_mib_per_minute` MiB a minute, and may not make the store larger than `agent_mib_total` MiB.
     """
 
     trust: Trust = Trust.ASK
@@ -79,7 +79,11 @@ class Config(NamedTuple):
 
 @once
 def parse_config(data: bytes) -> Mapping[str, object]:
-    """What the file says, by key."""
+    """Return the file's settings by key.
+
+    Raises:
+        NotUnderstood: the file is invalid; the error says where.
+    """
     node = parse(data)
     if node is None or (isinstance(node, Text) and node.kind == "null"):
         return {}
@@ -88,22 +92,22 @@ def parse_config(data: bytes) -> Mapping[str, object]:
     settings: dict[str, object] = {}
     for key, value in node.entries:
         if key.value not in KEYS:
-            raise NotUnderstood(key.mark, f"this key is unknown; there are {', '.join(KEYS)}")
+            raise NotUnderstood(key.mark, f"unknown key; the keys are {', '.join(KEYS)}")
         settings[key.value] = KEYS[key.value].read(value)
     return settings
 
 
 def _trust(node: Node) -> Trust:
-    # YAML takes an unquoted `off` for a truth value; here it can mean one thing only.
+    # YAML reads an unquoted `off` as a truth value; here it can only mean the mode.
     mode = Trust.named(_scalar(node))
     if mode is None:
-        raise NotUnderstood(node.mark, "trust is ask, required or off")
+        raise NotUnderstood(node.mark, "trust must be ask, required or off")
     return mode
 
 
 def _consent(node: Node) -> Channels:
     if (text := _scalar(node)) not in set(Channels):
-        raise NotUnderstood(node.mark, "consent is any or dialog")
+        raise NotUnderstood(node.mark, "consent must be any or dialog")
     return Channels(text)
 
 
@@ -111,17 +115,17 @@ def _store(node: Node) -> Path:
     try:
         path = Path(_scalar(node))
         whole = path.expanduser()
-    except RuntimeError:  # the home of somebody who is not there
+    except RuntimeError:  # the home of an unknown user
         path = whole = Path()
-    # YAML takes a ~ without quotes for nothing.
+    # YAML reads a ~ without quotes as null.
     if not whole.is_absolute() or "\0" in str(path) or not isinstance(node, Text) or node.kind != "str":
-        raise NotUnderstood(node.mark, "store is an absolute path, or one that begins with ~")
+        raise NotUnderstood(node.mark, "store must be an absolute path, or begin with ~")
     return path if path.parts[0] == "~" else whole
 
 
 def _access(node: Node) -> Access:
     if (text := _scalar(node)) not in set(Access):
-        raise NotUnderstood(node.mark, "default_access is readable or use-only")
+        raise NotUnderstood(node.mark, "default_access must be readable or use-only")
     return Access(text)
 
 
@@ -140,19 +144,19 @@ def _mib_total(node: Node) -> int:
 def _number(node: Node, key: str, limit: int) -> int:
     number = whole_number(node)
     if number is None or number > limit:
-        raise NotUnderstood(node.mark, f"{key} is a number from 1 to {limit}, without quotes")
+        raise NotUnderstood(node.mark, f"{key} must be a number from 1 to {limit}, without quotes")
     return number
 
 
 def _presence(node: Node) -> Presence:
     if (text := _scalar(node)) not in set(Presence):
-        raise NotUnderstood(node.mark, "presence is terminal or any")
+        raise NotUnderstood(node.mark, "presence must be terminal or any")
     return Presence(text)
 
 
 def _namespace(node: Node) -> bool:
     if _scalar(node) != "mine":
-        raise NotUnderstood(node.mark, "namespace is mine, or the line is left out")
+        raise NotUnderstood(node.mark, "namespace must be mine; otherwise remove the line")
     return True
 
 
@@ -163,21 +167,21 @@ def _scalar(node: Node) -> str:
 
 
 class Key(NamedTuple):
-    """A key of `config.yml`: how it is read, and what holds of the account's value and the environment's."""
+    """A key of `config.yml`: `read` parses its value; `stricter` picks the account's or the environment's value."""
 
     read: Callable[[Node], object]
     stricter: Callable[[Any, Any], object]
 
 
 def _last_of(*order: object) -> Callable[[object, object], object]:
-    """The stricter of two values, by an order from loose to strict."""
+    """Return a function that picks the stricter of two values; `order` goes from loose to strict."""
     return lambda account, environment: max(account, environment, key=order.index)
 
 
 KEYS: Final[dict[str, Key]] = {
     "trust": Key(_trust, max),
     "consent": Key(_consent, _last_of(Channels.ANY, Channels.DIALOG)),
-    "store": Key(_store, lambda _, environment: environment),  # loosens nothing: an unusual store is shown as one
+    "store": Key(_store, lambda _, environment: environment),  # loosens nothing: an unusual store is shown
     "default_access": Key(_access, _last_of(Access.READABLE, None, Access.USE_ONLY)),
     "keep_versions": Key(_versions, max),
     "presence": Key(_presence, _last_of(Presence.ANY, Presence.TERMINAL)),
@@ -185,4 +189,4 @@ KEYS: Final[dict[str, Key]] = {
     "agent_mib_per_minute": Key(_mib_per_minute, min),
     "agent_mib_total": Key(_mib_total, min),
 }
-"""The keys of `config.yml`, each with its field of `Config` and what reads it."""
+"""The keys of `config.yml`; each is also a field of `Config`."""

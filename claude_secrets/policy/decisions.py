@@ -1,6 +1,6 @@
-"""Decides a call by the project's allowlist and all rules, before anything is looked up.
+"""Decide a call by the project's allowlist and all rules, before anything is looked up in the store.
 
-Always: pure; the decision does not depend on whether the secret exists.
+Always: pure. The decision does not depend on whether the secret exists.
 """
 
 from claude_secrets.model import Access, Call, Tool
@@ -13,7 +13,7 @@ _OF_MANY = (Tool.LIST_SECRETS, Tool.SEARCH_SECRETS)
 
 
 def decide(snapshot: PolicySnapshot, call: Call) -> Verdict:
-    """Hold a call against allowlist and rules; what is left are limits and approvals.
+    """Check a call against the allowlist and the rules. Return the limits and approvals that remain.
 
     Raises:
         DeniedError: NOT_ALLOWLISTED, DENIED_BY_RULE.
@@ -27,7 +27,7 @@ def decide(snapshot: PolicySnapshot, call: Call) -> Verdict:
 
 
 def require_entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
-    """The allowlist's entry for a name.
+    """Return the allowlist's entry for a name.
 
     Raises:
         DeniedError: NOT_ALLOWLISTED.
@@ -39,17 +39,17 @@ def require_entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
 
 
 def verdict(snapshot: PolicySnapshot, call: Call) -> Verdict:
-    """What the rules say of a call."""
+    """Return the verdict of the rules on a call."""
     return rules.apply(snapshot.policies, call.tool, arguments(call))
 
 
 def may_be_read(*, record: Access, allowlisted: Access | None) -> bool:
-    """A value goes to an agent only where neither the secret nor the allowlist's entry says use-only."""
+    """Whether an agent may get a value: neither the secret nor the allowlist's entry is use-only."""
     return Access.USE_ONLY not in (record, allowlisted)
 
 
 def arguments(call: Call) -> dict[str, str]:
-    """A call's arguments by name, as rules see them: an empty one was not given, but a search's pattern always is."""
+    """Return a call's arguments as rules see them. An empty argument is missing, except for a search's pattern."""
     given = {"name": call.name, "value": call.value, "pattern": call.pattern, "prompt": call.prompt}
     always = "pattern" if call.tool is Tool.SEARCH_SECRETS else ""
     return {name: text for name, text in given.items() if text or name == always}

@@ -1,6 +1,6 @@
 """Globs: the patterns of the allowlist and of the person's commands.
 
-Always: pure; matching takes linear memory and at most len(pattern) times len(name) steps, whatever the pattern.
+Always: pure. Matching takes linear memory, and at most len(pattern) times len(name) steps for any pattern.
 """
 
 import re
@@ -9,7 +9,7 @@ _GLOB = re.compile(r"[A-Za-z0-9_.*?-]{1,128}", re.ASCII)
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether `pattern` is made of a name's characters, `*` (any run, even none) and `?` (one character)."""
+    """Whether `pattern` has only characters of a name, `*` (any run, even an empty one) and `?` (one character)."""
     return _GLOB.fullmatch(pattern) is not None
 
 
@@ -19,14 +19,14 @@ def is_wild(pattern: str) -> bool:
 
 
 def glob_covers(pattern: str, other: str) -> bool:
-    """Whether a glob covers every name that another one does; False also where that is not plain to see."""
+    """Whether a glob covers every name that another glob covers; False if a simple check cannot tell."""
     return pattern == other or (not ("?" in pattern and "*" in other) and glob_match(pattern, other))
 
 
 def glob_match(pattern: str, name: str) -> bool:
-    """Whether the whole of `name` fits the glob; case-sensitive.
+    """Whether the glob matches the whole of `name`; case-sensitive.
 
-    Two pointers that go back to the last `*` alone: at most len(pattern) times len(name) steps.
+    Two pointers go back to the last `*` and no further: at most len(pattern) times len(name) steps.
     """
     if not is_wild(pattern):
         return pattern == name

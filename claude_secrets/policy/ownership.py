@@ -1,7 +1,7 @@
-"""Reading a file that only the person may be able to write, and finding out who else can change a path.
+"""Read a file that only the person may be able to write, and find out who else can change a path.
 
-Always: nothing is changed. Root does not count as somebody else; a group counts as the person only if it is their
-private one. On Windows access lists decide, and nothing is checked.
+Always: nothing is changed. Root does not count as somebody else. A group counts as the person only if it is their
+private group. On Windows access lists decide, and nothing is checked.
 """
 
 import os
@@ -19,15 +19,15 @@ from claude_secrets.policy.strict_yaml import SIZE_LIMIT
 from claude_secrets.small_file import LinkRefusedError, read_file
 
 CheckLink = Callable[[Path], None]
-"""Raises `DeniedError` for a file that is a link, if it leads through what a project could have brought along."""
+"""Raises `DeniedError` for a link that leads through a place where a project could have planted it."""
 
 
 def no_link_check(_link: Path) -> None:
-    """The `CheckLink` of who only prepares a gate, which checks links at each call."""
+    """A `CheckLink` that accepts every link: for callers that prepare a gate, which checks links at each call."""
 
 
 _OVERFLOW: Final = 65534
-"""What systems show for an owner whom they cannot name: of another user namespace, or of a server without a mapping."""
+"""The uid shown for an unknown owner: one of another user namespace, or of a file server without a mapping."""
 
 _ACL: Final = "system.posix_acl_access"
 _ACL_HEAD: Final = 4
@@ -38,19 +38,19 @@ _ACL_WRITE: Final = 0x02
 
 
 def read_own(path: Path, check_link: CheckLink) -> bytes | None:
-    """The bytes of a file of the person's, as far as one byte beyond the size limit; None if there is none.
+    """Return the bytes of one of the person's files, at most one byte more than the size limit; None if it is missing.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID where it is no plain file, not theirs or cannot be read; and from `check_link`.
+        DeniedError: ALLOWLIST_INVALID if it is no plain file, is not theirs or cannot be read; and from `check_link`.
     """
     try:
-        try:  # opening it is what costs least to tell a link from a file
+        try:  # opening it is the cheapest way to tell a link from a file
             return read_file(path, limit=SIZE_LIMIT, check=partial(_refuse_foreign, path)).data
         except LinkRefusedError:
             _check(path, check_link)
         return read_file(path, limit=SIZE_LIMIT, follow=True, check=partial(_refuse_foreign, path)).data
     except FileNotFoundError:
-        if path.is_symlink():  # it leads nowhere now, and says something we cannot know
+        if path.is_symlink():  # a broken link: the settings in its target are unknown
             raise unreadable(path) from None
         return None
     except OSError:
@@ -58,16 +58,16 @@ def read_own(path: Path, check_link: CheckLink) -> bytes | None:
 
 
 def unreadable(path: Path) -> DeniedError:
-    """The refusal of everything while a file or directory of the person's cannot be read."""
+    """Return the refusal of every call while a file or directory of the person's cannot be read."""
     return DeniedError(
         Code.ALLOWLIST_INVALID,
-        f"Your {path.name} cannot be read; until it can, everything is denied.",
-        f"Look at {path}.",
+        f"Your {path.name} cannot be read. Everything is denied until it can be read.",
+        f"Check {path}: its permissions, its type, and its target if it is a link.",
     )
 
 
 def others_write(path: Path, status: os.stat_result) -> bool:
-    """Whether the mode lets anybody else write: everybody, or a group that is not the owner's private one."""
+    """Whether the mode lets anybody else write: everybody, or a group other than the owner's private group."""
     if sys.platform == "win32":
         return False
     mode = status.st_mode
@@ -75,22 +75,22 @@ def others_write(path: Path, status: os.stat_result) -> bool:
         return True
     if not mode & stat.S_IWGRP:
         return False
-    # The bits of the group limit what an access list grants: only where they are set can it let others write.
+    # The group bits limit an access list, so it can let others write only if they are set.
     return not any(_is_private(status.st_gid, uid) for uid in {0, os.geteuid()}) or _granted(path)
 
 
 def exposed(place: Path) -> tuple[str, str] | None:
-    """How others could change a file, or replace what is in a directory, and what to do; None if they cannot."""
+    """Return how others could change a file or a directory's content, and what to do; None if they cannot."""
     try:
         status = place.stat()
-    except OSError:  # not there yet: it is made for the person
+    except OSError:  # it does not exist yet, and will be created for the person
         return None
     if sys.platform == "win32":
         return None
     if status.st_uid not in (0, os.geteuid(), _OVERFLOW):
         return (
             f"belongs to another user (uid {status.st_uid})",
-            "Keep it in a place of your own, in your home directory.",
+            "Keep it in a directory of your own inside your home directory.",
         )
     if not status.st_mode & stat.S_ISVTX and others_write(place, status):
         sudo = "" if status.st_uid == os.geteuid() else "sudo "
@@ -99,15 +99,15 @@ def exposed(place: Path) -> tuple[str, str] | None:
 
 
 def quoted(path: Path) -> str:
-    """The path as a shell takes it."""
-    import shlex  # only for what is wrong
+    """Return the path quoted for a shell."""
+    import shlex  # only needed for errors
 
     return shlex.quote(str(path))
 
 
 @cache
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group is the private one of a user: named as they are, and with nobody else in it."""
+    """Whether a group is a user's private group: it has the user's name and no other members."""
     if sys.platform == "win32":
         return False
     import grp
@@ -135,7 +135,7 @@ def _granted(path: Path) -> bool:
         return False
     try:
         entries = os.getxattr(path, _ACL)[_ACL_HEAD:]
-    except OSError:  # there is none, or the file system knows none
+    except OSError:  # there is no access list, or the file system does not support them
         return False
     mine = {(_ACL_NAMED_USER, 0), (_ACL_NAMED_USER, os.geteuid())}
     return any(
@@ -153,19 +153,19 @@ def _check(path: Path, check_link: CheckLink) -> None:
 
 
 def _refuse_foreign(path: Path, status: os.stat_result) -> None:
-    """Refuse a file of the person's that is another user's, or that others can write."""
+    """Refuse one of the person's files if another user owns it or others can write it."""
     if sys.platform == "win32":
         return
     if status.st_uid not in (0, os.geteuid()):
-        who = "nobody known here" if status.st_uid == _OVERFLOW else "another user"
+        who = "an unknown user" if status.st_uid == _OVERFLOW else "another user"
         raise _refused(f"Your {path.name} belongs to {who} (uid {status.st_uid})", path, f"sudo chown {os.geteuid()}")
     if others_write(path, status):
-        raise _refused(f"Others than you can write your {path.name}", path, "chmod go-w")
+        raise _refused(f"Users other than you can write your {path.name}", path, "chmod go-w")
 
 
 def _refused(problem: str, path: Path, command: str) -> DeniedError:
     return DeniedError(
         Code.ALLOWLIST_INVALID,
-        f"{problem}; while that is so, everything is denied.",
-        f"Read it, and if it says what you want: {command} {quoted(path)}",
+        f"{problem}. Everything is denied until that is fixed.",
+        f"Check its content. If it is what you want, run: {command} {quoted(path)}",
     )

@@ -1,7 +1,7 @@
-"""Reading the person's own files: `policy.yml` (or `policy.json`) and `config.yml`. `ownership` checks each file.
+"""Read the person's own files: `policy.yml` (or `policy.json`) and `config.yml`. `ownership` checks each file.
 
-Always: a file that cannot be understood, or that could be somebody else's, denies everything. Files in the account's
-own directory may loosen or tighten; files in a directory that the environment names may only tighten.
+Always: an invalid file, or one that somebody else could have written, denies everything. Files in the account's own
+directory may loosen or tighten. Files in a directory that the environment names may only tighten.
 """
 
 import os
@@ -26,10 +26,10 @@ _T = TypeVar("_T")
 
 
 class OwnFiles(NamedTuple):
-    """The person's rules and settings as they are now; `data` is what was read, so that a change can be seen.
+    """The person's rules and settings as they are now. `data` are the files' bytes, so that a change can be noticed.
 
-    `rules` are the account's, `tightening` those of the environment's directory; `ignored` says what there does not
-    count, for it would loosen.
+    `rules` are the account's, and `tightening` those of the environment's directory. `ignored` names the settings of
+    the environment's directory that do not count because they would loosen.
     """
 
     rules: Rules
@@ -40,7 +40,7 @@ class OwnFiles(NamedTuple):
 
 
 class _OwnDirectory(NamedTuple):
-    """A directory that is read: whose rules those in it are, and the home that a `~` in it means."""
+    """A directory of the person's files: the source of its rules, and the home that a `~` in its files means."""
 
     source: RuleSource
     directory: Path
@@ -48,7 +48,7 @@ class _OwnDirectory(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What the files of one directory say."""
+    """The rules and the settings of one directory's files."""
 
     rules: Rules
     said: Mapping[str, object]
@@ -56,10 +56,10 @@ class _Found(NamedTuple):
 
 
 def read_own_files(directories: OwnDirectories, check_link: CheckLink) -> OwnFiles:
-    """Read both files of each directory; what is not there says nothing.
+    """Read both files of each directory. A missing file sets nothing.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID, with line and column or the command that mends it, and from `check_link`.
+        DeniedError: ALLOWLIST_INVALID, with line and column or the command that fixes it, and from `check_link`.
     """
     account, *others = [_read_place(place, check_link) for place in _places(directories)]
     if not others:
@@ -76,7 +76,7 @@ def read_own_files(directories: OwnDirectories, check_link: CheckLink) -> OwnFil
 
 
 def read_config(directories: OwnDirectories, check_link: CheckLink) -> Config:
-    """What `config.yml` alone says. Raises as `read_own_files`."""
+    """Return the settings, without reading any policy. Raises the same errors as `read_own_files`."""
     account, *others = [_said(place, read_own(place.directory / CONFIG, check_link)) for place in _places(directories)]
     return _settled(account, others[0] if others else {})
 
@@ -94,8 +94,8 @@ def _read_place(place: _OwnDirectory, check_link: CheckLink) -> _Found:
         if os.path.lexists(directory / name):
             raise DeniedError(
                 Code.ALLOWLIST_INVALID,
-                f"You have a {name}, which is not a name that is read; while you do, everything is denied.",
-                f"In {directory} there may be {POLICY} or {POLICY_JSON}, and {CONFIG}.",
+                f"You have a {name}, which is not a valid file name. Everything is denied while that file exists.",
+                f"In {directory}, only {POLICY} or {POLICY_JSON}, and {CONFIG} are read. Rename or remove the file.",
             )
     policy, policy_json, config = (
         read_own(directory / name, check_link) if name in there else None for name in (POLICY, POLICY_JSON, CONFIG)
@@ -103,7 +103,7 @@ def _read_place(place: _OwnDirectory, check_link: CheckLink) -> _Found:
     if policy is not None and policy_json is not None:
         raise DeniedError(
             Code.ALLOWLIST_INVALID,
-            f"You have both {POLICY} and {POLICY_JSON}; while you do, everything is denied.",
+            f"You have both {POLICY} and {POLICY_JSON}. Everything is denied while both exist.",
             f"Remove one of them from {directory}.",
         )
     rules = Rules(source=place.source)
@@ -115,7 +115,7 @@ def _read_place(place: _OwnDirectory, check_link: CheckLink) -> _Found:
 
 
 def _said(place: _OwnDirectory, data: bytes | None) -> Mapping[str, object]:
-    """What the bytes of `config.yml` say, by key."""
+    """Return the settings in the bytes of `config.yml`, by key."""
     said = {} if data is None else _understood(CONFIG, parse_config, data)
     store = said.get("store")
     if isinstance(store, Path) and store.parts[0] == "~":
@@ -124,7 +124,7 @@ def _said(place: _OwnDirectory, data: bytes | None) -> Mapping[str, object]:
 
 
 def _settled(account: Mapping[str, object], environment: Mapping[str, object]) -> Config:
-    """What holds: what the account's file says or is built in, and what the environment's makes stricter of it."""
+    """Return the settings of the account's file or the defaults, made stricter by the environment's file."""
     settings: dict[str, Any] = {"usual_store": account.get("store")}
     for key, row in KEYS.items():
         settings[key] = account.get(key, Config._field_defaults[key])
@@ -151,20 +151,23 @@ def _ignored_limits(account: Rules, environment: Rules) -> list[str]:
 
 
 def parse_policy(data: bytes, file: str, source: RuleSource = RuleSource.PERSON) -> Rules:
-    """The rules that the bytes of a policy spell, whose `file` name ends in `.json` where it is JSON.
+    """Return the rules in the bytes of a policy. It is JSON if the name `file` ends in `.json`, else YAML.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.
     """
-    # A tab can only be indentation in JSON, and YAML knows none.
+    # In JSON a tab can only be white space between tokens; YAML allows no tabs there.
     given = data.replace(b"\t", b" ") if file.endswith(".json") else data
     return _understood(file, lambda text: _rules(text, source), given)
 
 
 def _names_in(directory: Path) -> frozenset[str]:
-    """What there may be, in lower case as some file systems see it: sooner told than by trying to open each file."""
+    """Return the names in a directory, in lower case because some file systems ignore case.
+
+    One listing is faster than trying to open each file.
+    """
     try:
-        return frozenset(name.lower() for name in os.listdir(directory))  # noqa: PTH208  names are all that is wanted
+        return frozenset(name.lower() for name in os.listdir(directory))  # noqa: PTH208  only the names are needed
     except FileNotFoundError:
         return frozenset()
     except OSError:

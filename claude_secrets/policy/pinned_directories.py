@@ -1,7 +1,7 @@
-"""The directories that calls come from, held open for as long as the server runs.
+"""Hold the directories that calls come from open while the server runs.
 
-Always: if one of them is replaced meanwhile, calls are refused until the server is started again. A directory that is
-held open keeps its inode number, so no other directory can take its place unnoticed.
+Always: if one of them is replaced, calls are refused until the server restarts. A directory that is held open keeps its
+inode number, so another directory cannot replace it unnoticed.
 """
 
 import os
@@ -13,20 +13,20 @@ from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.project import CallOrigin, real_path
 
 _OPEN_LIMIT: Final = 64
-"""Directories that are held open, at most; a client that names more of them has theirs compared only."""
+"""The most directories that are held open. Any further ones that a client names are only compared."""
 
 _FLAGS: Final = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class _Seen(NamedTuple):
-    """Where a path led, and the number of the directory there; None where there was none."""
+    """The real path that a path led to, and the number of the directory there; None if there was none."""
 
     real: str
     number: tuple[int, int] | None
 
 
 class Directories:
-    """What one process has seen so far. `close` lets go of it; so does losing it."""
+    """The directories that one process has seen. `close` closes them; so does the end of this object."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, _Seen] = {}
@@ -35,10 +35,10 @@ class Directories:
         self.close = weakref.finalize(self, _close, self._open)
 
     def start(self, where: CallOrigin) -> None:
-        """Take note of what this process was started with: its working directory is the one it is in, moved or not.
+        """Record the directories of the start. The working directory is the open one, even if it was moved.
 
         Raises:
-            DeniedError: as `check`.
+            DeniedError: the same errors as `check`.
         """
         here = where.working_directory
         if _is_somewhere():
@@ -46,23 +46,23 @@ class Directories:
         self.check(where)
 
     def check(self, where: CallOrigin) -> None:
-        """Compare the directories by which the project will be found with what they were at first.
+        """Compare the directories from which the project will be found with their first state.
 
         Raises:
-            DeniedError: PROJECT_CONFLICT where one leads elsewhere now; NO_PROJECT as `real_path`.
+            DeniedError: PROJECT_CONFLICT if one leads elsewhere now; NO_PROJECT as `real_path`.
         """
         for path in _named(where):
             self._compare(path)
 
     def check_project(self, where: CallOrigin, project: Path) -> None:
-        """Compare the project that was found with the one that was found from the same places before.
+        """Compare the project with the one that was first found from the same places.
 
         Raises:
-            DeniedError: PROJECT_CONFLICT where it is another one, or another directory lies there now.
+            DeniedError: PROJECT_CONFLICT if it is another project, or if its directory was replaced.
         """
         before = self._projects.get(where)
         if before is None:
-            # `locate` has looked at the places once more, and they may have changed in between.
+            # `locate` has read the places again since `check`, and they may have changed in between.
             if not any(Path(self._seen[path].real).is_relative_to(project) for path in _named(where)):
                 raise _replaced()
             self._projects[where] = project
@@ -78,11 +78,11 @@ class Directories:
             raise _replaced()
 
     def _number(self, path: str) -> tuple[int, int] | None:
-        """The number of a directory, which is kept open where the system can do that."""
+        """Return the number of a directory, and keep it open if the system can."""
         if len(self._open) < _OPEN_LIMIT:
             try:
                 descriptor = os.open(path, _FLAGS)
-            except OSError:  # it is not there, may not be opened, or this is Windows
+            except OSError:  # it is missing, may not be opened, or this is Windows
                 return _number_now(path)
             self._open.append(descriptor)
             status = os.fstat(descriptor)
@@ -91,14 +91,14 @@ class Directories:
 
 
 def _named(where: CallOrigin) -> list[Path]:
-    """The places by which the project is found."""
+    """Return the places from which the project is found."""
     if where.argument is not None:
         return [where.argument]
     return [path for path in dict.fromkeys((where.environment, where.root, where.working_directory)) if path]
 
 
 def _is_somewhere() -> bool:
-    """Whether the working directory is still there."""
+    """Whether the working directory still exists."""
     try:
         return bool(Path.cwd())
     except OSError:
@@ -107,7 +107,7 @@ def _is_somewhere() -> bool:
 
 def _number_now(path: Path | str) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)  # noqa: PTH116  at every call: as it is given is quicker
+        status = os.stat(path)  # noqa: PTH116  runs at every call, and no conversion is faster
     except OSError:
         return None
     return (status.st_dev, status.st_ino)
@@ -121,7 +121,7 @@ def _close(descriptors: list[int]) -> None:
 def _replaced() -> DeniedError:
     return DeniedError(
         Code.PROJECT_CONFLICT,
-        "A directory from which this server found its project was moved or replaced while it ran, "
-        "or another project is found from there now.",
-        "The person can start the server again (in the client: reconnect it) if that was their doing.",
+        "A directory from which this server found its project was moved or replaced while the server ran, "
+        "or it leads to another project now.",
+        "If the person did that, they can restart the server (in the client: reconnect it).",
     )

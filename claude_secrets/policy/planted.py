@@ -1,4 +1,4 @@
-"""Refusing a store, a key file or a policy file that a project could have brought with it.
+"""Refuse a store, a key file or a policy file that a project could have planted.
 
 Always: paths are compared after links are resolved, by whole components, and by inode numbers.
 """
@@ -18,7 +18,7 @@ _HOPS: Final = 100  # systems follow about forty links
 
 
 def grounds_of(project: Path) -> list[Path]:
-    """The project's directory and the git work trees around it: nothing is run from there on the person's behalf."""
+    """Return the project's directory and the git work trees around it. No program from there runs for the person."""
     return [project, *(parent for parent in project.parents if is_work_tree(parent))]
 
 
@@ -29,9 +29,10 @@ def refuse_inside(
     project: Project | None,
     homes: frozenset[Path],
 ) -> None:
-    """Raise `refusal` for a file that a project could have brought along.
+    """Raise `refusal` if the project could have planted the file at `path`.
 
-    That is: inside the project, any place that was named, or a git work tree around them (home itself aside).
+    It could if the file is inside the project, a directory that `where` names, or a git work tree around one of them.
+    A home directory does not count.
     """
     homes = _outermost(homes)
     steps = _steps(path)
@@ -42,33 +43,33 @@ def refuse_inside(
 
 
 def store_inside() -> StoreError:
-    """The refusal of a store inside a project."""
+    """Return the refusal of a store inside a project."""
     return StoreError(Code.STORE_UNAVAILABLE, *_inside("store"))
 
 
 def key_file_inside() -> CustodyError:
-    """The refusal of a key file inside a project."""
+    """Return the refusal of a key file inside a project."""
     return CustodyError(Code.KEY_MISSING, *_inside("key file"))
 
 
 def policy_file_inside() -> DeniedError:
-    """The refusal of one of the person's own files inside a project."""
+    """Return the refusal of one of the person's own files inside a project."""
     return DeniedError(Code.ALLOWLIST_INVALID, *_inside("policy file"))
 
 
 def _inside(what: str) -> tuple[str, str]:
-    """The message and the hint for a `what` inside a project."""
+    """Return the message and the hint for a `what` inside a project."""
     return (
-        f"The {what} lies inside the project, which must not bring its own.",
-        f"Keep the {what} outside of the project's git work tree.",
+        f"The {what} is inside the project, and a project must not bring its own.",
+        f"Move the {what} out of the project's git work tree.",
     )
 
 
 def check_of_links(where: CallOrigin, project: Project | None, homes: frozenset[Path]) -> Callable[[Path], None]:
-    """What refuses files of the person's that are links through a project.
+    """Return the check that refuses a file of the person's if it is a link through a project.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID, at once, where a directory for such files lies in a project.
+        DeniedError: ALLOWLIST_INVALID, immediately, if a directory for such files is inside a project.
     """
 
     def check(path: Path) -> None:
@@ -83,15 +84,15 @@ def check_of_links(where: CallOrigin, project: Project | None, homes: frozenset[
 
 
 def way_to(path: Path) -> list[Path]:
-    """The directories that `path` leads through, those of each link on the way too; the outer ones first."""
+    """Return the directories that `path` leads through, including those of each link on the way, outermost first."""
     return sorted(step for step in _steps(path) if step.is_dir())
 
 
 def _grounds(where: CallOrigin, project: Project | None, homes: frozenset[Path]) -> Iterator[Path]:
-    """The directories whose content a project could have brought."""
+    """Yield the directories whose content a project could have planted."""
     places = {path for path in (where.argument, where.environment, where.root, where.working_directory) if path}
     if project is not None:
-        # Another work tree of the repository holds what the repository brought, too.
+        # The repository's files are in its other work trees, too.
         places |= {project.path, Path(project.main or project.identity)}
     for place in (place_at(path, homes) for path in places):
         if place.project is not None:
@@ -106,11 +107,11 @@ def _resolved(path: Path) -> Path:
 
 
 def _steps(path: Path) -> set[Path]:
-    """All directories that `path` leads through: those it ends below, and those of each link on the way.
+    """Return all directories that `path` leads through: those above its target, and those of each link on the way.
 
-    A link inside a project that points out of it is the project's own choice too.
+    A link inside a project that points out of it counts, because the project could have planted it.
     """
-    spelled = Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps "..": DIR/../x does not lead into DIR
+    spelled = Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps "..", but DIR/../x does not lead into DIR
     ends = {_resolved(path)}
     if ends != {spelled}:  # there is a link
         ends |= _hops(spelled)
@@ -119,7 +120,7 @@ def _steps(path: Path) -> set[Path]:
 
 
 def _hops(spelled: Path) -> set[Path]:
-    """The path, and what it becomes as each link in it is followed by one step."""
+    """Return the path, and every path that it becomes as its links are followed one at a time."""
     hops, left = {spelled}, [spelled]
     while left and len(hops) < _HOPS:
         path = left.pop()
@@ -133,7 +134,7 @@ def _hops(spelled: Path) -> set[Path]:
 
 
 def _number(path: Path) -> tuple[int, int] | None:
-    """What the file system itself tells directories apart by: it may take several spellings for one name."""
+    """Return the device and inode numbers, because a file system may accept several spellings of one name."""
     try:
         status = path.stat()
     except OSError:  # not there yet
@@ -142,6 +143,6 @@ def _number(path: Path) -> tuple[int, int] | None:
 
 
 def _outermost(homes: frozenset[Path]) -> frozenset[Path]:
-    """The homes that lie in no other: a HOME inside the real home may be a project's own doing."""
+    """Return the homes that are inside no other home: a project could set HOME to a directory in the real home."""
     above = [home for home in homes if home != Path(home.anchor)]
     return frozenset(home for home in homes if not any(home.is_relative_to(other) for other in above if other != home))

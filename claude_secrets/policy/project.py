@@ -1,7 +1,7 @@
-"""Which project a call belongs to.
+"""Find the project that a call belongs to.
 
-Always: paths are compared resolved and by components; git is never run, its files are read; places that contradict each
-other are refused.
+Always: paths are compared by components, after links are resolved. Git's files are read, but git is never run.
+Directories that lead to different projects are refused.
 """
 
 import os
@@ -19,10 +19,10 @@ _FILE: Final = str(Path(".claude", "secrets.yml"))
 
 
 class CallOrigin(NamedTuple):
-    """What a face knows about where a call comes from.
+    """The directories that a caller knows for a call.
 
-    `argument` is `--project`, `environment` CLAUDE_PROJECT_DIR, `root` the client's first root; `bound`: the working
-    directory is the agent's own, and has to lead to the project by itself.
+    `argument` is `--project`, `environment` is CLAUDE_PROJECT_DIR, and `root` is the client's first root. `bound`: the
+    working directory is the agent's own, so the project is found from it and the others must agree.
     """
 
     argument: Path | None
@@ -36,8 +36,8 @@ class Project(NamedTuple):
     """A directory with an allowlist.
 
     `path` is its real path, and `identity` is that path as text. For a linked git work tree `main` is the identity of
-    the corresponding directory in the main work tree. Files say so, and who writes them may lie: it takes the person's
-    grant for the project to count as that one (`with_identity`), and then `identity` is `main`.
+    the corresponding directory in the main work tree. Git's files say which it is, and an agent can forge them. So the
+    project counts as the main one only with the person's grant (`with_identity`); `identity` is then `main`.
     """
 
     path: Path
@@ -47,24 +47,24 @@ class Project(NamedTuple):
 
     @property
     def own_identity(self) -> str:
-        """What it is known by without any grant."""
+        """The project's identity without any grant."""
         return str(self.path)
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """All that it is known by: what one of them stored or was granted is the project's own."""
+        """All identities of the project. Secrets stored by one of them, and its grants, are the project's own."""
         return tuple(dict.fromkeys((self.identity, self.own_identity)))
 
     @property
     def unjoined(self) -> str | None:
-        """The main work tree's identity where the project does not count as that one."""
+        """The main work tree's identity if the project does not count as it; else None."""
         return None if self.main == self.identity else self.main
 
     def with_identity(self, joins: Callable[[str, str], bool]) -> "Project":
-        """The project with the identity by which it counts.
+        """Return the project with the identity that counts.
 
-        `joins` says whether the person has let one identity count as the other; whatever the files on the disk say,
-        only that makes a linked work tree count as the main one.
+        `joins` says whether the person has let the first identity count as the second. Files on the disk are not
+        enough: a linked work tree counts as the main one only if `joins` agrees.
         """
         if self.unjoined is None or not joins(self.own_identity, self.unjoined):
             return self
@@ -72,7 +72,7 @@ class Project(NamedTuple):
 
 
 class NamedDirectory(NamedTuple):
-    """A directory somebody named: the project found from it, and the git work tree it is in."""
+    """A directory that a call names, the project found from it, and the git work tree around it."""
 
     directory: Path
     project: Path | None
@@ -82,17 +82,18 @@ class NamedDirectory(NamedTuple):
 def locate(where: CallOrigin, *, homes: frozenset[Path]) -> Project:
     """Find the project: `--project`, else CLAUDE_PROJECT_DIR, else the client's root, else the working directory.
 
-    The last three are searched upward inside their git work tree (without one: below the home directory).
+    `--project` must be the project's own directory. The search from the others goes upward inside their git work tree,
+    or below the home directory if there is none.
 
     Raises:
-        DeniedError: NO_PROJECT (none was found), NO_ALLOWLIST (the one named has no file), PROJECT_CONFLICT.
+        DeniedError: NO_PROJECT (none was found), NO_ALLOWLIST (the named one has no allowlist), PROJECT_CONFLICT.
     """
     if where.argument is not None:
         named_here = place_at(where.argument, homes)
         if not _has_file(named_here.directory):
             raise _no_allowlist(where.argument)
         return _project(named_here.directory, named_here.work_tree)
-    # Mostly all of them are one directory: looked at once.
+    # They are usually one directory, so each different one is looked at only once.
     places = {path: place_at(path, homes) for path in {where.environment, where.root, where.working_directory} if path}
     named = [places[path] for path in (where.environment, where.root) if path]
     here = places[where.working_directory]
@@ -109,12 +110,12 @@ def locate(where: CallOrigin, *, homes: frozenset[Path]) -> Project:
 
 
 def _agreed(project: Project, place: NamedDirectory, anchor: Path | None) -> Project:
-    """The project that another place agrees on; `anchor` is the directory that it speaks for if it has no project.
+    """Return the project that another place agrees on. If the place has no project, the project must be in `anchor`.
 
-    A linked work tree agrees with its main one. The project is the linked one then, which may do less.
+    A linked work tree agrees with its main one. The result is then the linked one, which may do less.
 
     Raises:
-        DeniedError: PROJECT_CONFLICT where the place names another project, or lies where this project is not.
+        DeniedError: PROJECT_CONFLICT if the place has another project, or this project is not in `anchor`.
     """
     if place.project == project.path:
         return project
@@ -130,7 +131,7 @@ def _agreed(project: Project, place: NamedDirectory, anchor: Path | None) -> Pro
 
 
 def _reaches(anchor: Path, project: Path) -> bool:
-    """Whether a project lies in a directory, or in the main work tree of that one."""
+    """Whether a project is inside a directory, or inside the main work tree of that directory."""
     main = None if project.is_relative_to(anchor) else main_work_tree(anchor)
     return project.is_relative_to(main or anchor)
 
@@ -144,7 +145,7 @@ def _conflict() -> DeniedError:
 
 
 def place_at(path: Path, homes: frozenset[Path]) -> NamedDirectory:
-    """What is found from a directory. Raises `DeniedError` NO_PROJECT where the path leads nowhere."""
+    """Return the project and work tree of a directory. Raises `DeniedError` NO_PROJECT if the path leads nowhere."""
     directory, upward = _upward(real_path(path), homes)
     project = work_tree = None
     for candidate, file, git in upward:
@@ -154,13 +155,16 @@ def place_at(path: Path, homes: frozenset[Path]) -> NamedDirectory:
             work_tree = candidate
             break
     if work_tree is None and project != directory and homes.isdisjoint(directory.parents):
-        project = None  # neither a work tree nor a home says how far up this place reaches
+        project = None  # neither a work tree nor a home limits the search upward
     return NamedDirectory(directory, project, work_tree)
 
 
 @lru_cache
 def _upward(real: str, homes: frozenset[Path]) -> tuple[Path, tuple[tuple[Path, str, str], ...]]:
-    """A directory; and it and those above it, below all homes, with the paths to look at: at every call the same."""
+    """Return the directory, and each directory to search with the paths of its allowlist and `.git`.
+
+    They are the directory and those above it, except homes and the directories above a home.
+    """
     directory = Path(real)
     below = takewhile(lambda candidate: candidate not in too_high(homes), (directory, *directory.parents))
     return directory, tuple((one, str(one / _FILE), str(one / ".git")) for one in below)
@@ -168,7 +172,7 @@ def _upward(real: str, homes: frozenset[Path]) -> tuple[Path, tuple[tuple[Path, 
 
 @cache
 def too_high(homes: frozenset[Path]) -> frozenset[Path]:
-    """The homes and what is above them: no project is found there, and git work trees there do not count."""
+    """Return the homes and the directories above them: no project is found there, and git work trees do not count."""
     return frozenset(directory for home in homes for directory in (home, *home.parents))
 
 
@@ -179,23 +183,23 @@ def _project(path: Path, work_tree: Path | None) -> Project:
 
 
 def _has_file(directory: Path) -> bool:
-    """Whether an allowlist stands there, be it a link that will be refused; False where one cannot look."""
-    return os.path.lexists(os.path.join(directory, _FILE))  # noqa: PTH118  at every call: joining text is quicker
+    """Whether the directory has an allowlist, even a link, which is refused later; False if it cannot be searched."""
+    return os.path.lexists(os.path.join(directory, _FILE))  # noqa: PTH118  runs at every call, joining text is faster
 
 
 def real_path(path: Path) -> str:
-    """Where a path leads, whether or not something is there. Raises `DeniedError` NO_PROJECT where it leads nowhere."""
+    """Resolve a path, which need not exist. Raises `DeniedError` NO_PROJECT if it cannot be resolved."""
     try:
         return os.path.realpath(path)
     except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL in a name
-        raise DeniedError(Code.NO_PROJECT, "A directory that was named cannot be found.") from None
+        raise DeniedError(Code.NO_PROJECT, "A given directory cannot be found.") from None
 
 
 def _no_allowlist(directory: Path) -> DeniedError:
     return DeniedError(
         Code.NO_ALLOWLIST,
         f"{directory} has no .claude/secrets.yml, so agents may use nothing there.",
-        f"The person can make one, in that directory: {command()} init",
+        f"The person can create one in that directory: {command()} init",
     )
 
 
@@ -210,5 +214,5 @@ def _no_project(where: CallOrigin) -> DeniedError:
         "No project was found, so nothing is allowed. Looked for --project, CLAUDE_PROJECT_DIR, the client's roots, "
         f"and .claude/secrets.yml in {where.working_directory} and above it.",
         f"The person can name the project in the client's configuration: {example} "
-        f"(and make its allowlist there: {command()} init)",
+        f"(and create its allowlist there: {command()} init)",
     )

@@ -1,6 +1,6 @@
-"""Refusals: the sentences that tell an agent why a call is denied, and how the person can change that.
+"""The texts that say why a call is refused, and how the person can change that.
 
-Always: pure. No sentence tells an agent how to widen its own access, only what the person can run.
+Always: pure. No text says how an agent can widen its own access, only which command the person can run.
 """
 
 from typing import Final
@@ -11,11 +11,11 @@ from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.rules import Applied, Rule, RuleSource
 
 NO_HOLDS_SECONDS: Final = 600
-"""How long a person's no holds, for the project and name it was said to."""
+"""How long a person's refusal holds, for the project and name that they were asked about."""
 
 
 def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
-    """The refusal by a rule of the project's or the person's policy."""
+    """Return the refusal by a rule."""
     whose = {
         RuleSource.PROJECT: "this project's",
         RuleSource.PERSON: "the person's",
@@ -30,102 +30,102 @@ def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
 
 
 def said_by(rule: Rule) -> str:
-    """What the rule's author says to whom it refuses."""
+    """Return the message of the rule's author, as a sentence."""
     return f" Its author says: {rule.said}" if rule.said else ""
 
 
 def not_allowlisted(name: str, *, project: str) -> DeniedError:
-    """The refusal of a name that the project's allowlist does not have, whether or not there is such a secret."""
+    """Return the refusal of a name that is not in the project's allowlist, whether or not the secret exists."""
     return DeniedError(
         Code.NOT_ALLOWLISTED,
         f"'{name}' is not in this project's allowlist (.claude/secrets.yml).",
-        f"If agents of this project should use it, the person can say so: {in_own_terminal(project, f'allow {name}')}",
+        f"The person can let agents of this project use it: {in_own_terminal(project, f'allow {name}')}",
     )
 
 
 def not_trusted(name: str, *, project: str) -> DeniedError:
-    """The refusal of a secret that was stored elsewhere and not granted; does not say where."""
+    """Return the refusal of a secret that was stored elsewhere and not granted. It does not say where."""
     return DeniedError(
         Code.NOT_TRUSTED,
         f"'{name}' was stored outside this project, and the person has not let this project use it.",
-        f"The person can look at what this project wants and decide: {in_own_terminal(project, 'trust')}",
+        f"The person can review what this project asks for and decide: {in_own_terminal(project, 'trust')}",
     )
 
 
 def grant_required(name: str, *, project: str) -> DeniedError:
-    """The refusal of a name without a grant if the mode of trust wants one for every name, stored or not."""
+    """Return the refusal of a name without a grant, if the mode of trust needs one for every name, stored or not."""
     return DeniedError(
         Code.NOT_TRUSTED,
-        f"'{name}' needs the person's grant: the mode of trust is 'required' here, even for a project's own secrets.",
+        f"'{name}' needs the person's grant: the mode of trust is 'required', even for a project's own secrets.",
         f"The person can grant it: {in_own_terminal(project, f'allow {name}')}",
     )
 
 
 def scope_not_trusted(scope: str, *, project: str) -> DeniedError:
-    """The refusal of a scope that this project has not been let claim."""
+    """Return the refusal of a scope that the person has not let this project use."""
     return DeniedError(
         Code.NOT_TRUSTED,
-        f"This project's file names the scope '{scope}', which the person has not let it use yet.",
-        f"The person can look at what this project wants and decide: {in_own_terminal(project, 'trust')}",
+        f"This project's file names the scope '{scope}', but the person has not let this project use it.",
+        f"The person can review what this project asks for and decide: {in_own_terminal(project, 'trust')}",
     )
 
 
 def work_tree_not_trusted(*, project: str) -> DeniedError:
-    """The refusal of what only the main work tree may use, to a linked one that has not been let count as it."""
+    """Return the refusal to a linked work tree that the person has not let count as its main work tree."""
     return DeniedError(
         Code.NOT_TRUSTED,
-        "This git work tree does not count as one with its main work tree, as the person has not said that it does.",
-        f"The person can look at what this project wants and decide: {in_own_terminal(project, 'trust')}",
+        "This git work tree may not use its main work tree's secrets, because the person has not allowed it.",
+        f"The person can review what this project asks for and decide: {in_own_terminal(project, 'trust')}",
     )
 
 
 def use_only(name: str) -> DeniedError:
-    """The refusal to hand out the value of a use-only secret, with how it can be used all the same."""
+    """Return the refusal to give an agent the value of a use-only secret, and how a program can still use it."""
     return DeniedError(
         Code.USE_ONLY,
         f"'{name}' is use-only: its value is not given to agents. Its reference is secret://{name}.",
-        "A program can have it in its environment, under that name, without you seeing it: "
+        "A program can get the value in an environment variable of that name, without you seeing it: "
         f"{command()} exec --only {name} -- PROGRAM ARGUMENTS",
     )
 
 
 def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
-    """The refusal of a call that the person did not consent to; `error` is what it is without anyone to ask."""
+    """Return the refusal of a call without the person's consent; `error` is the refusal if nobody could be asked."""
     why = {
         Channel.NONE: "",
-        Channel.AGENT: " An agent started this server, so the person is not asked by it.",
-        Channel.BUSY: " Another question is being put to the person; try again when it is answered.",
-        Channel.REFUSED: " The person refused three questions of this project, so it is not asked for the moment.",
-        Channel.PAUSED: " Several questions stayed unanswered, so the person is not asked for the moment.",
+        Channel.AGENT: " An agent started this server, so the server does not ask the person.",
+        Channel.BUSY: " The person is being asked another question; try again when they have answered it.",
+        Channel.REFUSED: " The person refused three questions of this project, so they are not asked for the moment.",
+        Channel.PAUSED: " The person did not answer several questions, so they are not asked for the moment.",
     }.get(answer.channel, " Nobody answered the question.")
     if answer.said_no:
-        why = " The person said no; they are not asked again for ten minutes."
+        why = " The person refused, and is not asked about this again for ten minutes."
     return DeniedError(error.code, f"{error.message}{why}", error.hint, rule=error.rule)
 
 
 def changed_meanwhile(question: ConsentQuestion) -> DeniedError:
-    """The refusal of a call for which something else would have to be asked now than what the person answered."""
+    """Return the refusal of a call whose question would be another one now than the one the person answered."""
     return DeniedError(
         Code.APPROVAL_REFUSED,
-        f"What {question.tool.value} would do has changed since the person was asked; nothing was done.",
-        "Call it again, and the person is asked anew.",
+        f"The effect of {question.tool.value} has changed since the person was asked, so nothing was done.",
+        "Call it again, and the person is asked again.",
     )
 
 
 def changed_since_shown(name: str) -> InputError:
-    """The refusal of a value whose question would read differently now: another scope, version, store or note."""
+    """Return the refusal of a value whose question would differ now: another scope, version, store or note."""
     return InputError(
         Code.CANCELLED,
-        f"What the person was shown about '{name}' has changed since; nothing was stored.",
-        "Call input_secret again, and the person is asked anew.",
+        f"The question about '{name}' has changed since the person was asked, so nothing was stored.",
+        "Call input_secret again, and the person is asked again.",
     )
 
 
 def approval_refused(tool: Tool, rule_id: str) -> DeniedError:
-    """The refusal of a call that a rule makes depend on the person's approval, without that."""
+    """Return the refusal of a call that needs the person's approval by a rule and does not have it."""
     return DeniedError(
         Code.APPROVAL_REFUSED,
-        f"{tool.value} needs the person's approval here (rule {rule_id}), and there is none.",
-        "It can be given where the client or the desktop can ask the person.",
+        f"{tool.value} needs the person's approval (rule {rule_id}), and the person has not approved it.",
+        "The person can approve it if the client or the desktop can ask them.",
         rule=rule_id,
     )

@@ -1,7 +1,7 @@
-"""Rules: what a policy says about a tool, and the verdict on one call. `rules_parser` reads them.
+"""The rules of a policy for each tool, and the verdict on one call. `rules_parser` reads them from files.
 
-Always: pure; every rule that applies must pass. Apart from `exists`, a condition on an argument that was not given
-never holds. Patterns are RE2.
+Always: pure. Every rule that applies must pass. A condition on a missing argument never holds, except for `exists`.
+Patterns are RE2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,14 @@ from claude_secrets.model import Tool
 from claude_secrets.regex import Search
 
 WRITES_A_MINUTE: Final = 30
-"""How often an agent may call each tool that stores, where the person's own rules do not say otherwise."""
+"""How often an agent may call each tool that stores, unless the person's own rules limit it by the minute."""
 
 HIDDEN: Final = "(hidden)"
 DEFAULT_DENY: Final = "(default deny)"
-"""Ids of rules that follow from what else a policy says."""
+"""The ids of the rules that follow from a policy's `hide` and `default`."""
 
 Arguments: TypeAlias = Mapping[str, str]
-"""A call's arguments by name; all of them are text."""
+"""A call's arguments by name, all of them text."""
 
 
 class Operator(StrEnum):
@@ -48,7 +48,7 @@ class Condition(NamedTuple):
     value: str | tuple[str, ...] | bool
 
     def holds(self, arguments: Arguments) -> bool:
-        """Whether it is true of a call."""
+        """Whether the condition holds for a call's arguments."""
         given, value = arguments.get(self.argument), self.value
         if self.operator is Operator.EXISTS:
             return (given is not None) is value
@@ -57,7 +57,7 @@ class Condition(NamedTuple):
     def _compares(self, given: str, value: object) -> bool:
         if isinstance(value, tuple):
             return (given in value) is (self.operator is Operator.IN)
-        assert isinstance(value, str)  # noqa: S101  as the reader of the file has checked
+        assert isinstance(value, str)  # noqa: S101  the parser has checked it
         match self.operator:
             case Operator.EQ:
                 return given == value
@@ -77,7 +77,7 @@ class Condition(NamedTuple):
 
 
 def is_regex(pattern: str) -> bool:
-    """Whether RE2 knows the pattern."""
+    """Whether RE2 accepts the pattern."""
     try:
         Search(pattern, case_sensitive=True)
     except CallerError:
@@ -90,10 +90,10 @@ def _found(pattern: str, text: str) -> bool:
 
 
 class RuleKind(StrEnum):
-    """What a rule does.
+    """The kind of a rule.
 
-    `deny` refuses where all its conditions hold, `require` where one does not, `approve` asks the person where all
-    hold, `limit` counts.
+    `deny` refuses if all conditions hold. `require` refuses if one does not. `approve` asks the person if all hold.
+    `limit` counts calls.
     """
 
     DENY = "deny"
@@ -105,8 +105,8 @@ class RuleKind(StrEnum):
 class Rule(NamedTuple):
     """One rule.
 
-    `rule_id` is where it stands in its file; a limit is `limit` calls in `seconds`; `said` is the message that its
-    author wants the agent to see.
+    `rule_id` is its place in its file. A limit allows `limit` calls in `seconds`. `said` is the message from its author
+    to the agent.
     """
 
     rule_id: str
@@ -117,13 +117,13 @@ class Rule(NamedTuple):
     said: str = ""
 
     def refuses(self, arguments: Arguments) -> bool:
-        """Whether a call is refused by this rule alone."""
+        """Whether this rule refuses a call."""
         if self.kind is RuleKind.DENY:
             return self._all_hold(arguments)
         return self.kind is RuleKind.REQUIRE and not self._all_hold(arguments)
 
     def asks(self, arguments: Arguments) -> bool:
-        """Whether the person has to approve of a call."""
+        """Whether this rule makes a call depend on the person's approval."""
         return self.kind is RuleKind.APPROVE and self._all_hold(arguments)
 
     def _all_hold(self, arguments: Arguments) -> bool:
@@ -146,7 +146,7 @@ _COMPARED: Final = {
 
 
 def in_words(rule: Rule) -> str:
-    """What a rule says, as a person reads it."""
+    """Return a rule as a phrase for the person."""
     if rule.kind is RuleKind.LIMIT:
         times = f"at most {rule.limit} call{'s' * (rule.limit > 1)}"
         period = _PERIODS.get(rule.seconds)
@@ -154,7 +154,7 @@ def in_words(rule: Rule) -> str:
     if rule.rule_id == HIDDEN:
         return "the tool is hidden"
     if rule.rule_id == DEFAULT_DENY:
-        return "refuse what no rule is for (default: deny)"
+        return "refuse a tool that has no entry (default: deny)"
     doing = {RuleKind.DENY: "refuse", RuleKind.REQUIRE: "refuse unless", RuleKind.APPROVE: "ask the person"}[rule.kind]
     if not rule.conditions:
         return f"{doing} at every call" if rule.kind is RuleKind.APPROVE else f"{doing} every call"
@@ -166,14 +166,14 @@ def _condition_in_words(condition: Condition) -> str:
     value = condition.value
     if isinstance(value, bool):
         return f"there is {'a' if value else 'no'} {condition.argument}"
-    if condition.argument == "value":  # what it is compared with can be a secret's
-        return f"the value {_COMPARED[condition.operator]} what the policy says"
+    if condition.argument == "value":  # the text in the policy may be a secret's value
+        return f"the value {_COMPARED[condition.operator]} the text in the policy (not shown)"
     shown = ", ".join(value) if isinstance(value, tuple) else value
     return f"the {condition.argument} {_COMPARED[condition.operator]} {shown}"
 
 
 class RuleSource(StrEnum):
-    """Whose policy a rule is from."""
+    """Where a policy comes from."""
 
     PROJECT = "project"
     PERSON = "person"
@@ -182,7 +182,7 @@ class RuleSource(StrEnum):
 
 
 class Rules(NamedTuple):
-    """What one policy says. `tools` are those it lists, even without a rule; `everywhere` holds for all tools."""
+    """One policy. `tools` are the tools that it lists, even without a rule; `everywhere` applies to all tools."""
 
     source: RuleSource
     default_allow: bool = True
@@ -191,7 +191,7 @@ class Rules(NamedTuple):
     everywhere: tuple[Rule, ...] = ()
 
     def of(self, tool: Tool) -> Iterator[Rule]:
-        """The rules for a tool, in the order in which they are tried."""
+        """Yield the rules for a tool, in the order in which they are tried."""
         if tool in self.hidden:
             yield Rule(rule_id=HIDDEN, kind=RuleKind.DENY)
         elif not self.default_allow and tool not in self.tools:
@@ -201,20 +201,20 @@ class Rules(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """A rule together with the source of the policy it is from."""
+    """A rule and the source of its policy."""
 
     source: RuleSource
     rule: Rule
 
     @property
     def counter(self) -> str:
-        """What a limit's calls are counted under."""
-        # With the window, or two limits of one name would begin each other's counts anew.
+        """The key under which a limit's calls are counted."""
+        # The window is part of it, so that two limits with one name do not reset each other's count.
         return f"{self.source}:{self.rule.rule_id}:{self.rule.seconds}"
 
 
 class Verdict(NamedTuple):
-    """What the rules say of one call: which refuses it, else the limits to count it in and the approvals it needs."""
+    """The outcome of the rules for one call: the rule that refuses it, else its limits and the approvals it needs."""
 
     refused_by: Applied | None = None
     limits: tuple[Applied, ...] = ()
@@ -222,7 +222,7 @@ class Verdict(NamedTuple):
 
 
 def apply(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Verdict:
-    """Hold a call against several policies, each of which must allow it; the first names the first refusal."""
+    """Check a call against several policies. Each must allow it; the first rule that refuses decides."""
     applied = [Applied(policy.source, rule) for policy in policies for rule in policy.of(tool)]
     refusals = (one for one in applied if one.rule.refuses(arguments))
     if (refused_by := next(refusals, None)) is not None:
@@ -234,7 +234,7 @@ def apply(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Verd
 
 
 def built_in(person: Rules) -> Rules:
-    """The limits on tools that store, except where the person's own rules limit the tool by the minute."""
+    """Return the limits on tools that store. A tool that the person's own rules limit by the minute gets none."""
     tools = {}
     for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET):
         own = any(rule.kind is RuleKind.LIMIT and rule.seconds == 60 for rule in person.tools.get(tool, ()))

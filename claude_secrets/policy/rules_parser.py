@@ -1,7 +1,7 @@
-"""Reading rules out of a policy: the `policy` of a project's file, the person's `policy.yml` or `policy.json`.
+"""Parse the rules of a policy: the `policy` key of a project's file, or the person's `policy.yml` or `policy.json`.
 
-Always: two vocabularies are understood (that of hosted JSON policies and that of YAML proxies), side by side; what is
-not supported is refused with line and column, never skipped.
+Always: one policy may mix two vocabularies, that of hosted JSON policies and that of YAML proxies. Anything unsupported
+is refused with its line and column, and never skipped.
 """
 
 import re
@@ -13,17 +13,17 @@ from claude_secrets.policy.rules import Condition, Operator, Rule, RuleKind, Rul
 from claude_secrets.policy.strict_yaml import Items, Mapping, Node, NotUnderstood, Text
 
 RATE_LIMIT: Final = 1_000_000
-"""Calls in one window, at most."""
+"""The most calls that a limit can allow in one window."""
 
 SAID_LIMIT: Final = 300
-"""Characters of a message, at most."""
+"""The most characters in a message."""
 
 _WINDOWS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
 _RATE = re.compile(r"([1-9][0-9]{0,6})/(minute|hour|day)", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _ARGUMENTS: Final = {"name", "value", "pattern", "prompt"}
-# What other programs do by these is not done here, and leaving a rule's half out would be worse than saying so.
+# Other programs support these keys. Refusing one is safer than applying only half of a rule.
 _UNSUPPORTED: Final = {
     "state",
     "increment",
@@ -50,10 +50,10 @@ _RULE_KEYS: Final = ("name", "conditions", "action", "rate_limit", "reason", "on
 
 
 def parse_rules(node: Node, source: RuleSource) -> Rules:
-    """The rules that a policy spells.
+    """Return the rules of a policy.
 
     Raises:
-        NotUnderstood: with the place of what is wrong.
+        NotUnderstood: the policy is invalid; the error says where.
     """
     keys = ("version", "default", "hide", "all_tools", "tools", "description")
     policy = _mapping(node, "a policy", keys)
@@ -95,12 +95,12 @@ def _hidden(node: Node | None) -> Iterator[Tool]:
 def _tool(node: Node) -> Tool:
     name = _text(node)
     if name not in set(Tool):
-        raise NotUnderstood(node.mark, f"there is no such tool; there are {', '.join(Tool)}")
+        raise NotUnderstood(node.mark, f"unknown tool; the tools are {', '.join(Tool)}")
     return Tool(name)
 
 
 def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
-    """Both vocabularies' words for one tool; what comes first is tried first."""
+    """Yield the rules for one tool, in both vocabularies, in the order in which they are tried."""
     if isinstance(node, Text) and node.kind == "null":
         return
     fields = _mapping(node, "a tool's entry", _TOOL_KEYS)
@@ -123,20 +123,20 @@ def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
 
 
 def _rule(node: Node, fields: dict[str, Node], rule_id: str) -> Rule:
-    """A rule of the YAML vocabulary, or a tool's short form."""
+    """Return a rule of the YAML vocabulary, or a tool's short form."""
     said = _said(fields)
     action = _text(fields["action"]) if "action" in fields else None
     conditions = tuple(_condition(item) for item in _items(fields.get("conditions"), "conditions"))
     if "rate_limit" in fields:
         if action is not None or "conditions" in fields:
-            raise NotUnderstood(fields["rate_limit"].mark, "a rate_limit has no action and no conditions beside it")
+            raise NotUnderstood(fields["rate_limit"].mark, "a rate_limit cannot be combined with action or conditions")
         limit, seconds = _rate(fields["rate_limit"])
         return Rule(rule_id=rule_id, kind=RuleKind.LIMIT, limit=limit, seconds=seconds, said=said)
     match action:
         case "deny":
             if "conditions" in fields:
                 raise NotUnderstood(
-                    fields["conditions"].mark, "action: deny has no conditions; use evaluate, or deny_if"
+                    fields["conditions"].mark, "action: deny takes no conditions; use evaluate, or deny_if"
                 )
             return Rule(rule_id=rule_id, kind=RuleKind.DENY, said=said)
         case "require_approval":
@@ -145,11 +145,11 @@ def _rule(node: Node, fields: dict[str, Node], rule_id: str) -> Rule:
             if not conditions:
                 raise NotUnderstood(node.mark, "a rule needs conditions, a rate_limit, or an action that needs none")
             return Rule(rule_id=rule_id, kind=RuleKind.REQUIRE, conditions=conditions, said=said)
-    raise NotUnderstood(fields["action"].mark, "action is evaluate, deny or require_approval")
+    raise NotUnderstood(fields["action"].mark, "action must be evaluate, deny or require_approval")
 
 
 def _predicate(node: Node, above: str, kind: RuleKind) -> Rule:
-    """A predicate of the hosted vocabulary."""
+    """Return a predicate of the hosted vocabulary as a rule."""
     fields = _mapping(node, "a predicate", ("path", "op", "value", "on_deny", "reason"))
     condition = _condition_of(node, fields)
     rule_id = f"{above}/args.{condition.argument}-{condition.operator.value}"
@@ -157,20 +157,20 @@ def _predicate(node: Node, above: str, kind: RuleKind) -> Rule:
 
 
 def _limit(node: Node, above: str) -> Rule:
-    """A limit of the hosted vocabulary."""
+    """Return a limit of the hosted vocabulary as a rule."""
     fields = _mapping(node, "a limit", ("counter", "window", "max", "scope", "on_deny", "reason"))
     for key in ("counter", "window", "max"):
         if key not in fields:
             raise NotUnderstood(node.mark, f"a limit needs {key}")
     if "scope" in fields and _text(fields["scope"]) != "grant":
-        raise NotUnderstood(fields["scope"].mark, "the only scope of a limit is grant")
+        raise NotUnderstood(fields["scope"].mark, "the scope of a limit must be grant")
     counter = _word(fields["counter"], "a counter's name")
     limit, seconds = _number(fields["max"]), _seconds(fields["window"])
     return Rule(rule_id=f"{above}/{counter}", kind=RuleKind.LIMIT, limit=limit, seconds=seconds, said=_said(fields))
 
 
 def _rate(node: Node) -> tuple[int, int]:
-    """Calls and seconds of `30/minute`, or of a mapping with max and window."""
+    """Return the calls and the seconds of `30/minute`, or of a mapping with max and window."""
     if isinstance(node, Mapping):
         fields = _mapping(node, "a rate_limit", ("max", "window"))
         if len(fields) != 2:
@@ -178,7 +178,7 @@ def _rate(node: Node) -> tuple[int, int]:
         return _number(fields["max"]), _seconds(fields["window"])
     match = _RATE.fullmatch(_text(node))
     if match is None or int(match[1]) > RATE_LIMIT:
-        raise NotUnderstood(node.mark, f"a rate_limit is a number up to {RATE_LIMIT} and a window, such as 30/minute")
+        raise NotUnderstood(node.mark, f"a rate_limit must be a number up to {RATE_LIMIT} and a window, like 30/minute")
     return int(match[1]), _WINDOWS[match[2]]
 
 
@@ -188,7 +188,7 @@ def _seconds(node: Node) -> int:
     number = whole_number(node)
     if number is None or number > _WINDOWS["day"]:
         raise NotUnderstood(
-            node.mark, "a window is minute, hour, day or a number of seconds up to 86400, without quotes"
+            node.mark, "a window must be minute, hour, day or a number of seconds up to 86400, without quotes"
         )
     return number
 
@@ -196,13 +196,13 @@ def _seconds(node: Node) -> int:
 def _number(node: Node) -> int:
     number = whole_number(node)
     if number is None or number > RATE_LIMIT:
-        problem = f"max is a whole number from 1 to {RATE_LIMIT}, without quotes; to allow none, use deny or hide"
+        problem = f"max must be a whole number from 1 to {RATE_LIMIT}, without quotes; to allow none, use deny or hide"
         raise NotUnderstood(node.mark, problem)
     return number
 
 
 def whole_number(node: Node) -> int | None:
-    """The number from 1 to 9999999 that a node spells in decimal digits; None for any other node, such as a text."""
+    """Return the node's number, 1 to 9999999 in decimal digits; None for any other node, such as a text."""
     if isinstance(node, Text) and node.kind == "int" and _NUMBER.fullmatch(node.value):
         return int(node.value)
     return None
@@ -218,12 +218,12 @@ def _condition_of(node: Node, fields: dict[str, Node]) -> Condition:
             raise NotUnderstood(node.mark, f"a condition needs {key}")
     scope, _, argument = _text(fields["path"]).partition(".")
     if scope == "state":
-        raise NotUnderstood(fields["path"].mark, "`state` is not supported here")
+        raise NotUnderstood(fields["path"].mark, "`state` is not supported")
     if scope != "args" or argument not in _ARGUMENTS:
-        raise NotUnderstood(fields["path"].mark, f"a path is args. and one of {', '.join(sorted(_ARGUMENTS))}")
+        raise NotUnderstood(fields["path"].mark, f"a path must be args. and one of {', '.join(sorted(_ARGUMENTS))}")
     word = _text(fields["op"])
     if word not in set(Operator):
-        raise NotUnderstood(fields["op"].mark, f"there is no such operator; there are {', '.join(Operator)}")
+        raise NotUnderstood(fields["op"].mark, f"unknown operator; the operators are {', '.join(Operator)}")
     operator = Operator(word)
     if "value" not in fields:
         if operator is Operator.EXISTS:
@@ -235,49 +235,49 @@ def _condition_of(node: Node, fields: dict[str, Node]) -> Condition:
 def _value(node: Node, operator: Operator) -> str | tuple[str, ...] | bool:
     if operator in (Operator.IN, Operator.NOT_IN):
         if not isinstance(node, Items) or not node.items:
-            raise NotUnderstood(node.mark, f"the value of {operator} is a list of texts")
+            raise NotUnderstood(node.mark, f"the value of {operator} must be a list of texts")
         return tuple(_text(item) for item in node.items)
     if operator is Operator.EXISTS:
         if not isinstance(node, Text) or node.kind != "bool" or node.value not in ("true", "false"):
-            raise NotUnderstood(node.mark, "the value of exists is true or false, without quotes")
+            raise NotUnderstood(node.mark, "the value of exists must be true or false, without quotes")
         return node.value == "true"
     text = _text(node)
     if operator is Operator.REGEX and not is_regex(text):
-        raise NotUnderstood(node.mark, "this is not a regular expression that RE2 knows")
+        raise NotUnderstood(node.mark, "this is not a valid RE2 regular expression")
     return text
 
 
 def _said(fields: dict[str, Node]) -> str:
     if "on_deny" in fields and "reason" in fields:
-        raise NotUnderstood(fields["reason"].mark, "on_deny and reason are the same; one of them is enough")
+        raise NotUnderstood(fields["reason"].mark, "on_deny and reason mean the same; use only one of them")
     node = fields.get("on_deny", fields.get("reason"))
     if node is None:
         return ""
     text = _text(node)
     if not text.isprintable() or not 0 < len(text) <= SAID_LIMIT:
-        raise NotUnderstood(node.mark, f"a message is one line of {SAID_LIMIT} characters at most")
+        raise NotUnderstood(node.mark, f"a message must be one line of at most {SAID_LIMIT} characters")
     return text
 
 
 def _word(node: Node, what: str) -> str:
     text = _text(node)
     if not _WORD.fullmatch(text):
-        raise NotUnderstood(node.mark, f"{what} has 1 to 64 ASCII letters, digits, '_', '.' or '-'")
+        raise NotUnderstood(node.mark, f"{what} must have 1 to 64 ASCII letters, digits, '_', '.' or '-'")
     return text
 
 
 def _mapping(node: Node, what: str, keys: Collection[str]) -> dict[str, Node]:
     if not isinstance(node, Mapping):
-        raise NotUnderstood(node.mark, f"{what} is a mapping")
+        raise NotUnderstood(node.mark, f"{what} must be a mapping")
     for key, _ in node.entries:
         if key.value in _UNSUPPORTED:
-            raise NotUnderstood(key.mark, f"`{key.value}` is not supported here")
+            raise NotUnderstood(key.mark, f"`{key.value}` is not supported")
         if key.value not in keys and not key.value.startswith("x-"):
-            raise NotUnderstood(key.mark, f"this key is unknown; {what} has {', '.join(keys)}")
+            raise NotUnderstood(key.mark, f"unknown key; the keys of {what} are {', '.join(keys)}")
     fields = {key.value: value for key, value in node.entries if key.value in keys}
     described = fields.get("description")
     if described is not None and not (isinstance(described, Text) and described.kind in ("str", "null")):
-        raise NotUnderstood(described.mark, "a description is text; if this is, put it in quotes")
+        raise NotUnderstood(described.mark, "a description must be text; if this is text, put it in quotes")
     return fields
 
 
@@ -285,7 +285,7 @@ def _entries(node: Node | None, what: str) -> tuple[tuple[Text, Node], ...]:
     if node is None:
         return ()
     if not isinstance(node, Mapping):
-        raise NotUnderstood(node.mark, f"{what} is a mapping")
+        raise NotUnderstood(node.mark, f"{what} must be a mapping")
     return node.entries
 
 
@@ -293,14 +293,14 @@ def _items(node: Node | None, what: str) -> tuple[Node, ...]:
     if node is None:
         return ()
     if not isinstance(node, Items):
-        raise NotUnderstood(node.mark, f"{what} is a list")
+        raise NotUnderstood(node.mark, f"{what} must be a list")
     return node.items
 
 
 def _text(node: Node) -> str:
     if not isinstance(node, Text) or node.kind != "str":
-        raise NotUnderstood(node.mark, "this must be text; if it is, put it in quotes")
-    try:  # JSON spells characters beyond U+FFFF as two surrogates
+        raise NotUnderstood(node.mark, "this must be text; if it is text, put it in quotes")
+    try:  # JSON writes a character beyond U+FFFF as two surrogates
         return node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError:
-        raise NotUnderstood(node.mark, "this text holds half a character (a lone surrogate)") from None
+        raise NotUnderstood(node.mark, "this text contains half a character (a lone surrogate)") from None

@@ -1,6 +1,6 @@
-"""Where one call happens, and what all files say about it at that moment: the project's, and the person's own.
+"""The policy for one call: its project, and the content of the project's file and the person's own files.
 
-Always: read anew whenever it is asked for; a change of any of the files changes the fingerprint.
+Always: the files are read again for every snapshot. A change of any of them changes the fingerprint.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from claude_secrets.policy.rules import Rules, RuleSource
 
 
 class PolicySnapshot(NamedTuple):
-    """A project, its allowlist and rules, the person's rules and settings, and the mode of trust that holds.
+    """A project, its allowlist and rules, the person's rules and settings, and the mode of trust.
 
-    `person` are the rules of the account's own directory and, if the environment names another one, those there.
+    `person` are the rules of the account's own directory and, if the environment names another directory, its rules.
     """
 
     project: Project
@@ -36,12 +36,12 @@ class PolicySnapshot(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """What the project is known by."""
+        """The project's identity."""
         return self.project.identity
 
     @property
     def counted_as(self) -> tuple[str, ...]:
-        """Whose limits a call counts in: the main work tree's as well, so that a new work tree has no new limits."""
+        """The identities whose limits a call counts in: also the main work tree's, which a new work tree shares."""
         return tuple(dict.fromkeys((self.project.own_identity, self.project.main or self.identity)))
 
     @property
@@ -51,12 +51,12 @@ class PolicySnapshot(NamedTuple):
 
     @property
     def claims_scope(self) -> bool:
-        """Whether the file names a scope of its own, which the person must have let it claim."""
+        """Whether the file names a scope other than `shared`, which needs the person's grant."""
         return self.scope != SHARED
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the project and of every byte that decided."""
+        """A digest of the project, the mode of trust and every byte of the files."""
         parts = (self.identity.encode("utf-8", "surrogatepass"), self.trust.name.encode(), *self.data)
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
@@ -67,20 +67,20 @@ class PolicySnapshot(NamedTuple):
 
     @property
     def policies(self) -> tuple[Rules, ...]:
-        """The project's rules, the person's, and the built-in ones: each must allow a call."""
+        """The project's rules, the person's rules and the built-in rules. Each must allow a call."""
         return (self.allowlist.rules, *self.person, self.built_in)
 
 
 Check: TypeAlias = Callable[[Config], None]
-"""Raises a `SecretsError` for settings that a process cannot follow."""
+"""Raises a `SecretsError` for settings that this process cannot follow."""
 
 
 class SnapshotReader:
-    """Reads settings.
+    """Reads snapshots.
 
-    `config` are the directories of the person's own files; `tighten` the mode of trust that the server's arguments or
-    environment ask for, which counts only where it is tighter than the person's own; `check` refuses the settings that
-    this process cannot follow.
+    `config` are the directories of the person's own files. `tighten` is the mode of trust that the server's arguments
+    or environment ask for; it counts only if it is stricter than the person's own. `check` refuses settings that this
+    process cannot follow.
     """
 
     def __init__(self, config: OwnDirectories, tighten: Trust = Trust.OFF, check: Check | None = None) -> None:
@@ -93,7 +93,7 @@ class SnapshotReader:
         self._built_in = rules.built_in(self._person)
 
     def read(self, where: CallOrigin, project: Project) -> PolicySnapshot:
-        """The snapshot as it is now, for a call from there.
+        """Return the snapshot as it is now, for a call from `where`.
 
         Raises:
             DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID; and from `check`.
@@ -115,11 +115,11 @@ class SnapshotReader:
         )
 
     def _check_link(self, link: Path, where: CallOrigin, project: Project) -> None:
-        """Refuse a file that is a link through the project; looked at once, while it is that link to that file."""
+        """Refuse a file that is a link through the project. A link is checked again only if it or its file changed."""
         try:
             itself, end = link.lstat(), link.stat()
             now = (where, project, itself.st_ino, itself.st_ctime_ns, end.st_dev, end.st_ino)
-        except OSError:  # it leads nowhere, or has just gone
+        except OSError:  # it is broken, or was just deleted
             now = None
         if now is None or self._links.get(link) != now:
             refuse_inside(link, policy_file_inside, where, project, self._homes)

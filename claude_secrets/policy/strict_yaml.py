@@ -1,6 +1,7 @@
-"""A strict part of YAML: mappings, lists and text, every error with its line and column and none of the content.
+"""Parse a strict subset of YAML: mappings, lists and text.
 
-Always: no tags, anchors, aliases, duplicate keys or second documents; bounded size and depth; nothing is constructed.
+Always: tags, anchors, aliases, duplicate keys and second documents are refused. Size and depth are limited. No Python
+objects are constructed. Every error has its line and column, and never the content.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,18 +15,18 @@ if TYPE_CHECKING:
     from yaml.events import Event, MappingStartEvent, ScalarEvent, SequenceStartEvent
 
 SIZE_LIMIT: Final = 16 * 1024
-"""Bytes of a file, at most."""
+"""The most bytes in a file."""
 
 DEPTH_LIMIT: Final = 9
-"""Levels of lists and mappings, at most."""
+"""The most levels of nested lists and mappings."""
 
 _REMEMBERED: Final = 4
-"""Files of one kind whose meaning is kept in memory, at most."""
+"""The most files of one kind whose parsed content is kept in memory."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_NO_ANCHORS: Final = "there are no anchors and aliases (& and *); a text that begins so needs quotes"
+_NO_ANCHORS: Final = "anchors and aliases (& and *) are not supported; put text that begins with & or * in quotes"
 
 
 class Mark(NamedTuple):
@@ -39,7 +40,7 @@ class Mark(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A scalar. `kind` is what YAML 1.1 makes of it: "str", or "null", "bool", "int", … where it is unquoted.
+    """A scalar. `kind` is its YAML 1.1 type: "str", or for unquoted text also "null", "bool", "int" and others.
 
     `start` and `end` of any node are its place in the decoded text, in characters.
     """
@@ -52,7 +53,7 @@ class Text(NamedTuple):
 
 
 class Items(NamedTuple):
-    """A list; `flow`: written in brackets. One without brackets ends where its last item does."""
+    """A list. `flow`: it is written in brackets. A list without brackets ends where its last item ends."""
 
     mark: Mark
     start: int
@@ -62,7 +63,7 @@ class Items(NamedTuple):
 
 
 class Mapping(NamedTuple):
-    """A mapping, in the order of the file. One without braces ends where its last value does."""
+    """A mapping, in the order of the file. A mapping without braces ends where its last value ends."""
 
     mark: Mark
     start: int
@@ -73,8 +74,8 @@ class Mapping(NamedTuple):
 Node: TypeAlias = Text | Items | Mapping
 
 
-class NotUnderstood(Exception):  # noqa: N818  says what was found; becomes the DeniedError of the file it was found in
-    """What is wrong, and where; never what stands there."""
+class NotUnderstood(Exception):  # noqa: N818  named after the finding; it becomes the DeniedError of its file
+    """A problem in a file, with its place and without the file's content."""
 
     def __init__(self, mark: Mark, problem: str) -> None:
         super().__init__(f"{mark}: {problem}")
@@ -82,23 +83,23 @@ class NotUnderstood(Exception):  # noqa: N818  says what was found; becomes the 
         self.problem = problem
 
     def denied(self, file: str) -> DeniedError:
-        """The refusal of everything while `file` reads like that."""
+        """Return the refusal of every call while `file` has this problem."""
         return DeniedError(
             Code.ALLOWLIST_INVALID,
-            f"{file} cannot be understood: {self.problem} ({self.mark}); until it can, everything is denied.",
-            "Mend that place of the file.",
+            f"{file} is invalid: {self.problem} ({self.mark}). Everything is denied until it is fixed.",
+            "Fix that place in the file.",
         )
 
 
 def once(read: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Have the same bytes read once: files are read at every call, and some take long to be understood or refused."""
+    """Parse the same bytes only once: files are read at every call, and some take long to parse or to refuse."""
 
     @lru_cache(maxsize=_REMEMBERED)
     def outcome(*arguments: _P.args, **named: _P.kwargs) -> _T | NotUnderstood:
         try:
             return read(*arguments, **named)
         except NotUnderstood as error:
-            return _anew(error)  # an exception that was raised keeps alive what it passed through
+            return _anew(error)  # a raised exception keeps the frames that it passed through alive
 
     @wraps(read)
     def remembered(*arguments: _P.args, **named: _P.kwargs) -> _T:
@@ -115,10 +116,10 @@ def _anew(error: NotUnderstood) -> NotUnderstood:
 
 
 def parse(data: bytes) -> Node | None:
-    """The file's one document, or None where it holds nothing.
+    """Return the file's one document, or None if the file is empty.
 
     Raises:
-        NotUnderstood: anything beyond the strict part.
+        NotUnderstood: the file is not in the strict subset.
     """
     import yaml
 
@@ -130,9 +131,9 @@ def parse(data: bytes) -> Node | None:
         raise _not_yaml(error, text) from None
     except yaml.reader.ReaderError as error:
         place = _place(text[: error.position])
-        raise NotUnderstood(place, "this character has no place in a YAML file") from None
+        raise NotUnderstood(place, "this character is not allowed in a YAML file") from None
     except (yaml.YAMLError, ValueError, IndexError, OverflowError, RecursionError):
-        # PyYAML's own surprises on strange input; their texts may repeat it.
+        # PyYAML raises these on strange input, and their texts may repeat it.
         raise NotUnderstood(Mark(1, 1), "this is not YAML") from None
 
 
@@ -147,12 +148,12 @@ def _decoded(data: bytes) -> str:
 
 
 def _place(before: str) -> Mark:
-    """The place of the character that follows the text `before`."""
+    """Return the place of the character that follows the text `before`."""
     return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def _not_yaml(error: "MarkedYAMLError", text: str) -> NotUnderstood:
-    """What PyYAML found, without its texts; the two slips that allowlists invite get the remedy."""
+    """Return PyYAML's error without its text. The two usual mistakes in allowlists get a remedy."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return NotUnderstood(Mark(1, 1), "this is not YAML")
@@ -160,7 +161,7 @@ def _not_yaml(error: "MarkedYAMLError", text: str) -> NotUnderstood:
     if error.context in ("while scanning an alias", "while scanning an anchor"):
         problem = _NO_ANCHORS
     elif text[mark.index : mark.index + 1] == "?":
-        problem = "this is not YAML; in brackets, a text with ? needs quotes"
+        problem = "this is not YAML; in brackets, put text with ? in quotes"
     return NotUnderstood(Mark(mark.line + 1, mark.column + 1), problem)
 
 
@@ -177,7 +178,7 @@ def _span(event: "Event") -> tuple[int, int]:
 
 
 def _checked(events: "Iterator[Event]") -> "Iterator[Event]":
-    """Pass the events on, stopping at the first that the strict part does not have: before anything is built."""
+    """Yield the events, and refuse the first one outside the strict subset, before anything is built."""
     from yaml import events as kinds
 
     depth = documents = 0
@@ -185,7 +186,7 @@ def _checked(events: "Iterator[Event]") -> "Iterator[Event]":
         if isinstance(event, kinds.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise NotUnderstood(_mark(event), _NO_ANCHORS)
         if getattr(event, "tag", None) is not None:
-            raise NotUnderstood(_mark(event), "there are no tags (!); a text that begins so needs quotes")
+            raise NotUnderstood(_mark(event), "tags (!) are not supported; put text that begins with ! in quotes")
         if isinstance(event, kinds.DocumentStartEvent):
             documents += 1
             if documents > 1:
@@ -205,7 +206,7 @@ def _document(events: "Iterator[Event]") -> Node | None:
     for event in events:
         if isinstance(event, (kinds.ScalarEvent, kinds.CollectionStartEvent)):
             node = _node(event, events)
-            for _ in events:  # to the end: what follows must be in order too
+            for _ in events:  # the rest must be valid, too
                 pass
             return node
     return None
@@ -242,16 +243,16 @@ def _mapping(event: "MappingStartEvent", events: "Iterator[Event]") -> Mapping:
     while not isinstance(item := next(events), kinds.MappingEndEvent):
         key = _node(item, events)
         if not isinstance(key, Text) or key.kind != "str":
-            raise NotUnderstood(key.mark, "a key must be text; if it is, put it in quotes")
+            raise NotUnderstood(key.mark, "a key must be text; if it is text, put it in quotes")
         if key.value in entries:
-            raise NotUnderstood(key.mark, "this key stands there twice")
+            raise NotUnderstood(key.mark, "this key appears twice")
         entries[key.value] = (key, _node(next(events), events))
         end = entries[key.value][1].end
     return Mapping(_mark(event), start, _span(item)[1] if event.flow_style else end, tuple(entries.values()))
 
 
 def _kind(event: "ScalarEvent") -> str:
-    """What YAML 1.1 takes an unquoted scalar for: NO is a truth value there, 123 a number."""
+    """Return the YAML 1.1 type of a scalar. Unquoted, NO is a truth value and 123 is a number."""
     import yaml
 
     if not event.implicit[0]:

@@ -1,4 +1,7 @@
-"""Git work trees, told by git's own files; git is never run."""
+"""Recognize git work trees by git's own files.
+
+Always: git is never run.
+"""
 
 import os
 import stat
@@ -11,15 +14,15 @@ _SMALL: Final = 4096
 
 
 def is_work_tree(directory: Path) -> bool:
-    """Whether a git work tree, or a repository, begins at a directory."""
-    return os.path.lexists(os.path.join(directory, ".git"))  # noqa: PTH118  at every call: joining text is quicker
+    """Whether a directory is the top of a git work tree or repository."""
+    return os.path.lexists(os.path.join(directory, ".git"))  # noqa: PTH118  runs at every call, and joining text is faster
 
 
 def main_work_tree(work_tree: Path) -> Path | None:
-    """For a linked work tree the main one, where both sides say so; else None.
+    """Return the main work tree of a linked work tree if each names the other; else None.
 
     The layout is git's own: https://git-scm.com/docs/gitrepository-layout (worktrees/<id>/gitdir, commondir). A bare
-    repository is not followed: any directory with two entries of the right names looks like one.
+    repository does not count: any directory with two entries of the right names looks like one.
     """
     pointer = _line(work_tree / ".git")
     if pointer is None or not pointer.startswith("gitdir: "):
@@ -34,15 +37,15 @@ def main_work_tree(work_tree: Path) -> Path | None:
     shared = _line(entry / "commondir")
     if shared is None or Path(os.path.realpath(entry / shared)) != common:
         return None
-    if common.is_relative_to(work_tree):  # git makes none there, but whoever may write in the project can
+    if common.is_relative_to(work_tree):  # git never does this, but anyone who can write in the project could
         return None
     return common.parent
 
 
 def _line(path: Path) -> str | None:
-    """The only line of a small plain file, or None."""
+    """Return the only line of a small plain file, or None."""
     try:
-        # Looked at before it is opened: `.git` is a directory nearly always.
+        # Look before opening: `.git` is nearly always a directory.
         if not stat.S_ISREG(path.lstat().st_mode):
             return None
         data = read_file(path, limit=_SMALL).data

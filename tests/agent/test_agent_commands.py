@@ -383,7 +383,7 @@ def test_an_agent_does_not_answer_its_own_questions(machine: Machine, way: str, 
     done = agent_runs(machine, script.replace("$answers", answers), client=client, marker=mark)
     assert "canary" not in done.stdout + done.stderr
     assert "asked {" not in done.stdout
-    refused = re.findall("is not asked by it|NO_PROJECT|PROJECT_CONFLICT", done.stdout)
+    refused = re.findall("does not ask the person|NO_PROJECT|PROJECT_CONFLICT", done.stdout)
     assert len(refused) == 3, done  # two values and a page
 
 

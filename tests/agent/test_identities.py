@@ -368,7 +368,7 @@ def test_a_project_that_is_made_anew_under_a_running_server_is_refused_until_it_
         ordinary(scene)
         result = wire.call("get_secret", name="OWN")
         assert result["content"][0]["text"].startswith("[PROJECT_CONFLICT]")
-        assert "start the server again" in result["content"][0]["text"]
+        assert "restart the server" in result["content"][0]["text"]
     with scene.machine.server(project) as wire:
         assert wire.text("get_secret", name="OWN") == "v"
 

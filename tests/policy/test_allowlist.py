@@ -130,8 +130,8 @@ def test_inject_values_of_older_files_is_ignored_with_a_warning() -> None:
 FAULTS = {
     "an unknown key": (b"allow: [A]\ncontent-of-the-file: 1\n", 2, 1),
     "an unknown key in an entry": (b"allow:\n  - {name: A, content-of-the-file: 1}\n", 2, 15),
-    "a key that stands there twice": (b"allow: [A]\nallow: [content-of-the-file]\n", 2, 1),
-    "a key that stands there twice in an entry": (b"allow: [{name: A, name: content-of-the-file}]", 1, 19),
+    "a key that appears twice": (b"allow: [A]\nallow: [content-of-the-file]\n", 2, 1),
+    "a key that appears twice in an entry": (b"allow: [{name: A, name: content-of-the-file}]", 1, 19),
     "an anchor": (b"allow: &a [content-of-the-file]\n", 1, 8),
     "an anchored key": (b"&a allow: [content-of-the-file]\n", 1, 1),
     "an alias": (b"allow:\n  - *content-of-the-file\n", 2, 5),
@@ -197,7 +197,7 @@ def test_a_name_that_yaml_takes_for_something_else_is_to_be_put_in_quotes(word: 
 
 
 @pytest.mark.parametrize(
-    ("data", "remedy"), [(b"allow: *", "needs quotes"), (b"- *A*", "needs quotes"), (b"a: [A?]", "? needs quotes")]
+    ("data", "remedy"), [(b"allow: *", "in quotes"), (b"- *A*", "in quotes"), (b"a: [A?]", "? in quotes")]
 )
 def test_a_wildcard_that_yaml_takes_for_something_else_is_to_be_put_in_quotes(data: bytes, remedy: str) -> None:
     assert remedy in refusal(data).message
@@ -273,7 +273,7 @@ def entry(key: str, value: str) -> bytes:
     "about", ["", "a" * (ABOUT_LIMIT + 1), "one\\ntwo", "\\x1b[31m", "\\u202Eevil", "\\u200B", "\\u2028", "\\0"]
 )
 def test_an_about_is_one_printable_line(about: str) -> None:
-    assert "about is one line" in refusal(entry("about", f'"{about}"')).message
+    assert "about must be one line" in refusal(entry("about", f'"{about}"')).message
 
 
 def test_an_about_of_the_greatest_length_is_shown_as_it_is() -> None:
@@ -325,7 +325,7 @@ def test_a_url_is_an_address_a_person_can_go_to(url: str) -> None:
     ],
 )
 def test_any_other_url_is_refused(url: str) -> None:
-    assert "url is an https:// address" in refusal(entry("url", f'"{url}"')).message
+    assert "url must be an https:// address" in refusal(entry("url", f'"{url}"')).message
 
 
 # Reading the bytes

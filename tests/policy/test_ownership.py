@@ -114,7 +114,7 @@ def test_a_file_that_others_write_or_own_is_refused_with_the_command_that_mends_
     assert "Your config.yml belongs" in caught.value.message or "write your config.yml" in caught.value.message
     command = f"chmod go-w {config}" if uid in (0, ME) else f"sudo chown {ME} {config}"
     assert str(caught.value.hint).endswith(f": {command}")
-    assert ("nobody known here" in caught.value.message) == (uid == 65534)
+    assert ("an unknown user" in caught.value.message) == (uid == 65534)
 
 
 def test_the_command_mends_it(config: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_json_file_with_tabs_is_read_and_beside_a_yaml_file_denies(tmp_path: P
 @pytest.mark.parametrize("name", ["policy.yaml", "config.yaml", "config.json"])
 def test_a_file_under_a_name_that_is_not_read_denies(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(GOOD)
-    assert f"a {name}, which is not a name that is read" in refusal(tmp_path).message
+    assert f"a {name}, which is not a valid file name" in refusal(tmp_path).message
 
 
 @pytest.mark.parametrize("name", ["policy.yml", "policy.json", "config.yml"])

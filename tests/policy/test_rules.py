@@ -524,7 +524,7 @@ def test_a_value_of_a_wrong_type_is_refused_in_its_line(path: tuple[str | int, .
         (condition("in", ["A", "B"]), "refuse unless the name is one of A, B"),
         (condition("exists", value=True, path="args.value"), "refuse unless there is a value"),
         (predicate("deny_if", "contains", "x"), "refuse if the name contains x"),
-        ('version: "1"\ndefault: deny\n', "refuse what no rule is for (default: deny)"),
+        ('version: "1"\ndefault: deny\n', "refuse a tool that has no entry (default: deny)"),
         ('version: "1"\ndefault: allow\nhide: [set_secret]\n', "the tool is hidden"),
     ],
 )

@@ -227,7 +227,7 @@ def test_a_file_of_the_persons_that_others_can_write_denies_everything(machine: 
         assert wire.text("get_secret", name="GITHUB_TOKEN") == CANARY
         (own / "policy.yml").chmod(0o666)
         text = str(wire.call("get_secret", name="GITHUB_TOKEN"))
-        assert "[ALLOWLIST_INVALID] Others than you can write your policy.yml" in text
+        assert "[ALLOWLIST_INVALID] Users other than you can write your policy.yml" in text
         (own / "policy.yml").chmod(0o600)
         assert wire.text("get_secret", name="GITHUB_TOKEN") == CANARY
     (own / "config.yml").touch()

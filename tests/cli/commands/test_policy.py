@@ -19,7 +19,7 @@ def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> 
     explained = machine.run("policy", "explain", "get_secret", "A", at=machine.project("api"), environment=environment)
     assert (
         explained.returncode,
-        "Refused by your environment's policy: refuse what no rule is for" in explained.stdout,
+        "Refused by your environment's policy: refuse a tool that has no entry" in explained.stdout,
     ) == (3, True)
 
 
