@@ -1,6 +1,6 @@
-"""Where the program begins: the console script imports this, and `python -P -m claude_secrets` runs it.
+"""The start of the program: the console script imports this module, and `python -P -m claude_secrets` runs it.
 
-Without `-P` Python imports modules of its own from the working directory before a line of this file runs.
+Without `-P` Python imports its own modules from the working directory before any line of this file runs.
 """
 
 import os
@@ -8,10 +8,10 @@ import sys
 
 
 def _forget_working_directory() -> None:
-    """Remove the working directory from the import path, for who forgot `-P`.
+    """Remove the working directory from the import path, in case `-P` is missing.
 
-    A repository's own `yaml.py` or `keyring.py` must not run. (A checkout of this package can be imported only if it
-    is installed.)
+    A repository's own `yaml.py` or `keyring.py` must not run. (So a checkout of this package can be imported only if
+    it is installed.)
     """
     try:
         here = os.path.realpath(os.getcwd())  # noqa: PTH109  nothing may be imported before this is done
@@ -23,7 +23,7 @@ def _forget_working_directory() -> None:
 if __name__ == "__main__":
     _forget_working_directory()
 
-from claude_secrets import interrupts  # noqa: E402  nothing may be imported before
+from claude_secrets import interrupts  # noqa: E402  the import path must be clean first
 
 interrupts.begin()  # before the imports that take long
 

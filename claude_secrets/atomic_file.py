@@ -1,7 +1,7 @@
-"""Making a new file under a draft's name, by one process at a time, and renaming it when it is whole.
+"""Make a new file as a draft, by one process at a time, and give it its own name when it is complete.
 
-Always: an existing file is never replaced. Only the process that holds the draft's lock touches the draft; a process
-that is killed releases the lock.
+Always: an existing file is never replaced. Only the process that holds the draft's lock changes the draft. A killed
+process releases its lock.
 """
 
 import os
@@ -16,7 +16,7 @@ _WAIT: Final = 0.02
 
 
 class Draft:
-    """The draft at `path`, which this process alone has; it `stays` in the end only where that is set."""
+    """The draft at `path`, locked by this process. It is removed in the end unless `stays` is set."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -25,29 +25,29 @@ class Draft:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was written yet: not left behind by a process that was killed."""
+        """Whether nothing was written yet, not even by an earlier process that was killed."""
         return os.fstat(self._descriptor).st_size == 0
 
     def write(self, data: bytes) -> None:
-        """Fill it, in place of all that was there, and have it on the disk, private to the person. Raises `OSError`."""
+        """Replace its content by `data`, private to the person, and sync it to the disk. Raises `OSError`."""
         if sys.platform != "win32":
-            os.fchmod(self._descriptor, 0o600)  # whatever the umask took away
+            os.fchmod(self._descriptor, 0o600)  # for any umask
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         write_all(self._descriptor, data)
         os.fsync(self._descriptor)
 
     def stands_at(self, target: Path) -> bool:
-        """Whether the file has that name, too."""
+        """Whether `target` is this file."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), target.stat())
         except OSError:
             return False
 
     def put_in_place(self, target: Path) -> bool:
-        """Give the file its own name. Returns False, having changed nothing, where that is taken. Raises `OSError`."""
+        """Give the file its own name. Return False if the name is taken; nothing is changed then. Raises `OSError`."""
         try:
-            # A hard link fails where the name is taken: the atomic "rename unless there is one".
+            # A hard link fails if the name is taken. It is an atomic rename that never replaces a file.
             target.hardlink_to(self.path)
         except FileExistsError:
             return False
@@ -57,9 +57,9 @@ class Draft:
 
 @contextmanager
 def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
-    """The draft at `path`, made if need be and removed in the end; None where another process had it for too long.
+    """Open and lock the draft at `path`, made if it is missing, and remove it in the end.
 
-    `patience` in seconds.
+    Yields None if another process holds it for longer than `patience` seconds.
 
     Raises:
         OSError: it cannot be made.
@@ -72,7 +72,7 @@ def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
     try:
         yield begun
     finally:
-        if sys.platform == "win32":  # where an open file cannot be removed; the next one takes over what is left
+        if sys.platform == "win32":  # an open file cannot be removed there; the next process reuses one that is left
             os.close(descriptor)
         if not begun.stays:
             with suppress(OSError):
@@ -82,33 +82,33 @@ def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory, and those above it that are missing, each for the person only whatever the umask is.
+    """Make a directory and its missing parents. Each is private to the person, with any umask.
 
     Raises:
         OSError: one cannot be made.
     """
     missing = [each for each in (directory, *directory.parents) if not os.path.lexists(each)]
     for each in reversed(missing):
-        with suppress(FileExistsError):  # another process made it meanwhile
+        with suppress(FileExistsError):  # another process has just made it
             each.mkdir(mode=0o700)
-            if sys.platform != "win32" and each.stat().st_mode & 0o700 != 0o700:  # the umask took rights away
+            if sys.platform != "win32" and each.stat().st_mode & 0o700 != 0o700:  # the umask removed permissions
                 each.chmod(0o700)
     if not directory.is_dir():
         raise NotADirectoryError
 
 
 def write_new(path: Path, data: bytes) -> bool:
-    """Make a file that is private to the person and holds `data`. Returns False where `path` is taken.
+    """Make a file that holds `data` and is private to the person. Return False if `path` is taken.
 
-    On Linux a process that is killed on the way leaves nothing at all; elsewhere it can leave a draft.
+    On Linux a killed process leaves nothing; on other systems it can leave a draft.
 
     Raises:
         OSError: it cannot be made.
     """
     if hasattr(os, "O_TMPFILE"):
-        with suppress(OSError):  # a file system that has no files without names, or no /proc
+        with suppress(OSError):  # the file system has no nameless files, or there is no /proc
             return _write_nameless(path, data)
-    # Nobody else has a file of that name, which is removed in the end.
+    # The name is random, so no other process uses it. The draft is removed in the end.
     with draft(path.with_name(f".{path.name}.{os.urandom(8).hex()}"), patience=0) as begun:
         if begun is None:
             return False
@@ -122,9 +122,9 @@ def _write_nameless(path: Path, data: bytes) -> bool:
         descriptor = os.open(".", os.O_WRONLY | os.O_TMPFILE, 0o600, dir_fd=directory)
         try:
             Draft(path, descriptor).write(data)
-            # A descriptor of the directory, for only then Python follows the link in /proc.
+            # Python follows the link in /proc only if it is given a descriptor of the directory.
             os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=directory, follow_symlinks=True)
-            with suppress(OSError):  # it stands already
+            with suppress(OSError):  # the file already exists
                 os.fsync(directory)
         finally:
             os.close(descriptor)
@@ -136,17 +136,17 @@ def _write_nameless(path: Path, data: bytes) -> bool:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`, however much the system takes at once. Raises `OSError`."""
+    """Write all of `data`, in as many steps as the system needs. Raises `OSError`."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a new name durable where the system can; it stands already, so failing here must not undo it."""
-    if sys.platform == "win32":  # directories cannot be opened there; NTFS journals the name
+    """Make a new name durable if the system can. The name already exists, so an error here is ignored."""
+    if sys.platform == "win32":  # Windows cannot open directories; NTFS journals the name
         return
-    with suppress(OSError):  # a directory that cannot be read, a file system that cannot sync one
+    with suppress(OSError):  # the directory cannot be read, or the file system cannot sync it
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -161,9 +161,9 @@ def _locked(path: Path, deadline: float) -> int | None:
         )
         try:
             if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o777 == 0:
-                os.fchmod(descriptor, 0o600)  # the umask took it away, and others have to open it, too
+                os.fchmod(descriptor, 0o600)  # the umask removed it, and other processes must open it, too
             if _lock(descriptor):
-                # Its last holder may have removed it between our opening and locking.
+                # The previous holder may have removed it between our opening and locking.
                 with suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(descriptor), path.lstat()):
                         return descriptor
@@ -181,7 +181,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> bool:
-        os.lseek(descriptor, 1 << 40, os.SEEK_SET)  # beyond all that is ever written: others may read the file
+        os.lseek(descriptor, 1 << 40, os.SEEK_SET)  # beyond any content, so that others can read the file
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:

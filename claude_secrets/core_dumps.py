@@ -1,6 +1,6 @@
-"""No core dumps of this process, because it holds values.
+"""Turn off core dumps of this process, because it holds values.
 
-Always: programs that this process starts or becomes get the original limits back, since the hard limit stays.
+Always: the hard limit stays, so programs that this process starts or becomes can get the original limits back.
 """
 
 import sys
@@ -11,23 +11,24 @@ _before: Final[list[tuple[int, int]]] = []
 
 
 def forbid() -> None:
-    """Turn core dumps of this process off.
+    """Turn off core dumps of this process.
 
-    Not by PR_SET_DUMPABLE: it also hides the environment, and a command below us could not tell that a person runs it.
+    PR_SET_DUMPABLE would also hide the environment. Commands below this process could then not tell that a person runs
+    them.
     """
-    with suppress(ImportError):  # Windows has none to turn off
+    with suppress(ImportError):  # Windows has no core dumps
         import resource
 
         limits = resource.getrlimit(resource.RLIMIT_CORE)
         if not _before:
             _before.append(limits)
-        # A byte is too little for any file, and Linux gives a program in `core_pattern` nothing then. By 0 it would.
+        # One byte is too small for any file. With 1 Linux does not start a program in `core_pattern`; with 0 it does.
         soft = 1 if sys.platform == "linux" and limits[1] else 0
         resource.setrlimit(resource.RLIMIT_CORE, (soft, limits[1]))
 
 
 def give_back() -> None:
-    """Set the limits of our start again, right before this process becomes another program."""
+    """Restore the original limits, right before this process becomes another program."""
     if _before:
         import resource
 

@@ -1,6 +1,6 @@
-"""The errors a person or an agent can meet, each with a stable code.
+"""The errors that a person or an agent can get, each with a stable code.
 
-Always: a message names the secret and the remedy, never a value, another project's path or an exception's text.
+Always: an error names the secret and the remedy, and never a value, another project's path or an exception's text.
 """
 
 from enum import StrEnum
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Code(StrEnum):
-    """The stable codes of every refusal and failure; clients may rely on them."""
+    """The codes of all refusals and failures. They are stable, and clients may rely on them."""
 
     INVALID_NAME = "INVALID_NAME"
     INVALID_VALUE = "INVALID_VALUE"
@@ -43,11 +43,10 @@ class Code(StrEnum):
 
 
 class SecretsError(Exception):
-    """A refusal or failure that is told to whoever asked.
+    """A refusal or failure that is shown to the caller.
 
-    `code` is stable; `message` is one sentence on what is wrong; `hint`, where there is one, says what a
-    person can do about it; `rule` is the id of the rule that decided, where one did. The subclasses part the codes by
-    who can mend the cause.
+    `code` is stable. `message` says what is wrong. `hint` says what the person can do about it, and may be None. `rule`
+    is the id of the rule that decided, or empty. The subclasses group the codes by who can fix the cause.
     """
 
     def __init__(self, code: Code, message: str, hint: str | None = None, *, rule: str = "") -> None:
@@ -58,32 +57,32 @@ class SecretsError(Exception):
         self.rule = rule
 
     def with_hint(self, hint: str) -> Self:
-        """The same error with another hint."""
+        """Return the same error with another hint."""
         return type(self)(self.code, self.message, hint, rule=self.rule)
 
 
 class CallerError(SecretsError):
-    """The caller can mend it: another name, value or pattern."""
+    """An error that the caller can fix by another name, value or pattern."""
 
 
 class DeniedError(SecretsError):
-    """The person can mend it, if they want to: project, allowlist, trust, limits, access."""
+    """A refusal whose cause the person can change: project, allowlist, trust, limits or access."""
 
 
 class InputError(SecretsError):
-    """No value came from the person: they cancelled, did not answer yet, or cannot be asked."""
+    """The person gave no value: they cancelled, have not answered yet, or cannot be asked."""
 
 
 class CustodyError(SecretsError):
-    """The key cannot be had: keyring, key file or key slot."""
+    """The key cannot be loaded from the keyring, the key file or a key slot."""
 
 
 class StoreError(SecretsError):
-    """The store cannot be read or written, or what it holds does not fit together."""
+    """The store cannot be read or written, or its content is inconsistent."""
 
 
 class Cancelled(KeyboardInterrupt):
-    """The person broke off a question with Ctrl-C or Ctrl-D: the whole command ends, and nothing is changed.
+    """The person cancelled a question with Ctrl-C or Ctrl-D. The whole command ends, and nothing is changed.
 
-    It is no `Exception`, so no handler can take it for an answer.
+    It is not an `Exception`, so that no handler mistakes it for an answer.
     """

@@ -1,10 +1,10 @@
-"""Ctrl-C: from the first line of ours to the last it ends the program with code 130, and prints nothing.
+"""Ctrl-C: it ends the program with code 130 and prints nothing, from the first line of this package to the last.
 
-Always: only a running command is interrupted by an exception, so that it can clean up, and cleaning up is not
-interrupted; otherwise the process ends at once. A process that was started with SIGINT ignored goes on ignoring it.
+Always: only a running command gets an exception, so that it can clean up. The cleanup is not interrupted. At other
+times the process ends at once. A process that was started with SIGINT ignored keeps ignoring it.
 """
 
-# What else is needed would be loaded before SIGINT is taken: `typing`, and `signal`, which is this one and enums.
+# Few imports, because SIGINT is still Python's while they load: not `typing`, nor `signal`, which wraps `_signal`.
 import _signal  # type: ignore[import-not-found]
 import os
 import sys
@@ -13,14 +13,14 @@ from claude_secrets.exit_codes import INTERRUPTED
 
 
 def begin() -> None:
-    """Take SIGINT from Python, whose exception in the middle of an import would show where it struck."""
+    """Replace Python's handler of SIGINT, which would print a traceback if it interrupts an import."""
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _leave)
         sys.unraisablehook = _leave_from_callback
 
 
 def let_clean_up() -> None:
-    """Let SIGINT raise `KeyboardInterrupt` from now on, unless one is being handled already."""
+    """Let SIGINT raise `KeyboardInterrupt` from now on, unless one is already being handled."""
     if _signal.getsignal(_signal.SIGINT) is _leave:
         _signal.signal(_signal.SIGINT, _raise)
 
@@ -32,14 +32,14 @@ def _leave(_number: int, _frame: object) -> None:
 def _raise(_number: int, _frame: object) -> None:
     handled = sys.exc_info()[1]
     while handled is not None:
-        if isinstance(handled, KeyboardInterrupt):  # what cleans up after it goes on
+        if isinstance(handled, KeyboardInterrupt):  # do not interrupt its cleanup
             return
         handled = handled.__context__
     raise KeyboardInterrupt
 
 
 def _leave_from_callback(lost: "sys.UnraisableHookArgs") -> None:
-    """End where Python would print the exception and go on, as in what it calls when an object goes."""
+    """End the process if Python would print the interrupt and go on, as in a finalizer."""
     if lost.exc_type is KeyboardInterrupt:
         os._exit(INTERRUPTED)
     sys.__unraisablehook__(lost)

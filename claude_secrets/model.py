@@ -1,6 +1,6 @@
-"""The nouns of the project as small frozen values, and the checks on names, scopes and values.
+"""The basic types of the project as small frozen values, and the checks on names, scopes and values.
 
-Always: nothing here does input or output, and no value of a secret appears in a `repr`.
+Always: nothing here does input or output. No secret's value appears in a `repr`.
 """
 
 import re
@@ -12,13 +12,13 @@ from typing import NamedTuple, TypeAlias
 from claude_secrets.errors import CallerError, Code, SecretsError
 
 NAME_LIMIT = 128
-"""Characters in a name, at most."""
+"""The most characters in a name."""
 
 VALUE_LIMIT = 1024 * 1024
-"""Bytes of UTF-8 in a value, at most."""
+"""The most bytes of UTF-8 in a value."""
 
 KEPT_VERSIONS = 10
-"""How many versions of a secret are kept at least, unless the person's settings say otherwise."""
+"""The number of versions of a secret that are always kept, unless the person's settings name another number."""
 
 SHARED = "shared"
 """The scope of a project whose file names none."""
@@ -42,17 +42,17 @@ class Tool(StrEnum):
 
 
 class Access(StrEnum):
-    """Whether agents may be given the value."""
+    """Whether agents may get the value."""
 
     READABLE = "readable"
     USE_ONLY = "use-only"
 
 
 class Expiry(Enum):
-    """When a stored value expires, where no time is given."""
+    """When a stored value expires, if no time is given."""
 
     UNCHANGED = "unchanged"
-    """A new value never; the same value when it did before."""
+    """A new value never expires. An unchanged value keeps its time."""
     NEVER = "never"
 
 
@@ -64,30 +64,30 @@ class EnteredBy(StrEnum):
 
 
 class Channel(StrEnum):
-    """How an answer came, or why none could."""
+    """How an answer came, or why none came."""
 
     PAGE = "page"
     DIALOG = "dialog"
     CLIENT = "client"
     EARLIER = ""
-    """The person said no within the last ten minutes."""
+    """The person refused within the last ten minutes."""
     NONE = "none"
-    """Neither client nor desktop can ask."""
+    """Neither the client nor the desktop can ask the person."""
     AGENT = "agent"
     """An agent started the server."""
     BUSY = "busy"
-    """Another question is being put."""
+    """The person is being asked another question."""
     PAUSED = "paused"
-    """Several questions stayed unanswered."""
+    """The person did not answer several questions."""
     REFUSED = "refused"
     """The person refused several questions of the project."""
 
 
 class Call(NamedTuple):
-    """One tool call with arguments that have been checked.
+    """One tool call with checked arguments.
 
-    An argument that the tool does not take is empty. `use`: the value is for a program's environment and not shown to
-    the agent.
+    An argument that the tool does not take is empty. `use`: the value goes to a program's environment, and the agent
+    does not see it.
     """
 
     tool: Tool
@@ -102,7 +102,7 @@ class Call(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """What the person entered for the `question` that they were shown, and by which channel."""
+    """The value and access that the person entered, the `question` that they saw, and the channel."""
 
     value: str
     access: Access
@@ -114,9 +114,10 @@ class Entered(NamedTuple):
 
 
 class Consented(NamedTuple):
-    """A person's yes to the `ConsentQuestion` of that digest; `session`: for reading, until the server ends.
+    """The person's consent to the `ConsentQuestion` of that digest.
 
-    `earlier` are their answers to the questions that the same call led to before.
+    `session`: the consent is for reading, and holds until the server ends. `earlier` are the person's consents to the
+    earlier questions of the same call.
     """
 
     digest: str
@@ -125,12 +126,12 @@ class Consented(NamedTuple):
     earlier: tuple["Consented", ...] = ()
 
     def all(self) -> dict[str, "Consented"]:
-        """Every answer for the call, by the digest of its question."""
+        """Return all consents for the call, by the digest of their question."""
         return {one.digest: one for one in (*self.earlier, self)}
 
 
 class Declined(NamedTuple):
-    """No yes: the person `said_no`, or nobody answered or could be asked. `digest` as in `Consented`."""
+    """No consent: the person refused (`said_no`), did not answer or could not be asked. `digest` as in `Consented`."""
 
     digest: str
     channel: Channel
@@ -157,11 +158,11 @@ class Refused(NamedTuple):
 
 
 class InputQuestion(NamedTuple):
-    """What a person is shown when an agent asks them to enter a value.
+    """The question that the person sees when an agent asks them to enter a value.
 
-    `scope` is where it will be stored, `replaces` the number of the version that would no longer be current, `store`
-    the store's path when it is not the usual one, `prompt` the agent's own words (never to be trusted or rendered as
-    markup).
+    The value will be stored in `scope`. `replaces` is the number of the current version that it would replace. `store`
+    is the store's path if it is not the usual one. `prompt` is the agent's own text: never trust it or render it as
+    markup.
     """
 
     name: str
@@ -176,7 +177,7 @@ class InputQuestion(NamedTuple):
 
 
 class ConsentKind(StrEnum):
-    """What a call needs the person's consent for."""
+    """The kinds of consent that a call can need."""
 
     WORK_TREE = "work-tree"
     SECRET = "secret"
@@ -186,10 +187,10 @@ class ConsentKind(StrEnum):
 
 
 class ConsentItem(NamedTuple):
-    """One thing a call needs consent for: what it is about, and the words in which the person is asked.
+    """One consent that a call needs: its subject, and the words of the question to the person.
 
-    `said` is what the author of the rule says that makes it so (never to be trusted or rendered as markup);
-    `by_project`: a rule of the project's own file does.
+    If a rule needs the consent, `said` is the message of the rule's author: never trust it or render it as markup.
+    `by_project`: the rule is from the project's own file.
     """
 
     kind: ConsentKind
@@ -200,10 +201,10 @@ class ConsentItem(NamedTuple):
 
 
 class ConsentQuestion(NamedTuple):
-    """What a person is asked before a call is carried out: exactly `wants`, for one project.
+    """The question that the person must answer before a call is carried out: exactly `items`, for one project.
 
-    `digest` binds an answer to the call, its arguments, the project, what its files say and the wants.
-    `dialog_only`: the person wants to be asked by a dialog, which no client can answer in their place.
+    `digest` binds an answer to the call, its arguments, the project, the content of its files and the items.
+    `dialog_only`: the person's settings allow only a dialog, which no client can answer for them.
     """
 
     tool: Tool
@@ -232,26 +233,26 @@ Outcome: TypeAlias = Done | Refused | Ask
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can name a secret."""
+    """Whether a text is a valid name for a secret."""
     return _NAME.fullmatch(text) is not None
 
 
 def check_name(name: object) -> str:
-    """Return `name` if it can name a secret.
+    """Return `name` if it is a valid name for a secret.
 
     Raises:
-        CallerError: INVALID_NAME, without repeating what was given: it may be a value in the wrong place.
+        CallerError: INVALID_NAME, without the given text, because it may be a value in the wrong place.
     """
     if isinstance(name, str) and is_name(name):
         return name
     raise CallerError(
         Code.INVALID_NAME,
-        "A secret's name has 1 to 128 ASCII letters, digits, '_', '.' or '-', and does not begin with '.' or '-'.",
+        "A secret's name must have 1 to 128 ASCII letters, digits, '_', '.' or '-', and not begin with '.' or '-'.",
     )
 
 
 def check_scope(scope: object) -> str:
-    """Return `scope` if it can name a scope (1 to 64 characters, spelled like a secret's name).
+    """Return `scope` if it is a valid name for a scope (1 to 64 of the characters of a secret's name).
 
     Raises:
         CallerError: INVALID_NAME.
@@ -260,14 +261,14 @@ def check_scope(scope: object) -> str:
         return scope
     raise CallerError(
         Code.INVALID_NAME,
-        "A scope has 1 to 64 ASCII letters, digits, '_', '.' or '-', and does not begin with '.' or '-'.",
+        "A scope must have 1 to 64 ASCII letters, digits, '_', '.' or '-', and not begin with '.' or '-'.",
     )
 
 
 def without_stray_newline(text: str) -> str:
-    """Drop the newline after a single line, which `echo token |` and pasting leave and nobody means.
+    """Drop the newline after a single line, which `echo token |` and pasting add unintentionally.
 
-    In several lines, a private key's for example, the last newline belongs.
+    A text of several lines, such as a private key, keeps its last newline.
     """
     line = text.removesuffix("\n").removesuffix("\r")
     return text if "\n" in line else line
@@ -277,17 +278,19 @@ def check_value(value: object) -> str:
     """Return `value` if it can be stored: valid Unicode, 1 byte to 1 MiB of UTF-8.
 
     Raises:
-        CallerError: INVALID_VALUE, without repeating any of it.
+        CallerError: INVALID_VALUE, without any part of the value.
     """
     if not isinstance(value, str):
         raise CallerError(Code.INVALID_VALUE, "A secret's value must be text.")
     try:
         size = len(value.encode("utf-8"))
     except UnicodeEncodeError:
-        # From None: the exception carries the value.
-        raise CallerError(Code.INVALID_VALUE, "The value is not valid Unicode (it holds a lone surrogate).") from None
+        # From None, because the exception carries the value.
+        raise CallerError(
+            Code.INVALID_VALUE, "The value is not valid Unicode (it contains a lone surrogate)."
+        ) from None
     if size == 0:
-        raise CallerError(Code.INVALID_VALUE, "The value is empty; a secret has at least one byte.")
+        raise CallerError(Code.INVALID_VALUE, "The value is empty; a secret must have at least one byte.")
     if size > VALUE_LIMIT:
-        raise CallerError(Code.INVALID_VALUE, f"The value has {size} bytes of UTF-8; 1 MiB (1048576) is the limit.")
+        raise CallerError(Code.INVALID_VALUE, f"The value has {size} bytes of UTF-8; the limit is 1 MiB (1048576).")
     return value

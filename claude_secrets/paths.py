@@ -1,4 +1,4 @@
-"""Where things live for this person, and how the command line is called here.
+"""The paths of the person's files, and the command by which the person runs this program.
 
 Always: nothing is created.
 """
@@ -23,7 +23,7 @@ STORE = "secrets.db"
 
 
 class OwnDirectories(NamedTuple):
-    """Where the person's own files are: in the account's directory, and in the environment's if that is another one."""
+    """The directories of the person's own files: the account's, and the environment's if that is another one."""
 
     account: Path
     environment: Path | None = None
@@ -34,38 +34,41 @@ class OwnDirectories(NamedTuple):
 
 
 def default_store() -> Path:
-    """The store that is used if nothing names one: in the data directory that the environment tells."""
+    """Return the store to use if nothing names one: in the data directory that the environment sets."""
     return Path(platformdirs.user_data_path(APPLICATION, appauthor=False)) / STORE
 
 
 def usual_store(configured: Path | None) -> Path:
-    """The store that people know as theirs: the `configured` one of the account's file, else by the account's home."""
-    if sys.platform == "win32":  # no environment moves the data directory there
+    """Return the store that the person expects: the one of the account's own file, else the one in the account's home.
+
+    `configured` is the path in that file.
+    """
+    if sys.platform == "win32":  # the environment cannot move the data directory on Windows
         return configured or default_store()
     return configured or _of_account(".local/share") / STORE
 
 
 def is_usual(store: Path, configured: Path | None) -> bool:
-    """Whether a store is that one."""
+    """Whether a store is the usual one."""
     return same(store, usual_store(configured))
 
 
 def config_directory() -> Path:
-    """The directory of the person's own files (`policy.yml`) that the environment tells."""
+    """Return the directory of the person's own files (`policy.yml`) that the environment sets."""
     return Path(platformdirs.user_config_path(APPLICATION, appauthor=False))
 
 
 def own_directories() -> OwnDirectories:
-    """The directories of the person's own files: what sets HOME or XDG_CONFIG_HOME must not replace the account's."""
+    """Return the directories of the person's own files. HOME or XDG_CONFIG_HOME cannot replace the account's."""
     environment = config_directory()
-    if sys.platform == "win32":  # as for the store
+    if sys.platform == "win32":  # as in `usual_store`
         return OwnDirectories(environment)
     account = _of_account(".config")
     return OwnDirectories(account, None if same(account, environment) else environment)
 
 
 def same(path: Path, other: Path) -> bool:
-    """Whether both lead to one place, which need not be there yet."""
+    """Whether both paths lead to the same file or directory, which need not exist yet."""
     if path == other:
         return True
     with suppress(OSError, ValueError):
@@ -80,29 +83,33 @@ def _of_account(directory: str) -> Path:
 
 
 def store_path(argument: str | None, environment: Mapping[str, str], configured: Path | None) -> Path:
-    """The store to use: `--store`, else `CLAUDE_SECRETS_STORE`, else `config.yml`'s, else the usual path."""
-    if argument == "":  # a variable that was not set, maybe: surely not the usual store
-        raise CallerError(Code.INVALID_ARGUMENTS, "--store names no file.")
+    """Return the store to use: `--store`, else `CLAUDE_SECRETS_STORE`, else `config.yml`'s, else the default store.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS if `--store` is empty, or as `expanded`.
+    """
+    if argument == "":  # perhaps an unset shell variable, so the default store would be a surprise
+        raise CallerError(Code.INVALID_ARGUMENTS, "--store is empty; it must name a file.")
     chosen = argument or environment.get("CLAUDE_SECRETS_STORE") or ""
     return expanded(chosen) if chosen else configured or default_store()
 
 
 def expanded(text: str) -> Path:
-    """The absolute path that a person names, with `~` for a home.
+    """Return the absolute path for a path that the person named, which may begin with `~` for a home.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where that is nobody's home, or nothing.
+        CallerError: INVALID_ARGUMENTS if the path is empty or the home's user is unknown.
     """
     if not text:
-        raise CallerError(Code.INVALID_ARGUMENTS, "A path is empty.")
+        raise CallerError(Code.INVALID_ARGUMENTS, "The path is empty.")
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "A path begins with the home of somebody who is not there.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "The path begins with the home of an unknown user.") from None
 
 
 def working_directory() -> Path:
-    """The working directory; where it was deleted the root, in which there is no project."""
+    """Return the working directory. If it was deleted, return the root, where no project can be."""
     try:
         return Path.cwd()
     except FileNotFoundError:
@@ -110,34 +117,34 @@ def working_directory() -> Path:
 
 
 def account_home() -> Path:
-    """The home of the account: on POSIX the user database's, for a client can set HOME."""
+    """Return the home of the account: on POSIX from the user database, because a client can set HOME."""
     if sys.platform != "win32":
         import pwd
 
-        with suppress(KeyError):  # a container's user without an entry: HOME is all there is
+        with suppress(KeyError):  # a container's user may have no entry, and only HOME
             return Path(pwd.getpwuid(os.getuid()).pw_dir)
     return Path.home()
 
 
 def home_directories() -> frozenset[Path]:
-    """The person's home as the environment tells it, and the account's."""
+    """Return the home that the environment sets, and the account's home."""
     return frozenset(home.resolve() for home in (Path.home(), account_home()))
 
 
 def in_own_terminal(directory: Path | str, words: str) -> str:
-    """How a hint that an agent may read first tells the person what to type."""
+    """Return the part of a hint that says what the person must type, for hints that an agent may read first."""
     typed = f"cd {shlex.quote(str(directory))} && {command()} {words}"
     return f"not with `!` and not through the agent; in another terminal type exactly: {typed}"
 
 
 def command() -> str:
-    """How a person calls this program here: what the hints in messages begin with."""
+    """Return the command by which the person runs this program, for hints in messages."""
     return shlex.join(command_words())
 
 
 @cache
 def command_words() -> tuple[str, ...]:
-    """The words with which a person, or a client's configuration, starts this program here."""
+    """Return the words by which the person, or a client's configuration, starts this program."""
     if "/uv/" in Path(sys.prefix).as_posix() and "archive-v0" in Path(sys.prefix).as_posix():
         source = _source()
         return ("uvx", APPLICATION) if source is None else ("uvx", "--from", source, APPLICATION)
@@ -147,7 +154,7 @@ def command_words() -> tuple[str, ...]:
 
 
 def _source() -> str | None:
-    """The checkout or repository that this was installed from; None if it came from a package index.
+    """Return the checkout or repository from which this was installed, or None for a package index.
 
     The file is specified at https://packaging.python.org/en/latest/specifications/direct-url/. Without the source a
     hint would name whatever package has this name on an index.

@@ -1,7 +1,7 @@
-"""A file that the person named, such as `.env`: read, and rewritten only if nobody changed it meanwhile.
+"""Read a file that the person named, such as `.env`, and rewrite it only if it has not changed since.
 
-Always: links are followed, because the person named the file. The new file has the old one's permissions and owner, and
-the old content stays in a private copy.
+Always: links are followed, because the person named the file. The new file has the old one's permissions and owner. The
+old content stays in a private copy.
 """
 
 import os
@@ -15,11 +15,11 @@ from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.small_file import read_file, replace_file
 
 _NAME_LIMIT: Final = 255
-"""Bytes of a file's name, at most, on the file systems that people use."""
+"""The most bytes in a file's name on common file systems."""
 
 
 class PlainFile(NamedTuple):
-    """A file as it was read: by the name `asked`, at `path` once all links were followed."""
+    """A file as it was read. `asked` is the path that the person named, and `path` the real path without links."""
 
     asked: Path
     path: Path
@@ -31,7 +31,7 @@ class PlainFile(NamedTuple):
 
     @property
     def is_linked(self) -> bool:
-        """Whether the name that was asked for is a link."""
+        """Whether the path that the person named is a link."""
         return self.asked.is_symlink()
 
 
@@ -39,61 +39,62 @@ def read_plain_file(asked: Path, *, limit: int) -> PlainFile:
     """Read a file of at most `limit` bytes.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where there is none, it is no plain file, cannot be read or is longer.
+        CallerError: INVALID_ARGUMENTS if there is no such file, or it is no plain file, cannot be read or is longer.
     """
     try:
         path = Path(os.path.realpath(asked, strict=True))
         data, status = read_file(path, limit=limit)
     except FileNotFoundError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "There is no file of that name.", "Look at the path.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no such file.", "Check the path.") from None
     except OSError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "That is no plain file, or it cannot be read.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "This is not a plain file, or it cannot be read.") from None
     if len(data) > limit:
-        raise CallerError(Code.INVALID_ARGUMENTS, f"The file has more than {limit // (1024 * 1024)} MiB.")
+        raise CallerError(Code.INVALID_ARGUMENTS, f"The file is larger than {limit // (1024 * 1024)} MiB.")
     return PlainFile(asked=asked, path=path, data=data, status=status)
 
 
 def copy_of(file: PlainFile) -> Path:
-    """Where the copy goes that is made before a file is replaced."""
+    """Return the path of the copy that is made before a file is replaced."""
     return file.path.with_name(f"{file.path.name}.before-import")
 
 
 def removal(path: Path) -> str:
-    """The command that removes a file."""
+    """Return the command that removes a file."""
     return f"{'del' if sys.platform == 'win32' else 'rm'} {shlex.quote(str(path))}"
 
 
 def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
-    """Find before anything happens what would be in the way.
+    """Check, before anything is changed, that `rewrite` can work.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where a copy is there already, or the file or its directory is not one's own.
+        CallerError: INVALID_ARGUMENTS if a copy already exists or its name would be too long, or if the file or its
+            directory is not the person's own.
     """
     if os.path.lexists(copy_of(file)):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"A copy is there already, and is never overwritten: {copy_of(file)}",
+            f"A copy already exists and is never overwritten: {copy_of(file)}",
             f"It holds the values from before an earlier import. If you no longer need it: {removal(copy_of(file))}",
         )
     if len(os.fsencode(copy_of(file).name)) > _NAME_LIMIT:
-        too_long = "The file's name is too long for a copy beside it."
+        too_long = "The file's name is too long to make a copy of the file next to it."
         raise CallerError(Code.INVALID_ARGUMENTS, too_long, "Import without --rewrite.")
     if not _can_be_given_back(file.status) or not os.access(file.path.parent, os.W_OK | os.X_OK):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            "The file cannot be replaced by one of the same owner: it, its group or its directory is not yours.",
+            "The file cannot be replaced with the same owner: the file, its group or its directory is not yours.",
             "Import without --rewrite.",
         )
 
 
 def rewrite(file: PlainFile, data: bytes) -> Path:
-    """Put `data` in the place of what was read, which stays in a new file that is private to the person.
+    """Replace the file's content by `data`. The old content stays in a new copy that is private to the person.
 
     Returns the path of that copy.
 
     Raises:
-        SecretsError: the file is no longer what was read, or it or its copy cannot be written. It is left as it is,
-            and without a copy.
+        SecretsError: the file has changed since it was read, or it or its copy cannot be written. The file stays as it
+            is, and no copy stays.
     """
     copy = copy_of(file)
     try:
@@ -101,7 +102,7 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
     except OSError:
         made = False
     if not made:
-        raise SecretsError(Code.INVALID_ARGUMENTS, f"No copy can be made at {copy}, so {file.path} is left as it is.")
+        raise SecretsError(Code.INVALID_ARGUMENTS, f"The copy {copy} cannot be made, so {file.path} is left as it is.")
     replaced = False
     try:
         _replace(file, data)
@@ -115,12 +116,14 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
 def _replace(file: PlainFile, data: bytes) -> None:
     def refuse_changed() -> None:
         if not _is_still(file):
-            raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} was changed meanwhile and is left as it is.")
+            raise SecretsError(
+                Code.INVALID_ARGUMENTS, f"{file.path} has changed since it was read, so it is left as it is."
+            )
 
     try:
         replace_file(file.path, data, file.status, owner_must_stay=True, check=refuse_changed)
     except OSError:
-        raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} cannot be written and is left as it is.") from None
+        raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} cannot be written, so it is left as it is.") from None
 
 
 def _is_still(file: PlainFile) -> bool:
@@ -135,7 +138,7 @@ def _is_still(file: PlainFile) -> bool:
 
 
 def _can_be_given_back(status: os.stat_result) -> bool:
-    if sys.platform == "win32":  # who may read a new file is in the access list of its directory there
+    if sys.platform == "win32":  # a new file takes the access list of its directory
         return True
     groups = {os.getegid(), *os.getgroups()}
     return os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in groups)

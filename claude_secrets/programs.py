@@ -1,8 +1,8 @@
-"""Programs of the machine, run for the person: where they are found, and with which environment they run.
+"""Find the machine's programs that run for the person, and make their environment.
 
-Always: pure but for looking at the file system; what a project put into the environment or the PATH chooses neither a
-program nor what it loads. Programs that ask or show the person something come from the system's own directories,
-whatever the PATH is.
+Always: nothing but the file system is read, and nothing is changed. A project cannot choose a program or the code that
+it loads by the environment or the PATH. Programs that ask or show the person something come only from the system's own
+directories, with any PATH.
 """
 
 import os
@@ -17,20 +17,20 @@ from claude_secrets.variable_names import is_loading
 
 _ROOT: Final = 0
 _STEPS_LIMIT: Final = 400
-"""Parts of one path, with those of the links on its way, at most."""
+"""The most parts of one path, including the parts of the links on the way."""
 
 _CONFIGURATION: Final = frozenset({"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS"})
-"""Without these the browser would not be the one that the person knows."""
+"""Without these the person's browser would run without their profile and settings."""
 
 _PER_USER: Final = Path("/etc/profiles/per-user")
-"""Where NixOS, as root, puts what it has for one account."""
+"""The directory in which NixOS, as root, puts the programs of each account."""
 
 
 class Places(NamedTuple):
     """Directories of programs.
 
-    Only what root or `owner` has and nobody else can change counts: the directory, the program, and every directory
-    and link on the way to each. Directories above `below` are not looked at.
+    A directory or program counts only if root or `owner` owns it and nobody else can change it. The same must be true
+    of every directory and link on the way to it. Directories above `below` are not checked.
     """
 
     directories: Sequence[Path]
@@ -38,15 +38,15 @@ class Places(NamedTuple):
     below: Path = Path("/")
 
     def path(self, forbidden: Sequence[Path]) -> str:
-        """The directories that count and lie outside `forbidden`, as a PATH."""
+        """Return the directories that count and are outside `forbidden`, as a PATH."""
         return os.pathsep.join(
             str(each) for each in self.directories if not _inside(str(each), forbidden) and self._counts(each, "dir")
         )
 
     def find(self, name: str, forbidden: Sequence[Path]) -> str | None:
-        """The absolute path of the program `name`; None if none counts and lies outside `forbidden`.
+        """Return the absolute path of the program `name`; None if no such program counts and is outside `forbidden`.
 
-        A link is not followed in it: some programs go by the name that they are called by.
+        The path keeps its links, because some programs act by the name that they are called by.
         """
         for program in (directory / name for directory in self.directories):
             if os.access(program, os.X_OK) and not _inside(str(program), forbidden) and self._counts(program, "file"):
@@ -54,7 +54,7 @@ class Places(NamedTuple):
         return None
 
     def _counts(self, path: Path, kind: str) -> bool:
-        """Walk to `path` as the system does, and look at each step."""
+        """Walk to `path` as the system does, and check each step."""
         here, rest = Path("/"), [*reversed(path.parts)]
         status = here.lstat()
         for _ in range(_STEPS_LIMIT):
@@ -74,16 +74,16 @@ class Places(NamedTuple):
         return False
 
     def _is_kept(self, path: Path, status: os.stat_result) -> bool:
-        """Whether only `owner` or root can change what is there."""
+        """Whether only `owner` or root can change the file or directory at `path`."""
         if self.below != path and self.below.is_relative_to(path):
             return True
         if status.st_uid not in {_ROOT, self.owner}:
             return False
-        if stat.S_ISLNK(status.st_mode):  # its mode says nothing
+        if stat.S_ISLNK(status.st_mode):  # a link's mode has no meaning
             return True
         if status.st_mode & stat.S_IWOTH:
             return False
-        # With the sticky bit a group can add to a directory (/nix/store), and replace nothing in it.
+        # With the sticky bit a group can add to a directory (/nix/store), but cannot replace anything in it.
         sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
         return not status.st_mode & stat.S_IWGRP or status.st_gid == _ROOT or bool(sticky)
 
@@ -108,13 +108,13 @@ def _system() -> Places:
 
 
 SYSTEM: Places = _system()
-"""Where programs come from that ask or show the person something. Nothing that is handed in adds to it."""
+"""The directories of programs that ask or show the person something. No environment or argument adds to them."""
 
 
 def clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
-    """Return `environment` without BROWSER and what points into the `forbidden` directories.
+    """Return `environment` without BROWSER and without variables that point into the `forbidden` directories.
 
-    PATH is always there, with absolute entries only.
+    The result always has a PATH, with absolute entries only.
     """
     kept = {
         name: value
@@ -127,9 +127,9 @@ def clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str
 
 
 def clean_for(places: Places, environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
-    """As `clean`, but with `places` for a PATH and without the variables by which programs are made to load code.
+    """Return what `clean` returns, with `places` as PATH and without variables that make programs load code.
 
-    The display, the bus and the proxy stay: without them the person sees nothing.
+    The display, the bus and the proxy stay, because without them the person sees nothing.
     """
     kept = clean(environment, forbidden)
     good = {name: kept[name] for name in kept if name in _CONFIGURATION or not is_loading(name)}
@@ -137,13 +137,13 @@ def clean_for(places: Places, environment: Mapping[str, str], forbidden: Sequenc
 
 
 def find(name: str, path: str, forbidden: Sequence[Path]) -> str | None:
-    """The absolute path of the program `name` in the cleaned PATH `path`; None if none lies outside `forbidden`."""
+    """Return the absolute path of the program `name` in the cleaned PATH `path`; None if it is inside `forbidden`."""
     program = shutil.which(name, path=path)
     return None if program is None or _inside(program, forbidden) else program
 
 
 def _inside(path: str, forbidden: Sequence[Path]) -> bool:
-    """Whether the absolute `path` lies in one of the directories, as it is written or where its links lead."""
+    """Whether the absolute `path` is inside one of the directories, as written or after its links are resolved."""
     if not Path(path).is_absolute():
         return False
     places = {Path(os.path.normpath(path)), Path(os.path.realpath(path))}

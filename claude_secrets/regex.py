@@ -1,6 +1,6 @@
-"""Searching texts for regular expressions (RE2) and for many byte strings at once, in linear time.
+"""Search texts for regular expressions (RE2) and for many byte strings at once, in linear time.
 
-Always: pure; a pattern that cannot be used is refused without being repeated.
+Always: pure. The refusal of a pattern never repeats the pattern.
 """
 
 import re
@@ -14,33 +14,33 @@ from typing import Any
 from claude_secrets.errors import CallerError, Code
 
 SEARCH_LIMIT = 1000
-"""Characters in a search pattern, at most."""
+"""The most characters in a search pattern."""
 
 _OF_LINES = re.compile(r"\\[ACzZ]|\(\?(?!:)")
-"""What in a pattern means the beginning or end of all the text, changes what they mean, or takes any byte."""
+"""The parts of a pattern that mean the start or end of the whole text, change that meaning, or match any byte."""
 
 _BLOCK = 100
-"""Names that are searched in one scan."""
+"""The number of names that are searched in one scan."""
 
 _SEARCH_MEMORY = 1 << 18
-"""Bytes that one search may take, at most."""
+"""The most bytes of memory that one search may use."""
 
 _QUICK = 20_000
-"""For so many byte strings the quickest automaton takes a quarter of a gigabyte."""
+"""For this many byte strings the fastest automaton uses a quarter of a gigabyte."""
 
 _MANY = 1000
 _PIECE = 1 << 20
-"""Bytes that are searched at once: places of all that is found are held in memory."""
+"""The number of bytes that are searched at once, because all matches of one search are in memory."""
 
 _SEARCH_SECONDS = 1.0
-"""How long one search may take."""
+"""The most seconds that one search may take."""
 
 
 class Search:
-    """A search: an RE2 pattern, found anywhere in a text; upper and lower case alike, unless told.
+    """A search for an RE2 pattern anywhere in a text. It ignores case unless `case_sensitive` is set.
 
     Raises:
-        CallerError: INVALID_PATTERN where it is too long, or not RE2 (which has no back-references or look-around).
+        CallerError: INVALID_PATTERN if it is too long, or not valid RE2 (which has no back-references or look-around).
     """
 
     def __init__(self, pattern: str, *, case_sensitive: bool = False) -> None:
@@ -51,16 +51,16 @@ class Search:
         """Whether the pattern is found in a text.
 
         Raises:
-            CallerError: INVALID_PATTERN where all that was searched so far took too long.
+            CallerError: INVALID_PATTERN if all searches of this object together took too long.
         """
         with self._clock.counting():
             return self._pattern.search(text.encode("utf-8", "surrogatepass")) is not None
 
 
 class NameSearch:
-    """A `Search` in many secrets' names: one scan over all of them, a line each, in place of one for each.
+    """A `Search` in many secrets' names. One scan searches many names, each on its own line.
 
-    Where the pattern itself says what a line is or where the text begins, each name is searched by itself.
+    A pattern that sets the meaning of lines, or of the text's start or end, is searched in each name separately.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -69,7 +69,7 @@ class NameSearch:
         self._clock = _Clock()
 
     def among(self, names: Sequence[str]) -> list[str]:
-        """Those of the names in which the pattern is found.
+        """Return the names in which the pattern is found.
 
         Raises:
             CallerError: as `Search.matches`.
@@ -77,7 +77,7 @@ class NameSearch:
         if self._each is not None:
             return [name for name in names if self._each.matches(name)]
         matching = list[str]()
-        for start in range(0, len(names), _BLOCK):  # so that time is looked at between them
+        for start in range(0, len(names), _BLOCK):  # in blocks, so that the time is checked in between
             block = names[start : start + _BLOCK]
             with self._clock.counting():
                 matching += [block[line] for line in _lines_with(self._lines, block)]
@@ -85,19 +85,19 @@ class NameSearch:
 
 
 class _Clock:
-    """How long one pattern was searched for: in linear time, too, one can be slow."""
+    """The time that searches for one pattern took. A search can be slow even in linear time."""
 
     def __init__(self) -> None:
         self._taken = 0.0
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count what the block takes. Raises `CallerError` INVALID_PATTERN where all of it is too long."""
+        """Add the time of the block. Raises `CallerError` INVALID_PATTERN if the total is too long."""
         began = monotonic()
         yield
         self._taken += monotonic() - began
         if self._taken > _SEARCH_SECONDS:
-            raise CallerError(Code.INVALID_PATTERN, "Searching for this pattern takes too long; use a simpler one.")
+            raise CallerError(Code.INVALID_PATTERN, "Searching for this pattern takes too long; use a simpler pattern.")
 
 
 def _compiled(pattern: str, *, case_sensitive: bool = False, by_line: bool = False) -> Any:
@@ -111,19 +111,19 @@ def _compiled(pattern: str, *, case_sensitive: bool = False, by_line: bool = Fal
     options.max_mem = _SEARCH_MEMORY
     options.never_capture = True
     options.never_nl = by_line
-    re2.purge()  # it would keep the last 128 patterns of an agent, and what their matching took
+    re2.purge()  # its cache would keep an agent's last 128 patterns and the memory of their matching
     try:
         return re2.compile(f"(?m){pattern}" if by_line else pattern, options)
     except (re2.error, UnicodeEncodeError):
         raise CallerError(
             Code.INVALID_PATTERN,
-            "The pattern is not a regular expression that RE2 knows.",
+            "The pattern is not a valid RE2 regular expression.",
             "RE2 has no look-around and no back-references: https://github.com/google/re2/wiki/Syntax",
         ) from None
 
 
 def _lines_with(pattern: Any, names: Sequence[str]) -> Iterator[int]:
-    """The numbers of the names in which a pattern is found that does not match line breaks."""
+    """Yield the numbers of the names in which a pattern is found. The pattern must not match line breaks."""
     text = "\n".join(names).encode("ascii")
     ends = list(accumulate(len(name) + 1 for name in names))
     at = 0
@@ -134,7 +134,7 @@ def _lines_with(pattern: Any, names: Sequence[str]) -> Iterator[int]:
 
 
 class ByteSearch:
-    """Finds where any of some patterns (RE2, in bytes, none of which is empty) is in a text."""
+    """Finds the places of several byte patterns (RE2) in a text. No pattern may be empty."""
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
         import re2
@@ -145,7 +145,7 @@ class ByteSearch:
         self._pattern = re2.compile(b"|".join(patterns), options)
 
     def places(self, text: bytes) -> Iterator[int]:
-        """Where matches begin that do not overlap."""
+        """Yield the start of each match; matches do not overlap."""
         match = self._pattern.search(text)
         while match is not None:
             yield int(match.start())
@@ -153,7 +153,7 @@ class ByteSearch:
 
 
 class ByteStrings:
-    """Finds where any of many byte strings stand, by Aho and Corasick's automaton (1975)."""
+    """Finds the places of many byte strings in a text, by the automaton of Aho and Corasick (1975)."""
 
     def __init__(self, strings: Iterable[bytes]) -> None:
         from ahocorasick_rs import BytesAhoCorasick, Implementation
@@ -164,11 +164,11 @@ class ByteStrings:
         self._automaton = BytesAhoCorasick(self._strings, implementation=quick)
 
     def within(self, text: bytes) -> set[bytes]:
-        """Those that stand in the text."""
+        """Return the byte strings that are in the text."""
         present = set[bytes]()
         for _, piece in self._pieces(text):
             places = self._automaton.find_matches_as_indexes(piece)
-            if len(places) > _MANY:  # all places of all of them would be far more
+            if len(places) > _MANY:  # the overlapping matches would be far more
                 present.update(string for string in self._strings if string in piece)
             elif places:
                 places = self._automaton.find_matches_as_indexes(piece, overlapping=True)
@@ -176,13 +176,13 @@ class ByteStrings:
         return present
 
     def places(self, text: bytes) -> Iterator[tuple[int, bytes]]:
-        """Each place where one of them begins, and which."""
+        """Yield each place where a byte string begins, and the byte string."""
         for at, piece in self._pieces(text):
             for number, start, _ in self._automaton.find_matches_as_indexes(piece, overlapping=True):
                 if start < _PIECE:
                     yield at + start, self._strings[number]
 
     def _pieces(self, text: bytes) -> Iterator[tuple[int, bytes]]:
-        """Where each piece of the text begins, and it with what a string that begins in it can take up after it."""
+        """Yield the start of each piece of the text, and the piece with the rest of a string that begins in it."""
         for at in range(0, len(text) if self._strings else 0, _PIECE):
             yield at, text[at : at + _PIECE + self._longest - 1] if len(text) > _PIECE else text

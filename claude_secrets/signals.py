@@ -1,6 +1,6 @@
-"""Signals taken over for a while, so that something can be finished before they do what they do.
+"""Handle signals for a while, so that work can be finished before they take effect.
 
-Always: what was ignored at our start stays ignored.
+Always: a signal that was ignored when this process started stays ignored, except SIGCHLD inside the block.
 """
 
 import os
@@ -11,9 +11,9 @@ from typing import Self
 
 
 class Signals:
-    """Takes signals over for the length of a `with` block; afterwards they do what they did before.
+    """Handles signals during a `with` block; afterwards they have their former handlers.
 
-    `descriptor` can be read when a signal came.
+    `descriptor` becomes readable when a signal comes.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
-        # Where it was ignored at our start, the system would throw away how the program ended.
+        # If SIGCHLD stays ignored from our start, the system discards the exit status of the program.
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
 
@@ -36,7 +36,7 @@ class Signals:
         os.close(self._wakes)
 
     def forward(self, to: Callable[[int], object], numbers: Iterable[int]) -> None:
-        """Hand signals on, as long as there is somebody to take them."""
+        """Forward signals by `to`. Its errors for a process that has ended or changed its user are ignored."""
 
         def hand_on(number: int, _frame: object) -> None:
             with suppress(ProcessLookupError, PermissionError):
@@ -46,16 +46,16 @@ class Signals:
             self._set(number, hand_on)
 
     def ignore(self, *numbers: int) -> None:
-        """Let signals pass by; the program does not inherit that."""
+        """Ignore signals in this process; a program that it starts does not inherit that."""
         for number in numbers:
             self._set(number, lambda *_: None)
 
     def clear(self) -> None:
-        """Take note that signals came."""
+        """Empty `descriptor`, so that it is readable again only after the next signal."""
         with suppress(BlockingIOError):
             while os.read(self.descriptor, 512):
                 pass
 
     def _set(self, number: int, handler: Callable[..., object]) -> None:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` relies on it
             self._before.setdefault(number, signal.signal(number, handler))

@@ -1,7 +1,7 @@
-"""Reading a small plain file safely, and replacing one whole. `atomic_file` makes new files.
+"""Read a small plain file safely, and replace a file in one step. `atomic_file` makes new files.
 
-Always: checks are made on the open descriptor, since the path may become a link or a pipe meanwhile. A link is followed
-only if the caller allows it. No read waits for a pipe.
+Always: checks use the open descriptor, because the path may have become a link or a pipe since. A link is followed only
+if the caller allows it. No read waits for a pipe.
 """
 
 import errno
@@ -15,22 +15,22 @@ from typing import Final, NamedTuple
 
 from claude_secrets.atomic_file import sync_directory, write_all
 
-# Windows knows none of these flags but O_BINARY.
+# On Windows only O_BINARY of these flags exists.
 _FLAGS: Final = getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS
 _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _FLAGS
 
 _PERMISSIONS: Final = 0o777
-"""Without the set-user-ID and set-group-ID bits: nobody runs what is written here."""
+"""Without the set-user-ID and set-group-ID bits, because the files written here are never programs."""
 
 
 class LinkRefusedError(OSError):
-    """The file is a link, and links were not to be followed."""
+    """The file is a link, and the caller does not allow links."""
 
 
 class SmallFile(NamedTuple):
-    """What was read of a file, and its status at that moment."""
+    """The bytes that were read from a file, and its status at that moment."""
 
     data: bytes
     status: os.stat_result
@@ -47,14 +47,14 @@ def read_file(
     directory: int | None = None,
     check: Callable[[os.stat_result], None] | None = None,
 ) -> SmallFile:
-    """Read a plain file, as far as `limit` bytes and one more, by which the caller sees that it is too long.
+    """Read a plain file, at most `limit` bytes and one more, which shows the caller that the file is too long.
 
-    `follow`: it may be a link. `directory` is the descriptor of an open directory from which `path` leads. `check` is
-    given the status before anything is read, and raises for what must not be read.
+    `follow`: the file may be a link. `directory` is the descriptor of an open directory that `path` is relative to.
+    `check` gets the status before anything is read, and raises if the file must not be read.
 
     Raises:
-        LinkRefusedError: it is a link, and `follow` is False.
-        OSError: it is not there, no plain file, or cannot be read.
+        LinkRefusedError: the file is a link, and `follow` is False.
+        OSError: the file is missing, is not a plain file, or cannot be read.
     """
     descriptor = _open(path, follow=follow, directory=directory)
     try:
@@ -80,16 +80,16 @@ def replace_file(
     draft: Path | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> None:
-    """Replace the file at `path` by one that holds `data`, with the permissions, owner and group that `status` says.
+    """Replace the file at `path` by one that holds `data` and has the permissions, owner and group of `status`.
 
-    `status` is that of the file as it was read: a file that came to `path` since must not lend its owner.
+    `status` is that of the file as it was read, so that a file that came to `path` since cannot lend its owner.
 
-    Without `owner_must_stay` the file becomes the caller's where the system does not let it have that owner and group.
-    `draft` is where the new file is until it is whole; by default a name of its own. `check` is called when it is, and
-    raises if the old file must stay.
+    Without `owner_must_stay` the file becomes the caller's if the system does not allow that owner and group. `draft`
+    is the path of the new file until it is complete; by default a random name. `check` is called when the new file is
+    complete, and raises if the old file must stay.
 
     Raises:
-        OSError: it cannot be replaced. Whatever is raised, the old file is as it was and the draft is gone.
+        OSError: the file cannot be replaced. After any error the old file is unchanged and the draft is gone.
     """
     draft = draft or path.with_name(f".{os.urandom(8).hex()}.new")
     try:
@@ -97,7 +97,7 @@ def replace_file(
         check()
         draft.replace(path)
     finally:
-        with suppress(OSError):  # it has become the file
+        with suppress(OSError):  # it was renamed to the file
             draft.unlink()
     sync_directory(path.parent)
 
@@ -110,7 +110,7 @@ def _open(path: Path | str, *, follow: bool, directory: int | None) -> int:
     try:
         return os.open(path, _READ | _NOFOLLOW, dir_fd=directory)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK):  # what systems say of a link that is not followed
+        if error.errno in (errno.ELOOP, errno.EMLINK):  # the errors of systems for a link that is not followed
             raise LinkRefusedError from None
         raise
 
@@ -118,13 +118,13 @@ def _open(path: Path | str, *, follow: bool, directory: int | None) -> int:
 def _make(draft: Path, data: bytes, status: os.stat_result, *, owner_must_stay: bool) -> None:
     descriptor = os.open(draft, _MAKE, 0o600)
     try:
-        if sys.platform != "win32":  # who may read a file is in the access list of its directory there
+        if sys.platform != "win32":  # on Windows a file takes the access list of its directory
             try:
                 os.fchown(descriptor, status.st_uid, status.st_gid)
             except OSError:
                 if owner_must_stay:
                     raise
-            os.fchmod(descriptor, status.st_mode & _PERMISSIONS)  # after the owner: changing that takes bits away
+            os.fchmod(descriptor, status.st_mode & _PERMISSIONS)  # after fchown, which clears bits
         write_all(descriptor, data)
         os.fsync(descriptor)
     finally:

@@ -1,6 +1,6 @@
-"""Text of strangers made fit to be shown: one line, nothing invisible, nothing that turns the reading direction.
+"""Make untrusted text safe to show: on one line, without invisible characters or changes of the reading direction.
 
-Always: pure; nothing that comes out holds a control, format, surrogate, private or unassigned character.
+Always: pure. No result contains a control, format, surrogate, private or unassigned character.
 """
 
 import unicodedata
@@ -8,10 +8,10 @@ from typing import Final
 
 
 def plain(text: str, *, limit: int | None = None, mark: str = "") -> str:
-    """Return `text` on one line, with each hidden character replaced by `mark` (nothing, unless told).
+    """Return `text` on one line, with each hidden character replaced by `mark` (by default removed).
 
-    White space of any kind becomes a single space. `limit`, in characters, is where the text is cut, with an
-    ellipsis for the rest. Paths want a visible `mark`: no path may look like another one.
+    A run of white space becomes one space. Text beyond `limit` characters is replaced by an ellipsis. Paths need a
+    visible `mark`, so that no path looks like another one.
     """
     shown = "".join(_shown(character, mark) for character in text)
     shown = " ".join(shown.split())
@@ -21,7 +21,7 @@ def plain(text: str, *, limit: int | None = None, mark: str = "") -> str:
 
 
 def shortened(path: str, limit: int = 80) -> str:
-    """A path of at most `limit` characters: both its ends, and an ellipsis for what is left out in its middle."""
+    """Return a path of at most `limit` characters, with an ellipsis for the left-out middle."""
     if len(path) <= limit:
         return path
     end = (limit - 1) * 2 // 3
@@ -29,14 +29,14 @@ def shortened(path: str, limit: int = 80) -> str:
 
 
 def quoted(text: str, *, limit: int | None = None, mark: str = "") -> str:
-    """`plain` text in quotation marks that nothing inside it can end, for what somebody else wrote."""
+    """Return `plain` text in quotation marks that no character inside it can close."""
     inner = "".join(_inside(character, mark) for character in text)
     return f"“{plain(inner, limit=limit, mark=mark)}”"
 
 
 _MARKS: Final = frozenset('“”„‟"«»\uff02')
 _BLANKS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters that look like nothing, with which one line can be made to look like two."""
+"""Letters without a visible shape, which can make one line look like two."""
 
 
 def _inside(character: str, mark: str) -> str:

@@ -1,10 +1,10 @@
-"""Names of variables whose value does more than lie in an environment.
+"""The names of variables that change what programs run, load, trust or write.
 
-Always: pure; names count whatever their case. The lists are those of the programs' own manuals; a shell's own variables
-are also held against real shells in the tests.
+Always: pure. The case of a name does not matter for `is_loading` and `is_redirecting`. The lists come from the manuals
+of the programs. The tests compare the shells' own variables with real shells.
 
-What only the project's own code reads is in no list (FLASK_APP, GUNICORN_CMD_ARGS): that code runs anyway. Nor is the
-address of one service (PGHOST, ANTHROPIC_BASE_URL): the project says which services it uses.
+Variables that only the project's own code reads (FLASK_APP, GUNICORN_CMD_ARGS) are not listed, because that code runs
+anyway. The address of one service (PGHOST, ANTHROPIC_BASE_URL) is not listed, because a project chooses its services.
 """
 
 import re
@@ -148,7 +148,7 @@ DISPLAY WAYLAND_DISPLAY WAYLAND_SOCKET XAUTHORITY ICEAUTHORITY SESSION_MANAGER D
 DBUS_SYSTEM_BUS_ADDRESS AT_SPI_BUS_ADDRESS XDG_RUNTIME_DIR SSH_AUTH_SOCK GPG_AGENT_INFO KRB5CCNAME TMUX TMUX_TMPDIR
 EMACS_SOCKET_NAME DOCKER_CONTEXT BUILDKIT_HOST CONTAINER_HOST CONTAINER_CONNECTION NIX_REMOTE
 """
-# Temporary directories and caches: programs run what they compiled into them (tsx, jiti, v8-compile-cache).
+# Temporary directories and caches: some programs run code that they compiled into them (tsx, jiti, v8-compile-cache).
 _FILES: Final = """
 TMPDIR TMP TEMP XDG_CACHE_HOME XDG_STATE_HOME USERPROFILE APPDATA LOCALAPPDATA PROGRAMDATA SYSTEMROOT WINDIR HISTFILE
 LESSHISTFILE GDBHISTFILE PSQL_HISTORY MYSQL_HISTFILE REDISCLI_HISTFILE NODE_REPL_HISTORY PYTHON_HISTORY
@@ -159,8 +159,8 @@ _REDIRECTING_FAMILIES: Final = re.compile(
     r"(GIT_SSL_|GIT_PROXY_SSL_|GIT_TRACE|BUNDLE_MIRROR__|CLOUDSDK_PROXY_).*|CARGO_(REGISTRIES|SOURCE)_.+_(INDEX|REGISTRY)"
 )
 
-# bash(1) "Shell Variables", zshparam(1), zshmodules(1), dash(1): what these hold is theirs, not what is assigned; to a
-# number an expression is assigned, in which they run what stands in $(...).
+# From bash(1) "Shell Variables", zshparam(1), zshmodules(1), dash(1). The shell sets these variables itself and may
+# drop an assigned value. A number evaluates an assigned expression, and the shell runs a $(...) in it.
 _BASH: Final = """
 BASHOPTS BASHPID DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD LINENO MAILCHECK OPTIND PIPESTATUS
 PPID RANDOM SECONDS SHELLOPTS SRANDOM UID _
@@ -178,22 +178,22 @@ _SHELLS_OWN: Final = _names(_BASH, _ZSH)
 
 
 def is_loading(name: str) -> bool:
-    """Whether a variable of that name changes which code programs find, load or run, or how they are set up or shown.
+    """Whether the variable changes which code programs find, load or run, or their configuration or display.
 
-    Whoever chose its value could run code of their own.
+    Anyone who chooses its value could run their own code.
     """
     return name.upper() in _LOADING or _LOADING_FAMILIES.fullmatch(name.upper()) is not None
 
 
 def is_redirecting(name: str) -> bool:
-    """Whether a variable of that name says whom programs talk to or trust, or where they leave what they write.
+    """Whether the variable sets which hosts programs talk to or trust, or where they write files.
 
-    Whoever chose its value could read along or answer in another's place. What the person sees needs it as it is: a
-    dialog its display, a browser its proxy.
+    Anyone who chooses its value could read the traffic or impersonate a host. Programs that show the person something
+    need these variables unchanged: a dialog its display, a browser its proxy.
     """
     return name.upper() in _REDIRECTING or _REDIRECTING_FAMILIES.fullmatch(name.upper()) is not None
 
 
 def is_shells_own(name: str) -> bool:
-    """Whether some shell does not simply keep what is assigned to a variable of that name."""
+    """Whether a shell treats the variable specially, and may not keep a value that is assigned to it."""
     return name in _SHELLS_OWN or name.startswith("BASH_")
