@@ -109,7 +109,7 @@ def expanded(text: str) -> Path:
 
 
 def working_directory() -> Path:
-    """Return the working directory. If it was deleted, return the root, where no project can be."""
+    """Return the working directory. If it was deleted, return the root, which is never in a project."""
     try:
         return Path.cwd()
     except FileNotFoundError:

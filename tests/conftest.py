@@ -1,4 +1,4 @@
-"""Fixtures of all tests. None of them, and no program they start, sees the developer's own home, session or keyring."""
+"""Fixtures of all tests. No test, and no program that it starts, sees the developer's home, session or keyring."""
 
 import tempfile
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ _REMOVED = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rounds", type=int, default=20, help="how often tests/faults kills (200: at every step, too)")
+    parser.addoption("--rounds", type=int, default=20, help="how often tests/faults kills (200: also at every step)")
 
 
 @pytest.fixture(scope="session")
 def rounds(pytestconfig: pytest.Config) -> int:
-    """How often to kill."""
+    """How often the tests of tests/faults kill a process."""
     number = pytestconfig.getoption("--rounds")
     assert isinstance(number, int)
     return number
@@ -56,14 +56,14 @@ def _isolated(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "account_home", lambda: person / "home")
     monkeypatch.setattr(client_records, "directory", lambda: person / "clients")
     for name in _REMOVED:
-        # Set first: pytest then takes it away again at the end, where the program under test has set it.
+        # Set it first, so that pytest removes it at the end even if the program under test has set it.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A store with its key in a file, and projects and agents that use it in this process."""
+    """A store with its key in a file, and projects and agents that use the store in this process."""
     world = World(tmp_path)
     yield world
     world.close()
@@ -71,7 +71,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def bare_machine(tmp_path: Path) -> Machine:
-    """One person's machine with the whole program, before there is a store."""
+    """One person's machine with the whole program, and no store yet."""
     return Machine(tmp_path)
 
 
@@ -83,27 +83,27 @@ def machine(bare_machine: Machine) -> Machine:
 
 @pytest.fixture(scope="module")
 def shared_machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine like `machine`, which all tests of a file share."""
+    """A machine like `machine` that all tests of a file share."""
     return Machine(tmp_path_factory.mktemp("machine")).use_key_file()
 
 
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
-    """The name of a real X display, which all tests of a file share."""
+    """The name of a real X display that all tests of a file share."""
     with x_display() as name:
         yield name
 
 
 @pytest.fixture(scope="module")
 def keyring() -> Iterator[keyrings.RealKeyring]:
-    """A keyring like `keyring_session`, which all tests of a file share."""
+    """A keyring like `keyring_session` that all tests of a file share."""
     with keyrings.real_keyring() as keyring:
         yield keyring
 
 
 @pytest.fixture
 def keyring_session() -> Iterator[keyrings.RealKeyring]:
-    """A real, unlocked gnome-keyring on a bus of its own, to be looked into, locked and frozen."""
+    """A real, unlocked gnome-keyring on its own bus, which tests can read, lock and freeze."""
     with keyrings.real_keyring() as keyring:
         yield keyring
 
@@ -123,7 +123,7 @@ def locked_keyring(keyring_session: keyrings.RealKeyring) -> dict[str, str]:
 
 @pytest.fixture
 def absent_keyring(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a machine without a session bus, even where the developer's own has one."""
+    """The environment of a machine without a session bus, even if the developer's own has one."""
     return {"XDG_RUNTIME_DIR": str(tmp_path_factory.mktemp("no-session"))}
 
 
@@ -136,5 +136,5 @@ def empty_bus() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
-    """A real Chromium with a home of its own."""
+    """A real Chromium with its own home."""
     return Browser(require("chromium"), tmp_path_factory.mktemp("browser"))

@@ -1,4 +1,4 @@
-"""A short run of every fuzz target; `python -m tests.fuzz` makes long ones."""
+"""A short run of every fuzz target; `python -m tests.fuzz` makes long runs."""
 
 import pytest
 

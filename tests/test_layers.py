@@ -1,4 +1,4 @@
-"""The folders of ARCHITECTURE.md, held against the imports of every module."""
+"""Compare the folders of ARCHITECTURE.md with the imports of every module."""
 
 import ast
 import json
@@ -19,7 +19,7 @@ PACKAGE = Path(claude_secrets.__file__).parent
 LINE_LIMIT = 350
 FUNCTION_LIMIT = 50
 
-# Folders from the ground up; `root` are the modules in no folder. Each imports itself and what IMPORTS says.
+# The folders, lowest first; `root` are the modules in no folder. A folder may import itself and the folders in IMPORTS.
 LAYERS: list[set[str]] = [
     {"root"},
     {"keys", "policy", "prompt", "redaction"},
@@ -43,9 +43,9 @@ IMPORTS: dict[str, set[str]] = {
 }
 STARTS_THE_SERVER = "cli.commands.serve"
 BEGINS = "__main__"
-"""The module with which the program begins; it alone is above all folders."""
+"""The module with which the program begins. Only this module is above all folders."""
 
-# What is not the standard library, and the one folder (or module of the root) that imports it.
+# Packages outside the standard library, each with the one folder (or module of the root) that imports it.
 OUTSIDE: dict[str, str] = {
     "cryptography": "keys",
     "keyring": "keys",
@@ -75,7 +75,7 @@ HEAVY = (
     "yaml",
     "zxcvbn",
 )
-"""What the command line loads only for the commands that need it."""
+"""The packages that the command line loads only for commands that need them."""
 
 COSTLY = (
     "anyio",
@@ -90,11 +90,11 @@ COSTLY = (
     "re2",
     "zxcvbn",
 )
-"""What nothing needs that only reads a value; each is as much as all of our own modules, or more."""
+"""The packages that reading a value does not need. Each takes at least as long to load as all our own modules."""
 
 
 def modules() -> dict[str, Path]:
-    """Every module by its name inside the package: `errors`, `server.stdio`, `` for the package itself."""
+    """Return every module by its name inside the package: `errors`, `server.stdio`, `` for the package itself."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -108,7 +108,7 @@ each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: modu
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """The full names of all modules that `module` imports, anywhere in it."""
+    """Return the full names of all modules that `module` imports anywhere."""
     return frozenset(_imports(module))
 
 
@@ -139,7 +139,9 @@ def test_every_folder_has_its_place() -> None:
     assert folders == set(IMPORTS) == {folder for layer in LAYERS for folder in layer}
     level = {folder: number for number, layer in enumerate(LAYERS) for folder in layer}
     for folder, below in IMPORTS.items():
-        assert all(level[other] < level[folder] for other in below), f"{folder} would import what is not below it"
+        assert all(level[other] < level[folder] for other in below), (
+            f"{folder} would import a folder that is not below it"
+        )
 
 
 @each_module
@@ -211,7 +213,7 @@ def test_functions_are_short(module: str) -> None:
 
 
 def loaded_by(arguments: list[str], at: Path, environment: Mapping[str, str]) -> set[str]:
-    """The packages that a command has loaded when it ends."""
+    """Return the packages that a command has loaded when it ends."""
     code = (
         "import json, sys\n"
         "from claude_secrets.cli.main import main\n"

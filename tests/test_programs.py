@@ -1,4 +1,4 @@
-"""Where programs come from that ask or show the person something: nobody but the system's own root chooses them."""
+"""Test the directories of programs that ask or show the person something: only the system's root chooses them."""
 
 import os
 import shlex
@@ -21,7 +21,7 @@ from tests.support.other_users import STRANGER
 from tests.support.program_places import make
 from tests.support.requirements import require_real
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and links here are Unix'")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these tests need the owners and links of Unix")
 
 TITLE = "Claude Secrets asks"
 PATIENCE = 60.0
@@ -29,7 +29,7 @@ URL = "http://127.0.0.1:1234/page"
 
 
 class System:
-    """A system in a directory, and a program in it that says yes and leaves a note."""
+    """A system in a directory, with a program in it that answers yes and writes a note."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
@@ -48,7 +48,7 @@ class System:
         return Places(directories=list(directories) or [self.bin], owner=os.getuid(), below=self.root)
 
     def asks(self, *directories: Path, **environment: str) -> bool:
-        """Whether a dialog says yes: by what can be found, and in truth."""
+        """Whether a dialog's program is found, and whether it also ran and answered yes."""
         places = self.places(*directories)
         found = places.find("zenity", []) is not None
         dialogs = Dialogs({"DISPLAY": ":7", **environment}, [], "linux", places)
@@ -82,7 +82,7 @@ def test_what_others_can_change_is_not_run(system: System, which: str, mode: int
 
 
 def test_a_group_may_add_to_a_directory_in_which_it_can_replace_nothing(system: System) -> None:
-    """As in /nix/store. A program is no directory."""
+    """As in /nix/store. The exception is for directories, not for programs."""
     for path in (system.root / "usr", system.program):
         if os.getuid() == 0:
             os.chown(path, 0, STRANGER)
@@ -124,7 +124,7 @@ def test_a_link_is_followed_to_what_counts_and_not_to_what_others_can_change(
 
 
 def test_a_link_on_the_way_back_counts_too(system: System) -> None:
-    """`..` leads out of where a link leads to, not of where it stands."""
+    """`..` leads out of the link's target, not out of the link's own directory."""
     make(system.root / "open" / "inner")
     (system.root / "link").symlink_to(system.root / "open" / "inner")
     system.put(make(system.root / "open" / "bin") / "zenity")
@@ -161,7 +161,7 @@ def test_what_cannot_be_run_is_passed_over(system: System, what: str) -> None:
 
 
 def test_a_program_keeps_the_name_that_it_is_called_by(system: System) -> None:
-    """As what snap has in /snap/bin: links to one program, which goes by its name."""
+    """As in /snap/bin: several links lead to one program, which acts by the name that it is called by."""
     (system.bin / "snap").symlink_to("zenity")
     assert system.places().find("snap", []) == str(system.bin / "snap")
 
@@ -225,7 +225,7 @@ def test_what_makes_programs_load_code_is_left_out_and_the_rest_is_kept(system: 
 
 
 def test_a_preloaded_library_of_a_handed_in_environment_is_not_loaded(system: System, tmp_path: Path) -> None:
-    """The stand-in is run by the system's real shell: a library that is not there has it complain."""
+    """The system's real shell runs the fake program, and would complain about a missing library."""
     said = tmp_path / "said"
     system.program.write_text(f"#!/bin/sh\n/bin/true 2> {shlex.quote(str(said))}\nexit 64\n")
     dialogs = Dialogs({"DISPLAY": ":7", "LD_PRELOAD": "/missing/x.so"}, [], "linux", system.places())
@@ -288,7 +288,7 @@ def test_nobody_opens_the_browser_by_a_place_that_a_staff_may_write(system: Syst
 
 
 def test_a_fake_zenity_on_the_path_is_not_asked_and_the_real_one_is(tmp_path: Path, display: str) -> None:
-    """With `consent: dialog` a stand-in that says yes would let every project use everything."""
+    """With `consent: dialog` a fake program that answers yes would let every project use everything."""
     require_real(SYSTEM.find("zenity", []), "zenity in a directory of root's")
     machine = Machine(tmp_path).use_key_file()
     machine.run("set", "TOKEN", stdin="canary")
@@ -319,7 +319,7 @@ def test_a_fake_zenity_on_the_path_is_not_asked_and_the_real_one_is(tmp_path: Pa
 
 
 def test_real_dialogs_work_from_the_systems_own_places(display: str) -> None:
-    """By the table alone, with no stand-ins and nothing of the tests' own."""
+    """Only the built-in table is used, without fake programs or settings of the tests."""
     require_real(SYSTEM.find("zenity", []), "zenity in a directory of root's")
     screen = Screen(display)
     environment = {"DISPLAY": display, "PATH": "/nowhere", "DBUS_SESSION_BUS_ADDRESS": "disabled:", "HOME": "/"}

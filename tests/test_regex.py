@@ -1,4 +1,4 @@
-"""Searches: what they find, and that no pattern takes more than linear work."""
+"""Test searches: what they find, and that no pattern takes more than linear work."""
 
 import random
 import re
@@ -60,13 +60,13 @@ def test_a_pattern_of_the_greatest_length_is_taken() -> None:
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(a*)*b", "(.*)*x", "(a?){120}a{120}$"])
 def test_a_pattern_that_others_take_for_ever_over_is_answered(pattern: str) -> None:
-    # A backtracking engine would still be at it when the tests are long forgotten.
+    # A backtracking engine would never finish.
     assert Search(pattern).matches("a" * 127 + "!") is False
 
 
 @pytest.mark.parametrize("pattern", ["(?:a?){1000}" * 9 + "z", "(?:(?:a?){1000}){1000}z", "(?:[ab]?){999}" * 60 + "z"])
 def test_a_pattern_that_is_slow_on_every_name_ends_the_search(pattern: str) -> None:
-    """A server's store is locked while it searches; 100 seconds would be the sum of it."""
+    """A server's store is locked during a search, which would otherwise take 100 seconds."""
 
     def find() -> None:
         search = Search(pattern)

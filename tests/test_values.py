@@ -1,4 +1,4 @@
-"""The values that modules hand to each other: none shows what it holds, none is made of texts that could be swapped."""
+"""Test the objects that modules pass to each other: none shows a secret's value, none has texts to swap by mistake."""
 
 import ast
 from http import HTTPStatus
@@ -58,7 +58,7 @@ BY_KEYWORDS = {
     "Record",
     "Rule",
 }
-"""In these a text could stand in the place of another; a named tuple takes them in order, too."""
+"""The types with several texts that could be swapped by mistake, because a named tuple takes them by position, too."""
 
 
 def test_values_with_several_texts_are_made_by_keywords() -> None:

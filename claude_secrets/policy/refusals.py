@@ -94,12 +94,12 @@ def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
     why = {
         Channel.NONE: "",
         Channel.AGENT: " An agent started this server, so the server does not ask the person.",
-        Channel.BUSY: " The person is being asked another question; try again when they have answered it.",
+        Channel.BUSY: " Another question is waiting for the person's answer; try again when they have answered it.",
         Channel.REFUSED: " The person refused three questions of this project, so they are not asked for the moment.",
         Channel.PAUSED: " The person did not answer several questions, so they are not asked for the moment.",
     }.get(answer.channel, " Nobody answered the question.")
     if answer.said_no:
-        why = " The person refused, and is not asked about this again for ten minutes."
+        why = " The person said no, and is not asked about this again for ten minutes."
     return DeniedError(error.code, f"{error.message}{why}", error.hint, rule=error.rule)
 
 

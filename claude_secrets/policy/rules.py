@@ -173,7 +173,7 @@ def _condition_in_words(condition: Condition) -> str:
 
 
 class RuleSource(StrEnum):
-    """Where a policy comes from."""
+    """The source of a policy."""
 
     PROJECT = "project"
     PERSON = "person"

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of policy."""
+"""Fixtures of the tests of the policy."""
 
 from pathlib import Path
 

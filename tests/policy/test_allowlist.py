@@ -1,4 +1,4 @@
-"""The project's file: what it may say, that all else denies with its place, and how its bytes are read."""
+"""Test the project's file: its valid content, the refusal of invalid content with its place, and reading its bytes."""
 
 import os
 import sys
@@ -32,12 +32,12 @@ MARKER = "content-of-the-file"
 
 
 def refusal(data: bytes) -> DeniedError:
-    """The error for a file that cannot be understood; fails if anything of the file is in it."""
+    """Return the error for an invalid file, and check that it repeats nothing of the file."""
     with pytest.raises(DeniedError) as caught:
         parse_allowlist(data)
     assert caught.value.code is Code.ALLOWLIST_INVALID
     shown = "".join(traceback.format_exception(caught.value))
-    # The traceback shows the lines of this test too, but not what a parametrized file holds.
+    # The traceback also shows lines of this test, but not the content of a parametrized file.
     assert MARKER not in shown
     return caught.value
 
@@ -126,7 +126,7 @@ def test_inject_values_of_older_files_is_ignored_with_a_warning() -> None:
     assert any("inject_values" in warning for warning in allowlist.warnings)
 
 
-# Each has one fault, and the place of it.
+# Each file has one fault, listed with its line and column.
 FAULTS = {
     "an unknown key": (b"allow: [A]\ncontent-of-the-file: 1\n", 2, 1),
     "an unknown key in an entry": (b"allow:\n  - {name: A, content-of-the-file: 1}\n", 2, 15),
@@ -262,7 +262,7 @@ def test_any_text_of_yamls_own_characters_is_understood_or_refused(text: str) ->
         assert isinstance(parse_allowlist(text.encode()), Allowlist)
 
 
-# What a person is shown
+# The note and the address that the person sees
 
 
 def entry(key: str, value: str) -> bytes:
@@ -403,7 +403,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files in /proc")
 def test_no_way_of_refusing_a_file_leaves_it_open(project: Path) -> None:
     file = project / ".claude" / "secrets.yml"
     before = open_files()
@@ -446,7 +446,7 @@ def test_nothing_falls_back_to_an_earlier_allowlist(project: Path) -> None:
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What the parser was given, file by file."""
+    """The texts that the parser received."""
     given: list[bytes] = []
     true = strict_yaml._document
 
@@ -463,7 +463,7 @@ def test_a_file_is_parsed_once_for_its_bytes_and_no_more_if_it_is_refused(
     project: Path, parsed: list[bytes], text: str
 ) -> None:
     file, said = project / ".claude" / "secrets.yml", set()
-    file.write_text(text.format(f"P{abs(hash(text))}"))  # no earlier test's
+    file.write_text(text.format(f"P{abs(hash(text))}"))  # different from earlier tests
     for _ in range(5):
         try:
             said.add(str(read_allowlist(project)[1]))

@@ -1,4 +1,4 @@
-"""Editing a project's file as text: the one entry changes, and all else stays as the person wrote it."""
+"""Test editing a project's file as text: one entry changes, and everything else stays as the person wrote it."""
 
 import re
 
@@ -202,7 +202,7 @@ def test_a_file_that_cannot_be_understood_is_not_edited(data: bytes) -> None:
         assert caught.value.code is Code.ALLOWLIST_INVALID
 
 
-# Any list, however it is written
+# Lists in any style
 
 NAMES = st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9_.-]{0,8}\Z")
 PATTERNS = st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9_.*?-]{0,8}\Z")
@@ -210,7 +210,7 @@ PATTERNS = st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9_.*?-]{0,8}\Z")
 
 @st.composite
 def files(draw: st.DrawFn) -> str:
-    """A file with a list in brackets or not, comments, quotes, a scope before or after, any line ends."""
+    """Draw a file: a list with or without brackets, comments, quotes, a scope before or after, any line ends."""
     items = []
     for pattern in draw(st.lists(PATTERNS, max_size=5)):
         form = draw(st.sampled_from(['"{}"', "'{}'", '{{name: "{}", about: some words}}']))

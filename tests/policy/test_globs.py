@@ -1,4 +1,4 @@
-"""Globs: what they match, and that none takes more than linear work."""
+"""Test globs: which names they match, and that matching takes limited work."""
 
 from typing import Self
 
@@ -13,7 +13,7 @@ NAMES = st.text(alphabet="ab", max_size=12)
 
 
 def simply(pattern: str, name: str) -> bool:
-    """What a glob means, said as simply as it can be; exponential."""
+    """Whether a glob matches, by the simplest definition, which takes exponential time."""
     if not pattern:
         return not name
     if pattern[0] == "*":
@@ -22,7 +22,7 @@ def simply(pattern: str, name: str) -> bool:
 
 
 class Counted(str):
-    """A text that counts how often one of its characters is asked for."""
+    """A text that counts how often its characters are read."""
 
     __slots__ = ("asked",)
     asked: int
@@ -34,7 +34,7 @@ class Counted(str):
 
     def __getitem__(self, key: object) -> str:
         self.asked += 1
-        return super().__getitem__(key)  # type: ignore[index]  # whatever str takes
+        return super().__getitem__(key)  # type: ignore[index]  # any index that str accepts
 
 
 @settings(deadline=None)

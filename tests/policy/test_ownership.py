@@ -1,4 +1,4 @@
-"""Whose the person's own files are: what is another's or what others can write is refused, and people do not notice."""
+"""Test who owns and can write the person's own files: other users' files are refused, and usual ones are accepted."""
 
 import os
 import struct
@@ -14,7 +14,7 @@ from claude_secrets.policy import ownership
 from claude_secrets.policy.ownership import exposed, no_link_check, read_own
 from tests.support.requirements import require_real
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="access lists say it there")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="access lists decide on Windows")
 
 ME = 1000
 User = tuple[int, str, int]
@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[Databases]:
-    """Who there is: users as (uid, name, gid), groups as (gid, name, members)."""
+    """Set the users and groups of the machine: users as (uid, name, gid), groups as (gid, name, members)."""
 
     def set_up(users: list[User], groups: list[Group]) -> None:
         import grp
@@ -57,7 +57,7 @@ OWN: Group = (ME, "alice", [])
 ROOTS: Group = (0, "root", [])
 USERS: Group = (100, "users", [])
 
-# Who must not notice anything: a file's mode, owner and group; and the users and groups of the machine.
+# Usual files, which must be accepted: a file's mode, owner and group; and the users and groups of the machine.
 PEOPLE: dict[str, Case] = {
     "a usual one": (0o644, ME, ME, [ALICE, ROOT], [OWN, ROOTS]),
     "umask 002 and a group of one's own": (0o664, ME, ME, [ALICE, ROOT], [OWN, ROOTS]),
@@ -83,7 +83,7 @@ OTHERS: dict[str, Case] = {
 
 
 def read_as(config: Path, monkeypatch: pytest.MonkeyPatch, mode: int, uid: int, gid: int) -> bytes | None:
-    """What is read of a file with that mode, owner and group."""
+    """Read a file with that mode, owner and group."""
     true = os.fstat
 
     def told(descriptor: int) -> os.stat_result:
@@ -156,7 +156,7 @@ def test_an_access_list_that_lets_another_user_write_is_found(config: Path) -> N
         with pytest.raises(DeniedError) as caught:
             read_own(config, no_link_check)
         assert "chmod go-w" in str(caught.value.hint)
-    config.chmod(0o644)  # what takes the right from whom the list names, too
+    config.chmod(0o644)  # this also limits the users and groups of the access list
     assert read_own(config, no_link_check) == b"trust: ask"
 
 

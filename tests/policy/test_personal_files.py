@@ -1,4 +1,4 @@
-"""The person's own files, `policy.yml` or `policy.json` and `config.yml`: what they say, and that all else denies."""
+"""Test the person's own files, `policy.yml` or `policy.json` and `config.yml`: an invalid one denies everything."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ MARKER = "content-of-the-file"
 
 
 def write(directory: Path, rule: str) -> Path:
-    """A file that is right but for the rule."""
+    """Write a policy that is valid except perhaps for the rule."""
     (directory / "policy.yml").write_text(
         f'version: "1"\ndefault: allow\ntools:\n  set_secret:\n    rules:\n      - {rule}\n'
     )
@@ -42,7 +42,7 @@ def refusal(directory: Path) -> DeniedError:
 
 
 def limits(directory: Path) -> dict[str, tuple[int, int]]:
-    """Calls and seconds of each tool that is limited, by the person's rules or the built-in ones."""
+    """Return the calls and seconds of each tool that the person's rules or the built-in ones limit."""
     person = own(directory).rules
     found = {tool: rules for policy in (person, built_in(person)) for tool, rules in policy.tools.items()}
     return {tool.value: (rules[0].limit, rules[0].seconds) for tool, rules in found.items()}
@@ -118,7 +118,7 @@ def test_a_mode_of_trust_that_yaml_takes_for_a_truth_value_is_read(tmp_path: Pat
     assert own(tmp_path).config.trust is mode
 
 
-# Who must not notice anything: the spellings that people use.
+# Usual spellings, which must be accepted.
 SPELLINGS = [
     ("trust: 'ask'", "trust", Trust.ASK),
     ('consent: "dialog"', "consent", Channels.DIALOG),
@@ -280,7 +280,7 @@ def test_a_named_pipe_in_the_files_place_denies_and_is_not_waited_for(tmp_path: 
     refusal(tmp_path)
 
 
-# The account's directory, and another one that the environment names
+# The account's directory, and another directory that the environment names
 
 
 @pytest.fixture
@@ -395,7 +395,7 @@ def test_every_byte_of_both_directories_is_in_the_data(two: OwnDirectories) -> N
     assert all(piece in data for piece in (b"# 0", b"# 1", b" 7/minute", b" 8/minute"))
 
 
-# Where they are
+# The directories of the files
 
 
 def test_one_directory_is_read_once_however_it_is_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +414,7 @@ def test_one_directory_is_read_once_however_it_is_spelled(tmp_path: Path, monkey
     assert paths.own_directories() == (account, None)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no environment moves the directories there")
+@pytest.mark.skipif(sys.platform == "win32", reason="the environment cannot move the directories on Windows")
 def test_a_home_of_the_environments_moves_neither_the_accounts_files_nor_the_usual_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

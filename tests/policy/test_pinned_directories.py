@@ -1,4 +1,4 @@
-"""The directories that a process was named: compared at every call, held open, and let go of in the end."""
+"""Test the directories that a process was given: compared at every call, held open, and closed in the end."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ from claude_secrets.policy.pinned_directories import Directories
 from claude_secrets.policy.project import CallOrigin
 
 needs_descriptors = pytest.mark.skipif(
-    not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there"
+    not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files in /proc"
 )
 
 
@@ -53,7 +53,7 @@ def test_a_directory_that_stays_is_the_same_however_often_one_looks(directories:
 
 
 def test_another_directory_of_the_same_name_is_not_the_same(directories: Directories, tmp_path: Path) -> None:
-    """Without a hold on the first one many file systems give its number to the next."""
+    """Many file systems reuse a directory's number unless the directory is held open."""
     api = made(tmp_path / "api")
     for where in (at(api), at(tmp_path, root=api), at(tmp_path, argument=api)):
         assert not is_refused(directories, where)
@@ -137,7 +137,7 @@ def test_a_project_s_directory_is_compared_too(directories: Directories, tmp_pat
 def test_a_project_that_lies_around_no_place_is_none_that_was_found_there(
     directories: Directories, tmp_path: Path
 ) -> None:
-    """Whoever changes a directory between two looks at it may show one of them something else."""
+    """An attacker may change a directory between two checks, so that each check sees another project."""
     assert is_refused(directories, at(made(tmp_path / "evil")), made(tmp_path / "victim"))
 
 

@@ -1,4 +1,4 @@
-"""What may not lie inside a project: a repository must not configure its own guard."""
+"""Test which files may not be inside a project, because a repository must not configure its own guard."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def inside(
     argument: Path | None = None,
     homes: frozenset[Path] | None = None,
 ) -> bool:
-    """Whether `path` is refused for a call from those places."""
+    """Whether `path` is refused for a call from these places."""
     where = CallOrigin(argument, environment, root, at)
     homes = homes or disk.homes
     try:

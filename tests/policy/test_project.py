@@ -1,4 +1,4 @@
-"""Finding the project: where it is looked for, and that places which contradict each other are refused."""
+"""Test finding the project: the places to search, and the refusal of places that lead to different projects."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from claude_secrets.paths import command, command_words
 from claude_secrets.policy.project import Project
 from tests.support.disk import Disk, git
 
-# Where it is looked for
+# The places to search
 
 
 def test_the_working_directory_of_a_project_is_that_project(disk: Disk) -> None:
@@ -80,11 +80,11 @@ def test_an_allowlist_that_is_a_link_is_not_passed_over_for_the_project_above(di
     disk.repository("work", "api")
     inner = disk.directory("work", "api", "inner")
     (inner / ".claude").mkdir()
-    (inner / ".claude" / "secrets.yml").symlink_to(target)  # one leads nowhere, the other to itself
+    (inner / ".claude" / "secrets.yml").symlink_to(target)  # one link is broken, the other leads to itself
     assert disk.locate(inner).path == inner
 
 
-# Which of several places
+# The choice among several places
 
 
 def test_the_argument_names_exactly_its_directory(disk: Disk) -> None:
@@ -134,7 +134,7 @@ def test_no_project_says_where_it_looked_and_how_a_client_names_one(disk: Disk) 
     assert f"{command()} init" in str(error.hint)
 
 
-# Places that contradict each other
+# Places that lead to different projects
 
 
 def test_two_places_with_different_projects_are_a_conflict(disk: Disk) -> None:
@@ -188,7 +188,7 @@ def test_names_that_begin_alike_are_different_directories(disk: Disk) -> None:
     assert disk.refused(longer, environment=longer, root=bare).code is Code.PROJECT_CONFLICT
 
 
-# Places that cannot be looked at
+# Places that cannot be read
 
 
 @pytest.mark.parametrize("name", ["nul\0", "a" * 5000, "/".join(["a" * 200] * 30)])
@@ -206,7 +206,7 @@ def test_links_in_a_circle_are_refused_like_a_directory_that_is_not_there(disk: 
     assert error.code in (Code.NO_PROJECT, Code.NO_ALLOWLIST)
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="this user may look everywhere")
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() == 0, reason="this user may read every directory")
 def test_a_directory_one_may_not_look_into_has_no_project(disk: Disk) -> None:
     api = disk.project("work", "api")
     (api / ".claude").chmod(0)

@@ -1,4 +1,4 @@
-"""What policies in both vocabularies decide: a table of cases, and everything that is refused loudly."""
+"""Test the decisions of policies in both vocabularies, and the refusal of everything that is not supported."""
 
 import json
 from typing import NamedTuple
@@ -24,7 +24,7 @@ ALLOWED, DENIED, ASKS, COUNTS = "allowed", "denied", "asks", "counts"
 
 
 class Case(NamedTuple):
-    """A policy, a call, and what is to come of it by which rule."""
+    """A policy, a call, the expected decision and the rule that makes it."""
 
     policy: str
     tool: Tool
@@ -67,7 +67,7 @@ ASK_DEV = rules_for_set(
 RATES = {"minute": 60, "hour": 3600, "day": 86_400}
 
 CASES: dict[str, Case] = {
-    # What holds without a rule, and the tools that are listed.
+    # The default without a rule, and the tools that are listed.
     "allow by default": Case('version: "1"\ndefault: allow', GET, DEV, ALLOWED),
     "deny by default": Case('version: "1"\ndefault: deny', GET, DEV, DENIED, "(default deny)"),
     "deny by default, listed with nothing": Case(hosted({"get_secret": {}}, "deny"), GET, DEV, ALLOWED),
@@ -149,7 +149,7 @@ CASES: dict[str, Case] = {
     "a value's own condition holds": Case(
         condition("regex", "^sk_test_", "args.value"), SET, {"name": "A", "value": "sk_test_1"}, ALLOWED
     ),
-    # An argument that was not given fails everything but exists.
+    # A missing argument fails every condition except exists.
     **{
         f"{operator} of what is missing": Case(condition(operator, value, "args.prompt"), SET, DEV, DENIED, ONLY)
         for operator, value in {
@@ -405,7 +405,7 @@ def test_what_is_not_supported_is_refused_with_its_place(name: str) -> None:
     assert caught.value.mark.line >= 1
 
 
-# Types: what people may write, and what they may not
+# Types: the accepted and the refused ones
 
 EVERY_FIELD = {
     "version": "1",
@@ -436,7 +436,7 @@ EVERY_FIELD = {
     },
 }
 
-# Who must not notice anything: both vocabularies as people write them.
+# Usual policies in both vocabularies, which must be accepted.
 ACCEPTED = {
     "every field": json.dumps(EVERY_FIELD),
     "a version as a number": "version: 1\ndefault: allow",
@@ -459,7 +459,7 @@ def test_the_usual_spellings_are_understood(name: str) -> None:
 
 
 def wrong_for(right: object) -> list[object]:
-    """Values of other types than a field's right one, of which a lenient reader would make something like it."""
+    """Return values of the wrong type that a lenient parser would convert to the right type."""
     match right:
         case bool():
             return ["true", "yes", 1, 1.0, None, [True]]
@@ -471,7 +471,7 @@ def wrong_for(right: object) -> list[object]:
 
 
 def leaves(node: object, path: tuple[str | int, ...] = ()) -> list[tuple[tuple[str | int, ...], object]]:
-    """The scalars of a policy, each with the keys that lead to it."""
+    """Return the scalars of a policy, each with the keys that lead to it."""
     match node:
         case dict():
             return [leaf for key, inner in node.items() for leaf in leaves(inner, (*path, key))]
@@ -495,7 +495,7 @@ RIGHT_AS_WELL: set[tuple[str | int, str]] = {
     ("window", "1"),
     ("window", "5"),
 }
-"""Fields that take another type, too: the field, and that value in JSON."""
+"""The fields that also accept another type: the field, and the accepted value in JSON."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Linked work trees: what files tell of the main one, and that they alone give no other project's identity."""
+"""Test linked work trees: files name the main work tree, but cannot give a project another project's identity."""
 
 import os
 import sys
@@ -180,7 +180,7 @@ def test_a_link_in_the_place_of_git_s_file_tells_of_none(disk: Disk) -> None:
 
 
 def test_a_repository_it_made_up_inside_tells_of_no_main_work_tree(disk: Disk) -> None:
-    """Whoever may write in a project could give it as many as they like, and with each its counts begin anew."""
+    """Anyone who can write in a project could invent many main work trees, and each would reset the counts."""
     clone = disk.project("work", "clone")
     entry = disk.directory("work", "clone", "fake", ".git", "worktrees", "x")
     (clone / ".git").write_text("gitdir: fake/.git/worktrees/x\n")
@@ -206,7 +206,7 @@ def test_a_named_pipe_in_the_place_of_gits_file_is_not_waited_for(disk: Disk) ->
     assert disk.locate(clone).main is None
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files there")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists a process's open files in /proc")
 def test_looking_leaves_no_file_open(disk: Disk) -> None:
     api = disk.repository("work", "api")
     linked = disk.home / "linked"
