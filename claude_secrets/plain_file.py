@@ -116,9 +116,7 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
 def _replace(file: PlainFile, data: bytes) -> None:
     def refuse_changed() -> None:
         if not _is_still(file):
-            raise SecretsError(
-                Code.INVALID_ARGUMENTS, f"{file.path} has changed since it was read, so it is left as it is."
-            )
+            raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} has changed and is left as it is.")
 
     try:
         replace_file(file.path, data, file.status, owner_must_stay=True, check=refuse_changed)

@@ -347,7 +347,7 @@ def test_what_is_no_plain_file_or_too_long_is_refused(machine: Watched) -> None:
     for name in ("pipe.env", "directory.env", "loop.env", "long.json", "absent.env"):
         for rewrite in ([], ["--rewrite"]) if name.endswith("env") else ([],):
             assert machine.bring(str(directory / name), "--yes", *rewrite)[:2] == (2, "INVALID_ARGUMENTS"), name
-    assert "more than 50 MiB" in machine.bring(str(directory / "long.json"), "--yes")[2]
+    assert "larger than 50 MiB" in machine.bring(str(directory / "long.json"), "--yes")[2]
 
 
 def test_a_store_that_does_not_open_is_no_reason_to_touch_the_file(machine: Watched) -> None:
