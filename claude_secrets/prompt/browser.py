@@ -1,8 +1,8 @@
 """Opens the one-time page in the person's graphical browser.
 
-Always: nobody else chooses the program: `BROWSER` and PATH are ignored, programs come from the system's directories
-outside the named ones, and what points into those is taken out of the child's environment. The child never touches our
-standard streams (output is the wire) and nobody waits for it to end.
+Always: only this module chooses the program. It ignores `BROWSER` and PATH, takes programs from the system's
+directories outside the forbidden ones, and removes entries that point into those from the child's environment. The
+child never touches our standard streams (output is the wire), and nobody waits for it to end.
 """
 
 import os
@@ -21,11 +21,11 @@ _LINUX = (
     ("chromium",),
     ("google-chrome",),
     ("firefox",),
-    ("org.mozilla.firefox",),  # as Flatpak calls them
+    ("org.mozilla.firefox",),  # Flatpak's names for them
     ("org.chromium.Chromium",),
 )
 _FAILURE_LIMIT = 1.0
-"""Seconds in which a program that cannot open anything says so by its exit code."""
+"""Seconds within which a program that cannot open anything exits with an error."""
 
 
 def open_page(
@@ -36,13 +36,12 @@ def open_page(
     platform: str,
     places: Places | None = None,
 ) -> bool:
-    """Open the `page`, its address or the path of its entry file; whether a program took it.
+    """Open `page` (its address or the path of its entry file) and return whether a program accepted it.
 
     Takes up to a second for each program that fails.
 
-    `forbidden` are directories (a project's, its work tree's) from which nothing is run or read. Programs come from
-    `places`, the system's own where none are given. On Linux there has to be a display, named by DISPLAY or
-    WAYLAND_DISPLAY.
+    Nothing is run or read from the `forbidden` directories (those of a project and of its work tree). Programs come
+    from `places`, by default the system's own. On Linux, DISPLAY or WAYLAND_DISPLAY must name a display.
 
     Raises:
         ValueError: `page` is neither an address on 127.0.0.1 nor an absolute path.
@@ -76,9 +75,9 @@ def _start_file(page: str) -> bool:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Start `command` on its own; False if it cannot be started or fails at once."""
+    """Start `command` in a session of its own; return False if it cannot be started or fails at once."""
     try:
-        process = subprocess.Popen(  # noqa: S603 - a program found as said above, an address of our own
+        process = subprocess.Popen(  # noqa: S603 - a program of the system, an address of our own
             command,
             env=dict(environment),
             cwd="/",  # not the project, which is our own working directory
@@ -92,6 +91,6 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     try:
         return process.wait(_FAILURE_LIMIT) == 0
     except subprocess.TimeoutExpired:
-        # It is the browser itself. Someone has to collect its exit code, whenever that comes.
+        # The program is the browser itself and goes on running. The thread collects its exit code at its end.
         threading.Thread(target=process.wait, name="claude-secrets browser", daemon=True).start()
         return True

@@ -1,7 +1,7 @@
-"""Asks the person by a dialog of their desktop: a question with yes or no, a value without showing it.
+"""Asks the person in a dialog on their desktop: a yes-or-no question, or for a value that is not shown.
 
-Always: a value comes back through a pipe alone; a dialog that is over leaves neither window nor process; the program is
-one of the system's, whatever the PATH is; the child never touches our standard streams (output is the wire).
+Always: a value comes back only through a pipe; a finished dialog leaves no window and no process; the program is one of
+the system's, independent of PATH; the child never touches our standard streams (output is the wire).
 """
 
 import ctypes
@@ -25,15 +25,15 @@ __all__ = ["DialogAnswer", "Dialogs"]
 OSASCRIPT_PATH = "/usr/bin/osascript"
 
 _POLL = 0.05
-"""Seconds between two looks at whether the dialog has been answered."""
+"""Seconds between two checks whether the dialog has been answered."""
 
 _GRACE = 1.0
-"""Seconds for reading what an ended program has written, should a stranger to it hold its output open."""
+"""Seconds to read the output of a program that has ended, in case another process holds that output open."""
 
 
 class _Ended(NamedTuple):
     code: int
-    output: bytes  # it may hold a value
+    output: bytes  # may contain a value
 
     def __repr__(self) -> str:
         return f"_Ended({self.code})"
@@ -42,7 +42,7 @@ class _Ended(NamedTuple):
 if sys.platform == "win32":
 
     def powershell() -> str:
-        """The path of Windows' own PowerShell, from the system and not from the environment."""
+        """Return the path of Windows' own PowerShell, as the system and not the environment names it."""
         place = ctypes.create_unicode_buffer(260)
         ctypes.windll.kernel32.GetSystemDirectoryW(place, len(place))
         return str(Path(place.value) / "WindowsPowerShell" / "v1.0" / "powershell.exe")
@@ -50,16 +50,16 @@ if sys.platform == "win32":
 else:
 
     def powershell() -> str:
-        """No path: there is none outside Windows."""
+        """Return an empty path: only Windows has it."""
         return ""
 
 
 class Dialogs(NamedTuple):
     """The dialogs that can be shown from here.
 
-    `forbidden` are directories (a project's, its work tree's) from which nothing is run or read; `platform` is
-    `sys.platform`; `places` are where programs come from, the system's own where none are given. The time a person has
-    is in seconds; a set `cancelled` ends a dialog at once.
+    Nothing is run or read from the `forbidden` directories (those of a project and of its work tree). `platform` is
+    `sys.platform`. Programs come from `places`, by default the system's own. The person has `seconds` to answer;
+    setting `cancelled` ends a dialog at once.
     """
 
     environment: Mapping[str, str]
@@ -71,11 +71,11 @@ class Dialogs(NamedTuple):
         return f"Dialogs({self.platform!r})"
 
     def available(self) -> bool:
-        """Whether there are a dialog program and, on Linux, a display, by DISPLAY or WAYLAND_DISPLAY."""
+        """Whether there is a dialog program and, on Linux, a display that DISPLAY or WAYLAND_DISPLAY names."""
         return self._program() is not None
 
     def confirm(self, title: str, text: str, *, seconds: float, cancelled: threading.Event) -> DialogAnswer:
-        """Put the question `text`, with No as what Enter, Escape and closing the window choose."""
+        """Ask the question `text`. Enter, Escape and closing the window mean No."""
         shown = self._show(_asked(title, text, hidden=False), seconds, cancelled)
         if shown is None:
             return DialogAnswer.NONE
@@ -83,21 +83,21 @@ class Dialogs(NamedTuple):
         return family.answers.get((ended.code, ended.output), DialogAnswer.NONE)
 
     def read_hidden(self, title: str, text: str, *, seconds: float, cancelled: threading.Event) -> str | None:
-        """Return what was entered without being shown; None if that is nothing, for whatever reason.
+        """Return the value that was entered, which is not shown; None if there is none, for any reason.
 
-        What is not UTF-8 is nothing, too.
+        Input that is not UTF-8 also gives None.
         """
         shown = self._show(_asked(title, text, hidden=True), seconds, cancelled)
         if shown is None:
             return None
         family, ended = shown
-        # Without the newline the program did not come to its end.
+        # Without the newline the program did not finish its output.
         if ended.code != family.entered or not ended.output.endswith(b"\n"):
             return None
         try:
             return ended.output[:-1].decode("utf-8") or None
         except UnicodeDecodeError:
-            return None  # and not the exception, which carries what was entered
+            return None  # not the exception: it carries the input
 
     def _show(self, asked: Asked, seconds: float, cancelled: threading.Event) -> tuple[Family, _Ended] | None:
         program = self._program()
@@ -132,7 +132,7 @@ class Dialogs(NamedTuple):
         if self.platform == "win32":
             return programs.clean(self.environment, self.forbidden)
         environment = programs.clean_for(self.places or programs.SYSTEM, self.environment, self.forbidden)
-        # GLib writes the messages that it asks for to standard output, before the value.
+        # With this variable GLib writes messages to standard output, before the value.
         environment.pop("G_MESSAGES_DEBUG", None)
         return environment
 
@@ -142,7 +142,7 @@ def _asked(title: str, text: str, *, hidden: bool) -> Asked:
 
 
 def _sendable(text: str) -> str:
-    # What no argument can hold: NUL, and half a surrogate pair.
+    # No argument can hold NUL or half a surrogate pair.
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
@@ -154,12 +154,12 @@ def _run(
     seconds: float,
     cancelled: threading.Event,
 ) -> _Ended | None:
-    """Run a dialog to its end; None if it cannot be started, is not over in time, or was cancelled."""
+    """Run a dialog to its end; return None if it cannot be started, does not end in time, or is cancelled."""
     deadline = time.monotonic() + seconds
     if cancelled.is_set() or seconds <= 0:
         return None
     try:
-        process = subprocess.Popen(  # noqa: S603 - a program found as said above, what is asked is data for it
+        process = subprocess.Popen(  # noqa: S603 - a program of the system; the question is data for it
             command,
             env=dict(environment),
             cwd="/",  # not the project, which is our own working directory
@@ -190,7 +190,7 @@ def _run(
 
 def _exchange(process: subprocess.Popen[bytes], given: bytes, output: list[bytes]) -> None:
     if process.stdin is not None:
-        # It may end before it has read all; closing writes, too.
+        # The program may end before it has read everything; closing writes, too.
         with suppress(OSError), process.stdin:
             process.stdin.write(given)
     if process.stdout is not None:
@@ -199,22 +199,22 @@ def _exchange(process: subprocess.Popen[bytes], given: bytes, output: list[bytes
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has ended. It is not collected: until then the number of its group cannot become another's."""
+    """Whether the process has ended. It is not reaped, so that its group's number cannot pass to another group."""
     if sys.platform == "linux":
         try:
             return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
             return True
     else:
-        return process.poll() is not None  # macOS' Python has waitid only of late
+        return process.poll() is not None  # on macOS only recent Pythons have waitid
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the program and all that it started in its session's group, and collect it."""
+    """Kill the program and everything that it started in its session's group, and reap the program."""
     if sys.platform == "win32":
         process.kill()
     else:
-        # Gone, or (macOS) only a zombie.
+        # The group is gone or (macOS) only a zombie.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()

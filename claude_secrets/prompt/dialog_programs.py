@@ -1,7 +1,7 @@
-"""Dialog programs: how each is called, so that it shows a text as it is, and what its answers mean.
+"""Dialog programs: how to call each one so that it shows a text unchanged, and what its answers mean.
 
-Always: pure; what is asked is data for the program, never an option, markup or script source; only what a person chose
-themselves is a yes.
+Always: pure; the question is data for the program, never an option, markup or script source; only a choice that the
+person made counts as a Yes.
 """
 
 import base64
@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 _WIDTH = 80
-"""Characters of a line; some dialogs do not wrap, so that words and buttons would be off the screen."""
+"""Characters of a line. Some dialogs do not wrap, and a long line would push words and buttons off the screen."""
 
 
 class DialogAnswer(StrEnum):
-    """What a person said; `NONE` if nobody answered in time, nobody could be asked, or we cancelled it."""
+    """A person's answer; `NONE` if nobody answered in time, nobody could be asked, or we cancelled the question."""
 
     YES = "yes"
     NO = "no"
@@ -25,7 +25,7 @@ class DialogAnswer(StrEnum):
 
 
 class Asked(NamedTuple):
-    """What a dialog shows; `hidden` if it is to read a value instead of a yes or no."""
+    """The title and text of a dialog; `hidden` if it reads a value instead of a Yes or No."""
 
     hidden: bool
     title: str
@@ -33,34 +33,34 @@ class Asked(NamedTuple):
 
 
 class Family(NamedTuple):
-    """How the dialogs of one kind of program are called and understood."""
+    """How to call one kind of dialog program, and how to understand its result."""
 
     words: Callable[[Asked], list[str]]
     """Its arguments."""
     answers: Mapping[tuple[int, bytes], DialogAnswer]
-    """What its exit code and output mean after a question; any others mean that nobody answered."""
+    """The meaning of its exit code and output after a question. Any other result means that nobody answered."""
     entered: int
-    """The exit code with which input was entered."""
+    """Its exit code if input was entered."""
     given: Callable[[Asked], bytes] = lambda _asked: b""
     """Its standard input."""
     environment: Mapping[str, str] = MappingProxyType({})
 
 
 _UTF8 = {"LC_ALL": "C.UTF-8", "CHARSET": "UTF-8"}
-"""In another encoding they put question marks for what it lacks. CHARSET is GLib's, and goes before the locale, which
-the machine may lack."""
+"""In another encoding the programs replace the characters that it lacks with question marks. CHARSET is GLib's and
+overrides the locale, which the machine may lack."""
 
 
 def _zenity(asked: Asked) -> list[str]:
     if not asked.hidden:
         return ["--question", "--no-markup", "--default-cancel", f"--title={asked.title}", f"--text={asked.text}"]
-    # The entry has no markup to switch off, but C escapes and mnemonics.
+    # --entry does not read markup, but it reads C escapes and mnemonics.
     shown = _wrapped(asked.text).replace("\\", "\\\\").replace("_", "__")
     return ["--entry", "--hide-text", f"--title={asked.title}", f"--text={shown}"]
 
 
-# Codes of our own: without them one of its errors (no display) looks like a No, and whoever can set these variables
-# for us could make Escape a Yes.
+# We choose the exit codes. Otherwise an error (no display) would look like a No, and anyone who can set our variables
+# could turn Escape into a Yes.
 ZENITY = Family(
     words=_zenity,
     environment=_UTF8
@@ -78,14 +78,15 @@ ZENITY = Family(
 
 
 def _kdialog(asked: Asked) -> list[str]:
-    # Qt guesses whether a text is markup, so it always is, with everything escaped; backslashes are kdialog's own.
+    # Qt guesses whether a text is markup, so we always send markup, with everything escaped. kdialog itself reads
+    # backslashes as escapes.
     lines = html.escape(_wrapped(asked.text)).replace("\\", "\\\\").replace("\n", "<br/>")
     shown = f'<p style="white-space:pre-wrap">{lines}</p>'
-    # Qt takes [*] in a window's title for the mark of a changed document, a doubled one for itself.
+    # In a window's title Qt reads [*] as the mark of a changed document, and [*][*] as the text [*].
     named = f"--title={asked.title.replace('[*]', '[*][*]')}"
     if asked.hidden:
         return [named, f"--password={shown}"]
-    # Not --yesno: Yes is the default of all of its kinds, and no option changes that.
+    # Not --yesno: Yes is the default in all its variants, and no option changes that.
     return [named, "--default=No", f"--menu={shown}", "--", "no", "No", "yes", "Yes"]
 
 
@@ -132,7 +133,7 @@ end run
 
 
 def _osascript(asked: Asked) -> list[str]:
-    # The word after the script ends osascript's options, whatever the title begins with.
+    # The word after the script ends osascript's options, so a title may begin with a dash.
     return ["-e", _OSASCRIPT_HIDDEN if asked.hidden else _OSASCRIPT_CONFIRM, "ask", asked.title, asked.text]
 
 
@@ -140,7 +141,7 @@ _SPOKEN = {(0, b"yes\n"): DialogAnswer.YES, (0, b"no\n"): DialogAnswer.NO}
 
 OSASCRIPT = Family(words=_osascript, answers=_SPOKEN, entered=0)
 
-# Without double quotes, which Windows and PowerShell each understand in their own way on a command line.
+# No double quotes: on a command line Windows and PowerShell read them differently.
 _POWERSHELL_SCRIPT = """\
 $ErrorActionPreference = 'Stop'
 $given = @($input)
@@ -205,7 +206,7 @@ def _powershell(_asked: Asked) -> list[str]:
 
 
 def _powershell_given(asked: Asked) -> bytes:
-    # In ASCII: the console's code page, which is the encoding of standard input, has no part in it.
+    # In ASCII, so that the console's code page (the encoding of standard input) does not matter.
     words = ("hidden" if asked.hidden else "confirm", asked.title, asked.text)
     return b"".join(base64.b64encode(word.encode("utf-8")) + b"\n" for word in words)
 

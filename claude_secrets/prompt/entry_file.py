@@ -1,9 +1,9 @@
-"""A private file that leads the person's browser to the one-time page with its key.
+"""A private file that redirects the person's browser to the one-time page with its key.
 
-It is for systems on which the page cannot tell which user connects.
+It is for systems on which the page cannot see which user connects.
 
-Always: only the person can read it (0600 in a directory of 0700; on Windows in their own temporary directory). It leads
-to 127.0.0.1 only, and is gone when the page is.
+Always: only the person can read it (mode 0600 in a directory of mode 0700; on Windows in their own temporary
+directory). It leads to 127.0.0.1 only, and it is removed when the page ends.
 """
 
 import html
@@ -27,7 +27,7 @@ _CONTENT = """\
 
 
 class EntryFile:
-    """The file for one address. Its `path` can stand in a command line: who cannot read the file learns nothing."""
+    """The file for one address. Its `path` may appear in a command line: only the file itself holds the key."""
 
     def __init__(self, url: str) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="claude-secrets-"))
@@ -40,6 +40,6 @@ class EntryFile:
             raise
 
     def remove(self) -> None:
-        """Remove the file; a second time does nothing."""
+        """Remove the file; do nothing if it is already removed."""
         with suppress(OSError):
             shutil.rmtree(self._directory)

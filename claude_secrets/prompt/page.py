@@ -1,8 +1,8 @@
-"""The one-time page on loopback where a person enters a value: what it is now, and what each visit does to it.
+"""The one-time page on 127.0.0.1 on which the person enters a value: its state, and what each visit changes.
 
-Always: the first visitor who continues is bound to the page, anyone else ends it; at most one value reaches `store`,
-and none after the page has ended; the person gets the last answer before anyone else hears of it. Its address is no
-credential.
+Always: the page is bound to the first visitor who continues, and any other visitor ends it. At most one value reaches
+`store`, and none after the page has ended. The person gets the last answer before the caller gets the result. The
+page's address is not a credential.
 """
 
 import logging
@@ -33,10 +33,10 @@ from claude_secrets.prompt.page_server import PageServer
 from claude_secrets.prompt.peer_user import UnseenError
 
 LIFETIME = 600.0
-"""Seconds a page waits for the person."""
+"""Seconds that a page waits for the person."""
 
 LINGER = 1.0
-"""Seconds the last answer stays to be had, for a second click on a button."""
+"""Seconds that the last answer remains available, for a second click on a button."""
 
 _STORING_LIMIT = 60.0
 _CLOSING_LIMIT = 5.0
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class PageState(StrEnum):
-    """What a page is: waiting in the first two, ended in the others."""
+    """The state of a page: waiting in the first two, ended in the others."""
 
     OPEN = "open"
     CLAIMED = "claimed"
@@ -61,9 +61,9 @@ class PageState(StrEnum):
 class InputPage:
     """One question to the person, asked once, in their browser.
 
-    `store` is called at most once, on a thread of the page's, and may block; what it returns is the page's
-    result. `clock` and `lifetime` are in seconds. With `keyed` the address alone shows nothing: the first visit has to
-    be by the address with `/` and the `key` after it, which other users must not see.
+    `store` is called at most once, on a thread of the page's, and may block; it returns the page's result. `clock` and
+    `lifetime` are in seconds. If `keyed`, the address shows nothing by itself: the first visit has to use the address
+    followed by `/` and the `key`, which other users must not see.
     """
 
     def __init__(
@@ -94,21 +94,21 @@ class InputPage:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to listen; the page's lifetime begins now.
+        """Start to listen; the page's lifetime begins now.
 
         Raises:
-            InputError: NO_INPUT_CHANNEL where nothing can listen on 127.0.0.1, or others could not be kept away.
+            InputError: NO_INPUT_CHANNEL if the page cannot listen on 127.0.0.1 or cannot keep other users away.
         """
         try:
             self._server = PageServer(self)
         except UnseenError:
             raise InputError(
                 Code.NO_INPUT_CHANNEL,
-                "The input page cannot be opened: /proc/net/tcp does not show here which user a visitor is.",
+                "The input page cannot be opened: /proc/net/tcp does not show which user a visitor is.",
             ) from None
         except OSError:
             raise InputError(
-                Code.NO_INPUT_CHANNEL, "The input page cannot be opened: nothing can listen on 127.0.0.1 here."
+                Code.NO_INPUT_CHANNEL, "The input page cannot be opened: listening on 127.0.0.1 failed."
             ) from None
         self._expires = self._clock() + self._lifetime
         self._thread = threading.Thread(
@@ -118,31 +118,31 @@ class InputPage:
 
     @property
     def url(self) -> str:
-        """The address to open; only once the page was started."""
+        """The address to open; available once the page was started."""
         if self._server is None:
             raise RuntimeError("the page was not started")
         return f"http://{self._server.host}{self.path}"
 
     @property
     def opened(self) -> bool:
-        """Whether someone has clicked to continue."""
+        """Whether someone has clicked Continue."""
         return self._binding.claimed
 
     @property
     def state(self) -> PageState:
-        """What the page is now."""
+        """The page's current state."""
         return self._state
 
     def result(self) -> Done | Refused | None:
-        """What came of it: `store`'s own result, `Refused` where nothing was stored, None while that is open."""
+        """Return the result: that of `store`, `Refused` if nothing was stored, None while the page waits."""
         return self._result if self._finished.is_set() else None
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the result; whether it is there."""
+        """Wait up to `timeout` seconds for the result; return whether it is there."""
         return self._finished.wait(timeout)
 
     def add_listener(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called once, on a thread of the page's, when the result is there (now, if it is)."""
+        """Call `callback` once, on a thread of the page's, when the result is there; at once if it already is."""
         with self._lock:
             if not self._finished.is_set():
                 self._listeners.append(callback)
@@ -150,7 +150,7 @@ class InputPage:
         callback()
 
     def close(self) -> None:
-        """End the page now, whatever it is, and stop listening. What is being stored is still stored and told."""
+        """End the page in any state, and stop listening. A value that is being stored is still stored and reported."""
         with self._lock:
             if not self._storing:
                 self._end(
@@ -162,10 +162,10 @@ class InputPage:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_CLOSING_LIMIT)
 
-    # What the transport calls.
+    # Called by the transport.
 
     def visit(self, cookies: Sequence[str], *, keyed: bool) -> Reply:
-        """Show the page as it is to this visitor, `keyed` by its address; a stranger to a claimed page stops it."""
+        """Answer a visit, `keyed` if its address held the key; a stranger's visit stops a claimed page."""
         with self._lock:
             self._expire()
             if self._state is PageState.OPEN:
@@ -177,7 +177,7 @@ class InputPage:
             return self._form() if self._state is PageState.CLAIMED else self._ended()
 
     def submit(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply:
-        """Take a form: the claim, the value, or that the person does not want to."""
+        """Take a form: the claim, the value or the person's cancellation."""
         with self._lock:
             self._expire()
             step = self._step(cookies, form)
@@ -185,14 +185,14 @@ class InputPage:
             return step
         if step is not None:
             self._keep(step)
-        # A second click on "Store" gets the answer to the first: the browser has dropped that one.
+        # A second click on "Store" gets the answer to the first click, which the browser has dropped.
         if not self._decided.wait(_STORING_LIMIT):
             return page_replies.STORING
         with self._lock:
             return self._ended()
 
     def replied(self) -> None:
-        """The person was told: tell the others, once."""
+        """Call the listeners, once: the person has the last answer."""
         with self._lock:
             if self._result is None or self._finished.is_set():
                 return
@@ -201,13 +201,13 @@ class InputPage:
         for listener in listeners:
             try:
                 listener()
-            except Exception as error:  # noqa: BLE001 - one listener's failure is not the next one's
+            except Exception as error:  # noqa: BLE001 - one listener's failure does not stop the next
                 _log.error("a listener of the input page failed: %s", type(error).__name__)
 
     # The steps. All but `_keep` and `_serve` are called with the lock held.
 
     def _step(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply | Entered | None:
-        """What a form leads to: an answer, a value to store now, or (None) waiting for the one being stored."""
+        """Return an answer to a form, a value to store now, or None to wait for the value that is being stored."""
         if form.get("action") == "claim":
             return self._claim(cookies, form.get("visit", ""))
         if self._state is PageState.OPEN:
@@ -281,8 +281,8 @@ class InputPage:
             outcome = self._store(entered)
         except SecretsError as error:
             outcome = Refused(error)
-        except BaseException as error:  # noqa: BLE001 - on this thread nobody else would tell the waiting face
-            _log.error("storing what was entered failed: %s", type(error).__name__)
+        except BaseException as error:  # noqa: BLE001 - nobody else on this thread would tell the waiting caller
+            _log.error("storing the entered value failed: %s", type(error).__name__)
         with self._lock:
             self._storing = False
             if isinstance(outcome, Done):
@@ -294,7 +294,7 @@ class InputPage:
         if self._result is not None:
             return
         self._state, self._result = state, result
-        # A stopped page stays for the one who had claimed it, to be seen.
+        # A stopped page remains available, so that the visitor who had claimed it can see why.
         self._closes = min(self._closes, self._expires if state is PageState.STOPPED else self._clock() + LINGER)
         self._decided.set()
 
@@ -340,4 +340,4 @@ class InputPage:
         return over
 
 
-_INTERNAL = Refused(SecretsError(Code.INTERNAL, "The value could not be stored: an error inside claude-secrets."))
+_INTERNAL = Refused(SecretsError(Code.INTERNAL, "The value could not be stored: an internal error of claude-secrets."))

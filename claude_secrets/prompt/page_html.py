@@ -1,6 +1,6 @@
-"""The markup of the one-time page: what a person is shown, and the rules a browser is given for it.
+"""The HTML of the one-time page, and its content security policy.
 
-Always: everything that comes from elsewhere passes through `_text` or `_path`; no script, nothing external, and never a
+Always: all text from elsewhere passes through `_text` or `_path`; the HTML has no script, nothing external and never a
 value.
 """
 
@@ -13,7 +13,7 @@ from claude_secrets.model import Access, InputQuestion
 from claude_secrets.untrusted_text import plain, quoted
 
 PROMPT_LIMIT = 500
-"""Characters of an agent's own words that are shown, at most."""
+"""Characters of an agent's own words that the page shows, at most."""
 
 _NOTE_LIMIT = 1000
 _STYLE = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
@@ -25,21 +25,22 @@ CONTENT_SECURITY_POLICY = (
 
 
 def claim_page(question: InputQuestion, *, path: str, visit: str) -> str:
-    """The first page: who asks for what, and one button. `visit` tells this showing of it from every other."""
+    """Return the first page: the question and one button. `visit` is a number that only this copy of the page has."""
     return _document(
         f"Enter {question.name}",
         _about(question)
         + f"""<form method="post" action="{_text(path)}">
 <input type="hidden" name="action" value="claim">
 <input type="hidden" name="visit" value="{_text(visit)}">
-<p>Continue only if you expect this question. The page is then yours: opened anywhere else, it stops.</p>
+<p>Continue only if you expect this question. The page then belongs to this browser and
+stops if it is opened anywhere else.</p>
 <div class="buttons"><button class="main">Continue</button></div>
 </form>""",
     )
 
 
 def form_page(question: InputQuestion, *, path: str, closes: str, access: Access, problem: str | None = None) -> str:
-    """The form, with `problem` above the field where the last submission could not be stored."""
+    """Return the form, with `problem` above the field if the last submission could not be stored."""
     said = f'<p class="problem" id="problem" role="alert">{_text(problem)}</p>\n' if problem else ""
     described = ' aria-invalid="true" aria-describedby="problem"' if problem else ""
     return _document(
@@ -68,7 +69,7 @@ def form_page(question: InputQuestion, *, path: str, closes: str, access: Access
 
 
 def message_page(title: str, *paragraphs: str, problem: bool = False, back: str | None = None) -> str:
-    """A page that only tells something; `back` is the path of the form where that can still be used."""
+    """Return a page with a message; `back` is the path of the form if that can still be used."""
     kind = ' class="problem"' if problem else ""
     body = "".join(f"<p{kind if number == 0 else ''}>{_text(text)}</p>\n" for number, text in enumerate(paragraphs))
     if back is not None:
@@ -135,7 +136,7 @@ def _choice(access: Access, chosen: Access, label: str, note: str) -> str:
 
 
 def _link(url: str) -> str:
-    """The project's address: to be clicked only where what is read is where it leads."""
+    """Return the project's address, as a link only if it leads exactly where it says."""
     shown = plain(url, limit=_NOTE_LIMIT, mark="\ufffd")
     if shown == url and url.isascii() and url.startswith(("https://", "http://")):
         return f'<a href="{_text(url)}" target="_blank" rel="noopener noreferrer">{_text(url)}</a>'

@@ -1,6 +1,6 @@
-"""What the one-time page answers besides its claim and its form: how it ended, and what was wrong with a request.
+"""The other answers of the one-time page: how it ended, and what was wrong with a request.
 
-Always: fixed texts but for a secret's name, a version's number and an error's own sentences; never a value.
+Always: fixed texts, except for a secret's name, a version's number and an error's own sentences; never a value.
 """
 
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from claude_secrets.prompt.page_html import message_page
 
 
 class Reply(NamedTuple):
-    """What a visitor gets."""
+    """An answer to a visitor."""
 
     status: HTTPStatus
     body: str = ""
@@ -23,20 +23,20 @@ class Reply(NamedTuple):
 
 
 def stored(name: str, done: Done) -> Reply:
-    """The value is in the store. Of what the store said only the version's number is told: its text may be a value."""
+    """Say that the value is stored, and as which version: the text of the store's result may be a value."""
     version = done.data.get("version")
     told = f" (version {version})" if isinstance(version, int) else ""
     return _good(HTTPStatus.OK, "Stored", f"'{name}' is stored{told}. You can close this tab.")
 
 
 def refused(error: SecretsError) -> Reply:
-    """The store would not take it."""
+    """Say that the store refused the value."""
     hints = [error.hint] if error.hint else []
     return _bad(HTTPStatus.CONFLICT, "Not stored", f"[{error.code}] {error.message}", *hints, "Nothing was stored.")
 
 
 def unreadable(status: HTTPStatus, path: str) -> Reply:
-    """A request that never reached the page, told without detail; `path` is where the form is."""
+    """Answer a request that never reached the page, without detail; `path` is that of the form."""
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         text = "A value has at most 1 MiB (1048576 bytes). Nothing was stored."
         return Reply(status, message_page("Too large", text, problem=True, back=path))
@@ -52,24 +52,24 @@ def _bad(status: HTTPStatus, title: str, *paragraphs: str) -> Reply:
 
 
 def nothing_stored(code: Code, why: str, question: InputQuestion) -> Refused:
-    """What the agent is told of a page that ended without a value."""
+    """Return the result for the agent if a page ends without a value."""
     return Refused(InputError(code, f"{why}; nothing was stored for '{question.name}'."))
 
 
 CANCELLED = _good(HTTPStatus.OK, "Cancelled", "Nothing was stored. You can close this tab.")
-STORING = _good(HTTPStatus.ACCEPTED, "Storing", "The value is on its way. Reload this page to see whether it arrived.")
+STORING = _good(HTTPStatus.ACCEPTED, "Storing", "The value is being stored. Reload this page to see the result.")
 BAD = _bad(HTTPStatus.BAD_REQUEST, "Bad request", "Nothing was stored.")
-NOT_YET = _bad(HTTPStatus.FORBIDDEN, "Not yet", "Open this page and continue first. Nothing was stored.")
+NOT_YET = _bad(HTTPStatus.FORBIDDEN, "Not yet", "Open this page and click Continue first. Nothing was stored.")
 BY_ITS_FILE = _bad(
     HTTPStatus.FORBIDDEN,
     "Not from here",
-    "This page opens only from the file that your browser was given. Nothing was stored.",
+    "This page opens only from the file that was opened in your browser. Nothing was stored.",
 )
-CLOSED = _bad(HTTPStatus.GONE, "Closed", "This page has ended. What is entered here now is not stored.")
+CLOSED = _bad(HTTPStatus.GONE, "Closed", "This page has ended. A value that you enter here now is not stored.")
 STOPPED = _bad(
     HTTPStatus.FORBIDDEN,
     "Stopped",
     "Someone else opened this page; nothing was stored.",
-    "After one visitor had continued, another one came: a second browser, one that keeps no cookies, or another"
-    " program. If that was not you, find out who else uses this machine before the agent asks again.",
+    "After one visitor had continued, another visitor came: a second browser, a browser that keeps no cookies, or"
+    " another program. If that was not you, find out who else uses this machine before the agent asks again.",
 )

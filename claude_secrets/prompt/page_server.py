@@ -1,8 +1,8 @@
-"""The one-time page's transport: HTTP on 127.0.0.1, one request a connection, everything bounded.
+"""The one-time page's transport: HTTP on 127.0.0.1, one request per connection, with a limit on everything.
 
-Always: the page is reached only under its exact Host and path and, to change something, its own Origin; nothing of a
-request is logged or repeated; no visitor can hold a thread for longer than the limits below; another user of the
-machine is sent away before anything is read (`visitor`).
+Always: a request reaches the page only with its exact Host and path, and a form from another Origin does not reach it.
+No part of a request is logged or repeated. No visitor can hold a thread for longer than the limits below. Another user
+of the machine is sent away before anything is read (`peer_user`).
 """
 
 import logging
@@ -26,16 +26,16 @@ from claude_secrets.prompt.page_replies import Reply, unreadable
 from claude_secrets.prompt.peer_user import Visit
 
 BODY_LIMIT = 6 * VALUE_LIMIT + 4096
-"""Bytes of a request's body, at most: a form sends a newline, the worst byte of a value, as %0D%0A."""
+"""Bytes of a request's body, at most: a form sends a newline, the byte that grows most, as %0D%0A."""
 
 REQUEST_LIMIT = 10.0
-"""Seconds a whole request may take to arrive."""
+"""Seconds that a whole request may take to arrive."""
 
 VISITORS_LIMIT = 32
-"""Requests that may be arriving at once; the oldest gives way to the next."""
+"""Requests that may be arriving at once; another one replaces the oldest."""
 
 _WAITING_LIMIT = 512
-"""Connections that may wait to be accepted. They are looked up together, so that many cost little more than one."""
+"""Connections that may wait to be accepted. They are looked up together, so many cost little more than one."""
 
 _DISCARD_LIMIT = 4 * BODY_LIMIT
 _POLL = 0.1
@@ -62,19 +62,19 @@ _log = logging.getLogger(__name__)
 
 
 class Visited(Protocol):
-    """The page as its transport knows it. Its methods are called from several threads."""
+    """The page as its transport sees it. Its methods are called from several threads."""
 
     path: str
     key: str
 
     def visit(self, cookies: Sequence[str], *, keyed: bool) -> Reply:
-        """The answer to a GET; `cookies` are the visitor's, of the page's name; `keyed`: the address held the key."""
+        """Return the answer to a GET; `cookies` are the visitor's for this page; `keyed`: the address held the key."""
 
     def submit(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply:
-        """The answer to a form."""
+        """Return the answer to a form."""
 
     def replied(self) -> None:
-        """An answer was sent, or could not be."""
+        """Learn that an answer was sent, or could not be sent."""
 
 
 class _RefusedError(Exception):
@@ -89,7 +89,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """Listens on a random port of 127.0.0.1. Call `accept_visitors` and `drop_overdue` in turn; close it at the end.
 
     Raises:
-        OSError: nothing can listen there; `visitor.UnseenError` where nobody could tell whose a connection is.
+        OSError: it cannot listen there; `peer_user.UnseenError` if the system does not show whose a connection is.
     """
 
     daemon_threads = True
@@ -111,7 +111,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             raise
 
     def accept_visitors(self) -> None:
-        """Wait a moment for connections; answer those that are the person's, and send the others away."""
+        """Wait a moment for connections; answer the person's own (and root's), and send the others away."""
         visits = self._accepted()
         if not visits:
             return
@@ -128,7 +128,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def _accepted(self) -> list[Visit]:
         visits: list[Visit] = []
         self.socket.settimeout(_POLL)
-        with suppress(OSError):  # nobody, or nobody more
+        with suppress(OSError):  # no connection, or no further one
             while len(visits) < _WAITING_LIMIT:
                 visits.append(Visit(*self.socket.accept()))
                 self.socket.settimeout(0)
@@ -138,20 +138,20 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         visit.connection.settimeout(None)
         try:
             self.process_request(visit.connection, visit.address)
-        except Exception:  # noqa: BLE001 - one visitor's failure, as to start a thread, is not the next one's
+        except Exception:  # noqa: BLE001 - one visitor's failure (to start a thread) does not stop the next
             self.handle_error(visit.connection, visit.address)
             self.shutdown_request(visit.connection)
 
     def server_bind(self) -> None:
-        """Bind so that on Windows, too, no other program can listen on the same port."""
+        """Bind so that no other program can listen on the same port, on Windows either."""
         if sys.platform == "win32":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         super().server_bind()
 
-    # Any, here and below: socketserver's own type of a request also means datagrams.
+    # Any, here and below: socketserver's own type of a request includes datagrams.
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the request a deadline and a thread; where too many are arriving, the oldest is dropped."""
+        """Give the request a deadline and a thread; if too many are arriving, drop the oldest."""
         with self._lock:
             oldest = next(iter(self._arriving)) if len(self._arriving) >= VISITORS_LIMIT else None
             self._arriving[request] = time.monotonic() + REQUEST_LIMIT
@@ -160,7 +160,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().process_request(request, client_address)
 
     def arrived(self, request: socket.socket) -> None:
-        """The whole request was read: its answer may take longer."""
+        """Remove the deadline: the whole request was read, and its answer may take longer."""
         with self._lock:
             self._arriving.pop(request, None)
 
@@ -178,7 +178,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self._drop(request)
 
     def server_close(self) -> None:
-        """Stop listening, and drop what is still arriving."""
+        """Stop listening, and drop the requests that are still arriving."""
         super().server_close()
         with self._lock:
             arriving = list(self._arriving)
@@ -187,18 +187,18 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def _drop(self, request: socket.socket) -> None:
         self.arrived(request)
-        with suppress(OSError):  # it ended by itself in between
+        with suppress(OSError):  # it has ended by itself
             request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's own signature
-        """Tell the kind of an error only: its text or traceback could hold what was sent."""
+        """Log only the error's type: its text or traceback could contain parts of the request."""
         kind, _, _ = sys.exc_info()
         if kind is not None and not issubclass(kind, OSError):  # OSError: the visitor went away
             _log.error("a request to the input page failed: %s", kind.__name__)
 
 
 def _send_away(connection: socket.socket) -> None:
-    with connection, suppress(OSError):  # it has gone by itself
+    with connection, suppress(OSError):  # the visitor has gone
         connection.settimeout(0)
         connection.send(_SENT_AWAY)
 
@@ -233,14 +233,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(unreadable(HTTPStatus(code), self.server.page.path))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own signature
-        """Log nothing: standard error is the client's to read."""
+        """Log nothing: the client reads standard error."""
 
     def _require_address(self, *, keyed: bool) -> bool:
-        """Whether the address holds the page's key (where that may be) and not its path alone."""
-        # Another name that leads here is a web page's (DNS rebinding), not the person's.
+        """Return whether the address holds the page's key after its path. With `keyed` false it must not."""
+        # Only a web page uses another name that leads here (DNS rebinding), not the person.
         if self._header("Host") != self.server.host:
             raise _RefusedError(HTTPStatus.FORBIDDEN)
-        # As it was sent: http.server's own `path` is tidied up.
+        # As it was sent: http.server normalises its own `path`.
         page, target = self.server.page, self.requestline.split()[1]
         if keyed and page.key and is_among(target, [f"{page.path}/{page.key}"]):
             return True
@@ -261,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
         return values[0].strip() if values else None
 
     def _cookies(self) -> list[str]:
-        # By hand: http.cookies gives up at the first odd cookie, and other programs on 127.0.0.1 set theirs here too.
+        # By hand: http.cookies stops at the first odd cookie, and other programs on 127.0.0.1 set cookies here, too.
         cookies = (part.strip().partition("=") for part in ";".join(self.headers.get_all("Cookie", [])).split(";"))
         return [value for name, _, value in cookies if name == COOKIE]
 
@@ -278,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
                 body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=8
             )
         except ValueError:
-            # From None: the exception carries what was sent.
+            # From None: the exception carries the request.
             raise _RefusedError(HTTPStatus.BAD_REQUEST) from None
         form = dict(pairs)
         if len(form) != len(pairs):
@@ -309,7 +309,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.page.replied()
 
     def _discard(self) -> None:
-        """Read some of what was not read, and drop it: closing before that would reset the answer away."""
+        """Read and drop some of the unread request: closing first would reset the connection and lose the answer."""
         with suppress(OSError):  # the visitor has gone, or is overdue
             self.connection.shutdown(socket.SHUT_WR)
             left = _DISCARD_LIMIT

@@ -1,7 +1,7 @@
-"""Whose a connection to one of our ports is, as Linux's table of sockets says (proc(5), `/proc/net/tcp`).
+"""The user behind a connection to one of our ports, from Linux's table of sockets (proc(5), `/proc/net/tcp`).
 
-Always: only the person's own user and root are let in; whatever the table does not show clearly is refused; nothing of
-a request is read. Other systems have no such table, and everybody is let in there.
+Always: only the person's own user and root are let in; a connection that the table does not show clearly is refused; no
+request is read. Other systems have no such table, so everybody is let in there.
 """
 
 import os
@@ -26,13 +26,13 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 # include/net/tcp_states.h
 _ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT, _LISTEN = 1, 4, 5, 8, 10
 _CONNECTED: Final = frozenset({_ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT})
-"""A visitor who sends no more (`shutdown`) is in FIN_WAIT1 or 2. So is a closed socket, but that has no inode."""
+"""A visitor who has finished sending (`shutdown`) is in FIN_WAIT1 or 2. So is a closed socket, but it has no inode."""
 _OUR_END: Final = frozenset({_ESTABLISHED, _CLOSE_WAIT})
 
 _ROOT: Final = 0
 """WSL's relay and other port forwarders run as root."""
 _NOBODY: Final = 65534
-"""How a user namespace shows everyone who has no number in it. So it is no one in particular."""
+"""A user namespace shows this number for every user whom it does not map, so it does not identify anybody."""
 
 
 class Visit(NamedTuple):
@@ -43,7 +43,7 @@ class Visit(NamedTuple):
 
 
 class Socket(NamedTuple):
-    """One row of the table. `inode` is 0 where no program has the socket any more; `uid` is then anyone's."""
+    """One row of the table. If no program holds the socket, `inode` is 0 and `uid` means nothing."""
 
     local: Address
     remote: Address
@@ -53,19 +53,19 @@ class Socket(NamedTuple):
 
 
 class UnseenError(OSError):
-    """This system does not show whose a connection is."""
+    """This system does not show which user a connection belongs to."""
 
 
 def tables() -> list[str]:
-    """The table's texts now, for IPv4 and, where the system has it, IPv6."""
+    """Return the table's current texts: for IPv4 and, if the system has it, for IPv6."""
     return [path.read_text("ascii") for path in _TABLES if path.exists()]
 
 
 def rows(table: str, port: int) -> Iterator[Socket]:
-    """The sockets in one text with `port` at either end; an IPv4 address inside an IPv6 one is an IPv4 address."""
+    """Yield the sockets in one text with `port` at either end; an IPv4 address inside an IPv6 one becomes IPv4."""
     needle = f":{port:04X} "
     for line in table.splitlines():
-        # Others may have filled the table: most of it is looked at no further.
+        # Other users may fill the table: a quick test skips most of its rows.
         if needle in line and (match := _ROW.match(line)):
             local, local_port, remote, remote_port, state, uid, inode = match.groups()
             yield Socket(
@@ -78,10 +78,10 @@ def rows(table: str, port: int) -> Iterator[Socket]:
 
 
 def require_table(listening: socket.socket, look: Look = tables) -> None:
-    """Make sure that the table is there and has `listening` in it, so that it will have visitors, too.
+    """Make sure that the table exists and contains `listening`; then it will also contain visitors.
 
     Raises:
-        UnseenError: it is not.
+        UnseenError: the table does not contain `listening`.
     """
     if sys.platform != "linux":
         return
@@ -91,17 +91,17 @@ def require_table(listening: socket.socket, look: Look = tables) -> None:
 
 
 def let_in(visits: Sequence[Visit], ours: Address, look: Look = tables) -> list[bool]:
-    """For each of the connections to `ours`, whether its other end is the person's or root's.
+    """Return for each connection to `ours` whether its other end belongs to the person or to root.
 
-    The table is looked at twice, however many there are.
+    The table is read twice, however many connections there are.
     """
     if sys.platform != "linux":
         return [True] * len(visits)
-    # Twice: a socket that is closed while it is being looked at can have its inode still and be shown as root's. The
-    # second look then shows it without one.
+    # Twice: a socket that is closed while the table is read can still have its inode and be shown as root's. The
+    # second reading then shows it without an inode.
     first, second = _owners(look(), ours), _owners(look(), ours)
     trusted = {os.getuid(), _ROOT} - {_NOBODY}
-    # Our own end comes last: where it was open during both looks, nobody else can have had the address of the other.
+    # Our own end comes last: if it was open during both readings, nobody else can have had the other end's address.
     return [
         (there := first.get(visit.address)) is not None
         and there == second.get(visit.address)
@@ -117,7 +117,7 @@ class _Owner(NamedTuple):
 
 
 def _owners(texts: Sequence[str], ours: Address) -> dict[Address, _Owner | None]:
-    """Who has the other end of each connection to `ours`; None where that is not one user alone."""
+    """Return who has the other end of each connection to `ours`; None if that is not exactly one user."""
     owners: dict[Address, _Owner | None] = {}
     for row in (row for text in texts for row in rows(text, ours[1]) if row.remote == ours):
         owner = _Owner(row.uid, row.inode) if row.inode and row.state in _CONNECTED else None
@@ -126,7 +126,7 @@ def _owners(texts: Sequence[str], ours: Address) -> dict[Address, _Owner | None]
 
 
 def _address(digits: str) -> str:
-    """An address as it is usually written. The table has it in words of 32 bits, each in the machine's own order."""
+    """Return an address in its usual notation. The table has words of 32 bits, each in the machine's byte order."""
     words = [int(digits[start : start + 8], 16) for start in range(0, len(digits), 8)]
     packed = struct.pack(f"={len(words)}I", *words).removeprefix(_MAPPED)
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

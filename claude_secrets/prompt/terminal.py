@@ -1,8 +1,8 @@
-"""Asks the person at their terminal: a value without showing it, a question with yes or no.
+"""Asks the person at their terminal: for a value that is not shown, or a yes-or-no question.
 
-Always: the terminal itself is used, not standard input or output, and it is left as it was found, by a signal, too; no
-value is shown, shortened or split unnoticed; what was typed before a question or is pasted beyond its line answers no
-question and reaches no shell.
+Always: the terminal itself is used, not standard input or output. Its settings are restored, even if a signal ends the
+question. No value is shown, shortened or split unnoticed. Text that was typed before a question or pasted after its
+line answers no question and reaches no shell.
 """
 
 import os
@@ -17,17 +17,17 @@ from claude_secrets.errors import CallerError, Cancelled, Code, InputError
 from claude_secrets.untrusted_text import plain
 
 _LINE_LIMIT: Final = 4095
-"""Bytes of a line that Linux' terminals pass on; what is typed beyond them is lost without a sign."""
+"""Bytes of a line that Linux terminals pass on. Any further bytes are lost without a sign."""
 
 _PASTE_GAP: Final = 0.05
-"""Seconds within which a further line was not typed, but pasted."""
+"""Seconds. A further line that comes within this time was pasted, not typed."""
 
 _PASTE_SECONDS: Final = 5.0
-"""Seconds after which a paste, or a key that is held down, is no longer waited for."""
+"""Seconds to wait for the end of a paste, or of a key that is held down, at most."""
 
 
 def is_there() -> bool:
-    """Whether there is a terminal to ask at."""
+    """Whether there is a terminal on which to ask."""
     if sys.platform == "win32":
         return sys.stdin is not None and sys.stdin.isatty()
     try:
@@ -40,7 +40,7 @@ def is_there() -> bool:
 def read_hidden(prompt: str, *, other_way: str | None = None) -> str:
     """Return one line typed without echo after `prompt`.
 
-    `other_way` says how to pass on what no line can hold.
+    `other_way` is the hint for a value that does not fit on one line.
 
     Raises:
         Cancelled: Ctrl-C or Ctrl-D.
@@ -55,7 +55,7 @@ def read_hidden(prompt: str, *, other_way: str | None = None) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Put `question`; True only for a typed "y" or "yes". What was typed before it was put does not count.
+    """Ask `question`; return True only for a typed "y" or "yes". Text typed before the question does not count.
 
     Raises:
         Cancelled: Ctrl-C or Ctrl-D.
@@ -69,7 +69,7 @@ if sys.platform == "win32":
     import getpass
 
     def _ask(prompt: str, *, hidden: bool, other_way: str | None = None) -> str:  # noqa: ARG001  lines have no limit
-        # getpass would read an ordinary stream, visibly, where there is no console.
+        # Without a console getpass would read an ordinary stream, visibly.
         if sys.stdin is None or not sys.stdin.isatty():
             raise _no_terminal()
         try:
@@ -90,7 +90,7 @@ else:
         signal.SIGTERM,
         signal.SIGHUP,
         signal.SIGTSTP,
-        signal.SIGCONT,  # a shell gave the terminal other settings while we were stopped
+        signal.SIGCONT,  # the shell changed the terminal's settings while we were stopped
     )
 
     def _ask(prompt: str, *, hidden: bool, other_way: str | None = None) -> str:
@@ -107,11 +107,11 @@ else:
         try:
             return typed.decode("utf-8")
         except UnicodeDecodeError:
-            # From None: the exception carries what was typed.
-            raise CallerError(Code.INVALID_VALUE, "What was typed is not valid UTF-8; nothing was changed.") from None
+            # From None: the exception carries the input.
+            raise CallerError(Code.INVALID_VALUE, "The input is not valid UTF-8; nothing was changed.") from None
 
     def _typed(terminal: int, prompt: str, *, hidden: bool, other_way: str | None) -> bytes | None:
-        """The line that is typed; None where we were stopped meanwhile, and the question has to be put again."""
+        """Return the typed line; None if we were stopped in between and have to ask again."""
         caught: list[int] = []
         line, more = b"", False
         with Signals() as signals:
@@ -125,7 +125,7 @@ else:
                     if hidden or not line.endswith(b"\n"):
                         os.write(terminal, b"\n")
             except (OSError, termios.error):
-                if not caught:  # else it hung up, or we are in the background
+                if not caught:  # with a signal, the terminal hung up or we are in the background
                     raise
         if caught:
             _obey(caught)
@@ -136,7 +136,7 @@ else:
         return line.removesuffix(b"\n")
 
     def _obey(caught: Sequence[int]) -> None:
-        """Do what the signals do to any program, now that the terminal is as it was."""
+        """Let the signals have their usual effect, now that the terminal's settings are restored."""
         if signal.SIGINT in caught:
             raise Cancelled
         for number in caught:
@@ -147,10 +147,10 @@ else:
     def _echo(terminal: int, *, shown: bool) -> Iterator[None]:
         before = termios.tcgetattr(terminal)
         now = [*before]
-        now[0] |= termios.ICRNL  # these three: a program may have ended without putting them back
+        now[0] |= termios.ICRNL  # these three flags: a program may have ended without restoring them
         now[3] |= termios.ICANON | termios.ISIG
         now[3] = now[3] | termios.ECHO if shown else now[3] & ~termios.ECHO
-        # TCSAFLUSH, both times: what was typed before the question is no answer, what follows it no command.
+        # TCSAFLUSH drops pending input, both times: text before the question is no answer, text after it no command.
         termios.tcsetattr(terminal, termios.TCSAFLUSH, now)
         try:
             yield
@@ -158,7 +158,7 @@ else:
             _put_back(terminal, before)
 
     def _put_back(terminal: int, settings: list[int | list[bytes | int]]) -> None:
-        """Restore the settings, unless the shell has the terminal back, which has its own."""
+        """Restore the settings, unless the shell has the terminal again: it uses its own settings."""
         while os.tcgetpgrp(terminal) == os.getpgrp():
             try:
                 termios.tcsetattr(terminal, termios.TCSAFLUSH, settings)
@@ -170,7 +170,7 @@ else:
 
     @contextmanager
     def _never_waiting(terminal: int) -> Iterator[None]:
-        """Let reading fail where a signal's key took away what was there to be read."""
+        """Let a read fail instead of wait if a signal's key has discarded the pending input."""
         os.set_blocking(terminal, False)
         try:
             yield
@@ -178,18 +178,19 @@ else:
             os.set_blocking(terminal, True)
 
     def _line(terminal: int, wakes: int, caught: Sequence[int]) -> bytes:
-        """One line with its end; without one where Ctrl-D or a signal came first."""
+        """Return one line with its newline; without a newline if Ctrl-D or a signal came first."""
         while not caught:
             ready = select.select([terminal, wakes], [], [])[0]
-            if terminal in ready and not caught:  # else reading could stop us, in the background
+            if terminal in ready and not caught:  # in the background a read could stop us
                 with suppress(BlockingIOError):
                     return os.read(terminal, 65536)
         return b""
 
     def _drop_more(terminal: int) -> bool:
-        """Whether more than a line was pasted; it is dropped, for it would answer the next question or run in a shell.
+        """Drop the text pasted after the line, and return whether there was any.
 
-        The line may be the last but one: a terminal holds back one that has no end, unless it is told not to.
+        It would answer the next question or run in a shell. The terminal holds back a last line without a newline until
+        ICANON is switched off.
         """
         now = termios.tcgetattr(terminal)
         now[3] &= ~termios.ICANON
@@ -198,7 +199,7 @@ else:
         more, ends = False, time.monotonic() + _PASTE_SECONDS
         while time.monotonic() < ends and select.select([terminal], [], [], _PASTE_GAP)[0]:
             more = True
-            if not os.read(terminal, 65536):  # it hung up
+            if not os.read(terminal, 65536):  # the terminal hung up
                 break
         return more
 
@@ -208,10 +209,10 @@ else:
         if len(line) > _LINE_LIMIT:
             raise CallerError(
                 Code.INVALID_VALUE,
-                f"A terminal passes on at most {_LINE_LIMIT} bytes of a line; nothing was changed.",
+                f"A terminal accepts at most {_LINE_LIMIT} bytes on one line; nothing was changed.",
                 other_way,
             )
 
 
 def _no_terminal() -> InputError:
-    return InputError(Code.NO_INPUT_CHANNEL, "There is no terminal to ask at.")
+    return InputError(Code.NO_INPUT_CHANNEL, "There is no terminal on which to ask.")
