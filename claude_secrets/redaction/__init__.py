@@ -1,1 +1,1 @@
-"""A value in text: its forms, finding it in a stream, putting its reference in its place, scanning for it."""
+"""A value in text: its forms, finding it in a stream, replacing it with its reference, scanning for it."""

@@ -1,6 +1,6 @@
-"""Which kind of archive a content is, by its first and last bytes.
+"""The kind of archive that a content is, by its first and last bytes.
 
-Always: pure; what a text may begin with is no mark of an archive.
+Always: pure; bytes with which a text may begin do not count as the mark of an archive.
 """
 
 import re
@@ -9,13 +9,13 @@ from typing import Final
 
 HEAD: Final = 1 << 10
 TAIL: Final = (1 << 16) + 22
-"""Bytes at the beginning and at the end of a content that tell its kind."""
+"""Bytes at the beginning and at the end of a content that decide its kind."""
 
 _BLOCK: Final = 512
 
 
 class ArchiveKind(Enum):
-    """What a content is, as far as it matters here."""
+    """The kinds of archive that a content can be."""
 
     ZIP = 1
     MAYBE_ZIP = 2
@@ -43,7 +43,7 @@ _MAGIC: Final = {
     b"MSCF\0\0\0\0": ArchiveKind.OTHER,
     b"!<arch>\ndebian-binary": ArchiveKind.OTHER,
     b"\xed\xab\xee\xdb": ArchiveKind.OTHER,  # rpm
-    b"\x02\x21\x4c\x18": ArchiveKind.OTHER,  # lz4, as it was
+    b"\x02\x21\x4c\x18": ArchiveKind.OTHER,  # lz4's legacy format
     b"\x89LZO\0\r\n\x1a\n": ArchiveKind.OTHER,
     b"LRZI\0": ArchiveKind.OTHER,
     b"7kSt\xa0\x31\x83\xd3": ArchiveKind.OTHER,  # zpaq
@@ -57,8 +57,8 @@ _MAGIC: Final = {
 ZIP_END: Final = b"PK\x05\x06"
 _BZIP2: Final = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _OTHER: Final = re.compile(
-    rb"[\x50-\x5f]\x2a\x4d\x18"  # a frame to be skipped, of Zstandard or lz4
-    rb"|PACK\0\0\0[\x02\x03]"  # of git
+    rb"[\x50-\x5f]\x2a\x4d\x18"  # a skippable frame of Zstandard or lz4
+    rb"|PACK\0\0\0[\x02\x03]"  # git's pack
     rb"|hsqs.{24}[\x01-\x04]\0|sqsh.{24}\0[\x01-\x04]"  # squashfs
     rb"|0707(?:0[12][0-9A-Fa-f]{104}|07[0-7]{70})",  # cpio
     re.DOTALL,
@@ -83,7 +83,7 @@ def kind_of(head: bytes, tail: bytes) -> ArchiveKind | None:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a content begins with a header of a tar, whose checksum adds up bytes or, as it once was, signed ones."""
+    """Whether a content begins with a tar header, whose checksum is the sum of its bytes (signed in old archives)."""
     checksum = _CHECKSUM.fullmatch(head[148:156])
     if checksum is None or len(head) < _BLOCK:
         return False
@@ -92,9 +92,10 @@ def is_tar(head: bytes) -> bool:
 
 
 def _is_lzma(head: bytes) -> bool:
-    """Whether this is the header of the .lzma format, which has no magic: the size of a dictionary, and of the content.
+    """Whether this is a header of the .lzma format: it has no magic, only the sizes of a dictionary and of the content.
 
-    As xz does, it takes sizes that programs write: 2^n or 2^n + 2^(n-1), and none or less than 256 GiB.
+    As in xz, only sizes that programs write count: a dictionary of 2^n or 2^n + 2^(n-1), and content of unknown size or
+    less than 256 GiB.
     """
     dictionary = int.from_bytes(head[1:5], "little")
     size = head[5:13]

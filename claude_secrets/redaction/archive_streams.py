@@ -1,6 +1,6 @@
-"""Content that bzip2, xz or lzma compressed, as one stream of bytes.
+"""Decompresses a file of bzip2, xz or lzma as one stream of bytes.
 
-Always: data after the first stream is read or raises an error; Python's own file classes may drop it.
+Always: data after the first stream is read or raises an error. Python's own file classes may drop it.
 """
 
 import io
@@ -18,9 +18,9 @@ _PIECE: Final = 1 << 16
 
 
 class Streams(io.RawIOBase):
-    """All streams in a file, one after another; zeros between them and at the end are padding.
+    """All streams in a file, one after another. Zeros between them and at the end are padding.
 
-    Raises whatever the decompressors do for what is damaged, and `EOFError` for what was cut.
+    Damaged data raises the decompressor's own error, and truncated data raises `EOFError`.
     """
 
     def __init__(self, kind: ArchiveKind, file: IO[bytes]) -> None:
@@ -30,11 +30,11 @@ class Streams(io.RawIOBase):
         self._rest = b""
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill a buffer in part; 0 at the end."""
+        """Fill a buffer at least in part and return the number of bytes; 0 at the end."""
         view = memoryview(buffer).cast("B")
         while True:
             if self._stream is None and not self._has_next():
@@ -51,12 +51,12 @@ class Streams(io.RawIOBase):
                 return len(said)
 
     def _has_next(self) -> bool:
-        """Begin with the next stream. Raises `ValueError` if something else comes."""
+        """Begin with the next stream, if there is one. Raises `ValueError` if data follows an .lzma stream."""
         while not (rest := self._rest.lstrip(b"\0")):
             self._rest = self._file.read(_PIECE)
             if not self._rest:
                 return False
-        if self._kind is ArchiveKind.LZMA:  # of which a file has one
+        if self._kind is ArchiveKind.LZMA:  # a file has only one
             raise ValueError
         self._rest, self._stream = rest, _new(self._kind)
         return True

@@ -1,7 +1,7 @@
-"""What is in an archive: its members, as streams.
+"""The members of an archive, as streams.
 
-Always: pure but for reading the file that it is given; nothing is written anywhere. A `Budget` bounds all that comes
-out. Whatever a damaged or hostile archive does to its parser ends as `ClosedError` or `ExhaustedError`.
+Always: pure except for reading the given file; nothing is written anywhere. A `Budget` limits all output. Every error
+that a damaged or hostile archive causes in its parser becomes a `ClosedError` or `ExhaustedError`.
 """
 
 import importlib
@@ -26,10 +26,10 @@ _LEAST: Final = 1 << 26
 _MOST: Final = 1 << 32
 _RATIO: Final = 100
 _DIRECTORY: Final = 1 << 25
-"""Bytes of a zip's directory, at most: each entry becomes an object."""
+"""Bytes of a zip's directory, at most. Each entry becomes an object."""
 
 _HEADERS: Final = 1 << 22
-"""Bytes before a member of a tar, at most: the parser holds long names and the like in memory."""
+"""Bytes before a member of a tar, at most. The parser holds long names and similar data in memory."""
 
 _ZIP_ENTRY: Final = b"PK\x01\x02"
 _ZIP64_END: Final = b"PK\x06\x06"
@@ -41,18 +41,18 @@ _ZIP_LOCAL_SIZE: Final = 30
 
 
 class ExhaustedError(Exception):
-    """The archives in one content put out more than they may."""
+    """The archives in one content produced more than their budget."""
 
 
 class Budget:
-    """What the archives in one content of `size` bytes may still put out, so that a bomb costs bounded time."""
+    """The output that archives in one content of `size` bytes may still produce; it limits what a bomb costs."""
 
     def __init__(self, size: int) -> None:
         self._bytes = min(_MOST, max(_LEAST, _RATIO * size))
         self._members = _MEMBERS
 
     def take(self, size: int) -> None:
-        """Count bytes that came out. Raises `ExhaustedError`."""
+        """Count bytes of output. Raises `ExhaustedError`."""
         self._bytes -= size
         if self._bytes < 0:
             raise ExhaustedError
@@ -65,10 +65,10 @@ class Budget:
 
 
 class Member(NamedTuple):
-    """A part of an archive.
+    """A member of an archive.
 
-    `path` is empty for the only one of a compressed file; `notes` are other texts that the archive keeps of it. The
-    pieces have to be taken before the next member is.
+    `path` is empty for the only member of a compressed file. `notes` are other texts that the archive holds about the
+    member. Read the pieces before you take the next member.
     """
 
     path: str
@@ -78,14 +78,14 @@ class Member(NamedTuple):
 
 class _Reader(Protocol):
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Return up to `size` bytes; none at the end."""
 
 
 def members(kind: ArchiveKind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
-    """The members of an archive in a file that can seek.
+    """Return the members of an archive in a file that can seek.
 
     Raises:
-        ClosedError: it cannot be read, or not further, or some members were left out.
+        ClosedError: it cannot be read, or only in part, or some members were left out.
         ExhaustedError: the budget is spent.
     """
     if kind in (ArchiveKind.ZIP, ArchiveKind.MAYBE_ZIP):
@@ -97,7 +97,7 @@ def members(kind: ArchiveKind, file: IO[bytes], budget: Budget) -> Iterator[Memb
 
 @contextmanager
 def _parsing() -> Iterator[None]:
-    """Whatever a parser raises says that the archive is damaged, or made in a way that the parser does not know."""
+    """Turn a parser's error into a `ClosedError`: the archive is damaged, or its format is unknown to the parser."""
     try:
         yield
     except (ClosedError, ExhaustedError):
@@ -150,7 +150,7 @@ def _of_zip(file: IO[bytes], budget: Budget, *, sure: bool) -> Iterator[Member]:
 
 
 def _check_directory(file: IO[bytes], *, sure: bool) -> bool:
-    """Whether a file has the directory of a zip. Raises `ClosedError` if that is too large to be held in memory."""
+    """Whether a file has a zip's directory. Raises `ClosedError` if it is damaged or too large for memory."""
     begin = max(0, file.seek(0, io.SEEK_END) - TAIL)
     file.seek(begin)
     tail = file.read(TAIL)
@@ -168,9 +168,9 @@ def _check_directory(file: IO[bytes], *, sure: bool) -> bool:
 
 
 def _has_others(file: IO[bytes], archive: "ZipFile") -> bool:
-    """Whether there are entries that the directory does not name, such as of a zip before this one.
+    """Whether there are entries that the directory does not name, such as those of a zip before this one.
 
-    They are sought between those that it names, and before and after: a program may be there, or signatures.
+    The search covers the bytes before, between and after the named entries. A program or signatures may be there, too.
     """
     end = 0
     for begin, size in sorted((info.header_offset, info.compress_size) for info in archive.infolist()):
@@ -184,18 +184,18 @@ def _has_others(file: IO[bytes], archive: "ZipFile") -> bool:
 
 
 def _has_entry(file: IO[bytes], begin: int, end: int) -> bool:
-    """Whether an entry of a zip begins in a part of a file."""
+    """Whether an entry of a zip begins in the part from `begin` to `end`."""
     while end - begin >= _ZIP_LOCAL_SIZE:
         file.seek(begin)
         piece = file.read(min(_PIECE, end - begin))
-        if _ZIP_LOCAL.search(piece) or len(piece) < _ZIP_LOCAL_SIZE:  # or the file has just been cut
+        if _ZIP_LOCAL.search(piece) or len(piece) < _ZIP_LOCAL_SIZE:  # or the file was truncated just now
             return True
         begin += len(piece) - _ZIP_LOCAL_SIZE + 1
     return False
 
 
 class _Ahead:
-    """A stream whose first bytes are known; a `room` bounds what is read of it until it is set anew."""
+    """A stream whose first bytes are known. `room` limits the bytes that can be read until it is set again."""
 
     def __init__(self, stream: _Reader) -> None:
         self._stream = stream
@@ -204,7 +204,7 @@ class _Ahead:
         self.room: int | None = None
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes. Raises `ClosedError` beyond the room."""
+        """Return up to `size` bytes. Raises `ClosedError` beyond the room."""
         piece, self._rest = self._rest[:size], self._rest[size:]
         piece = piece or self._stream.read(size)
         if self.room is not None:
@@ -218,7 +218,7 @@ def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
     import tarfile
 
     class Header(tarfile.TarInfo):
-        """A header that is damaged in the midst of an archive is no end of it."""
+        """A header that raises an error if it is damaged; otherwise tarfile takes it for the end of the archive."""
 
         @classmethod
         def fromtarfile(cls, archive: tarfile.TarFile) -> "Header":
@@ -236,18 +236,18 @@ def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
             info = archive.next()
         if info is None:
             break
-        archive.members = []  # type: ignore[attr-defined]  # it would keep them all
+        archive.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
         budget.take_member()
         stream.room = None
         with _parsing():
-            # Python takes what it does not know for files, too.
+            # Python also treats members of unknown types as files.
             has_content = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
             content = archive.extractfile(info) if has_content else None
         notes = (info.linkname, info.uname, info.gname, *(word for pair in info.pax_headers.items() for word in pair))
         yield Member(info.name, notes, _pieces(content or io.BytesIO(), budget))
     stream.room = None
     for piece in _pieces(archive.fileobj or io.BytesIO(), budget):
-        if piece.strip(b"\0"):  # another archive, as `cat` makes
+        if piece.strip(b"\0"):  # another archive, appended as by `cat`
             raise ClosedError(Reason.UNSUPPORTED)
 
 
@@ -260,7 +260,7 @@ def _of_compressed(kind: ArchiveKind, file: IO[bytes], budget: Budget) -> Iterat
 
 
 def _decompressed(kind: ArchiveKind, file: IO[bytes]) -> _Reader:
-    """What is compressed in a file, to its very end. Raises `ClosedError` UNSUPPORTED."""
+    """Return a reader of a file's decompressed content, up to the file's end. Raises `ClosedError` UNSUPPORTED."""
     if kind is ArchiveKind.GZIP:
         import gzip
 

@@ -1,6 +1,6 @@
-"""Looking for values through one content: a file, a git object, standard input, and the archives in it.
+"""Scans one content for values: a file, a git object or standard input, and the archives in it.
 
-Always: what could not be looked through is told as a `Gap`, never passed over; values are held in memory only.
+Always: every part that could not be scanned is reported as a `Gap`, never skipped; values are held in memory only.
 """
 
 import re
@@ -15,19 +15,19 @@ from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 from claude_secrets.redaction.leaks import leaks_in, leaks_in_names
 
 IN_NAME: Final = 0
-"""The line of a value that is part of a name, of a file or a branch."""
+"""The line number for a value that is part of a name: of a file or a branch."""
 
 _DEPTH: Final = 3
-"""How many archives are looked through inside each other."""
+"""How many levels of archives inside each other are scanned."""
 
 _KEPT: Final = 1 << 26
-"""Bytes of an archive that is no file of its own, at most; it is kept in memory."""
+"""Bytes of an archive that is not a file itself, at most. It is kept in memory."""
 
 _POINTER: Final = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n")
 
 
 class Spot(NamedTuple):
-    """Where a value of the secret `name` is: on a line of the member `inside`, or of the content itself if empty."""
+    """A value of the secret `name`: on a line of the member `inside`, or of the content itself if that is empty."""
 
     inside: str
     line: int
@@ -35,7 +35,7 @@ class Spot(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """What could not be looked through: the member `inside`, or the content itself if empty."""
+    """A part that could not be scanned: the member `inside`, or the content itself if that is empty."""
 
     inside: str
     why: Reason
@@ -43,13 +43,13 @@ class Gap(NamedTuple):
 
 Seen: TypeAlias = list[Spot | Gap]
 OfLfs: TypeAlias = Callable[[str], IO[bytes] | None]
-"""Opens what git LFS keeps under a number, if it is on this machine."""
+"""Opens the object that git LFS keeps under a number, if it is on this machine."""
 
 
 def look_through(
     finder: Finder, pieces: Iterable[bytes], again: IO[bytes] | None = None, of_lfs: OfLfs | None = None
 ) -> Seen:
-    """Where values are in a content, and what of it could not be looked through.
+    """Return where values are in a content, and which parts of it could not be scanned.
 
     `again` is the same content as a file, if it is one.
     """
@@ -63,7 +63,7 @@ def look_through(
 
 
 def pieces_of(file: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
-    """A file in pieces. Raises `ClosedError` UNREADABLE."""
+    """Yield a file in pieces. Raises `ClosedError` UNREADABLE."""
     try:
         while piece := file.read(size):
             yield piece
@@ -72,7 +72,7 @@ def pieces_of(file: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
 
 
 class _Kept:
-    """A content that is read once, and what is kept of it for a second look."""
+    """A content that is read once, and the copy of it that is kept to read it again."""
 
     def __init__(self, pieces: Iterable[bytes], again: IO[bytes] | None) -> None:
         self._pieces = pieces
@@ -83,7 +83,7 @@ class _Kept:
         self.trouble: ClosedError | ExhaustedError | None = None
 
     def pieces(self) -> Iterator[bytes]:
-        """The content, up to where it can be read."""
+        """Yield the content as far as it can be read."""
         try:
             for piece in self._pieces:
                 self.head += piece[: HEAD - len(self.head)]
@@ -94,11 +94,11 @@ class _Kept:
                 if self._memory is not None:
                     self._memory.write(piece)
                 yield piece
-        except (ClosedError, ExhaustedError) as trouble:  # later: what has come is looked through first
+        except (ClosedError, ExhaustedError) as trouble:  # raised later: the pieces so far are scanned first
             self.trouble = trouble
 
     def file(self) -> IO[bytes]:
-        """The content once more. Raises `ClosedError` TOO_LARGE."""
+        """Return the content again, from its start. Raises `ClosedError` TOO_LARGE."""
         file = self._again or self._memory
         if file is None:
             raise ClosedError(Reason.TOO_LARGE)
@@ -107,14 +107,14 @@ class _Kept:
 
 
 class _Looker:
-    """Looks through one content and the archives in it, which share a budget."""
+    """Scans one content and the archives in it, which share a budget."""
 
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
         self._budget: Budget | None = None
 
     def look_at(self, kept: _Kept, inside: str, depth: int, seen: Seen) -> None:
-        """Look through a content and what is in it, and add to `seen`. Raises `ExhaustedError`."""
+        """Scan a content and the archives in it, and add to `seen`. Raises `ExhaustedError`."""
         own = leaks_in(self._finder, kept.pieces())
         self._budget = self._budget or Budget(kept.size)
         inner: Seen = []
@@ -123,12 +123,12 @@ class _Looker:
         except ClosedError as closed:
             inner.append(Gap(inside, closed.why))
         finally:
-            told = {one.name for one in inner if isinstance(one, Spot)}  # more closely than by the archive's own bytes
+            told = {one.name for one in inner if isinstance(one, Spot)}  # more exact than the archive's own bytes
             seen += [Spot(inside, *leak) for leak in own if leak.name not in told]
             seen += inner
 
     def _look_into(self, kept: _Kept, budget: Budget, inside: str, depth: int, seen: Seen) -> None:
-        """Look through the archive that a content may be. Raises `ClosedError`, `ExhaustedError`."""
+        """Scan the archive that a content may be. Raises `ClosedError`, `ExhaustedError`."""
         if kept.trouble is not None:
             raise kept.trouble
         kind = kind_of(kept.head, kept.tail)

@@ -1,8 +1,8 @@
-"""Finding values in a stream of bytes, in every form of `forms`.
+"""Finds values in a stream of bytes, in every form of `forms`.
 
-Always: pure; linear for any values and any text. A plain value is found however the stream is cut. So is an encoded
-one, unless the text before it looks like the start of an escape. This protects against accidents: whoever chooses the
-program can write a value in ways that are not searched for.
+Always: pure; linear for any values and any text. A plain value is found however the stream is cut. An encoded value is
+found, too, unless the text before it looks like the start of an escape. This protects against accidents only: someone
+who chooses the program can write a value in a form that is not searched for.
 """
 
 import sys
@@ -20,10 +20,10 @@ from claude_secrets.redaction.views import View
 from claude_secrets.regex import ByteStrings
 
 _WINDOWS: Final = (256, 1280)
-"""Bytes in which the first `REACH` bytes of a form stand: usually, and escaped, coloured and wrapped."""
+"""Bytes that contain the first `REACH` bytes of a form: usually, and if it is escaped, coloured and wrapped."""
 
 _DUMP_WINDOW: Final = 400
-"""Likewise in a dump."""
+"""The same for a dump."""
 
 _EIGHT: Final = 8
 
@@ -54,10 +54,10 @@ class Finder:
         self._needles: dict[bytes, Needle] = {}
 
     def find(self, data: bytes, *, before: int | None, final: bool) -> tuple[list[Found], int]:
-        """The finds, in order, and from where on nothing can be said before more has come.
+        """Return the finds, in order, and the place after which nothing is certain until more data comes.
 
-        `before` is the byte that stood before `data`; `final`: nothing will come after it. Finds that overlap are all
-        there, but for those of one form, which are one.
+        `before` is the byte before `data`; `final`: no data comes after it. All overlapping finds are returned, but
+        those of one form are merged into one.
         """
         looked = _Looked(data, final=final)
         finds, known = self._whole_words(data, before, final=final)
@@ -71,9 +71,9 @@ class Finder:
         return sorted(set(finds), key=lambda one: (one.start, -one.end, one.name)), known
 
     def is_chance(self, data: bytes, *, before: int | None) -> bool:
-        """Whether `data`, which may become a value, is so little of it that it is likely to be chance.
+        """Whether `data`, which may be the start of a value, is so short that it is probably a coincidence.
 
-        Fewer than six characters, and no more than a third of a value.
+        That is: fewer than six characters, and at most a third of a value.
         """
         ends = [(texts, view.text, texts.all_known(view.text)) for view, texts, _ in self._ends(data)]
         ends.append((self._begin[FormKind.WORD], data, self._begun_words(data, before)))
@@ -92,7 +92,7 @@ class Finder:
         )
 
     def _candidates(self, data: bytes) -> list[Form]:
-        """The forms that may be in `data`: all that are, and few that are not."""
+        """Return the forms that may be in `data`: all that are in it, and few others."""
         forms = dict.fromkeys(self._always)
         for text in flats(data):
             for probe in self._probes.within(text):
@@ -132,7 +132,7 @@ class Finder:
         }
 
     def _ends(self, data: bytes) -> Iterator[tuple[View, "_Beginnings", int]]:
-        """The views of the end of `data` in which a form may have begun, its texts, and where that end begins."""
+        """Yield the views of the end of `data` where a form may begin, the forms' texts, and where the end begins."""
         for size in _WINDOWS:
             base = max(0, len(data) - size)
             bare = views.stripped(data[base:], final=False)
@@ -149,7 +149,7 @@ class Finder:
             yield view, self._begin[FormKind.NUMBERS], base
 
     def _begun(self, data: bytes, before: int | None) -> int:
-        """Where the first form begins that `data` may end in the midst of."""
+        """Return where the first form begins that may be unfinished at the end of `data`."""
         begun = len(data)
         for view, texts, base in self._ends(data):
             known = texts.known(view.text)
@@ -158,7 +158,7 @@ class Finder:
         return min([begun, *(len(data) - known for known in self._begun_words(data, before))])
 
     def _begun_words(self, data: bytes, before: int | None) -> Iterator[int]:
-        """How many bytes of a word, or all of it, `data` may end with."""
+        """Yield how many bytes of a word, or of all of it, may be at the end of `data`."""
         for known in self._begin[FormKind.WORD].all_known(data, whole=True):
             start = len(data) - known
             if not _is_word(data[start - 1] if start else before):
@@ -176,11 +176,11 @@ class _Beginnings:
         return bool(self._texts)
 
     def known(self, data: bytes) -> int:
-        """How many bytes, at most `REACH`, of a longer text `data` ends with."""
+        """Return how many bytes (at most `REACH`) of a longer text are at the end of `data`."""
         return next(self.all_known(data), 0)
 
     def all_known(self, data: bytes, *, whole: bool = False) -> Iterator[int]:
-        """All such numbers, the highest first; `whole`: also those of whole texts."""
+        """Yield all such numbers, the highest first; `whole`: also those of whole texts."""
         for known in range(min(len(data), REACH), 0, -1):
             if data[-known] in self._first:
                 begin = data[-known:]
@@ -189,7 +189,7 @@ class _Beginnings:
                     yield known
 
     def shortest(self, begin: bytes) -> int:
-        """How long the shortest text is that begins with `begin`."""
+        """Return the length of the shortest text that begins with `begin`."""
         place = bisect_left(self._texts, begin)
         return min(
             len(text) for text in takewhile(lambda text: text.startswith(begin), islice(self._texts, place, None))
@@ -197,14 +197,14 @@ class _Beginnings:
 
 
 class _Looked:
-    """The views of some data, each made where it is needed."""
+    """The views of some data, each made when it is needed."""
 
     def __init__(self, data: bytes, *, final: bool) -> None:
         self._data = data
         self._final = final
 
     def views(self, kind: FormKind) -> tuple[View, ...]:
-        """Those in which forms of this kind are looked for."""
+        """Return the views in which forms of this kind are looked for."""
         if kind is FormKind.NUMBERS:
             return self._numbers
         return self._folded if kind is FormKind.FOLDED else self._texts
@@ -227,7 +227,7 @@ class _Looked:
 
 
 def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: bool) -> int | None:
-    """Where in `data` a find ends with what belongs to it besides; None if more decides."""
+    """Return where in `data` a find ends, with its padding or dump line; None if that needs more data."""
     text = view.text
     if form.kind is FormKind.NUMBERS:
         stop = view.end(end)
@@ -251,7 +251,7 @@ def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: b
 
 
 def likely(values: Mapping[str, str], texts: Iterable[bytes]) -> dict[str, str]:
-    """Those of many values that may be in `texts`, at little cost: all that are, and few that are not."""
+    """Return the values that may be in `texts`, at little cost: all that are in them, and few others."""
     every = [flat for text in texts for flat in flats(text)]
     parts: dict[int, set[str]] = {}
     candidates: set[str] = set()
@@ -267,7 +267,7 @@ def likely(values: Mapping[str, str], texts: Iterable[bytes]) -> dict[str, str]:
     wanted = frozenset(parts)
     for flat in every:
         for shift in range(min(_EIGHT, len(flat))):
-            # Eight bytes at once as a number: this is what makes it quick.
+            # Comparing eight bytes at once, as a number, makes this quick.
             numbers = memoryview(flat)[shift : len(flat) - (len(flat) - shift) % _EIGHT].cast("Q")
             candidates.update(chain.from_iterable(parts[number] for number in wanted.intersection(numbers)))
     return {name: value for name, value in values.items() if name in candidates}

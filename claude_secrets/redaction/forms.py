@@ -1,6 +1,6 @@
-"""How a value looks in text: as it is, escaped or encoded by the programs that people use.
+"""The forms of a value in text: as it is, and escaped or encoded by the programs that people use.
 
-Always: pure. `views` undoes escapes, wraps and dumps; what is left to tell apart is here. `finder` finds it.
+Always: pure. `views` undoes escapes, wraps and dumps; this module makes the forms that remain. `finder` finds them.
 """
 
 import base64
@@ -14,21 +14,21 @@ SHORT: Final = 6
 """A value of fewer characters is found as a whole word only, and not across line breaks."""
 
 LINE: Final = 12
-"""Each line of so many characters of a value of several lines is found by itself."""
+"""If a value has several lines, each line of at least so many characters is also found by itself."""
 
 REACH: Final = 40
-"""A probe ends after so many bytes of a form, at most."""
+"""A probe is within the first so many bytes of a form."""
 
 _PROBE: Final = 8
 _SHORTEST_PROBE: Final = 4
 _LINE_BREAK: Final = re.compile(r"\r?\n[ \t]*")
 _SIMPLE: Final = re.compile(rb"[A-Za-z0-9!#()*+,./:;<=?@\[\]^_`{|}~-]*")
-"""What no decoder makes anything else of."""
+"""Bytes that every decoder leaves unchanged."""
 
 _RUN: Final = re.compile(rb"[A-Za-z0-9]+")
 
 _ARMOR: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
-"""A line that every key has (RFC 7468), and that tells nothing."""
+"""A line that every key has (RFC 7468), and that reveals nothing."""
 
 _QUOTES: Final = re.compile("'+")
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -38,7 +38,8 @@ _FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
 class FormKind(Enum):
     """Where a form is looked for.
 
-    In a text, decoded or not; in one without blanks; in hexadecimal; or as a whole word of a text as it is.
+    TEXT: in a text, decoded or not. FOLDED: in a decoded text without blanks. NUMBERS: in hexadecimal. WORD: as a whole
+    word of the text as it is.
     """
 
     TEXT = 1
@@ -48,10 +49,10 @@ class FormKind(Enum):
 
 
 class Form(NamedTuple):
-    """What is looked for of the secret `name`: any of `texts`.
+    """A form of the value of the secret `name`: any of `texts`.
 
-    `probes`: each spelling has one of these in a row, but for what `views.flats` leaves out; none: no such is known.
-    `last`: in base64 the characters of which one may follow that holds bits of the value, and then `padding`.
+    `probes`: each spelling contains one of these without a gap, after `prefilter.flats`; empty if none is known.
+    `last`: in base64, the characters that may follow and hold the value's last bits; then `padding` may follow.
     """
 
     name: str
@@ -66,8 +67,8 @@ class Form(NamedTuple):
 
 
 def forms_of(name: str, value: str) -> list[Form]:
-    """Every form in which the value of a secret is looked for."""
-    text = value.rstrip("\r\n") or value  # what prints a value often drops the newline at its end
+    """Return every form in which the value of a secret is looked for."""
+    text = value.rstrip("\r\n") or value  # programs often print a value without its last newline
     raw = text.encode()
     if len(text) < SHORT:
         short = {*_spelled(text), raw.hex().encode(), raw.hex().upper().encode(), *_padded(raw)}
@@ -86,7 +87,7 @@ def _plain(name: str, text: str) -> list[Form]:
     raw, inner = text.encode(), text.strip(" \t\r\n>")
     if _SIMPLE.fullmatch(raw):  # as most values are
         return [Form(name, FormKind.TEXT, (raw,), _probes(raw))]
-    joined = _LINE_BREAK.sub("", inner)  # where what follows a break is spelled so that it looks like no indentation
+    joined = _LINE_BREAK.sub("", inner)  # if a line's start is escaped, a view does not see it as indentation
     spellings = [inner.encode(), inner.replace(" ", "+").encode(), joined.encode()]
     for one in (inner, joined) if not text.isascii() else ():
         spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in one))
@@ -105,16 +106,16 @@ def _plain(name: str, text: str) -> list[Form]:
 
 
 def _probes(text: bytes) -> tuple[bytes, ...]:
-    """The best row of letters and digits near the beginning."""
+    """Return the longest run of letters and digits near the beginning, if it is long enough for a probe."""
     runs = [run[:_PROBE] for run in _RUN.findall(text[:REACH])]
     best = max(runs, key=len, default=b"")
     return (best,) if len(best) >= _SHORTEST_PROBE else ()
 
 
 def _base64(name: str, raw: bytes, skipped: int) -> Form:
-    """The base64 characters (RFC 4648, sections 4 and 5) that `raw` alone decides after `skipped` other bytes.
+    """Return the base64 characters (RFC 4648, sections 4 and 5) that only `raw` decides after `skipped` other bytes.
 
-    The first one that another byte decides, too (at most four bits of the value), stays as it is.
+    The first character may also depend on another byte (it has at most four bits of the value) and is not replaced.
     """
     encoded = base64.b64encode(bytes(skipped) + raw)
     core = encoded[-(-8 * skipped // 6) : 8 * (skipped + len(raw)) // 6]
@@ -135,7 +136,7 @@ def _padded(raw: bytes) -> set[bytes]:
 
 
 def _numbers(name: str, raw: bytes) -> Form:
-    """Bytes in hexadecimal, and in pairs with the second one first, as `od -x` shows them."""
+    """Return bytes in hexadecimal, as they are and with the bytes of each pair swapped, as `od -x` shows them."""
     orders = [raw, *(_swapped(part) for part in (raw, raw[1:]) for part in (part, part + b"\0"))]
     texts = dict.fromkeys(order.hex().encode() for order in orders if len(order) >= SHORT)
     probes = [probe for text in texts for probe in (text[:_PROBE], text[:_PROBE].upper())]
@@ -149,7 +150,7 @@ def _swapped(raw: bytes) -> bytes:
 
 
 def _spelled(text: str) -> set[bytes]:
-    """What programs usually make of a value that is too short, or too little but quotes, for a decoded view."""
+    """Return the usual spellings of a value for which no decoded view works: it is too short, or nearly all quotes."""
     import json
     from urllib.parse import quote, quote_plus
 
@@ -159,7 +160,7 @@ def _spelled(text: str) -> set[bytes]:
     spelled += [*percent, *(re.sub("%..", lambda forms: forms[0].lower(), one) for one in percent)]
     spelled += ["".join(c if c.isalnum() or c == "\n" or c > "\x7f" else f"\\{c}" for c in text)]
     ways = [("", "'\\''", ""), ("", "'\"'\"'", ""), ("'\"", "'", "\"'"), ("'", "\\'", "'")]
-    for before, each, after in ways:  # out of 'quotes': each by itself, or all that stand together
+    for before, each, after in ways:  # outside of 'quotes': each quote by itself, or a whole run
         parts = _QUOTES.split(text)
         runs = [before + each * len(run) + after for run in _QUOTES.findall(text)]
         spelled.append("".join(part + run for part, run in zip(parts, [*runs, ""], strict=True)))

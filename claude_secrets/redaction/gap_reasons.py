@@ -1,13 +1,13 @@
-"""Why something could not be looked through.
+"""The reasons why a content could not be scanned.
 
-Always: pure; says what is wrong with a place, never what is in it.
+Always: pure; a reason says what is wrong with a content, never what the content is.
 """
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The stable codes of what keeps `scan` from looking; programs may rely on them."""
+    """The stable codes of the reasons that `scan` reports; programs may rely on them."""
 
     UNREADABLE = "unreadable"
     CHANGED = "changed"
@@ -24,7 +24,7 @@ class Reason(StrEnum):
 
 
 class ClosedError(Exception):
-    """A content, or the rest of it, cannot be read; `why` says the reason."""
+    """A content, or the rest of it, cannot be read; `why` is the reason."""
 
     def __init__(self, why: Reason) -> None:
         super().__init__(why.value)

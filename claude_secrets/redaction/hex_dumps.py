@@ -1,4 +1,4 @@
-"""Hexadecimal as programs print it: without what stands between the numbers, and what belongs to a line of a dump.
+"""Reads hexadecimal dumps as programs print them: the numbers without separators, and the extent of a dump's line.
 
 Always: pure; linear.
 """
@@ -10,7 +10,7 @@ from typing import Final
 from claude_secrets.redaction.views import INDENT, View, decoded, has_escapes, nothing
 
 _OFFSET: Final = rb"(?:[0-9a-fA-F]{6,16}(?::|(?=[ \t])))?"
-"""What the next line of a dump begins with."""
+"""The offset at the beginning of a dump's next line, if it has one."""
 
 _BETWEEN: Final = rb"|(?<=0)[xX]|(?<=\\)\\*[xnrt]|(?<=[ \t\r:,;|-])[ \t:,;|-]*)"
 _BETWEEN_NUMBERS: Final = (
@@ -23,7 +23,7 @@ _BETWEEN_NUMBERS: Final = (
     ),
     re.compile(rb"[ \t\r\n:,;|\\0-](?:(?<=\n)%s%s" % (INDENT, _BETWEEN)),
 )
-"""Lines may end with characters of any kind, as in xxd, or after a sign, as in hexdump; or be numbers alone."""
+"""A line may end with its characters, directly (xxd) or after a sign (hexdump), or consist of numbers only."""
 
 _UNFINISHED_NUMBERS: Final = re.compile(
     rb"[ \t\r\n\\0](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?"
@@ -34,7 +34,7 @@ _MAY_GO_ON: Final = re.compile(rb"(?:[ \t:]{0,2}[0-9a-fA-F]{2}){0,64}(?:[ \t:]?[
 
 
 def every_reading(view: View, *, final: bool = True) -> Iterator[View]:
-    """A view without what stands between the numbers of a hexadecimal dump, in each way that comes into question."""
+    """Yield a view without the bytes between the numbers of a hexadecimal dump, for each plausible way to read it."""
     for between in _BETWEEN_NUMBERS:
         yield _numbers(view, between)
     if not final and (rest := view.cut(_UNFINISHED_NUMBERS)) is not view:
@@ -48,9 +48,9 @@ def _numbers(view: View, between: re.Pattern[bytes] = _BETWEEN_NUMBERS[0]) -> Vi
 
 
 def end_of_line(text: bytes, end: int, last: bytes, *, final: bool) -> int | None:
-    """Where what belongs to a number ends that ends at `end`; None if more decides.
+    """Return where a find ends whose last number ends at `end`; None if that needs more data.
 
-    A dump shows the characters of a line beside its numbers: there `last` is, the last of them.
+    A dump shows a line's characters after its numbers. They belong to the find if they contain its last byte, `last`.
     """
     rest = _REST_OF_LINE.match(text, end)
     if rest is None:

@@ -1,7 +1,7 @@
-"""Where values stand in bytes that come in pieces: the line, and whose value it is. Never the value.
+"""Finds leaks in bytes that come in pieces: the line and the secret's name, never the value.
 
-Always: pure; memory holds a piece and what may go on in the next one, however long the whole is. Texts of two and four
-bytes a character are looked through as they are (which finds what is ASCII) and decoded.
+Always: pure; memory holds one piece and the part that may continue in the next one, however long the whole is. Texts
+with two or four bytes per character are searched as they are (which finds ASCII) and decoded.
 """
 
 import codecs
@@ -17,22 +17,22 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""Those of UTF-32 first: one of them begins as one of UTF-16 does."""
+"""The marks of UTF-32 come first: one of them begins like one of UTF-16."""
 
 _CLASSES: Final = bytes(
     0 if byte == 0 else ord("a") if chr(byte) in "\t\r\n" or 0x20 <= byte < 0x7F or 0xC0 <= byte < 0xFF else 1
     for byte in range(256)
 )
-"""Tells NUL, what texts are mostly made of, and the rest."""
+"""Three classes of bytes: NUL, those that most texts consist of, and the rest."""
 
 _WIDE: Final = ((b"a\0" * 5 + b"a", 2, "utf-16"), (b"a\0\0\0" * 5 + b"a", 4, "utf-32"))
-"""What text looks like by these classes in wide characters, bytes in each, and the encoding."""
+"""For text in wide characters: how it looks in these classes, the bytes of a character, and the encoding."""
 
 _CARRIED: Final = 1 << 14
-"""Bytes of a piece that are looked through once more with the next one: no wide text of a value is longer as a rule."""
+"""Bytes of a piece that are searched again with the next one. A value in wide characters is rarely longer."""
 
 _AROUND: Final = 1 << 12
-"""Bytes around wide characters that are looked through, too."""
+"""Bytes around wide characters that are searched, too."""
 
 
 class Leak(NamedTuple):
@@ -43,7 +43,7 @@ class Leak(NamedTuple):
 
 
 def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> list[Leak]:
-    """All leaks in a text, in order; of several of one secret on a line the first."""
+    """Return all leaks in a text, in order; each secret counts once per line."""
     plain, marked = _Search(finder), None
     guessed, line, carried = dict[str, list[Leak]](), 1, b""
     for number, piece in enumerate(pieces):
@@ -53,20 +53,20 @@ def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> list[Leak]:
         if marked is not None:
             marked.feed(piece)
         window = carried + piece
-        if b"\0" in window:  # also if there is a mark: what looks like one may be none
+        if b"\0" in window:  # even after a mark, which may be there by chance
             for leak in _guessed(finder, window, line):
                 guessed.setdefault(leak.name, []).append(leak)
         carried = window[-_CARRIED:]
         line += window.count(b"\n", 0, len(window) - len(carried))
-    # Of each secret from where the lines are surest.
+    # For each secret the search whose lines are most reliable comes last.
     names = guessed | plain.finish() | ({} if marked is None else marked.finish())
     return sorted({leak for leaks in names.values() for leak in leaks})
 
 
 def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Which of many names hold a value, each up to the value's end, and whose value it is."""
+    """Yield the names that contain a value, each cut at the value's end, with the name of the secret."""
     rows = [name.replace("\n", " ").encode("utf-8", "surrogateescape") for name in names]
-    # A NUL, for an encoded value may go on after a line break.
+    # With a NUL, since an encoded value may continue after a line break.
     for line in sorted({leak.line for leak in leaks_in(finder, [b"\0\n".join(rows)])}):
         row = rows[line - 1]
         for one in finder.find(row, before=None, final=True)[0]:
@@ -74,16 +74,16 @@ def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, 
 
 
 def redacted(finder: Finder, text: str) -> str:
-    """A path or another word, as it may be shown: with references in place of values."""
+    """Return a path or another word that may be shown: references replace its values."""
     redactor = Redactor(finder)
     data = redactor.feed(text.encode("utf-8", "surrogateescape")) + redactor.finish()
     return data.decode("utf-8", "replace")
 
 
 def _guessed(finder: Finder, piece: bytes, line: int) -> Iterator[Leak]:
-    """Leaks in what may be text of wide characters in a piece that begins on a line.
+    """Yield the leaks in parts of a piece that may be text in wide characters; the piece begins on `line`.
 
-    Without decoding the search finds most of them. But half a character can look like the beginning of an escape.
+    A search without decoding finds most of them, but half a character can look like the beginning of an escape.
     """
     classes = piece.translate(_CLASSES)
     for run, width, encoding in _WIDE:
@@ -95,7 +95,7 @@ def _guessed(finder: Finder, piece: bytes, line: int) -> Iterator[Leak]:
 
 
 def _around(classes: bytes, run: bytes) -> Iterator[tuple[int, int, int]]:
-    """The first place of each run, and the beginning and end of what is around it and the next ones."""
+    """Yield the first place of each group of runs, and the start and end of the bytes around the group."""
     first = start = end = -1
     at = classes.find(run)
     while at >= 0:
@@ -110,7 +110,7 @@ def _around(classes: bytes, run: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 class _Search:
-    """A search for values in one text, or in what it says in an encoding."""
+    """A search for values in one text, or in the text decoded from an encoding."""
 
     def __init__(self, finder: Finder, encoding: str | None = None) -> None:
         self._finder = finder
@@ -124,7 +124,7 @@ class _Search:
         self._look(piece, final=False)
 
     def finish(self) -> dict[str, list[Leak]]:
-        """All that was found, by the secret."""
+        """Return all leaks, by secret."""
         self._look(b"", final=True)
         leaks = dict[str, list[Leak]]()
         for leak in self._found:

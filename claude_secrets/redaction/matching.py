@@ -1,6 +1,6 @@
-"""Where one text stands in another, and whether the other ends in the midst of it, in linear time for any two texts.
+"""Finds one text in another, or its beginning at the other's end, in linear time for any two texts.
 
-Always: pure. `bytes.find` is linear for one place; texts that overlap themselves need what follows.
+Always: pure. `bytes.find` is linear for one place; texts that overlap themselves need the methods below.
 """
 
 from array import array
@@ -22,7 +22,7 @@ class Needle:
         return f"Needle({len(self.text)} bytes)"
 
     def runs(self, text: bytes) -> Iterator[tuple[int, int]]:
-        """The places where it stands, in order; those that overlap are one, from the first to the end of the last."""
+        """Yield its places in `text`, in order; overlapping places are merged into one."""
         size = len(self.text)
         at = text.find(self.text)
         while at >= 0:
@@ -34,7 +34,7 @@ class Needle:
             at = text.find(self.text, last + size)
 
     def begun(self, text: bytes) -> int:
-        """Where the longest beginning of it (16 bytes or more) stands that `text` ends with; else where `text` ends."""
+        """Return where the longest beginning of it (16 bytes or more) starts with which `text` ends; else the end."""
         base = max(0, len(text) - len(self.text) + 1)
         tail, head = text[base:], self.text[:_HEAD]
         at, tries = tail.find(head), 0
@@ -46,7 +46,7 @@ class Needle:
         return len(text) if at < 0 else base + at
 
     def _begun(self, tail: bytes) -> int:
-        """How much of it `tail`, which is shorter, ends with."""
+        """Return how many bytes of its beginning are at the end of `tail`, which is shorter."""
         text, borders, known = self.text, self._borders, 0
         for byte in tail:
             while known and text[known] != byte:
@@ -56,7 +56,7 @@ class Needle:
 
     @cached_property
     def _borders(self) -> "array[int]":
-        """For each beginning of it the longest shorter one that it ends with (Knuth, Morris and Pratt, 1977)."""
+        """For each beginning of it, the longest shorter one at its end (Knuth, Morris and Pratt, 1977)."""
         text, known = self.text, 0
         borders = array("L", bytes(len(text) * array("L").itemsize))
         for place in range(1, len(text)):
@@ -68,7 +68,7 @@ class Needle:
 
 
 def _alike(text: bytes, one: int, other: int) -> int:
-    """How many bytes from `one` on are as those from `other` on, which is after it."""
+    """Return how many bytes from `one` on equal those from `other` on; `other` comes after `one`."""
     alike, step, most = 0, _HEAD, len(text) - other
     growing = True
     while alike < most and step:

@@ -1,4 +1,4 @@
-"""A quick filter before the search: it reduces a text to its letters and digits, which rules most texts out.
+"""A quick filter before the search: it reduces a text to its letters and digits, and so rules out most texts.
 
 Always: pure; linear. Every run of letters and digits that a value has in any view is part of one of the `flats`.
 """
@@ -11,14 +11,14 @@ from claude_secrets.redaction import hex_dumps, views
 from claude_secrets.regex import ByteSearch
 
 _AROUND: Final = 1280
-"""Bytes to look at before and after an encoded letter: there the row begins and ends by which a form is recognised."""
+"""Bytes before and after an encoded letter that are read: they contain the whole probe of a form."""
 
 _LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _OTHERS: Final = bytes(set(range(256)) - set(_LETTERS))
 _ESCAPED_BREAK: Final = re.compile(rb"\\+[nrt]")
 
 _BYTE: Final = rb"(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|0[AaDd]|1[Bb])"
-"""A letter, a digit, a line break or what begins a colour, in hexadecimal."""
+"""A letter, a digit, a line break or the first byte of a colour, in hexadecimal."""
 
 _ENCODED: Final = ByteSearch(
     [
@@ -36,7 +36,7 @@ _DUMP: Final = ByteSearch(
 
 
 def flats(text: bytes) -> Iterator[bytes]:
-    """Texts of letters and digits alone, in one of which each row of them stands that any view of `text` has."""
+    """Yield texts of letters and digits only. One of them contains each run of these that any view of `text` has."""
     yield from _flat(text)
     if b"\x1b" in text:
         for part in _parts(text, views.colours(text)):
@@ -58,7 +58,7 @@ def _flat(text: bytes) -> Iterator[bytes]:
 
 
 def _parts(text: bytes, places: Iterator[int]) -> Iterator[bytes]:
-    """What is around the places, in as few parts as can be."""
+    """Yield the parts around the places, as few as possible."""
     start = end = 0
     for place in places:
         if place - _AROUND > end:

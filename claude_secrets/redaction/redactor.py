@@ -1,6 +1,6 @@
-"""Putting `[secret://NAME]` in the place of the values in a stream.
+"""Replaces the values in a stream with `[secret://NAME]`.
 
-Always: no byte of a value that was found comes out, also where several overlap.
+Always: no byte of a value that was found is returned, even if several values overlap.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from claude_secrets.redaction.finder import Finder
 
 _LONG: Final = 1 << 11
 _SHARE: Final = 8
-"""Of more than `_LONG` bytes that may become a value, all are searched again only when an eighth of them is new."""
+"""More than `_LONG` bytes that may become a value are searched again only when an eighth of them is new."""
 
 
 def reference(name: str) -> bytes:
-    """What is put in the place of a value of that name."""
+    """Return the text that replaces a value of that name."""
     return f"[secret://{name}]".encode()
 
 
 class Redactor:
-    """Replaces the values of secrets in one stream; `spell` says what is put in their place."""
+    """Replaces the values of secrets in one stream; `spell` returns the text that replaces a value."""
 
     def __init__(self, finder: Finder, spell: Callable[[str], bytes] = reference) -> None:
         self._finder = finder
@@ -33,7 +33,7 @@ class Redactor:
         self._last = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take more of the stream, and return what is certain by now."""
+        """Take more of the stream, and return the output that is certain by now."""
         self._held += data
         self._unsearched += len(data)
         if self._unsearched * _SHARE < len(self._held) > _LONG:
@@ -41,7 +41,7 @@ class Redactor:
         return self._let_go(final=False)
 
     def idle(self) -> bytes:
-        """Return what is held back by chance: after a while in which nothing came somebody may be waiting for it."""
+        """Return bytes held back by chance; call this after a pause, since somebody may be waiting for them."""
         sure = self._let_go(final=False) if self._unsearched else b""
         if not self._finder.is_chance(self._held, before=self._before):
             return sure
@@ -49,7 +49,7 @@ class Redactor:
         return sure + early
 
     def finish(self) -> bytes:
-        """Return the rest at the end of the stream."""
+        """Return the rest of the output at the end of the stream."""
         return self._let_go(final=True)
 
     def _let_go(self, *, final: bool) -> bytes:

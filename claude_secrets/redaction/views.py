@@ -1,7 +1,7 @@
-"""What a text says: its escapes decoded, its colours, line breaks and quotes left out.
+"""Views of a text: its escapes decoded, and its colours, line breaks and quotes removed.
 
-Always: pure; linear; every place in a view leads back to the text that it was made from. What is looked for in a view
-was decoded likewise, so it does not matter which of several readings a decoder takes.
+Always: pure; linear; every place in a view leads back to the text that it was made from. The forms that are looked for
+are decoded in the same way, so it does not matter which of several readings a decoder takes.
 """
 
 import re
@@ -11,22 +11,22 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 _PASSES: Final = 4
-"""How often a text is decoded: for percent signs in JSON in HTML, and one more."""
+"""How often a text is decoded: three times for percent signs in JSON in HTML, and once more."""
 
 _END: Final = 200
 _COLOUR_END: Final = 600
-"""Bytes that an unfinished escape can take up, and one of a terminal, at most."""
+"""Bytes of an unfinished escape, and of an unfinished escape of a terminal, at most."""
 
 _COLOUR: Final = rb"(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[()][0-9A-Z]|[78=>DEHM])"
-"""What follows ESC in colours, cursor moves, titles and links of terminals (ECMA-48; xterm's control sequences)."""
+"""The bytes after ESC in colours, cursor moves, titles and links of terminals (ECMA-48; xterm's control sequences)."""
 
 INDENT: Final = rb"[ \t]{0,120}(?:(?:>|(?:[#*|]|//)(?=[ \t]))[ \t]{0,8}){0,8}"
-"""What a wrapped line begins with: blanks, and marks of quotations and comments."""
+"""The beginning of a wrapped line: blanks, and marks of quotations and comments."""
 
-# Each begins with a set: so the search for the next one is quick.
+# Each pattern begins with a set, which makes the search for the next match quick.
 _STRIPPED: Final = re.compile(rb"[\x1b\0](?:(?<=\0)|(?<=\x1b)" + _COLOUR + rb")")
 _TURNED: Final = re.compile(rb"[\x1b\0 ](?:(?<= )(?:\x08|\r(?!\n))|(?<=\0)|(?<=\x1b)" + _COLOUR + rb")")
-"""Likewise, and how terminals' programs go on in the next line."""
+"""The same, and the bytes with which programs on a terminal continue on the next line."""
 
 _GAPS: Final = rb"(?<=\n)" + INDENT + rb"|(?<=\r)\n" + INDENT + rb"|(?<=\0)|(?<=\x1b)" + _COLOUR
 _CONTINUED: Final = rb"|(?<=\\)(?<!\\\\)\\*+\r?\n" + INDENT
@@ -69,20 +69,20 @@ _RENDITION: Final = re.compile(rb"\x1b\[[0-9;:]{0,32}m")
 
 
 class View:
-    """A text, made from the text of the view `below` or given as it is.
+    """A text that is made from the text of the view `below`, or given as it is (the bottom text).
 
-    `loose`: where in the text at the bottom an escape begins that more may finish.
+    `loose`: where in the bottom text an unfinished escape begins, which more data may finish.
     """
 
     def __init__(self, text: bytes, below: "View | None" = None, loose: int | None = None) -> None:
         self.text = text
         self.below = below
         self.loose = loose
-        # Of each piece where it begins, where that is in the view below, and where it ends there if it was decoded.
+        # For each piece: where it begins, where that is in the view below, and where it ends there if it was decoded.
         self._at, self._starts, self._ends = [0], [0], [0]
 
     def start(self, place: int) -> int:
-        """Where in the text at the bottom the character at `place` begins."""
+        """Return where in the bottom text the character at `place` begins."""
         if self.below is None:
             return place
         number = bisect_right(self._at, place) - 1
@@ -90,14 +90,14 @@ class View:
         return self.below.start(self._starts[number] + inside)
 
     def end(self, place: int) -> int:
-        """Where in the text at the bottom the character before `place` ends."""
+        """Return where in the bottom text the character before `place` ends."""
         if self.below is None:
             return place
         number = bisect_left(self._at, place) - 1
         return self.below.end(self._ends[number] or self._starts[number] + place - self._at[number])
 
     def replaced(self, tokens: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]) -> "View":
-        """What `tokens` mean in place of them; this view where there are none."""
+        """Return a view in which each of the `tokens` is replaced by its meaning; this view if there are none."""
         parts, at, starts, ends = list[bytes](), list[int](), list[int](), list[int]()
         out = done = 0
         for token in tokens.finditer(self.text):
@@ -123,7 +123,7 @@ class View:
         return made
 
     def cut(self, unfinished: re.Pattern[bytes]) -> "View":
-        """This view without what its text may end in the midst of; this one where that is nothing."""
+        """Return this view without an unfinished token at its end; the view itself if there is none."""
         size = len(self.text)
         begin, colour = max(0, size - _END), self.text.rfind(b"\x1b", max(0, size - _COLOUR_END))
         match = unfinished.search(self.text, begin if colour < 0 else min(begin, colour))
@@ -134,12 +134,12 @@ class View:
         return View(self.text[: match.start()], self, min(known, default=None))
 
     def lower(self) -> "View":
-        """This view in lower case."""
+        """Return this view in lower case."""
         return View(self.text.lower(), self, self.loose)
 
 
 def stripped(text: bytes, *, final: bool = True) -> View:
-    """A text without colours and NULs: ASCII in UTF-16, of either order, becomes ASCII."""
+    """Return a text without colours and NULs: ASCII in UTF-16, of either byte order, becomes ASCII."""
     view = View(text)
     tokens = _TURNED if b" \x08" in text or b" \r" in text else _STRIPPED
     turns = not final and text.endswith((b" ", b" \r"))
@@ -149,7 +149,7 @@ def stripped(text: bytes, *, final: bool = True) -> View:
 
 
 def folded(view: View) -> View:
-    """A view without blanks: where a text is folded a line break stands for one."""
+    """Return a view without blanks: folding a text replaces some of them with line breaks."""
     return view.replaced(_BLANKS, nothing)
 
 
@@ -158,7 +158,7 @@ def _known(view: View, *, final: bool) -> View:
 
 
 def unwrapped(view: View, *, final: bool = True, continued: bool = True) -> View:
-    """A view without line breaks and quotes; where it is not `final`, without what it may end in the midst of.
+    """Return a view without line breaks and quotes; if not `final`, also without an unfinished token at its end.
 
     `continued`: a backslash at the end of a line belongs to the line break, not to an escape that a wrap has cut.
     """
@@ -166,7 +166,7 @@ def unwrapped(view: View, *, final: bool = True, continued: bool = True) -> View
 
 
 def decoded(view: View, *, final: bool = True, continued: bool = True) -> View:
-    """As `unwrapped`, and with what escapes of JSON, URLs, HTML, XML and shells mean."""
+    """Return a view as `unwrapped` does, and decode the escapes of JSON, URLs, HTML, XML and shells."""
     view = _known(view, final=final).replaced(_WRAPS[continued], nothing)
     for _ in range(_PASSES):
         source = _known(view, final=final)
@@ -177,16 +177,16 @@ def decoded(view: View, *, final: bool = True, continued: bool = True) -> View:
 
 
 def without_escapes(text: bytes) -> bytes:
-    """A text with blanks in place of all that a decoder may take for an escape."""
+    """Return a text in which blanks replace everything that a decoder may take for an escape."""
     while (blanked := _ESCAPES[True].sub(lambda token: b" " * len(token[0]), text)) != text:
         text = blanked
     return text
 
 
 def every_decoded(view: View, *, final: bool = True) -> Iterator[View]:
-    """A view decoded in each way that comes into question."""
+    """Yield a view decoded in each plausible way."""
     yield decoded(view, final=final)
-    if has_escapes(view.text):  # what looks like one may be none
+    if has_escapes(view.text):  # the text may only look escaped
         yield unwrapped(view, final=final)
     if _AT_END_OF_LINE.search(view.text):
         yield decoded(view, final=final, continued=False)
@@ -196,7 +196,7 @@ def every_decoded(view: View, *, final: bool = True) -> Iterator[View]:
 
 
 def printable(view: View, *, final: bool = True) -> View:
-    """A view with quoted-printable decoded (RFC 2045, section 6.7)."""
+    """Return a view with quoted-printable decoded (RFC 2045, section 6.7)."""
     if b"=" not in view.text:
         return view
     view = view if final else view.cut(_UNFINISHED_PRINTABLE)
@@ -204,7 +204,7 @@ def printable(view: View, *, final: bool = True) -> View:
 
 
 def texts_of_decoded(text: bytes) -> Iterator[bytes]:
-    """The texts of `every_decoded`, with their quotes, at less cost."""
+    """Yield the texts of `every_decoded`, with their quotes, at less cost."""
     for meant in {text, _PRINTABLE.sub(_of_printable, text)}:
         yield _text_of_decoded(meant, continued=True)
         if _AT_END_OF_LINE.search(meant):
@@ -226,17 +226,17 @@ def has_escapes(text: bytes) -> bool:
 
 
 def colours(text: bytes) -> Iterator[int]:
-    """Where what terminals take for colours and the like begins."""
+    """Yield where terminals' colours and similar sequences begin."""
     return (match.start() for match in _COLOURS.finditer(text))
 
 
 def without_colours(text: bytes) -> bytes:
-    """A text without what terminals take for colours and the like."""
+    """Return a text without terminals' colours and similar sequences."""
     return _COLOURS.sub(b"", text)
 
 
 def renditions(text: bytes) -> bytes:
-    """The colours and the like that a text turns on and off."""
+    """Return the sequences in a text that turn colours and similar attributes on and off."""
     return b"".join(_RENDITION.findall(text))
 
 
@@ -245,7 +245,7 @@ def _of_printable(token: re.Match[bytes]) -> bytes:
 
 
 def nothing(_token: re.Match[bytes]) -> bytes:
-    """What is left out."""
+    """Return no bytes: the token is removed."""
     return b""
 
 
@@ -271,7 +271,7 @@ def _character(code: int) -> bytes:
 
 
 def _of_backslash(text: bytes) -> bytes:
-    """What an escape means, without its backslashes."""
+    """Return the meaning of an escape, which is given without its backslashes."""
     letter = text[:1]
     if letter in b"uU":
         codes = [int(digits, 16) for digits in _HEXADECIMAL.findall(text)]
