@@ -36,7 +36,7 @@ class Binding:
         return not self.key or is_among(self.key, cookies)
 
     def claim(self, visit: str) -> None:
-        """Bind the page to the visitor who was given the number `visit`."""
+        """Bind the page to the visitor to whom it was shown with the id `visit`."""
         self._visit, self._cookie = visit, secrets.token_urlsafe(32)
 
     def is_claimed_by(self, visit: str, cookies: Sequence[str]) -> bool:
@@ -64,5 +64,5 @@ class Binding:
 
 
 def is_among(mine: str, given: Sequence[str]) -> bool:
-    """Whether one of the given texts is `mine`."""
+    """Whether `mine` is one of the given texts."""
     return any(hmac.compare_digest(each.encode(), mine.encode()) for each in given)

@@ -25,7 +25,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def claim_page(question: InputQuestion, *, path: str, visit: str) -> str:
-    """Return the first page: the question and one button. `visit` is a number that only this copy of the page has."""
+    """Return the first page: the question and one button. `visit` is an id that only this copy of the page has."""
     return _document(
         f"Enter {question.name}",
         _about(question)

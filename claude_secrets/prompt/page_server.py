@@ -74,7 +74,7 @@ class Visited(Protocol):
         """Return the answer to a form."""
 
     def replied(self) -> None:
-        """Learn that an answer was sent, or could not be sent."""
+        """Note that an answer was sent, or that it could not be."""
 
 
 class _RefusedError(Exception):
@@ -138,7 +138,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         visit.connection.settimeout(None)
         try:
             self.process_request(visit.connection, visit.address)
-        except Exception:  # noqa: BLE001 - one visitor's failure (to start a thread) does not stop the next
+        except Exception:  # noqa: BLE001 - one visitor's failure (a thread that does not start) does not stop the next
             self.handle_error(visit.connection, visit.address)
             self.shutdown_request(visit.connection)
 

@@ -45,7 +45,7 @@ class ExhaustedError(Exception):
 
 
 class Budget:
-    """The output that archives in one content of `size` bytes may still produce; it limits what a bomb costs."""
+    """The output that archives in one content of `size` bytes may still produce; it bounds the time for a bomb."""
 
     def __init__(self, size: int) -> None:
         self._bytes = min(_MOST, max(_LEAST, _RATIO * size))

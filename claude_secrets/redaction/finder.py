@@ -54,7 +54,7 @@ class Finder:
         self._needles: dict[bytes, Needle] = {}
 
     def find(self, data: bytes, *, before: int | None, final: bool) -> tuple[list[Found], int]:
-        """Return the finds, in order, and the place after which nothing is certain until more data comes.
+        """Return the finds, in order, and the place from which on nothing is certain until more data comes.
 
         `before` is the byte before `data`; `final`: no data comes after it. All overlapping finds are returned, but
         those of one form are merged into one.
@@ -158,7 +158,7 @@ class Finder:
         return min([begun, *(len(data) - known for known in self._begun_words(data, before))])
 
     def _begun_words(self, data: bytes, before: int | None) -> Iterator[int]:
-        """Yield how many bytes of a word, or of all of it, may be at the end of `data`."""
+        """Yield how many bytes at the end of `data` may be the beginning of a word, or the whole word."""
         for known in self._begin[FormKind.WORD].all_known(data, whole=True):
             start = len(data) - known
             if not _is_word(data[start - 1] if start else before):
@@ -176,7 +176,7 @@ class _Beginnings:
         return bool(self._texts)
 
     def known(self, data: bytes) -> int:
-        """Return how many bytes (at most `REACH`) of a longer text are at the end of `data`."""
+        """Return how many bytes (at most `REACH`) at the end of `data` begin a longer text."""
         return next(self.all_known(data), 0)
 
     def all_known(self, data: bytes, *, whole: bool = False) -> Iterator[int]:

@@ -14,10 +14,10 @@ SHORT: Final = 6
 """A value of fewer characters is found as a whole word only, and not across line breaks."""
 
 LINE: Final = 12
-"""If a value has several lines, each line of at least so many characters is also found by itself."""
+"""If a value has several lines, each line of at least this many characters is also found by itself."""
 
 REACH: Final = 40
-"""A probe is within the first so many bytes of a form."""
+"""A probe is within this many bytes from the start of a form."""
 
 _PROBE: Final = 8
 _SHORTEST_PROBE: Final = 4
@@ -51,7 +51,7 @@ class FormKind(Enum):
 class Form(NamedTuple):
     """A form of the value of the secret `name`: any of `texts`.
 
-    `probes`: each spelling contains one of these without a gap, after `prefilter.flats`; empty if none is known.
+    `probes`: each spelling has one of these without a gap in one of its `prefilter.flats`; empty if none is known.
     `last`: in base64, the characters that may follow and hold the value's last bits; then `padding` may follow.
     """
 

@@ -58,7 +58,7 @@ def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> list[Leak]:
                 guessed.setdefault(leak.name, []).append(leak)
         carried = window[-_CARRIED:]
         line += window.count(b"\n", 0, len(window) - len(carried))
-    # For each secret the search whose lines are most reliable comes last.
+    # The last search wins for each secret: its lines are the most reliable.
     names = guessed | plain.finish() | ({} if marked is None else marked.finish())
     return sorted({leak for leaks in names.values() for leak in leaks})
 

@@ -34,7 +34,10 @@ class Needle:
             at = text.find(self.text, last + size)
 
     def begun(self, text: bytes) -> int:
-        """Return where the longest beginning of it (16 bytes or more) starts with which `text` ends; else the end."""
+        """Return where the longest beginning of it (16 bytes or more) starts at the end of `text`.
+
+        If there is none, return the length of `text`.
+        """
         base = max(0, len(text) - len(self.text) + 1)
         tail, head = text[base:], self.text[:_HEAD]
         at, tries = tail.find(head), 0
@@ -46,7 +49,7 @@ class Needle:
         return len(text) if at < 0 else base + at
 
     def _begun(self, tail: bytes) -> int:
-        """Return how many bytes of its beginning are at the end of `tail`, which is shorter."""
+        """Return how many bytes at the end of `tail`, which is shorter, are its beginning."""
         text, borders, known = self.text, self._borders, 0
         for byte in tail:
             while known and text[known] != byte:
