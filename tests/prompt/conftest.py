@@ -15,13 +15,13 @@ from tests.support.page_client import RecordingStore, Serve
 
 @pytest.fixture
 def kept() -> RecordingStore:
-    """What keeps the values that are entered on a page."""
+    """A stand-in for the store that records the values entered on a page."""
     return RecordingStore()
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts a page, which ends with the test."""
+    """Starts a page that ends with the test."""
     pages: list[InputPage] = []
 
     def start(page: InputPage) -> InputPage:
@@ -36,7 +36,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The browsers and dialogs that the test started, all of which end with it."""
+    """The browsers and dialogs that the test started; all of them end with it."""
     processes: list[subprocess.Popen[bytes]] = []
     real = subprocess.Popen
 

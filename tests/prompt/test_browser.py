@@ -1,4 +1,4 @@
-"""Opening the person's browser: which program is run, with what, and what a project cannot make of it."""
+"""Opening the person's browser: which program runs, with what, and what a project cannot change about it."""
 
 import os
 import shlex
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins a
 
 
 class Programs:
-    """Directories of stand-ins, each of which notes how it was called."""
+    """Directories of stand-ins, each of which records how it was called."""
 
     def __init__(self, root: Path, started: list[subprocess.Popen[bytes]]) -> None:
         self.root = root
@@ -40,7 +40,7 @@ class Programs:
         make(directory)
         note = shlex.quote(str(self.said / name))
         script = directory / name
-        # With what is built into sh only: PATH holds nothing else.
+        # With sh's builtins only: PATH has nothing else.
         script.write_text(
             f"#!/bin/sh\nexport -p > {note}.env\npwd > {note}.cwd\nread line && echo > {note}.stdin\n"
             f'echo noise\necho noise >&2\nfor word; do echo "$word"; done > {note}\n{then}\n'
@@ -53,7 +53,7 @@ class Programs:
         return open_page(URL, chosen, forbidden=[self.project], platform="linux", places=places)
 
     def called(self, name: str) -> list[str] | None:
-        """The arguments it was given, once everything that was started has ended; None if it was not called."""
+        """Return its arguments, once everything that was started has ended; None if it was not called."""
         for process in self.started:
             process.wait(DEADLINE)
         note = self.said / name
@@ -205,7 +205,7 @@ def test_our_own_streams_stay_our_own(programs: Programs, capfd: pytest.CaptureF
 
 @contextmanager
 def open_input(text: str) -> Iterator[None]:
-    """Have `text` waiting on this process' own standard input."""
+    """Put `text` on this process' own standard input."""
     kept = os.dup(0)
     reading, writing = os.pipe()
     os.write(writing, text.encode())
@@ -252,7 +252,7 @@ def test_macos_runs_its_own_program_by_its_full_path(monkeypatch: pytest.MonkeyP
 
 
 def test_a_real_chromium_comes_to_the_address(programs: Programs, browser: Browser) -> None:
-    # Root, and no screen: what a person's Chromium does not need to be told.
+    # Options for root and no screen, which a person's Chromium does not need.
     options = ["--headless=new", f"--user-data-dir={programs.root}/profile", *ARGUMENTS]
     wrapper = programs.system / "chromium"
     wrapper.write_text(f'#!/bin/sh\nPATH=/usr/bin:/bin exec {shlex.join([browser.executable, *options])} "$@"\n')

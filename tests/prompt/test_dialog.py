@@ -1,4 +1,4 @@
-"""Asking by a dialog of the desktop: real zenity and kdialog on a display, stand-ins for other systems' programs."""
+"""Asking in a desktop dialog: real zenity and kdialog on a display, stand-ins for the programs of other systems."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ from tests.support.requirements import require
 TITLE = "Claude Secrets asks"
 DEADLINE = 60.0
 LONG = 60.0
-"""Seconds that a person has in these tests, unless they are about having too few."""
+"""Seconds that a person has in these tests, unless a test is about a lack of time."""
 
 HOSTILE = [
     'x" & (do shell script "id") & "',
@@ -41,7 +41,7 @@ each_program = pytest.mark.parametrize("program", ["zenity", "kdialog"])
 
 
 class Asking:
-    """A question that is being put, on a thread of its own."""
+    """A question that is being asked, on a thread of its own."""
 
     def __init__(self, ask: Callable[[threading.Event], DialogAnswer | str | None]) -> None:
         self.cancelled = threading.Event()
@@ -50,14 +50,14 @@ class Asking:
         self._thread.start()
 
     def answer(self) -> DialogAnswer | str | None:
-        """What came of it."""
+        """Return the answer."""
         self._thread.join(DEADLINE)
         assert self._got, "the dialog is still there"
         return self._got[0]
 
 
 class Desk:
-    """A display with one of the two programs, and a person before it."""
+    """A display with one of the two programs, and a person who uses it."""
 
     def __init__(self, program: str, display: str, root: Path) -> None:
         self.program = program
@@ -71,7 +71,7 @@ class Desk:
             "PATH": "/nowhere",
             "HOME": str(root),
             "XDG_RUNTIME_DIR": str(root / "run"),
-            "DBUS_SESSION_BUS_ADDRESS": "disabled:",  # or a bus is started and stays
+            "DBUS_SESSION_BUS_ADDRESS": "disabled:",  # otherwise a bus is started and remains
         }
 
     def dialogs(self, **environment: str) -> Dialogs:
@@ -87,7 +87,7 @@ class Desk:
         return Asking(lambda cancelled: dialogs.read_hidden(TITLE, text, seconds=seconds, cancelled=cancelled))
 
     def window(self, title: str = TITLE) -> int:
-        """The dialog's window, once there is something to be seen in it."""
+        """Return the dialog's window, once its content is visible."""
         wait_until(lambda: self.screen.windows(f"^{title}$"), "the dialog is shown", patience=DEADLINE)
         wait_until(lambda: len(set(self.screen.picture())) > 4, "it has been drawn", patience=DEADLINE)
         return self.screen.windows(f"^{title}$")[-1]
@@ -96,7 +96,7 @@ class Desk:
         self.screen.press(self.window(), *{"zenity": ["Tab", "Return"], "kdialog": ["Down", "Return"]}[self.program])
 
     def left(self) -> bool:
-        """Whether a window is still there."""
+        """Whether a window remains."""
         return bool(self.screen.windows(TITLE))
 
 
@@ -116,7 +116,7 @@ def test_yes_is_yes(desk: Desk) -> None:
 @pytest.mark.parametrize("key", ["Return", "Escape", "space"])
 def test_what_a_person_presses_without_looking_is_no(desk: Desk, key: str) -> None:
     asking = desk.confirm()
-    # Space chooses in kdialog's list what is chosen already.
+    # In kdialog's list, Space chooses the entry that is already chosen.
     keys = ["space", "Return"] if (desk.program, key) == ("kdialog", "space") else [key]
     desk.screen.press(desk.window(), *keys)
     assert asking.answer() is DialogAnswer.NO
@@ -214,7 +214,7 @@ def test_cancelling_takes_the_window_away(desk: Desk, started: list[subprocess.P
 @each_program
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_deadline_takes_the_window_away(desk: Desk, started: list[subprocess.Popen[bytes]], hidden: bool) -> None:
-    # Whether it had time to show its window is no matter.
+    # It does not matter whether it had time to show its window.
     asking = desk.read_hidden(seconds=2.0) if hidden else desk.confirm(seconds=2.0)
     assert asking.answer() is (None if hidden else DialogAnswer.NONE)
     assert_gone(started)
@@ -222,7 +222,7 @@ def test_the_deadline_takes_the_window_away(desk: Desk, started: list[subprocess
 
 
 def assert_gone(started: list[subprocess.Popen[bytes]]) -> None:
-    """It was killed, with all its group, and collected."""
+    """Check that it was killed with its whole group, and reaped."""
     [process] = started
     assert process.returncode == -signal.SIGKILL
     with pytest.raises(ProcessLookupError):
@@ -246,7 +246,7 @@ LITERAL = "a <b>bold</b> & &amp; _x __y \\n \\\\ \\t ü \U0001f600\n<qt>second</
 @each_program
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_text_is_shown_as_it_is(desk: Desk, hidden: bool) -> None:
-    """To the pixel as where each character is written by its number, in the program's own notation."""
+    """Compare it pixel by pixel with a text that gives each character by its number, in the program's own notation."""
     asking = desk.read_hidden(LITERAL) if hidden else desk.confirm(LITERAL)
     desk.window()
     pictures = collect_pictures(desk)
@@ -270,7 +270,7 @@ def test_the_text_is_shown_as_it_is(desk: Desk, hidden: bool) -> None:
 
 
 def collect_pictures(desk: Desk) -> set[bytes]:
-    """How the finished dialog looks, with and without its text cursor."""
+    """Return pictures of the finished dialog, with and without its text cursor."""
     seen: list[bytes] = []
 
     def look() -> bool:
@@ -287,7 +287,7 @@ def by_number(program: str, text: str, *, hidden: bool) -> list[str]:
     if program == "zenity":
         if not hidden:
             return ["--question", "--default-cancel", f"--text={entities}"]
-        # An underscore is doubled before C escapes are read, and after.
+        # An underscore is doubled both before and after C escapes are read.
         octal = "".join(f"\\{byte:03o}" for byte in text.replace("_", "__").encode())
         return ["--entry", "--hide-text", f"--text={octal}"]
     shown = f'<p style="white-space:pre-wrap">{entities}</p>'.replace("\n", "<br/>")
@@ -306,7 +306,7 @@ def test_the_title_is_shown_as_it_is(desk: Desk, title: str) -> None:
 
 
 class ProgramStandIn:
-    """A program that notes how it was called and answers as told: `said` on its output, `code` at its end."""
+    """A program that records how it was called and gives a set answer: `said` on its output, and exit code `code`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -344,7 +344,7 @@ class ProgramStandIn:
 
     @property
     def place(self) -> tuple[str, bool]:
-        """Its working directory, and whether it leads a session."""
+        """Return its working directory, and whether it leads a session."""
         _, _, directory, session, process, _ = self._noted()
         return directory, session == process
 
@@ -408,7 +408,7 @@ def test_powershell_gets_the_text_as_input_of_a_constant_script(
     arguments = powershell_stand_in.arguments
     assert arguments[:-1] == ["-NoLogo", "-NoProfile", "-NonInteractive", "-STA", "-Command"]
     assert arguments[-1].startswith("$ErrorActionPreference")
-    # What Windows' command lines and PowerShell read differently does not come up.
+    # It has no characters that Windows' command lines and PowerShell read differently.
     assert '"' not in arguments[-1]
     assert arguments[-1].isascii()
     assert ask(WINDOWS, text, hidden=hidden, title=text) == "yes"
@@ -472,7 +472,7 @@ def test_a_value_loses_one_newline_and_is_utf8_or_nothing(
 
 
 class StandInMachine:
-    """A Linux machine with stand-ins: a directory of the system and one of a project."""
+    """A Linux machine with stand-ins in a directory of the system and in one of a project."""
 
     def __init__(self, root: Path) -> None:
         self.root = make(root)
@@ -571,7 +571,7 @@ def test_what_a_dialog_started_ends_with_it(machine: StandInMachine, tmp_path: P
 def alive(number: int) -> bool:
     try:
         os.kill(number, 0)
-        # In a container nobody may collect it.
+        # In a container perhaps nobody reaps it.
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False

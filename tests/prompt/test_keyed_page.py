@@ -1,4 +1,4 @@
-"""Where nobody can tell whose a visit is, a file of the person's leads to the page, and its address is not enough."""
+"""On systems that do not show whose a visit is, a private file leads to the page, and its address is not enough."""
 
 import re
 import stat
@@ -46,7 +46,7 @@ def test_who_has_the_key_comes_in_and_the_key_is_used_up(page: InputPage, kept: 
     assert claimed.status == 303
     assert page.key not in claimed.head
     person.cookie = (claimed.header("Set-Cookie") or "").partition(";")[0]
-    # Who learns the key now is a second visitor: the browser's history has it.
+    # Anyone who learns the key now (the browser's history has it) is a second visitor.
     late = Visitor(page)
     late.cookie = cookie
     assert late.get().status == 403

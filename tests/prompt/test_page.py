@@ -1,4 +1,4 @@
-"""The one-time page over raw sockets: who may store something, what is refused, and when the page is gone."""
+"""The one-time page over raw sockets: who may store a value, which requests are refused, and when the page ends."""
 
 import base64
 import hashlib
@@ -58,7 +58,7 @@ def page(opener: Opener) -> InputPage:
 
 @pytest.fixture
 def person(page: InputPage) -> Visitor:
-    """The one who has claimed the page."""
+    """The visitor who has claimed the page."""
     visitor = Visitor(page)
     assert visitor.claim().status == 303
     return visitor
@@ -72,7 +72,7 @@ def refusal(page: InputPage) -> SecretsError:
 
 
 def is_gone(page: InputPage) -> bool:
-    """Whether nothing listens there any more, before the deadline."""
+    """Whether it stops listening before the deadline."""
     thread = page._thread
     assert thread is not None
     thread.join(DEADLINE)
@@ -83,7 +83,7 @@ def is_gone(page: InputPage) -> bool:
     return False
 
 
-# The way it should go.
+# The normal course.
 
 
 def test_the_first_click_binds_the_page_and_the_form_stores_the_value(page: InputPage, kept: RecordingStore) -> None:
@@ -202,7 +202,7 @@ def test_the_value_is_in_no_log_address_or_repr(
     assert STORED.text not in "".join(answer.body for answer in answers), "the store's own text may be a value"
 
 
-# Someone else.
+# A second visitor.
 
 
 @pytest.mark.parametrize("cookie", [None, "", "claude-secrets-visitor=", "claude-secrets-visitor=guess", "other=1"])
@@ -282,7 +282,7 @@ def together(actions: list[Callable[[], Answer]]) -> list[Answer]:
     return answers
 
 
-# Twice, too late, gone.
+# Second clicks, late requests, ended pages.
 
 
 def test_many_submits_at_once_store_once_and_all_get_that_answer(opener: Opener) -> None:
@@ -437,7 +437,7 @@ def test_a_failure_inside_is_logged_by_its_kind_only(
     assert CANARY not in "".join(capfd.readouterr()) + caplog.text
 
 
-# Requests that never reach the page. `person` has claimed it: were it reached, it would be stopped or store.
+# Requests that never reach the page. `person` has claimed it: a request that reached it would stop it or store.
 
 
 def test_it_listens_on_loopback_only(page: InputPage) -> None:
@@ -559,7 +559,7 @@ def test_a_body_without_an_honest_length_is_not_read(
     page: InputPage, person: Visitor, kept: RecordingStore, length: str | None, status: int
 ) -> None:
     headers = [(name, value.encode().decode("latin-1")) for name, value in person.headers(Content_Length=length)]
-    # Nothing follows: an answer shows that none was waited for.
+    # No body follows: an answer shows that the page did not wait for one.
     assert request(page, method="POST", headers=headers).status == status
     both = [*person.headers(Content_Length="3"), ("Content-Length", "4")]
     assert request(page, method="POST", headers=both, body=b"a=bc").status == 400
@@ -572,7 +572,7 @@ def test_an_oversized_body_is_refused_and_the_page_goes_on(
 ) -> None:
     body = b"action=store&access=readable&value=" + b"x" * BODY_LIMIT
     with connect(page) as connection:
-        # All of it can be sent: hung up on in the middle, a browser would not show the answer.
+        # All of it can be sent: a browser does not show the answer if the connection breaks in the middle.
         connection.sendall(person.head(len(body)) + body)
         answer = read(connection)
     assert (answer.status, "at most 1 MiB" in answer.body) == (413, True)
@@ -622,13 +622,13 @@ def test_a_visitor_who_sends_slowly_is_dropped(
 
         dripping = threading.Thread(target=drip)
         dripping.start()
-        assert read(connection).status in {0, 400}  # it would wait for ever, were the visitor not dropped
+        assert read(connection).status in {0, 400}  # this would wait for ever if the visitor were not dropped
         stopped.set()
         dripping.join(DEADLINE)
     assert (page.state, kept.entered) == (PageState.CLAIMED, [])
 
 
-# What the browser is told.
+# The headers for the browser.
 
 
 def all_answers(page: InputPage) -> Iterator[Answer]:

@@ -1,4 +1,4 @@
-"""What the one-time page shows: everything that comes from elsewhere is quoted, cut, stripped, and never markup."""
+"""The HTML of the one-time page: all text from elsewhere is quoted, cut and stripped, and never markup."""
 
 import html
 import re
@@ -30,7 +30,7 @@ def both(asked: InputQuestion) -> list[str]:
 
 
 def seen(markup: str) -> str:
-    """The text of the page, as a browser shows it."""
+    """Return the text of the page, as a browser shows it."""
     body = markup.partition("<body>")[2]
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 

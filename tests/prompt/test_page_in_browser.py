@@ -69,7 +69,7 @@ def test_a_person_enters_several_lines_and_chooses_who_may_read_them(browser: Br
     assert asked.wait(DEADLINE)
     assert [(e.value, e.access) for e in kept.entered] == [("first\n\n  second 🔑\n", Access.READABLE)]
     assert set(requested) == {asked.url}
-    # The browser's own wish for an icon is all that was not found.
+    # Only the icon that the browser asks for was not found.
     assert [text for text in complaints if "404" not in text] == []
 
 
@@ -118,7 +118,7 @@ def focused(page: Page) -> dict[str, str]:
 
 
 def focus_on(page: Page, tag: str, text: str) -> None:
-    """Press Tab until the focus is there; wherever it is on the way, it can be seen."""
+    """Press Tab until the focus is there; check that it is visible at each step."""
     for _ in range(12):
         page.keyboard.press("Tab")
         there = focused(page)
@@ -154,7 +154,7 @@ def test_an_empty_submission_is_told_and_the_person_can_go_on(browser: Browser, 
     assert [entered.value for entered in kept.entered] == ["now"]
 
 
-# Out of sight: to lay out a line of millions of characters would take the browser minutes.
+# Hidden: the browser would need minutes to lay out a line of millions of characters.
 FILL = "(field, size) => { field.style.display = 'none'; field.value = 'x'.repeat(size) }"
 
 
@@ -229,7 +229,7 @@ def test_a_hostile_web_page_in_the_same_browser_can_neither_store_nor_stop_it(
     with Site(markup.replace("ADDRESS", asked.url)) as site, browser.page(asked.url) as page:
         go_on(page)
         other = page.context.new_page()
-        # The browser itself keeps the answer from the hostile page.
+        # The browser itself hides the answer from the hostile page.
         with other.expect_event("requestfailed", lambda request: request.url == asked.url) as failed:
             other.goto(site.url)
         assert "ERR_BLOCKED_BY_RESPONSE" in (failed.value.failure or "")
@@ -249,7 +249,7 @@ def test_a_hostile_web_page_cannot_frame_it(browser: Browser, opener: Opener) ->
 
 
 class Site:
-    """A web page of somebody else's, under another port."""
+    """A stranger's web page, on another port."""
 
     def __init__(self, markup: str) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -264,7 +264,7 @@ class Site:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        # Another site than 127.0.0.1, which another port alone would not be.
+        # A site other than 127.0.0.1; another port is still the same site.
         self.url = f"http://localhost:{self._server.server_port}/"
 
     def __enter__(self) -> Self:
@@ -276,7 +276,7 @@ class Site:
         self._server.server_close()
 
 
-# How it looks.
+# The look of the page.
 
 CONTRASTS = """() => {
   const parts = colour => colour.match(/[\\d.]+/g).map(Number);
@@ -300,7 +300,7 @@ CONTRASTS = """() => {
 
 
 def every_page(browser: Browser, opener: Opener, scheme: Literal["light", "dark"]) -> Iterator[tuple[str, Page]]:
-    """Everything a person can be shown, one after the other."""
+    """Yield every page that a person can see, one after the other."""
     refused = opener(RecordingStore(Refused(StoreError(Code.STORE_BUSY, "The store is busy.", "Try again."))))
     with browser.page(refused.url, scheme=scheme) as page:
         yield "claim", page
@@ -340,7 +340,7 @@ def test_axe_finds_no_violation_on_any_page(browser: Browser, opener: Opener, sc
     script = Path(os.environ.get("CLAUDE_SECRETS_AXE", "axe.min.js"))
     require_real(script.is_file(), "axe-core's axe.min.js, named by CLAUDE_SECRETS_AXE")
     for name, page in every_page(browser, opener, scheme):
-        page.evaluate(script.read_text(encoding="utf-8"))  # from outside, where the page's policy has no say
+        page.evaluate(script.read_text(encoding="utf-8"))  # from outside, so the page's policy does not apply
         found = page.evaluate("() => axe.run()")
         assert [violation["id"] for violation in found["violations"]] == [], name
         assert len(found["passes"]) > 10

@@ -1,4 +1,4 @@
-"""Whose a visitor of the one-time page is: made-up tables, the real one, and real programs of other users."""
+"""The user behind a visitor of the one-time page: with made-up tables, the real one, and other users' real programs."""
 
 import os
 import socket
@@ -67,7 +67,7 @@ def me(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(address: tuple[str, int], *, mapped: bool = False) -> str:
-    """An address as the kernel prints it."""
+    """Return an address as the kernel prints it."""
     packed = socket.inet_pton(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, address[0])
     packed = (bytes(10) + b"\xff\xff" + packed) if mapped else packed
     words = struct.unpack(f"={len(packed) // 4}I", packed)
@@ -75,7 +75,7 @@ def written(address: tuple[str, int], *, mapped: bool = False) -> str:
 
 
 def row(local: str, remote: str, *, state: int = 1, uid: int = ME, inode: int = 58072, number: int = 0) -> str:
-    """One line, as `get_tcp4_sock` and `get_tcp6_sock` print it."""
+    """Return one line, as `get_tcp4_sock` and `get_tcp6_sock` print it."""
     return (
         f"{number:4d}: {local} {remote} {state:02X} 00000000:00000000 00:00000000 00000000"
         f" {uid:5d} {0:8d} {inode} 2 00000000de6c29f0 20 4 30 10 -1"
@@ -87,7 +87,7 @@ def text(*lines: str) -> str:
 
 
 def decided(pair: Pair, *lines: str) -> bool:
-    """Whether the pair's visitor is let in by a table with these lines.
+    """Return whether a table with these lines lets in the pair's visitor.
 
     V is its address and O ours; X has our port at another address.
     """
@@ -160,7 +160,7 @@ def test_a_row_of_ipv4_in_ipv6_is_as_good(pair: Pair, uid: int, expected: bool) 
 )
 @pytest.mark.parametrize("uid", [ROOT, ME])
 def test_a_socket_that_changes_between_two_looks_is_refused(pair: Pair, uid: int, then: dict[str, Any] | None) -> None:
-    """Closed between two columns of one row, another user's socket can have its inode still, and root's number."""
+    """If another user's socket is closed between two columns of a row, the row can have its inode and root's number."""
     visit = pair.accept()
     where = (written(visit.address), written(pair.address))
     texts = [text(row(*where, uid=uid)), text(*([] if then is None else [row(*where, **{"uid": uid, **then})]))]
@@ -175,8 +175,8 @@ def test_what_stands_for_everyone_is_not_the_person(pair: Pair, monkeypatch: pyt
     assert not decided(pair, row(V, O, uid=65534))
 
 
-# As a real kernel wrote it, on a machine with the usual order of bytes: a listener, a visitor, one that has closed and
-# waits, one that has closed and has sent its last.
+# Written by a real kernel, on a machine with the usual order of bytes: a listener, a visitor, a closed socket that
+# waits, and a closed socket that has sent its last data.
 KERNEL = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:8067 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 58070 1 000000006de6c29f 100 0 0 10 0
@@ -250,8 +250,8 @@ def test_a_socket_that_nobody_has_any_more_is_refused_even_ones_own(mapped: bool
 
 
 def test_who_comes_from_an_address_later_lends_it_to_nobody_earlier() -> None:
-    """What a reset connection had sent can still be read, while its address is another connection's already."""
-    pair = Pair(at="127.0.0.77")  # which no other program connects from
+    """The data of a reset connection can still be read when its address already belongs to another connection."""
+    pair = Pair(at="127.0.0.77")  # from which no other program connects
     try:
         pair.theirs.sendall(b"planted")
         pair.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -340,7 +340,7 @@ def assert_sent_away(answers: list[str]) -> None:
 
 
 def seen_by(page: InputPage, kept: RecordingStore) -> tuple[PageState, bool, int]:
-    """What any visit could have changed."""
+    """Return everything that a visit could have changed."""
     return page.state, page.result() is None, len(kept.entered)
 
 
@@ -356,7 +356,7 @@ def test_another_user_changes_nothing_and_is_shown_nothing(
     assert_sent_away(talk(STRANGER, port_of(page), data, how=how, mapped=mapped, times=times))
     assert seen_by(page, kept) == before == (PageState.OPEN, True, 0)
     assert person.claim().status == 303
-    # Even with the person's own cookie.
+    # Not even with the person's own cookie.
     for who in (person, Visitor(page)):
         data = request_of(who)
         assert_sent_away(talk(STRANGER, port_of(page), data, how=how, mapped=mapped, times=times))
@@ -385,7 +385,7 @@ def test_another_users_curl_is_sent_away_and_ones_own_is_not(page: InputPage) ->
 
 @pytest.fixture
 def friends_page(page: InputPage, monkeypatch: pytest.MonkeyPatch) -> InputPage:
-    """A page that takes another number than root's for the person's."""
+    """A page that takes a number other than root's for the person's."""
     monkeypatch.setattr(os, "getuid", lambda: FRIEND)
     return page
 
@@ -396,7 +396,7 @@ def friends_page(page: InputPage, monkeypatch: pytest.MonkeyPatch) -> InputPage:
 def test_ones_own_user_and_root_can_do_it_all(
     friends_page: InputPage, kept: RecordingStore, number: int, how: str, mapped: bool
 ) -> None:
-    """By the very client that another user is refused with."""
+    """Use the same client with which another user is refused."""
     own, port = Visitor(friends_page), port_of(friends_page)
     [shown] = talk(number, port, see(own), how=how, mapped=mapped)
     assert shown.startswith("HTTP/1.0 200 OK\r\n")
@@ -412,7 +412,7 @@ def test_ones_own_user_and_root_can_do_it_all(
 
 
 def test_whoever_else_comes_without_end_the_person_is_served(page: InputPage, kept: RecordingStore) -> None:
-    """Some hold their connections and say nothing, some send what the person would and are gone."""
+    """Some hold their connections and send nothing; others send the person's request and leave."""
     person = Visitor(page)
     with subprocess.Popen(
         python_as(STRANGER, FLOOD, str(port_of(page)), claim(person).decode("latin-1")),

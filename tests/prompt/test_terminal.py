@@ -1,4 +1,4 @@
-"""Asking at a real terminal (a pseudo-terminal): what is typed is not shown, shortened or split unnoticed."""
+"""Asking at a real terminal (a pseudo-terminal): input is not shown, shortened or split unnoticed."""
 
 import json
 import os
@@ -39,7 +39,7 @@ json.dump(told, sys.stdout)
 
 
 class Terminal:
-    """A person at a terminal where a process of its own session asks. Its standard streams are not the terminal."""
+    """A person at a terminal on which a process of its own session asks. Its standard streams are not the terminal."""
 
     def __init__(self, function: str, text: str, *, typed_before: bytes = b"", raw: bool = False) -> None:
         self._person, self._line = os.openpty()
@@ -76,13 +76,13 @@ class Terminal:
                 self.shown += os.read(self._person, 65536)
 
     def type(self, keys: bytes) -> None:
-        """Type, in parts that the terminal takes at once."""
+        """Type in parts that the terminal accepts at once."""
         while keys:
             written = os.write(self._person, keys[:1024])
             keys = keys[written:]
 
     def left_over(self) -> bytes:
-        """What was typed and not read: a shell would have it next."""
+        """Return the typed text that was not read: a shell would read it next."""
         tty.setraw(self._line, termios.TCSANOW)
         os.set_blocking(self._line, False)
         with suppress(BlockingIOError):
@@ -90,7 +90,7 @@ class Terminal:
         return b""
 
     def told(self) -> dict[str, Any]:
-        """What came of it, once the process has ended; the terminal is then as it was."""
+        """Return the result, once the process has ended; check that the terminal's settings are restored."""
         out, err = self._process.communicate(timeout=DEADLINE)
         assert err == b""
         assert termios.tcgetattr(self._line) == self.before
@@ -221,5 +221,5 @@ def test_a_terminal_that_goes_away_is_none() -> None:
         os.close(person._person)
         person._person, person._line = os.openpty()
         out, _ = person._process.communicate(timeout=DEADLINE)
-    # A hang-up ends the process, or is told as what it is.
+    # A hang-up ends the process, or is reported as an error.
     assert person._process.returncode < 0 or json.loads(out)["code"] in {"NO_INPUT_CHANNEL", "CANCELLED"}

@@ -1,4 +1,4 @@
-"""Archives are looked through, whatever they are called; what cannot be is named, and bombs cost bounded time."""
+"""Archives are scanned under any name; those that cannot be are reported, and bombs cost bounded time."""
 
 import bz2
 import gzip
@@ -53,7 +53,7 @@ def seen(content: bytes, size: int = 1 << 20) -> Seen:
 
 
 class Pipe(io.BytesIO):
-    """A file that cannot seek, after which the sizes of entries come after them."""
+    """A file that cannot seek, so that a zip has each entry's sizes after it."""
 
     def seekable(self) -> bool:
         return False
@@ -77,7 +77,7 @@ def odd_tar() -> bytes:
 
 
 def signed_tar() -> bytes:
-    """As some programs of old made it: the header's bytes are added up as signed ones."""
+    """Return a tar of an old program: its checksum is the sum of the header's bytes as signed numbers."""
     info = tarfile.TarInfo("Gr\udcf6\udcdfe")
     info.size = len(TEXT)
     header = bytearray(info.tobuf(tarfile.USTAR_FORMAT, "ascii", "surrogateescape"))
@@ -148,7 +148,7 @@ def test_what_is_nested_too_deep_is_named(pack: Callable[[bytes], bytes]) -> Non
 
 
 def encrypted() -> bytes:
-    """A zip in which one of two members says that it is encrypted."""
+    """Return a zip in which one of two members is marked as encrypted."""
     content = bytearray(zipped(("a", TEXT), ("b", HARMLESS)))
     for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(mark) + flags] |= 1
@@ -161,7 +161,7 @@ def damaged(content: bytes) -> bytes:
 
 
 def lacking(name: str) -> bytes:
-    """A zip of three entries whose directory names two."""
+    """Return a zip of three entries whose directory names two."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for each in "abc":
@@ -240,7 +240,7 @@ def test_what_is_found_before_the_damage_is_told() -> None:
 
 
 def repeated(member: bytes, times: int) -> bytes:
-    """A zip whose directory names the same bytes many times."""
+    """Return a zip whose directory names the same bytes many times."""
     content = zipped(("a", member))
     begin, size, at = content.index(b"PK\x01\x02"), *struct.unpack("<LL", content[-10:-2])
     entries = content[begin : begin + size] * times
@@ -248,7 +248,7 @@ def repeated(member: bytes, times: int) -> bytes:
 
 
 def long_header() -> bytes:
-    """A header of a tar that its parser would hold in memory."""
+    """Return a tar header that the parser would hold in memory."""
     info = {"name": "x", "size": 200 << 20, "type": tarfile.XHDTYPE}
     create = tarfile.TarInfo._create_header  # type: ignore[attr-defined]
     return bytes(create(info, tarfile.USTAR_FORMAT, "ascii", "strict")) + bytes(200 << 20)
