@@ -1,1 +1,1 @@
-"""What the person does with their own secrets, one file per subject."""
+"""The person's operations on their own secrets, one file per subject."""

@@ -1,7 +1,7 @@
-"""Backups: a whole store in one file that a passphrase opens, and a store made from one.
+"""Backups: write a whole store to one file that a passphrase opens, and make a store from such a file.
 
-Always: a backup is a store of its own, with a key of its own, in which all secrets with their versions stand and no
-grants, counters or events; it appears at its path whole or not at all. The faces call it with the `Person` who asks.
+Always: a backup is a store with its own key. It holds all secrets with their versions, but no grants, counters or
+events. It appears at its path complete or not at all. Callers pass the `Person` who asks.
 """
 
 import os
@@ -28,15 +28,16 @@ from claude_secrets.store.transaction import HEAD, Transaction, tampered
 from claude_secrets.store.versions import Version
 
 _LATEST = 253_402_300_800
-"""The first second of the year 10000, beyond which no calendar here goes."""
+"""The first second of the year 10000, which `datetime` cannot represent."""
 
 Progress = Callable[[int, int], None]
 
 
 class BackupContents(NamedTuple):
-    """What is in a backup: how many secrets (deleted ones too) and versions, and what is `wrong`, in words.
+    """The contents of a backup: how many secrets (deleted ones too) and versions it holds.
 
-    `logged`: whether the store's log tells of it; a damaged, full or read-only store takes no notes.
+    `wrong`: a sentence for each problem. `logged`: whether the store's log has an entry for the backup; a damaged, full
+    or read-only store cannot log it.
     """
 
     secrets: int
@@ -46,13 +47,14 @@ class BackupContents(NamedTuple):
 
 
 def make(person: Person, path: Path, secret: str, progress: Progress) -> BackupContents:
-    """Write a backup of the store to a new file at `path`, for which `secret` is the passphrase.
+    """Write a backup of the store to a new file at `path`, with `secret` as its passphrase.
 
-    It holds the store as it is at one moment, while others go on writing. Of a damaged store it holds all that opens.
+    The backup is a snapshot of one moment; others can go on writing. If the store is damaged, the backup holds every
+    record that opens.
 
     Raises:
-        CallerError: INVALID_VALUE for a passphrase that is too short, INVALID_ARGUMENTS where `path` is taken.
-        StoreError: the store cannot be read, or the file not be written; nothing is left.
+        CallerError: INVALID_VALUE if the passphrase is easy to guess; INVALID_ARGUMENTS if `path` exists.
+        StoreError: the store cannot be read, or the file cannot be written; no file is left behind.
     """
     passphrase.check(secret, passphrase.known_words(*person.directories))
     refuse_taken(path)
@@ -64,13 +66,13 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> BackupC
     try:
         with person.store.write(durable=False) as tx:
             person.log(tx, "backup")
-    except StoreError:  # it can be read still, and that is what backups are for
+    except StoreError:  # a store that can only be read needs a backup most
         return contents._replace(logged=False)
     return contents
 
 
 def _read_backup(store: Store, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
-    """The backup's contents and bytes, as far as a damaged or read-only store gives them."""
+    """Return the backup's contents and bytes, also for a damaged or read-only store."""
     try:
         with store.read() as tx:
             return _copied(tx, secret, progress)
@@ -89,7 +91,7 @@ def verify_backup(path: Path, secret: str) -> BackupContents:
     """Open every row of a backup.
 
     Raises:
-        CustodyError: the passphrase is another one.
+        CustodyError: the passphrase is wrong.
         StoreError: STORE_FORMAT, STORE_TAMPERED, STORE_UNAVAILABLE.
     """
     with closing(_open_backup(path, secret)) as backup, backup.read(immutable=True) as tx:
@@ -105,7 +107,7 @@ def _verified(tx: Transaction) -> BackupContents:
 
 
 def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
-    """Refuse what no command could do anything with: a backup is made by whoever knows its passphrase."""
+    """Refuse a record that no command could handle: anyone who knows the passphrase can forge a backup."""
     try:
         check_name(record.name)
         check_scope(record.scope)
@@ -121,12 +123,12 @@ def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
 
 
 def restore_backup(person: Person, path: Path, secret: str, progress: Progress) -> BackupContents:
-    """Put everything from a backup into the store, which has to be empty and is made where there is none.
+    """Copy everything from a backup into the store, which must be empty. Make the store if it does not exist.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where the store holds secrets.
-        CustodyError: the passphrase is another one, or the store's own key cannot be had or made.
-        StoreError: as `verify_backup`; nothing is changed.
+        CallerError: INVALID_ARGUMENTS if the store holds secrets.
+        CustodyError: the passphrase is wrong, or the store's own key cannot be fetched or made.
+        StoreError: as in `verify_backup`; nothing is changed.
     """
     with closing(_open_backup(path, secret)) as backup, backup.read(immutable=True) as source:
         contents = _verified(source)
@@ -134,8 +136,8 @@ def restore_backup(person: Person, path: Path, secret: str, progress: Progress) 
             if tx.connection.execute("SELECT EXISTS (SELECT 1 FROM records)").fetchone()[0]:
                 raise CallerError(
                     Code.INVALID_ARGUMENTS,
-                    "The store holds secrets already; a backup is restored into an empty one.",
-                    "Name another store with --store, or have this one set aside with --aside.",
+                    "The store already holds secrets; a backup can only be restored into an empty store.",
+                    "Name another store with --store, or add --aside to rename this one first.",
                 )
             for done, record in enumerate(list(records.iterate_all(source)), start=1):
                 rekey.copy_record(tx, record, records.rows(source, record))
@@ -145,18 +147,18 @@ def restore_backup(person: Person, path: Path, secret: str, progress: Progress) 
 
 
 def beside(store: Path, stamp: str) -> Path:
-    """Where a store is made that is to take this one's place: in the same directory, whatever links lead there."""
+    """Return the path for a store that will replace `store`: in the same directory, with links resolved."""
     real = store.resolve()
     return real.with_name(f"{real.name}.restored-{stamp}")
 
 
 def take_place(store: Store, new: Store, stamp: str) -> Path:
-    """Put a new store, made `beside`, in the place of this one, which gets another name; returns that.
+    """Replace `store` with a new one that was made at `beside`. Return the path to which the old one is renamed.
 
-    At every moment one of the two stands at the store's path.
+    At every moment one of the two stores is at the store's path.
 
     Raises:
-        StoreError: STORE_BUSY where a client has the old one open.
+        StoreError: STORE_BUSY if a client has the old store open.
     """
     store.close()
     new.close()
@@ -170,7 +172,7 @@ def take_place(store: Store, new: Store, stamp: str) -> Path:
 
 
 def fold_log_or_refuse(store: Store) -> None:
-    """Raise `StoreError` STORE_BUSY where a client has the store open."""
+    """Fold the write-ahead log into the store's file. Raise `StoreError` STORE_BUSY if a client has the store open."""
     store.close()
     real = store.path.resolve()
     with schema.translated():
@@ -179,15 +181,15 @@ def fold_log_or_refuse(store: Store) -> None:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:  # damaged beyond that; it is kept as it is
+        except sqlite3.DatabaseError:  # too damaged for a checkpoint; the file is kept as it is
             pass
-        # The last connection to close folds the log in; one that stays belongs to somebody.
+        # The last connection to close removes the log, so a log that is left means another open connection.
         if real.with_name(f"{real.name}-wal").exists():
             raise StoreError(Code.STORE_BUSY, "A client has the store open.", "Stop all clients, then try again.")
 
 
 def discard(store: Store) -> None:
-    """Take away a store that was made and did not come to be used, with its key."""
+    """Delete a new store that will not be used, and its key."""
     if not store.exists():
         return
     with store.read() as tx:
@@ -199,7 +201,7 @@ def discard(store: Store) -> None:
 
 
 def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
-    """All that opens, as the bytes of a store with a key of its own."""
+    """Return every record that opens, as the bytes of a store with its own key."""
     store_id, data_key = os.urandom(16).hex(), DataKey.generate()
     custody = Custody(environment={}, clock=lambda: tx.now)
     slot = custody.new_passphrase_slot(store_id, data_key, secret, recovery=False).slot
@@ -235,23 +237,23 @@ def _open_backup(path: Path, secret: str) -> Store:
         backup.close()
         raise StoreError(
             Code.STORE_FORMAT,
-            "That is no backup: a backup opens by one passphrase and nothing else.",
+            "That is not a backup: a backup has exactly one key, a passphrase.",
             "Name another file.",
         )
     return backup
 
 
 def require(path: Path) -> None:
-    """Raise `CallerError` INVALID_ARGUMENTS where there is no file at `path`."""
+    """Raise `CallerError` INVALID_ARGUMENTS if there is no file at `path`."""
     try:
         there = path.is_file()
-    except OSError:  # such a name cannot be
+    except OSError:  # no file can have such a name
         there = False
     if not there:
-        raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup of that name.", "Look at the path.")
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup file at that path.", "Check the path.")
 
 
 def refuse_taken(path: Path) -> None:
-    """Raise `CallerError` INVALID_ARGUMENTS where there is something at `path`."""
+    """Raise `CallerError` INVALID_ARGUMENTS if `path` exists."""
     if os.path.lexists(path):
-        raise CallerError(Code.INVALID_ARGUMENTS, "There is a file of that name already.", "Name another file.")
+        raise CallerError(Code.INVALID_ARGUMENTS, "A file with that name already exists.", "Name another file.")

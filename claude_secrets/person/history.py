@@ -1,7 +1,7 @@
-"""What a secret was: its earlier versions, bringing one back, and taking all of them away for good.
+"""The history of a secret: list its versions, restore one of them, and purge all of them.
 
-Always: nothing is evicted or lost by bringing back; what is purged is in no page of the store any more. The faces
-call it with the `Person` who asks.
+Always: restoring evicts no version. A purged secret is in no page of the store, unless `scrubbed` is False. Callers
+pass the `Person` who asks.
 """
 
 import sys
@@ -17,21 +17,21 @@ from claude_secrets.store.versions import Version
 
 
 class Restored(NamedTuple):
-    """The outcome of bringing back: the earlier version, and what was stored."""
+    """The outcome of a restore: the earlier version, and the version that was stored."""
 
     earlier: Version
     stored: Stored
 
 
 class Purged(NamedTuple):
-    """What was taken away; `scrubbed` False where old pages of it stay for now (`Store.scrub` says when)."""
+    """The purged records. `scrubbed` is False if old pages with them stay for now (`Store.scrub` says when)."""
 
     records: tuple[Record, ...]
     scrubbed: bool
 
 
 def history(person: Person, name: str) -> tuple[Record, list[Version]]:
-    """The record of a name, deleted or not, and all its versions, the oldest first.
+    """Return the record of a name, deleted or not, and all its versions, oldest first.
 
     Raises:
         CallerError: NOT_FOUND.
@@ -45,12 +45,12 @@ def history(person: Person, name: str) -> tuple[Record, list[Version]]:
 
 
 def restore_version(person: Person, name: str, number: int | None = None) -> Restored:
-    """Make version `number`, or without one the newest value before the current one, current again.
+    """Make version `number` current again; without a number, the newest value before the current version.
 
-    A deleted secret comes back by it. The name keeps its access.
+    This also restores a deleted secret. The name keeps its access.
 
     Raises:
-        CallerError: NOT_FOUND, also for a version that is not kept or is a deletion.
+        CallerError: NOT_FOUND, also if the version is not kept or is a deletion.
         StoreError: STORE_TAMPERED.
     """
     check_name(name)
@@ -64,7 +64,7 @@ def restore_version(person: Person, name: str, number: int | None = None) -> Res
 
 
 def deleted(person: Person) -> list[Record]:
-    """The deleted secrets of all scopes, sorted by scope and name."""
+    """Return the deleted secrets of all scopes, sorted by scope and name."""
     if not person.store.exists():
         return []
     with person.store.read() as tx:
@@ -73,26 +73,26 @@ def deleted(person: Person) -> list[Record]:
 
 
 def purge(person: Person, name: str, shown: Record | None = None) -> Purged:
-    """Take a secret, deleted or not, away with all its versions and the grants on it.
+    """Permanently remove a secret, deleted or not, with all its versions and the grants on it.
 
     `shown` is the record as the person saw it.
 
     Raises:
         CallerError: NOT_FOUND.
-        StoreError: STORE_BUSY where it is not that any more.
+        StoreError: STORE_BUSY if the record has changed since then.
     """
     check_name(name)
     person.require_store(name)
     with person.store.write() as tx:
         record = _ever(tx, person, name)
         if shown is not None and record != shown:
-            raise StoreError(Code.STORE_BUSY, f"'{name}' has changed meanwhile; nothing was purged.", "Try again.")
+            raise StoreError(Code.STORE_BUSY, f"'{name}' has changed since then; nothing was purged.", "Try again.")
         _purge(tx, person, record)
     return Purged(records=(record,), scrubbed=person.store.scrub())
 
 
 def purge_deleted(person: Person, shown: list[Record]) -> Purged:
-    """Take away those of the deleted secrets that were `shown` and are still as they were."""
+    """Permanently remove the deleted secrets that were `shown`, except those that have changed since."""
     if not person.store.exists():
         return Purged(records=(), scrubbed=True)
     with person.store.write() as tx:

@@ -1,7 +1,7 @@
-"""What other programs keep secrets in: which kind of file one is, and the names and values in it.
+"""Read the files in which other programs keep secrets: recognise the kind, and parse the names and values.
 
-Always: pure; all that is wrong with a file is found at once; no value is in an error, a note or a `repr`, nor is a word
-that only looks like a name (a line of a key that nobody quoted does).
+Always: pure. All problems of a file are found at once. No error, note or `repr` holds a value, or a word that only
+looks like a name: a line of an unquoted key looks like one.
 """
 
 import json
@@ -20,7 +20,7 @@ from claude_secrets.keys.cipher import KEY_BYTES, TokenInvalid, open_gcm
 from claude_secrets.model import check_name, check_value
 
 SIZE_LIMIT: Final = 50 * 1024 * 1024
-"""Bytes of a file, at most."""
+"""The largest file that is read, in bytes."""
 
 
 _CONTAINS_REFERENCE: Final = "contains a reference"
@@ -38,7 +38,7 @@ class FileKind(StrEnum):
 
 
 class ImportedEntry(NamedTuple):
-    """A name and its value. `statements` are the numbers of those in a .env file that give it one, the last counts."""
+    """A name and its value. `statements`: the numbers of the .env statements that set it; the last one counts."""
 
     name: str
     value: str
@@ -49,7 +49,7 @@ class ImportedEntry(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is wrong, and where."""
+    """A problem in a file, and where it is."""
 
     code: Code
     where: str
@@ -57,7 +57,7 @@ class Problem(NamedTuple):
 
 
 class ImportedFile(NamedTuple):
-    """What a file holds: entries, each name once; `notes` on what is left out. With any `problems`: no entries."""
+    """The contents of a file: entries with unique names, and `notes` on the rest. With `problems` it has no entries."""
 
     entries: tuple[ImportedEntry, ...] = ()
     notes: tuple[str, ...] = ()
@@ -65,10 +65,10 @@ class ImportedFile(NamedTuple):
 
 
 def recognise(name: str, data: bytes) -> tuple[FileKind, str]:
-    """The kind of a file of that name with that content, and what told it.
+    """Return the kind of a file, and whether its name or its content shows it.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where neither does.
+        CallerError: INVALID_ARGUMENTS if neither shows it.
     """
     name = PurePath(name).name.lower()
     if name == "secrets.encrypted":
@@ -85,18 +85,20 @@ def recognise(name: str, data: bytes) -> tuple[FileKind, str]:
         return FileKind.DOTENV, "by its content"
     raise CallerError(
         Code.INVALID_ARGUMENTS,
-        "Neither its name nor its content tells what kind of file it is; nothing was imported.",
-        f"Say it: --from {'|'.join(FileKind)}",
+        "The kind of file cannot be recognised by its name or content; nothing was imported.",
+        f"Name the kind: --from {'|'.join(FileKind)}",
     )
 
 
 def read_entries(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> ImportedFile:
-    """The contents of a file; `key` gives the TypeScript tool's key, in base64, and is called for its store alone.
+    """Return the contents of a file.
+
+    `key` returns the TypeScript tool's key in base64. It is only called for that tool's store.
 
     Raises:
-        CallerError: INVALID_VALUE for what is not text, or no JSON object.
-        StoreError: STORE_FORMAT for what is no store of the TypeScript tool, or holds no JSON object.
-        CustodyError: KEY_WRONG, and what `key` raises.
+        CallerError: INVALID_VALUE if the file is not text, or is not a JSON object.
+        StoreError: STORE_FORMAT if the file is not a store of the TypeScript tool, or the store is not a JSON object.
+        CustodyError: KEY_WRONG, or an error of `key`.
     """
     if kind is FileKind.DOTENV:
         return _from_dotenv(dotenv_file.parse(_text(data)))
@@ -106,15 +108,15 @@ def read_entries(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> Impor
     try:
         return _from_json(_text(plain))
     except CallerError:
-        # From None: what could not be read is in the exception.
-        raise StoreError(Code.STORE_FORMAT, "The key fits, but what it opens is no JSON object.") from None
+        # From None: the exception holds the unreadable text.
+        raise StoreError(Code.STORE_FORMAT, "The key opens the file, but its content is not a JSON object.") from None
 
 
 def rewrite(data: bytes, entries: Sequence[ImportedEntry]) -> bytes:
-    """A .env file with a reference in the place of every value that one of the `entries` has there.
+    """Return the .env file with a reference instead of each value that belongs to one of the `entries`.
 
     Raises:
-        CallerError: INVALID_VALUE where that cannot be done in that file.
+        CallerError: INVALID_VALUE if this file cannot be rewritten so.
     """
     references = {number: reference(entry.name) for entry in entries for number in entry.statements}
     text = data.decode("utf-8")
@@ -125,15 +127,15 @@ def rewrite(data: bytes, entries: Sequence[ImportedEntry]) -> bytes:
         raise CallerError(
             Code.INVALID_VALUE,
             f"{error}; nothing was imported.",
-            "Import without --rewrite, and put references into the file by hand.",
+            "Import without --rewrite, and write the references into the file by hand.",
         ) from None
 
 
 def mentioned_by(data: bytes) -> list[str]:
-    """The names to which the variables of a .env file refer, in this process's environment.
+    """Return the names to which the variables of a .env file refer, in this process's environment.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS for what cannot be parsed.
+        CallerError: INVALID_ARGUMENTS if the file cannot be parsed.
     """
     return mentioned(dotenv_file.values(_text(data)).values())
 
@@ -143,7 +145,7 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8").removeprefix(_BOM)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-    # Outside of the handler: the exception carries the file.
+    # Outside the handler: the caught exception holds the file's content.
     raise CallerError(Code.INVALID_VALUE, f"Line {line} of the file is not UTF-8 text; nothing was imported.")
 
 
@@ -153,7 +155,7 @@ def _from_dotenv(statements: Sequence[Statement]) -> ImportedFile:
     for number, statement in enumerate(statements):
         where = f"line {statement.line}"
         if statement.wrong:
-            problems.append(Problem(Code.INVALID_VALUE, where, "python-dotenv cannot read this."))
+            problems.append(Problem(Code.INVALID_VALUE, where, "python-dotenv cannot parse this."))
         if statement.cut:
             notes.append(f"{where}: {dotenv_file.CUT}")
         if statement.name is not None:
@@ -162,7 +164,7 @@ def _from_dotenv(statements: Sequence[Statement]) -> ImportedFile:
             if left_out:
                 notes.append(f"{where}: {left_out}; left out")
             elif statement.padded:
-                problems.append(Problem(Code.INVALID_VALUE, where, "A value of several lines has to stand in quotes."))
+                problems.append(Problem(Code.INVALID_VALUE, where, "A value of several lines must be quoted."))
             else:
                 problems += _wrong(where, statement.name, statement.meant)
     entries = []
@@ -175,16 +177,16 @@ def _from_dotenv(statements: Sequence[Statement]) -> ImportedFile:
             given = tuple(number for number in places if not _left_out_of(statements[number]))
             entries.append(ImportedEntry(name, last.meant, given))
             if last.meant != last.value:
-                notes.append(f"line {last.line}: ${{…}} is filled in with what the file says")
+                notes.append(f"line {last.line}: ${{…}} is replaced by the value that the file sets")
     return _contents(entries, notes, problems)
 
 
 def _left_out_of(statement: Statement) -> str | None:
-    """Why the name of a statement is not imported with its value, if so."""
+    """Return why a statement is left out of the import; None if it is not."""
     if statement.value is None:
-        return "a name without a value (a value of several lines has to stand in quotes)"
+        return "a name without a value (a value of several lines must be quoted)"
     if statement.meant is None:
-        return "a value with ${…} that the file does not give"
+        return "a value with a ${…} that the file does not set"
     if statement.meant == "":
         return "an empty value"
     return _CONTAINS_REFERENCE if _has_reference(statement.meant) else None
@@ -205,7 +207,7 @@ def _wrong(where: str, name: str, value: object) -> list[Problem]:
 
 
 class _Object(list[tuple[str, object]]):
-    """A JSON object, with keys that stand there twice."""
+    """A JSON object that keeps duplicate keys."""
 
 
 def _from_json(text: str) -> ImportedFile:
@@ -218,7 +220,7 @@ def _from_json(text: str) -> ImportedFile:
         else:
             problems += _wrong(where, name, value)
         if name in seen:
-            problems.append(Problem(Code.INVALID_NAME, where, "The same name stands there twice."))
+            problems.append(Problem(Code.INVALID_NAME, where, "The name occurs twice."))
         elif isinstance(value, str) and not _has_reference(value):
             entries[name] = ImportedEntry(name, value)
         seen.add(name)
@@ -239,16 +241,16 @@ def _object(text: str) -> _Object:
     else:
         if isinstance(parsed, _Object):
             return parsed
-        where = "something else stands there"
-    # Outside of the handlers: the exceptions carry the file.
+        where = "it holds another JSON value"
+    # Outside the handlers: the caught exceptions hold the file's content.
     raise CallerError(Code.INVALID_VALUE, f"The file is not one JSON object ({where}); nothing was imported.")
 
 
 def _decrypted(data: bytes, key: Callable[[], bytes]) -> bytes:
-    """What the TypeScript tool sealed: `{iv}:{tag}:{ciphertext}`, each in base64."""
+    """Decrypt a store of the TypeScript tool: `{iv}:{tag}:{ciphertext}`, each in base64."""
     parts = [_decoded(part) for part in data.strip().split(b":")]
     if len(parts) != 3 or None in parts:
-        raise StoreError(Code.STORE_FORMAT, "This is no store of the TypeScript tool, or a part of one.")
+        raise StoreError(Code.STORE_FORMAT, "This is not a store of the TypeScript tool, or only a part of one.")
     iv, tag, ciphertext = (part or b"" for part in parts)
     secret = _decoded(key().strip())
     if secret is None or len(secret) != KEY_BYTES:
@@ -257,7 +259,7 @@ def _decrypted(data: bytes, key: Callable[[], bytes]) -> bytes:
         return open_gcm(secret, iv=iv, tag=tag, ciphertext=ciphertext)
     except TokenInvalid:
         raise CustodyError(
-            Code.KEY_WRONG, "The key does not open the file: it is another one, or the file is damaged."
+            Code.KEY_WRONG, "The key does not open the file: the key is wrong, or the file is damaged."
         ) from None
 
 

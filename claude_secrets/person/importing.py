@@ -1,7 +1,7 @@
-"""Importing: what storing names and values from elsewhere would change, and storing exactly that, all or nothing.
+"""Importing: preview what storing imported names and values would change, then store exactly that.
 
-Always: one transaction; what is stored is what was shown, or nothing is; no value in a `repr`. The faces call it with
-the `Person` who asks.
+Always: one transaction stores all that was shown, or nothing. No value is in a `repr`. Callers pass the `Person` who
+asks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from claude_secrets.store.transaction import Transaction
 
 
 class Change(StrEnum):
-    """What storing an entry does."""
+    """The effect of storing an entry."""
 
     NEW = "new"
     SAME = "same"
@@ -27,9 +27,9 @@ class Change(StrEnum):
 
 
 class Planned(NamedTuple):
-    """An entry, what storing it does, the version that is there now (0: none), and where that was stored.
+    """An entry, the effect of storing it, and the current version in the store (0: none).
 
-    `origin` is empty where it was here, or this project was let use it.
+    `origin` is where that version was stored. It is empty if that was here, or if this project has a grant on it.
     """
 
     entry: ImportedEntry
@@ -39,10 +39,10 @@ class Planned(NamedTuple):
 
 
 def preview(person: Person, entries: Iterable[ImportedEntry]) -> list[Planned]:
-    """What storing the entries would do, in their order.
+    """Return what storing the entries would change, in their order.
 
     Raises:
-        CustodyError: the key cannot be had.
+        CustodyError: the key cannot be fetched.
         StoreError: the store cannot be read.
     """
     if not person.store.exists():
@@ -52,15 +52,15 @@ def preview(person: Person, entries: Iterable[ImportedEntry]) -> list[Planned]:
 
 
 def carry_out(person: Person, shown: Sequence[Planned]) -> list[Stored]:
-    """Store what was shown; in a project they become its own, or the project is let use them.
+    """Store what was shown. In a project each secret becomes its own, or the project gets a grant on it.
 
     Raises:
-        StoreError: STORE_BUSY where the store has changed since; or it cannot be written. Nothing is stored then.
+        StoreError: STORE_BUSY if the store has changed since then, or the store cannot be written. Nothing is stored.
     """
     with person.store.write() as tx:
         if any(_planned(tx, person, each.entry) != each for each in shown):
             raise StoreError(
-                Code.STORE_BUSY, "The store was changed since this was shown; nothing was imported.", "Try again."
+                Code.STORE_BUSY, "The store has changed since this was shown; nothing was imported.", "Try again."
             )
         return [secrets.put(person, tx, each.entry.name, each.entry.value, action="import") for each in shown]
 

@@ -1,6 +1,6 @@
-"""Looking at a whole store for the person: what is damaged, and every value, to look for it elsewhere.
+"""Inspect a whole store for the person: list damage, verify every row, and return every value for a scan.
 
-Always: nothing is changed but the log. The faces call it with the `Person` who asks.
+Always: only the log is changed. Callers pass the `Person` who asks.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from claude_secrets.store import audit, counters, grants, records, salvage
 
 
 def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
-    """What is damaged, record by record, in words; `progress` is told how many of how many are looked at.
+    """Return sentences that say what is damaged, record by record. `progress` receives the records done and in all.
 
     Raises:
-        CustodyError: the key cannot be had.
+        CustodyError: the key cannot be fetched.
         StoreError: nothing in the store can be read.
     """
     with person.store.read(whole=False) as tx:
@@ -22,9 +22,9 @@ def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
 
 
 def every_value(person: Person, action: str) -> dict[str, str]:
-    """The current values of all secrets, to look for them elsewhere; by name, and `SCOPE/NAME` outside of `shared`.
+    """Return the current values of all secrets, to look for them elsewhere.
 
-    The log says `action`.
+    The keys are names, or `SCOPE/NAME` outside the scope `shared`. The log records `action`.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -39,7 +39,7 @@ def every_value(person: Person, action: str) -> dict[str, str]:
 
 
 def check_store(person: Person) -> tuple[int, int]:
-    """Verify every row of the store. Returns how many secrets and versions it holds.
+    """Verify every row of the store. Return how many secrets and versions it holds.
 
     Raises:
         StoreError: STORE_TAMPERED.

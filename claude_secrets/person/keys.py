@@ -1,8 +1,8 @@
 """The keys of a store, for the person: listing, adding, removing and replacing key slots.
 
-Always: whenever the process is killed, one slot still opens the store, and the store knows of every key. A slot is
-recorded before its key is put in place, and removed after its key is gone. In between it is COMING or LEAVING, and the
-next command about keys clears it away.
+Always: whenever the process is killed, one slot still opens the store, and the store has a slot for every key. A slot
+is recorded before its key is put in place, and removed after its key is gone. In between it is COMING or LEAVING, and
+the next key command clears it away.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,10 @@ from claude_secrets.store.transaction import Transaction
 
 
 class KeyInfo(NamedTuple):
-    """A key slot, when it was wrapped (seconds since 1970), and why it does not open the store here and now.
+    """A key slot, when it was wrapped (seconds since 1970), and why it does not open the store here now.
 
-    `failure` None: it does, or (`tried` False) it wants a passphrase or code that nobody was asked for.
+    `failure` is None if it opens the store, or was not tried. `tried` is False if it needs a passphrase or code that
+    nobody was asked for.
     """
 
     slot: Slot
@@ -32,12 +33,12 @@ class KeyInfo(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Whether this is a key that the person has, as far as can be told here and now."""
+        """Whether the person has this key, as far as is known here."""
         return self.failure is None and self.slot.state is State.THERE
 
 
 def list_keys(person: Person) -> list[KeyInfo]:
-    """All key slots, the oldest first.
+    """Return all key slots, oldest first.
 
     Raises:
         CustodyError: none of them opens the store.
@@ -50,7 +51,7 @@ def list_keys(person: Person) -> list[KeyInfo]:
 
 
 def list_unopenable(person: Person) -> list[KeyInfo]:
-    """All key slots of a store that none of them opens; nothing vouches for them. Raises `StoreError`."""
+    """Return all key slots of a store that none of them opens; they are not verified. Raises `StoreError`."""
     identity, slots = person.store.key_state()
     return [_info(person, identity, slot) for slot in slots]
 
@@ -63,13 +64,13 @@ def _info(person: Person, identity: StoreIdentity, slot: Slot) -> KeyInfo:
 
 
 def add_passphrase(person: Person, new: str) -> Slot:
-    """Let a passphrase open the store, too. Raises `CallerError` INVALID_VALUE for one that is easy to guess."""
+    """Add a slot for a passphrase. Raises `CallerError` INVALID_VALUE if the passphrase is easy to guess."""
     passphrase.check(new, passphrase.known_words(*person.directories))
     return _with_passphrase(person, new, "key add-passphrase", recovery=False)
 
 
 def add_file(person: Person, path: Path) -> Slot:
-    """Let a new key file open the store, too. Raises `CustodyError` where it cannot be made there."""
+    """Add a slot for a new key file at `path`. Raises `CustodyError` if the file cannot be made."""
     store, data_key = person.store, person.store.fetch_key()
     clear_away(person)
     new = store.custody.new_file_slot(identity_of(person).store_id, data_key, path, store=store.path)
@@ -80,8 +81,8 @@ def recover(person: Person, code: str, path: Path | None) -> Slot:
     """Open the store with its recovery code, and make a new key for it in the OS keyring, or in a new file at `path`.
 
     Raises:
-        CallerError: INVALID_VALUE, naming the group of the code that was mistyped.
-        CustodyError: the code is another store's; the keyring cannot be had, or the file not be made.
+        CallerError: INVALID_VALUE, which names the mistyped group of the code.
+        CustodyError: the code belongs to another store, the keyring is unavailable, or the file cannot be made.
     """
     store = person.store
     data_key = store.unlock_with_code(code)
@@ -94,10 +95,10 @@ def recover(person: Person, code: str, path: Path | None) -> Slot:
 
 
 def create_code(person: Person, *, replacing: bool) -> str:
-    """Make a recovery code and return it; it is not kept anywhere.
+    """Make a recovery code and return it; the code itself is stored nowhere.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where there is one already and it is not to be replaced.
+        CallerError: INVALID_ARGUMENTS if there is one already and `replacing` is False.
     """
     data_key = person.store.fetch_key()
     clear_away(person)
@@ -109,8 +110,8 @@ def create_code(person: Person, *, replacing: bool) -> str:
         if old and not replacing:
             raise CallerError(
                 Code.INVALID_ARGUMENTS,
-                "The store has a recovery code already.",
-                "With --replace a new one is made, and the old one opens nothing any more.",
+                "The store already has a recovery code.",
+                "Add --replace to make a new one; the old one then no longer opens the store.",
             )
         for slot in old:
             key_slots.change(tx, slot, None)
@@ -120,24 +121,24 @@ def create_code(person: Person, *, replacing: bool) -> str:
 
 
 def remove_key(person: Person, slot_id: str) -> Slot:
-    """Remove the slot whose id begins with `slot_id`; a keyring entry goes with it, a key file stays where it is.
+    """Remove the slot whose id begins with `slot_id`. This deletes its keyring entry, but not its key file.
 
     Raises:
-        CallerError: NOT_FOUND; INVALID_ARGUMENTS where no other slot would open the store.
-        CustodyError: the keyring entry cannot be deleted; the slot is LEAVING then.
+        CallerError: NOT_FOUND; INVALID_ARGUMENTS if no other slot would open the store.
+        CustodyError: the keyring entry cannot be deleted; the slot stays as LEAVING.
     """
     clear_away(person)
     held = list_keys(person)
     chosen = [info.slot for info in held if info.slot.slot_id.startswith(slot_id)]
     if len(chosen) != 1 or not slot_id:
         raise CallerError(
-            Code.NOT_FOUND, "There is no key slot, or more than one, whose id begins so.", "See key list."
+            Code.NOT_FOUND, "No key slot, or more than one, has an id that begins like this.", "See key list."
         )
     others = [info.slot for info in held if info.slot != chosen[0] and info.counts]
     if not others:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            "No other key opens the store here: without this one nobody would open it any more.",
+            "No other key opens the store here; without this one, nobody could open it.",
             "Add another one first: key add-passphrase, key add-file or recover create.",
         )
     _remove(person, chosen[0], "key remove", others)
@@ -145,11 +146,11 @@ def remove_key(person: Person, slot_id: str) -> Slot:
 
 
 def replace_in_keyring(person: Person) -> list[Slot]:
-    """Replace the master key of each slot of this keyring; returns the new slots.
+    """Replace the master key of each slot in this keyring. Return the new slots.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where no key of the store is in this keyring.
-        CustodyError: the keyring cannot be had.
+        CallerError: INVALID_ARGUMENTS if this keyring has no key of the store.
+        CustodyError: the keyring is unavailable.
     """
     clear_away(person)
     data_key = person.store.fetch_key()
@@ -158,7 +159,7 @@ def replace_in_keyring(person: Person) -> list[Slot]:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "No key of this store is in the system's keyring.",
-            "Another kind of key is replaced by adding a new one and removing the old one.",
+            "To replace another kind of key, add a new one and remove the old one.",
         )
     made = []
     for slot in old:
@@ -169,12 +170,12 @@ def replace_in_keyring(person: Person) -> list[Slot]:
 
 
 def clear_away(person: Person) -> None:
-    """Finish what a killed process left: slots that are COMING or LEAVING, key files with an old and a new key.
+    """Finish what a killed process left: slots that are COMING or LEAVING, and key files with an old and a new key.
 
-    What a locked keyring or a read-only directory is in the way of has to wait.
+    A change that a locked keyring or a read-only directory prevents is left for the next call.
 
-    Where none of the others opens the store here and now (a keyring can be put back to an earlier state), one that does
-    stays for good.
+    If no finished slot opens the store here now, an unfinished slot that does is kept as THERE. This happens when a
+    keyring is restored to an earlier state.
     """
     with person.store.read() as tx:
         slots, identity = key_slots.list_all(tx), tx.cipher.identity
@@ -196,7 +197,7 @@ def clear_away(person: Person) -> None:
 
 
 def unfinished(person: Person) -> bool:
-    """Whether `clear_away` has something to do."""
+    """Return whether `clear_away` has something to do."""
     with person.store.read() as tx:
         slots, store_id = key_slots.list_all(tx), tx.cipher.store_id
     return any(
@@ -206,7 +207,7 @@ def unfinished(person: Person) -> bool:
 
 
 def record_and_place(person: Person, new: Sequence[NewSlot], data_key: DataKey) -> None:
-    """Record slots as COMING, and put their keys in their places. Raises `CustodyError`; `clear_away` undoes it."""
+    """Record slots as COMING, then put their keys in place. Raises `CustodyError`; `clear_away` undoes both."""
     if new:
         with person.store.write() as tx:
             refuse_another(data_key, tx)
@@ -235,9 +236,9 @@ def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -
 
 
 def refuse_another(data_key: DataKey, tx: Transaction) -> None:
-    """Refuse to wrap a data key that was replaced since it was fetched: nothing would open by it."""
+    """Refuse to wrap a data key that was replaced after it was fetched: it would open nothing."""
     if tx.cipher.generation != data_key.generation:
-        raise StoreError(Code.STORE_BUSY, "Another process replaced the store's key meanwhile.", "Try again.")
+        raise StoreError(Code.STORE_BUSY, "Another process has replaced the store's key.", "Try again.")
 
 
 def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, replacing: Slot | None = None) -> Slot:
@@ -266,7 +267,7 @@ def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, repl
 
 
 def _is_recorded(person: Person, slot: Slot) -> bool:
-    """Whether the store says that the slot is there; if that cannot be told, nothing of it is taken back."""
+    """Return whether the store has the slot; True if it cannot be read, so that the slot's key is not removed."""
     try:
         with person.store.read() as tx:
             return slot in key_slots.list_all(tx)
@@ -275,12 +276,12 @@ def _is_recorded(person: Person, slot: Slot) -> bool:
 
 
 def _remove(person: Person, slot: Slot, action: str, others: Sequence[Slot]) -> None:
-    """Remove a slot, as long as one of `others`, which open the store, is there still."""
+    """Remove a slot, provided that the store still has one of `others`, which open it."""
     leaving = slot.moved(State.LEAVING)
     in_place = slot.kind == KEYRING or slot.state is not State.THERE
     with person.store.write() as tx:
         if not any(other in others for other in key_slots.list_all(tx)):
-            raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
+            raise StoreError(Code.STORE_BUSY, "Another process has changed the key slots.", "Try again.")
         if not in_place:
             person.log(tx, action)
         if leaving != slot or not in_place:
@@ -297,6 +298,6 @@ def _clear(person: Person, leaving: Slot) -> None:
 
 
 def identity_of(person: Person) -> StoreIdentity:
-    """The identity of the person's store."""
+    """Return the identity of the person's store."""
     with person.store.read() as tx:
         return tx.cipher.identity

@@ -1,4 +1,4 @@
-"""Reading the log, and holding it against the store."""
+"""Read the log, and verify it."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from claude_secrets.store.audit import LogEntry
 
 
 def entries(person: Person, keep: Callable[[LogEntry], bool]) -> list[LogEntry]:
-    """The entries of the log that are to be kept, the oldest first."""
+    """Return the entries of the log for which `keep` returns True, oldest first."""
     if not person.store.exists():
         return []
     with person.store.read() as tx:
@@ -16,7 +16,7 @@ def entries(person: Person, keep: Callable[[LogEntry], bool]) -> list[LogEntry]:
 
 
 def verify_log(person: Person) -> int:
-    """Hold every entry of the log against the store's head. Returns how many there are.
+    """Verify every entry of the log against the store's head. Return how many there are.
 
     Raises:
         StoreError: STORE_TAMPERED.

@@ -1,7 +1,7 @@
-"""Copies of a store that an upgrade or `backup restore --aside` left beside it, and removing them.
+"""List and remove copies of a store that an upgrade or `backup restore --aside` left in its directory.
 
 Always: a file is removed only if its name, its owner and its content prove that it is such a copy, and never through a
-link. The keys of a copy are named and never removed.
+link. The key files of a copy can be listed, but are never removed.
 """
 
 import os
@@ -23,9 +23,9 @@ _NAME = re.compile(r"\.((aside|restored)-\d{8}-\d{6}|format-\d+)", re.ASCII)
 
 
 class OldCopy(NamedTuple):
-    """A file beside the store with the name of a copy; `store_id` None where it does not open as a store.
+    """A file in the store's directory that is named like a copy. `store_id` is None if it is not a readable store.
 
-    `changed`: when it was last written to, in seconds since 1970.
+    `changed`: when it was last written, in seconds since 1970.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class OldCopy(NamedTuple):
 
 
 def list_copies(store: Path) -> list[OldCopy]:
-    """All copies of the store at `store`, by name."""
+    """Return all copies of the store at `store`, sorted by path."""
     copies = {}
     for real in {store.absolute(), store.resolve()}:  # an upgrade and `--aside` follow links differently
         with suppress(OSError):  # no directory, no copies
@@ -45,10 +45,10 @@ def list_copies(store: Path) -> list[OldCopy]:
 
 
 def remove_copy(copy: OldCopy) -> None:
-    """Remove a copy with its logs; its keys stay, for a store that nobody knows of here may use them.
+    """Remove a copy with its SQLite logs. Its keys stay, because a store that is not known here may use them.
 
     Raises:
-        StoreError: STORE_UNAVAILABLE where it is not what was found, or cannot be removed.
+        StoreError: STORE_UNAVAILABLE if the file has changed since it was listed, or cannot be removed.
     """
     if copy.store_id is None or _copy(copy.path) != copy:
         raise StoreError(*schema.UNREADABLE)
@@ -60,7 +60,7 @@ def remove_copy(copy: OldCopy) -> None:
 
 
 def key_files(copy: OldCopy, store: Store) -> list[Path]:
-    """The key files that a copy names and the store does not."""
+    """Return the key files that the copy names and the store does not."""
     with suppress(SecretsError), closing(Store(copy.path, Custody(environment={}), lambda: 0.0)) as opened:
         used = {path.resolve() for path in store.key_files()}
         return [path for path in opened.key_files() if path.exists() and path.resolve() not in used]
@@ -84,7 +84,7 @@ def _is_own_file(path: Path) -> bool:
 
 
 def _store_id(path: Path) -> str | None:
-    """The id of the store in a file, which is not written to; None where there is none in it."""
+    """Return the id of the store in a file, without writing to the file; None if it holds no store."""
     address = f"file:{quote(str(path))}?immutable=1"
     with suppress(StoreError), schema.translated(), closing(sqlite3.connect(address, uri=True)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID:

@@ -1,6 +1,6 @@
-"""Whose secrets are: what a person's command would use, overwrite or grant that belongs to someone else.
+"""Find the secrets of others that a person's command would use, overwrite or grant.
 
-Always: decided by where a secret was stored and by grants, as for agents; nothing is changed. Faces call it with the
+Always: the origin of a secret and the grants decide whose it is, as for agents. Nothing is changed. Callers pass the
 `Person` who asks.
 """
 
@@ -15,9 +15,9 @@ from claude_secrets.store.transaction import Transaction
 
 
 class SecretFromElsewhere(NamedTuple):
-    """A secret that belongs to someone else: its origin, and the other projects that were let use it.
+    """A secret that belongs to someone else: its origin, and the other projects that have a grant on it.
 
-    `by_agent`: an agent stored what is there now.
+    `by_agent`: an agent stored the current version.
     """
 
     name: str
@@ -27,9 +27,10 @@ class SecretFromElsewhere(NamedTuple):
 
 
 def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = False) -> list[SecretFromElsewhere]:
-    """Those of the names in the person's scope whose secrets are not the project's own, and not granted to it.
+    """Return those of the names, in the person's scope, whose secrets are not the project's own or granted to it.
 
-    Outside a project what the person stored there is their own, unless it is asked for, too.
+    Outside a project, secrets that the person stored outside a project are their own. `also_the_persons` returns own
+    and granted secrets, too.
     """
     if not person.store.exists():
         return []
@@ -40,7 +41,7 @@ def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = 
 
 
 def in_claimed_scope(person: Person) -> list[SecretFromElsewhere]:
-    """What the scope holds that the project's file claims without a grant; empty where nobody else has stored there."""
+    """Return the secrets of others in the scope that the project's file names, unless it has a grant for the scope."""
     if person.project is None or person.scope == SHARED or not person.store.exists():
         return []
     with person.store.read() as tx:
@@ -51,7 +52,7 @@ def in_claimed_scope(person: Person) -> list[SecretFromElsewhere]:
 
 
 def is_own(tx: Transaction, person: Person, record: Record) -> bool:
-    """Whether a secret is the project's own or granted to it; outside a project, the person's own."""
+    """Return whether a secret is the project's own or granted to it; outside a project, whether it is the person's."""
     if person.project is None:
         return record.origin == PERSON
     identities = _identities(tx, person)
@@ -59,7 +60,7 @@ def is_own(tx: Transaction, person: Person, record: Record) -> bool:
 
 
 def _identities(tx: Transaction, person: Person) -> tuple[str, ...]:
-    """What the project is known by; outside a project, what the person is."""
+    """Return the project's identities; outside a project, the person's."""
     project = person.project_with_identity(tx)
     return (PERSON,) if project is None else project.identities
 

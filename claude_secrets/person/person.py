@@ -1,6 +1,6 @@
-"""The person's handle on a store: the store, the project they stand in, a scope and their configuration.
+"""The person's handle on a store: the store, their current project, a scope and their configuration.
 
-Always: errors are `SecretsError`. Each command that changes something is written into the log.
+Always: errors are `SecretsError`. Each command that changes something is written to the log.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -22,7 +22,7 @@ from claude_secrets.store.transaction import Transaction
 
 
 class Person:
-    """The person's commands on one store, from inside `project` where there is one, in `scope`."""
+    """The person's handle on one store, in `scope`, from inside `project` if there is one."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class Person:
         config: Config,
         ask_passphrase: Callable[[], str],
     ) -> "Person":
-        """The handle on the store at `path`, unless a project brought that or its key file along.
+        """Return the handle on the store at `path`. Refuse a store or key file that a project could have planted.
 
-        `where` is where the person stands; `config` what their own file says; `ask_passphrase` is called where only a
-        passphrase opens the store. The store's file is not opened yet.
+        `where` is where the person runs the command, and `config` is their own `config.yml`. `ask_passphrase` is called
+        if only a passphrase opens the store. The store's file is not opened yet.
 
         Raises:
-            StoreError: STORE_UNAVAILABLE where the store lies in a project.
+            StoreError: STORE_UNAVAILABLE if the store is inside a project.
         """
         homes = home_directories()
         refuse_inside(path, store_inside, where, project, homes)
@@ -76,7 +76,7 @@ class Person:
     def log(
         self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None, refused: Code | None = None
     ) -> None:
-        """Write into the log what the person did, or by which code it was `refused`."""
+        """Log an action of the person, or the code with which it was `refused`."""
         event = LogEvent(
             caller=Caller.PERSON,
             action=action,
@@ -89,38 +89,38 @@ class Person:
         self._log.add(tx, event)
 
     def existing(self, tx: Transaction, name: str) -> Record:
-        """The secret of that name, which is not deleted. Raises `CallerError` NOT_FOUND."""
+        """Return the record of a secret that is not deleted. Raises `CallerError` NOT_FOUND."""
         record = records.find(tx, self.scope, name)
         if record is None or record.deleted:
             raise self.missing(name)
         return record
 
     def require_store(self, name: str) -> None:
-        """Raise `CallerError` NOT_FOUND where there is no store that could hold the name."""
+        """Raise `CallerError` NOT_FOUND if there is no store that could hold the name."""
         if not self.store.exists():
             raise self.missing(name)
 
     def missing(self, name: str) -> CallerError:
-        """The error for a name that is not there."""
+        """Return the error for a name without a secret."""
         return CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{self.scope}'.")
 
     def project_with_identity(self, tx: Transaction) -> Project | None:
-        """The project, if there is one, with the identity by which it counts."""
+        """Return the project, if there is one, with the identity that its grants give it."""
         return self.project and self.project.with_identity(partial(grants.joins, tx))
 
     def identity(self, tx: Transaction) -> str | None:
-        """The identity by which the project counts, if there is one."""
+        """Return the identity that the project's grants give it; None outside a project."""
         project = self.project_with_identity(tx)
         return project and project.identity
 
     def grant_scope(self, tx: Transaction) -> None:
-        """Let the project use the scope."""
+        """Grant the scope to the project."""
         identity = self.identity(tx)
         if identity and self.scope != SHARED:
             grants.add(tx, Grant(project=identity, scope=self.scope))
 
     def require_project(self) -> Project:
-        """The project. Raises `DeniedError` NO_PROJECT where there is none."""
+        """Return the project. Raises `DeniedError` NO_PROJECT if there is none."""
         if self.project is None:
             raise DeniedError(Code.NO_PROJECT, "This is not inside a project.", "Go to the project's directory.")
         return self.project

@@ -1,7 +1,7 @@
-"""Replacing every key of a store: the data key, for which every record is sealed anew, and each key that unwraps it.
+"""Replace every key of a store: the data key, with which every record is sealed anew, and each key that unwraps it.
 
-Always: afterwards no earlier key, passphrase or code opens the store. The change is one transaction: before it commits
-all old keys count, after it all new ones. `keys.clear_away` finishes what a killed process left.
+Always: afterwards no earlier key, passphrase or code opens the store. The change is one transaction: the old keys are
+valid until it commits, the new keys from then on. `keys.clear_away` finishes what a killed process left.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +19,14 @@ from claude_secrets.store.rekey import replace_data_key
 
 
 class Irreplaceable(NamedTuple):
-    """A slot that cannot be given another key, and why."""
+    """A slot whose key cannot be replaced, and why."""
 
     slot: Slot
     failure: CustodyError
 
 
 def prepare(person: Person) -> tuple[list[Slot], list[Irreplaceable]]:
-    """All key slots, and those of them whose key is not here or cannot be replaced here: rotating loses them.
+    """Return all key slots, and those that a rotation loses because their key cannot be reached or replaced here.
 
     Raises:
         CustodyError: none of them opens the store.
@@ -45,7 +45,7 @@ def prepare(person: Person) -> tuple[list[Slot], list[Irreplaceable]]:
 
 
 def check_new(person: Person, slots: Sequence[Slot], new: str) -> str:
-    """Return a new passphrase that is good enough, and opens none of the slots as they are.
+    """Return a new passphrase that is hard to guess and opens none of the current slots.
 
     Raises:
         CallerError: INVALID_VALUE.
@@ -53,10 +53,10 @@ def check_new(person: Person, slots: Sequence[Slot], new: str) -> str:
     passphrase.check(new, passphrase.known_words(*person.directories))
     identity, custody = keys.identity_of(person), person.store.custody
     for slot in slots:
-        with suppress(CustodyError, MemoryError):  # a slot that nobody can open, nor with this one
+        with suppress(CustodyError, MemoryError):  # a slot that cannot be tried does not open with it
             if slot.kind == PASSPHRASE and custody.opens(identity, slot, slot.stretching.master_key(new)):
                 raise CallerError(
-                    Code.INVALID_VALUE, "This passphrase opens the store already.", "Choose one that was never used."
+                    Code.INVALID_VALUE, "This passphrase already opens the store.", "Choose one that was never used."
                 )
     return new
 
@@ -72,15 +72,15 @@ def replace_every_key(
 ) -> bool:
     """Replace every key, and seal everything anew.
 
-    `slots` are as the person was shown them, `losing` those that they agreed to lose; `passphrases` has a
-    new one for each other passphrase slot, by the slot's id, and `code` takes the place of a recovery code.
-    `progress` is told how many rows of how many are done. Returns False where pages that the old key sealed stay for
-    now (`Store.scrub` says when).
+    `slots` are the slots that the person was shown, and `losing` those that they agreed to lose. `passphrases` has a
+    new passphrase for each other passphrase slot, by slot id. `code` replaces the recovery code, if there is one.
+    `progress` receives the rows done and in all. Return False if pages sealed with the old key stay for now
+    (`Store.scrub` says when).
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where no key would open the store any more.
-        StoreError: STORE_BUSY where the slots are not what the person was shown, or another process was first.
-        CustodyError: a key cannot be put in its place. Whatever is raised, the old keys count.
+        CallerError: INVALID_ARGUMENTS if no key would open the store.
+        StoreError: STORE_BUSY if the slots are not those that were shown, or another process replaced the data key.
+        CustodyError: a key cannot be put in place. After any error the old keys are still valid.
     """
     _require_one([slot for slot in slots if slot not in losing])
     store, store_id = person.store, keys.identity_of(person).store_id
@@ -101,14 +101,14 @@ def replace_every_key(
             for slot in slots:
                 if slot.kind == FILE and slot not in losing:
                     key_slots.change(tx, slot, key_change.begin(store.custody, store_id, slot, data_key))
-                elif slot.kind == KEYRING:  # goes when its entry has gone; nothing is left that the entry unwraps
+                elif slot.kind == KEYRING:  # removed after its entry; until then the entry unwraps nothing
                     key_slots.change(tx, slot, slot.moved(State.LEAVING)._replace(wrapped=b""))
                 else:
                     key_slots.change(tx, slot, new[slot].slot if slot in new else None)
             replace_data_key(tx, data_key, progress)
             person.log(tx, "key rotate --data")
     finally:
-        with suppress(SecretsError):  # `keys.unfinished` tells of it
+        with suppress(SecretsError):  # `keys.unfinished` reports it
             keys.clear_away(person)
     return store.scrub()
 
@@ -117,13 +117,13 @@ def _require_one(kept: Sequence[Slot]) -> None:
     if not kept:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            "No key would open the store any more.",
+            "No key would be left to open the store.",
             "Add another one first: key add-passphrase, key add-file or recover create.",
         )
 
 
 def _new(person: Person, slot: Slot, data_key: DataKey, texts: Mapping[str, str]) -> NewSlot:
-    """What takes the place of a slot of the keyring, or of a passphrase or code, by the new `texts`."""
+    """Return the new slot for one in the keyring, or for a passphrase or code with its new text in `texts`."""
     custody, store_id = person.store.custody, keys.identity_of(person).store_id
     if slot.kind == KEYRING:
         return custody.new_keyring_slot(store_id, data_key)

@@ -17,23 +17,24 @@ from claude_secrets.store.records import Record, Stored
 from claude_secrets.store.transaction import Transaction
 
 _READABLE_STILL: Final = {
-    Code.STORE_TAMPERED: "the store does not fit together: this value may be an older one, or one that was deleted",
-    Code.STORE_UNAVAILABLE: "the store is in a read-only place; what it holds can be read, not changed",
-    Code.STORE_FULL: "the disk is full: the log does not tell of this",
-    Code.STORE_BUSY: "the store is busy: the log does not tell of this",
+    Code.STORE_TAMPERED: "the store fails verification: this value may be an older one, or one that was deleted",
+    Code.STORE_UNAVAILABLE: "the store is in a read-only place: it can be read, but not changed",
+    Code.STORE_FULL: "the disk is full: this is not in the log",
+    Code.STORE_BUSY: "the store is busy: this is not in the log",
 }
-"""What a person may still read from, and what they have to know then."""
+"""The errors after which the person may still read a value, and the warning for each."""
 
 
 def set_value(
     person: Person, name: str, value: str, access: Access | None = None, *, expires: int | Expiry = Expiry.UNCHANGED
 ) -> Stored:
-    """Store a value. From inside a project the secret is the project's, or the project is let use it.
+    """Store a value. Inside a project the secret becomes the project's own, or the project gets a grant on it.
 
-    A name that only agents of another project stored, or that was deleted, no longer belongs to that project.
+    If an agent of another project stored the current version, or it was deleted, the secret no longer belongs to that
+    project.
 
-    `access` None keeps what the name has (new: as the person's settings say, else readable); `expires` as in
-    `records.put`.
+    `access` None keeps the access of the name; a new name gets the person's `default_access`, else readable. `expires`
+    is as in `records.put`.
     """
     check_name(name)
     check_value(value)
@@ -51,7 +52,7 @@ def put(
     action: str,
     expires: int | Expiry = Expiry.UNCHANGED,
 ) -> Stored:
-    """What `set_value` does, in an open transaction, for the log as `action`."""
+    """Do what `set_value` does, in an open transaction, and log it as `action`."""
     before, identity = records.find(tx, check_scope(person.scope), check_name(name)), person.identity(tx)
     stored = records.put(
         tx,
@@ -73,7 +74,7 @@ def put(
 
 
 def get_value(person: Person, name: str, *, warn: Callable[[str], None]) -> str:
-    """The current value, even where the store is damaged or cannot be written: `warn` is told so.
+    """Return the current value, also if the store is damaged or cannot be written: `warn` then gets a warning.
 
     Raises:
         CallerError: NOT_FOUND.
@@ -85,7 +86,7 @@ def get_value(person: Person, name: str, *, warn: Callable[[str], None]) -> str:
 
 
 def get_values(person: Person, names: Sequence[str], action: str, *, warn: Callable[[str], None]) -> dict[str, str]:
-    """The current values of those of `names` that there are, as `get_value` has them; the log says `action`."""
+    """Return the current values of those `names` that exist, as `get_value` does. The log records `action`."""
     for name in names:
         check_name(name)
     if not person.store.exists():
@@ -103,7 +104,7 @@ def get_values(person: Person, names: Sequence[str], action: str, *, warn: Calla
 
 
 def delete(person: Person, name: str) -> bool:
-    """Delete a secret; its versions are kept. Returns False where there is none."""
+    """Delete a secret; its versions are kept. Return False if there is none."""
     check_name(name)
     if not person.store.exists():
         return False
@@ -117,7 +118,7 @@ def delete(person: Person, name: str) -> bool:
 
 
 def set_access(person: Person, names: Sequence[str], access: Access) -> list[str]:
-    """Say whether agents may be given values: all names or none. Returns those that had another access.
+    """Set the access of all names, or of none if one is missing. Return the names whose access changed.
 
     Raises:
         CallerError: NOT_FOUND.
@@ -133,7 +134,7 @@ def set_access(person: Person, names: Sequence[str], access: Access) -> list[str
 
 
 def is_use_only(person: Person, name: str) -> bool:
-    """Whether agents are not given the value of that name; False where it was never stored."""
+    """Return whether a name is use-only; False if it was never stored."""
     if not person.store.exists():
         return False
     with person.store.read() as tx:
@@ -142,10 +143,10 @@ def is_use_only(person: Person, name: str) -> bool:
 
 
 def rename(person: Person, name: str, new_name: str) -> None:
-    """Give a secret, with its versions and grants, a name that was never used in its scope.
+    """Rename a secret, with its versions and grants. The store must have no versions of the new name in its scope.
 
     Raises:
-        CallerError: NOT_FOUND, or INVALID_NAME where the new name is taken.
+        CallerError: NOT_FOUND, or INVALID_NAME if the new name is taken.
     """
     check_name(name)
     check_name(new_name)
@@ -155,7 +156,7 @@ def rename(person: Person, name: str, new_name: str) -> None:
         if records.find(tx, person.scope, new_name) is not None:
             raise CallerError(
                 Code.INVALID_NAME,
-                f"The name '{new_name}' is taken, by a secret or by the kept versions of a deleted one.",
+                f"The name '{new_name}' is taken by a secret, or by the kept versions of a deleted one.",
                 "Choose another name.",
             )
         records.rename(tx, record, new_name)
@@ -168,7 +169,7 @@ def rename(person: Person, name: str, new_name: str) -> None:
 
 
 def list_all(person: Person) -> list[Record]:
-    """All secrets of all scopes that are not deleted, sorted by scope and name."""
+    """Return the secrets of all scopes that are not deleted, sorted by scope and name."""
     if not person.store.exists():
         return []
     with person.store.read() as tx:
@@ -177,14 +178,14 @@ def list_all(person: Person) -> list[Record]:
 
 
 def search(person: Person, pattern: str) -> list[Record]:
-    """The secrets whose names match the RE2 pattern, case-insensitively, anywhere in the name."""
+    """Return the secrets whose names match the RE2 pattern, case-insensitively, anywhere in the name."""
     search, live = NameSearch(pattern), list_all(person)
     names = set(search.among([record.name for record in live]))
     return [record for record in live if record.name in names]
 
 
 def _unlogged(person: Person, names: Sequence[str], why: Code, warn: Callable[[str], None]) -> dict[str, str]:
-    """Values from a store that takes no note of it."""
+    """Return values from a store that cannot log the access, and warn."""
     whole, immutable = why is not Code.STORE_TAMPERED, why is Code.STORE_UNAVAILABLE
     with person.store.read(whole=whole, immutable=immutable) as tx:
         values = _values(person, tx, names)

@@ -1,6 +1,6 @@
-"""What a project may use beyond its own secrets: its grants, and what its allowlist still needs granted.
+"""Grants: the secrets of others that a project may use, and those that its allowlist asks for without a grant.
 
-Always: only a grant lets a linked work tree count as its main one, whatever the files on disk say.
+Always: only a grant makes a linked work tree count as its main one. The files on disk cannot.
 """
 
 from typing import NamedTuple
@@ -17,10 +17,10 @@ from claude_secrets.store.transaction import Transaction
 
 
 class Wanted(NamedTuple):
-    """What a project wants that it is not trusted with yet.
+    """The grants that a project's allowlist needs and does not have.
 
-    `main`: to count as that project, a work tree of which it says it is; `scope`: to claim it; `secrets` from
-    elsewhere. The last two are what is left to want once it counts as `main`.
+    `main`: the project that this one, a linked work tree by its files, asks to count as. `scope`: the scope that it
+    asks to use. `secrets`: the secrets from elsewhere that it asks for. Neither lists what `main` already has.
     """
 
     scope: str | None
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
 
 
 def wanted(person: Person, allowlist: Allowlist, *, required: bool = False) -> Wanted:
-    """What the project's allowlist covers that it is not trusted with.
+    """Return the grants that the project's allowlist needs and does not have.
 
     `required`: its own secrets need a grant, too.
     """
@@ -79,7 +79,7 @@ def grant(person: Person, wanted: Wanted) -> None:
 
 
 def project_with_identity(person: Person) -> Project | None:
-    """The project with the identity by which it counts."""
+    """Return the project with the identity that its grants give it."""
     if not person.store.exists():
         return person.project
     with person.store.read() as tx:
@@ -87,7 +87,7 @@ def project_with_identity(person: Person) -> Project | None:
 
 
 def allow(person: Person, *names: str) -> None:
-    """Let this project use the secrets of these names, stored or still to come."""
+    """Grant this project the secrets of these names, stored already or later."""
     person.require_project()
     with person.store.write() as tx:
         identity = _standing(tx, person).identity
@@ -98,9 +98,9 @@ def allow(person: Person, *names: str) -> None:
 
 
 def revoke(person: Person, name: str | None = None) -> list[Grant]:
-    """Take back grants on a name or pattern, or (None) all of this project's own; returns what was taken back.
+    """Revoke the grants on a name or pattern, or (None) all grants of this project. Return the revoked grants.
 
-    A work tree that counts as another project no longer does then; what that one was granted stays.
+    With None, a work tree no longer counts as its main project. The main project's own grants stay.
     """
     project = person.require_project()
     if not person.store.exists():
@@ -116,13 +116,13 @@ def revoke(person: Person, name: str | None = None) -> list[Grant]:
 
 
 def _standing(tx: Transaction | None, person: Person) -> Project:
-    """The project with the identity by which it counts. Raises `DeniedError` NO_PROJECT where there is none."""
+    """Return the project with the identity that its grants give it. Raises `DeniedError` NO_PROJECT if none."""
     project = person.require_project()
     return project if tx is None else person.project_with_identity(tx) or project
 
 
 def list_grants(person: Person) -> list[Grant]:
-    """All grants of all projects, sorted."""
+    """Return all grants of all projects, sorted."""
     if not person.store.exists():
         return []
     with person.store.read() as tx:
@@ -130,7 +130,7 @@ def list_grants(person: Person) -> list[Grant]:
 
 
 def grant_scope(person: Person) -> None:
-    """Let this project use the scope that its file names."""
+    """Grant this project the scope that its file names."""
     with person.store.write() as tx:
         person.grant_scope(tx)
         person.log(tx, "trust", "")

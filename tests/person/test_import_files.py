@@ -188,7 +188,7 @@ def test_no_reference_comes_to_stand_inside_another_value() -> None:
 
 def test_a_file_of_blank_lines_is_looked_at_once() -> None:
     data = b"\n" * 400_000 + b"?"
-    with pytest.raises(CallerError, match="Neither its name"):
+    with pytest.raises(CallerError, match="cannot be recognised"):
         import_files.recognise("x", data)
 
 
@@ -332,8 +332,8 @@ def test_whatever_else_is_in_it_is_a_problem(text: str, problems: list[str]) -> 
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ('["canary"]', "something else stands there"),
-        ('"canary"', "something else stands there"),
+        ('["canary"]', "it holds another JSON value"),
+        ('"canary"', "it holds another JSON value"),
         ("", "line 1, column 1"),
         ('{"A": "canary"', "line 1, column 15"),
         ('{"A": "canary"}\n{}', "line 2, column 1"),

@@ -438,7 +438,7 @@ def refused(machine: Machine, *words: str, stdin: str | None = None) -> str:
 
 def test_where_nobody_can_type_a_new_passphrase_it_is_said_how_to_give_one(machine: Machine) -> None:
     assert "--new-passphrase-fd N" in refused(machine, "--yes")
-    assert "opens the store already" in refused(machine, "--yes", "--new-passphrase-fd", "0", stdin=OLD)
+    assert "already opens the store" in refused(machine, "--yes", "--new-passphrase-fd", "0", stdin=OLD)
     assert "INVALID_VALUE" in refused(machine, "--yes", "--new-passphrase-fd", "0", stdin="short")
     assert "--yes" in refused(machine, "--new-passphrase-fd", "0", stdin=NEW)
     machine.run("key", "add-passphrase", "--new-passphrase-fd", "0", stdin="tulips borrow nineteen anvils")
