@@ -227,7 +227,7 @@ def test_import_shows_whose_the_names_are(machine: Machine) -> None:
     clone = machine.home / "work" / "clone"
     (clone / "values.env").write_text("AWS_KEY=planted\nOWN=own-value\n")
     done = machine.run("import", "values.env", "--overwrite", at=clone)
-    assert "overwrites version 1; it was stored from ~/work/infra" in done.stdout
+    assert "overwrites version 1; stored from ~/work/infra" in done.stdout
     assert "~/work/clone" not in done.stdout
 
 
@@ -349,8 +349,8 @@ def test_whoever_was_let_use_a_name_is_told_of_when_it_moves(machine: Machine) -
     done = machine.run("set", "TAKEN", at=machine.home / "work" / "clone", stdin="v")
     assert "TAKEN was stored by an agent in ~/work/infra" in done.stderr
     for name, said in (
-        ("TAKEN", f"may still use it; to take that back: python -P -m claude_secrets --project {infra} revoke TAKEN"),
-        ("LEFT", "may not use it any more"),
+        ("TAKEN", f"may still use it; to revoke that: python -P -m claude_secrets --project {infra} revoke TAKEN"),
+        ("LEFT", "may no longer use it"),
     ):
         done = machine.run("set", name, "--yes", at=machine.home / "work" / "clone", stdin="v")
         assert said in done.stderr

@@ -222,7 +222,7 @@ def test_what_agents_of_another_project_stored_is_theirs_no_more_and_that_is_sai
     with machine.server(other) as wire:
         wire.text("set_secret", name="TOKEN", value="canary-one")
     _, _, said = machine.bring(str(machine.file("a.env", DOTENV)), "--yes", at=machine.project("api"))
-    assert "'TOKEN' belonged to ~/work/other; it belongs to this project now" in said
+    assert "'TOKEN' belonged to ~/work/other; it now belongs to this project" in said
 
 
 def test_new_secrets_have_the_access_that_the_person_configured(machine: Watched) -> None:
@@ -248,12 +248,12 @@ def test_each_name_is_shown_with_what_becomes_of_it(machine: Watched) -> None:
     shown = dict(line.split(maxsplit=1) for line in said.splitlines() if line.split(" ")[0].isupper())
     assert shown == {
         "NAME": "IMPORTING",
-        "SAME": "the same value as stored (version 1): nothing to do",
+        "SAME": "already has this value (version 1)",
         "OTHER": "overwrites version 2",
-        "GONE": "brings back a deleted secret",
+        "GONE": "restores a deleted secret",
         "FRESH": "new",
     }
-    assert "There are other values of OTHER already" in said
+    assert "Already stored with another value: OTHER." in said
     code, _, said = machine.bring(str(file), "--yes", "--overwrite")
     assert (code, "Imported 4 secrets (1 overwritten) into scope 'shared'; 1 of them had this" in said) == (0, True)
     assert machine.values() == {name: f"canary-{name.lower()}" for name in ("SAME", "OTHER", "GONE", "FRESH")}
@@ -268,7 +268,10 @@ def test_it_asks_once(machine: Watched, answer: str, code: int) -> None:
     ended, screen = on_a_terminal(machine, ["import", str(file), "--rewrite"], answer)
     assert (ended, screen.count("[y/N]")) == (code, 1)
     named = f"~/{file.relative_to(machine.home)}"
-    assert f"Import 3 secrets from {named} into scope 'shared', and put references there in their place?" in screen
+    assert (
+        f"Import 3 secrets from {named} into scope 'shared', and replace the values in the file with references?"
+        in screen
+    )
     if code:
         assert (machine.rows(), file.read_bytes().decode()) == (before, DOTENV)
         assert [path.name for path in file.parent.iterdir()] == [".env"]
@@ -579,7 +582,7 @@ def test_what_had_its_value_already_is_rewritten_too(machine: Watched) -> None:
     machine.bring(str(file), "--yes")
     code, _, said = machine.bring(str(file), "--yes", "--rewrite")
     assert (code, file.read_bytes().decode()) == (0, REWRITTEN)
-    assert "3 of them had this value already" in said
+    assert "3 of them already had this value" in said
 
 
 def test_a_copy_that_is_there_is_never_overwritten(machine: Watched) -> None:
@@ -639,7 +642,7 @@ def test_of_a_link_the_target_is_rewritten_and_that_is_said(machine: Watched) ->
     link.symlink_to("files/target")
     code, _, said = machine.bring(str(link), "--yes", "--rewrite")
     assert (code, link.is_symlink(), target.read_bytes().decode()) == (0, True, REWRITTEN)
-    assert f"{link} is a link; {target} is what is rewritten" in said
+    assert f"{link} is a link; the file {target} is rewritten" in said
     assert (target.parent / "target.before-import").read_bytes().decode() == DOTENV
     assert not (machine.home / ".env.before-import").exists()
 
@@ -673,7 +676,7 @@ def test_a_file_that_was_changed_meanwhile_is_left_alone(machine: Watched, how: 
 
     code, screen = on_a_terminal(machine, ["import", str(file), "--rewrite"], "y\n", meanwhile=meanwhile)
     assert (code, "is left as it is" in screen) == (1, True)
-    assert "The secrets are imported all the same" in screen
+    assert "The secrets are imported nevertheless" in screen
     assert machine.values() == VALUES
     left = {path.name: path.read_bytes().decode() for path in file.parent.iterdir()}
     assert (

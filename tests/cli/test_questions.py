@@ -27,7 +27,7 @@ QUESTIONS = {
     "exec --scope acme -- true": ("clone", "Let this command have 68 secrets for ~/work/clone/.env?"),
     "export --scope acme": ("clone", "Let this command have 68 secrets for ~/work/clone/.env?"),
     "import values.env": ("other", "Import 68 secrets from ~/work/other/values.env into scope 'shared'?"),
-    "purge --deleted": ("other", "Purge 68 deleted secrets, of all scopes? Nothing brings them back."),
+    "purge --deleted": ("other", "Purge 68 deleted secrets, of all scopes? This cannot be undone."),
     "set OWN": ("other", "Overwrite OWN, and let ~/work/other use it?"),
     "allow OWN": ("other", "Let ~/work/other use OWN?"),
     "access OWN --readable": ("other", "Let agents that may use OWN read its value?"),
@@ -37,11 +37,11 @@ QUESTIONS = {
     ),
     "purge OWN": (
         "other",
-        f"Purge 'OWN' of scope 'shared', 1 version, and the grants on it? Nothing brings it back. {THERE}",
+        f"Purge 'OWN' of scope 'shared', 1 version, and the grants on it? This cannot be undone. {THERE}",
     ),
     "backup restore old.backup --aside --key-file new.key": (
         "..",
-        f"Give the store {STORE} another name, and begin a new one with 137 secrets, 205 versions from ~/old.backup?",
+        f"Rename the store {STORE}, and make a new one with 137 secrets, 205 versions from ~/old.backup?",
     ),
 }
 """By command line: where it is typed, and what it asks."""

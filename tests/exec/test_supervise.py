@@ -375,9 +375,15 @@ IN_A_PROGRAMS_PLACE = {
     "kept": (126, "The program 'kept' cannot be run: Permission denied."),
     "./plain/more": (126, "The program './plain/more' cannot be run: Not a directory."),
     "./round": (126, "The program './round' cannot be run: Too many levels of symbolic links."),
-    "./bad": (126, "The program cannot be run: it is no program for this machine, and no script whose first line"),
-    "./no-first-line": (126, "The program cannot be run: it is no program for this machine, and no script whose first"),
-    "./lost": (127, "The program cannot be run: what runs it is not there (of a script: what its first line names)."),
+    "./bad": (126, "The program cannot be run: it is not a program for this machine, or a script whose first line"),
+    "./no-first-line": (
+        126,
+        "The program cannot be run: it is not a program for this machine, or a script whose first",
+    ),
+    "./lost": (
+        127,
+        "The program cannot be run: its interpreter does not exist (for a script, its first line names it).",
+    ),
 }
 
 

@@ -32,7 +32,7 @@ def set_aside(machine: Machine, *key: str) -> Path:
     assert machine.run("backup", backup, *given, stdin=PASSPHRASE).returncode == 0
     done = machine.run("backup", "restore", backup, "--aside", "--yes", *key, *given, stdin=PASSPHRASE)
     assert done.returncode == 0, done.stderr
-    found = re.search(r"The store that was there is (.*) now", done.stdout)
+    found = re.search(r"The old store is now (.*)\.", done.stdout)
     assert found is not None
     return Path(found[1])
 

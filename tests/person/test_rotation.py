@@ -411,7 +411,9 @@ def test_a_thief_at_the_command_line_gets_nothing(machine: Machine) -> None:
     assert done.returncode == 0, done.stderr
     new_code = done.stdout.splitlines()[0]
     assert recovery_code.read_code(new_code) == new_code != code
-    assert [words in done.stderr for words in ("It counts from now on", "replace the secrets themselves")] == [True] * 2
+    assert [words in done.stderr for words in ("keep the old one until", "replace the secrets themselves")] == [
+        True
+    ] * 2
 
     assert machine.run("get", "T", environment=with_copy).returncode == 4
     assert machine.run("--passphrase-fd", "0", "get", "T", environment=nothing, stdin=OLD).returncode == 4
@@ -575,7 +577,7 @@ def test_when_it_fails_it_is_said_which_recovery_code_counts(machine: Machine, c
     )
     assert done.returncode == 130, done.stderr
     shown = done.stdout.strip()
-    says = ["the new recovery code counts" in done.stderr, "the old recovery code still counts" in done.stderr]
+    says = ["the new recovery code is valid" in done.stderr, "the old recovery code is still valid" in done.stderr]
     assert says == [committed, not committed]
     for text, counts in ((code, not committed), (shown, committed)):
         path = str(machine.home / f"{counts}.key")

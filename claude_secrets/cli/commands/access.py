@@ -1,4 +1,4 @@
-"""`access`: say whether agents may be given the values of secrets."""
+"""`access`: set whether agents may read the values of secrets."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -10,7 +10,7 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the names and one of the two."""
+    """Take the names, and `--use-only` or `--readable`."""
     parser.add_argument("names", metavar="NAME", nargs="+")
     access = parser.add_mutually_exclusive_group(required=True)
     access.add_argument(
@@ -28,16 +28,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def loosens(options: Namespace) -> bool:
-    """Whether it gives agents or whoever has its output more than they have."""
+    """Return whether the command gives agents, or readers of its output, more access."""
     return options.access is Access.READABLE
 
 
 def run(options: Namespace) -> int:
-    """Change all names, or none where one is missing."""
+    """Change all names, or none if one is missing."""
     person, yes = scoped_person(options), yes_of(invocation_of(options))
     for name in options.names if options.access is Access.READABLE else ():
         ask_about_others.require_name(person, name, f"Let agents that may use {name} read its value?", yes)
     changed = secrets.set_access(person, options.names, options.access)
     for name in options.names:
-        say(f"'{name}' is {options.access.value}{'' if name in changed else ' already'}.")
+        say(f"'{name}' is {'now' if name in changed else 'already'} {options.access.value}.")
     return 0

@@ -1,4 +1,4 @@
-"""`allow`: let this project use a name, or the names of a pattern."""
+"""`allow`: add a name or pattern to this project's allowlist, and grant it."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -17,18 +17,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "name",
         metavar="NAME",
-        help="a name, or in quotes a pattern: * is any run of characters, ? is one",
+        help="a name, or a quoted pattern: * is any run of characters, ? is one character",
     )
     ask_about_others.add_yes(parser)
 
 
 def loosens(_options: Namespace) -> bool:
-    """Whether it gives agents or whoever has its output more than they have."""
+    """Return whether the command gives agents, or readers of its output, more access."""
     return True
 
 
 def run(options: Namespace) -> int:
-    """Grant the names first, then list the entry: whoever is interrupted has allowed agents nothing yet."""
+    """Grant the names first, then add the entry: if interrupted in between, agents are allowed nothing yet."""
     name = check_entry(options.name)
     invocation = invocation_of(options)
     project = require_project(invocation)
@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
     yes = yes_of(invocation)
     if is_wild(name):
         names = ask_about_others.require_names(person, name, yes)
-        use = "the project may use what is stored under it now"
+        use = "the project may use the stored secrets that it covers now"
     else:
         ask_about_others.require_name(person, name, f"Let {here(person)} use {name}?", yes)
         names, use = [name], "the project may use it"
@@ -46,7 +46,7 @@ def run(options: Namespace) -> int:
     if after is None:
         entry = covering(parse_allowlist(before), name)
         by = "" if entry is None or entry.pattern == name else f", covered by its entry {entry.pattern}"
-        say(f"'{name}' is in the allowlist of {project.path} already{by}; {use}.")
+        say(f"'{name}' is already in the allowlist of {project.path}{by}; {use}.")
     else:
         allowlist_file.replace(project.path, before, after)
         say(f"Added '{name}' to {project.path / '.claude' / 'secrets.yml'}; {use}.")

@@ -1,4 +1,4 @@
-"""`backup`: all secrets in one file that a passphrase opens; looking into one; a store made from one."""
+"""`backup`: write all secrets to one file that a passphrase opens; verify such a file; restore a store from it."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -20,16 +20,18 @@ from claude_secrets.person.person import Person
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take a file, or `restore` and a file."""
+    """Take a file, or `restore` and a file, and the options."""
     parser.usage = "%(prog)s [--verify] FILE | %(prog)s restore FILE [--aside]"
-    parser.add_argument("words", metavar="FILE", nargs="+", help="where to; restore FILE: put it into an empty store")
-    parser.add_argument("--verify", action="store_true", help="open every record of that backup, and change nothing")
+    parser.add_argument(
+        "words", metavar="FILE", nargs="+", help="the file to write; restore FILE: fill an empty store from it"
+    )
+    parser.add_argument("--verify", action="store_true", help="open every record of the backup FILE; change nothing")
     parser.add_argument(
         "--aside",
         action="store_true",
-        help="restore: give the store that is there another name first",
+        help="restore: rename the existing store first",
     )
-    parser.add_argument("--key-file", metavar="PATH", help="restore: keep the new store's key in a new file there")
+    parser.add_argument("--key-file", metavar="PATH", help="restore: keep the new store's key in this new file")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--backup-passphrase-fd", metavar="N", type=int, help="read the backup's passphrase from this file descriptor"
@@ -37,15 +39,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def loosens(options: Namespace) -> bool:
-    """Whether it gives agents or whoever has its output more than they have."""
+    """Return whether the command gives agents, or readers of its output, more access."""
     return bool(not options.verify)
 
 
 def run(options: Namespace) -> int:
-    """Write a backup, look into one, or restore one."""
+    """Write, verify or restore a backup."""
     *verbs, file = options.words
     if verbs not in ([], ["restore"]) or (verbs and options.verify) or (file == "restore" and not verbs):
-        raise CallerError(Code.INVALID_ARGUMENTS, "That is not how backups are made.", "backup --help")
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            "Unexpected arguments.",
+            "Use `backup FILE`, `backup --verify FILE` or `backup restore FILE`.",
+        )
     path, descriptor = expanded(file), options.backup_passphrase_fd
     invocation = invocation_of(options)
     if verbs:
@@ -59,7 +65,7 @@ def run(options: Namespace) -> int:
     if options.verify:
         backups.require(path)
         contents = backups.verify_backup(path, passphrase("the backup", descriptor))
-        say(f"The backup is whole: {_counted(contents)}, each of which opens.")
+        say(f"The backup is intact: {_counted(contents)}; all of them open.")
         return 0
     return _make(path, invocation, descriptor)
 
@@ -70,13 +76,16 @@ def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
     secret = new_passphrase("the backup", descriptor)
     with progress("copying") as tell:
         contents = backups.make(person, path, secret, tell)
-    say(f"Wrote {path}: {_counted(contents)}. Grants and the log stay here.")
+    say(f"Wrote {path}: {_counted(contents)}. Grants and the log are not in it.")
     for line in contents.wrong:
         warn(line)
     if not contents.logged:
-        warn("the store takes no notes, so its log does not tell of this")
+        warn("the store cannot be written, so its log has no entry for this")
     if contents.wrong:
-        hint(f"the store is damaged; the backup holds all that opens: {command()} backup restore FILE --aside")
+        hint(
+            "the store is damaged; the backup holds every record that opens. "
+            f"To make a new store from it: {command()} backup restore FILE --aside"
+        )
     return FAILED if contents.wrong else 0
 
 
@@ -87,14 +96,14 @@ def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_
     person = the_person(invocation, find_project(invocation), SHARED)
     fill = partial(_fill, path=path, secret=secret, key_file=key_file)
     if aside and person.store.exists():
-        begin = f"begin a new one with {_counted(verified)} from {short(str(path))}"
-        question = f"Give the store {short(str(person.store.path))} another name, and {begin}?"
+        begin = f"make a new one with {_counted(verified)} from {short(str(path))}"
+        question = f"Rename the store {short(str(person.store.path))}, and {begin}?"
         require_yes(question, yes=invocation.yes)
         contents = _restore_beside(person, invocation, fill)
     else:
         contents = fill(person)
     say(f"Restored {_counted(contents)} into {person.store.path}.")
-    hint("grants did not come along: projects ask again for what is not their own")
+    hint("grants were not restored: projects ask again for secrets that are not their own")
     return 0
 
 
@@ -106,7 +115,7 @@ def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> Back
 
 
 def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Person], BackupContents]) -> BackupContents:
-    """Fill a new store, and replace the old one only when that is done."""
+    """Fill a new store, then replace the old one with it."""
     backups.fold_log_or_refuse(person.store)
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     new = the_person(invocation, find_project(invocation), SHARED, at=backups.beside(person.store.path, stamp))
@@ -118,7 +127,7 @@ def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Pers
     finally:
         if not done:
             backups.discard(new.store)
-    say(f"The store that was there is {aside} now.")
+    say(f"The old store is now {aside}.")
     return contents
 
 

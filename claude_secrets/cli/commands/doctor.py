@@ -1,4 +1,4 @@
-"""`doctor`: is everything well, and if not, what to do."""
+"""`doctor`: check the key, the store, the project and its allowlist, and say how to fix problems."""
 
 import os
 from argparse import ArgumentParser, Namespace
@@ -47,12 +47,12 @@ class Finding(NamedTuple):
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take `--deep` and `--json`."""
-    parser.add_argument("--deep", action="store_true", help="open every record, and say which are damaged")
+    parser.add_argument("--deep", action="store_true", help="open every record, and list the damaged ones")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(options: Namespace) -> int:
-    """Look at everything."""
+    """Check everything."""
     findings = list(_findings(invocation_of(options), deep=options.deep))
     if options.json:
         say_json([finding._asdict() for finding in findings])
@@ -87,17 +87,17 @@ def _findings(invocation: Invocation, *, deep: bool) -> Iterator[Finding]:
 
 def _store_findings(person: Person, *, deep: bool) -> Iterator[Finding]:
     if not person.store.exists():
-        yield Finding("store", "ok", f"{person.store.path}: there is none yet; the first secret makes it.")
+        yield Finding("store", "ok", f"{person.store.path}: there is no store yet; the first secret creates it.")
         yield _no_key_yet()
         return
     try:
         yield from _keys(person)
-    except (CallerError, InputError):  # of a passphrase that was asked for: it would be asked for again
+    except (CallerError, InputError):  # about a passphrase that was asked for: going on would ask again
         raise
     except SecretsError as error:
         yield _failure("key", error)
     yield from _copies(person)
-    if not person.store.unlocked:  # said above; a passphrase would be asked for again
+    if not person.store.unlocked:  # reported above; going on would ask for a passphrase again
         return
     yield _checked("store", lambda: _store(person))
     if person.project is not None and (main := person.project.main) is not None:
@@ -156,18 +156,18 @@ def _own_files(invocation: Invocation, project: Project | None) -> Iterator[Find
 
 def _ignored(own: OwnFiles) -> Finding:
     account, environment = own_directories()
-    message = f"Not used, of {environment}: {'; '.join(own.ignored)}. An environment can only make things stricter."
+    message = f"Ignored in {environment}: {'; '.join(own.ignored)}. An environment can only make settings stricter."
     link = ""
     if environment is not None and not os.path.lexists(account):
         link = f", or: ln -s {quoted(environment)} {quoted(account)}"
-    return Finding("policy", "warn", message, f"To have it count, put it in {account}{link}")
+    return Finding("policy", "warn", message, f"To make it count, put it in {account}{link}")
 
 
 def _exposed(person: Person | None) -> Iterator[Finding]:
-    """What others could change, of the store, its keys, the person's files and the directories on the way to each."""
+    """Report what other users could change: the store, its keys, the person's files, or directories that lead there."""
     places = [directory / name for directory in own_directories().all() for name in (CONFIG, POLICY, POLICY_JSON)]
     if person is not None:
-        with suppress(SecretsError):  # told with the store
+        with suppress(SecretsError):  # reported with the store
             places += [person.store.path, *person.store.key_files()]
     directories: dict[Path, Path] = {}
     for place in places:
@@ -197,7 +197,7 @@ def _work_tree(person: Person, main: str) -> Finding:
 
 
 def _keys(person: Person) -> Iterator[Finding]:
-    """What opens the store: each key that does not, and why; and whether one or none is left."""
+    """Report each key that does not open the store, and why, and whether fewer than two keys do."""
     try:
         person.store.unlock()
         slots, error = keys.list_keys(person), None
@@ -211,11 +211,11 @@ def _keys(person: Person) -> Iterator[Finding]:
         yield _failure("key", error)
     elif unfinished:
         hint = f"To finish it: {command()} key list"
-        yield Finding("key", "warn", f"It opens the store ({kinds}); a change of keys was not finished.", hint)
+        yield Finding("key", "warn", f"The store opens ({kinds}), but a change of keys was not finished.", hint)
     elif len(counted) > 1:
         yield Finding("key", "ok", f"{len(counted)} keys open the store ({kinds}).")
     if len(counted) == 1:
-        hint = f"If it is lost, so are your secrets. To have another: {command()} recover create"
+        hint = f"If it is lost, so are your secrets. To add another: {command()} recover create"
         yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
 
 
@@ -224,16 +224,16 @@ def _dead_key(info: KeyInfo) -> Finding:
     where = f", {slot.key_file}" if slot.kind == FILE else ""
     why = "" if info.failure is None else info.failure.message
     message = f"Key slot {slot.slot_id} ({kind_of(slot)}{where}) does not open the store: {why}"
-    hint = f"If its key is lost for good: {command()} key remove {slot.slot_id}"
+    hint = f"If its key is permanently lost: {command()} key remove {slot.slot_id}"
     return Finding("key", "warn", message, hint)
 
 
 def _copies(person: Person) -> Iterator[Finding]:
     for copy in old_copies.list_copies(person.store.path):
         if copy.store_id is None:
-            hint = "It does not open as a store, so no command removes it: look at it yourself."
+            hint = "It does not open as a store, so no command removes it. Check it yourself."
         else:
-            hint = f"It holds what was in the store then. To remove it: {command()} purge --deleted"
+            hint = f"It holds all that was in the store at that time. To remove it: {command()} purge --deleted"
         yield Finding("copy", "warn", described(copy), hint)
 
 
@@ -252,7 +252,7 @@ def _damage(person: Person) -> Iterator[Finding]:
     except SecretsError as error:
         yield _failure("damage", error)
         return
-    hint = f"What opens can be saved: {command()} backup FILE, then {command()} backup restore FILE --aside"
+    hint = f"To save what opens: {command()} backup FILE, then {command()} backup restore FILE --aside"
     for line in wrong:
         yield Finding("damage", "fail", f"[{Code.STORE_TAMPERED}] {line}", hint if line == wrong[-1] else None)
     if not wrong:
@@ -262,7 +262,7 @@ def _damage(person: Person) -> Iterator[Finding]:
 def _expiry(person: Person) -> Iterator[Finding]:
     try:
         expiring = expiries(secrets.list_all(person))
-    except SecretsError:  # told with the store
+    except SecretsError:  # reported with the store
         return
     gone = [one for one in expiring if one.seconds <= 0]
     soon = [one for one in expiring if one.seconds > 0]

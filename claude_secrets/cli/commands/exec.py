@@ -1,4 +1,4 @@
-"""`exec`: become another program that has secrets in its environment, or run it and redact what it prints."""
+"""`exec`: become a program with secrets in its environment, or run it as a child and redact its output."""
 
 import errno
 import os
@@ -23,30 +23,30 @@ from claude_secrets.person import secrets
 from claude_secrets.person.person import Person
 
 _SHOWN: Final = 100
-"""Characters of a word that are shown, at most."""
+"""The largest number of characters of a word that is shown."""
 
 _SHELLS_OWN: Final = frozenset(" \t\n$`|&;<>(){}[]*?~'\"\\=")
 _BUILTIN: Final = re.compile(
     r"[!.:]|alias|bg|bind|case|cd|command|declare|eval|exec|exit|export|fg|for|function|if|jobs|let|local|popd|pushd|"
     "read|readonly|return|set|setopt|shift|shopt|source|times?|trap|type|typeset|ulimit|umask|unalias|unset|until|while"
 )
-"""What shells understand by themselves; asked for only where there is no program of that name."""
+"""Builtins and keywords of shells; checked only if there is no program with that name."""
 
 _WHY: Final = {
-    errno.ENOEXEC: "it is no program for this machine, and no script whose first line begins with #!",
-    errno.ENOENT: "what runs it is not there (of a script: what its first line names)",
+    errno.ENOEXEC: "it is not a program for this machine, or a script whose first line begins with #!",
+    errno.ENOENT: "its interpreter does not exist (for a script, its first line names it)",
     errno.E2BIG: "its arguments and its environment are too long",
 }
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take files, names and the program with its arguments."""
+    """Take files, names, and the program with its arguments."""
     parser.usage = "%(prog)s [--file FILE …] [--only NAME …] [--redact] [--yes] [--scope SCOPE] -- COMMAND …"
     variables.add_arguments(parser)
     parser.add_argument(
         "--redact",
         action="store_true",
-        help="put [secret://NAME] where the program prints a value, plain or encoded (always where an agent runs it)",
+        help="replace each value in the program's output, plain or encoded, with [secret://NAME] (always for agents)",
     )
     add_scope(parser)
     ask_about_others.add_yes(parser)
@@ -54,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Become the program, or run it to its end."""
+    """Become the program, or run it until it ends."""
     person = scoped_person(options)
 
     def values(names: Sequence[str]) -> dict[str, str]:
@@ -66,7 +66,7 @@ def run(options: Namespace) -> int:
         )
 
     def close() -> None:
-        run_after_success()  # afterwards this is another program
+        run_after_success()  # after `execve` this process is another program
         person.store.close()
 
     def shown(word: str) -> str:
@@ -82,7 +82,7 @@ def run(options: Namespace) -> int:
 
 
 def _without_values(person: Person, word: str) -> str:
-    """A word with references in place of stored values; empty where it may hold another credential."""
+    """Return a word with references instead of stored values; empty if it may hold another credential."""
     from claude_secrets.person.inspection import every_value
     from claude_secrets.redaction.credentials import kinds_in
     from claude_secrets.redaction.finder import Finder
@@ -104,14 +104,14 @@ def start(
     redact: bool,
     sealed: bool = False,
 ) -> int:
-    """Run the program that is `given` with its arguments, with its secrets and `environment`.
+    """Run the program and arguments in `given`, with its secrets and `environment`.
 
-    Returns its exit code, or NO_PROGRAM or NOT_STARTED.
+    Return its exit code, or NO_PROGRAM or NOT_STARTED.
 
-    `sealed`, where it is redacted: it inherits no descriptor above 2 that it could write a value to.
+    `sealed` matters only with `redact`: the program inherits no descriptor above 2 to which it could write a value.
 
     Raises:
-        CallerError: there is no program to run; or as `variables` says.
+        CallerError: there is no program to run, or an error of `variables`.
     """
     words = given[1:] if given[:1] == ["--"] else given
     if not words:
@@ -132,17 +132,17 @@ def start(
             return _redacted(program, words, full, resolved.secrets, sealed=sealed)
         _expect_signals()
         core_dumps.give_back()
-        os.execve(program, words, full)  # noqa: S606  what the person asked for, without a shell
+        os.execve(program, words, full)  # noqa: S606  the person named the program; no shell is used
     except OSError as error:
         core_dumps.forbid()
         return _not_run(error)
 
 
 def _found(word: str, path: str | None) -> str:
-    """The program that a word names, as shells look for it.
+    """Return the path of the program that a word names, looked up as shells do.
 
     Raises:
-        OSError: why it cannot be run; FileNotFoundError where it is not there.
+        OSError: why it cannot be run; FileNotFoundError if it does not exist.
     """
     program = shutil.which(word, path=path)
     if program is not None:
@@ -155,7 +155,7 @@ def _found(word: str, path: str | None) -> str:
 
 
 def _not_found(word: str, error: OSError, shown: str) -> int:
-    """Say that a word names no program that can be run. Returns the exit code that shells have for that."""
+    """Report that a word names no program that can be run. Return the exit code that shells use for that."""
     name = f" '{shown[:_SHOWN]}{'…' * (len(shown) > _SHOWN)}'" if shown else ""
     if error.errno != errno.ENOENT:
         output.error(f"[{Code.INVALID_ARGUMENTS}] The program{name} cannot be run: {_why(error)}.")
@@ -167,7 +167,7 @@ def _not_found(word: str, error: OSError, shown: str) -> int:
 
 
 def _not_run(error: OSError) -> int:
-    """Say why a program that is there did not start. Returns the exit code that shells have for that."""
+    """Report why an existing program did not start. Return the exit code that shells use for that."""
     output.error(f"[{Code.INVALID_ARGUMENTS}] The program cannot be run: {_WHY.get(error.errno or 0) or _why(error)}.")
     return NO_PROGRAM if error.errno == errno.ENOENT else NOT_STARTED
 
@@ -177,7 +177,7 @@ def _why(error: OSError) -> str:
 
 
 def _expect_signals() -> None:
-    """Undo what Python does to signals at its start: programs expect to end where nobody reads what they write."""
+    """Restore the default actions of signals that Python ignores; programs rely on SIGPIPE."""
     for name in ("SIGPIPE", "SIGXFSZ"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)

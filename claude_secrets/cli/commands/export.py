@@ -1,4 +1,4 @@
-"""`export`: print variables with their secrets, for a shell, as a .env file or as JSON."""
+"""`export`: print variables with their secrets for a shell, as a .env file or as JSON."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,29 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take files, names, the format and what to do about missing secrets."""
+    """Take files, names, the format, and what to do about missing secrets."""
     variables.add_arguments(parser)
     parser.add_argument(
         "--format",
         choices=["shell", "dotenv", "json"],
         default="shell",
         help='shell (the default): for eval "$(claude-secrets export)" in any POSIX shell; dotenv: for python-dotenv '
-        "1.2.3 or later (never source it in a shell, which can run code that a value holds; docker --env-file keeps "
-        "the quotes)",
+        "1.2.3 or later (never source it in a shell, which could run code in a value; docker --env-file keeps the "
+        "quotes)",
     )
     parser.add_argument(
         "--on-missing",
         choices=["error", "empty", "keep"],
         default="error",
-        help="for a reference to a secret that is not there: print nothing at all (the default), nothing in its "
-        "place, or the reference",
+        help="for a reference to a missing secret: error (the default) prints nothing at all, empty removes the "
+        "reference, keep prints the reference",
     )
     add_scope(parser)
     ask_about_others.add_yes(parser)
 
 
 def loosens(_options: Namespace) -> bool:
-    """Whether it gives agents or whoever has its output more than they have."""
+    """Return whether the command gives agents, or readers of its output, more access."""
     return True
 
 
@@ -63,7 +63,7 @@ def run(options: Namespace) -> int:
 
 
 def _shell(environment: Mapping[str, str]) -> str:
-    """Assignments in single quotes, in which POSIX shells replace nothing (IEEE 1003.1, Shell, 2.2.2)."""
+    """Return assignments in single quotes, inside which POSIX shells expand nothing (IEEE 1003.1, Shell, 2.2.2)."""
     quoted = {name: value.replace("'", "'\\''") for name, value in environment.items()}
     return "".join(f"export {name}='{value}'\n" for name, value in quoted.items())
 
@@ -74,7 +74,7 @@ def _dotenv(environment: Mapping[str, str]) -> str:
     if wrong:
         raise CallerError(
             Code.INVALID_VALUE,
-            f"{listed(wrong)}: the value holds '${{', which programs that read a .env file replace.",
-            "--format shell and json print it.",
+            f"{listed(wrong)}: the value holds '${{', which programs that read a .env file expand.",
+            "Use --format shell or json.",
         )
     return "".join(f"{name}={value}\n" for name, value in quoted.items())

@@ -14,7 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Print the value as it is; on a terminal with a newline after it."""
+    """Print the exact value; on a terminal, add a newline."""
     value = secrets.get_value(scoped_person(options), options.name, warn=warn)
     write(value.encode("utf-8"))
     return 0

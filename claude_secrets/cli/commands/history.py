@@ -1,4 +1,4 @@
-"""`history`: the kept versions of a secret, without values."""
+"""`history`: list the kept versions of a secret, without values."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Final
@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """List the versions, the newest first."""
+    """List the versions, newest first."""
     record, kept = history.history(scoped_person(options), options.name)
     kept.reverse()
     if options.json:
@@ -47,9 +47,9 @@ def run(options: Namespace) -> int:
         )
     table(rows)
     if len(shown) < len(kept):
-        note(f"{len(kept) - len(shown)} more, stored by agents: --all shows them.")
+        note(f"{len(kept) - len(shown)} more, stored by agents: use --all to list them.")
     if any(not version.deleted and version.number != record.version for version in kept):
-        note(f"To bring one back: {command()} restore {options.name} --version NUMBER")
+        note(f"To restore one: {command()} restore {options.name} --version NUMBER")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""`hook`: what Claude Code's hooks run; the event comes on standard input, the answer goes to standard output.
+"""`hook`: answer an event of Claude Code's hooks, from standard input to standard output.
 
-Always: a hook that fails says so on standard error, without what it was given. It stops nothing, but the output of a
-tool that could not be looked through is withheld. There is one answer, and it comes in time. The formats are those of
+Always: a hook that fails says so on standard error, without repeating its input. A failed hook blocks nothing, except
+that tool output that could not be searched is withheld. Each event gets one answer, in time. The formats are those of
 https://code.claude.com/docs/en/hooks (`hookSpecificOutput`).
 """
 
@@ -36,24 +36,24 @@ from claude_secrets.policy.project import CallOrigin
 from claude_secrets.store.store import Store
 
 SECONDS = 10.0
-"""How long a hook may take before it gives up."""
+"""Seconds after which a hook gives up."""
 
 OUTPUT_SECONDS = 30.0
-"""How long one that looks through an output may take: Claude Code waits longer, and then shows it as it is."""
+"""Seconds after which a hook for tool output gives up. Claude Code waits longer, and then shows the output as it is."""
 
 SIZE_LIMIT: Final = 64 << 20
-"""Bytes of an event, at most."""
+"""The largest event, in bytes."""
 
 PROMPT_LIMIT: Final = 1 << 20
-"""Characters of a prompt in which what looks like a credential is sought: a megabyte takes about two seconds."""
+"""The characters of a prompt that are searched for likely credentials: a megabyte takes about two seconds."""
 
 _KEPT: Final = "This is where Claude Secrets keeps its store or a key."
 
 NAMES_LIMIT: Final = 100
-"""Names that the model is given at the start of a session, at most."""
+"""The largest number of names that the model gets at the start of a session."""
 
 NAME_LENGTH: Final = 64
-"""Characters of such a name, at most: a longer one can be a message."""
+"""The largest number of characters of such a name: a longer name could be a message."""
 
 _READING: Final = ("Read", "NotebookRead")
 _WRITING: Final = ("Edit", "MultiEdit", "Write", "NotebookEdit")
@@ -62,26 +62,26 @@ _PATHS: Final = ("file_path", "notebook_path", "path")
 _MOVING: Final = frozenset(
     ("move", "rename", "copy", "link", "symlink", "delete", "remove", "trash", "extract", "unzip")
 )
-"""Words in names of tools that change what is below a directory that they are given."""
+"""Words in the names of tools that can change everything in a directory that they are given."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the event's name; what is wrong must not end with code 2, by which a hook blocks."""
+    """Take the event's name, and accept any: an argument error would exit with code 2, by which a hook blocks."""
     parser.add_argument("event", metavar="EVENT", nargs="?", default="", help=", ".join(EVENTS))
 
 
 def run(options: Namespace) -> int:
-    """Answer one event for the project that it names."""
+    """Answer one event, for the project that it names."""
     return answer(options.event, None)
 
 
 def answer(name: str, directory: Path | None) -> int:
-    """Answer the event on standard input, for the project of an agent's `directory` or the one that the event names."""
+    """Answer the event on standard input, for an agent's project at `directory`, or for the project it names."""
     return _answer(name, lambda event: EVENTS[name](_Hook(event, directory), event))
 
 
 def fail(name: str, error: Exception) -> int:
-    """Answer an event that something has gone wrong for before it could be looked at."""
+    """Answer an event for which an error occurred before it was read."""
 
     def again(_: HookEvent) -> HookAnswer:
         raise error
@@ -92,7 +92,7 @@ def fail(name: str, error: Exception) -> int:
 def _answer(name: str, act: Callable[[HookEvent], HookAnswer]) -> int:
     if name not in EVENTS:
         note(
-            f"claude-secrets hook: no such event; there are {', '.join(EVENTS)}. "
+            f"claude-secrets hook: no such event; the events are {', '.join(EVENTS)}. "
             "Fix the command in your settings: until then this hook does nothing."
         )
         return FAILED
@@ -105,7 +105,7 @@ def _answer(name: str, act: Callable[[HookEvent], HookAnswer]) -> int:
         reply.fail(error.code.value)
     except _UnreadableError as error:
         reply.fail(str(error))
-    except Exception as error:  # noqa: BLE001  a hook stops nothing, and an exception's text may hold a value
+    except Exception as error:  # noqa: BLE001  a failed hook blocks nothing, and an exception's text may hold a value
         reply.fail(type(error).__name__)
     else:
         reply.say(said)
@@ -113,21 +113,21 @@ def _answer(name: str, act: Callable[[HookEvent], HookAnswer]) -> int:
 
 
 class _UnreadableError(Exception):
-    """An event that cannot be read; says why, and nothing of what is in it."""
+    """An event that cannot be read. The text says why, and repeats nothing of the event."""
 
 
 def _read_event() -> HookEvent:
     data = sys.stdin.buffer.read(SIZE_LIMIT + 1) if sys.stdin is not None else b""
     if len(data) > SIZE_LIMIT:
-        while sys.stdin.buffer.read(1 << 20):  # or the client could not write all of it
+        while sys.stdin.buffer.read(1 << 20):  # the client must be able to write all of it
             pass
         raise _UnreadableError(f"the event is larger than {SIZE_LIMIT >> 20} MiB")
     try:
         event = json.loads(data)
     except RecursionError:
         raise _UnreadableError("the event is nested too deeply") from None
-    except ValueError:  # from None: what cannot be read is in the exception
-        raise _UnreadableError("the event is not JSON that can be read") from None
+    except ValueError:  # from None: the exception holds the event's text
+        raise _UnreadableError("the event is not valid JSON") from None
     if not isinstance(event, dict):
         raise _UnreadableError("the event is not a JSON object")
     return event
@@ -138,7 +138,7 @@ def _line(answer: HookAnswer) -> str:
 
 
 class _Reply:
-    """The one answer to an event: what it comes to or, once time is up, that it failed."""
+    """The one answer to an event: its result or, after the time limit, a failure."""
 
     def __init__(self, name: str) -> None:
         self.event: HookEvent | None = None
@@ -146,17 +146,17 @@ class _Reply:
         self._turn = threading.Lock()
 
     def begin_waiting(self) -> None:
-        """Give up in time, whatever waits: a keyring, a client, or a search that takes too long."""
+        """Start the time limit, which ends any wait: for a keyring, a client or a long search."""
         threading.Thread(target=self._give_up, daemon=True).start()
 
     def say(self, line: str) -> None:
-        """Answer, if nobody has."""
-        self._turn.acquire()  # for good: the process ends with the first answer
+        """Answer, unless there is an answer already."""
+        self._turn.acquire()  # never released: the process ends after the first answer
         if line:
             say(line)
 
     def fail(self, why: str) -> None:
-        """Answer that it failed, in a word that says nothing of what was given."""
+        """Answer that the hook failed. `why` must repeat nothing of the event."""
         line = self._failure(why)
         self._turn.acquire()
         note(f"claude-secrets hook {self._name}: {why}")
@@ -169,7 +169,7 @@ class _Reply:
             return ""
         try:
             return _line(failed(self.event, why))
-        except (RecursionError, ValueError):  # so deep, or with such numbers, that its shape cannot be kept
+        except (RecursionError, ValueError):  # nested too deeply, or with numbers that JSON cannot hold
             return _line(failed(None, why))
 
     def _give_up(self) -> None:
@@ -202,7 +202,7 @@ class _Hook:
         return gate
 
     def names(self) -> tuple[list[str], list[str]]:
-        """The names that agents of the project may use, and those of them that are use-only."""
+        """Return the names that agents of the project may use, and which of them are use-only."""
         outcome = self._gate.call(Call(tool=Tool.LIST_SECRETS), self._where, client="hook")
         if not isinstance(outcome, Done):
             return [], []
@@ -210,11 +210,11 @@ class _Hook:
         return (names, use_only) if isinstance(names, list) and isinstance(use_only, list) else ([], [])
 
     def entered_by_person(self, names: Sequence[str]) -> frozenset[str]:
-        """Those of the names whose values the person entered."""
+        """Return those of the names whose values the person entered."""
         return self._gate.entered_by_person(self._where, names)
 
     def values(self) -> StoreValues:
-        """All values of the store."""
+        """Return all values of the store."""
         return self._gate.every_value(self._where)
 
 
@@ -223,7 +223,7 @@ def _session_start(hook: _Hook, _event: HookEvent) -> HookAnswer:
     if not names:
         return None
     entered = hook.entered_by_person(names)
-    # Agents choose names, too, and one can be a message to the agents of later sessions.
+    # Agents choose names, too, and a name can be a message to agents of later sessions.
     safe = [name for name in names if name in entered and len(name) <= NAME_LENGTH][:NAMES_LIMIT]
     listed = ", ".join(f'"{name}" (use-only)' if name in use_only else f'"{name}"' for name in safe)
     left = len(names) - len(safe)
@@ -231,7 +231,7 @@ def _session_start(hook: _Hook, _event: HookEvent) -> HookAnswer:
     text = (
         f"Claude Secrets keeps credentials for this project: {' and '.join(part for part in (listed, rest) if part)}. "
         f"To use one without seeing it: `{command()} exec --only NAME -- COMMAND`, or secret://NAME in a .env file "
-        f"and `{command()} exec -- COMMAND`. Where a credential is missing call input_secret, which asks the person "
+        f"and `{command()} exec -- COMMAND`. If a credential is missing, call input_secret, which asks the person "
         "for it; never ask for it in the chat."
     )
     return specific("SessionStart", additionalContext=text)
@@ -255,8 +255,8 @@ def _user_prompt_submit(hook: _Hook, event: HookEvent) -> HookAnswer:
         return None
     what = str(shown) if shown else f"what looks like {' and '.join(kinds)}"
     warning = (
-        f"Your prompt holds {what}. It is in this session's transcript and goes to the model; think of replacing it. "
-        "Next time let the agent call input_secret, which asks you outside of the chat."
+        f"Your prompt holds {what}. It is in this session's transcript and goes to the model; consider replacing it. "
+        "Next time, let the agent call input_secret, which asks you outside the chat."
     )
     instead = f" Use it as secret://{shown.names[0]}." if shown and shown.names else ""
     offer = "" if shown else " Offer to call input_secret, so that it is stored instead."
@@ -280,14 +280,17 @@ def _pre_tool_use(hook: _Hook, event: HookEvent) -> HookAnswer:
 
 
 def _touched(named: set[str], guard: Guard, *, own: bool, above: bool) -> HookAnswer:
-    """The refusal of a tool that is given these paths; `own`: the person's own files count; `above`: what is below."""
+    """Return the refusal of a tool that gets these paths, or None.
+
+    `own`: also guard the person's own files. `above`: also guard directories that contain a guarded file.
+    """
     for path in (path for text in named for path in guard.leads(text)):
         if guard.keeps(path):
             return _denied(_KEPT)
         if own and guard.owns(path):
-            return _denied("These are the person's own settings of Claude Secrets, which only they change.")
+            return _denied("These are the person's own settings of Claude Secrets. Only the person changes them.")
         if above and guard.holds_guarded(path):
-            return _denied("What Claude Secrets needs lies somewhere in that directory.")
+            return _denied("That directory contains files that Claude Secrets needs.")
     return None
 
 
@@ -297,19 +300,19 @@ def _searched(tool: str, given: Mapping[str, object], guard: Guard) -> HookAnswe
     if any(guard.keeps(path) for path in guard.leads(directory)):
         return _denied(_KEPT)
     if tool == "Grep" and any(guard.has_key_below(path) for path in guard.leads(directory)):
-        return _denied("A key of Claude Secrets lies somewhere in that directory: search in a narrower one.")
+        return _denied("That directory contains a key of Claude Secrets: search in a narrower one.")
     if isinstance(pattern, str) and guard.may_match(pattern, directory):
         return _denied(f"{_KEPT} Search in a narrower directory.")
     return None
 
 
 def _denied(why: str) -> HookAnswer:
-    advice = "Names are told by list_secrets, and values are used by reference."
+    advice = "To see names, call list_secrets; to use values, use references."
     return specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{why} {advice}")
 
 
 def _guard(hook: _Hook) -> Guard:
-    """What is guarded; where `config.yml` is broken, of the usual store."""
+    """Return the guard of the person's files and stores; of the default store only if `config.yml` is broken."""
     try:
         config = read_config(own_directories(), no_link_check)
     except SecretsError:
@@ -321,7 +324,7 @@ def _guard(hook: _Hook) -> Guard:
 
 
 def _keys(path: Path) -> list[Path]:
-    """The key files of a store, as far as they can be told."""
+    """Return the key files of a store; if it cannot be read, only the file that the environment names."""
     with closing(Store.at(path, os.environ)) as store:
         try:
             return store.key_files()
@@ -333,7 +336,7 @@ _FAILED: Final[dict[str, Callable[[HookEvent | None, str], HookAnswer]]] = {
     "post-tool-use": hook_output.withheld,
     "post-tool-use-failure": hook_output.unchecked,
 }
-"""What events are answered with that must not go by if their hook fails."""
+"""The answers to events that need one even if their hook fails."""
 
 EVENTS: Final[dict[str, Callable[[_Hook, HookEvent], HookAnswer]]] = {
     "session-start": _session_start,

@@ -1,4 +1,4 @@
-"""`import`: bring secrets along from a .env file, a JSON object or the TypeScript tool's store."""
+"""`import`: store the secrets of a .env file, a JSON object or the TypeScript tool's store."""
 
 import os
 from argparse import ArgumentParser, Namespace
@@ -26,17 +26,22 @@ from claude_secrets.store.records import Stored
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the file, what kind it is, and what may happen to what is there."""
-    parser.add_argument("file", metavar="FILE", help="a .env file, a JSON object of texts, or secrets.encrypted")
+    """Take the file, its kind, and whether to overwrite secrets and rewrite the file."""
+    parser.add_argument("file", metavar="FILE", help="a .env file, a JSON object of strings, or secrets.encrypted")
     parser.add_argument(
-        "--from", dest="kind", choices=[*FileKind], help="what kind of file it is; else its name or content tells"
+        "--from",
+        dest="kind",
+        choices=[*FileKind],
+        help="the kind of file; by default recognised by its name or content",
     )
     parser.add_argument(
         "--rewrite",
         action="store_true",
-        help="dotenv: put secret://NAME in the place of each imported value; FILE.before-import stays as a copy",
+        help="dotenv: replace each imported value with secret://NAME; FILE.before-import keeps a copy",
     )
-    parser.add_argument("--overwrite", action="store_true", help="let secrets that have another value get this one")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the values of secrets that have another value"
+    )
     parser.add_argument(
         "--key-fd", metavar="N", type=int, help="typescript: read its key (base64) from this file descriptor"
     )
@@ -46,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Read all, show what would happen, ask, store all at once, and rewrite the file last."""
+    """Read the file, show what would change, ask, store all secrets at once, and rewrite the file last."""
     file = plain_file.read_plain_file(expanded(options.file), limit=import_files.SIZE_LIMIT)
     kind = _kind(file, options.kind, rewrite=options.rewrite, has_key=options.key_fd is not None)
     invocation = invocation_of(options)
@@ -80,12 +85,12 @@ def _kind(file: PlainFile, named: str | None, *, rewrite: bool, has_key: bool) -
         kind, how = FileKind(named), "by --from"
     else:
         kind, how = import_files.recognise(file.asked.name, file.data)
-    note(f"Read as {kind}, told {how}.")
+    note(f"Read as {kind} ({how}).")
     if (rewrite and kind is not FileKind.DOTENV) or (has_key and kind is not FileKind.TYPESCRIPT):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"This is read as {kind}; --rewrite is for dotenv, --key-fd for typescript.",
-            "--from says what kind of file it is.",
+            f"The file is read as {kind}, but --rewrite is only for dotenv and --key-fd only for typescript.",
+            "Name the kind of file with --from.",
         )
     return kind
 
@@ -114,7 +119,7 @@ def _refuse_problems(contents: ImportedFile) -> None:
 
 
 def _rewriting(file: PlainFile, contents: ImportedFile) -> bytes | None:
-    """What the file will be; None where nothing in it changes."""
+    """Return the file's new content; None if nothing in it changes."""
     after = import_files.rewrite(file.data, contents.entries)
     if after == file.data:
         return None
@@ -123,12 +128,12 @@ def _rewriting(file: PlainFile, contents: ImportedFile) -> bytes | None:
 
 
 def _refuse_another_scope(person: Person) -> None:
-    """Refuse to leave references that would mean other secrets than those imported."""
+    """Refuse to write references that would name other secrets than the imported ones."""
     meant = allowlist_of(person.project).scope if person.project else SHARED
     if meant != person.scope:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"References in that file would mean the scope '{meant}', not '{person.scope}'; nothing was imported.",
+            f"References in that file would be to scope '{meant}', not '{person.scope}'; nothing was imported.",
             "Import without --scope, or without --rewrite.",
         )
 
@@ -148,15 +153,15 @@ def _show(planned: Sequence[Planned], contents: ImportedFile, *, as_json: bool) 
 
 def _words(planned: Planned) -> str:
     words = _change(planned)
-    return f"{words}; it was stored from {short(planned.origin)}" if planned.origin else words
+    return f"{words}; stored from {short(planned.origin)}" if planned.origin else words
 
 
 def _change(planned: Planned) -> str:
     return {
         Change.NEW: "new",
-        Change.SAME: f"the same value as stored (version {planned.version}): nothing to do",
+        Change.SAME: f"already has this value (version {planned.version})",
         Change.OVERWRITES: f"overwrites version {planned.version}",
-        Change.BRINGS_BACK: "brings back a deleted secret",
+        Change.BRINGS_BACK: "restores a deleted secret",
     }[planned.change]
 
 
@@ -165,15 +170,15 @@ def _refuse_overwriting(planned: Sequence[Planned], file: PlainFile, *, overwrit
     if names and not overwrite:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"There are other values of {', '.join(names)} already; nothing was imported.",
-            "To have these overwritten (earlier versions are kept): --overwrite",
+            f"Already stored with another value: {', '.join(names)}. Nothing was imported.",
+            "To overwrite (earlier versions are kept), add --overwrite.",
         )
     if rewrite:
         elsewhere = [name for name in names if name in import_files.mentioned_by(file.data)]
         if elsewhere:
             raise CallerError(
                 Code.INVALID_ARGUMENTS,
-                f"Other variables in the file have references to {', '.join(elsewhere)} and would get the new values; "
+                f"Other variables in the file refer to {', '.join(elsewhere)} and would get the new values; "
                 "nothing was imported.",
                 "If they should, import twice: first with --overwrite, then with --rewrite.",
             )
@@ -189,10 +194,10 @@ def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, yes: Yes, 
     asked = f"Import {_counted(planned)} from {short(str(file.asked))} into scope '{person.scope}'"
     if rewrite:
         if file.is_linked:
-            note(f"note: {file.asked} is a link; {file.path} is what is rewritten")
+            note(f"note: {file.asked} is a link; the file {file.path} is rewritten")
         if file.status.st_nlink > 1:
-            note("note: the file has another name (a hard link), under which the values stay")
-        asked += ", and put references there in their place"
+            note("note: the file has another name (a hard link), and the values stay there")
+        asked += ", and replace the values in the file with references"
     require_yes(f"{asked}?", yes=yes.given)
 
 
@@ -202,7 +207,7 @@ def _counted(planned: Sequence[Planned]) -> str:
 
 
 def _had(same: int) -> str:
-    return f"; {same} of them had this value already" if same else ""
+    return f"; {same} of them already had this value" if same else ""
 
 
 def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, *, as_json: bool) -> None:
@@ -211,33 +216,33 @@ def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, 
         say(f"Imported {_counted(planned)} into scope '{person.scope}'{_had(same)}.")
     for each, done in zip(planned, stored, strict=True):
         if done.moved_from is not None and done.moved_from != PERSON:
-            hint(f"'{each.entry.name}' belonged to {short(done.moved_from)}; it belongs to this project now")
+            hint(f"'{each.entry.name}' belonged to {short(done.moved_from)}; it now belongs to this project")
     if person.project is None:
         return
     allowlist = allowlist_of(person.project)
     if any(allowlist.entry_for(each.entry.name) is None for each in planned):
-        hint(f"agents of this project cannot use all of them yet; to let them, for each: {command()} allow NAME")
+        hint(f"agents of this project cannot use all of them yet; to allow each: {command()} allow NAME")
 
 
 def _rewrite(file: PlainFile, after: bytes, *, as_json: bool) -> Path:
-    """Put the references into the file. What is stored stays stored, whatever comes of it."""
+    """Write the references into the file. The secrets stay stored even if this fails."""
     _keep_out_of_git(plain_file.copy_of(file))
     try:
         copy = plain_file.rewrite(file, after)
     except SecretsError as error:
-        hint_again = "The secrets are imported all the same; try again, and only the file is rewritten."
+        hint_again = "The secrets are imported nevertheless. Try again; then only the file is rewritten."
         raise error.with_hint(hint_again) from None
     if not as_json:
-        say(f"Rewrote {file.path}: references stand there now in the place of the values.")
-    hint(f"the copy from before still holds the values; to remove it: {plain_file.removal(copy)}")
+        say(f"Rewrote {file.path}: it now has references instead of the values.")
+    hint(f"the copy of the old file still holds the values; to remove it: {plain_file.removal(copy)}")
     if b"#" in after:
-        hint("comments are as they were; look whether a value stands in one")
-    hint("if the file was ever committed, git's history may hold the values, too: get new ones from who issued them")
+        hint("comments were not changed; check whether one of them holds a value")
+    hint("if the file was ever committed, git's history may hold the values, too: get new values from their issuers")
     return copy
 
 
 def _keep_out_of_git(copy: Path) -> None:
-    """Have git ignore the copy before it is there: `git add -A` would take the values into a commit."""
+    """Make git ignore the copy before it exists: `git add -A` would otherwise commit the values."""
     try:
         ignored = Repository(copy.parent, os.environ, grounds_of(copy.parent)).keep_out(copy)
     except CallerError:  # there is no git, or no repository

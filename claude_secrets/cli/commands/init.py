@@ -1,4 +1,4 @@
-"""`init`: make a project's allowlist, and choose where the store's key is."""
+"""`init`: make a project's allowlist, and choose where to keep the store's key."""
 
 import os
 import shlex
@@ -21,27 +21,27 @@ from claude_secrets.policy.project import CallOrigin, locate
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--here`, and where the key is to be."""
+    """Take `--here`, and where to keep the key."""
     parser.add_argument(
-        "--here", action="store_true", help="make a project of its own in a directory that belongs to another one"
+        "--here", action="store_true", help="make a separate project in a directory that belongs to another project"
     )
     parser.add_argument(
-        "--key-file", metavar="PATH", help="make the store with its key in this new file, not in the OS keyring"
+        "--key-file", metavar="PATH", help="make the store, and keep its key in this new file, not in the OS keyring"
     )
     parser.add_argument(
         "--passphrase",
         action="store_true",
-        help="make the store with a passphrase that opens it, not with a keyring",
+        help="make the store, opened by a passphrase instead of a key in the keyring",
     )
     parser.add_argument(
-        "--new-passphrase-fd", metavar="N", type=int, help="read that passphrase from this file descriptor"
+        "--new-passphrase-fd", metavar="N", type=int, help="read the new passphrase from this file descriptor"
     )
 
 
 def run(options: Namespace) -> int:
-    """Ask everything first, then make what is missing."""
+    """Ask all questions first, then make the allowlist and the store if they are missing."""
     if options.key_file and options.passphrase:
-        raise CallerError(Code.INVALID_ARGUMENTS, "Choose one of --key-file and --passphrase; add the other with key.")
+        raise CallerError(Code.INVALID_ARGUMENTS, "Choose --key-file or --passphrase; add the other one with `key`.")
     key_file = None if options.key_file is None else expanded(options.key_file)
     chosen = key_file is not None or options.passphrase
     invocation = invocation_of(options)
@@ -59,20 +59,20 @@ def run(options: Namespace) -> int:
     if text is not None:
         store = open_store(invocation, find_project(invocation))
         store.create_with_passphrase(text)
-        say(f"Made the store {store.path}. Without the passphrase nobody opens it.")
+        say(f"Made the store {store.path}. Without the passphrase, nobody can open it.")
     _say_next(invocation, directory, missing)
     return 0
 
 
 def _directory(invocation: Invocation, *, chosen: bool) -> Path | None:
-    """Where the project is to be; None where only a store is made, because no project can be there."""
+    """Return the project's directory; None to make only a store, because no project can be here."""
     where = call_origin(invocation)
     directory = (where.argument or where.working_directory).resolve()
     if any(home.is_relative_to(directory) for home in home_directories()):
         if invocation.project or not chosen:
             raise DeniedError(
                 Code.NO_PROJECT,
-                "Your home directory and those above it are never a project.",
+                "Your home directory and the directories above it are never a project.",
                 "Go to the project's directory, or name it with --project.",
             )
         return None
@@ -90,7 +90,7 @@ def _ask_before_hiding(directory: Path) -> None:
     """Ask before a directory that belongs to a project becomes another project.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where nobody can be asked.
+        CallerError: INVALID_ARGUMENTS if nobody can be asked.
     """
     if os.path.lexists(directory / ".claude" / "secrets.yml"):
         return
@@ -102,9 +102,9 @@ def _ask_before_hiding(directory: Path) -> None:
             raise
         return
     belongs = f"{short(str(directory))} belongs to the project {outer}"
-    use = f"To work in that project, nothing has to be made: {command()} allow NAME."
-    own = f"To make a project of its own here: {command()} init --here"
-    question = f"Make a second project in {short(str(directory))}, where the allowlist of {outer} no longer counts?"
+    use = f"To work in that project, no init is needed: {command()} allow NAME."
+    own = f"To make a separate project here: {command()} init --here"
+    question = f"Make a second project in {short(str(directory))}, to which the allowlist of {outer} does not apply?"
     ask([f"{belongs}.", use], question, CallerError(Code.INVALID_ARGUMENTS, f"{belongs}.", f"{use} {own}"))
 
 
@@ -113,20 +113,20 @@ def _make_allowlist(directory: Path) -> None:
     if allowlist_file.create(directory, TEMPLATE.encode()):
         say(f"Made {file}: nothing is allowed yet.")
     else:
-        say(f"{file} is there already; it was left as it is.")
+        say(f"{file} already exists; it was not changed.")
 
 
 def _make_key_file(invocation: Invocation, key_file: Path) -> None:
     store = open_store(invocation, find_project(invocation))
-    with suppress(OSError):  # what cannot be made is told when the key file cannot
+    with suppress(OSError):  # making the key file reports this error
         make_private(key_file.parent)
     store.create_with_key_file(key_file)
     say(f"Made the store {store.path} with its key in {key_file}.")
-    say("Keep a copy of the key file in a safe place: without it nobody opens the store.")
+    say("Keep a copy of the key file in a safe place: without it, nobody can open the store.")
 
 
 def _what_opens_nothing(invocation: Invocation) -> tuple[str, str] | None:
-    """Why the commands that come next could not open or make the store, and what helps; None where they can."""
+    """Return why the next commands could not open or make the store, and what to do; None if they can."""
     store = open_store(invocation, None)
     if not store.exists():
         status = None if store.custody.named_file is not None else store.custody.keyring_status()
@@ -153,17 +153,17 @@ def _say_next(invocation: Invocation, directory: Path | None, missing: tuple[str
         hint(remedy)
         return
     warn(f"there is no place for the store's key yet: {why}")
-    say("Next, choose where the key is to be, with one of these:")
+    say("Next, choose where to keep the key, with one of these:")
     say(f"  {typed} init --key-file ~/claude-secrets.key")
-    say("      in a file, which the servers of your clients read, too")
+    say("      in a file, which your clients' servers also read")
     say(f"  {typed} init --passphrase")
-    say("      nowhere: you type a passphrase for each command, and servers get it by --passphrase-fd")
-    say(f"Or have a keyring. {remedy}")
+    say("      nowhere: you type a passphrase for each command, and servers read it with --passphrase-fd")
+    say(f"Or use a keyring. {remedy}")
     say(f"Then: {typed} allow NAME, and {typed} set NAME")
 
 
 def _repeated(invocation: Invocation) -> list[str]:
-    """The options that the next commands need as well."""
+    """Return the options that the next commands need as well."""
     words = []
     for name, value in (("project", invocation.project), ("store", invocation.store)):
         if value:

@@ -1,4 +1,4 @@
-"""`key`: the keys that open the store."""
+"""`key`: list, add, remove or replace the keys that open the store."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -21,18 +21,18 @@ from claude_secrets.person.person import Person
 
 _VERBS = {
     "list": "show the key slots",
-    "add-passphrase": "let a passphrase open the store, too",
-    "add-file": "let a new key file at PATH open the store, too",
-    "remove": "take away the slot whose id begins with SLOT",
-    "rotate": "put a new key into the keyring, in place of the old one; all other keys stay as they are",
+    "add-passphrase": "add a passphrase that opens the store",
+    "add-file": "add a new key file at PATH that opens the store",
+    "remove": "remove the slot whose id begins with SLOT",
+    "rotate": "replace the key in the keyring with a new one; all other keys stay as they are",
 }
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take a verb and what it is about."""
+    """Take a verb and its arguments."""
     verbs = add_verbs(parser, _VERBS)
     verbs["list"].add_argument("--json", action="store_true", help="as JSON")
-    verbs["add-file"].add_argument("path", metavar="PATH", help="the new file; it must not be there yet")
+    verbs["add-file"].add_argument("path", metavar="PATH", help="the new file; it must not exist yet")
     verbs["remove"].add_argument("slot", metavar="SLOT", help="the slot's id, or the beginning of it")
     verbs["rotate"].add_argument(
         "--data",
@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def loosens(options: Namespace) -> bool:
-    """Whether it gives agents or whoever has its output more than they have."""
+    """Return whether the command gives agents, or readers of its output, more access."""
     return bool(options.verb != "list")
 
 
@@ -63,11 +63,11 @@ def run(options: Namespace) -> int:
         _list(person, as_json=options.json)
     elif verb == "add-passphrase":
         text = new_passphrase("the store", options.new_passphrase_fd)
-        say(f"Added key slot {keys.add_passphrase(person, text).slot_id}: the passphrase opens the store, too.")
+        say(f"Added key slot {keys.add_passphrase(person, text).slot_id}: the passphrase now opens the store, too.")
     elif verb == "add-file":
         path = expanded(options.path)
-        say(f"Added key slot {keys.add_file(person, path).slot_id}: the key file {path} opens the store, too.")
-        hint("keep a copy of it where no copy of the store is")
+        say(f"Added key slot {keys.add_file(person, path).slot_id}: the key file {path} now opens the store, too.")
+        hint("keep a copy of it, but not where you keep a copy of the store")
     elif verb == "remove":
         _remove(person, options.slot, yes=options.yes)
     elif options.data:
@@ -75,7 +75,7 @@ def run(options: Namespace) -> int:
     else:
         for slot in keys.replace_in_keyring(person):
             say(f"The keyring has a new key for the store (slot {slot.slot_id}); the old one is deleted.")
-        hint(f"whoever had a key before may have kept what it unwraps; to lock them out: {command()} key rotate --data")
+        hint(f"anyone who had an old key may have kept the data key; to lock them out: {command()} key rotate --data")
     return 0
 
 
@@ -87,7 +87,7 @@ def _list(person: Person, *, as_json: bool) -> None:
         return
     table([("SLOT", "KIND", "SINCE", "WHERE", ""), *(_row(info) for info in slots)])
     if sum(info.counts for info in slots) == 1:
-        hint(f"if that key is lost, so are your secrets; to have a second one: {command()} recover create")
+        hint(f"if that key is lost, so are your secrets; to add a second one: {command()} recover create")
 
 
 def _row(info: KeyInfo) -> tuple[str, ...]:
@@ -97,12 +97,12 @@ def _row(info: KeyInfo) -> tuple[str, ...]:
     if info.failure is not None:
         state = f"does not open the store here: {info.failure.message}"
     if slot.state is not State.THERE:
-        state = "was not finished; the next key command clears it away"
+        state = "unfinished; the next key command clears it away"
     return (slot.slot_id, kind_of(slot), date(info.since)[:10], where, state)
 
 
 def kind_of(slot: Slot) -> str:
-    """What a slot is called."""
+    """Return the name of a slot's kind."""
     return "recovery code" if slot.is_recovery else "key file" if slot.kind == FILE else slot.kind
 
 
@@ -119,12 +119,12 @@ def _as_data(info: KeyInfo) -> dict[str, object]:
 
 
 def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
-    require_yes(f"Remove the key slot {slot_id}? Its key opens the store no more.", yes=yes)
+    require_yes(f"Remove the key slot {slot_id}? Its key will no longer open the store.", yes=yes)
     slot = keys.remove_key(person, slot_id)
     say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
     if slot.kind == FILE:
-        hint(f"the file {slot.key_file} opens nothing any more; delete it")
-    hint(f"whoever used that key before may have kept what it unwrapped; to be safe: {command()} key rotate --data")
+        hint(f"the file {slot.key_file} no longer opens the store; delete it")
+    hint(f"anyone who used that key may have kept the data key; to lock them out: {command()} key rotate --data")
 
 
 def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
@@ -140,20 +140,20 @@ def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
     old = old_copies.ask_which_to_remove(person, yes=yes)
     with _new_code(person, slots, losing) as code, progress("sealing") as tell:
         scrubbed = rotation.replace_every_key(person, slots, losing, passphrases=passphrases, code=code, progress=tell)
-    say("Every record is sealed with a new data key. Old keys, passphrases and codes do not open the store.")
+    say("Every record is sealed with a new data key. Old keys, passphrases and codes no longer open the store.")
     if keys.unfinished(person):
-        warn("an old key is still where it was; it opens nothing, and the next key command takes it away")
+        warn("an old key is not deleted yet; it opens nothing, and the next key command deletes it")
     if not scrubbed:
         warn("old pages stay in the store's files for now: another program uses it, or there is no space")
     old_copies.remove_copies(person, old)
-    hint("copies and backups of the store from before open with the old keys and passphrases")
-    hint("if somebody has one of them, replace the secrets themselves where they are used")
+    hint("older copies and backups of the store still open with the old keys and passphrases")
+    hint("if someone else has one of them, replace the secrets themselves where they are used")
 
 
 def _new_passphrases(
     person: Person, slots: Sequence[Slot], losing: list[Slot], descriptor: int | None
 ) -> dict[str, str]:
-    """A new passphrase for each slot that has one, by its id; a slot for which nothing is typed is to be lost."""
+    """Return a new passphrase for each passphrase slot, by id. If nothing is typed for a slot, add it to `losing`."""
     wanting = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery and slot not in losing]
     if descriptor is None and wanting and not is_at_terminal():
         raise CallerError(
@@ -164,7 +164,7 @@ def _new_passphrases(
     if descriptor is not None and len(wanting) != 1:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"--new-passphrase-fd gives one passphrase, and the store has {len(wanting) or 'none'}.",
+            f"--new-passphrase-fd gives one passphrase, but the store has {len(wanting) or 'none'}.",
             "Remove the others first (key remove), or type them at a terminal without it.",
         )
     given = {}
@@ -193,13 +193,13 @@ def _new_passphrase(slot: Slot, descriptor: int | None) -> str | None:
 
 @contextmanager
 def _new_code(person: Person, slots: Sequence[Slot], losing: Sequence[Slot]) -> Iterator[str]:
-    """A new recovery code, shown before it counts, if the store has one; and which code counts if the change fails."""
+    """Yield a new recovery code. If the store has one, show the new one first; after a failure, say which is valid."""
     code, old = new_code(), [slot for slot in slots if slot.is_recovery and slot not in losing]
     if not old:
         yield code
         return
-    note("This is the new recovery code; it is not shown again. Write it down. It counts from now on; keep the old one")
-    note("until this command says that every record is sealed anew. If that fails, the old one still counts.")
+    note("This is the new recovery code; it is not shown again. Write it down, and keep the old one until this command")
+    note("says that every record is sealed anew. Until then, the old one may still be the valid one.")
     say(code)
     flush()
     done = False
@@ -215,10 +215,10 @@ def _which_code_counts(person: Person, old: Sequence[Slot]) -> str:
     try:
         there = {slot.slot_id for slot in person.store.slots()}
     except SecretsError:
-        return "the store cannot be read, so keep both recovery codes: one of them counts"
+        return "the store cannot be read, so keep both recovery codes: one of them is valid"
     if all(slot.slot_id in there for slot in old):
-        return "no key was replaced: the old recovery code still counts, and the new one does not"
-    return "the keys were replaced: the new recovery code counts, and the old one does not"
+        return "no key was replaced: the old recovery code is still valid, and the new one is not"
+    return "the keys were replaced: the new recovery code is valid, and the old one is not"
 
 
 def _where(slot: Slot) -> str:

@@ -1,4 +1,4 @@
-"""`list`: the person's secrets, without values."""
+"""`list`: list the person's secrets, without values."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -10,7 +10,7 @@ from claude_secrets.person import secrets
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take `--scope` and `--json`."""
-    parser.add_argument("--scope", help="only this shelf")
+    parser.add_argument("--scope", help="only this scope")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 

@@ -1,4 +1,4 @@
-"""`log`: who asked for what, when, and what came of it."""
+"""`log`: show who asked for what, when, and with what outcome."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -14,11 +14,11 @@ from claude_secrets.store.audit import EventOutcome, LogEntry
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take what to look for; `--project` is one of it here."""
+    """Take the filters; `--project` is one of them here."""
     parser.add_argument("--name", help="only events about this secret")
     parser.add_argument("--tool", help="only this tool or command")
     parser.add_argument("--since", metavar="WHEN", help="a day such as 2026-11-23, or 30m, 12h, 7d ago")
-    parser.add_argument("--denied", action="store_true", help="only what was refused")
+    parser.add_argument("--denied", action="store_true", help="only refused calls")
     parser.add_argument("--verify", action="store_true", help="check that no event was changed, moved or removed")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
@@ -29,7 +29,7 @@ def run(options: Namespace) -> int:
     named = None if options.project is None else _named(invocation, options.project)
     person = the_person(invocation, named if isinstance(named, Project) else None, "shared")
     if options.verify:
-        say(f"The log is whole: {log.verify_log(person)} entries, each as it was written.")
+        say(f"The log is intact: {log.verify_log(person)} entries, each as it was written.")
         return 0
     since = None if options.since is None else before_now(options.since, "--since")
     project = trust.project_with_identity(person)
@@ -49,14 +49,14 @@ def run(options: Namespace) -> int:
     if options.json:
         say_json([_as_data(entry) for entry in entries])
     elif not entries:
-        note("The log tells of nothing like that.")
+        note("No log entries match.")
     for entry in () if options.json else entries:
         say(_line(entry))
     return 0
 
 
 def _named(invocation: Invocation, path: str) -> Project | str:
-    """The project named by `--project`, at `path`; of one that is no project any more its path."""
+    """Return the project that `--project` names, at `path`; if it is no longer a project, return its path."""
     try:
         return require_project(invocation)
     except DeniedError:

@@ -1,4 +1,4 @@
-"""`policy`: is a policy understood, and what would it decide."""
+"""`policy`: check that a policy is valid, or explain what it would decide."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -32,14 +32,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     verbs = add_verbs(
         parser,
         {
-            "check": "is it understood: a FILE, or this project's and your own",
-            "explain": "which rule decides on a call of a tool here, and why",
+            "check": "check that policies are valid: FILE, or this project's and your own",
+            "explain": "show which rule decides a call of TOOL here, and why",
         },
     )
     verbs["check"].add_argument("file", metavar="FILE", nargs="?")
     explain = verbs["explain"]
     explain.add_argument("tool", metavar="TOOL", choices=list(Tool), help=", ".join(Tool))
-    explain.add_argument("name", metavar="NAME", nargs="?", default="", help="the secret's name, or search's pattern")
+    explain.add_argument("name", metavar="NAME", nargs="?", default="", help="the secret's name, or the search pattern")
 
 
 def run(options: Namespace) -> int:
@@ -62,12 +62,12 @@ def run(options: Namespace) -> int:
 
 
 def _say_of(directory: Path, rules: Rules) -> None:
-    """Say whether a directory of the person's own has a policy, which was understood."""
+    """Report the valid policy in one of the person's own directories, or that there is none."""
     there = [path for name in (POLICY, POLICY_JSON) if (path := directory / name).exists()]
     if there:
         say(f"{there[0]}: understood, {_count(rules)}")
     else:
-        say(f"{directory / POLICY}: there is none, and no {POLICY_JSON}; the built-in limits hold")
+        say(f"{directory / POLICY}: there is no such file, and no {POLICY_JSON}; the built-in limits apply")
 
 
 def _check_file(path: Path) -> int:
@@ -75,9 +75,9 @@ def _check_file(path: Path) -> int:
         with path.open("rb") as file:
             data = file.read(_FILE_LIMIT)
     except FileNotFoundError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "There is no file of that name.", "Look at the path.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no file at that path.", "Check the path.") from None
     except OSError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "That is no plain file, or it cannot be read.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "It is not a regular file, or it cannot be read.") from None
     say(f"{path}: understood, {_count(parse_policy(data, path.name))}")
     return 0
 
@@ -112,7 +112,7 @@ def _explain(invocation: Invocation, tool: Tool, name: str) -> int:
         say("Refused by the allowlist.")
     else:
         asked = "; you are asked first" if verdict.approvals else ""
-        say(f"Allowed, as far as it is this project's own or granted{asked}.")
+        say(f"Allowed for secrets that are this project's own or granted to it{asked}.")
     return 0 if allowed and verdict.refused_by is None else DENIED
 
 

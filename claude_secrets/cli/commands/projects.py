@@ -1,4 +1,4 @@
-"""`projects`: what the person has let projects use beyond their own."""
+"""`projects`: list the grants of all projects."""
 
 from argparse import ArgumentParser, Namespace
 from itertools import groupby
@@ -17,26 +17,26 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """List all grants by project."""
+    """List all grants, by project."""
     invocation = invocation_of(options)
     grants = trust.list_grants(the_person(invocation, find_project(invocation), "shared"))
     if options.json:
         say_json([_as_data(grant) for grant in grants])
         return 0
     if not grants:
-        note("No project was granted anything. (Each uses what it stored itself.)")
+        note("No project has any grants. (Each may use the secrets that it stored itself.)")
         return 0
     for project, of_project in groupby(grants, key=lambda grant: grant.project):
         say(short(project))
         for grant in of_project:
             say(f"  {_words(grant)}")
-    hint(f"to take something back: {command()} --project DIR revoke NAME, or revoke --all")
+    hint(f"to revoke a grant: {command()} --project DIR revoke NAME, or revoke --all")
     return 0
 
 
 def _words(grant: Grant) -> str:
     if grant.main is not None:
-        return f"counts as a work tree of {short(grant.main)}, and may use whatever that project may"
+        return f"counts as a work tree of {short(grant.main)}, and may use everything that project may"
     scope = "" if grant.scope == "shared" else f" (scope {grant.scope})"
     return f"{grant.name}{scope}" if grant.name else f"the scope {grant.scope}"
 

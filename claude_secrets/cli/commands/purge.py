@@ -1,4 +1,4 @@
-"""`purge`: take secrets away for good, with all their versions."""
+"""`purge`: permanently remove secrets, with all their versions."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from claude_secrets.person.person import Person
 def add_arguments(parser: ArgumentParser) -> None:
     """Take a name or `--deleted`, and `--yes`."""
     parser.add_argument("name", metavar="NAME", nargs="?")
-    parser.add_argument("--deleted", action="store_true", help="all secrets that were deleted, in all scopes")
+    parser.add_argument("--deleted", action="store_true", help="all deleted secrets, in all scopes")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_scope(parser)
 
 
 def run(options: Namespace) -> int:
-    """Show what will be gone, ask, and take it away."""
+    """Show what will be removed, ask, and remove it."""
     if bool(options.name) == options.deleted:
-        raise CallerError(Code.INVALID_ARGUMENTS, "Purge what?", "purge NAME, or purge --deleted")
+        raise CallerError(Code.INVALID_ARGUMENTS, "Name a secret, or add --deleted.", "purge NAME, or purge --deleted")
     person = scoped_person(options)
     purge = _deleted(person, yes=options.yes) if options.deleted else _one(person, options.name, yes=options.yes)
     old = old_copies.ask_which_to_remove(person, yes=options.yes)
@@ -35,34 +35,34 @@ def run(options: Namespace) -> int:
         say(f"Purged '{record.name}' of scope '{record.scope}'.")
     if not purged.scrubbed:
         warn("old pages stay in the store's files for now: another program uses it, or there is no space")
-        hint(f"to have them gone later: {command()} purge --deleted")
+        hint(f"to remove them later: {command()} purge --deleted")
     elif purged.records:
-        hint("backups made before still hold it")
+        hint("earlier backups still hold it")
     old_copies.remove_copies(person, old)
     return 0
 
 
 def _one(person: Person, name: str, *, yes: bool) -> Callable[[], Purged]:
-    """Ask, and return what purges the secret."""
+    """Ask, and return the function that purges the secret."""
     record, versions = history.history(person, name)
     require_yes(
         f"Purge '{record.name}' of scope '{record.scope}', {counted(len(versions), 'version')}, "
-        f"and the grants on it? Nothing brings it back.{whose(person, record.name)}",
+        f"and the grants on it? This cannot be undone.{whose(person, record.name)}",
         yes=yes,
     )
     return lambda: history.purge(person, name, record)
 
 
 def _deleted(person: Person, *, yes: bool) -> Callable[[], Purged]:
-    """Ask, and return what purges the deleted secrets."""
+    """Ask, and return the function that purges the deleted secrets."""
     deleted = history.deleted(person)
     if deleted:
-        note(f"{counted(len(deleted), 'secret')}, deleted before:")
+        note(f"{counted(len(deleted), 'deleted secret')}:")
     for record in deleted:
         note(f"'{record.name}' of scope '{record.scope}'")
     if deleted:
         number = counted(len(deleted), "deleted secret")
-        require_yes(f"Purge {number}, of all scopes? Nothing brings them back.", yes=yes)
+        require_yes(f"Purge {number}, of all scopes? This cannot be undone.", yes=yes)
     else:
-        note("No secret is deleted.")
+        note("There are no deleted secrets.")
     return lambda: history.purge_deleted(person, deleted)

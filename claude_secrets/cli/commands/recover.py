@@ -1,4 +1,4 @@
-"""`recover`: a recovery code, and opening the store with it when the key is lost."""
+"""`recover`: make a recovery code, or open the store with it when its key is lost."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -16,16 +16,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     verbs = add_verbs(
         parser,
         {
-            "create": "make a recovery code and show it, once",
+            "create": "make a recovery code and show it once",
             "use": "open the store with the code (typed, or from standard input), and put a new key into the keyring",
         },
     )
     verbs["use"].add_argument("--key-file", metavar="PATH", help="put the new key into this new file instead")
-    verbs["create"].add_argument("--replace", action="store_true", help="make a new one in place of the one there is")
+    verbs["create"].add_argument("--replace", action="store_true", help="replace the current code with a new one")
 
 
 def loosens(_options: Namespace) -> bool:
-    """Whether it gives agents or whoever has its output more than they have."""
+    """Return whether the command gives agents, or readers of its output, more access."""
     return True
 
 
@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
     person = existing_person(invocation_of(options))
     if options.verb == "create":
         code = keys.create_code(person, replacing=options.replace)
-        note("Write this code down, and keep it where your computer is not: it opens your secrets without any other")
+        note("Write this code down, and keep it away from your computer: it opens your secrets without any other")
         note("key. It is not shown again.")
         say(code)
         hint(f"when the key is lost: {command()} recover use")
@@ -50,5 +50,5 @@ def run(options: Namespace) -> int:
     where = "the keyring has" if path is None else f"the file {path} holds"
     say(f"The code opens the store, and {where} a new key for it (slot {slot.slot_id}).")
     if any(info.failure is not None for info in keys.list_keys(person)):
-        hint(f"slots whose keys are lost can be removed: {command()} key list")
+        hint(f"slots whose keys are lost can be removed; to list them: {command()} key list")
     return 0

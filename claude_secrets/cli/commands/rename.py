@@ -17,5 +17,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Rename it, with its versions and grants."""
     secrets.rename(scoped_person(options), options.name, options.new_name)
-    say(f"'{options.name}' is now '{options.new_name}'. Allowlists that name it have to be changed by hand.")
+    say(f"'{options.name}' is now '{options.new_name}'. Allowlists that name it must be changed by hand.")
     return 0

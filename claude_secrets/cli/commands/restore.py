@@ -1,4 +1,4 @@
-"""`restore`: bring back an earlier value of a secret, or a deleted one."""
+"""`restore`: restore an earlier value of a secret, or a deleted secret."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -19,23 +19,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NUMBER",
         dest="number",
         type=int,
-        help="the version to bring back (see history); without it the newest value before the current one",
+        help="the version to restore (see history); by default the newest value before the current one",
     )
     add_scope(parser)
 
 
 def run(options: Namespace) -> int:
-    """Bring it back as a new version."""
+    """Restore the value as a new version."""
     person = scoped_person(options)
     done = history.restore_version(person, options.name, options.number)
     earlier, stored = done.earlier, done.stored
     if not stored.changed:
-        say(f"Nothing to change: '{options.name}' has the value of version {earlier.number}.")
+        say(f"Nothing to change: '{options.name}' already has the value of version {earlier.number}.")
         return 0
     who = "you" if earlier.entered_by is EnteredBy.PERSON else "an agent"
     say(
-        f"Restored '{options.name}': version {stored.version} is what {who} stored as version {earlier.number} "
-        f"on {date(earlier.created)[:10]} from {short(earlier.origin)}. It is {stored.access.value}."
+        f"Restored '{options.name}': version {stored.version} has the value that {who} stored as version "
+        f"{earlier.number} on {date(earlier.created)[:10]} from {short(earlier.origin)}. It is {stored.access.value}."
     )
-    hint(f"if that was the wrong one: {command()} history {options.name}")
+    hint(f"if that is the wrong version: {command()} history {options.name}")
     return 0

@@ -1,4 +1,4 @@
-"""`revoke`: take names away from this project."""
+"""`revoke`: revoke this project's grants on names, and remove a name from its allowlist."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -15,14 +15,14 @@ from claude_secrets.store.grants import Grant
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take a name or `--all`."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="a name, or in quotes a pattern of names")
-    parser.add_argument("--all", action="store_true", help="every grant of this project; its allowlist stays")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a name, or a quoted pattern of names")
+    parser.add_argument("--all", action="store_true", help="every grant of this project; its allowlist is not changed")
 
 
 def run(options: Namespace) -> int:
-    """Take back grants, and for one name its own entry in the allowlist."""
+    """Revoke all grants, or the grants on a name together with its own entry in the allowlist."""
     if bool(options.name) == options.all:
-        raise CallerError(Code.INVALID_ARGUMENTS, "Name one secret, or say --all.")
+        raise CallerError(Code.INVALID_ARGUMENTS, "Name one secret, or use --all.")
     invocation = invocation_of(options)
     project = require_project(invocation)
     if options.all:
@@ -45,7 +45,7 @@ def _tell(taken: list[Grant]) -> None:
     for grant in taken:
         say(f"Revoked: {_words(grant)}.")
     if not taken:
-        say("There was no grant to revoke. (What the project stored itself is its own.)")
+        say("There was no grant to revoke. (Secrets that the project stored itself are its own.)")
 
 
 def _words(grant: Grant) -> str:

@@ -25,30 +25,32 @@ _INPUT: Final = "-"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the paths and what else is to be looked through."""
+    """Take the paths and the other places to look through."""
     parser.add_argument(
         "path",
         metavar="PATH",
         nargs="*",
-        help="files and directories, and - for standard input (without any: this directory)",
+        help="files and directories, or - for standard input (by default this directory)",
     )
     parser.add_argument("--git", action="store_true", help="everything in the history of the git repository here")
     parser.add_argument(
-        "--staged", action="store_true", help="what the next commit would bring in (for a pre-commit hook)"
+        "--staged", action="store_true", help="everything that the next commit would add (for a pre-commit hook)"
     )
-    parser.add_argument("--transcripts", action="store_true", help="what Claude Code keeps of its sessions")
+    parser.add_argument(
+        "--transcripts", action="store_true", help="Claude Code's directory, with its session transcripts"
+    )
     parser.add_argument(
         "--skip",
         metavar="GLOB",
         action="append",
         default=[],
-        help="leave out what has such a name, or such a path below the directory (several times)",
+        help="leave out files and directories with such a name, or such a path below the directory; repeatable",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 class _Asked(NamedTuple):
-    """What is to be looked through; `reads_input`: standard input, too."""
+    """The places to look through. `reads_input`: also standard input."""
 
     paths: Sequence[str]
     reads_input: bool
@@ -59,7 +61,7 @@ class _Asked(NamedTuple):
 
 
 def run(options: Namespace) -> int:
-    """Look for every stored value in every form, and tell where it is, and what could not be looked through."""
+    """Look for every stored value in every form; report where it is found, and what could not be looked through."""
     asked = _Asked(
         paths=[path for path in options.path if path != _INPUT],
         reads_input=_INPUT in options.path,
@@ -131,8 +133,8 @@ def _require_input(passphrase_fd: int | None) -> None:
     if passphrase_fd == 0:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            "Standard input cannot be both the passphrase and what to look through.",
-            "Give the passphrase by another descriptor, such as --passphrase-fd 3.",
+            "Standard input cannot hold both the passphrase and the content to look through.",
+            "Give the passphrase on another descriptor, such as --passphrase-fd 3.",
         )
 
 
@@ -150,12 +152,12 @@ def _files(asked: _Asked, files: Files) -> Files:
 def _claude_code() -> Path:
     path = Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
     if not path.is_dir():
-        raise CallerError(Code.INVALID_ARGUMENTS, f"Claude Code has kept nothing in {path}.")
+        raise CallerError(Code.INVALID_ARGUMENTS, f"Claude Code has no directory {path}.")
     return path
 
 
 def _note_histories(files: Files, repository: Repository | None) -> None:
-    """Say that the history of repositories was not looked through, but for that of `repository`."""
+    """Say which repositories' history was not looked through; `repository` is the one whose history was."""
     left = files.histories
     if repository is not None:
         looked_through = repository.directory()

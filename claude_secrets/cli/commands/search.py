@@ -1,4 +1,4 @@
-"""`search`: the person's secrets whose names match."""
+"""`search`: list the person's secrets whose names match."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -9,12 +9,12 @@ from claude_secrets.person import secrets
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take the pattern and `--json`."""
-    parser.add_argument("pattern", metavar="PATTERN", help="RE2, anywhere in the name, upper and lower case alike")
+    parser.add_argument("pattern", metavar="PATTERN", help="RE2, matched anywhere in the name, ignoring case")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(options: Namespace) -> int:
-    """List what matches."""
+    """List the secrets that match."""
     matching = secrets.search(scoped_person(options), options.pattern)
-    show(matching, as_json=options.json, nothing="No secret's name matches.")
+    show(matching, as_json=options.json, nothing="No secret names match.")
     return 0

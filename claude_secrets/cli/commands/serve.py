@@ -1,4 +1,4 @@
-"""`serve`: the MCP server."""
+"""`serve`: run the MCP server."""
 
 import os
 from argparse import ArgumentParser, Namespace
@@ -14,12 +14,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Take `--trust`."""
     modes = [mode.name.lower() for mode in Trust]
     parser.add_argument(
-        "--trust", choices=modes, help="be stricter than your config.yml; a looser mode changes nothing"
+        "--trust", choices=modes, help="use a stricter mode than your config.yml sets; a looser one has no effect"
     )
 
 
 def run(options: Namespace) -> int:
-    """Serve the person's own client until it is gone."""
+    """Serve the person's own client until it disconnects."""
     project = expanded(options.project) if options.project else None
     return start(options, environment=os.environ, project=project, bound=False, asks=True)
 
@@ -27,10 +27,10 @@ def run(options: Namespace) -> int:
 def start(
     options: Namespace, *, environment: MutableMapping[str, str], project: Path | None, bound: bool, asks: bool
 ) -> int:
-    """Serve until the client is gone.
+    """Serve until the client disconnects.
 
-    `bound`: the project of the working directory only; `asks`: the person's own client started this, so that they can
-    be asked.
+    `bound`: serve only the project of the working directory. `asks`: the person can be asked, because their own client
+    started the server.
     """
     from claude_secrets.server.serve import serve
 

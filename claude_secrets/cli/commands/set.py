@@ -30,12 +30,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--readable", dest="access", action="store_const", const=Access.READABLE, help="agents may read the value"
     )
     parser.add_argument(
-        "--exact", action="store_true", help="keep the newline at the end of a single line from standard input"
+        "--exact", action="store_true", help="keep the final newline of a single line from standard input"
     )
     parser.add_argument(
         "--expires",
         metavar="WHEN",
-        help="when to remind you that the value has expired: a day such as 2027-01-31, 90d from now, or never",
+        help="when the value expires, to remind you: a day such as 2027-01-31, 90d from now, or never",
     )
     add_scope(parser)
     ask_about_others.add_yes(parser)
@@ -60,7 +60,7 @@ def run(options: Namespace) -> int:
     if stored.changed:
         say(f"Stored '{name}' (version {stored.version}).{kind}")
     else:
-        say(f"Nothing to change: '{name}' has this value (version {stored.version}).{kind}")
+        say(f"Nothing to change: '{name}' already has this value (version {stored.version}).{kind}")
     if stored.moved_from is not None and stored.moved_from != PERSON:
         hint(_left(person, name, stored.moved_from))
     if project and allowlist_of(project).entry_for(name) is None:
@@ -70,14 +70,14 @@ def run(options: Namespace) -> int:
 
 
 def _left(person: Person, name: str, origin: str) -> str:
-    """What the project may do from now on that the name belonged to."""
+    """Return a hint on whether the project that the name belonged to may still use it."""
     there = f"--project {shlex.quote(origin)}"
     if any(
         (grant.project, grant.scope, grant.name) == (origin, person.scope, name) for grant in trust.list_grants(person)
     ):
-        return f"{short(origin)} may still use it; to take that back: {command()} {there} revoke {name}"
+        return f"{short(origin)} may still use it; to revoke that: {command()} {there} revoke {name}"
     allow = f"{command()} {there} allow {name}"
-    return f"agents in {short(origin)}, where it was stored, may not use it any more; to let them: {allow}"
+    return f"it was stored from {short(origin)}, whose agents may no longer use it; to let them: {allow}"
 
 
 def _expires(text: str | None) -> int | Expiry:

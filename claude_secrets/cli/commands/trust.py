@@ -1,4 +1,4 @@
-"""`trust`: decide on what this project wants of secrets from elsewhere."""
+"""`trust`: review which secrets from elsewhere this project asks for, and grant access."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -14,26 +14,26 @@ from claude_secrets.policy.config import Trust
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Take `--yes`."""
-    parser.add_argument("--yes", action="store_true", help="do not ask: let it use all that is shown")
+    parser.add_argument("--yes", action="store_true", help="do not ask; grant everything that is shown")
 
 
 def loosens(_options: Namespace) -> bool:
-    """Whether it gives agents or whoever has its output more than they have."""
+    """Return whether the command gives agents, or readers of its output, more access."""
     return True
 
 
 def run(options: Namespace) -> int:
-    """Show exactly what is new, ask, and grant exactly that."""
+    """Show exactly what is not granted yet, ask, and grant exactly that."""
     invocation = invocation_of(options)
     project = require_project(invocation)
     person = the_person(invocation, project)
     wanted = trust.wanted(person, allowlist_of(project), required=person.config.trust is Trust.REQUIRED)
     if not wanted:
-        say(f"{project.path} wants nothing that it may not use already.")
+        say(f"{project.path} already has access to everything it asks for.")
         return 0
-    say(f"{project.path} wants to {_counted(wanted)}:")
+    say(f"{project.path} asks to {_counted(wanted)}:")
     if wanted.main is not None:
-        say(f"  to count as a work tree of {short(wanted.main)}, and to use whatever that project may")
+        say(f"  to count as a work tree of {short(wanted.main)}, and to use everything that project may")
     if wanted.scope is not None:
         say(f"  the scope {wanted.scope}, to keep its secrets in")
     for record in wanted.secrets:
@@ -42,12 +42,12 @@ def run(options: Namespace) -> int:
     require_yes(f"Let agents of {short(str(project.path))} {_counted(wanted)}?", yes=options.yes)
     trust.grant(person, wanted)
     back = "revoke NAME, or revoke --all" if wanted.secrets else "revoke --all"
-    say(f"It may do that now. To take that back: {command()} {back}")
+    say(f"Access granted. To revoke it: {command()} {back}")
     return 0
 
 
 def _counted(wanted: Wanted) -> str:
-    """All that is wanted: the list above may have scrolled away."""
+    """Return a summary of all that is asked for, because the list above may have scrolled away."""
     parts = [f"use {counted(len(wanted.secrets), 'secret')}"] if wanted.secrets else []
     if wanted.scope is not None:
         parts.append(f"keep secrets in the scope {wanted.scope}")

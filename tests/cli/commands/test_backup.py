@@ -25,10 +25,13 @@ def test_a_backup_is_made_verified_and_restored(machine: Machine, tmp_path: Path
         machine.run("set", "T", stdin=value)
     file = str(tmp_path / "b")
     done = with_passphrase(machine, file)
-    assert (done.returncode, done.stdout) == (0, f"Wrote {file}: 1 secret, 2 versions. Grants and the log stay here.\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"Wrote {file}: 1 secret, 2 versions. Grants and the log are not in it.\n",
+    )
     assert with_passphrase(machine, file).returncode == 2
     assert with_passphrase(machine, "--verify", file).stdout == (
-        "The backup is whole: 1 secret, 2 versions, each of which opens.\n"
+        "The backup is intact: 1 secret, 2 versions; all of them open.\n"
     )
     wrong = with_passphrase(machine, "--verify", file, passphrase="another one entirely")
     assert (wrong.returncode, wrong.stderr.split()[1]) == (4, "[KEY_WRONG]")
@@ -59,7 +62,7 @@ def test_a_store_that_is_set_aside_is_put_back_where_no_other_can_be_made(machin
     assert machine.run("get", "T").stdout == "v"
     key = str(machine.home / "another.key")
     done = with_passphrase(machine, "restore", file, "--aside", "--yes", "--key-file", key)
-    assert (done.returncode, "The store that was there is" in done.stdout) == (0, True)
+    assert (done.returncode, "The old store is now" in done.stdout) == (0, True)
     machine.key_file.unlink()
     assert machine.run("get", "T").stdout == "v"
 

@@ -19,7 +19,7 @@ def test_history_shows_who_stored_what_and_restore_brings_it_back(machine: Machi
     assert (lines[1].split()[0], lines[1].split()[-1], "an agent" in lines[1]) == ("27", "deleted", True)
     assert (lines[-1].split()[0], "you" in lines[-1], "~/work/api" in lines[-1]) == ("1", True, True)
     assert len(lines) == 22
-    assert shown.stderr.splitlines()[0] == "6 more, stored by agents: --all shows them."
+    assert shown.stderr.splitlines()[0] == "6 more, stored by agents: use --all to list them."
     assert len(machine.run("history", "T", "--all", at=project).stdout.splitlines()) == 28
     told = json.loads(machine.run("history", "T", "--json", at=project).stdout)
     assert [told[0]["version"], told[0]["deleted"], told[-1]["entered_by"]] == [27, True, "person"]
@@ -48,7 +48,7 @@ def test_purging_asks_and_takes_all_away(machine: Machine) -> None:
     machine.run("delete", "A", "--scope", "acme", "--yes")
     done = machine.run("purge", "--deleted", "--yes")
     assert (done.stdout, "'A' of scope 'acme'" in done.stderr) == ("Purged 'A' of scope 'acme'.\n", True)
-    assert machine.run("purge", "--deleted", "--yes").stderr == "No secret is deleted.\n"
+    assert machine.run("purge", "--deleted", "--yes").stderr == "There are no deleted secrets.\n"
     assert machine.run("purge").returncode == 2
     assert machine.run("purge", "B", "--deleted").returncode == 2
     assert machine.run("get", "B", "--scope", "acme").stdout == "v"

@@ -104,7 +104,7 @@ def test_at_a_terminal_it_is_asked(machine: Machine, answer: str, made: bool, co
     with Running([*PROGRAM, "init"], inner, machine.environment, columns=columns) as running:
         asked = running.see(r"\[y/N\] ")
         assert "~/a/packages/b belongs to the project ~/a." in asked
-        assert "Make a second project in ~/a/packages/b, where the allowlist of ~/a no longer counts?" in asked
+        assert "Make a second project in ~/a/packages/b, to which the allowlist of ~/a does not apply?" in asked
         running.type(f"{answer}\n")
         assert running.ended() == (0 if made else 1)
     assert (inner / FILE).exists() == made

@@ -13,7 +13,7 @@ def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> 
     said = machine.run("policy", "check", environment=environment).stdout.splitlines()
     own = machine.home / ".config/claude-secrets/policy.yml"
     assert said[-2:] == [
-        f"{own}: there is none, and no policy.json; the built-in limits hold",
+        f"{own}: there is no such file, and no policy.json; the built-in limits apply",
         f"{other / 'policy.yml'}: understood, 0 rules, denies by default",
     ]
     explained = machine.run("policy", "explain", "get_secret", "A", at=machine.project("api"), environment=environment)
@@ -46,7 +46,7 @@ def test_a_policy_is_checked_and_explained(machine: Machine) -> None:
     allowed = machine.run("policy", "explain", "get_secret", "DEV_A", at=project)
     assert (
         allowed.returncode,
-        "Allowed, as far as it is this project's own or granted; you are asked first." in allowed.stdout,
+        "Allowed for secrets that are this project's own or granted to it; you are asked first." in allowed.stdout,
     ) == (0, True)
     assert machine.run("policy", "explain", "get_secret", "OTHER", at=project).returncode == 3
     assert (
@@ -60,4 +60,4 @@ def test_a_policy_is_checked_and_explained(machine: Machine) -> None:
     done = machine.run("policy", "check", str(bad))
     assert (done.returncode, "(line 2, column 22)" in done.stderr) == (3, True)
     done = machine.run("policy", "check", str(machine.home / "none.yml"))
-    assert (done.returncode, "There is no file of that name." in done.stderr) == (2, True)
+    assert (done.returncode, "There is no file at that path." in done.stderr) == (2, True)
