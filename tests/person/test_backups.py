@@ -1,4 +1,4 @@
-"""Backups: consistent, sealed, restorable elsewhere; and what is left of a damaged store."""
+"""Backups are consistent, sealed and restorable elsewhere, also from a damaged store."""
 
 import os
 import random
@@ -29,7 +29,7 @@ PASSPHRASE = "correct horse battery staple"
 
 @pytest.fixture
 def full(world: World) -> World:
-    """A store with a past: versions, deletions, scopes, access, expiry, agents, grants."""
+    """A store with a history: versions, deletions, scopes, access, expiry, agents, grants."""
     api = world.project("api")
     for value in ("first", "second\nline", "third 🔑"):
         secrets.set_value(world.person(), "T", value)
@@ -52,7 +52,7 @@ def make(world: World, name: str = "backup") -> tuple[Path, BackupContents]:
 
 
 def stated(store: Store) -> list[tuple[object, ...]]:
-    """Everything that a backup is to keep, each version with its value."""
+    """Everything that a backup must keep: each version with its value."""
     found = []
     with store.read() as tx:
         for record in records.verify_all(tx)[0]:
@@ -239,7 +239,7 @@ def test_a_backup_that_is_none_or_is_damaged_is_refused_and_nothing_is_made(full
     else:
         changed = data[:9000] + bytes([data[9000] ^ 1]) + data[9001:]
         path.write_bytes({"text": b"notes of mine", "empty": b"", "cut": data[:20000], "changed": changed}[fault])
-    if fault == "changed":  # one bit of some token, wherever it is
+    if fault == "changed":  # one bit of any token
         with closing(sqlite3.connect(path)) as connection:
             token = bytearray(connection.execute("SELECT token FROM versions WHERE rowid = 1").fetchone()[0])
             token[40] ^= 1
@@ -252,7 +252,7 @@ def test_a_backup_that_is_none_or_is_damaged_is_refused_and_nothing_is_made(full
 
 
 def test_a_backup_is_of_one_moment_while_others_write(world: World) -> None:
-    # Both names always have the same number, within one transaction.
+    # Within one transaction both names always have the same number.
     person = world.person()
     for number in range(30):
         secrets.set_value(person, f"FILLER_{number}", "x" * 2000)
@@ -373,7 +373,7 @@ def test_every_record_that_opens_is_saved_and_the_others_are_named(full: World, 
     told = damages(full.person(), quietly)
     path, contents = make(full)
     assert len(contents.wrong) == len(wrong)
-    assert contents.logged is not ("head" in fault)  # a store whose heads do not fit takes no notes
+    assert contents.logged is not ("head" in fault)  # a store whose heads do not verify cannot log
     assert all(line.startswith(said) for line, said in zip(contents.wrong, wrong, strict=True)), contents.wrong
     assert [line for line in told if line not in contents.wrong] == []
     other = elsewhere(full)
@@ -420,6 +420,6 @@ def test_damaged_pages_cost_what_stands_on_them_and_no_more(world: World, tmp_pa
         assert kept.items() <= values.items()
         assert {value for name, value in stored.items()} <= set(values.values())
         saved.append(len(stored))
-        assert contents.wrong or len(stored) == 150  # the log has pages, too
+        assert contents.wrong or len(stored) == 150  # the damaged page may belong to the log
         world.close()
     assert 90 < min(saved) < 150

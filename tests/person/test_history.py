@@ -1,4 +1,4 @@
-"""What was: versions that are kept or let go, bringing back, and taking away for good."""
+"""The history of a secret: keeping and evicting versions, restoring them, and purging them."""
 
 import random
 import sqlite3
@@ -31,7 +31,7 @@ def kept(world: World) -> list[int]:
     return [version.number for version in history.history(world.person(), "T")[1]]
 
 
-# What is kept
+# Keeping versions
 
 
 def test_ten_versions_are_kept_once_the_older_ones_are_old(world: World) -> None:
@@ -75,7 +75,7 @@ def test_an_agent_lets_nothing_go_that_a_person_entered_and_a_person_only_their_
     put(world, "36")
     assert kept(world) == [*range(1, 16), *range(27, 37)]
     put(world, "mine 37", BY_PERSON)
-    # The ten newest of the person's: 37 and 7 to 15.
+    # The person's ten newest versions: 37 and 7 to 15.
     assert kept(world) == [*range(7, 16), *range(28, 38)]
 
 
@@ -127,7 +127,7 @@ def test_settings_reach_the_agents_writes(world: World) -> None:
     assert kept(world) == [7, 8]
 
 
-# Bringing back
+# Restoring
 
 
 def test_a_thousand_overwrites_and_deletions_leave_what_the_person_entered(world: World) -> None:
@@ -140,7 +140,7 @@ def test_a_thousand_overwrites_and_deletions_leave_what_the_person_entered(world
         call = Call(tool=tool, name="T", value="" if tool is Tool.DELETE_SECRET else f"junk {number}")
         outcome = gate.call(call, at(api), client=f"client {number}")
         assert isinstance(outcome, Done), outcome
-        world.time += 7200.0  # in all 83 days, so that what can be let go is
+        world.time += 7200.0  # 83 days in all, so that old versions are evicted
     record, found = history.history(world.person(), "T")
     assert record.access is Access.USE_ONLY
     assert [version.number for version in found if version.entered_by is BY_PERSON] == [1]
@@ -191,7 +191,7 @@ def test_who_entered_it_and_from_where_comes_back_with_the_value(world: World) -
     history.restore_version(world.person(), "T", 1)
     record, _ = history.history(world.person(), "T")
     assert (record.origin, record.entered_by) == (str(clone), AGENT)
-    # So whoever enters the next one takes it over again.
+    # So the next one who enters a value takes the name over again.
     assert secrets.set_value(world.person(api), "T", "of the person again").moved_from == str(clone)
 
 
@@ -265,9 +265,9 @@ def tokens(world: World, name: str) -> list[bytes]:
 
 
 def pieces_left(world: World, found: list[bytes]) -> int:
-    """How many pieces of those tokens are anywhere in the store's files."""
+    """Count the pieces of those tokens that are anywhere in the store's files."""
     everything = world.stored_bytes()
-    # A token's beginning (version, time) is alike in all; what follows are random bytes.
+    # All tokens begin alike (version, time); random bytes follow.
     pieces = {token[at : at + 12] for token in found for at in range(16, len(token) - 12, 6)}
     assert len(pieces) > 10
     return sum(everything[at : at + 12] in pieces for at in range(len(everything)))
@@ -275,7 +275,7 @@ def pieces_left(world: World, found: list[bytes]) -> int:
 
 @pytest.fixture
 def crowded(world: World) -> World:
-    """A store whose pages were split and filled many times, with one secret that is to go."""
+    """A store whose pages were split and filled many times, with one secret that will be purged."""
     dice = random.Random(7)
     person = world.person()
     for number in range(120):
@@ -380,7 +380,7 @@ def test_pages_that_were_split_keep_nothing_of_what_moved(world: World) -> None:
                     gone += _changed(tx, f"S{dice.randrange(300)}", dice)
         with closing(sqlite3.connect(world.path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        if pieces_left(world, gone):  # deleting alone, though securely, does not take all of it away
+        if pieces_left(world, gone):  # secure_delete does not remove every copy by itself
             break
     else:
         pytest.fail("nothing was ever left, so this shows nothing")
@@ -389,7 +389,7 @@ def test_pages_that_were_split_keep_nothing_of_what_moved(world: World) -> None:
 
 
 def _changed(tx: Transaction, name: str, dice: random.Random) -> list[bytes]:
-    """Store a secret, or purge it; returns the tokens that are gone by it."""
+    """Store a secret, or purge it. Return the tokens that this removes."""
     key = tx.cipher.index("record", SHARED, name)
     gone = [row[0] for row in tx.connection.execute("SELECT head FROM records WHERE record = ?", (key,))]
     record = records.find(tx, SHARED, name)

@@ -62,7 +62,7 @@ def ring(tmp_path: Path, keyring_session: RealKeyring) -> Iterator[Ring]:
 
 
 def rotated(person: Person) -> None:
-    """All keys replaced, of a store without passphrases."""
+    """Replace all keys of a store without passphrases."""
     found, _ = rotation.prepare(person)
     rotation.replace_every_key(
         person, found, [], passphrases={}, code=recovery_code.new_code(), progress=lambda *_: None
@@ -255,7 +255,7 @@ def test_of_two_who_change_a_slot_the_second_finds_out(world: World) -> None:
     assert value(world.person()) == "value"
 
 
-# On the command line, and in the server
+# On the command line and in the server
 
 
 @pytest.fixture(name="machine")
@@ -426,7 +426,7 @@ def test_a_slot_of_another_generation_does_not_keep_the_good_ones_from_opening(w
 
 
 def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
-    """As where a keyring was put back to an earlier state after its new entry had been made."""
+    """This happens when a keyring is restored to an earlier state after a new entry was made."""
     secrets.set_value(world.person(), "T", "v")
     first = keys.list_keys(world.person())[0].slot
     second = keys.add_file(world.person(), world.root / "keys" / "second.key")
@@ -441,11 +441,11 @@ def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     assert states == {first.slot_id: State.THERE, second.slot_id: State.THERE}
 
 
-# What `doctor` and `key list` say of the keys
+# Reports of `doctor` and `key list` on the keys
 
 
 def told(machine: Machine, *words: str, stdin: str | None = None) -> tuple[list[str], list[str]]:
-    """The states and the messages that `doctor` has about keys."""
+    """The states and messages that `doctor` reports about keys."""
     done = machine.run(*words, "doctor", "--json", stdin=stdin)
     found = [each for each in json.loads(done.stdout) if each["about"] == "key"]
     return [each["state"] for each in found], [each["message"] for each in found]

@@ -1,4 +1,4 @@
-"""Copies of the store that upgrades and restores left: named, and removed only where that is sure."""
+"""Copies of the store that upgrades and restores left are listed, and removed only if they are proven to be copies."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def machine_with_old_secret(machine: Machine) -> Machine:
 
 
 def set_aside(machine: Machine, *key: str) -> Path:
-    """Restore a backup in place of the store; returns where that is now."""
+    """Replace the store with a backup of it. Return the old store's new path."""
     backup = str(machine.home / "b")
     given = ["--backup-passphrase-fd", "0"]
     Path(backup).unlink(missing_ok=True)

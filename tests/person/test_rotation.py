@@ -1,4 +1,4 @@
-"""After `key rotate --data` whoever copied a key before opens nothing, and the person opens all by the new ones."""
+"""After `key rotate --data` a key that was copied before opens nothing, and the person's new keys open everything."""
 
 import itertools
 import os
@@ -41,7 +41,7 @@ root_only = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, rea
 
 
 class Owner:
-    """A person with a store that some kinds of keys open, and everything that a thief of all of them has."""
+    """A person with a store that several kinds of keys open, and a thief with a copy of all of them."""
 
     def __init__(self, root: Path, kinds: tuple[str, ...], environment: Mapping[str, str]) -> None:
         self.root, self.kinds, self.environment = root, kinds, dict(environment)
@@ -119,7 +119,7 @@ def test_what_a_thief_copied_opens_nothing_and_each_new_key_opens_all(
     shutil.copyfile(owner.path, old_store)
 
     def thief() -> dict[str, bool]:
-        """What each thing opens by itself."""
+        """Return whether each stolen key opens a store by itself."""
         found = {
             KEYRING: opens(owner.store()),
             FILE: opens(owner.store(environment=with_file)),
@@ -154,13 +154,13 @@ def test_what_a_thief_copied_opens_nothing_and_each_new_key_opens_all(
         emptied.put(entry, old)
     assert thief() == dict.fromkeys(kinds, False)
     assert every_slot_resists(owner, [*entries.values(), *([copy.read_text().strip()] if FILE in kinds else [])], code)
-    owner.path = old_store  # whoever has the old store, too, has what was in it: that is said, not prevented
+    owner.path = old_store  # a thief of the old store, too, has its content: this is documented, not prevented
     assert FILE not in kinds or thief()[FILE]
     assert PASSPHRASE not in kinds or thief()[PASSPHRASE]
 
 
 def every_slot_resists(owner: Owner, stolen: list[str], code: str) -> bool:
-    """No stolen key unwraps any slot of the store, whatever kind it is of."""
+    """No stolen key unwraps any slot of the store, of whichever kind."""
     with closing(owner.store()) as store:
         custody, found = store.custody, store.slots()
     with attacker.attacker(owner.path) as connection:
@@ -175,7 +175,7 @@ def every_slot_resists(owner: Owner, stolen: list[str], code: str) -> bool:
     return True
 
 
-# What it leaves as it was
+# Unchanged by a rotation
 
 
 @pytest.fixture(name="world")
@@ -230,7 +230,7 @@ def test_replacing_the_data_key_keeps_everything_and_changes_every_row(world: Wo
             with pytest.raises((TokenInvalid, EnvelopeMismatch)):
                 cipher.open("version", "anything", token)
     assert not any(token in world.stored_bytes() for found in tokens.values() for token in found)
-    # A server that has the old key in its memory goes on.
+    # A server that has the old key in memory goes on.
     assert agent.get("T") == "third"
     agent.set("T2", "after")
     custody = Custody(environment={}, ask_passphrase=lambda: NEW)
@@ -334,7 +334,7 @@ def test_a_locked_keyring_changes_nothing(tmp_path: Path, keyring_session: RealK
         lost = [slot for slot in found if slot.kind == KEYRING]
         rotation.replace_every_key(person, found, lost, passphrases={}, code="", progress=lambda *_: None)
         assert value(person) == "value"
-    # What was lost is taken out of the keyring as soon as it can be; until then it opens nothing.
+    # A lost key is deleted from the keyring as soon as possible; until then it opens nothing.
     with closing(owner.store()) as store:
         assert sorted({slot.wrapped for slot in store.slots() if slot.kind == KEYRING}) == [b""]
 
@@ -353,7 +353,7 @@ def test_a_key_file_keeps_its_owner_and_mode_and_is_never_without_a_key(world: W
 
 
 def test_a_key_that_another_store_is_changing_to_is_left_alone(world: World, tmp_path: Path) -> None:
-    """Two stores may share a key file; one is killed while it changes its key, and the other one tidies up."""
+    """Two stores share a key file. One is killed while it changes its key, and the other clears up."""
     environment = {"CLAUDE_SECRETS_KEY_FILE": str(world.key_file)}
     with closing(Store(tmp_path / "second" / "s.db", Custody(environment=environment), lambda: 1.0)) as second:
         secrets.set_value(Person(store=second), "T", "of the second")
@@ -425,7 +425,7 @@ def test_a_thief_at_the_command_line_gets_nothing(machine: Machine) -> None:
 
 
 def refused(machine: Machine, *words: str, stdin: str | None = None) -> str:
-    """What is said of a rotation that is refused; nothing has changed by it."""
+    """Return the messages of a rotation that is refused and changes nothing."""
 
     def seen() -> object:
         files = {path: path.read_bytes() for path in machine.key_file.parent.iterdir()}
@@ -528,7 +528,7 @@ def test_a_key_file_in_whose_place_nothing_can_be_put_loses_nothing(machine: Mac
         machine.run("key", "list")
         done = machine.run("key", "rotate", "--data", "--new-passphrase-fd", "0", stdin=NEW)
         assert done.returncode != 0
-        if kind == "of the same one":  # which is found when it is too late to ask
+        if kind == "of the same one":  # detected only when it is too late to ask
             done = machine.run("key", "rotate", "--data", "--yes", "--new-passphrase-fd", "0", stdin=NEW)
             assert (done.returncode, "cannot be replaced here" in done.stderr) == (4, True)
         assert source.read_bytes() == before

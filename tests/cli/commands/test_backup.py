@@ -1,4 +1,4 @@
-"""`backup`: made, verified and restored; and a store that is there is never lost."""
+"""`backup` makes, verifies and restores backups, and never loses an existing store."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ PASSPHRASE = "correct horse battery staple"
 def with_passphrase(
     machine: Machine, *arguments: str, passphrase: str = PASSPHRASE
 ) -> "subprocess.CompletedProcess[str]":
-    """A `backup` command that is given its passphrase by standard input."""
+    """Run a `backup` command that reads its passphrase from standard input."""
     return machine.run("backup", *arguments, "--backup-passphrase-fd", "0", stdin=passphrase)
 
 

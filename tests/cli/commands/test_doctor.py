@@ -1,4 +1,4 @@
-"""`doctor`: what it finds, and that it says what to do."""
+"""`doctor` finds problems, and says what to do."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -
 
 
 def told_by_doctor(machine: Machine, about: str, **environment: str) -> list[str]:
-    """What `doctor` warns of, with what to do."""
+    """Return the warnings of `doctor`, with their hints."""
     found = json.loads(machine.run("doctor", "--json", environment=environment).stdout)
     return [f"{each['message']} {each['hint']}" for each in found if (each["about"], each["state"]) == (about, "warn")]
 

@@ -1,4 +1,4 @@
-"""`exec`: it becomes the program, or says why it cannot."""
+"""`exec` becomes the program, or says why it cannot."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`log`: what it tells, and that it is found when someone meddled with it."""
+"""`log` reports events, and detects tampering."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_a_persons_failed_commands_are_in_the_log(machine: Machine) -> None:
         ("purge", "MISSING", "--yes"),
         ("access", "MISSING", "--use-only"),
         ("exec", "--only", "MISSING", "--", "true"),
-        ("set", "THERE"),  # an empty value: that is mistyped, and not worth a line
+        ("set", "THERE"),  # an empty value is a typing error, and is not logged
     ]
     for arguments in failing:
         assert machine.run(*arguments, at=project, stdin="").returncode != 0, arguments

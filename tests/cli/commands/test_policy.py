@@ -1,4 +1,4 @@
-"""`policy`: rules are checked and explained."""
+"""`policy` checks and explains rules."""
 
 import json
 

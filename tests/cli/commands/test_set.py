@@ -1,4 +1,4 @@
-"""`set`: where a value comes from, what is stored of it, and when it is out of date."""
+"""`set`: the source of a value, the exact stored value, and its expiry."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""`allow`, `trust`, `projects` and `revoke`: what a project may use, and what it counts as."""
+"""`allow`, `trust`, `projects` and `revoke`: the grants of a project, and work trees that count as their main one."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_trust_shows_what_is_new_and_grants_that_alone(machine: Machine) -> None
 
 
 def linked(machine: Machine) -> tuple[Path, Path]:
-    """A project and a linked git work tree of it, as far as files tell."""
+    """A project, and a linked git work tree of it according to the files."""
     main, tree = machine.project("main"), machine.project("tree")
     (tree / ".git").rmdir()
     make_linked(main, tree)
