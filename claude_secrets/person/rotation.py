@@ -95,7 +95,7 @@ def replace_every_key(
         with store.write() as tx:
             keys.refuse_another(old, tx)
             if {*key_slots.list_all(tx)} != {*slots, *coming}:
-                raise StoreError(Code.STORE_BUSY, "Another process changed the key slots meanwhile.", "Try again.")
+                raise StoreError(Code.STORE_BUSY, "Another process has changed the key slots.", "Try again.")
             for slot in coming:
                 key_slots.change(tx, slot, slot.moved(State.THERE))
             for slot in slots:
