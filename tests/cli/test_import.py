@@ -127,7 +127,7 @@ def test_a_dotenv_file_comes_in_and_stays_as_it_is(machine: Watched, newline: st
     assert [path.name for path in file.parent.iterdir()] == [".env"]
     notes = [line.removeprefix("note: ").partition(":")[0] for line in said.splitlines() if line.startswith("note:")]
     assert notes == [WHERE[name] for name in ("ALONE", "EMPTY", "THERE", "URL")]
-    assert "Read as dotenv, told by its name." in said
+    assert "Read as dotenv (by its name)." in said
     assert "Imported 3 secrets into scope 'shared'." in said
 
 
@@ -153,7 +153,7 @@ def test_a_json_object_comes_in_by_name_content_or_word(machine: Watched) -> Non
         (".env", ["--from", "json"], "--from"),
     ]:
         code, _, said = machine.bring(str(machine.file(name, content)), "--yes", *arguments)
-        assert (code, f"Read as json, told by {how}." in said) == (0, True)
+        assert (code, f"Read as json (by {how})." in said) == (0, True)
         assert machine.values() == {"A": "canary\n", "B": "canary é"}
         machine.run("purge", "A", "--yes")
         machine.run("purge", "B", "--yes")

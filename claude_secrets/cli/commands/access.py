@@ -39,5 +39,5 @@ def run(options: Namespace) -> int:
         ask_about_others.require_name(person, name, f"Let agents that may use {name} read its value?", yes)
     changed = secrets.set_access(person, options.names, options.access)
     for name in options.names:
-        say(f"'{name}' is {'now' if name in changed else 'already'} {options.access.value}.")
+        say(f"'{name}' is {'' if name in changed else 'already '}{options.access.value}.")
     return 0

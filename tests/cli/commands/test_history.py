@@ -25,7 +25,7 @@ def test_history_shows_who_stored_what_and_restore_brings_it_back(machine: Machi
     assert [told[0]["version"], told[0]["deleted"], told[-1]["entered_by"]] == [27, True, "person"]
     assert machine.run("get", "T").returncode == 1
     done = machine.run("restore", "T", "--version", "1", at=project)
-    assert done.stdout.startswith("Restored 'T': version 28 is what you stored as version 1 on ")
+    assert done.stdout.startswith("Restored 'T': version 28 has the value that you stored as version 1 on ")
     assert machine.run("get", "T").stdout == "canary-mine"
     assert machine.run("restore", "T", "--version", "1").stdout.startswith("Nothing to change")
     for arguments in (("restore", "T", "--version", "99"), ("restore", "ABSENT"), ("history", "ABSENT")):

@@ -69,7 +69,7 @@ def test_init_asks_nothing_where_no_project_is_hidden(machine: Machine, case: st
     assert (done.returncode, done.stderr) == (0, "")
     assert (directory / FILE).is_file()
     named = machine.run("--project", str(directory), "init", *options)
-    assert (named.returncode, "is there already" in named.stdout) == (0, True)
+    assert (named.returncode, "already exists" in named.stdout) == (0, True)
 
 
 def test_a_store_is_made_from_home_without_a_project(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_init_makes_an_allowlist_once_and_none_at_home(machine: Machine) -> None
     assert b"#" in written
     (project / ".claude" / "secrets.yml").write_bytes(written + b"# mine\n")
     again = machine.run("init", at=project)
-    assert (again.returncode, "is there already" in again.stdout) == (0, True)
+    assert (again.returncode, "already exists" in again.stdout) == (0, True)
     assert (project / ".claude" / "secrets.yml").read_bytes() == written + b"# mine\n"
     assert machine.run("init", at=machine.home).returncode == 3
     assert not (machine.home / ".claude").exists()
