@@ -1,4 +1,7 @@
-"""Writing a project's `.claude/secrets.yml`: whole or not at all, and never over what somebody just wrote."""
+"""Writes a project's `.claude/secrets.yml`.
+
+Always: the file is written completely or not at all, and a change that somebody else just made is not overwritten.
+"""
 
 import os
 from pathlib import Path
@@ -9,13 +12,13 @@ from claude_secrets.small_file import replace_file
 
 
 def create(project: Path, data: bytes) -> bool:
-    """Write the file of a project that has none; False where there is one.
+    """Create a project's file; return False if the project already has one.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID where it cannot be written.
+        DeniedError: ALLOWLIST_INVALID if the file cannot be written.
     """
     path = project / ".claude" / "secrets.yml"
-    if path.parent.is_symlink():  # which may lead out of the project
+    if path.parent.is_symlink():  # a link may lead out of the project
         raise _unwritable(project)
     try:
         if not path.parent.is_dir():
@@ -34,17 +37,17 @@ def create(project: Path, data: bytes) -> bool:
 
 
 def replace(project: Path, before: bytes, after: bytes) -> None:
-    """Replace `before` by `after`. The permissions stay, and the owner where the system allows it.
+    """Replace the file's content `before` with `after`. Keeps the permissions, and the owner if the system allows it.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID where it cannot be written, or is no longer `before`.
+        DeniedError: ALLOWLIST_INVALID if the file cannot be written, or its content is no longer `before`.
     """
     path = project / ".claude" / "secrets.yml"
 
     def status_if_unchanged() -> os.stat_result:
         file = read_allowlist_file(project)
         if file.data != before:
-            raise DeniedError(Code.ALLOWLIST_INVALID, "The allowlist was changed meanwhile.", "Try again.")
+            raise DeniedError(Code.ALLOWLIST_INVALID, "The allowlist changed since it was read.", "Try again.")
         return file.status
 
     try:

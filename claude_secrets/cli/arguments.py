@@ -1,13 +1,18 @@
-"""Options that every command takes, and commands that have verbs."""
+"""The options that every command takes, and the parsers of commands with verbs."""
 
 import argparse
 from collections.abc import Mapping
 
 
 def add_common(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:
-    """Add what every command takes; without `default` an option that is not given leaves what stands before it."""
+    """Add the options that every command takes.
+
+    Without `default`, an option that is missing after the command keeps the value it was given before the command.
+    """
     parser.add_argument("--project", metavar="DIR", default=default, help="the project's directory")
-    parser.add_argument("--store", metavar="PATH", default=default, help="another store than the usual one")
+    parser.add_argument(
+        "--store", metavar="PATH", default=default, help="use the store at PATH instead of the default one"
+    )
     parser.add_argument(
         "--passphrase-fd",
         metavar="N",
@@ -18,7 +23,7 @@ def add_common(parser: argparse.ArgumentParser, default: str | None = argparse.S
 
 
 def add_verbs(parser: argparse.ArgumentParser, lines: Mapping[str, str]) -> dict[str, argparse.ArgumentParser]:
-    """Take one of the verbs, each with the line that says what it does; returns their parsers."""
+    """Add the verbs of a command, each with its one-line help, and return their parsers."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", required=True)
     parsers = {}
     for verb, line in lines.items():

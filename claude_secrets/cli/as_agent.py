@@ -1,7 +1,7 @@
-"""The command line when an agent runs it: the gate decides, as it does for the tools, in the agent's own project.
+"""The command line when an agent runs it: the gate decides, as it does for the MCP tools.
 
-Always: the agent's project is the directory of the agent's own process; `cd`, options and variables that were set in
-between change nothing. Commands for the person only are refused.
+Always: the agent's project is found from the directory of the agent's own process. A later `cd`, options and variables
+do not change it. Commands that are only for the person are refused.
 """
 
 import os
@@ -34,21 +34,21 @@ _SETTING_PREFIX: Final = "CLAUDE_SECRETS_"
 
 
 def run(agent: Agent, options: Namespace, given: Sequence[str], *, asks: bool) -> int:
-    """Run one command, `given` in these words, for an agent; `asks`: a server may put questions to the person.
+    """Run one command for an agent. `given` are its words; `asks` lets a server put questions to the person.
 
     Raises:
-        DeniedError: PERSON_ONLY, and what the gate refuses.
+        DeniedError: PERSON_ONLY, or the gate's refusal.
     """
     if agent.sign == SANDBOX and options.command != "hook":
         raise _confined()
     _refuse_options(options, given)
     act = _ALLOWED.get(options.command)
     if act is None:
-        raise _person_only(f"`{options.command}` is for the person only", given)
+        raise _person_only(f"only the person may run `{options.command}`", given)
     process = agent.process
     if process is None or process.directory is None or not process.environment:
         if options.command == "hook":
-            return hook.answer(options.event, Path(os.sep))  # where there is no project
+            return hook.answer(options.event, Path(os.sep))  # the root directory has no project
         raise _unseen(agent)
     before = dict(os.environ)
     _stand_where(process.environment, settings=options.command == "serve")
@@ -58,21 +58,21 @@ def run(agent: Agent, options: Namespace, given: Sequence[str], *, asks: bool) -
 def _confined() -> DeniedError:
     return DeniedError(
         Code.PERSON_ONLY,
-        "This runs in a container or sandbox, where it cannot be told whether an agent runs it, so it is refused.",
-        f"If the sandbox is yours: put `namespace: mine` into {own_directories().account / CONFIG}",
+        "In a container or sandbox this command cannot tell whether an agent runs it, so it is refused.",
+        f"If the sandbox is yours, put `namespace: mine` into {own_directories().account / CONFIG}",
     )
 
 
 def _unseen(agent: Agent) -> DeniedError:
     return DeniedError(
         Code.NO_PROJECT,
-        f"An agent runs this ({agent.sign}), and its project cannot be seen, so nothing is allowed.",
+        f"An agent runs this command ({agent.sign}). Its project cannot be found, so nothing is allowed.",
         "The agent can use the tools of the MCP server that its client started.",
     )
 
 
 class _Caller:
-    """The gate, for calls of this agent, whose process stands in `directory`."""
+    """The gate for the calls of one agent; `directory` is the working directory of the agent's process."""
 
     def __init__(self, sign: str, directory: Path, given: Sequence[str], *, asks: bool) -> None:
         self.directory = directory
@@ -92,7 +92,7 @@ class _Caller:
         self._gate.close()
 
     def done(self, call: Call) -> Done:
-        """Carry out a call. Raises `SecretsError` where it is refused; nobody is asked for consent."""
+        """Carry out a call without asking anyone for consent. Raises `SecretsError` if the call is refused."""
         gate = self._gate
         outcome = gate.call(call, self._where, client=self._client)
         if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
@@ -116,9 +116,9 @@ def _get(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
 
 def _set(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
     if options.access or options.expires:
-        raise _person_only("access and expiry are for the person to choose", caller.given)
-    if sys.stdin is not None and sys.stdin.isatty():  # a person's terminal, or nobody's
-        raise CallerError(Code.INVALID_ARGUMENTS, "An agent passes the value by standard input, not at a terminal.")
+        raise _person_only("only the person may choose access and expiry", caller.given)
+    if sys.stdin is not None and sys.stdin.isatty():  # a person's terminal, or one where nobody types
+        raise CallerError(Code.INVALID_ARGUMENTS, "An agent must pass the value on standard input, not at a terminal.")
     value = value_from_input(options.name, exact=options.exact)
     done = caller.done(Call(tool=Tool.SET_SECRET, name=options.name, value=value))
     say(done.text)
@@ -158,7 +158,7 @@ def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
     def values(names: Sequence[str]) -> dict[str, str]:
         values_by_name = {}
         for name in names:
-            with suppress(CallerError):  # it is not there: told with all others that are not
+            with suppress(CallerError):  # not found: all missing names are reported together
                 values_by_name[name] = caller.done(Call(tool=Tool.GET_SECRET, name=name, use=True)).text
         return values_by_name
 
@@ -172,7 +172,7 @@ def _hook(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
 
 
 def _serve(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
-    """The server, which clients mark as they do what agents run: nothing names another project than the agent's."""
+    """Start a server for the agent's own project: clients mark servers and agents' commands alike."""
     environment = dict(os.environ)
     if named := options.project or before.get("CLAUDE_PROJECT_DIR"):
         environment["CLAUDE_PROJECT_DIR"] = str(expanded(named))
@@ -193,28 +193,28 @@ _ALLOWED: Final[dict[str, _Act]] = {
 
 
 def _refuse_options(options: Namespace, given: Sequence[str]) -> None:
-    if options.command == "serve":  # its arguments come from the person's configuration of the client
+    if options.command == "serve":  # the person wrote its arguments into the client's configuration
         return
     for option in ("project", "store", "scope"):
         if getattr(options, option, None):
-            raise _person_only(f"--{option} is for the person to choose", given)
+            raise _person_only(f"only the person may choose --{option}", given)
 
 
 def _person_only(what: str, given: Sequence[str]) -> SecretsError:
-    # Names and options are told everywhere; any other word may be a value in the wrong place.
+    # The hint shows names and options; any other word may be a value in the wrong place.
     words = " ".join(word if _TOLD.fullmatch(word) else "…" for word in given)
     return DeniedError(
         Code.PERSON_ONLY,
-        f"An agent runs this, and {what}.",
+        f"An agent runs this command, but {what}.",
         f"The person can run it: {in_own_terminal(working_directory(), words)}",
     )
 
 
 def _stand_where(environment: Mapping[str, str], *, settings: bool) -> None:
-    """Find the person's own files where the agent's process does, whatever was set in between.
+    """Find the person's own files as the agent's process does, even if variables have changed since it started.
 
-    It changes the environment of this process, since the libraries for directories and keyrings read no other.
-    `settings`: a client's configuration may choose the store and its key file.
+    Changes the environment of this process, because the libraries for directories and keyrings read only that.
+    `settings` keeps this program's own variables: a client's configuration may choose the store and its key file.
     """
     for name in {*os.environ, *environment}:
         if name.startswith(_SETTING_PREFIX) and settings:

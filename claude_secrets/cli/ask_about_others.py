@@ -1,8 +1,10 @@
-"""Asking before a command uses, overwrites or grants a secret that another project stored, or the person outside any.
+"""Asks before a command uses, overwrites or grants a secret that was stored elsewhere.
 
-Always: the person first sees where the secret was stored and who else uses it. `--yes` answers for scripts; an answer
-that lasts also needs a person at the terminal or `presence: any`. If nobody can be asked, the command is refused and
-nothing changes.
+Elsewhere means in another project, or by the person outside any project.
+
+Always: the person first sees where the secret was stored and which other projects use it. `--yes` answers the
+question for scripts. An answer with a lasting effect also needs a person at the terminal, or `presence: any`. If nobody
+can be asked, the command is refused and nothing changes.
 """
 
 from argparse import ArgumentParser
@@ -24,7 +26,7 @@ from claude_secrets.policy.globs import glob_match
 
 _USERS_SHOWN = 3
 _LASTING = frozenset({"set", "import", "allow"})
-"""Commands that let the project use a scope from then on; the others use it this once where `--yes` was given."""
+"""Commands that let the project use a scope from then on. With `--yes`, the other commands use it only this time."""
 
 
 def add_yes(parser: ArgumentParser) -> None:
@@ -35,15 +37,15 @@ def add_yes(parser: ArgumentParser) -> None:
 
 
 def require_name(person: Person, name: str, question: str, yes: Yes) -> None:
-    """Put the question before something lasting is done to a name that is someone else's.
+    """Ask before a command makes a lasting change to a secret that was stored elsewhere.
 
     Raises:
-        DeniedError: NOT_TRUSTED where nobody can be asked; PERSON_ONLY where there is `--yes`, and no person.
+        DeniedError: NOT_TRUSTED if nobody can be asked; PERSON_ONLY for `--yes` without a person at the terminal.
     """
     theirs = others_secrets.of_others(person, [name])
     if not theirs:
         return
-    if yes.command == "allow" and theirs[0].origin == PERSON:  # which is just what they say it for
+    if yes.command == "allow" and theirs[0].origin == PERSON:  # granting the person's own secrets is what it is for
         note(f"{name} was stored outside any project.")
         return
     line = f"{name} was {_stored(theirs[0])}."
@@ -52,14 +54,14 @@ def require_name(person: Person, name: str, question: str, yes: Yes) -> None:
     if yes.given:
         yes.require_person(f"`{yes.command} --yes` for a secret that was stored elsewhere")
         return
-    refusal = DeniedError(Code.NOT_TRUSTED, line, f"If that is what you want: --yes. {apart}".rstrip())
+    refusal = DeniedError(Code.NOT_TRUSTED, line, f"To do it anyway, add --yes. {apart}".rstrip())
     ask([line, *([apart] if apart else [])], question, refusal)
 
 
 def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
-    """Show which stored names a pattern covers, and ask before any of other projects is granted; returns the names.
+    """Show which stored names a pattern covers, ask before granting those of other projects, and return the names.
 
-    A pattern of every name is asked for whatever is stored.
+    A pattern that covers every name always needs an answer, even if nothing is stored.
 
     Raises:
         DeniedError: as `require_name`.
@@ -70,8 +72,8 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
     theirs = {each.name: each for each in others_secrets.of_others(person, names)}
     note(f"{pattern} covers {counted(len(names), 'stored secret')}{':' if names else '.'}")
     for name in names:
-        note(f"  {name}, {_stored(theirs[name]) if name in theirs else 'which this project may use already'}")
-    others = f"{sum(each.origin != PERSON for each in theirs.values())} of them of other projects"
+        note(f"  {name}, {_stored(theirs[name]) if name in theirs else 'which this project can already use'}")
+    others = f"{sum(each.origin != PERSON for each in theirs.values())} of them from other projects"
     everything = not pattern.strip("*?") and "*" in pattern
     if not (everything or any(each.origin != PERSON for each in theirs.values())):
         return names
@@ -79,17 +81,17 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
         yes.require_person(f"`{yes.command} --yes` for secrets that were stored elsewhere")
         return names
     if everything:
-        what = f"{pattern} covers every name, {others} and all that come later"
+        what = f"{pattern} covers every name: {counted(len(names), 'secret')}, {others}, and all later ones"
         question = f"Let {here(person)} use {counted(len(names), 'secret')}, {others}, and list every later name?"
     else:
         what = f"{pattern} covers {others}"
-        question = f"Let {here(person)} use {counted(len(names), 'secret')} by {pattern}, {others}?"
-    ask([], question, DeniedError(Code.NOT_TRUSTED, f"{what}.", "If that is what you want: --yes"))
+        question = f"Let {here(person)} use {counted(len(names), 'secret')} matching {pattern}, {others}?"
+    ask([], question, DeniedError(Code.NOT_TRUSTED, f"{what}.", "To do it anyway, add --yes"))
     return names
 
 
 def require_scope(person: Person, yes: Yes) -> None:
-    """Ask before the secrets of a scope are used that only the project's file says is the project's.
+    """Ask before a command uses other projects' secrets in a scope that only the project's file claims.
 
     Raises:
         DeniedError: as `require_name`.
@@ -99,30 +101,30 @@ def require_scope(person: Person, yes: Yes) -> None:
         return
     if yes.given:
         if yes.command in _LASTING:
-            yes.require_person(f"`{yes.command} --yes` in a scope that others use")
+            yes.require_person(f"`{yes.command} --yes` in a scope that other projects use")
         return
     number = counted(len(theirs), "secret")
-    claimed = f"This project's secrets.yml says `scope: {person.scope}`. Others keep {number} there"
-    once = f"To use it this once, name it yourself: --scope {person.scope}"
-    refusal = DeniedError(Code.NOT_TRUSTED, f"{claimed}.", f"To look at them and decide: {command()} trust. {once}")
+    claimed = f"This project's secrets.yml says `scope: {person.scope}`. That scope has {number} stored elsewhere"
+    once = f"To use the scope only this time, name it yourself: --scope {person.scope}"
+    refusal = DeniedError(Code.NOT_TRUSTED, f"{claimed}.", f"To review and decide: {command()} trust. {once}")
     hint_at_main(person)
-    question = f"Let {here(person)} use the scope {person.scope}, with {number} of others, from now on?"
+    question = f"Let {here(person)} use the scope {person.scope}, with {number} stored elsewhere, from now on?"
     ask([f"{claimed}:", *_listed(theirs), once], question, refusal)
 
     def claim() -> None:
         trust.grant_scope(person)
-        note(f"This project may use the scope now. To take that back: {command()} revoke --all")
+        note(f"This project can use the scope now. To undo: {command()} revoke --all")
 
-    after_success(claim)  # the command may have more questions, at which everything can be cancelled
+    after_success(claim)  # the person can still cancel the whole command at one of its later questions
 
 
 def require_references(person: Person, names: Sequence[str], files: Sequence[Path], yes: Yes) -> None:
-    """Ask before a program or a shell has secrets that only files named.
+    """Ask before a program or a shell gets secrets that only files named.
 
-    Outside a project nothing says that a file is the person's, but that it lies in their home directory itself.
+    Outside a project, a file counts as the person's only if it is directly in their home directory.
 
     Raises:
-        DeniedError: NOT_TRUSTED where nobody can be asked.
+        DeniedError: NOT_TRUSTED if nobody can be asked.
     """
     anywhere = person.project is None and not all(file.resolve().parent in home_directories() for file in files)
     theirs = others_secrets.of_others(person, names, also_the_persons=anywhere)
@@ -135,30 +137,30 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
     refusal = DeniedError(
         Code.NOT_TRUSTED,
         f"The file names {listed}, which {place}, and nobody can be asked here.",
-        f"For this one time: --yes. {_for_good(person, theirs, anywhere=anywhere)}".rstrip(),
+        f"To allow it only this time, add --yes. {_for_good(person, theirs, anywhere=anywhere)}".rstrip(),
     )
     hint_at_main(person)
     what = theirs[0].name if len(theirs) == 1 else counted(len(theirs), "secret")
     file = " and ".join(short(str(file.absolute())) for file in files)
     why = "There is no project here. Named" if anywhere else "Stored elsewhere, and named"
-    ask([f"{why} in {file}: {what}.", *_listed(theirs)], f"Let this command have {what} for {file}?", refusal)
+    ask([f"{why} in {file}: {what}.", *_listed(theirs)], f"Let this command use {what} for {file}?", refusal)
     if advice := _for_good(person, theirs, anywhere=anywhere):
         note(advice)
 
 
 def whose(person: Person, name: str) -> str:
-    """What a question adds about a name that is someone else's; empty where it is not."""
+    """Return the sentence that a question adds about a secret that was stored elsewhere; empty for any other."""
     theirs = others_secrets.of_others(person, [name])
     return f" It was {_stored(theirs[0])}." if theirs else ""
 
 
 def _for_good(person: Person, theirs: Sequence[SecretFromElsewhere], *, anywhere: bool) -> str:
-    """How the person is asked no more, and what that means."""
-    if person.project is None and not anywhere:  # at home there is no project to be made
+    """Return the advice how to stop this question, and what that allows."""
+    if person.project is None and not anywhere:  # the home directory cannot become a project
         return ""
     name = theirs[0].name if len(theirs) == 1 else "NAME"
     begin = "" if person.project else f"{command()} init, then "
-    return f"To be asked no more (agents of this project may use it then, too): {begin}{command()} allow {name}"
+    return f"To stop being asked (this project's agents can then use it, too): {begin}{command()} allow {name}"
 
 
 def _listed(theirs: Sequence[SecretFromElsewhere]) -> list[str]:
@@ -178,4 +180,4 @@ def _own_scope(person: Person) -> str:
     if person.project is None:
         return ""
     file = Path(person.project.path) / ".claude" / "secrets.yml"
-    return f"To keep this project's secrets apart from others: a line `scope: NAME` in {file}"
+    return f"To keep this project's secrets apart from others, add a line `scope: NAME` to {file}"

@@ -1,7 +1,7 @@
-"""Asking the person: passphrases from the terminal or a descriptor, yes-or-no questions, hidden values.
+"""Asks the person: passphrases, yes-or-no questions and hidden values.
 
 Always: a question is complete without the lines above it, which may have scrolled away. If the person refuses, the
-command ends and nothing changes.
+command ends and nothing changes; only `agreed` lets the command continue.
 """
 
 import os
@@ -20,11 +20,11 @@ _CODE_LIMIT: Final = 256
 
 
 def passphrase(what: str, descriptor: int | None) -> str:
-    """The passphrase of `what`, from a file descriptor or typed at the terminal.
+    """Read the passphrase of `what` from a file descriptor or the terminal.
 
     Raises:
-        InputError: there is no terminal to ask at; or nothing was typed.
-        CallerError: INVALID_ARGUMENTS where nothing can be read from the descriptor.
+        InputError: there is no terminal, or nothing was typed.
+        CallerError: INVALID_ARGUMENTS if nothing can be read from the descriptor.
     """
     if descriptor is None:
         from claude_secrets.prompt.terminal import read_hidden
@@ -33,9 +33,10 @@ def passphrase(what: str, descriptor: int | None) -> str:
             return read_hidden(f"Passphrase of {what} (not shown): ")
         except InputError as error:
             if error.code is Code.NO_INPUT_CHANNEL:
-                raise error.with_hint("A file descriptor can give it; --help says by which option.") from None
+                hint = "Pass it through a file descriptor; --help shows the option."
+                raise error.with_hint(hint) from None
             raise
-    if descriptor not in _read_already:  # once only: a pipe has nothing to say a second time
+    if descriptor not in _read_already:  # a pipe can be read only once
         _read_already[descriptor] = first_line(descriptor, "passphrase")
     return _read_already[descriptor]
 
@@ -44,29 +45,29 @@ _read_already: dict[int, str] = {}
 
 
 def first_line(descriptor: int, what: str) -> str:
-    """The first line that a file descriptor gives, for a `what` ("passphrase").
+    """Read the first line from a file descriptor; `what` names its content in errors, such as "passphrase".
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where nothing can be read from it.
+        CallerError: INVALID_ARGUMENTS if nothing can be read from the descriptor.
     """
     try:
         if descriptor > 2:
-            os.set_inheritable(descriptor, False)  # noqa: FBT003  it takes no names
+            os.set_inheritable(descriptor, False)  # noqa: FBT003  it takes no keyword arguments
         with open(descriptor, "rb", closefd=False) as file:
             line = file.readline(_PASSPHRASE_LIMIT).decode("utf-8").rstrip("\r\n")
-    except (OSError, ValueError, TypeError, OverflowError):  # from None: what cannot be decoded is in the exception
+    except (OSError, ValueError, TypeError, OverflowError):  # raised from None: a decoding error holds the passphrase
         line = ""
     if not line:
-        raise CallerError(Code.INVALID_ARGUMENTS, f"No {what} can be read from that file descriptor.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, f"No {what} can be read from the file descriptor.") from None
     return line
 
 
 def new_passphrase(what: str, descriptor: int | None) -> str:
-    """A new passphrase for `what`, typed twice, or read from a file descriptor.
+    """Read a new passphrase for `what`: typed twice, or from a file descriptor.
 
     Raises:
         InputError: as `passphrase`.
-        CallerError: INVALID_VALUE where both are not alike; INVALID_ARGUMENTS as `passphrase`.
+        CallerError: INVALID_VALUE if the two differ; INVALID_ARGUMENTS as `passphrase`.
     """
     if descriptor is not None:
         return passphrase(what, descriptor)
@@ -74,24 +75,24 @@ def new_passphrase(what: str, descriptor: int | None) -> str:
 
 
 def the_same_again(what: str, first: str) -> str:
-    """A new passphrase that was typed, once it is typed a second time. Raises as `new_passphrase`."""
+    """Ask for a new passphrase a second time, and return it. Raises as `new_passphrase`."""
     if passphrase(f"{what}: the same again", None) != first:
         raise CallerError(Code.INVALID_VALUE, "The two passphrases differ; nothing was changed.")
     return first
 
 
 def require_yes(question: str, *, yes: bool) -> None:
-    """Ask, unless `yes` was given in advance; end the command where the answer is no.
+    """Ask, unless `yes` was given in advance; end the command if the person refuses.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS where nobody can answer.
+        CallerError: INVALID_ARGUMENTS if nobody can answer.
     """
     from claude_secrets.prompt.terminal import confirm
 
     if yes:
         return
     if not is_at_terminal():
-        raise CallerError(Code.INVALID_ARGUMENTS, "Nobody can be asked here.", "Add --yes if you are sure.")
+        raise CallerError(Code.INVALID_ARGUMENTS, "Nobody can be asked here.", "If you are sure, add --yes.")
     flush()
     if not confirm(question):
         say("Nothing was changed.")
@@ -99,14 +100,17 @@ def require_yes(question: str, *, yes: bool) -> None:
 
 
 def agreed(question: str, *, yes: bool) -> bool:
-    """Whether the person says yes, or said it in advance; a no only leaves something out. Nobody there is a no."""
+    """Return whether the person agrees, now or with `--yes`; False if nobody can answer.
+
+    The command continues either way: without agreement it leaves a step out.
+    """
     from claude_secrets.prompt.terminal import confirm
 
     return yes or (is_at_terminal() and confirm(question))
 
 
 def ask(lines: Sequence[str], question: str, refusal: SecretsError) -> None:
-    """Show the lines and put the question; end the command where the answer is no, raise `refusal` without a terminal.
+    """Show the lines and ask the question; end the command if the person refuses, raise `refusal` without a terminal.
 
     The lines may have scrolled away, so the question has to be complete without them.
     """
@@ -126,7 +130,7 @@ def ask(lines: Sequence[str], question: str, refusal: SecretsError) -> None:
 
 
 def value_from_input(name: str, *, exact: bool) -> str:
-    """The value of a secret, typed at the terminal or read from standard input.
+    """Read the value of a secret from the terminal or standard input.
 
     `exact` keeps a newline at the end of a single line from standard input.
 
@@ -136,7 +140,7 @@ def value_from_input(name: str, *, exact: bool) -> str:
     if is_at_terminal():
         from claude_secrets.prompt.terminal import read_hidden
 
-        other_way = f"Pass it by standard input, for example from a file: {command()} set {name} <FILE"
+        other_way = f"Pass it on standard input, for example from a file: {command()} set {name} <FILE"
         return read_hidden(f"Value of {name} (not shown): ", other_way=other_way)
     data = sys.stdin.buffer.read(VALUE_LIMIT + 3) if sys.stdin is not None else b""
     try:
@@ -147,7 +151,7 @@ def value_from_input(name: str, *, exact: bool) -> str:
 
 
 def code_from_input() -> str:
-    """A recovery code, typed at the terminal or read from standard input.
+    """Read a recovery code from the terminal or standard input.
 
     Raises:
         CallerError: INVALID_VALUE.
@@ -160,9 +164,9 @@ def code_from_input() -> str:
     try:
         return data.decode("ascii")
     except UnicodeDecodeError:
-        raise CallerError(Code.INVALID_VALUE, "That is no recovery code.") from None
+        raise CallerError(Code.INVALID_VALUE, "That is not a recovery code.") from None
 
 
 def is_at_terminal() -> bool:
-    """Whether standard input is a terminal."""
+    """Return whether standard input is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()

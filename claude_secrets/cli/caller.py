@@ -1,6 +1,6 @@
-"""Who runs this command: gathers the facts that `detection` decides by.
+"""Finds out who runs this command: gathers the facts from which `detection` decides.
 
-Always: the environment can contribute the marks of agents and nothing else.
+Always: the environment contributes only the marks of agents.
 """
 
 import os
@@ -11,12 +11,12 @@ from claude_secrets.agent.detection import Agent, CallerEvidence, Start
 
 
 def find_agent(is_mine: Callable[[], bool]) -> Agent | None:
-    """The agent that runs this command; None: a person does. `is_mine` as in `CallerEvidence`."""
+    """Return the agent that runs this command; None if a person does. `is_mine` is as in `CallerEvidence`."""
     return detection.find_agent(_view(is_mine))
 
 
 def note_who_started(is_mine: Callable[[], bool]) -> Start:
-    """Who started this server; notes its client, to recognise its agents later. `is_mine` as above."""
+    """Return who started this server, and record its client to recognise its agents later. `is_mine` as above."""
     view = _view(is_mine)
     start = detection.who_started(view)
     if start.client is not None and detection.may_be_recorded(start.client):

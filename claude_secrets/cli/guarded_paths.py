@@ -1,7 +1,7 @@
-"""What hooks keep file tools away from: the store and its keys, and the person's own files.
+"""Finds the paths that hooks keep file tools away from: the store, its keys and the person's own files.
 
-Always: a path counts by where it leads, through links, `..`, `~` and other spellings of the same place; what is not
-there yet counts too. Nothing is changed.
+Always: a path is judged by the file it leads to, through links, `..`, `~` and other spellings. Files that do not exist
+yet are guarded, too. Nothing is changed.
 """
 
 import os
@@ -18,7 +18,7 @@ from claude_secrets.policy.config import CONFIG
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON
 
 _LONGEST: Final = 4096
-"""Characters of a path, at most: no system opens a longer one."""
+"""The most characters of a path: no system opens a longer one."""
 
 _WILD: Final = frozenset("*?[")
 _ALTERNATIVES: Final = 200
@@ -27,22 +27,22 @@ NO_PATHS: Final = frozenset(
     {"body", "comment", "content", "contents", "description", "message", "prompt", "subject", "summary", "text"}
     | {"title", "value", "newText", "new_str", "new_string", "new_text", "oldText", "old_str", "old_string", "old_text"}
 )
-"""Fields of tools that hold what is written or said, never a path."""
+"""Fields of tools that hold content or messages, never a path."""
 
 _Number = tuple[int, int]
 
 
 class _Location(NamedTuple):
-    """Where something is or would be: the nearest directory or file that is there, and the names below it."""
+    """The place of a file that may not exist yet: the nearest existing directory or file, and the names below it."""
 
     number: _Number
     below: tuple[str, ...]
 
 
 class Guard:
-    """What is guarded: the files of `stores`, `keys`, and the person's own files and directories.
+    """Guards the files of `stores`, `keys`, and the person's own files and directories.
 
-    `bases` are the directories from which tools take relative paths.
+    `bases` are the directories against which tools resolve relative paths.
     """
 
     def __init__(self, stores: Iterable[Path], keys: Iterable[Path], bases: Iterable[Path]) -> None:
@@ -57,7 +57,7 @@ class Guard:
         self._directories = narrow
 
     def keeps(self, path: Path) -> bool:
-        """Whether it is a store, a file that belongs to one, a key, or the directory of one of these."""
+        """Return whether a path is a store, a file that belongs to a store, a key, or the directory of one of these."""
         return any(_is_same(path, directory) for directory in self._directories) or any(
             _is_same(path, one)
             or (path.name.startswith((one.name, f".{one.name}")) and _is_same(path.parent, one.parent))
@@ -65,19 +65,19 @@ class Guard:
         )
 
     def owns(self, path: Path) -> bool:
-        """Whether it is one of the person's own files, or their directory, or anything in it."""
+        """Return whether a path is one of the person's own files, or one of their directories or anything in it."""
         return any(_is_within(path, one) for one in self._own)
 
     def holds_guarded(self, path: Path) -> bool:
-        """Whether anything that is guarded is that or is somewhere in it."""
+        """Return whether a path is guarded, or has anything guarded below it."""
         return any(_is_within(one, path) for one in self._kept | self._own)
 
     def has_key_below(self, path: Path) -> bool:
-        """Whether a key is somewhere in that directory."""
+        """Return whether a key is somewhere below a directory."""
         return any(_is_within(key, path) for key in self._keys)
 
     def leads(self, text: str) -> list[Path]:
-        """Where a text leads if it is taken for a path, or for a file's address."""
+        """Return the paths that a text leads to if it is read as a path or a `file:` address."""
         if not 0 < len(text) <= _LONGEST or "\0" in text or "\n" in text:
             return []
         if text[:5].lower() == "file:":
@@ -86,7 +86,7 @@ class Guard:
         return [path for spelled in _at_homes(text) for base in self._bases for path in self._ends(base, spelled)]
 
     def may_match(self, pattern: str, directory: str) -> bool:
-        """Whether a pattern of file names, from a directory, leads to a store or a key."""
+        """Return whether a pattern of file names, relative to a directory, can match a store or a key."""
         return any(
             self._matches(one if one.startswith("~") else os.path.join(directory, one))  # noqa: PTH118  Path drops ".."
             for one in islice(_alternatives(pattern), _ALTERNATIVES)
@@ -95,15 +95,15 @@ class Guard:
     def _ends(self, base: Path, text: str) -> set[Path]:
         if not (self._is_near or os.path.isabs(text) or ".." in text):  # noqa: PTH117  called for every text
             first = text.removeprefix("./").partition("/")[0]
-            if first and not os.path.lexists(base / first):  # nearly every text that is no path
+            if first and not os.path.lexists(base / first):  # rules out nearly every text that is no path
                 return set()
         path = os.path.join(base, text)  # noqa: PTH118  as above
-        # Tools differ in whether they follow a link before they take `..` away.
+        # Some tools follow a link before they remove `..`, and others after.
         return {_real(Path(path)), _real(Path(os.path.normpath(path)))}
 
     @cached_property
     def _is_near(self) -> bool:
-        """Whether a relative path can lead to what is guarded and not there yet."""
+        """Whether a relative path can lead to a guarded file that does not exist yet."""
         return any(
             self.holds_guarded(base) or self.owns(base) or self.keeps(base / "x") for base in self._bases
         ) or any(_is_same(base, one.parent) for base in self._bases for one in self._kept)
@@ -115,7 +115,7 @@ class Guard:
         for directory in self.leads("/".join(parts[:fixed]) or "/"):
             if not rest and self.keeps(directory):
                 return True
-            if ".." in rest:  # up again from a place that is not known
+            if ".." in rest:  # it leaves a directory that is not known
                 return True
             for one in self._kept:
                 if one.is_relative_to(directory) and _fits(one.relative_to(directory).parts, rest):
@@ -124,7 +124,7 @@ class Guard:
 
 
 def texts(value: object, leaving_out: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Every text in what a tool is given or answers, keys included; not those in the fields that are left out."""
+    """Iterate over every text in a tool's input or output, including keys, except in the fields `leaving_out`."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -138,7 +138,7 @@ def texts(value: object, leaving_out: frozenset[str] = frozenset()) -> Iterator[
 
 
 def _fits(names: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Whether names match a pattern component by component; `**` is any number of them."""
+    """Return whether names match a pattern component by component; `**` matches any number of components."""
     if not pattern:
         return not names
     if pattern[0] == "**":
@@ -147,7 +147,7 @@ def _fits(names: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
 
 
 def _alternatives(pattern: str) -> Iterator[str]:
-    """What `{a,b}` in a pattern stands for, one after the other."""
+    """Iterate over the patterns that result from expanding `{a,b}`."""
     end = pattern.find("}")
     begin = pattern.rfind("{", 0, end) if end >= 0 else -1
     if begin < 0:
@@ -158,7 +158,7 @@ def _alternatives(pattern: str) -> Iterator[str]:
 
 
 def _at_homes(text: str) -> set[str]:
-    """The text, and with a `~` put in as the environment and the account have it."""
+    """Return the text, and the text with `~` replaced by the home directory of the environment and of the account."""
     if not text.startswith("~"):
         return {text}
     first, _, rest = text.partition("/")
@@ -198,7 +198,7 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _is_within(path: Path, outer: Path) -> bool:
-    """Whether a path is `outer` or in it; both may be spelled otherwise, or not be there yet."""
+    """Return whether a path is `outer` or below it; both may be spelled differently, or not exist yet."""
     if path.is_relative_to(outer):
         return True
     place = _place(outer)

@@ -1,7 +1,7 @@
-"""What hooks answer to what a tool put out: values replaced, what showed reported, or all of it withheld.
+"""The answers of hooks to a tool's output: replace the values in it, report them, or withhold the output.
 
-Always: an answer has no value, and no name of a secret that the project is not shown. A replaced output has the shape
-of the original, because Claude Code shows the model the original of any other.
+Always: an answer contains no value, and no name of a secret that the project is not shown. A replaced output has the
+shape of the original; if it has another shape, Claude Code shows the model the original.
 """
 
 import re
@@ -13,47 +13,47 @@ from claude_secrets.cli.guarded_paths import texts
 from claude_secrets.paths import command
 
 SHORTEST: Final = 16
-"""Characters of a value that is looked for, at least: shorter ones are in texts by chance."""
+"""The fewest characters of a value that is searched for; shorter values occur in texts by chance."""
 
 _SHOWING: Final = 12
-"""Characters of a text that can show such a value, at least: of one of several lines each line is looked for."""
+"""The fewest characters of a text that can show such a value; of a value with several lines, one line is enough."""
 
 _KINDS: Final = ("type", "mode", "status", "media_type")
 _KIND: Final = re.compile(r"[a-z][a-z_/.+-]{,39}")
 _FIELD: Final = re.compile(r"[A-Za-z_]{,40}")
-"""Words by which Claude Code recognises the shape of an output. They stay in one that is withheld."""
+"""Words by which Claude Code recognises the shape of an output. They stay in an output that is withheld."""
 
 _IMAGE: Final = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=\s]*")
 _UNNAMED: Final = "/"
-"""Begins what is used here as the name of a secret without one; no name begins so."""
+"""The first character of the placeholders for secrets whose names are not shown; no name begins with it."""
 
 HookEvent: TypeAlias = Mapping[str, Any]
 HookAnswer: TypeAlias = dict[str, object] | None
 
 
 class Shown(NamedTuple):
-    """Whose values are in a text: `names` that the project is shown, and whether there are `others`."""
+    """The secrets whose values are in a text: the `names` that the project is shown, and whether there are `others`."""
 
     names: list[str]
     others: bool
 
     def __str__(self) -> str:
-        secrets = [*self.names, *(["a secret that this project's agents are not given"] if self.others else [])]
+        secrets = [*self.names, *(["a secret that this project's agents have no access to"] if self.others else [])]
         return f"the value of {' and '.join(secrets)}"
 
 
 def specific(event: str, **fields: object) -> dict[str, object]:
-    """The part of an answer that belongs to the kind of event."""
+    """Return the part of an answer that is specific to the kind of event."""
     return {"hookSpecificOutput": {"hookEventName": event, **fields}}
 
 
 def can_show(output: object) -> bool:
-    """Whether there is a text in an output that could show a value."""
+    """Return whether an output contains a text that could show a value."""
     return _withheld(output, "") != output
 
 
 def replaced(event: HookEvent, values: StoreValues) -> HookAnswer:
-    """What the tool put out, with references or `[a secret]` in place of values; None if there are none in it."""
+    """Return the tool's output with each value replaced by its reference or `[a secret]`; None if it has no value."""
     from claude_secrets.redaction.finder import Finder, likely
     from claude_secrets.redaction.redactor import Redactor, reference
 
@@ -73,30 +73,33 @@ def replaced(event: HookEvent, values: StoreValues) -> HookAnswer:
 
 
 def reported(event: HookEvent, values: StoreValues) -> HookAnswer:
-    """What to say of an output that no hook can change: whose values the model has seen."""
+    """Report which secrets' values the model has seen in an output that no hook can change."""
     shown = shown_in([str(event.get("error", ""))], values)
     if shown is None:
         return None
-    which = f"`{command()} scan --transcripts` tells which. " if shown.others else ""
+    which = f"`{command()} scan --transcripts` shows which. " if shown.others else ""
     each = " ".join(f"`{command()} set {name}`" for name in shown.names) or f"`{command()} set NAME`"
     person = (
-        f"A tool failed, and its output showed the model {shown}. Claude Code lets no hook change such an output. "
-        f"{which}Replace it soon: {each}"
+        f"A tool failed, and its output showed the model {shown}. Claude Code lets no hook change the output of a "
+        f"failed tool. {which}Replace the value soon: {each}"
     )
     model = (
         f"The output of the failed tool shows {shown}. Do not repeat it, write it to a file or put it into a command. "
-        "Tell the person, and offer to help replace it by a new one."
+        "Tell the person, and offer to help replace it with a new value."
     )
     return {"systemMessage": person, **specific("PostToolUseFailure", additionalContext=model)}
 
 
 def withheld(event: HookEvent | None, why: str) -> HookAnswer:
-    """What to answer if values could not be looked for; without an event, if not even that could be read."""
+    """Return the answer that withholds an output in which values could not be searched for.
+
+    `event` is None if the event itself could not be read.
+    """
     doctor = f"`{command()} doctor`"
-    text = f"[Claude Secrets withheld this output: it could not look for secrets in it ({why}). The person can run "
-    text += f"{doctor}, which says what is wrong.]"
-    person = f"Claude Secrets withheld the output of a tool: it could not look for secrets in it ({why}). Run {doctor}."
-    if event is None:  # its shape is not known, so the model must not go on
+    text = f"[Claude Secrets withheld this output because it could not check it for secrets ({why}). The person can "
+    text += f"run {doctor} to find out what is wrong.]"
+    person = f"Claude Secrets withheld a tool's output because it could not check it for secrets ({why}). Run {doctor}."
+    if event is None:  # without the output's shape a replacement would not be shown, so the model has to stop
         stopped: dict[str, object] = {"continue": False, "stopReason": person, "systemMessage": person}
         return {**stopped, **specific("PostToolUse", updatedToolOutput=text)}
     output = event.get("tool_response")
@@ -107,19 +110,19 @@ def withheld(event: HookEvent | None, why: str) -> HookAnswer:
 
 
 def unchecked(event: HookEvent | None, why: str) -> HookAnswer:
-    """What to say if values could not be looked for in an output that no hook can change."""
+    """Return the warning about an output that no hook can change and that could not be searched for values."""
     if event is not None and not can_show(event.get("error")):
         return None
     person = (
-        f"A tool failed, and Claude Secrets could not look for secrets in its output ({why}). The model has seen all "
-        f"of it. Run `{command()} doctor`, which says what is wrong."
+        f"A tool failed, and Claude Secrets could not check its output for secrets ({why}). The model has seen all "
+        f"of the output. Run `{command()} doctor` to find out what is wrong."
     )
-    model = f"Claude Secrets could not look for secrets in the output of the failed tool ({why}). Repeat none of it."
+    model = f"Claude Secrets could not check the output of the failed tool for secrets ({why}). Repeat none of it."
     return {"systemMessage": person, **specific("PostToolUseFailure", additionalContext=model)}
 
 
 def shown_in(output: Iterable[str], values: StoreValues) -> Shown | None:
-    """Whose values are in texts; None for nobody's."""
+    """Return the secrets whose values are in the texts; None if there are no values."""
     from claude_secrets.redaction.finder import Finder, likely
 
     data = [_bytes(text) for text in output]
@@ -133,7 +136,7 @@ def shown_in(output: Iterable[str], values: StoreValues) -> Shown | None:
 
 
 def _asked_for(event: HookEvent) -> str:
-    """The name of the secret that the agent has asked a server for by `get_secret`; the gate has decided on it."""
+    """Return the name that the agent passed to `get_secret`; the gate has decided whether it gets that value."""
     tool, given = str(event.get("tool_name")), event.get("tool_input")
     if not (tool.startswith("mcp__") and tool.endswith("__get_secret") and isinstance(given, dict)):
         return ""
@@ -141,14 +144,14 @@ def _asked_for(event: HookEvent) -> str:
 
 
 def _without(asked: str, values: StoreValues) -> dict[str, str]:
-    """What is looked for, by name; without the value that was asked for, and what is in it."""
+    """Return the values to search for, by name, without the value that was asked for and any value inside it."""
     sought = {**values.named, **{f"{_UNNAMED}{number}": value for number, value in enumerate(values.others)}}
     answer = "" if asked in values.use_only else values.named.get(asked, "")
     return {name: value for name, value in sought.items() if len(value) >= SHORTEST and value not in answer}
 
 
 def _withheld(output: object, text: str, field: str = "") -> object:
-    """An output of the same shape, with `text` in place of every text that could show a value."""
+    """Return an output of the same shape in which `text` replaces every text that could show a value."""
     if isinstance(output, str):
         is_shape = len(output) < _SHOWING or (field in _KINDS and _KIND.fullmatch(output)) or _IMAGE.fullmatch(output)
         return output if is_shape else text

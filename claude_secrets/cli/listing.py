@@ -1,4 +1,4 @@
-"""Secrets as a table or as JSON, hints at those that expire, and projects as people write them."""
+"""Prints secrets as a table or as JSON, hints at secrets that expire, and shortens projects' paths."""
 
 import time
 from collections.abc import Iterable
@@ -14,24 +14,24 @@ from claude_secrets.person.person import Person
 from claude_secrets.store.records import Record
 
 _ANNOUNCED_SECONDS: Final = 14 * 86_400
-"""How long before a value expires the person is told so."""
+"""How long before its expiry a value is announced to the person."""
 
 
 def hint_at_main(person: Person) -> None:
-    """Say how a linked work tree comes to count as its main one, where it does not yet."""
+    """Hint how a linked git work tree can count as its main project, if it does not yet."""
     project = trust.project_with_identity(person)
     if project is not None and project.unjoined is not None:
         main = short(project.unjoined)
-        hint(f"this is a git work tree of {main}, and does not count as that project; to let it: {command()} trust")
+        hint(f"this git work tree of {main} does not count as that project yet; to change that: {command()} trust")
 
 
 def here(person: Person) -> str:
-    """The project as people write it."""
+    """Return the person's project with a shortened path; "you" outside projects."""
     return "you" if person.project is None else short(str(person.project.path))
 
 
 def short(origin: str) -> str:
-    """A project's identity as people write it, with ~ for their home."""
+    """Return a project's identity with `~` for the home directory; "you" if it is the person."""
     if origin == PERSON:
         return "you"
     for home in home_directories():
@@ -41,7 +41,7 @@ def short(origin: str) -> str:
 
 
 def as_data(record: Record) -> dict[str, object]:
-    """A secret for `--json`: what is known of it but its value."""
+    """Return a secret's data for `--json`, without its value."""
     return {
         "name": record.name,
         "scope": record.scope,
@@ -56,7 +56,7 @@ def as_data(record: Record) -> dict[str, object]:
 
 
 class ExpiringSecret(NamedTuple):
-    """A secret whose value has expired, or expires in so many `seconds`."""
+    """A secret whose value expires in `seconds`; 0 or less if it has expired."""
 
     record: Record
     seconds: float
@@ -66,7 +66,7 @@ class ExpiringSecret(NamedTuple):
 
 
 def expiries(records: Iterable[Record]) -> list[ExpiringSecret]:
-    """The secrets whose values have expired or expire within two weeks, the soonest first."""
+    """Return the secrets whose values have expired or expire within two weeks, the earliest first."""
     expiring = (
         ExpiringSecret(record, record.expires - time.time()) for record in records if record.expires is not None
     )
@@ -74,7 +74,10 @@ def expiries(records: Iterable[Record]) -> list[ExpiringSecret]:
 
 
 def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
-    """Print secrets as a table, or as JSON; say which have expired or soon will."""
+    """Print secrets as a table or as JSON; the table is followed by hints at those that have expired or soon will.
+
+    `nothing` is printed if there are no secrets.
+    """
     shown = list(records)
     if as_json:
         say_json([as_data(record) for record in shown])

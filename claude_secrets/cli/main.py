@@ -1,6 +1,6 @@
-"""The person's command line: runs the command, and turns every error into one line and an exit code.
+"""The entry point of the command line: runs the command, and turns every error into one line and an exit code.
 
-Always: no value in an error; a command's module is imported only when it is run.
+Always: errors contain no values. A command's module is imported only when the command runs.
 """
 
 import argparse
@@ -20,30 +20,30 @@ from claude_secrets.cli.teardown import close_all, note_failure, run_after_succe
 from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
 
 _COLLECT_AFTER = 100_000
-"""New objects before Python looks for garbage: more than a command or the server's start makes."""
+"""The new objects after which Python collects garbage: more than a command or the server's start creates."""
 
 
 def entry() -> NoReturn:
-    """Run the command of this process, and end it: taking every module down first would be a tenth of most commands."""
+    """Run this process's command and exit at once: a regular exit would take a tenth of most commands' time."""
     gc.set_threshold(_COLLECT_AFTER)
     try:
         os._exit(main())
-    except KeyboardInterrupt:  # it came while the command was ending
+    except KeyboardInterrupt:  # pressed while the command was ending
         os._exit(exit_codes.INTERRUPTED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    `exit_codes` has their meanings.
+    `exit_codes` explains the codes.
     """
-    given = [*(sys.argv[1:] if arguments is None else arguments)]  # `list` is a command here, once it was run
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
     core_dumps.forbid()
     output.prepare()
     try:
         code = _run(given)
         output.flush()
-    except BrokenPipeError:  # the reader has gone, as `head` does: nobody has to be told
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does, which is no error to report
         code = exit_codes.FAILED
     except output.UnwrittenError as error:
         output.error(f"The output could not be written: {error.strerror}.")
@@ -70,7 +70,7 @@ def _run(given: list[str]) -> int:
         raise
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
-        return min(code, exit_codes.FAILED) if command_in(given) == "hook" else code  # by 2 a hook would block
+        return min(code, exit_codes.FAILED) if command_in(given) == "hook" else code  # a hook with code 2 blocks
     except Exception as error:  # noqa: BLE001  nothing may escape: a traceback could show a value
         fault = f"Something went wrong inside Claude Secrets ({type(error).__name__})."
         return _tell(SecretsError(Code.INTERNAL, fault))
@@ -111,7 +111,7 @@ def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequenc
 
 
 def _loosens(options: argparse.Namespace) -> bool:
-    """Whether the command gives agents or whoever has its output more than they have, by what its module says."""
+    """Return whether the command, as its module says, gives more access to agents or to the reader of its output."""
     says = getattr(module_of(options.command), "loosens", None)
     return bool(says is not None and says(options))
 
@@ -119,7 +119,7 @@ def _loosens(options: argparse.Namespace) -> bool:
 def _works_in_namespaces(options: argparse.Namespace) -> bool:
     try:
         return bool(_opening().works_in_namespaces(_opening().invocation_of(options)))
-    except SecretsError:  # a file that cannot be understood lifts nothing
+    except SecretsError:  # an invalid file loosens nothing
         return False
 
 

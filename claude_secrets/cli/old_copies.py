@@ -1,4 +1,4 @@
-"""Telling the person about old copies of the store, and asking before they are removed."""
+"""Shows the person the old copies of the store, and asks before removing them."""
 
 import sys
 import time
@@ -12,28 +12,31 @@ from claude_secrets.policy.ownership import quoted
 
 
 def described(copy: OldCopy) -> str:
-    """A copy, with its full path and its age."""
+    """Describe a copy by its full path and age."""
     days = int(max(time.time() - copy.changed, 0) // 86_400)
     return f"{copy.path} (last changed {days} day{'s' * (days != 1)} ago)"
 
 
 def ask_which_to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
-    """Name the copies and ask whether they are to go, before the command changes anything; returns those that are."""
+    """Show the copies, ask whether to remove them, and return the copies to remove.
+
+    Call it before the command changes anything.
+    """
     copied = old_copies.list_copies(person.store.path)
     for copy in copied:
         if copy.store_id is None:
-            warn(f"{described(copy)} is named as a copy of the store but does not open as one; look at it yourself")
+            warn(f"{described(copy)} is named like a copy of the store but does not open as one; check it yourself")
     proven = [copy for copy in copied if copy.store_id is not None]
     for copy in proven:
         note(f"A copy of the store: {described(copy)}")
     if not proven or agreed("Remove these copies?", yes=yes):
         return proven
-    warn("the copies stay, with everything that was in the store then, for whoever has a key from then")
+    warn("the copies stay: anyone with a key from that time can read everything that was in the store then")
     return []
 
 
 def remove_copies(person: Person, old: list[OldCopy]) -> None:
-    """Remove copies; say which key files stay."""
+    """Remove the copies, and say which of their key files stay."""
     for copy in old:
         left = old_copies.key_files(copy, person.store)
         old_copies.remove_copy(copy)

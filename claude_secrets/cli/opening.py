@@ -1,7 +1,7 @@
-"""Opening what a command works on: the place, the project, the configuration, the store, the person's handle on them.
+"""Opens the objects that a command works on: the project, the configuration, the store and the `Person`.
 
-Always: what a project could have planted (a store, a key file, files of the person's that are links) is refused before
-it is opened.
+Always: files that a project could have planted are refused before they are opened: a store, a key file, and links in
+place of the person's own files.
 """
 
 import os
@@ -30,13 +30,13 @@ _MISTYPED: Final = (Code.INVALID_ARGUMENTS, Code.INVALID_NAME, Code.INVALID_VALU
 _IN_A_SCOPE = frozenset(
     {"get", "set", "delete", "rename", "history", "restore", "purge", "access", "exec", "export", "import", "allow"}
 )
-"""Commands whose names mean secrets of the project's scope."""
+"""Commands whose NAME arguments mean secrets in the project's scope."""
 
 
 class Invocation(NamedTuple):
-    """What the command line says of what is opened: the command, and the options that every command takes.
+    """The parts of the command line that decide what is opened: the command and the options of every command.
 
-    `name` is the secret that it is about, for the log; empty where there is none. `yes`: whether `--yes` was given.
+    `name` is the command's secret, for the log; empty if there is none. `yes` is whether `--yes` was given.
     """
 
     command: str
@@ -48,7 +48,7 @@ class Invocation(NamedTuple):
 
 
 def invocation_of(options: Namespace) -> Invocation:
-    """What the parsed command line says of what is opened."""
+    """Return the `Invocation` of a parsed command line."""
     name = getattr(options, "name", None)
     return Invocation(
         command=options.command,
@@ -61,13 +61,13 @@ def invocation_of(options: Namespace) -> Invocation:
 
 
 def call_origin(invocation: Invocation) -> CallOrigin:
-    """Where the person stands: the directory named by `--project`, or the working directory."""
+    """Return where the command is called: the directory named by `--project`, or the working directory."""
     named = expanded(invocation.project) if invocation.project else None
     return CallOrigin(argument=named, environment=None, root=None, working_directory=working_directory())
 
 
 def find_project(invocation: Invocation) -> Project | None:
-    """The project the person stands in, if any. Raises `DeniedError` where `--project` names none."""
+    """Return the project of the current directory, if any. Raises `DeniedError` if `--project` does not name one."""
     try:
         return require_project(invocation)
     except DeniedError as error:
@@ -77,7 +77,7 @@ def find_project(invocation: Invocation) -> Project | None:
 
 
 def require_project(invocation: Invocation) -> Project:
-    """The project the person stands in. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST where there is none."""
+    """Return the project of the current directory. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST if there is none."""
     where = call_origin(invocation)
     try:
         return locate(where, homes=home_directories())
@@ -87,42 +87,45 @@ def require_project(invocation: Invocation) -> Project:
         raise DeniedError(
             Code.NO_PROJECT,
             f"There is no project here: no .claude/secrets.yml in {where.working_directory} or above it.",
-            f"Go to the project's directory, or make one here: {command()} init",
+            f"Go to the project's directory, or create a project here: {command()} init",
         ) from None
 
 
 def allowlist_of(project: Project) -> Allowlist:
-    """The project's allowlist. Raises `DeniedError` where it cannot be understood."""
+    """Read the project's allowlist. Raises `DeniedError` if it is invalid."""
     return allowlist.read_allowlist(project.path)[1]
 
 
 def read_settings(invocation: Invocation, project: Project | None) -> Config:
-    """What the person's `config.yml` says. Raises `DeniedError` ALLOWLIST_INVALID."""
+    """Read the person's `config.yml`. Raises `DeniedError` ALLOWLIST_INVALID."""
     return read_config(own_directories(), check_of_links(invocation, project))
 
 
 def scripts_may(invocation: Invocation) -> bool:
-    """Whether the person's configuration lets scripts do what otherwise wants a person at a terminal."""
+    """Return whether the configuration lets scripts run commands that otherwise need a person at a terminal."""
     return read_settings(invocation, find_project(invocation)).presence is Presence.ANY
 
 
 def works_in_namespaces(invocation: Invocation) -> bool:
-    """Whether the person says that the namespaces in which this runs are theirs."""
+    """Return whether the configuration says that the namespaces in which this runs are the person's own."""
     return read_settings(invocation, find_project(invocation)).namespace
 
 
 def yes_of(invocation: Invocation) -> Yes:
-    """What `--yes` answers for this command."""
+    """Return what `--yes` answers for this command."""
     return Yes(given=invocation.yes, command=invocation.command, scripts_may=lambda: scripts_may(invocation))
 
 
 def check_of_links(invocation: Invocation, project: Project | None) -> CheckLink:
-    """What refuses files of the person's that are links through a project. Raises for their directories at once."""
+    """Return the check that refuses the person's files if they are links through a project.
+
+    Raises `DeniedError` at once if their directories are such links.
+    """
     return planted.check_of_links(call_origin(invocation), project, home_directories())
 
 
 def open_store(invocation: Invocation, project: Project | None) -> Store:
-    """The store, unless a project brought it or its key file along."""
+    """Return the store; it is refused if it or its key file belongs to a project."""
     return _open(invocation, project, SHARED).store
 
 
@@ -137,14 +140,14 @@ def _open(invocation: Invocation, project: Project | None, scope: str, at: Path 
         config=config,
         ask_passphrase=lambda: passphrase("the store", invocation.passphrase_fd),
     )
-    close_at_end(person.store.close)  # folds the store's log into its file
+    close_at_end(person.store.close)  # writes the store's log back into its file
     return person
 
 
 def the_person(
     invocation: Invocation, project: Project | None, scope: str | None = None, *, at: Path | None = None
 ) -> Person:
-    """The person's handle on the store, in `scope` or the project's; to the store `at` a path, where one is given."""
+    """Return the `Person` for `scope`, or for the project's scope; uses the store `at` a path if one is given."""
     claimed = scope is None and project is not None
     if scope is None:
         scope = allowlist_of(project).scope if project else SHARED
@@ -158,29 +161,29 @@ def the_person(
 
 
 def scoped_person(options: Namespace) -> Person:
-    """The person's handle where they stand, in the scope that `--scope` names, or the project's."""
+    """Return the `Person` for the current directory, in the scope of `--scope` or the project's scope."""
     invocation = invocation_of(options)
     return the_person(invocation, find_project(invocation), getattr(options, "scope", None))
 
 
 def _note(error: SecretsError, person: Person, invocation: Invocation) -> None:
-    """Write into the log that the command failed, if the store is open; what was mistyped is not worth a line."""
+    """Log that the command failed, if the store is open. Mistyped arguments are not logged."""
     if error.code in _MISTYPED or not (person.store.exists() and person.store.unlocked):
         return
-    with suppress(SecretsError), person.store.write(durable=False) as tx:  # nothing was given out all the same
+    with suppress(SecretsError), person.store.write(durable=False) as tx:  # if it fails, still no value was given out
         person.log(tx, invocation.command, invocation.name, refused=error.code)
 
 
 def existing_person(invocation: Invocation) -> Person:
-    """The person's handle on a store that is there. Raises `StoreError` STORE_UNAVAILABLE where there is none."""
+    """Return the `Person` of an existing store. Raises `StoreError` STORE_UNAVAILABLE if there is no store."""
     person = the_person(invocation, find_project(invocation), SHARED)
     if not person.store.exists():
         raise StoreError(
-            Code.STORE_UNAVAILABLE, "There is no store yet.", f"The first secret makes it: {command()} set NAME"
+            Code.STORE_UNAVAILABLE, "There is no store yet.", f"Storing a secret creates it: {command()} set NAME"
         )
     return person
 
 
 def add_scope(parser: ArgumentParser) -> None:
     """Add `--scope`."""
-    parser.add_argument("--scope", help="another shelf than the project's (outside projects: than 'shared')")
+    parser.add_argument("--scope", help="use this scope instead of the project's (outside projects: 'shared')")

@@ -1,8 +1,8 @@
-"""What the commands print: single lines, in which nothing of a stranger can pose as something else.
+"""Prints the output of the commands, line by line.
 
-Always: a control, format or line-breaking character (a directory's name may have any) is shown as U+FFFD; errors, hints
-and warnings go to standard error, if it takes them; what standard output does not take is remembered until `flush`, so
-that a command does all of its work first.
+Always: a control, format or line-breaking character is shown as U+FFFD, so that a name from elsewhere (a directory's
+name can have any character) cannot forge output. Errors, hints and warnings go to standard error; failures to write
+there are ignored. Failures of standard output are raised only by `flush`, so that a command finishes its work first.
 """
 
 import errno
@@ -16,14 +16,14 @@ from typing import Final
 
 
 class UnwrittenError(OSError):
-    """Standard output did not take all that was printed."""
+    """Standard output did not accept everything that was printed."""
 
 
 _refused: Final[list[OSError]] = []
 
 
 def prepare() -> None:
-    """Let the streams take any text: a directory's name need not be Unicode."""
+    """Make the streams accept any text: a directory's name need not be valid Unicode."""
     _refused.clear()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -36,27 +36,27 @@ def say(line: str = "") -> None:
 
 
 def hint(line: str) -> None:
-    """Tell what can be done, or what else there is to know."""
+    """Print a hint: what the person can do, or should know, on standard error."""
     _tell(f"hint: {line}")
 
 
 def warn(line: str) -> None:
-    """Tell something that is no error."""
+    """Print a warning on standard error."""
     _tell(f"warning: {line}")
 
 
 def error(line: str) -> None:
-    """Tell what went wrong."""
+    """Print an error on standard error."""
     _tell(f"error: {line}")
 
 
 def note(line: str) -> None:
-    """Tell something beside the output proper, so that it does not mix with what a program reads."""
+    """Print a note on standard error, so that it does not mix with the output that programs read."""
     _tell(line)
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things, such as "1 secret" or "2 secrets"."""
+    """Return a number with its noun, such as "1 secret" or "2 secrets"."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
@@ -68,7 +68,7 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 class _Progress:
-    """Whether the last line on the terminal says how far work is: it gives way to anything else."""
+    """Whether the terminal's last line shows progress; any other output erases that line first."""
 
     is_shown = False
 
@@ -83,7 +83,7 @@ _progress: Final = _Progress()
 
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far long work is, on a terminal and not at all elsewhere; call it with what is done and the total."""
+    """Show the progress of long work if standard error is a terminal; call the result with done and total."""
     stream = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
     shown = -1
 
@@ -103,22 +103,22 @@ def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
 
 def say_json(data: object) -> None:
     """Print data as JSON."""
-    _out(json.dumps(data, indent=2) + "\n")  # which escapes all that could do harm
+    _out(json.dumps(data, indent=2) + "\n")  # JSON escapes all harmful characters
 
 
 def write(data: bytes) -> None:
-    """Write bytes as they are; on a terminal with a newline after them."""
+    """Write bytes unchanged; on a terminal, add a newline."""
     _out(data)
     if sys.stdout is not None and sys.stdout.isatty():
         _out(b"\n")
 
 
 def flush() -> None:
-    """Hand on what was printed; before a question, so that nobody answers what was not shown.
+    """Write out all buffered output. Call it before a question, so that the person has seen what it is about.
 
     Raises:
-        BrokenPipeError: its reader has gone.
-        UnwrittenError: it could not be written, now or before.
+        BrokenPipeError: the reader has closed the pipe.
+        UnwrittenError: output could not be written, now or earlier.
     """
     with _remembering():
         if sys.stdout is not None:
@@ -126,12 +126,12 @@ def flush() -> None:
     if _refused:
         raise UnwrittenError(*_refused[0].args)
     if sys.stderr is not None:
-        with suppress(OSError):  # nobody can be told
+        with suppress(OSError):  # the failure cannot be shown anywhere
             sys.stderr.flush()
 
 
 def abandon() -> None:
-    """Drop what cannot be printed, so that Python does not try once more at its end."""
+    """Drop output that cannot be written, so that Python does not try again when it exits."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, AttributeError, ValueError):
@@ -165,7 +165,7 @@ def _remembering() -> Iterator[None]:
 def _tell(line: str) -> None:
     _progress.erase()
     if sys.stderr is not None:
-        with suppress(OSError):  # nobody can be told
+        with suppress(OSError):  # the failure cannot be shown anywhere
             print(_plain(line), file=sys.stderr)
 
 

@@ -1,6 +1,7 @@
 """Commands that loosen something need a person at a terminal, unless the person's configuration allows scripts.
 
-Always: this prevents accidents and commands that were slipped into other text. A program can give itself a terminal.
+Always: this prevents accidents, and commands hidden in pasted text or scripts. It does not stop a program that gives
+itself a terminal.
 """
 
 import os
@@ -15,12 +16,12 @@ _AS_OUTPUT: Final = ', in bash and zsh as: eval "$(claude-secrets export)"'
 
 
 def require(what: str, scripts_may: Callable[[], bool], *, as_output: bool = False) -> None:
-    """Refuse a `what` that runs where no person is, unless the person's configuration lets scripts do it.
+    """Refuse an action, named `what`, without a person at a terminal, unless the configuration allows scripts.
 
-    `as_output`: what it prints is for a shell, so that the hint shows how the shell gets it.
+    `as_output`: a shell evaluates the command's output, so the hint shows how to do that.
 
     Raises:
-        DeniedError: PERSON_ONLY; or what `scripts_may` raises.
+        DeniedError: PERSON_ONLY, or what `scripts_may` raises.
     """
     from claude_secrets.policy.config import CONFIG
 
@@ -28,16 +29,17 @@ def require(what: str, scripts_may: Callable[[], bool], *, as_output: bool = Fal
         return
     raise DeniedError(
         Code.PERSON_ONLY,
-        f"{what} needs a person at a terminal, and this does not run in the foreground of one.",
+        f"{what} needs a person at a terminal, but it does not run in the foreground of one.",
         f"Run it in a terminal{_AS_OUTPUT if as_output else ''}. "
-        f"For scripts of yours: put `presence: any` into {own_directories().account / CONFIG}",
+        f"To allow it in your scripts, put `presence: any` into {own_directories().account / CONFIG}",
     )
 
 
 class Yes(NamedTuple):
-    """What `--yes` answers: whether it was `given` to the `command`, which is a person's where `require_person` passes.
+    """The answer that `--yes` gives to questions of `command`: whether it was `given`, and whether it counts.
 
-    `scripts_may` tells whether the person's configuration lets scripts do what otherwise wants a person at a terminal.
+    It counts as a person's answer if `require_person` passes. `scripts_may` returns whether the configuration lets
+    scripts run commands that otherwise need a person at a terminal.
     """
 
     given: bool
@@ -45,7 +47,7 @@ class Yes(NamedTuple):
     scripts_may: Callable[[], bool]
 
     def require_person(self, what: str) -> None:
-        """Refuse a `what` that runs where no person is. Raises as `require`."""
+        """Refuse an action, named `what`, without a person at a terminal. Raises as `require`."""
         require(what, self.scripts_may)
 
 
@@ -57,7 +59,7 @@ if sys.platform == "win32":
 else:
 
     def _in_foreground() -> bool:
-        """Whether this is in the foreground of its terminal: whoever sits there started it, and waits for it."""
+        """Whether this is the foreground process of its terminal: a person there started it and waits for it."""
         try:
             terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError:  # there is none

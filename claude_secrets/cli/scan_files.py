@@ -1,6 +1,6 @@
-"""The files that `scan` looks through: which there are, and reading them.
+"""Finds and reads the files that `scan` searches.
 
-Always: links are not followed and special files are not opened; nothing waits for a file.
+Always: links are not followed, special files are not opened, and opening a file never blocks.
 """
 
 import os
@@ -22,23 +22,23 @@ _PIECE: Final = 1 << 20
 
 
 class Skips(NamedTuple):
-    """Globs of what the person leaves out."""
+    """The globs of the paths that the person leaves out."""
 
     globs: Sequence[str]
 
     def match(self, path: str) -> bool:
-        """Whether one covers a path, a directory on its way, or the name of either; `*` is any run of characters."""
+        """Return whether a glob matches a path, a directory above it, or the name of either; `*` matches `/`, too."""
         parts = path.split("/")
         names = {*parts, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))}
         return any(fnmatchcase(name, glob.removesuffix("/")) for glob in self.globs for name in names)
 
 
 class Files:
-    """The plain files at and below some paths, with their sizes.
+    """The regular files at and below some paths, with their sizes.
 
-    The store and its keys are where values belong. Of git's own directories all but the objects are taken (they are
-    compressed): addresses in `.git/config` often hold tokens. `histories` are the git directories that were met,
-    `links` how many links were.
+    The store and its keys (`kept`) are left out, because values belong there. Git's own directories are searched except
+    for their objects, which are compressed: the addresses in `.git/config` often contain tokens. `histories` are the
+    git directories that were found, and `links` is the number of links.
     """
 
     def __init__(self, kept: set[Path], skips: Skips) -> None:
@@ -51,15 +51,15 @@ class Files:
         self.skipped = self.links = 0
 
     def add(self, path: Path) -> None:
-        """Take a file, or a directory with all below it, that the person has named.
+        """Add a file that the person has named, or a directory with everything below it.
 
         Raises:
-            CallerError: INVALID_ARGUMENTS if it is not there, or is something else.
+            CallerError: INVALID_ARGUMENTS if the path does not exist, or is neither a file nor a directory.
         """
         try:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
-            raise CallerError(Code.INVALID_ARGUMENTS, f"There is no {path}.") from None
+            raise CallerError(Code.INVALID_ARGUMENTS, f"{path} does not exist.") from None
         except OSError:
             self.unseen[path] = Reason.UNREADABLE
             return
@@ -72,11 +72,11 @@ class Files:
             raise CallerError(
                 Code.INVALID_ARGUMENTS,
                 f"{path} is neither a file nor a directory.",
-                f"To look through what a program prints: PROGRAM | {command()} scan -",
+                f"To search a program's output: PROGRAM | {command()} scan -",
             )
 
     def sorted(self) -> list[tuple[Path, int]]:
-        """All of them."""
+        """Return all files with their sizes, in order."""
         return sorted(self._found.items())
 
     def _walk(self, top: Path) -> None:
@@ -86,7 +86,7 @@ class Files:
             try:
                 with os.scandir(directory) as listed:
                     entries = list(listed)
-            except FileNotFoundError:  # it has just gone
+            except FileNotFoundError:  # it was just removed
                 continue
             except OSError:
                 self.unseen[directory] = Reason.UNREADABLE
@@ -102,7 +102,7 @@ class Files:
                 self.links += entry.is_symlink()
                 if not entry.is_dir(follow_symlinks=False):
                     self._take(path)
-                    if entry.name == ".git":  # of a work tree or a submodule: its history is elsewhere
+                    if entry.name == ".git":  # a work tree or a submodule, with its history elsewhere
                         self.histories.append(path)
                 elif not (is_git and entry.name == "objects"):
                     waiting.append(path)
@@ -117,14 +117,14 @@ class Files:
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and not (path.name in self._names and path.resolve() in self._kept):
                 self._found[path] = status.st_size
-        except FileNotFoundError:  # it has just gone
+        except FileNotFoundError:  # it was just removed
             return
         except OSError:
             self.unseen[path] = Reason.UNREADABLE
 
 
 def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> Iterator[ScannedPlace | Unseen]:
-    """Where values are in files and their names, and which could not be looked through."""
+    """Search the files and their names; report the values and the files that could not be searched."""
     paths = files.sorted()
     yield from in_names(finder, [str(path) for path, _ in paths])
     for path, why in sorted(files.unseen.items()):
@@ -135,7 +135,7 @@ def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> 
             with open_plainly(path) as file:
                 yield from told_at(finder, look_through(finder, _pieces(file), file), str(path))
         except FileNotFoundError:
-            if path.parent.exists():  # else a directory has gone, with all that was in it
+            if path.parent.exists():  # otherwise its whole directory was removed
                 yield Unseen(redacted(finder, str(path)), Reason.CHANGED)
         except OSError:
             yield Unseen(redacted(finder, str(path)), Reason.UNREADABLE)
@@ -144,24 +144,24 @@ def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> 
 
 
 def in_names(finder: Finder, names: Sequence[str]) -> Iterator[ScannedPlace]:
-    """Where values are in paths and other names."""
+    """Search paths and other names for values."""
     places = (ScannedPlace(redacted(finder, path), IN_NAME, name) for path, name in leaks_in_names(finder, names))
     yield from dict.fromkeys(places)
 
 
 def open_plainly(path: Path) -> IO[bytes]:
-    """A file to read, without waiting, whatever it has become meanwhile. Raises `OSError`."""
+    """Open a file for reading without blocking, even if it has become a pipe or device. Raises `OSError`."""
     more = getattr(os, "O_NONBLOCK", 0)
     return path.open("rb") if not more else open(path, "rb", opener=lambda name, flags: os.open(name, flags | more))
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """What a file had when it was opened. Raises `ClosedError` if less can be read."""
+    """Read as much as the file had when it was opened. Raises `ClosedError` if less can be read."""
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise ClosedError(Reason.CHANGED)
     taken = 0
-    while taken < status.st_size or not status.st_size:  # some of /proc are of no size, and have content
+    while taken < status.st_size or not status.st_size:  # some files in /proc have content but size 0
         try:
             piece = os.read(file.fileno(), min(_PIECE, status.st_size - taken) or _PIECE)
         except OSError:

@@ -1,4 +1,4 @@
-"""What `scan` looks through of a git repository: its history, and what is staged."""
+"""Searches a git repository for `scan`: its history and its staged files."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +19,11 @@ from claude_secrets.redaction.leaks import redacted
 _Tell: TypeAlias = Callable[[int, int], None]
 _HISTORY: Final = "git history"
 _ENTRY: Final = {size: re.compile(rb"[0-7]{5,6} ([^\0]+)\0.{%d}" % size, re.DOTALL) for size in (20, 32)}
-"""An entry of a tree, with the hash of SHA-1 and of SHA-256."""
+"""One entry of a tree object, by the hash's size: 20 bytes for SHA-1, 32 for SHA-256."""
 
 
 class GitScan:
-    """A look through one repository that is there; `skipped` counts what the person has left out."""
+    """The search of one existing repository; `skipped` counts the paths that the person left out."""
 
     def __init__(self, finder: Finder, repository: Repository, skips: Skips, tell: _Tell) -> None:
         self._finder = finder
@@ -34,11 +34,11 @@ class GitScan:
         self.skipped = 0
 
     def staged(self) -> Iterator[ScannedPlace | Unseen]:
-        """What is seen of what the next commit would bring in."""
+        """Search the files that the next commit would add or change."""
         try:
             staged = self._repository.staged()
         except CallerError as error:
-            yield Unseen("what is staged", _why(error))
+            yield Unseen("staged files", _why(error))
             return
         _note_submodules(staged.submodules)
         blobs = [one for one in staged.blobs if not self._is_skipped(one.path)]
@@ -50,7 +50,7 @@ class GitScan:
         yield from in_names(self._finder, [one.path for one in blobs])
 
     def history(self) -> Iterator[ScannedPlace | Unseen]:
-        """What is seen in all that the repository has."""
+        """Search everything that the repository has."""
         try:
             yield from self._history()
         except CallerError as error:
@@ -73,7 +73,7 @@ class GitScan:
         yield from self._names([one.path for one in objects.here if not self._is_skipped(one.path)])
 
     def _names(self, paths: Sequence[str]) -> Iterator[ScannedPlace]:
-        """Values in paths; and in other names in trees, as only one path of each content is in `paths`."""
+        """Search `paths`, and the names in trees: `paths` has only one path for each content."""
         leaks = [*in_names(self._finder, paths)]
         yield from leaks
         told = {place.name for place in leaks}
@@ -96,7 +96,7 @@ class GitScan:
         return self._repository.known_at(frozenset(number.encode("ascii") for number in numbers))
 
     def _told(self, one: Object, seen: Seen, known: Mapping[str, list[Known]]) -> Iterator[ScannedPlace | Unseen]:
-        """What was seen in one object, at each path at which it is known, up to a number of them."""
+        """Report the results for one object at each of its known paths, up to `LISTED` paths."""
         places = known.get(one.number) or ([Known(one.path, "")] if one.path else [])
         if not places:
             yield from told_at(self._finder, seen, f"git object {one.number[:12]}")
@@ -108,7 +108,7 @@ class GitScan:
             yield from told_at(self._finder, seen, place.path, f" ({commit}{more})")
 
     def _each(self, objects: Sequence[Object]) -> Iterator[tuple[Object, Seen]]:
-        """What is seen in each object, until git gives no more answer."""
+        """Search each object; once git stops answering, report the rest as not searched."""
         number = 0
         try:
             for one, kind, pieces in self._repository.contents(objects):
@@ -142,10 +142,10 @@ class GitScan:
 
 
 def _why(error: CallerError) -> Reason:
-    """Why git gave nothing of what is a repository."""
+    """Return why git could not read an existing repository."""
     return Reason.NO_ANSWER if isinstance(error, SilentError) else Reason.DAMAGED
 
 
 def _note_submodules(number: int) -> None:
     if number:
-        note(f"Not looked through: {number} submodule{'s' * (number != 1)}, as each is a repository of its own.")
+        note(f"Not searched: {number} submodule{'s' * (number != 1)}, because each is a repository of its own.")

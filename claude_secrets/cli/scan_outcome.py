@@ -1,4 +1,4 @@
-"""What `scan` has found, as a value, and how it is told to people and to programs."""
+"""The outcome of `scan`, and how it is printed for people and programs."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -12,26 +12,26 @@ from claude_secrets.redaction.gap_reasons import Reason
 from claude_secrets.redaction.leaks import redacted
 
 LISTED: Final = 20
-"""How many of many are shown one by one."""
+"""The most places that are shown one by one."""
 
 _WORDS: Final = {
     Reason.UNREADABLE: "it cannot be read",
-    Reason.CHANGED: "it was changed or removed while it was read",
+    Reason.CHANGED: "it was changed or removed while it was being read",
     Reason.DAMAGED: "it is damaged",
     Reason.ENCRYPTED: "it is encrypted",
-    Reason.UNSUPPORTED: "it is packed in a way that is not understood here",
-    Reason.TOO_LARGE: "too much is packed in it",
-    Reason.TOO_DEEP: "it is an archive inside too many others",
+    Reason.UNSUPPORTED: "its archive format is not supported",
+    Reason.TOO_LARGE: "it is an archive with too much content",
+    Reason.TOO_DEEP: "it is an archive inside too many other archives",
     Reason.MISSING: "git does not have it, or cannot read it",
     Reason.NOT_FETCHED: "this clone has not fetched it",
     Reason.IN_LFS: "git LFS keeps its content elsewhere",
-    Reason.UNMERGED: "it is in conflict, so it has no content to commit yet",
+    Reason.UNMERGED: "it has a merge conflict, so it has no content to commit yet",
     Reason.NO_ANSWER: "git did not answer",
 }
 
 
 class ScannedPlace(NamedTuple):
-    """Where a value is, as it may be shown, and which secret's it is."""
+    """The place of a value, in a form that can be shown, and the name of its secret."""
 
     where: str
     line: int
@@ -39,21 +39,21 @@ class ScannedPlace(NamedTuple):
 
 
 class Unseen(NamedTuple):
-    """What was not looked through, as it may be shown, and why."""
+    """A place that was not searched, in a form that can be shown, and why."""
 
     where: str
     why: Reason
 
 
 class Outcome(NamedTuple):
-    """What was found, and what could not be looked through."""
+    """The values that were found, and the places that could not be searched."""
 
     found: Sequence[ScannedPlace]
     unseen: Sequence[Unseen]
 
 
 def told_at(finder: Finder, seen: Seen, path: str, where: str = "") -> list[ScannedPlace | Unseen]:
-    """What was seen in the content at a path; `where` is added to the path."""
+    """Return the results for the content at a path; `where` is added to the path."""
     return [
         Unseen(redacted(finder, path + one.inside) + where, one.why)
         if isinstance(one, Gap)
@@ -63,7 +63,7 @@ def told_at(finder: Finder, seen: Seen, path: str, where: str = "") -> list[Scan
 
 
 def outcome(told: Sequence[ScannedPlace | Unseen]) -> Outcome:
-    """Found and not looked through, each once."""
+    """Collect the results into an outcome, each once."""
     each = dict.fromkeys(told)
     return Outcome(
         [one for one in each if isinstance(one, ScannedPlace)], [one for one in each if isinstance(one, Unseen)]
@@ -71,7 +71,7 @@ def outcome(told: Sequence[ScannedPlace | Unseen]) -> Outcome:
 
 
 def tell(outcome: Outcome, what: str, *, as_json: bool) -> int:
-    """Print an outcome and return the exit code; `what` says what was looked for."""
+    """Print an outcome and return the exit code; `what` names what was searched for."""
     if as_json:
         say_json(
             {
@@ -83,8 +83,8 @@ def tell(outcome: Outcome, what: str, *, as_json: bool) -> int:
         _tell_people(outcome, what)
     if outcome.found:
         names = sorted({one.name for one in outcome.found})
-        hint(f"to be replaced where they are used, and here: {', '.join(names)}")
-        hint(f"to store a new value: {command()} set NAME; what stands in a history or a transcript stays there")
+        hint(f"replace these secrets where they are used, and here: {', '.join(names)}")
+        hint(f"to store a new value: {command()} set NAME; the old value stays in any history or transcript")
         return VALUE_FOUND
     return PARTLY_SCANNED if outcome.unseen else 0
 
@@ -98,13 +98,13 @@ def _tell_people(outcome: Outcome, what: str) -> None:
         table([("WHERE", "SECRET"), *rows])
     number = len(outcome.unseen)
     if number:
-        note("Not looked through:")
+        note("Not searched:")
         for one in outcome.unseen[:LISTED]:
             note(f"  {one.where}: {_WORDS[one.why]}")
         if number > LISTED:
-            note(f"  and {number - LISTED} more (--json names all)")
-        hint("to leave out what you know: --skip GLOB")
-    places = f"{number} place{'s' * (number != 1)} could not be looked through."
+            note(f"  and {number - LISTED} more (--json lists all)")
+        hint("to leave out paths that you know: --skip GLOB")
+    places = f"{number} place{'s' * (number != 1)} could not be searched."
     if outcome.found and number:
         note(places)
     elif not outcome.found:

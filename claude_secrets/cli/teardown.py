@@ -1,6 +1,6 @@
-"""The end of a command: what it does last if it succeeds, who notes its failure, and what it closes however it ends.
+"""The end of a command: last steps after success, notes of a failure, and what is closed in every case.
 
-`main` calls each; the commands' modules say what is to be done.
+The commands' modules register functions here, and `main` calls them.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ _last: list[Callable[[], None]] = []
 
 
 def close_at_end(close: Callable[[], None]) -> None:
-    """Have `close` called when the command ends, however it does."""
+    """Register `close` to be called when the command ends, in every case."""
     _opened.append(close)
 
 
 def after_success(act: Callable[[], None]) -> None:
-    """Have `act` called once the command has done everything else: not if it fails or is cancelled."""
+    """Register `act` to be called when the command has done everything else; not if it fails or is cancelled."""
     _last.append(act)
 
 
 def run_after_success() -> None:
-    """Do what was left for the end of a command that succeeded, in order."""
+    """Call the functions registered for a command's success, in order."""
     while _last:
         _last.pop(0)()
 
@@ -37,11 +37,11 @@ def close_all() -> None:
 
 
 def on_failure(note: Callable[[SecretsError], None]) -> None:
-    """Have `note` called if the command fails, before anything is closed."""
+    """Register `note` to be called if the command fails, before anything is closed."""
     _noting.append(note)
 
 
 def note_failure(error: SecretsError) -> None:
-    """Note the error that ends the command."""
+    """Call the functions registered for a failure with the error that ends the command."""
     while _noting:
         _noting.pop()(error)

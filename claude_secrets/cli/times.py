@@ -1,4 +1,4 @@
-"""Times as people write and read them: days, and so many minutes, hours or days from now."""
+"""Reads and writes times in forms for people: dates, and spans in minutes, hours or days."""
 
 import re
 import time
@@ -11,12 +11,12 @@ _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
 
 
 def date(seconds: int) -> str:
-    """A time of the store as a date and time in UTC, in ISO 8601."""
+    """Format seconds since 1970 as a date and time in UTC, in ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def left(seconds: float) -> str:
-    """How long something lasts still, in the largest unit that fits: `5 days`, `1 hour`."""
+    """Format a remaining time in the largest unit that fits: `5 days`, `1 hour`."""
     for name, unit in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if (number := int(seconds / unit + 0.05)) > 0:  # a moment after "5d" there are 5 days left
             return f"{number} {name}{'s' * (number > 1)}"
@@ -24,7 +24,7 @@ def left(seconds: float) -> str:
 
 
 def before_now(text: str, option: str) -> float:
-    """The moment that `text` names: a day, a date with a time, or a span back from now (30m, 12h, 7d).
+    """Parse a day, a date with a time, or a span back from now (30m, 12h, 7d) as seconds since 1970.
 
     Raises:
         CallerError: INVALID_ARGUMENTS, naming the `option`.
@@ -33,19 +33,19 @@ def before_now(text: str, option: str) -> float:
 
 
 def from_now(text: str, option: str) -> int:
-    """Likewise the moment in the future.
+    """Parse a future day, a future date with a time, or a span from now (30m, 12h, 7d) as seconds since 1970.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS.
+        CallerError: INVALID_ARGUMENTS, naming the `option`.
     """
     moment = _moment(text, option, 1)
     if moment <= time.time():
-        raise CallerError(Code.INVALID_ARGUMENTS, f"{option} names a time that is over.")
+        raise CallerError(Code.INVALID_ARGUMENTS, f"{option} names a time that has passed.")
     return int(moment)
 
 
 def _moment(text: str, option: str, sign: int) -> float:
-    from datetime import UTC, datetime  # not for the commands that show times alone
+    from datetime import UTC, datetime  # slow to import; commands that only print times do not need it
 
     if (span := _SPAN.fullmatch(text)) is not None:
         return time.time() + sign * int(span[1]) * _SECONDS[span[2]]
@@ -53,5 +53,5 @@ def _moment(text: str, option: str, sign: int) -> float:
         when = datetime.fromisoformat(text)
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        wrong = f"{option} is a day such as 2027-01-31, or 30m, 12h, 7d."
+        wrong = f"{option} needs a day such as 2027-01-31, or a span such as 30m, 12h or 7d."
         raise CallerError(Code.INVALID_ARGUMENTS, wrong) from None

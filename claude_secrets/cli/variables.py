@@ -1,4 +1,4 @@
-"""Variables for a program's environment: from `.env` files with references, and from secrets under their own names.
+"""Builds a program's environment variables: from `.env` files with references, and from secrets under their own names.
 
 Always: all problems with names are reported before any value is fetched. An inserted value is not searched for
 references.
@@ -20,9 +20,9 @@ _USUAL_FILE: Final = ".env"
 
 
 class Choice(NamedTuple):
-    """Which variables the command line asks for: those of `files`, and secrets by their names (`only`).
+    """The variables that the command line asks for: those of `files`, and the secrets named by `only`.
 
-    `dangerous_too`: also those that make programs run other code or send data elsewhere.
+    `dangerous_too` also allows variables that make programs run other code or send data elsewhere.
     """
 
     files: Sequence[str]
@@ -31,7 +31,7 @@ class Choice(NamedTuple):
 
 
 class Templates(NamedTuple):
-    """Variables with references in them, and the secrets that are named by files and by nobody at the keyboard."""
+    """Variables with references in them, and the secrets that only files name, not the command line."""
 
     variables: dict[str, str]
     named_by_files: tuple[str, ...]
@@ -39,10 +39,10 @@ class Templates(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where values come from: `values` gives those of some names that there are; `close` ends it.
+    """A source of values: `values` returns the values of those names that exist, and `close` closes the source.
 
-    `check` refuses what files may not bring up. `shown` gives a word of the command line without values; empty where
-    that cannot be told.
+    `check` refuses secrets that files may not ask for. `shown` returns a word of the command line with its values
+    redacted; empty if the source cannot do that.
     """
 
     values: Callable[[Sequence[str]], dict[str, str]]
@@ -52,7 +52,7 @@ class Source(NamedTuple):
 
 
 class Variables(NamedTuple):
-    """Names with what they are to hold, and the values of the secrets that are in them, by the secret's name."""
+    """The variables with their final contents, and the values of the secrets in them by the secret's name."""
 
     environment: dict[str, str]
     secrets: dict[str, str]
@@ -62,20 +62,20 @@ class Variables(NamedTuple):
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--file`, `--only` and `--allow-dangerous-names`."""
+    """Add `--file`, `--only` and `--allow-dangerous-names`."""
     parser.add_argument(
         "--file",
         metavar="FILE",
         action="append",
         default=[],
-        help="a .env file in which secret://NAME stands for a value; repeatable, later ones win",
+        help="a .env file in which secret://NAME is replaced by the secret's value; repeatable, later files win",
     )
     parser.add_argument(
         "--only",
         metavar="NAME",
         action="append",
         default=[],
-        help="this secret, in a variable of its name; repeatable (with neither: the file .env here)",
+        help="set a variable of this name to the secret's value; repeatable (without --file or --only: .env here)",
     )
     parser.add_argument(
         "--allow-dangerous-names",
@@ -85,10 +85,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def templates(choice: Choice) -> Templates:
-    """The variables with their references.
+    """Return the variables with their references.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS, INVALID_NAME; it says all names that cannot be used.
+        CallerError: INVALID_ARGUMENTS, or INVALID_NAME with all names that cannot be used.
     """
     files = choice.files or ([] if choice.only else [_USUAL_FILE])
     merged = {}
@@ -98,33 +98,33 @@ def templates(choice: Choice) -> Templates:
     merged.update({name: references.reference(name) for name in choice.only})
     wrong = [name for name in merged if not _VARIABLE.fullmatch(name)]
     if wrong:
-        raise CallerError(Code.INVALID_NAME, f"{listed(wrong)} cannot name a variable of an environment.")
+        raise CallerError(Code.INVALID_NAME, f"{listed(wrong)} cannot be the name of an environment variable.")
     dangerous = [name for name in merged if is_loading(name) or is_redirecting(name)]
     if dangerous and not choice.dangerous_too:
         raise CallerError(
             Code.INVALID_NAME,
             f"Refusing to set {listed(dangerous)}: it can make programs run other code or send data elsewhere.",
-            "If you want it set: --allow-dangerous-names",
+            "To set it anyway, add --allow-dangerous-names",
         )
     return Templates(merged, tuple(named), tuple(Path(file).expanduser() for file in files))
 
 
 def refuse_shells_own(names: Iterable[str]) -> None:
-    """Raise `CallerError` INVALID_NAME for names whose variables a shell does not leave as they are assigned."""
+    """Raise `CallerError` INVALID_NAME for the names of variables to which a shell gives a meaning of its own."""
     wrong = [name for name in names if is_shells_own(name)]
     if wrong:
         raise CallerError(
             Code.INVALID_NAME,
-            f"{listed(wrong)}: shells keep this for themselves, and an assignment to it can run code.",
-            "exec sets any variable; --format dotenv and json print it.",
+            f"Refusing to print {listed(wrong)}: shells use such a variable themselves; assigning it can run code.",
+            "exec can set any variable, and --format dotenv or json can print it.",
         )
 
 
 def resolved(texts: dict[str, str], source: Source, *, on_missing: str = "error") -> Variables:
-    """The variables with values in the place of references; `on_missing` is `error`, `empty` or `keep`.
+    """Return the variables with each reference replaced by its value; `on_missing` is `error`, `empty` or `keep`.
 
     Raises:
-        CallerError: NOT_FOUND with all names that are missing.
+        CallerError: NOT_FOUND with all missing names.
     """
     names = references.names_in(texts.values())
     values = source.values(names) if names else {}
@@ -136,10 +136,10 @@ def resolved(texts: dict[str, str], source: Source, *, on_missing: str = "error"
 
 
 def refuse_nul(values: Variables) -> None:
-    """Raise `CallerError` INVALID_VALUE where a variable holds what no environment can."""
+    """Raise `CallerError` INVALID_VALUE if a variable's value contains a NUL."""
     wrong = [name for name, value in values.environment.items() if "\0" in value]
     if wrong:
-        raise CallerError(Code.INVALID_VALUE, f"{listed(wrong)}: the value holds a NUL, which no environment can.")
+        raise CallerError(Code.INVALID_VALUE, f"{listed(wrong)}: an environment variable cannot contain a NUL.")
 
 
 def _variables_of(file: str) -> dict[str, str]:
@@ -159,5 +159,5 @@ def _variables_of(file: str) -> dict[str, str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message."""
+    """Format names for a message."""
     return ", ".join(f"'{name}'" for name in names)
