@@ -64,7 +64,7 @@ def parse(given: list[str]) -> argparse.Namespace:
             given, name = [*given, "serve"], "serve"
     parser = _Parser(
         prog=command(),
-        description="Keeps credentials out of chats: encrypted, with an allowlist for each project, and decided by you.",
+        description="Keeps credentials out of chats: encrypted, allowlisted per project, and decided by you.",
         epilog="Without a command, and with a pipe as standard input, this runs the MCP server.",
         allow_abbrev=False,
     )

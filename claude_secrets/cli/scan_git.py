@@ -148,4 +148,4 @@ def _why(error: CallerError) -> Reason:
 
 def _note_submodules(number: int) -> None:
     if number:
-        note(f"Not searched: {number} submodule{'s' * (number != 1)}, because each is a repository of its own.")
+        note(f"Not looked through: {number} submodule{'s' * (number != 1)}, because each is a repository of its own.")

@@ -46,7 +46,7 @@ class Unseen(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The values that were found, and the places that could not be searched."""
+    """The values that were found, and the places that could not be looked through."""
 
     found: Sequence[ScannedPlace]
     unseen: Sequence[Unseen]
@@ -98,13 +98,13 @@ def _tell_people(outcome: Outcome, what: str) -> None:
         table([("WHERE", "SECRET"), *rows])
     number = len(outcome.unseen)
     if number:
-        note("Not searched:")
+        note("Not looked through:")
         for one in outcome.unseen[:LISTED]:
             note(f"  {one.where}: {_WORDS[one.why]}")
         if number > LISTED:
             note(f"  and {number - LISTED} more (--json lists all)")
         hint("to leave out paths that you know: --skip GLOB")
-    places = f"{number} place{'s' * (number != 1)} could not be searched."
+    places = f"{number} place{'s' * (number != 1)} could not be looked through."
     if outcome.found and number:
         note(places)
     elif not outcome.found:

@@ -492,7 +492,7 @@ def test_what_is_the_persons_alone_is_refused(machine: Machine, command: str) ->
     }  # fmt: skip
     done = agent_runs(machine, f"$cs {command} {arguments.get(command, '')}")
     assert (done.returncode, done.stdout) == (3, "")
-    assert f"[PERSON_ONLY] An agent runs this, and `{command}` is for the person only." in done.stderr
+    assert f"[PERSON_ONLY] An agent runs this command, but only the person may run `{command}`." in done.stderr
 
 
 def test_access_and_expiry_are_the_persons_to_choose(machine: Machine) -> None:

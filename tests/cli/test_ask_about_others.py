@@ -98,7 +98,7 @@ def test_the_person_is_shown_where_it_is_from_and_asked(machine: Machine, termin
     terminal.type(f'eval "$({CS} export)"\n')
     terminal.see(r"\[y/N\] ")
     terminal.type("y\n")
-    terminal.see("To be asked no more")
+    terminal.see("To stop being asked")
     terminal.see(PROMPT)
     assert terminal.run("printenv A").strip().endswith("canary-infra")
 
@@ -149,7 +149,7 @@ def test_a_name_of_another_project_is_not_allowed_unseen(machine: Machine, termi
 ALLOWED_BY_PATTERN = {
     "AWS_*": "AWS_* covers 1 stored secret:\n  AWS_KEY, stored in ~/work/infra\n",
     "?WS*": "?WS* covers 1 stored secret:\n  AWS_KEY, stored in ~/work/infra\n",
-    "*": "* covers 3 stored secrets:\n  AWS_KEY, stored in ~/work/infra\n  OWN, which this project may use already\n"
+    "*": "* covers 3 stored secrets:\n  AWS_KEY, stored in ~/work/infra\n  OWN, which this project can already use\n"
     "  PERSONAL, stored outside any project\n",
 }
 
@@ -161,7 +161,7 @@ def test_a_pattern_grants_what_is_shown_once_the_person_says_so(machine: Machine
     done = machine.run("allow", pattern, at=clone)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith(ALLOWED_BY_PATTERN[pattern])
-    assert "1 of them of other projects" in done.stderr.splitlines()[-2]
+    assert "1 of them from other projects" in done.stderr.splitlines()[-2]
     for answer in ("n", "y"):
         assert (clone / ".claude" / "secrets.yml").read_bytes() == before
         assert machine.run("projects").stdout == ""

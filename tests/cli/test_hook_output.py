@@ -82,7 +82,7 @@ def test_an_output_that_cannot_be_read_is_not_shown(machine: Machine, stdin: str
     assert "withheld" in said["hookSpecificOutput"]["updatedToolOutput"]
     assert "canary" not in done.stdout + done.stderr
     done = machine.run("hook", "post-tool-use-failure", stdin=stdin)
-    assert "could not look for secrets" in json.loads(done.stdout)["systemMessage"]
+    assert "could not check its output for secrets" in json.loads(done.stdout)["systemMessage"]
     assert "canary" not in done.stdout + done.stderr
 
 
@@ -158,7 +158,7 @@ def test_where_values_cannot_be_looked_for_the_output_is_withheld(breakable: Mac
         assert f"({code})" in said["systemMessage"]
         assert "continue" not in said
     said = answered("post-tool-use-failure", tool_name="Bash", error=f"Exit code 1\n{VALUE}")
-    assert f"could not look for secrets in its output ({code})" in said["systemMessage"]
+    assert f"could not check its output for secrets ({code})" in said["systemMessage"]
 
 
 def test_nor_does_an_output_pass_while_the_keyring_is_locked(tmp_path: Path, keyring_session: RealKeyring) -> None:
@@ -247,7 +247,7 @@ def test_a_name_in_another_scope_is_not_the_projects(tmp_path: Path) -> None:
     assert told["updatedToolOutput"] == "[a secret] [secret://TOKEN] canary-that-was-deleted"
     told = hook(machine, "user-prompt-submit", prompt=f"use {elsewhere}")
     assert "secret://" not in str(told)
-    assert "the value of a secret that this project's agents are not given" in told["systemMessage"]
+    assert "the value of a secret that this project's agents have no access to" in told["systemMessage"]
     assert "TOKEN" not in str(told)
     tool, given = "mcp__secrets__get_secret", {"name": "TOKEN"}
     assert hook(machine, "post-tool-use", tool_name=tool, tool_input=given, tool_response=VALUE) == {}
@@ -265,7 +265,7 @@ def test_what_a_failing_tool_showed_is_reported_to_both(machine: Machine) -> Non
     assert told["hookSpecificOutput"]["hookEventName"] == "PostToolUseFailure"
     assert "the value of KEPT and TOKEN. Do not repeat it" in told["hookSpecificOutput"]["additionalContext"]
     told = hook(machine, "post-tool-use-failure", tool_name="mcp__x__y", error=OTHERS)
-    assert "a secret that this project's agents are not given" in told["systemMessage"]
+    assert "a secret that this project's agents have no access to" in told["systemMessage"]
     assert "scan --transcripts" in told["systemMessage"]
     assert not re.search("OTHERS|canary", str(told))
     for text in ("Exit code 1\nnothing to see here", "", None, VALUE[:-1]):
@@ -308,7 +308,7 @@ def test_a_search_that_does_not_end_withholds_the_output(machine: Machine) -> No
     said = told("post-tool-use", tool_name="Bash", tool_response={"stdout": VALUE, "code": 0})
     changed = said["hookSpecificOutput"]["updatedToolOutput"]
     assert changed["code"] == 0
-    assert "withheld this output: it could not look for secrets in it (TimeoutError)" in changed["stdout"]
+    assert "withheld this output because it could not check it for secrets (TimeoutError)" in changed["stdout"]
     assert "(TimeoutError)" in told("post-tool-use-failure", error=VALUE)["systemMessage"]
 
 

@@ -23,9 +23,12 @@ STORE = "~/.local/share/claude-secrets/secrets.db"
 
 QUESTIONS = {
     "trust": ("clone", "Let agents of ~/work/clone use 68 secrets and keep secrets in the scope acme?"),
-    "get SERVICE_00_TOKEN": ("clone", "Let ~/work/clone use the scope acme, with 68 secrets of others, from now on?"),
-    "exec --scope acme -- true": ("clone", "Let this command have 68 secrets for ~/work/clone/.env?"),
-    "export --scope acme": ("clone", "Let this command have 68 secrets for ~/work/clone/.env?"),
+    "get SERVICE_00_TOKEN": (
+        "clone",
+        "Let ~/work/clone use the scope acme, with 68 secrets stored elsewhere, from now on?",
+    ),
+    "exec --scope acme -- true": ("clone", "Let this command use 68 secrets for ~/work/clone/.env?"),
+    "export --scope acme": ("clone", "Let this command use 68 secrets for ~/work/clone/.env?"),
     "import values.env": ("other", "Import 68 secrets from ~/work/other/values.env into scope 'shared'?"),
     "purge --deleted": ("other", "Purge 68 deleted secrets, of all scopes? This cannot be undone."),
     "set OWN": ("other", "Overwrite OWN, and let ~/work/other use it?"),

@@ -52,7 +52,7 @@ def test_what_a_shell_keeps_for_itself_is_never_exported_to_one(machine: Machine
     for option in ([], ["--allow-dangerous-names"]):
         done = machine.run("export", "--yes", *option, at=here)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "[INVALID_NAME] 'RANDOM', 'status', 'BASH_CMDS': shells keep" in done.stderr
+        assert "[INVALID_NAME] Refusing to print 'RANDOM', 'status', 'BASH_CMDS': shells use" in done.stderr
     assert json.loads(machine.run("export", "--yes", "--format", "json", at=here).stdout)["status"] == "1"
     assert machine.run("exec", "--yes", "--", "printenv", "RANDOM", at=here).stdout == "a[$(touch ran)]\n"
 

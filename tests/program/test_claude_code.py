@@ -299,7 +299,7 @@ def test_without_the_key_the_model_sees_no_output(machine: Machine, tool: str, g
     assert "Claude Secrets withheld this output" in api.results()[-1]
     assert "(KEY_MISSING)" in api.results()[-1]
     assert not any(TOKEN.encode() in body for body in api.requests)
-    assert "Claude Secrets withheld the output of a tool" in transcript_of(machine)
+    assert "Claude Secrets withheld a tool's output" in transcript_of(machine)
 
 
 def test_what_cannot_be_read_stops_claude_code_before_the_model_sees_it(machine: Machine) -> None:
