@@ -1,4 +1,4 @@
-"""A real second user of this machine, for whom the program is installed as it is here; only root can make one."""
+"""A real second user of this machine who can run the installed program; only root can create one."""
 
 import os
 import shutil
@@ -28,11 +28,11 @@ for path; do mkdir -p "$path"; mount --bind "$stage/$n" "$path"; n=$((n + 1)); d
 echo ready
 exec cat
 """
-"""Puts what the program needs where everybody may look, in a mount namespace of its own."""
+"""Mounts the program's files where every user can read them, in a mount namespace of its own."""
 
 
 class Account(NamedTuple):
-    """A user with a home, and how a command gets to where the program can be run by them."""
+    """A user with a home directory, and the words that take a command to where the user can run the program."""
 
     name: str
     number: int
@@ -40,7 +40,7 @@ class Account(NamedTuple):
     enter: tuple[str, ...]
 
     def command(self, *words: str) -> list[str]:
-        """The words that run a command as this user, in their home, as a service does: without a session."""
+        """Return the words that run a command as this user, in their home and without a session, as a service does."""
         inside = ["env", "-i", "-C", str(self.home), f"HOME={self.home}", f"USER={self.name}", "LANG=C.UTF-8"]
         path = f"PATH={PROGRAM.parent}:/usr/local/bin:/usr/bin:/bin"
         return [*self.enter, "setpriv", f"--reuid={self.number}", f"--regid={self.number}", "--clear-groups",
@@ -60,7 +60,7 @@ class Account(NamedTuple):
         )
 
     def write(self, path: str, text: str, mode: int = 0o644) -> Path:
-        """Write a file of this user's, below their home."""
+        """Write a file below this user's home, owned by the user."""
         file = self.home / path
         for directory in reversed(file.relative_to(self.home).parents):
             (self.home / directory).mkdir(exist_ok=True)
@@ -73,12 +73,12 @@ class Account(NamedTuple):
 
 @contextmanager
 def account(name: str) -> Iterator[Account]:
-    """A user of that name, as long as it is needed."""
+    """Create a user of that name, and remove it afterwards."""
     require_real(sys.platform == "linux" and os.geteuid() == 0, "root, to make a second user")
     for program in ("useradd", "userdel", "setpriv", "nsenter", "unshare", "mount"):
         require(program)
     home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/tmp"))
-    subprocess.run(["userdel", "--force", name], capture_output=True, check=False)  # what a killed run left
+    subprocess.run(["userdel", "--force", name], capture_output=True, check=False)  # left over from a killed run
     subprocess.run(
         ["useradd", "--home-dir", home, "--shell", "/bin/bash", "--password", "*", name],
         check=True,
@@ -98,7 +98,7 @@ def account(name: str) -> Iterator[Account]:
 
 @contextmanager
 def _reachable() -> Iterator[tuple[str, ...]]:
-    """How to get to where everybody can run the program, though it is installed in a home that is closed."""
+    """Yield the words that make the program usable for everyone, even if it is installed in a closed home directory."""
     needed = [Path(sys.base_prefix), Path(sys.prefix), Path(claude_secrets.__file__).parent.parent]
     needed = [path for path in set(needed) if not any(path.is_relative_to(other) for other in needed if other != path)]
     closed = {top for path in needed for top in _closed(path)}
@@ -119,5 +119,5 @@ def _reachable() -> Iterator[tuple[str, ...]]:
 
 
 def _closed(path: Path) -> list[Path]:
-    """The topmost directory on the way to `path` that others may not enter, if there is one."""
+    """Return the topmost directory on the way to `path` that other users may not enter, if there is one."""
     return [top for top in reversed(path.parents) if not top.stat().st_mode & 0o001][:1]

@@ -1,4 +1,4 @@
-"""What an agent with a shell does to be taken for the person: programs and scripts for tests of the built product."""
+"""Programs and scripts with which an agent that has a shell tries to pass for the person."""
 
 import json
 import shlex
@@ -20,8 +20,8 @@ if server and not os.environ.get("KILL_SERVER"):
     started.communicate()
 sys.exit(done.returncode)
 """
-"""What a client does: stays where its project is, starts our server, and runs what its agent says in a marked shell
-that has a session of its own. Arguments: the mark, the server's words with | between them (or nothing), the shell, the
+"""A client: it stays in its project's directory, starts our server, and runs its agent's script in a marked shell with
+a session of its own. Arguments: the mark, the server's words with | between them (or nothing), the shell, the
 script."""
 
 ANSWERS_ITSELF = """
@@ -54,8 +54,7 @@ while left and (line := server.stdout.readline()):
 server.stdin.close()
 server.wait()
 """
-"""A client that says yes to whatever it is asked. Arguments: names of secrets with commas
-between them, the words that start a server."""
+"""A client that answers yes to every question. Arguments: names with commas between them, the words of a server."""
 
 _MESSAGES: tuple[dict[str, object], ...] = (
     {
@@ -84,4 +83,4 @@ CONVERSATION = f"""
   done <OUT
 }} >IN &
 """
-"""Shell: talks to a server through two named pipes, IN and OUT; the shell can then become that server."""
+"""A shell script that talks to a server through two named pipes, IN and OUT; the shell can then become that server."""

@@ -1,4 +1,4 @@
-"""A stand-in for the model's API on loopback: it has the client use one tool, and keeps what it was sent."""
+"""A stand-in for the model's API on loopback: it makes the client use one tool, and keeps the requests."""
 
 import json
 import threading
@@ -7,13 +7,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 _PATIENCE = 60
-"""Uses of a tool in one session, at most."""
+"""The most uses of a tool in one session."""
 
 
 class ModelApi:
-    """Serves the messages API; `requests` are the bodies that came.
+    """Serves the messages API; `requests` are the bodies it received.
 
-    The client's `tool` is used with what is `given`; while the client does not offer it yet, it waits by its Bash tool.
+    It asks the client to use its `tool` with the arguments `given`. Until the client offers that tool, it makes the
+    client wait in its Bash tool.
     """
 
     def __init__(self, given: Mapping[str, object], tool: str = "Bash") -> None:
@@ -38,7 +39,7 @@ class ModelApi:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def results(self) -> list[str]:
-        """What the client's tools answered, as the model was told it."""
+        """Return the results of the client's tools, as the model received them."""
         told = []
         for body in self.requests:
             for message in json.loads(body).get("messages", []):
@@ -47,7 +48,7 @@ class ModelApi:
         return told
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The use of the tool, where the client has it and has not used it yet; else a word."""
+        """Ask for the tool if the client offers it and has not used it yet; otherwise answer with a word."""
         tools = {tool.get("name") for tool in request.get("tools", [])}
         uses = [use for message in request["messages"] for use in _uses(message)]
         content: dict[str, object]

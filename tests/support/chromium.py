@@ -1,4 +1,4 @@
-"""A real Chromium, driven like a person's: each page is a fresh browser that keeps nothing and calls nobody."""
+"""A real Chromium, used as a person would: each page is a fresh browser that stores nothing and calls no service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Literal
 from playwright.sync_api import Page, sync_playwright
 
 DEADLINE = 20_000.0
-"""Milliseconds any one step may take before a test gives up."""
+"""Milliseconds that a step may take before the test fails."""
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -32,7 +32,7 @@ class Browser:
     def page(
         self, url: str, *, scheme: Literal["light", "dark"] = "light", width: int = 1000, height: int = 900
     ) -> Iterator[Page]:
-        """A page showing `url`. All of it belongs to the calling thread, so several people can be at work at once."""
+        """Open a page at `url`. It belongs to the calling thread, so several people can work at the same time."""
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(
                 executable_path=self.executable, args=ARGUMENTS, env={"HOME": str(self.home), "LANG": "C.UTF-8"}

@@ -1,4 +1,4 @@
-"""A home directory with projects and repositories in it, made by git itself."""
+"""A home directory with projects and repositories, which git itself creates."""
 
 import os
 import subprocess
@@ -26,14 +26,14 @@ class Disk:
         return path
 
     def project(self, *parts: str) -> Path:
-        """A directory with an allowlist."""
+        """Create a directory with an allowlist."""
         path = self.directory(*parts)
         (path / ".claude").mkdir(exist_ok=True)
         (path / ".claude" / "secrets.yml").write_text("allow: [A]\n")
         return path
 
     def repository(self, *parts: str) -> Path:
-        """A directory in which git made a repository with one commit, allowlist and all."""
+        """Create a git repository with one commit that contains its allowlist."""
         path = self.project(*parts)
         git(path, "init", "--quiet", "--initial-branch=main")
         git(path, "add", "--all")
@@ -77,7 +77,7 @@ def git(directory: Path, *arguments: str) -> None:
 
 
 def make_linked(main: Path, tree: Path, entry: str = "linked") -> Path:
-    """Write the files by which git makes `tree` a linked work tree of `main`; anyone could. Returns git's entry."""
+    """Write the files that make `tree` a linked git work tree of `main`, as anyone could; return git's entry."""
     common = main / ".git"
     inner = common / "worktrees" / entry
     inner.mkdir(parents=True, exist_ok=True)

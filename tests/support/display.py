@@ -1,6 +1,6 @@
-"""An X display looked at and used as a person would: windows by their title, keys, what is to be seen.
+"""An X display, used as a person would: finds windows by their titles, types, and takes pictures.
 
-Typing needs the program xdotool, the rest libX11, without which xdotool is not there either.
+Typing needs the program xdotool. The rest needs libX11, which xdotool needs, too.
 """
 
 import ctypes
@@ -53,20 +53,20 @@ class Screen:
         self._xdotool = require("xdotool")
 
     def windows(self, title: str) -> list[int]:
-        """The windows that are to be seen and bear a title with the regular expression `title` in it."""
+        """Return the visible windows whose titles match the regular expression `title`."""
         done = self._run("search", "--onlyvisible", "--name", title, check=False)
         return [int(number) for number in done.split()]
 
     def press(self, window: int, *keys: str) -> None:
-        """Press keys (as xdotool calls them) one after the other, in `window`."""
+        """Press keys (by their names in xdotool) one after the other in `window`."""
         self._run("windowfocus", "--sync", str(window))
         self._run("key", "--delay", "100", *keys)
 
     def type(self, window: int, text: str) -> None:
         """Type `text` in `window`.
 
-        A key for each character is there first. Where xdotool has to make room for one itself, it takes the key away
-        again after that, and a slow program then reads another character, or none.
+        This first gives each character a key. If xdotool has to add a key itself, it removes the key right after
+        typing, and a slow program then reads another character or none.
         """
         with _Connection(self.name) as (library, display):
             _make_keys(library, display, [character for character in dict.fromkeys(text) if not character.isascii()])
@@ -74,11 +74,11 @@ class Screen:
         self._run("type", "--delay", "150", "--", text)
 
     def title(self, window: int) -> str:
-        """The window's title."""
+        """Return the window's title."""
         return self._run("getwindowname", str(window)).removesuffix("\n")
 
     def close(self, window: int) -> None:
-        """Ask the window to close, as a window manager does for its button."""
+        """Ask the window to close, as a window manager's close button does."""
         with _Connection(self.name) as (library, display):
             message = _ClientMessage(
                 type=_CLIENT_MESSAGE,
@@ -90,7 +90,7 @@ class Screen:
             assert library.XSendEvent(display, window, 0, 0, ctypes.byref(message))
 
     def picture(self) -> bytes:
-        """All that is to be seen."""
+        """Return a picture of the whole screen."""
         with _Connection(self.name) as (library, display):
             root = library.XDefaultRootWindow(display)
             pointer = library.XGetImage(display, root, 0, 0, 1024, 768, _ALL_PLANES, _Z_PIXMAP)
@@ -104,7 +104,7 @@ class Screen:
     def _run(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
             [self._xdotool, *arguments],
-            # In ASCII it can type nothing else.
+            # With an ASCII locale it can type only ASCII.
             env={"DISPLAY": self.name, "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -117,7 +117,7 @@ class Screen:
 
 
 def _make_keys(library: ctypes.CDLL, display: ctypes.c_void_p, characters: list[str]) -> None:
-    """Give each character a key that has none yet, for as long as the display is there."""
+    """Give a key to each character that has none, as long as the display exists."""
     first, last, columns = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     library.XDisplayKeycodes(display, ctypes.byref(first), ctypes.byref(last))
     count = last.value - first.value + 1
@@ -134,7 +134,7 @@ def _make_keys(library: ctypes.CDLL, display: ctypes.c_void_p, characters: list[
 
 
 def _symbol(character: str) -> int:
-    """X's number for a character: https://www.x.org/releases/current/doc/xproto/x11protocol.html, appendix A."""
+    """Return X's number for a character: https://www.x.org/releases/current/doc/xproto/x11protocol.html, appendix A."""
     code = ord(character)
     return code if code < 0x100 else 0x01000000 + code
 
@@ -169,4 +169,4 @@ class _Connection:
         return self._library, self._display
 
     def __exit__(self, *_exception: object) -> None:
-        self._library.XCloseDisplay(self._display)  # which sends what is still to be sent
+        self._library.XCloseDisplay(self._display)  # this sends all pending requests

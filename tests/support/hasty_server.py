@@ -1,6 +1,6 @@
 """The real server with short waits: `python -m tests.support.hasty_server PAGE_SECONDS [--broken]`.
 
-Calls wait one second for the person; with `--broken` the gate fails by throwing what it was given.
+Calls wait one second for the person. With `--broken` the gate fails with an exception that contains the call.
 """
 
 import os

@@ -19,7 +19,7 @@ UNREADABLE = ["", "{", "[]", "null", VALUE]
 
 
 def hook(machine: Machine, event: str, *, at: str = "a", **fields: object) -> dict[str, Any]:
-    """What is answered to an event; {} for nothing."""
+    """Send an event and return the answer; {} if there is none."""
     told = {"session_id": "s", "cwd": str(machine.home / "work" / at), "hook_event_name": event, **fields}
     done = machine.run("hook", event, stdin=json.dumps(told))
     assert (done.returncode, done.stderr) == (0, "")
@@ -27,7 +27,7 @@ def hook(machine: Machine, event: str, *, at: str = "a", **fields: object) -> di
 
 
 def broken(machine: Machine, what: str) -> tuple[dict[str, str], list[str]]:
-    """Break something; the variables and options that belong to it."""
+    """Break something, and return the variables and options that belong to it."""
     environment: dict[str, str] = {}
     options: list[str] = []
     match what:

@@ -1,7 +1,8 @@
-"""A real gnome-keyring on a private D-Bus, with nothing of the developer's own session in reach.
+"""A real gnome-keyring on a private D-Bus that cannot reach the developer's own session.
 
-`environment` of each holds only what leads a program to it (`DBUS_SESSION_BUS_ADDRESS`, `XDG_RUNTIME_DIR`, and
-`DISPLAY` where there is a display), to be laid over the environment of a subprocess or given to `SystemKeyring`.
+The `environment` of each contains only the variables that lead a program to it: `DBUS_SESSION_BUS_ADDRESS`,
+`XDG_RUNTIME_DIR`, and `DISPLAY` if there is a display. Merge it into a subprocess's environment, or pass it to
+`SystemKeyring`.
 """
 
 import os
@@ -18,11 +19,11 @@ from typing import Any
 from tests.support.requirements import require, require_real
 
 PASSWORD = "the-keyring-password"
-"""What unlocks the keyring's collection."""
+"""The password that unlocks the keyring's collection."""
 
 _PATIENCE = 20.0
 
-# No directory of services: what is not started here is not on the bus, and nothing is started on demand.
+# Without a directory of services, the bus starts nothing on demand and has only the programs started here.
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -40,7 +41,7 @@ _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuratio
 
 
 class PrivateBus:
-    """A D-Bus session of its own; its socket stands where programs look for it (`XDG_RUNTIME_DIR/bus`)."""
+    """A separate D-Bus session; its socket is where programs look for it (`XDG_RUNTIME_DIR/bus`)."""
 
     def __init__(self, directory: Path, stack: ExitStack, *, display: str = "", services: bool = False) -> None:
         self.home = directory
@@ -62,7 +63,7 @@ class PrivateBus:
         wait_until(self._listens, "the bus is there")
 
     def _listens(self) -> bool:
-        # The socket's file is there a moment before anyone listens.
+        # The socket's file exists a moment before anything listens on it.
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(self.socket))
@@ -106,7 +107,7 @@ class RealKeyring(PrivateBus):
         wait_until(lambda: self._locked() is False, "the keyring is unlocked")
 
     def lock(self) -> None:
-        """Lock the collection: from now on its password is needed."""
+        """Lock the collection, which then needs its password."""
         import secretstorage
 
         with closing(self._connection()) as connection:
@@ -114,11 +115,11 @@ class RealKeyring(PrivateBus):
         assert self._locked() is True
 
     def unlocked(self) -> bool:
-        """Whether the collection is there and unlocked."""
+        """Return whether the collection exists and is unlocked."""
         return self._locked() is False
 
     def put(self, user: str, text: str) -> None:
-        """Put an entry of the service `claude-secrets` there, as keyring would, over any other of that user name."""
+        """Store an entry of the service `claude-secrets`, as `keyring` does; replaces one with the same user name."""
         import secretstorage
 
         attributes = {"service": "claude-secrets", "username": user, "application": "Python keyring library"}
@@ -126,7 +127,7 @@ class RealKeyring(PrivateBus):
             secretstorage.Collection(connection).create_item("planted", attributes, text.encode(), replace=True)
 
     def remove(self, user: str) -> None:
-        """Remove the entry of that user name."""
+        """Remove the entry with that user name."""
         import secretstorage
 
         with closing(self._connection()) as connection:
@@ -134,7 +135,7 @@ class RealKeyring(PrivateBus):
                 item.delete()
 
     def entries(self) -> dict[str, str]:
-        """All entries of the service `claude-secrets`: user name to text."""
+        """Return all entries of the service `claude-secrets`, by user name."""
         import secretstorage
 
         with closing(self._connection()) as connection:
@@ -142,11 +143,11 @@ class RealKeyring(PrivateBus):
             return {item.get_attributes()["username"]: item.get_secret().decode() for item in items}
 
     def freeze(self) -> None:
-        """Stop the daemon from answering, as a password dialog that nobody answers does."""
+        """Stop the daemon from answering, as an unanswered password dialog does."""
         self._daemon.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the daemon answer again, what was asked meanwhile first."""
+        """Let the daemon answer again, beginning with the requests that came while it was frozen."""
         self._daemon.send_signal(signal.SIGCONT)
 
     def _connection(self) -> Any:
@@ -159,7 +160,7 @@ class RealKeyring(PrivateBus):
         from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]  # it ships none
 
         with closing(self._connection()) as connection:
-            # Whoever asks for the name before our daemon has it makes the bus start another daemon, a locked one.
+            # Asking for the name before our daemon owns it makes the bus start another daemon, which is locked.
             owned = message_bus.NameHasOwner("org.freedesktop.secrets")
             if not connection.send_and_get_reply(owned, timeout=_PATIENCE).body[0]:
                 return None
@@ -171,14 +172,14 @@ class RealKeyring(PrivateBus):
 
 @contextmanager
 def private_directory() -> Iterator[Path]:
-    """A directory with a short path: sockets may have no long ones."""
+    """Create a directory with a short path, because a socket's path cannot be long."""
     with tempfile.TemporaryDirectory(prefix="cs-", ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 
 
 @contextmanager
 def real_keyring(*, display: str = "") -> Iterator[RealKeyring]:
-    """A gnome-keyring, unlocked, on a bus of its own. `display`: an X display for its password dialog."""
+    """Start an unlocked gnome-keyring on a bus of its own. `display` is an X display for its password dialog."""
     require("dbus-daemon")
     with private_directory() as directory, ExitStack() as stack:
         yield RealKeyring(directory, stack, display=display)
@@ -186,19 +187,19 @@ def real_keyring(*, display: str = "") -> Iterator[RealKeyring]:
 
 @contextmanager
 def empty_bus() -> Iterator[PrivateBus]:
-    """A bus with no keyring on it."""
+    """Start a bus without a keyring."""
     with private_directory() as directory, ExitStack() as stack:
         yield PrivateBus(directory, stack)
 
 
 @contextmanager
 def x_display() -> Iterator[str]:
-    """The name of an X display that nobody sees."""
+    """Start an invisible X display and return its name."""
     require("Xvfb")
     read, write = os.pipe()
     with ExitStack() as stack:
         process = subprocess.Popen(
-            # Without -noreset it starts afresh whenever its last client leaves, and a client arriving then fails.
+            # Without -noreset the display restarts when its last client leaves, and a client that comes then fails.
             ["Xvfb", "-noreset", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp"],
             pass_fds=[write],
             stdin=subprocess.DEVNULL,
@@ -214,7 +215,7 @@ def x_display() -> Iterator[str]:
 
 
 def wait_until(condition: Callable[[], object], what: str, *, patience: float = _PATIENCE) -> None:
-    """Wait for a real part to get somewhere, for `patience` seconds at most."""
+    """Wait until `condition` holds, for at most `patience` seconds."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if condition():
@@ -224,7 +225,7 @@ def wait_until(condition: Callable[[], object], what: str, *, patience: float = 
 
 
 def stripped(environment: Mapping[str, str]) -> dict[str, str]:
-    """What MCP clients leave of an environment."""
+    """Return the part of an environment that MCP clients pass on."""
     kept = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
     return {name: value for name, value in environment.items() if name in kept}
 

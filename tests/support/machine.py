@@ -1,4 +1,4 @@
-"""One person's machine for whole-program tests: the real command line and server as subprocesses, nothing shared."""
+"""One person's machine for whole-program tests: the real command line and server run as subprocesses."""
 
 import json
 import os
@@ -25,10 +25,10 @@ from tests.support.program import ACCOUNT_HOME
 from tests.support.store_world import located
 
 DEADLINE = 30.0
-"""Seconds any one answer may take before a test gives up."""
+"""Seconds that an answer may take before the test fails."""
 
 PROGRAM = [sys.executable, "-P", str(Path(__file__).with_name("program.py"))]
-"""The program, with the account's home where the environment's is; `tests/support/program.py` says how that is told."""
+"""The program, with the environment's home as the account's home; see `tests/support/program.py`."""
 
 
 class Machine:
@@ -41,17 +41,17 @@ class Machine:
         self.key_file = self.home / ".keys" / "master.key"
         session = root / "session"
         session.mkdir(mode=0o700)
-        self.configure("presence: any")  # the tests are the person's scripts
+        self.configure("presence: any")  # the tests count as the person's scripts
         self.environment = {
             "HOME": str(self.home),
-            ACCOUNT_HOME: str(self.home),  # whatever HOME a test sets later
+            ACCOUNT_HOME: str(self.home),  # stays even if a test changes HOME later
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
-            "XDG_RUNTIME_DIR": str(session),  # or a developer's own keyring would be found by its usual socket
+            "XDG_RUNTIME_DIR": str(session),  # so that the developer's own keyring is not found by its usual socket
         }
 
     def use_key_file(self) -> Self:
-        """Make the store with its key in a file, as a person without a keyring does.
+        """Create the store with its key in a file, as a person without a keyring does.
 
         In this process: so many tests begin with it that starting `init` each time would take minutes.
         """
@@ -65,14 +65,14 @@ class Machine:
     def keep(
         self, name: str, value: str, *, at: Path | None = None, access: Access | None = None, scope: str = SHARED
     ) -> None:
-        """Store a value of the person's, as `set` does in that directory or at home; in this process, too."""
+        """Store a value as the person's `set` does in that directory or at home; in this process, too."""
         store = Store(self.store, Custody(environment=self.environment), time.time)
         person = Person(store=store, project=located(at) if at else None, scope=scope)
         secrets.set_value(person, name, value, access)
         store.close()
 
     def project(self, name: str, allow: object = "*") -> Path:
-        """A project directory (a git work tree as far as `.git` tells) with its allowlist."""
+        """Create a project directory with its allowlist; an empty `.git` makes it look like a git work tree."""
         directory = self.home / "work" / name
         (directory / ".claude").mkdir(parents=True, exist_ok=True)
         (directory / ".git").mkdir(exist_ok=True)
@@ -86,7 +86,7 @@ class Machine:
         (config / "config.yml").write_text("".join(f"{line}\n" for line in lines))
 
     def forget_configuration(self) -> Path:
-        """Take the person's configuration away, and return where its directory was."""
+        """Remove the person's configuration, and return its directory's path."""
         config = self.home / ".config" / "claude-secrets"
         shutil.rmtree(config)
         return config
@@ -109,7 +109,7 @@ class Machine:
             timeout=DEADLINE,
             cwd=at or self.home,
             env={**self.environment, **environment},
-            start_new_session=True,  # a developer's own terminal is not this person's
+            start_new_session=True,  # the developer's own terminal is not this person's
             check=False,
         )
 
@@ -184,7 +184,7 @@ class Wire:
         self.process.stdin.flush()
 
     def receive(self) -> dict[str, Any]:
-        """The next message; fails when the server has closed its output."""
+        """Return the next message; fails if the server has closed its output."""
         line = self._lines.get(timeout=DEADLINE)
         assert line, f"the server closed its output; stderr: {self.stderr!r}"
         self.said.append(line)
@@ -193,7 +193,7 @@ class Wire:
         return message
 
     def unread(self) -> bytes:
-        """What nobody has received; after the end, all of it."""
+        """Return the output that was not received; complete once the server has ended."""
         rest = b""
         with suppress(queue.Empty):
             while True:
@@ -201,7 +201,7 @@ class Wire:
         return rest
 
     def request(self, method: str, params: Mapping[str, object]) -> dict[str, Any]:
-        """Send a request and return its answer, whole."""
+        """Send a request and return its complete answer."""
         self._id += 1
         self.send({"jsonrpc": "2.0", "id": self._id, "method": method, "params": dict(params)})
         while (message := self.receive()).get("id") != self._id:
@@ -229,7 +229,7 @@ class Wire:
         return str(result["content"][0]["text"]).partition("]")[0].removeprefix("[")
 
     def close(self) -> int:
-        """End the session as clients do, by closing its input; returns the exit code."""
+        """End the session by closing its input, as clients do, and return the exit code."""
         assert self.process.stdin
         with suppress(BrokenPipeError):
             self.process.stdin.close()
@@ -246,7 +246,7 @@ class Wire:
 
 
 def in_a_shell(machine: Machine, line: str) -> "subprocess.CompletedProcess[str]":
-    """Run a line of bash in the person's home, with nothing to read."""
+    """Run a line of bash in the person's home, with empty input."""
     return subprocess.run(
         ["bash", "-c", line],
         stdin=subprocess.DEVNULL,

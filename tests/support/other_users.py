@@ -1,6 +1,6 @@
-"""Other users of the machine: real programs that run under another number, and a client of the one-time page as theirs.
+"""Other users of the machine: real programs that run with another user id, and their client of the one-time page.
 
-They have no accounts and need none. Who is not root needs `sudo -n` for them.
+The users have no accounts and need none. Without root, tests need `sudo -n` to run them.
 """
 
 import json
@@ -16,13 +16,13 @@ from tests.support.requirements import require, require_real
 
 STRANGER = 54321
 FRIEND = 54322
-"""A number that a test takes for the person's own."""
+"""A user id that a test uses as the person's own."""
 ROOT = 0
 
 DEADLINE = 60.0
 
 _PYTHON = str(next(path for path in (Path("/usr/bin/python3"), Path(sys.executable).resolve()) if path.exists()))
-"""The system's, where there is one: others may not go where the tests' own is."""
+"""The system's Python, if there is one: other users may not enter the directory of the tests' own."""
 
 _CLIENT = """
 import errno, json, socket, struct, sys
@@ -80,7 +80,7 @@ os._exit(0)
 
 
 def as_user(number: int, *command: str) -> list[str]:
-    """The command line that runs `command` under a number; the running test skips where nobody can."""
+    """Return the command line that runs `command` with a user id; skip the running test if that is not possible."""
     if number == os.geteuid():
         return list(command)
     path = require("setpriv")
@@ -89,15 +89,15 @@ def as_user(number: int, *command: str) -> list[str]:
 
 
 def python_as(number: int, script: str, *arguments: str) -> list[str]:
-    """The command line that runs a Python script of the standard library's alone under a number."""
+    """Return the command line that runs a Python script, which uses only the standard library, with a user id."""
     return as_user(number, _PYTHON, "-I", "-S", "-c", script, *arguments)
 
 
 def talk(number: int, port: int, data: bytes, *, how: str = "open", mapped: bool = False, times: int = 1) -> list[str]:
-    """Have the user with that number send `data` to a port of 127.0.0.1, and return each answer.
+    """Send `data` to a port of 127.0.0.1 as the user with that id, and return each answer.
 
-    `how` is what becomes of the connection then: `open` or `half-closed` until the answer has come, `closed` or
-    `reset` at once. `mapped` connects a socket of IPv6.
+    `how` says what happens to the connection then: it stays `open` or `half-closed` until the answer has come, or it is
+    `closed` or `reset` at once. `mapped` connects through an IPv6 socket.
     """
     told = json.dumps([port, data.decode("latin-1"), how, mapped, times])
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Visitors of the one-time page over raw sockets, honest and hostile, and a store that remembers what it got."""
+"""Honest and hostile visitors of the one-time page over raw sockets, and a store that records what it receives."""
 
 import re
 import socket
@@ -13,7 +13,7 @@ from claude_secrets.model import Done, Entered, InputQuestion, Outcome
 from claude_secrets.prompt.page import InputPage
 
 DEADLINE = 20.0
-"""Seconds any one answer may take before a test gives up."""
+"""Seconds that an answer may take before the test fails."""
 
 FORM = "application/x-www-form-urlencoded"
 STORED = Done(text="canary-text", data={"version": 4})
@@ -25,7 +25,7 @@ Serve: TypeAlias = Callable[[InputPage], InputPage]
 
 
 class Clock:
-    """A clock that stands until it is set."""
+    """A clock that does not move until a test sets it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -36,14 +36,14 @@ class Clock:
         return self.now
 
     def be_seen(self) -> None:
-        """Wait until whoever looks at this clock again and again has seen and acted on what it shows."""
+        """Wait until every thread that polls this clock has seen its time and acted on it."""
         enough, end = self._reads + 10, time.monotonic() + DEADLINE
         while self._reads < enough and time.monotonic() < end:
             time.sleep(0.01)
 
 
 class RecordingStore:
-    """A store that keeps what it is given, and answers `outcome` or does what `instead` does."""
+    """A store that keeps what it receives, and returns `outcome` or the result of `instead`."""
 
     def __init__(self, outcome: Outcome = STORED, instead: Callable[[], Outcome] | None = None) -> None:
         self.entered: list[Entered] = []
@@ -56,7 +56,7 @@ class RecordingStore:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page answered; `status` is 0 where it only hung up."""
+    """The page's answer; `status` is 0 if the page closed the connection without one."""
 
     status: int
     head: str
@@ -68,7 +68,7 @@ class Answer:
 
 
 def address(page: InputPage) -> tuple[str, str]:
-    """The page's host with port, and its path."""
+    """Return the page's host with port, and its path."""
     host, slash, path = page.url.removeprefix("http://").partition("/")
     return host, slash + path
 
@@ -79,9 +79,9 @@ def connect(page: InputPage) -> socket.socket:
 
 
 def read(connection: socket.socket) -> Answer:
-    """All of the answer on `connection`."""
+    """Read the complete answer on `connection`."""
     data = b""
-    with suppress(ConnectionError):  # hung up
+    with suppress(ConnectionError):  # the page closed the connection
         while part := connection.recv(65536):
             data += part
     head, _, body = data.decode("utf-8").partition("\r\n\r\n")
@@ -90,7 +90,7 @@ def read(connection: socket.socket) -> Answer:
 
 def send(page: InputPage, data: bytes) -> Answer:
     with connect(page) as connection:
-        with suppress(ConnectionError):  # refused before all of it was sent; there may be an answer all the same
+        with suppress(ConnectionError):  # refused before everything was sent; there may still be an answer
             connection.sendall(data)
         return read(connection)
 
@@ -103,7 +103,7 @@ def request(
     headers: Sequence[tuple[str, str]] | None = None,
     body: bytes = b"",
 ) -> Answer:
-    """One request; without `headers` it has the right Host only."""
+    """Send one request; without `headers` it has only the right Host."""
     host, own = address(page)
     lines = [f"{method} {own if path is None else path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in ([("Host", host)] if headers is None else headers)]
@@ -111,14 +111,17 @@ def request(
 
 
 class Visitor:
-    """Someone with a browser of their own: right headers, and the cookie they were given."""
+    """A visitor with a browser: sends the right headers and the cookie it received."""
 
     def __init__(self, page: InputPage, cookie: str | None = None) -> None:
         self.page = page
         self.cookie = cookie
 
     def headers(self, **changed: str | None) -> list[tuple[str, str]]:
-        """What a browser sends with this page's form; `changed` names others with _ for -, None leaves one out."""
+        """Return the headers that a browser sends with the page's form.
+
+        `changed` replaces headers, named with _ for -; None leaves one out.
+        """
         host = address(self.page)[0]
         headers: dict[str, str | None] = {
             "Host": host,
@@ -139,12 +142,12 @@ class Visitor:
         return request(self.page, method="POST", headers=self.headers(**changed), body=body)
 
     def head(self, length: int) -> bytes:
-        """The head of a form with a body of `length` bytes, to be sent by hand."""
+        """Return the head of a form whose body has `length` bytes, for a test to send itself."""
         lines = [f"{name}: {value}" for name, value in self.headers(Content_Length=str(length))]
         return ("\r\n".join([f"POST {self.page.path} HTTP/1.1", *lines]) + "\r\n\r\n").encode()
 
     def open(self) -> str:
-        """Look at the claim; returns what tells this showing of it apart."""
+        """Open the claim page, and return the token of this visit."""
         found = re.search(r'name="visit" value="([^"]+)"', self.get().body)
         assert found, "the page shows no claim"
         return found[1]
@@ -157,5 +160,5 @@ class Visitor:
         return answer
 
     def store(self, value: str, access: str = "use-only") -> Answer:
-        """Send the form as a browser does: every newline is CRLF."""
+        """Send the form as a browser does, with every newline as CRLF."""
         return self.post({"value": value.replace("\n", "\r\n"), "access": access, "action": "store"})

@@ -1,7 +1,7 @@
-"""The program as whole-program tests run it: the real one, whose account has its home where the environment says.
+"""The program as whole-program tests run it: the real one, with settings from variables that only tests use.
 
-What an environment must not choose (the home of the account, the places of programs) is told here by variables of the
-tests alone, which the program itself never sees.
+The variables set what an environment must not choose, such as the account's home and the places of programs. The
+program itself never sees them.
 """
 
 import os
@@ -11,22 +11,22 @@ from types import FrameType
 from typing import Any
 
 ACCOUNT_HOME = "TESTS_ACCOUNT_HOME"
-"""Names the account's home, where that is not HOME."""
+"""Names the account's home if it differs from HOME."""
 
 CLIENT_RECORDS = "TESTS_CLIENT_RECORDS"
-"""Names where servers note their clients. Without it they note none: of most tests the client is the person, too."""
+"""Names where servers record their clients. Without it they do not: in most tests the client is also the person."""
 
 ASKED = "TESTS_ASKED"
-"""Names a file that gets a line for every question at the terminal: the command line's functions that led to it."""
+"""Names a file that gets a line for each question at the terminal: the functions of the command line that led to it."""
 
 HOOK_SECONDS = "TESTS_HOOK_SECONDS"
-"""After how many seconds a hook gives up."""
+"""The seconds after which a hook gives up."""
 
 GIT_SECONDS = "TESTS_GIT_SECONDS"
-"""After how many seconds without a word git is ended."""
+"""The seconds without output after which git is ended."""
 
 PLACES = "TESTS_PLACES"
-"""Directories, written as a PATH, that are the places of programs instead of the system's."""
+"""The directories, written as a PATH, that replace the system's places of programs."""
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def _note_who_asks(file: str) -> None:
 
 
 def _take(places: str) -> None:
-    # Not `tests.support.program_places`, which the program's own import path does not have.
+    # Does not use `tests.support.program_places`: it is not on the program's own import path.
     from claude_secrets import programs
 
     directories = [Path(os.path.realpath(each)) for each in places.split(os.pathsep)]

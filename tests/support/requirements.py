@@ -1,4 +1,4 @@
-"""Real parts that a bare machine may lack: a test that needs one skips by its name, or fails where all are required.
+"""Real programs that a machine may lack: a test that needs one skips and names it.
 
 `CLAUDE_SECRETS_REQUIRE_REAL=1` in the environment makes every such skip a failure.
 """
@@ -12,14 +12,14 @@ REQUIRED = os.environ.get("CLAUDE_SECRETS_REQUIRE_REAL") == "1"
 
 
 def require(program: str) -> str:
-    """The absolute path of `program`; without it the running test skips, or fails where real parts are required."""
+    """Return the absolute path of `program`; without it, skip the running test or fail as `require_real`."""
     path = shutil.which(program)
     require_real(path is not None, program)
     return str(path)
 
 
 def require_real(condition: object, name: str) -> None:
-    """Go on if `condition` holds; else skip the running test, or fail it where real parts are required."""
+    """Skip the running test unless `condition` holds, or fail it if real parts are required."""
     if condition:
         return
     message = f"the real part is missing: {name}"

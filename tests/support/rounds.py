@@ -1,4 +1,4 @@
-"""How many rounds a test has: few usually, many where TESTS_DEEP is set, as before a release."""
+"""The number of rounds of a test: few by default, many if TESTS_DEEP is set, as before a release."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ _Each = TypeVar("_Each")
 
 
 def rounds(few: int, many: int) -> int:
-    """The number for this run."""
+    """Return the number for this run."""
     return many if os.environ.get("TESTS_DEEP") else few
 
 

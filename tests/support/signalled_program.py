@@ -1,7 +1,7 @@
-"""The program, sent a signal by itself at one moment: `python -P FILE REPORT NUMBER MOMENT ARGUMENTS…`.
+"""Runs the program and sends it a signal at one moment: `python -P FILE REPORT NUMBER MOMENT ARGUMENTS…`.
 
-Moments are counted in what Python does (calls and returns) from when the program has taken interrupts. REPORT gets
-`sent`, or how many moments there were: the program itself never learns of any of this.
+Moments are counted in calls and returns of Python, from when the program has set its handler for interrupts. The file
+REPORT gets `sent`, or the number of moments. The program itself does not know about this.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""What someone can do who has the store's file and SQLite, but no key. Works on any table the file has."""
+"""The changes that an attacker can make with the store's file and SQLite, but without a key. Works on any table."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ Key: TypeAlias = tuple[object, ...]
 
 @contextmanager
 def attacker(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that changes the file at `path`; what the block did is committed and folded in if it can be."""
+    """Open a connection to the file at `path`; commit its changes, and write the log back into the file if possible."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA ignore_check_constraints = ON")
@@ -69,13 +69,13 @@ def change(connection: sqlite3.Connection, table: str, key: Key, column: str, ce
 
 
 def copy(connection: sqlite3.Connection, table: str, key: Key, new_key: Key) -> None:
-    """Put the same content under another key as well."""
+    """Also store the same content under another key."""
     names = key_columns(connection, table)
     insert(connection, table, row(connection, table, key) | dict(zip(names, new_key, strict=True)))
 
 
 def swap(connection: sqlite3.Connection, table: str, key: Key, other: Key) -> None:
-    """Let two rows exchange everything but their keys."""
+    """Exchange everything except the keys of two rows."""
     mine, theirs = row(connection, table, key), row(connection, table, other)
     for column in other_columns(connection, table):
         change(connection, table, key, column, theirs[column])
@@ -83,7 +83,7 @@ def swap(connection: sqlite3.Connection, table: str, key: Key, other: Key) -> No
 
 
 def unused_keys(connection: sqlite3.Connection, table: str, key: Key) -> Iterator[Key]:
-    """Keys near `key` under which there is nothing: one for each column of the key."""
+    """Return unused keys near `key`: one for each column of the key."""
     taken = keys(connection, table)
     for position, cell in enumerate(key):
         candidate: object = cell
@@ -93,7 +93,7 @@ def unused_keys(connection: sqlite3.Connection, table: str, key: Key) -> Iterato
 
 
 def revert(connection: sqlite3.Connection, table: str, snapshot: Path) -> None:
-    """Put a whole table back to what it was in an older copy of the file."""
+    """Replace a whole table with its content in an older copy of the file."""
     connection.execute("ATTACH ? AS older", (str(snapshot),))
     connection.execute(f"DELETE FROM main.{table}")
     connection.execute(f"INSERT INTO main.{table} SELECT * FROM older.{table}")
@@ -101,7 +101,7 @@ def revert(connection: sqlite3.Connection, table: str, snapshot: Path) -> None:
 
 
 def all_rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Everything that stands in the file, by table."""
+    """Return all rows of the file, by table."""
     connection = sqlite3.connect(path)
     try:
         return {
@@ -113,12 +113,12 @@ def all_rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
 
 
 def proper_subsets(of: list[str]) -> list[tuple[str, ...]]:
-    """All subsets but the empty and the whole one."""
+    """Return all subsets except the empty and the full one."""
     return [chosen for size in range(1, len(of)) for chosen in combinations(of, size)]
 
 
 def flipped(cell: object, position: int) -> object:
-    """The cell with one bit changed at a position (negative: from the end); text stays text, a number a number."""
+    """Return the cell with one bit flipped at a position (negative: from the end); its type stays the same."""
     if isinstance(cell, int):
         return cell ^ 1
     data = bytearray(cell.encode() if isinstance(cell, str) else _bytes(cell))
@@ -127,7 +127,7 @@ def flipped(cell: object, position: int) -> object:
 
 
 def truncated(cell: object, length: int) -> object:
-    """The first part of the cell; a number becomes 0."""
+    """Return the first part of the cell; a number becomes 0."""
     if isinstance(cell, int):
         return 0
     return cell[:length] if isinstance(cell, str) else _bytes(cell)[:length]

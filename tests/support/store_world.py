@@ -1,9 +1,9 @@
-"""A store for tests, with its key in a file, a clock set by hand and no keyring in reach; and the world around it.
+"""A store for tests, with its key in a file, a clock that tests set, and no keyring.
 
-`Keep` is the store alone, `World` adds the person and projects, `Agent` the agents of one project.
+`StoreOnDisk` is only the store. `World` adds the person and projects, and `Agent` the agents of one project.
 
-`python -m tests.support.store_world STORE STEP [NAME [VALUE]]` takes one step on a store in a process of its own
-(`STEPS`), for tests that take rights or space away from that process, and prints what came of it.
+`python -m tests.support.store_world STORE STEP [NAME [VALUE]]` takes one step (`STEPS`) on a store in a separate
+process and prints the result, for tests that take rights or disk space away from that process.
 """
 
 import os
@@ -69,7 +69,7 @@ class StoreOnDisk:
         self._stores: list[Store] = []
 
     def store(self) -> Store:
-        """A new `Store` on the file, as another process would have."""
+        """Return a new `Store` for the file, as another process would have."""
         self._stores.append(Store(self.path, custody(), lambda: self.time))
         return self._stores[-1]
 
@@ -78,13 +78,13 @@ class StoreOnDisk:
         return self
 
     def close(self) -> Self:
-        """Close every `Store` there was, so that the log is folded into the file."""
+        """Close every `Store`, so that the log is written back into the file."""
         for store in self._stores:
             store.close()
         return self
 
     def files(self) -> dict[str, bytes]:
-        """The names and contents of all files in the store's directory."""
+        """Return the names and contents of all files in the store's directory."""
         return {path.name: path.read_bytes() for path in sorted(self.path.parent.iterdir())}
 
 
@@ -110,7 +110,7 @@ class World(StoreOnDisk):
         return directory
 
     def linked(self, main: Path, name: str, allow: object = "*", *, scope: str = SHARED) -> Path:
-        """A project that is a linked git work tree of another one, as far as files tell."""
+        """Create a project whose files make it a linked git work tree of another project."""
         tree = self.project(name, allow, scope=scope)
         make_linked(main, tree, name)
         return tree
@@ -123,7 +123,7 @@ class World(StoreOnDisk):
         (self.config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": rules}))
 
     def rows(self) -> list[str]:
-        """Everything the store's tables hold, but for the log and the head that counts it."""
+        """Return all rows of the store's tables, except the log and the head that counts it."""
         connection = sqlite3.connect(self.path)
         try:
             return [line for line in connection.iterdump() if not line.startswith(_OF_THE_LOG)]
@@ -131,7 +131,7 @@ class World(StoreOnDisk):
             connection.close()
 
     def stored_bytes(self) -> bytes:
-        """Every byte in the store's directory."""
+        """Return every byte in the store's directory."""
         return b"".join(path.read_bytes() for path in sorted(self.path.parent.iterdir()))
 
 
@@ -144,7 +144,7 @@ def located(project: Path) -> Project:
 
 
 def enter(gate: Gate, call: Call, project: Path, value: str, access: Access = Access.READABLE) -> Outcome:
-    """Have the person asked for a value, and enter it."""
+    """Let the gate ask the person for a value, and enter the value."""
     outcome = gate.call(call, at(project))
     assert isinstance(outcome, Ask)
     assert isinstance(outcome.question, InputQuestion)
@@ -156,7 +156,7 @@ def allowlist(project: Path) -> Allowlist:
 
 
 def decided(gate: Gate, call: Call, project: Path, answer: Answer | None = None) -> Outcome:
-    """What a call comes to; where the person would have to consent nobody can be asked, unless there is an answer."""
+    """Return the outcome of a call; if it needs consent, `answer` gives it, or else nobody can be asked."""
     outcome = gate.call(call, at(project), answer)
     if answer is None and isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
         nobody = Declined(digest=outcome.question.digest, channel=Channel.NONE, said_no=False)
@@ -237,14 +237,14 @@ def get(store: Store, name: str, scope: str = SHARED) -> str:
 
 
 def contents(store: Store) -> dict[str, str]:
-    """Every secret that is not deleted, by name, with its value; all histories are verified on the way."""
+    """Return the value of every secret that is not deleted, by name, and verify all histories."""
     with store.read() as tx:
         found, _ = records.verify_all(tx)
         return {record.name: records.value(tx, record) for record in found if not record.deleted}
 
 
 def command(path: Path, *step: str) -> list[str]:
-    """The command line that takes one step on the store at `path`."""
+    """Return the command line that takes one step on the store at `path`."""
     return [sys.executable, "-m", "tests.support.store_world", str(path), *step]
 
 
@@ -255,7 +255,7 @@ def _person_get(store: Store, name: str) -> str:
 
 
 def _limited_put(store: Store, name: str, letter: str, count: str) -> str:
-    import resource  # where there is POSIX
+    import resource  # exists only on POSIX systems
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, resource.RLIM_INFINITY))
     return str(put(store, name, letter * int(count)).version)

@@ -1,7 +1,7 @@
-"""A store with a past, for tests in which someone changes it without its key.
+"""A store with a history, for tests in which an attacker changes it without its key.
 
-Always: the past is made by the program itself, at the doors agents and persons use; every row it leaves has a name
-here; what agents can see of each moment of it is known.
+Always: the program itself makes the history, through the interfaces of agents and the person. Every row has a name
+here, and for each moment it is known what agents can see.
 """
 
 import shutil
@@ -31,7 +31,7 @@ from tests.support.sqlite_attacker import Key
 from tests.support.store_world import World, at, decided, enter, located
 
 Seen: TypeAlias = dict[str, str]
-"""What came of each thing that an agent tried."""
+"""The result of each action that an agent tried."""
 
 ROWS = {
     "store": ["the one row"],
@@ -45,13 +45,13 @@ ROWS = {
     "counters": ["api set_secret", "api input_secret", "api bytes"],
     "audit": [f"event {number}" for number in range(1, 26)],
 }
-"""The rows that stand in the file in the end, by table."""
+"""The rows that are in the file at the end, by table."""
 
 NAMES = ["AGENT", "OWN", "FOREIGN", "ELSEWHERE", "DROPPED", "GUARDED", "BORROWED", "OLD", "NEW", "NEVER"]
 
 
 class TamperingScenario(World):
-    """The world in which the past happens."""
+    """The world in which the history happens."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -67,7 +67,7 @@ class TamperingScenario(World):
 
     def close(self) -> Self:
         super().close()
-        self._stores.clear()  # there are too many to close them again each time
+        self._stores.clear()  # too many to close all of them each time
         return self
 
     def _person(self, name: str | None = None, *, scope: str = "shared") -> Person:
@@ -79,7 +79,7 @@ class TamperingScenario(World):
         assert isinstance(outcome, Done), outcome
 
     def _live(self) -> None:
-        """The past: a beginning, and then one change of each kind, with a copy of the file before each."""
+        """Make the history: a start, then one change of each kind, with a copy of the file before each change."""
         secrets.set_value(self._person(), "FOREIGN", "f")
         secrets.set_value(self._person(), "ELSEWHERE", "e")
         secrets.set_value(self._person(), "BORROWED", "b")
@@ -124,7 +124,7 @@ class TamperingScenario(World):
             AuditLog().add(tx, event)
 
     def _add_slot(self, *, replacing: bool = False) -> None:
-        """What a rotation of the master key will do: the data key is wrapped anew, and the head tells of it."""
+        """Do what a rotation of the master key does: wrap the data key again, and record it in the head."""
         master_key = self.key_file.read_bytes().strip()
         with self.store().write() as tx:
             slots = key_slots.list_all(tx)
@@ -142,7 +142,7 @@ class TamperingScenario(World):
             return scene.seen()
 
     def keys(self) -> dict[str, dict[str, Key]]:
-        """The key of each row in `ROWS`. Needs the data key: an attacker does not know which row is which."""
+        """Return the key of each row in `ROWS`. Needs the data key: an attacker does not know which row is which."""
         with self.store().read() as tx:
             cipher = tx.cipher
             slots = sorted(slot.slot_id for slot in key_slots.list_all(tx))
@@ -166,7 +166,7 @@ class TamperingScenario(World):
 
     @contextmanager
     def attacked(self, directory: Path, source: Path | None = None) -> "Iterator[Scene]":
-        """A copy of the file (as it was in the end) for an attack, with the agents and the person around it."""
+        """Copy the file as it was at the end, for an attack, with its agents and the person."""
         directory.mkdir(exist_ok=True)
         path = Path(shutil.copyfile(source or self.final, directory / "secrets.db"))
         path.chmod(0o600)
@@ -188,7 +188,7 @@ class Scene:
         self._gate = scenario.gate()
 
     def restart(self) -> None:
-        """Go on with new processes, which have to open the store and fetch its key."""
+        """Continue with new processes, which have to open the store and fetch its key."""
         self._victim.close()
         self._gate = self._victim.gate()
 
@@ -198,7 +198,7 @@ class Scene:
             self.try_(name)
 
     def try_(self, what: str) -> str:
-        """What comes of one thing an agent tries, in words."""
+        """Try one action as an agent, and return the result in words."""
         verb, _, rest = what.partition(" ")
         match verb:
             case "list":
@@ -220,13 +220,13 @@ class Scene:
         return f"{outcome.text} {dict(outcome.data)}"
 
     def seen(self) -> Seen:
-        """Everything agents can try, in an order in which trying changes nothing before it was looked at."""
+        """Try every action of agents, each that changes something after those that look at it."""
         tries = ["list api", "list clone", "list acme", *(f"get {name}" for name in NAMES), "get TOKEN from acme"]
         tries += ["get OWN from clone", "ask", "set", "set again", "set once more", "delete OWN", "get OWN", "list api"]
         return {f"{number} {what}": self.try_(what) for number, what in enumerate(tries)}
 
     def check(self) -> str:
-        """What `doctor` finds in a process of its own: a code, or "whole"."""
+        """Return what `doctor` finds in a separate process: a code, or "whole"."""
         self.restart()
         try:
             inspection.check_store(Person(store=self._victim.store()))
@@ -244,6 +244,6 @@ def _record(cipher: Cipher, label: str) -> bytes:
 
 
 def moment_of(path: Path, scenario: TamperingScenario) -> str | None:
-    """The moment of the past that the file at `path` equals, if there is one."""
+    """Return the moment of the history that the file at `path` equals, if any."""
     found = attacker.all_rows(path)
     return next((moment for moment, rows in scenario.past.items() if rows == found), None)

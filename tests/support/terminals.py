@@ -1,4 +1,4 @@
-"""A person at a terminal of their own: at an interactive bash, or at one program that runs there."""
+"""A person at a terminal, with an interactive bash or with one program."""
 
 import fcntl
 import os
@@ -21,22 +21,22 @@ PROMPT = "ready> "
 
 
 class Screen:
-    """What a terminal shows; `see` waits for something, `type` types."""
+    """A terminal's screen and keyboard: `see` waits for output, `type` types."""
 
     def __init__(self, terminal: int) -> None:
         self.shown = ""
         self._terminal = terminal
 
     def settings(self) -> list[object]:
-        """What `stty` would show."""
+        """Return the terminal's settings, as `stty` would show them."""
         return termios.tcgetattr(self._terminal)
 
     def type(self, text: str) -> None:
-        """Type text; Enter is a newline, ^C and ^Z are what they are."""
+        """Type text; Enter is a newline, and ^C and ^Z are their control characters."""
         os.write(self._terminal, text.encode())
 
     def see(self, pattern: str) -> str:
-        """Wait until `pattern` is shown, and return what was shown up to its end since the last time."""
+        """Wait until `pattern` is shown, and return the output since the last call up to its end."""
         ends = time.monotonic() + DEADLINE
         while (found := re.search(pattern, self.shown)) is None:
             left = ends - time.monotonic()
@@ -51,7 +51,7 @@ class Screen:
 
 
 class Running(Screen):
-    """A program on a terminal, without a shell that would put the terminal's settings back after it."""
+    """A program on a terminal without a shell, which would restore the terminal's settings afterwards."""
 
     def __init__(self, words: Sequence[str], at: Path, environment: Mapping[str, str], *, columns: int = 400) -> None:
         ours, self._its = pty.openpty()
@@ -79,14 +79,14 @@ class Running(Screen):
         os.close(self._its)
 
     def ended(self) -> int:
-        """The exit code (-N by signal N), once it has ended and `shown` has all that it showed since the last time."""
+        """Wait for the end and return the exit code (-N for signal N); `shown` then has the output not yet seen."""
         code = self.process.wait(DEADLINE)
         while select.select([self._terminal], [], [], 0)[0]:
             self.shown += os.read(self._terminal, 65536).decode(errors="replace").replace("\r", "")
         return code
 
     def left_over(self) -> bytes:
-        """What was typed and not read: a shell would have it next."""
+        """Return the typed input that was not read; a shell would read it next."""
         settings = termios.tcgetattr(self._its)
         settings[3] &= ~termios.ICANON
         settings[6][termios.VMIN] = 0
@@ -125,7 +125,7 @@ class Bash(Screen):
         os.waitpid(self._process, 0)
 
     def resize(self, size: tuple[int, int]) -> None:
-        """Give the window so many rows and columns."""
+        """Set the window's rows and columns."""
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
 
     def run_elsewhere(self, line: str) -> None:
@@ -133,7 +133,7 @@ class Bash(Screen):
         subprocess.run(["sh", "-c", line], cwd=self._at, check=True, timeout=DEADLINE)
 
     def run(self, line: str) -> str:
-        """Type a command, and return what it shows before the next prompt."""
+        """Type a command, and return its output before the next prompt."""
         self.type(f"{line}\n")
         self.see(re.escape(line[-20:]) + r"\n")
         return self.see(re.escape(PROMPT)).removesuffix(PROMPT)
@@ -147,9 +147,9 @@ def on_a_terminal(
     *,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> tuple[int, str]:
-    """Run a command on a real terminal, typing each answer when its question stands there; exit code and screen.
+    """Run a command on a real terminal, type each answer when its question is shown, and return exit code and screen.
 
-    `meanwhile` is done while each question stands there, before the answer is typed.
+    `meanwhile` is called while each question is shown, before the answer is typed.
     """
     pid, terminal = pty.fork()
     if pid == 0:
@@ -164,7 +164,7 @@ def on_a_terminal(
             os.write(terminal, answer.encode())
         while True:
             screen += os.read(terminal, 4096).decode()
-    except OSError:  # how Linux says that the other side has gone
+    except OSError:  # Linux raises it once the other side is closed
         pass
     finally:
         os.close(terminal)
