@@ -1,4 +1,4 @@
 """Measures Claude Secrets against an empty server on the same SDK, and its commands against an empty Python.
 
-Figures are ratios within one run, and medians; nothing here passes or fails.
+All figures are medians and ratios within one run. Nothing here passes or fails.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures all or some parts in one run, prints each row, writes figures and plot."""
+"""`python -m benchmarks`: measures all or some parts in one run, prints the rows, and writes the figures and plot."""
 
 import argparse
 import shutil
@@ -25,12 +25,14 @@ PARTS: Final = ("warm", "start", "commands", "throughput", "writers")
 
 
 def main() -> None:
-    """Measure, and report each row when it is known."""
+    """Measure, and print each row as soon as it is measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="*", help=f"measure these only: {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="small stores and few rounds, to see that it runs")
+    parser.add_argument("part", nargs="*", help=f"measure only these parts: {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="use small stores and few rounds, to check that it runs")
     parser.add_argument(
-        "--output", type=Path, help="where figures.json and cost.svg go (of a whole run: here; of parts: nowhere)"
+        "--output",
+        type=Path,
+        help="write figures.json and cost.svg to this directory (default: here for a whole run, nowhere for parts)",
     )
     options = parser.parse_args()
     if wrong := set(options.part) - {*PARTS}:
@@ -86,7 +88,7 @@ def _warm(
             report.row(f"warm {_label(tool)}, {stored} stored, all visible", f"{_less_commit(tool, one, commit):.2f} x")
     first, last = min(sizes), max(sizes)
     for tool in ("get", "set"):
-        growth = raw[last][tool] / raw[first][tool]  # of ratios: machines change their speed meanwhile
+        growth = raw[last][tool] / raw[first][tool]  # ratios, because a machine's speed changes between measurements
         report.row(f"growth of {tool}, {first} to {last} stored", f"{growth:.2f} x", "1.3 x")
     report.row(f"peak memory, {last} against {first} stored", f"{peaks[last] / peaks[first]:.2f} x", "1.5 x")
     report.figures |= {"rounds": rounds, "warm": shown, "with commits": raw, "commit": commit, "peak bytes": peaks}
@@ -117,7 +119,7 @@ def _commands(root: Path, stored: int, rounds: int, report: Report) -> None:
             _of_custody(root / "keyring", "keyring", "14 x", keyring, stored, rounds, report)
 
 
-def _of_custody(  # noqa: PLR0917  each of another kind
+def _of_custody(  # noqa: PLR0917  each has its own type
     root: Path, custody: str, reach: str, keyring: Mapping[str, str] | None, stored: int, rounds: int, report: Report
 ) -> None:
     _say(f"commands, {custody} custody")
@@ -147,7 +149,7 @@ def _writers(root: Path, sets: int, report: Report) -> None:
 
 @contextmanager
 def _keyring() -> Iterator[dict[str, str] | None]:
-    """The environment of a real, unlocked gnome-keyring; None where there is none."""
+    """Yield the environment of a real, unlocked gnome-keyring; None if it is not installed."""
     from tests.support import keyrings
 
     if shutil.which("gnome-keyring-daemon") is None or shutil.which("dbus-daemon") is None:

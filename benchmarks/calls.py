@@ -1,4 +1,4 @@
-"""Calls over the wire: what a tool costs where the server is warm, how the server starts, what memory it takes."""
+"""Measures calls over the wire: the time of a tool on a warm server, the server's start, and its memory."""
 
 import random
 import sqlite3
@@ -25,7 +25,7 @@ WARMING = 20
 
 
 class Tool(NamedTuple):
-    """A tool and the arguments of the call of that number."""
+    """A tool, and its arguments by the number of the call."""
 
     name: str
     arguments: Callable[[random.Random], Mapping[str, object]]
@@ -40,7 +40,7 @@ TOOLS = {
 
 
 class Warm(NamedTuple):
-    """Medians of one tool: seconds of a call, of the empty tool's beside it, and their ratio call by call."""
+    """Medians of one tool: seconds of a call, seconds of the paired call of the empty tool, and the pairs' ratio."""
 
     seconds: float
     empty: float
@@ -73,7 +73,7 @@ def _medians(pairs: list[tuple[float, float]]) -> Warm:
 
 
 def durable_commit(directory: Path, rounds: int) -> float:
-    """The seconds that the smallest durable transaction takes on the disk where the store is."""
+    """Return the seconds of the smallest durable transaction on the store's disk."""
     path, spent = directory / "commit.db", []
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -89,7 +89,7 @@ def durable_commit(directory: Path, rounds: int) -> float:
 
 
 def cold_start(home: Home, rounds: int) -> tuple[float, float, float]:
-    """Seconds from a server's start to its list of tools: ours, the empty one's, and the ratio pair by pair."""
+    """Measure the seconds from a server's start to its list of tools: ours, the empty one's, and the pairs' ratio."""
     pairs = []
     for number in range(rounds + 1):
         pair = _until_listed(EMPTY, CHECKOUT, home), _until_listed(SERVER, home.project, home)
@@ -106,7 +106,7 @@ def _until_listed(command: list[str], at: Path, home: Home) -> float:
 
 
 def writers(home: Home, servers: int, sets: int) -> tuple[int, float]:
-    """How many secrets are there after so many servers stored so many each at once, and the median seconds of one."""
+    """Let `servers` store `sets` secrets each at once; return the number stored and the median seconds of one."""
     with ExitStack() as stack:
         clients = [stack.enter_context(Client(SERVER, home.project, home.environment)) for _ in range(servers)]
 

@@ -1,4 +1,4 @@
-"""Commands against an empty Python, and how quickly texts are looked through."""
+"""Measures commands against an empty Python, and how quickly texts are searched."""
 
 import base64
 import json
@@ -27,12 +27,12 @@ _PIECE = 1 << 16
 
 
 def commands(home: Home, rounds: int) -> dict[str, float]:
-    """Each command as a multiple of an empty Python's time."""
+    """Measure each command as a multiple of an empty Python's time."""
     return {name: _ratio(home, words, b"", rounds) for name, words in COMMANDS.items()}
 
 
 def hooks(home: Home, rounds: int) -> dict[str, float]:
-    """Each hook likewise, with an event as large as usual ones are."""
+    """Measure each hook as a multiple of an empty Python's time, with an event of usual size."""
     text = "a line of a program, or of what a person wrote\n" * 200
     event = {
         "cwd": str(home.project),
@@ -57,13 +57,13 @@ def _ratio(home: Home, words: Sequence[str], given: bytes, rounds: int) -> float
 
 
 def _seconds(command: Sequence[str], given: bytes, home: Home) -> float:
-    begun = time.perf_counter()  # and no timeout: waiting with one looks for the end at intervals
+    begun = time.perf_counter()  # no timeout, because with one Python polls for the end at intervals
     subprocess.run(command, input=given, stdout=subprocess.DEVNULL, cwd=home.project, env=home.environment, check=True)
     return time.perf_counter() - begun
 
 
 def throughput(megabytes: int) -> dict[str, dict[str, float]]:
-    """Megabytes a second that redaction and scan look through on one core, with 100 secrets, by the kind of text."""
+    """Measure the megabytes a second that redaction and scan search on one core for 100 secrets, by kind of text."""
     chosen = random.Random(1)
     finder = Finder({f"SECRET_{number}": value(chosen) for number in range(100)})
     size = megabytes << 20
@@ -97,5 +97,5 @@ def _rate(work: Callable[[bytes], None], data: bytes) -> float:
 
 
 def machine() -> str:
-    """What this was measured on."""
+    """Describe the machine of the measurement."""
     return f"{os.cpu_count()} processors, {sys.platform}, Python {sys.version.split()[0]}"

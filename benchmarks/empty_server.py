@@ -1,4 +1,4 @@
-"""The yardstick: an MCP server on the SDK's own stdio transport, with one tool that does nothing."""
+"""The baseline: an MCP server on the SDK's own stdio transport, with one tool that does nothing."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from mcp_types import (
 )
 
 TEXT = "x" * 100
-"""As long as the values that are measured."""
+"""As long as the values in the measurements."""
 
 
 async def _list_tools(_context: object, _params: PaginatedRequestParams | None) -> ListToolsResult:

@@ -1,4 +1,4 @@
-"""One person's home for a measurement: a store with so many secrets, a project, nothing of the real one in reach."""
+"""One person's home for a measurement: a store and a project that cannot reach the real home."""
 
 import os
 import random
@@ -16,14 +16,14 @@ from claude_secrets.store.store import Store
 
 PROGRAM = [str(Path(sys.executable).with_name("claude-secrets"))]
 SERVER = [sys.executable, "-P", str(Path(__file__).parent.parent / "tests" / "support" / "program.py")]
-"""It does not note its client, for that is the person who measures commands, too."""
+"""Starts a server that does not record its client, because the same process also runs commands as the person."""
 
 VISIBLE = [f"VISIBLE_{number}" for number in range(10)]
 _LETTERS = string.ascii_letters + string.digits
 
 
 class Home:
-    """A home directory below `root` with `stored` secrets of 100 bytes, of which the project may use what `allow` says.
+    """A home directory below `root` with `stored` secrets of 100 bytes; the project may use those in `allow`.
 
     `keyring` is an environment that leads to a keyring; without one the key is in a file.
     """
@@ -70,5 +70,5 @@ class Home:
 
 
 def value(chosen: random.Random) -> str:
-    """A value of 100 bytes."""
+    """Return a value of 100 bytes."""
     return "".join(chosen.choices(_LETTERS, k=100))

@@ -1,13 +1,13 @@
-"""The rows, the JSON and the plot of one run."""
+"""Writes the rows, the JSON and the plot of one run."""
 
 import json
 from pathlib import Path
 
 
 class Report:
-    """What one run has measured: rows for people, printed when they are known; `figures` to compare runs by.
+    """The measurements of one run: rows, printed at once, and `figures`, by which runs can be compared.
 
-    `shown` is what the plot shows: each tool's ratio by the number of stored secrets.
+    `shown` is the plot's data: each tool's ratio by the number of stored secrets.
     """
 
     def __init__(self, figures: dict[str, object]) -> None:
@@ -25,7 +25,7 @@ class Report:
 
 
 def write_plot(path: Path, ratios: dict[str, dict[int, float]]) -> None:
-    """Cost against store size, as SVG: a line for each tool."""
+    """Plot cost against store size as SVG, with a line for each tool."""
     import matplotlib as mpl
 
     mpl.use("svg")

@@ -1,7 +1,6 @@
-"""`python -m benchmarks.soak`: six clients of both protocol eras against one store for some minutes.
+"""`python -m benchmarks.soak`: runs six clients of both protocol eras against one store for some minutes.
 
-With trust, limits, rules and the log on. Tells every outcome by its code, how much memory the servers take, and how
-large the store becomes.
+Trust, limits, rules and the log are on. Reports every outcome by its code, the servers' memory and the store's size.
 """
 
 import argparse
@@ -44,7 +43,7 @@ tools:
 
 
 class Soak:
-    """The clients, and what comes of their calls."""
+    """The clients, and the outcomes of their calls."""
 
     def __init__(self, home: Home, seconds: float) -> None:
         self.home = home
@@ -61,7 +60,7 @@ class Soak:
         )
 
     async def run(self, tell: "Tell") -> None:
-        """All clients at once, until the time is over."""
+        """Run all clients at once until the time is over."""
         async with anyio.create_task_group() as tasks:
             for number, era in enumerate(ERAS):
                 tasks.start_soon(self._client, number, era)
@@ -79,7 +78,7 @@ class Soak:
         parameters = StdioServerParameters(
             command=SERVER[0], args=SERVER[1:], cwd=str(at), env=dict(self.home.environment)
         )
-        while time.monotonic() < self.until:  # some sessions end now and then, others go on all the time
+        while time.monotonic() < self.until:  # some clients start new sessions now and then, others keep one session
             session_ends = min(self.until, time.monotonic() + chosen.uniform(40, 80)) if number > 1 else self.until
             async with Client(parameters, mode=era, elicitation_callback=person) as client:  # type: ignore[arg-type]  # the callback's context is of no interest here
                 while time.monotonic() < session_ends:
@@ -106,13 +105,13 @@ class Soak:
 
 
 class Tell:
-    """What memory and the store's files come to, a line every ten seconds."""
+    """Prints the memory and the size of the store's files, a line every ten seconds."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[float, int, int, int]] = []
 
     async def watch(self, soak: Soak) -> None:
-        """Look until the time is over."""
+        """Print lines until the time is over."""
         begun = time.monotonic()
         while time.monotonic() < soak.until - 1:
             await anyio.sleep(min(10, max(0.1, soak.until - time.monotonic() - 1)))
@@ -128,7 +127,7 @@ class Tell:
 
 
 def main() -> int:
-    """Run, tell, and end with 1 where there was an outcome that is not by design."""
+    """Run, report, and return 1 if there was an unexpected outcome."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5)
     options = parser.parse_args()
@@ -137,7 +136,7 @@ def main() -> int:
         anyio.run(soak.run, Tell())
     for code, times in soak.outcomes.most_common():
         print(f"{times:8}  {code}")
-    print(f"{len(soak.faults)} outcomes that are not by design")
+    print(f"{len(soak.faults)} unexpected outcomes")
     for fault in soak.faults[:20]:
         print(fault, file=sys.stderr)
     return 1 if soak.faults else 0

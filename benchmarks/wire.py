@@ -1,4 +1,4 @@
-"""A client that costs next to nothing: one line out, one line back, and the time between."""
+"""A client with almost no cost of its own: it sends one line, receives one line, and measures the time between them."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ _HANDSHAKE = {
 
 
 class Client:
-    """A server process and its pipes, after the handshake. `ready` is how many seconds that took from its start."""
+    """A server process and its pipes, after the handshake. `ready` is the seconds from its start until then."""
 
     def __init__(self, command: Sequence[str], at: Path, environment: Mapping[str, str]) -> None:
         self._begun = time.perf_counter()
@@ -39,11 +39,11 @@ class Client:
 
     @property
     def age(self) -> float:
-        """Seconds since the process was started."""
+        """Return the seconds since the process was started."""
         return time.perf_counter() - self._begun
 
     def ask(self, method: str, params: Mapping[str, object]) -> tuple[Any, float]:
-        """The result of one request, and the seconds until it came."""
+        """Send one request, and return its result and the seconds until it came."""
         assert self._process.stdout
         self._number += 1
         line = json.dumps({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}).encode() + b"\n"
@@ -54,13 +54,13 @@ class Client:
         return json.loads(answer)["result"], seconds
 
     def call(self, tool: str, arguments: Mapping[str, object]) -> float:
-        """Call a tool, which must succeed; returns the seconds it took."""
+        """Call a tool, which must succeed, and return the seconds it took."""
         result, seconds = self.ask("tools/call", {"name": tool, "arguments": arguments})
         assert not result.get("isError"), result
         return seconds
 
     def peak_bytes(self) -> int:
-        """The most memory that the process has had (Linux)."""
+        """Return the process's peak memory in bytes (Linux only)."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 

@@ -1,8 +1,8 @@
-"""A whole first session: the official MCP client starts the real server and calls all six tools.
+"""A complete first session: the official MCP client starts the real server and calls all six tools.
 
-Everything happens in a temporary directory: a project, a store, and the store's key in a file. The part of the person
-is played by `enter_in_page`, which does over HTTP what you would do in your browser. Run it with `python
-examples/first_session.py` where Claude Secrets is installed.
+Everything happens in a temporary directory: a project, a store, and the store's key in a file. `enter_in_page` plays
+the person and does over HTTP what you would do in your browser. Install Claude Secrets, then run `python
+examples/first_session.py` in the same environment.
 """
 
 import base64
@@ -45,7 +45,7 @@ class Demo:
         self.program = [program, "--store", str(self.store)]
 
     def command(self, *arguments: str) -> str:
-        """Run one command of the person's command line in the project."""
+        """Run one of the person's commands in the project."""
         print(f"\nperson  $ claude-secrets {' '.join(arguments)}")
         done = subprocess.run(  # noqa: S603  the program is our own
             [*self.program, *arguments], cwd=self.project, check=True, text=True, stdout=subprocess.PIPE
@@ -54,7 +54,7 @@ class Demo:
         return done.stdout
 
     def server(self) -> StdioServerParameters:
-        """How a client starts the server for this project."""
+        """Return the parameters with which a client starts the server for this project."""
         program, *arguments = self.program
         return StdioServerParameters(
             command=program, args=[*arguments, "--project", str(self.project)], cwd=str(self.project)
@@ -62,7 +62,7 @@ class Demo:
 
 
 def enter_in_page(url: str, value: str) -> None:
-    """What the person does in the browser: open the page, press Continue, type the value, press Store."""
+    """Do what the person does in the browser: open the page, press Continue, type the value, press Store."""
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
 
     def load(**form: str) -> str:
@@ -76,7 +76,7 @@ def enter_in_page(url: str, value: str) -> None:
 
 
 async def answer(context: object, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001  the protocol's name
-    """The client's part when a tool asks the person: show the address, or a question to which this person says no."""
+    """Play the client when a tool asks the person: show the page's address, or a question that this person refuses."""
     if not isinstance(params, ElicitRequestURLParams):
         question = params.message.replace("\n", "\n          ")
         print(f"        the client shows: {question}\n        the person says no")
@@ -98,7 +98,7 @@ async def call(client: Client, tool: str, **arguments: str) -> str:
 
 
 async def session(demo: Demo) -> None:
-    """What an agent of the project does."""
+    """Do what an agent of the project does."""
     async with Client(demo.server(), elicitation_callback=answer) as client:
         tools = (await client.list_tools()).tools
         print(f"\nThe server offers {len(tools)} tools: {', '.join(tool.name for tool in tools)}")
@@ -113,7 +113,7 @@ async def session(demo: Demo) -> None:
 
 
 def show_what_is_on_disk(demo: Demo) -> None:
-    """Search every byte of the store's directory for what went into it."""
+    """Search every byte of the store's directory for the values and names that were stored."""
     files = sorted(demo.store.parent.iterdir())
     print("\nOn disk:", ", ".join(f"{file.name} ({file.stat().st_size} bytes)" for file in files))
     everything = b"".join(file.read_bytes() for file in files)
@@ -131,7 +131,7 @@ def main() -> None:
         demo.command("init", "--key-file", str(demo.key_file))
         (demo.project / ".claude" / "secrets.yml").write_text(ALLOWLIST, encoding="utf-8")
         print(f"\nThe project's .claude/secrets.yml now says:\n{ALLOWLIST.rstrip()}")
-        # In a process of its own: what is below a client is its agent's, and the person is not.
+        # The client runs in a separate process: every process below a client counts as its agent, not as the person.
         subprocess.run([sys.executable, __file__, str(demo.root)], check=True)  # noqa: S603  this program
         assert demo.command("get", "STRIPE_KEY").rstrip("\n") == PERSONS_VALUE
         show_what_is_on_disk(demo)

@@ -8,7 +8,7 @@ from tests.support.machine import Machine
 
 @pytest.fixture(scope="module")
 def machine_with_two_projects(shared_machine: Machine) -> Machine:
-    """Two projects whose agents are given other secrets, which all tests of a file share."""
+    """Two projects whose agents may use different secrets; all tests of a file share them."""
     a, b = shared_machine.project("a"), shared_machine.project("b")
     shared_machine.run("set", "TOKEN", at=a, stdin=VALUE)
     shared_machine.run("set", "KEPT", "--use-only", at=a, stdin=KEPT)
@@ -19,7 +19,7 @@ def machine_with_two_projects(shared_machine: Machine) -> Machine:
 
 @pytest.fixture
 def breakable(bare_machine: Machine) -> Machine:
-    """A machine of the test alone, with one secret, of which a part can be broken."""
+    """A machine with one secret that only one test uses, so that the test can break a part of it."""
     machine = bare_machine.use_key_file()
     machine.keep("TOKEN", VALUE, at=machine.project("a"))
     return machine

@@ -1,4 +1,4 @@
-"""Replacing a project's allowlist: what the new file takes over from the old one, and when it is not replaced."""
+"""Replacing a project's allowlist: what the new file keeps of the old one, and when the file is not replaced."""
 
 import os
 import stat
@@ -38,7 +38,7 @@ def test_a_file_that_came_meanwhile_lends_neither_mode_nor_owner(
     monkeypatch.setattr(Path, "stat", lambda *_args, **_options: os.stat(other))  # noqa: PTH116  as below
     file.chmod(0o600)
     allowlist_file.replace(tmp_path, OLD, NEW)
-    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600  # noqa: PTH116  Path.stat is what was changed
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600  # noqa: PTH116  Path.stat is replaced here
 
 
 def test_a_link_and_another_content_are_left_alone(file: Path, tmp_path: Path) -> None:

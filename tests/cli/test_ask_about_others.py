@@ -1,4 +1,4 @@
-"""A clone's files do not speak for the person: what is someone else's is shown and asked first."""
+"""A clone's files do not speak for the person: commands ask before they use secrets that were stored elsewhere."""
 
 import json
 import re
@@ -75,7 +75,7 @@ def test_neither_where_the_clone_has_no_allowlist(machine: Machine) -> None:
 def test_what_is_the_projects_own_or_was_granted_is_used_without_a_word(machine: Machine) -> None:
     clone = env_file(machine, "OWN")
     everything: object = "*"
-    for allow in (everything, []):  # the allowlist is what agents are held against
+    for allow in (everything, []):  # the allowlist limits only agents
         machine.project("clone", allow)
         done = machine.run(*SHOW.split(), at=clone)
         assert (done.stdout, done.stderr) == ("own-value\n", "")
@@ -94,7 +94,7 @@ def test_the_person_is_shown_where_it_is_from_and_asked(machine: Machine, termin
         assert "OWN" not in asked
         terminal.type(f"{answer}\n")
         terminal.see(expected)
-    # With the output taken into the shell, too.
+    # Also if the shell evaluates the output.
     terminal.type(f'eval "$({CS} export)"\n')
     terminal.see(r"\[y/N\] ")
     terminal.type("y\n")

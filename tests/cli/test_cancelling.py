@@ -1,6 +1,6 @@
-"""Every question that a command puts at the terminal, broken off, left empty or answered with a paste.
+"""Every question that a command asks at the terminal: cancelled, left empty, or answered by pasting text.
 
-A table has every question of every command; the source says whether one is missing.
+A table lists every question of every command. A test compares it with the source, so that none is missing.
 """
 
 import ast
@@ -35,14 +35,14 @@ from tests.support.terminals import PROMPT, Bash, Running
 WORDS = "correct horse battery staple"
 OTHER_WORDS = "quiet lantern orbit mustard velvet"
 CODE = "the recovery code"
-"""Stands in the table for the code of the store."""
+"""The placeholder for the store's recovery code in the table."""
 PASTED = "canary-of-a-paste\ny\n"
 
 
 class Asked(NamedTuple):
-    """A question: what shows it, which functions of the command line lead to it, and what answers it.
+    """A question: the text that shows it, the functions of the command line that lead to it, and its answer.
 
-    `may_be_empty`: nothing typed is an answer.
+    `may_be_empty`: an empty line is an answer.
     """
 
     shows: str
@@ -52,12 +52,12 @@ class Asked(NamedTuple):
 
     @property
     def is_hidden(self) -> bool:
-        """Whether what is typed is not shown."""
+        """Return whether the typed text is hidden."""
         return self.by.endswith("read_hidden")
 
 
 class Row(NamedTuple):
-    """A command line, the directory below the home in which it is typed, and its questions in order."""
+    """A command line, the directory below the home directory in which it runs, and its questions in order."""
 
     line: str
     at: str
@@ -76,7 +76,7 @@ STORE = Asked("Passphrase of the store", f"opening._open {TYPED}", WORDS)
 
 
 def new_words(what: str, by: str) -> list[Asked]:
-    """The two questions for a new passphrase."""
+    """Return the two questions for a new passphrase."""
     through = f"{by} asking.new_passphrase"
     return [
         Asked(f"{what}: a new one", f"{through} {TYPED}", WORDS),
@@ -139,7 +139,7 @@ KEYED = [
     Row("export", "work/evil", [SCOPE, Asked("Let this command", FOREIGN)]),
     Row("import values.env", "work/evil", [SCOPE, Asked("Import 1 secret", YES)]),
 ]
-"""Where the store's key is in a file."""
+"""Command lines for a store with its key in a file."""
 
 OPENING = [
     "get T",
@@ -179,21 +179,21 @@ LOCKED = [
     Row("key remove 0", "", [Asked("Remove the key", YES), STORE]),
     Row("recover use --key-file new.key", "", [Asked("Recovery code", "terminal.read_hidden", "AAAAA")]),
 ]
-"""Where a passphrase opens the store."""
+"""Command lines for a store that a passphrase opens."""
 
 OPEN_NO_STORE = {"serve", "hook", "policy", "init"}
-"""What never asks for the passphrase: what has nobody to ask, and what opens no store."""
+"""Commands that never ask for the passphrase, because nobody can answer or because they open no store."""
 
 EXEMPT = {
     ("as_agent._set", "asking.value_from_input"),  # an agent's command refuses a terminal before
-    ("serve.run", "asking.passphrase"),  # only what --passphrase-fd names is read
+    ("serve.run", "asking.passphrase"),  # it reads only the descriptor of --passphrase-fd
 }
 
 INPUTS = {"Ctrl-C": "\x03", "Ctrl-D": "\x04", "nothing": "\n", "a paste": PASTED}
 
 
 class Scene(NamedTuple):
-    """A machine that no test changes, and what stands for `SLOT` and `CODE`."""
+    """A machine that no test changes, and the words that replace `SLOT` and `CODE`."""
 
     machine: Machine
     slot: str = ""
@@ -260,7 +260,7 @@ def cases(rows: list[Row]) -> list[object]:
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    """Every file below a directory, but for what SQLite leaves of a process that was killed and had written nothing."""
+    """Return every file below a directory, except those that SQLite leaves if a killed process wrote nothing."""
     found = {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     return {path: data for path, data in found.items() if not path.endswith("-shm") and (data or "-wal" not in path)}
 
@@ -280,7 +280,7 @@ def test_neither_where_the_store_has_to_be_opened_first(
 
 
 def break_off(scene: Scene, asked: Path, row: Row, number: int, what: str) -> None:
-    """Answer the questions before, give the input to this one, and hold everything against how it was."""
+    """Answer the earlier questions, give the input to this one, and check that nothing has changed."""
     machine, question = scene.machine, row.questions[number]
     before = contents(machine.home)
     words = [scene.slot if word == "SLOT" else word for word in shlex.split(row.line)]
@@ -303,14 +303,14 @@ def break_off(scene: Scene, asked: Path, row: Row, number: int, what: str) -> No
 
 
 def said(shown: str) -> str:
-    """The last line, which says what came of it: nothing else may say so."""
+    """Return the last line, which says the outcome; no other line may say it."""
     lines = [line for line in shown.splitlines() if not line.startswith("hint: ")]
     assert sum("Cancelled" in line for line in lines) <= 1
     return lines[-1]
 
 
 def expected(question: Asked, what: str) -> tuple[int, str]:
-    """The exit code and the last line."""
+    """Return the exit code and the last line."""
     if what in ("Ctrl-C", "Ctrl-D"):
         return 130, "Cancelled; nothing was changed."
     if what == "a paste":
@@ -320,7 +320,7 @@ def expected(question: Asked, what: str) -> tuple[int, str]:
     return 1, "Nothing was changed."
 
 
-# That nothing is missing in the table
+# The table is complete
 
 
 def test_the_table_has_every_place_that_asks() -> None:
@@ -332,10 +332,10 @@ def test_the_table_has_every_place_that_asks() -> None:
 
 
 def places_that_ask() -> set[tuple[str, str]]:
-    """Every function of the command line that calls one that asks, with that one.
+    """Return every function of the command line that calls an asking function, with that function.
 
-    `opening.the_person` asks only for commands of some names, which are held against the table one by one; a function
-    that is handed on and not called asks when somebody else calls it.
+    `opening.the_person` asks only for some commands; a separate test compares those with the table. A function that is
+    passed on without being called asks only when another function calls it.
     """
     calls = {call for path in Path(main.__file__).parent.rglob("*.py") for call in calls_in(path)}
     asking = {"terminal.read_hidden", "terminal.confirm"}
@@ -347,7 +347,7 @@ def places_that_ask() -> set[tuple[str, str]]:
 
 
 def calls_in(path: Path) -> Iterator[tuple[str, str, bool]]:
-    """Calls in a module of what it defines or imports from the command line or the terminal; whether by a lambda."""
+    """Return a module's calls of functions of its own, the command line or the terminal, and whether a lambda calls."""
     tree = ast.parse(path.read_text())
     known = {}
     for node in ast.walk(tree):
@@ -375,7 +375,7 @@ def test_a_signal_ends_it_with_the_terminal_as_it_was(keyed: Scene, words: list[
     before = contents(machine.home)
     with Running([*PROGRAM, *words], machine.home / "work" / "clone", machine.environment) as running:
         running.see("(: |] )")
-        if words[0] == "delete":  # what is not shown could still be on its way to the terminal
+        if words[0] == "delete":  # output that is not visible yet could still be on its way to the terminal
             running.type("half a canary")
             running.see("half a canary")
         running.process.send_signal(number)
@@ -392,7 +392,7 @@ def test_a_hidden_question_goes_on_hidden_after_it_was_stopped(tmp_path: Path, h
         usual = bash.settings()
         bash.type(f"{shlex.join(PROGRAM)} set NEW\n")
         bash.see(r"\(not shown\): ")
-        if isinstance(how, str):  # a key comes after what was typed before; a signal could overtake that
+        if isinstance(how, str):  # a key comes after the earlier input, but a signal could overtake it
             bash.type("canary-half")
         if isinstance(how, str):
             bash.type(how)
@@ -411,7 +411,7 @@ def test_a_hidden_question_goes_on_hidden_after_it_was_stopped(tmp_path: Path, h
 
 
 def foreground(bash: Bash) -> int:
-    """The process group that has the terminal."""
+    """Return the process group that has the terminal."""
     return os.tcgetpgrp(bash._terminal)
 
 
@@ -439,7 +439,7 @@ def test_a_stopped_question_can_be_ended(tmp_path: Path) -> None:
         bash.see(f"Stopped.*\n{PROMPT}")
         bash.type("sleep 1000\n")
         wait_until(lambda: foreground(bash) not in (shell, asking), "something else has the terminal")
-        bash.type("a line for that\n")  # which the question must not read: that would stop it again
+        bash.type("a line for that\n")  # the question must not read it, because reading would stop it again
         bash.see("a line for that\n")
         os.kill(asking, signal.SIGTERM)
         os.kill(asking, signal.SIGCONT)
@@ -449,7 +449,7 @@ def test_a_stopped_question_can_be_ended(tmp_path: Path) -> None:
         assert bash.settings() == usual
 
 
-# Ctrl-C while something is computed, or waited for
+# Ctrl-C while the program computes or waits
 
 
 def test_ctrl_c_while_a_passphrase_is_stretched_ends_it(tmp_path: Path, locked: Scene) -> None:
@@ -458,7 +458,7 @@ def test_ctrl_c_while_a_passphrase_is_stretched_ends_it(tmp_path: Path, locked: 
     with Running([*PROGRAM, "get", "T"], machine.home, machine.environment) as running:
         running.see(r"\(not shown\): ")
         running.type(f"{WORDS}\n")
-        # It takes 64 MiB, which nothing before takes.
+        # It takes 64 MiB, and nothing before takes as much.
         wait_until(lambda: memory(running.process.pid) > 64 * 2**20, "it is stretched")
         running.type("\x03")
         assert running.ended() == 130
@@ -472,7 +472,7 @@ def memory(pid: int) -> int:
 
 
 def has_socket(pid: int) -> bool:
-    """Whether a process talks to another one, such as the session bus."""
+    """Return whether a process is connected to another one, such as the session bus."""
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
             if str(link.readlink()).startswith("socket:"):
@@ -492,7 +492,7 @@ def test_ctrl_c_while_the_keyring_waits_for_its_password_leaves_nothing_behind(t
         before, entries = contents(machine.home), keyring.entries()
         keyring.freeze()
         try:
-            patient = {**machine.environment, "DISPLAY": ":0"}  # for whose password dialog it waits longer
+            patient = {**machine.environment, "DISPLAY": ":0"}  # waits longer for a password dialog
             with Running([*PROGRAM, *line.split()], machine.home, patient) as running:
                 running.see(r"\(not shown\): ")
                 running.type(f"{answer}\n")

@@ -1,4 +1,4 @@
-"""The person's commands together: what each prints, what it leaves behind, and its exit code."""
+"""The person's commands together: the output of each, its effects and its exit code."""
 
 import json
 import os

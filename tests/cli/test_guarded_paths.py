@@ -49,7 +49,7 @@ def test_file_tools_do_not_read_the_store_or_a_key(machine: Machine) -> None:
 
 
 def decided(machine: Machine, tool: str, given: object, *, at: str = "a", **environment: str) -> str:
-    """What becomes of a tool's call: "deny", or "" if nothing is said."""
+    """Return the hook's decision on a tool's call: "deny", or "" if it does not decide."""
     told = {"cwd": str(machine.home / "work" / at), "tool_name": tool, "tool_input": given}
     done = machine.run("hook", "pre-tool-use", stdin=json.dumps(told), environment=environment)
     assert (done.returncode, done.stderr) == (0, "")
@@ -59,7 +59,7 @@ def decided(machine: Machine, tool: str, given: object, *, at: str = "a", **envi
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine whose person has a configuration, a dotfile by link, and a project with links to all of it."""
+    """A machine with a configuration, a dotfile that is a link, and a project with links to all of these."""
     machine = Machine(tmp_path_factory.mktemp("guarded")).use_key_file()
     project = machine.project("a")
     machine.run("set", "TOKEN", at=project, stdin=VALUE)
@@ -231,7 +231,7 @@ def test_both_homes_and_both_stores_are_guarded(guarded: Machine) -> None:
             assert decided(guarded, "Write", {"file_path": str(home / path)}, **environment) == "deny"
         assert decided(guarded, "Write", {"file_path": f"~/{path}"}, **environment) == "deny"
     assert decided(guarded, "Read", {"file_path": str(guarded.key_file)}, **environment) == "deny"
-    environment["XDG_CONFIG_HOME"] = str(guarded.home / ".config")  # and a tool may take ~ for either home
+    environment["XDG_CONFIG_HOME"] = str(guarded.home / ".config")  # a tool may expand ~ to either home
     assert decided(guarded, "Write", {"file_path": "~/.config/claude-secrets/config.yml"}, **environment) == "deny"
 
 

@@ -1,4 +1,4 @@
-"""Hooks after a tool ran: values are replaced in its output, and none passes that was not looked through."""
+"""Hooks after a tool ran: values in its output are replaced, and output that cannot be searched is withheld."""
 
 import base64
 import json
@@ -74,7 +74,7 @@ def test_what_get_secret_was_asked_for_stays_and_nothing_else(machine: Machine) 
 
 @pytest.mark.parametrize("stdin", UNREADABLE)
 def test_an_output_that_cannot_be_read_is_not_shown(machine: Machine, stdin: str) -> None:
-    """No shape is known, so Claude Code is told to stop before the model sees anything."""
+    """The output's shape is not known, so the hook makes Claude Code stop before the model sees anything."""
     done = machine.run("hook", "post-tool-use", stdin=stdin)
     said = json.loads(done.stdout)
     assert said["continue"] is False

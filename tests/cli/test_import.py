@@ -1,4 +1,4 @@
-"""`import` at the real command: what it stores and says, what it asks, and what it leaves as it was."""
+"""The real `import` command: what it stores, prints and asks, and what it does not change."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ VECTORS = {
     for vector in json.loads((Path(__file__).parents[1] / "vectors" / "typescript.json").read_text(encoding="utf-8"))
 }
 CANARY = "canary"
-"""Part of every value in these tests: it may stand in no output and in no argument."""
+"""Part of every value in these tests: it may be in no output and in no argument."""
 
 DOTENV = """\
 # canary in a comment
@@ -63,7 +63,7 @@ WHERE = {"TOKEN": "line 2", "ALONE": "line 8", "EMPTY": "line 9", "THERE": "line
 
 
 class Watched(Machine):
-    """A machine on which no value may stand in what `import` is told or says."""
+    """A machine that checks that no value is in the arguments or the output of `import`."""
 
     def run(
         self, *arguments: str, at: Path | None = None, stdin: str | None = None, environment: Mapping[str, str] = {}
@@ -74,21 +74,21 @@ class Watched(Machine):
         return done
 
     def bring(self, *arguments: str, at: Path | None = None, stdin: str | None = None) -> tuple[int, str, str]:
-        """Import without a terminal: exit code, code of the error, and all that was said."""
+        """Import without a terminal; return the exit code, the error's code and all output."""
         done = self.run("import", *arguments, at=at, stdin=stdin)
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: [")]
         assert len(errors) == int(done.returncode != 0), done.stderr
         return done.returncode, "".join(errors).partition("[")[2].partition("]")[0], done.stdout + done.stderr
 
     def values(self, *arguments: str) -> dict[str, str]:
-        """All secrets of a scope with their values."""
+        """Return all secrets of a scope with their values."""
         listed = json.loads(self.run("list", "--json").stdout)
         scope = arguments[1] if arguments else SHARED
         names = [secret["name"] for secret in listed if secret["scope"] == scope]
         return {name: self.run("get", name, *arguments).stdout for name in names}
 
     def rows(self) -> list[str]:
-        """Everything that the store holds, the log, too."""
+        """Return everything in the store, including the log."""
         with closing(sqlite3.connect(self.store)) as connection:
             return [*connection.iterdump()]
 
@@ -107,14 +107,14 @@ def watched_machine(tmp_path: Path) -> Watched:
 def on_a_terminal(
     machine: Machine, arguments: list[str], answer: str, *, meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[int, str]:
-    """Run a command on a real terminal, do something while its question stands there, and answer."""
+    """Run a command on a real terminal, do something while its question is shown, and answer."""
     questions = [("[y/N]", answer)]
     code, screen = terminals.on_a_terminal(machine, arguments, machine.home, questions, meanwhile=meanwhile)
     assert CANARY not in screen
     return code, screen
 
 
-# What comes in
+# What is imported
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -378,7 +378,7 @@ def test_all_are_stored_or_none(world: World, monkeypatch: pytest.MonkeyPatch) -
     def fails_late(*arguments: object, name: str, **options: object) -> object:
         if name == "C":
             raise StoreError(Code.STORE_FULL, "The disk is full.")
-        return put(*arguments, name=name, **options)  # type: ignore[arg-type]  # handed on as it came
+        return put(*arguments, name=name, **options)  # type: ignore[arg-type]  # passed on unchanged
 
     with monkeypatch.context() as patched:
         patched.setattr(records, "put", fails_late)
@@ -419,7 +419,7 @@ def test_what_was_shown_is_what_is_stored_or_nothing_is(world: World, name: str,
     elif name == "DELETED":
         secrets.set_value(world.person(), name, "x")
     after = {record.name: record.version for record in secrets.list_all(world.person())}
-    if after == versions:  # there was nothing to delete or bring back
+    if after == versions:  # there was nothing to delete or restore
         assert len(importing.carry_out(person, shown)) == 5
         return
     before = world.rows()
@@ -450,7 +450,7 @@ def test_agents_of_a_project_reach_what_it_imported(world: World) -> None:
 
 
 def stand_in(directory: Path, script: str) -> Path:
-    """A stand-in for macOS' `security`: it writes down how it was run, and does what the script says."""
+    """Write a stand-in for macOS' `security`: it records how it was called, and runs the script."""
     directory.mkdir(parents=True)
     program = directory / "security"
     program.write_text(
@@ -567,7 +567,7 @@ def test_git_takes_the_copy_into_no_commit(machine: Watched, ignored: str, name:
 
 def test_rewriting_keeps_the_owner_and_all_of_the_mode(machine: Watched) -> None:
     file = machine.file(".env", DOTENV)
-    if os.geteuid() == 0:  # nobody else can give a file away
+    if os.geteuid() == 0:  # only root can change a file's owner
         os.chown(file, 1234, 4321)
     file.chmod(0o2640)
     before = file.stat()
@@ -712,7 +712,7 @@ def test_where_it_cannot_be_written_it_is_left_without_a_copy(tmp_path: Path, mo
 
 
 def test_a_process_that_is_killed_leaves_the_old_file_or_the_new(machine: Watched) -> None:
-    """Killed at the rename: the file is whole, the copy stands, and no other file holds a value."""
+    """Killed at the rename: the file is complete, the copy remains, and no other file has a value."""
     file = machine.file(".env", DOTENV)
     code = (
         "import os, signal, sys, pathlib\n"
@@ -744,7 +744,7 @@ def test_what_is_not_ones_own_is_found_before_anything_happens(
     file = plain_file.read_plain_file(path, limit=1000)
     if what == "user":
         monkeypatch.setattr(os, "geteuid", lambda: file.status.st_uid + 1)
-    if what == "group":  # not as root, who may give it any
+    if what == "group":  # not as root, which may set any group
         monkeypatch.setattr(os, "geteuid", lambda: 1234)
         file = file._replace(status=os.stat_result([*file.status[:4], 1234, 4321, *file.status[6:]]))
     if what == "directory":

@@ -1,4 +1,4 @@
-"""What the commands print: nobody is shown less than they believe, and no text poses as another."""
+"""The output of the commands: lost output is reported, and no text can pose as another one."""
 
 import shlex
 import shutil
@@ -55,7 +55,7 @@ CHANGING = [
 
 @pytest.fixture
 def printing(machine: Machine) -> Machine:
-    """Where each of these commands has something to print."""
+    """A machine on which each of these commands has something to print."""
     project = machine.project("api", ["T"])
     for value in ("older value", "canary-value-1234567"):
         machine.keep("T", value, at=project)

@@ -1,4 +1,4 @@
-"""The tree of parsers: what scripts write of `key`, `recover` and `policy`; each verb takes its own options."""
+"""The parser: the command lines of `key`, `recover` and `policy` in scripts, and the options of each verb."""
 
 import pytest
 

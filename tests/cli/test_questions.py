@@ -1,4 +1,4 @@
-"""A question is complete by itself: the list above it, and its heading, may have scrolled away."""
+"""Every question is complete by itself, because the list above it and its heading may have scrolled away."""
 
 import itertools
 import re
@@ -47,12 +47,12 @@ QUESTIONS = {
         f"Rename the store {STORE}, and make a new one with 137 secrets, 205 versions from ~/old.backup?",
     ),
 }
-"""By command line: where it is typed, and what it asks."""
+"""By command line: the directory in which it is typed, and its question."""
 
 
 @pytest.fixture(scope="module", name="machine")
 def machine_with_many_secrets(shared_machine: Machine) -> Machine:
-    """68 secrets of the scope acme, which another project claims; 68 deleted ones; 68 in a file."""
+    """A machine with 68 secrets in the scope acme, which another project claims, 68 deleted ones, and 68 in a file."""
     infra, clone, other, own = (shared_machine.project(name) for name in ("infra", "clone", "other", "own"))
     for project in (infra, clone):
         (project / ".claude" / "secrets.yml").write_text(yaml.safe_dump({"scope": "acme", "allow": "*"}))
@@ -95,6 +95,6 @@ def test_a_question_says_how_many_and_of_what(machine: Machine, line: str, colum
 
 
 def window(shown: str, columns: int) -> list[str]:
-    """What a terminal of that width shows at last, as one text."""
+    """Return the last content of a terminal of that width, as one text."""
     rows = [line[at : at + columns] for line in shown.splitlines() for at in range(0, max(len(line), 1), columns)]
     return ["".join(rows[-ROWS:])]

@@ -1,4 +1,4 @@
-"""`import --rewrite` and then `exec`: a program gets the same environment as before, whatever the file says."""
+"""`import --rewrite` and then `exec`: a program gets the same environment as before, for every kind of file."""
 
 import importlib
 import json
@@ -76,7 +76,7 @@ def double(value: str) -> str:
 
 @st.composite
 def lines(draw: st.DrawFn, names: list[str]) -> str:
-    """One line of a .env file: mostly a name and a value, spelled in one of many ways."""
+    """Draw a line of a .env file: usually a name and a value, in one of many spellings."""
     name = draw(st.sampled_from(names))
     spell = draw(st.sampled_from(["bare", "bare", "single", "double", "quoted", "alone", "empty", "comment"]))
     short = "".join(draw(st.lists(PIECE, max_size=4)))
@@ -110,7 +110,7 @@ ENVIRONMENTS: tuple[dict[str, str], ...] = ({}, {"A": "a-env", "B": "b-env", "NO
 
 
 def environment(data: bytes, secrets: Mapping[str, str]) -> dict[str, str] | str:
-    """What `exec --file` adds to the environment, or the code of its refusal."""
+    """Return the variables that `exec --file` adds to the environment, or the code of its refusal."""
     source = Source(lambda names: {name: secrets[name] for name in names if name in secrets}, lambda: None)
     try:
         return variables.resolved(dotenv_file.values(dotenv_file.decoded(data)), source).environment
@@ -119,7 +119,7 @@ def environment(data: bytes, secrets: Mapping[str, str]) -> dict[str, str] | str
 
 
 def imported(data: bytes, secrets: Mapping[str, str], *, overwrite: bool) -> tuple[bytes, dict[str, str]] | None:
-    """The file and the secrets after `import --rewrite`; None where it refuses."""
+    """Return the file and the secrets after `import --rewrite`; None if it refuses."""
     contents = import_files.read_entries(FileKind.DOTENV, data, bytes)
     if contents.problems:
         return None
@@ -207,7 +207,7 @@ def machine_with_secret(shared_machine: Machine) -> Machine:
 
 
 def seen_by_a_program(machine: Machine, file: Path) -> dict[str, str] | int:
-    """The whole environment of a program that `exec` runs, or the exit code of its refusal."""
+    """Return the whole environment of a program that `exec` runs, or the exit code of its refusal."""
     show = "import json, os; print(json.dumps(dict(os.environ)))"
     done = machine.run(
         *("exec", "--file", str(file), "--yes", "--allow-dangerous-names", "--", sys.executable, "-c", show)

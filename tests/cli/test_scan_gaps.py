@@ -1,4 +1,4 @@
-"""What `scan` cannot look through it names, with a code of its own; and whom that must not trouble."""
+"""`scan` names what it cannot search, with an exit code of its own; and cases that must not count as such."""
 
 import gzip
 import io
@@ -61,7 +61,7 @@ def commit(place: Path, message: str = "x") -> str:
 
 
 def unseen(machine: Machine, *words: str, at: Path | None = None, stdin: str | None = None) -> list[tuple[str, str]]:
-    """What is named, by where and why; checks that words, JSON and codes say the same."""
+    """Return the places that were not searched, and why; check that text, JSON and exit codes agree."""
     done = machine.run("scan", "--json", *words, at=at, stdin=stdin)
     said = json.loads(done.stdout)
     told = [(one["where"], one["why"]) for one in said["not_looked_through"]]
@@ -95,7 +95,7 @@ def test_files_and_directories_that_are_closed_are_named(person: Account) -> Non
     assert f"  {file}: it cannot be read\n" in plain.stderr
     (place / "deep").chmod(0)
     assert scan() == (5, [(str(place / "deep"), "unreadable")])
-    (place / "deep").chmod(0o444)  # which can be listed, and not entered
+    (place / "deep").chmod(0o444)  # it can be listed but not entered
     assert scan() == (5, [(str(file), "unreadable")])
     assert person.run(str(INSTALLED), "scan", "place/deep/closed").returncode == 5
     other = person.write("place/open", VALUE)
@@ -281,7 +281,7 @@ def test_a_loose_object_that_is_missing_or_damaged_is_named_and_the_rest_is_look
 
 
 def staged(machine: Machine, place: Path, how: str) -> tuple[int, list[str]]:
-    """`scan --staged` with the object of `b` missing or damaged, which is put back afterwards."""
+    """Run `scan --staged` with the object of `b` missing or damaged, and restore it afterwards."""
     file = loose(place, git(place, "rev-parse", ":b").strip())
     content = file.read_bytes()
     file.chmod(0o644)
@@ -329,7 +329,7 @@ def test_a_pack_whose_index_is_of_no_use_is_named(
     if how.startswith("damaged"):
         index.write_bytes(content)
     elif how == "closed":
-        index.symlink_to(index)  # also root cannot open it
+        index.symlink_to(index)  # not even root can open it
     elif how == "closed directory":
         shutil.rmtree(index.parent)
         index.parent.symlink_to(index.parent)
@@ -436,7 +436,7 @@ def test_every_path_of_a_content_in_history_is_told(machine: Machine, repository
     first = commit(repository)
     git(repository, "mv", "b", "renamed")
     second = commit(repository)
-    git(repository, "mv", "renamed", "b")  # back: its first commit is still the first one
+    git(repository, "mv", "renamed", "b")  # renamed back: its first commit is still the first one
     commit(repository)
     git(repository, "checkout", "--quiet", "-b", "side", first)
     commit(repository, "side")

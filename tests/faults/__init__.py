@@ -1,5 +1,5 @@
-"""What goes wrong around the program: killed processes, full disks, damaged files, keyrings that go away.
+"""Faults around the program: killed processes, full disks, damaged files, keyrings that disappear.
 
-`python -m pytest tests/faults --rounds 200` kills two hundred times; without it a few rounds are enough to see that all
-of it still works.
+`python -m pytest tests/faults --rounds 200` kills the program two hundred times. Without `--rounds` a few rounds check
+that the tests work.
 """

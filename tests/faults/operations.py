@@ -1,7 +1,7 @@
-"""Everything that writes, as operations that can be done in one process and checked from another.
+"""All kinds of writing, as operations that one process does and another checks.
 
-Always: an operation is plain data; what the store must hold after it is told by `ExpectedStore.after`, which shares
-nothing with the program. A process that does operations says so on a pipe only after the program has returned.
+Always: an operation is plain data. `ExpectedStore.after` says what the store must contain after it, and shares no code
+with the program. A process reports an operation on a pipe only after the program has returned.
 """
 
 import json
@@ -39,7 +39,7 @@ LABELS = "CREATE TABLE labels (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"
 
 @dataclass(frozen=True)
 class StorePlace:
-    """A store, its other files and the environment that leads to its keyring."""
+    """A store, its other files, and the environment that leads to its keyring."""
 
     root: Path
     environment: Mapping[str, str]
@@ -61,7 +61,7 @@ class StorePlace:
 
 @dataclass
 class ExpectedStore:
-    """What the store must hold: the values of each name, oldest first, None for a deletion; the extra key slots."""
+    """The expected content of a store: the values of each name, oldest first, None for a deletion; extra key slots."""
 
     values: dict[str, list[str | None]] = field(default_factory=dict)
     slots: list[str] = field(default_factory=list)
@@ -95,7 +95,7 @@ class ExpectedStore:
         return {name: history[-1] for name, history in self.values.items()}
 
     def possible_operations(self, dice: random.Random, serial: int) -> list[Operation]:
-        """Each operation that can be done now."""
+        """Return the operations that are possible now."""
         there = [name for name, history in self.values.items() if history[-1] is not None]
         free = [name for name in NAMES if name not in self.values]
         again = [name for name in self.values if self.earlier(name) not in (None, self.values[name][-1])]
@@ -121,7 +121,7 @@ class ExpectedStore:
 
 
 def do(place: StorePlace, operation: Operation) -> None:
-    """Do one operation with the program, to its end."""
+    """Do one operation with the program until it ends."""
     person = place.person()
     with closing(person.store):
         _DOING[operation["do"]](place, person, operation)
@@ -147,7 +147,7 @@ def _remove(person: Person, kind: str) -> None:
     slot = next(info.slot for info in keys.list_keys(person) if info.slot.kind == kind)
     keys.remove_key(person, slot.slot_id)
     if slot.key_file is not None:
-        slot.key_file.unlink()  # as the command tells the person to
+        slot.key_file.unlink()  # as the command asks the person to do
 
 
 def _backup(place: StorePlace, person: Person, operation: Operation) -> None:
@@ -182,7 +182,7 @@ _DOING: dict[str, Callable[[StorePlace, Person, Operation], object]] = {
 
 
 def migrate(directory: Path) -> None:
-    """Bring a store of format 1 to a format 2, which is a stand-in: there is none yet."""
+    """Migrate a store of format 1 to format 2, which is a stand-in: no format 2 exists yet."""
     path = directory / "secrets.db"
     if not path.exists():
         directory.mkdir(exist_ok=True)
@@ -193,7 +193,7 @@ def migrate(directory: Path) -> None:
 
 
 class later_version:  # noqa: N801  used as a context, like the functions of contextlib
-    """The program as a later version, whose format is 2: one more table."""
+    """A later version of the program, with format 2, which has one more table."""
 
     def __enter__(self) -> None:
         wanted = [*schema._SCHEMAS[1], ("table", "labels", "labels", LABELS)]
@@ -211,24 +211,24 @@ def _add_labels(tx: Transaction) -> None:
 
 
 def held(path: Path) -> Store:
-    """The vector that `migrate` starts from, wherever it is now."""
+    """Open the copy of the vector that `migrate` starts from, at `path`."""
     vectors = json.loads((DIRECTORY / "vectors.json").read_text())
     master_key = next(vector["master_key"] for vector in vectors if vector["name"] == VECTOR)
     return Store(path, HeldKey(master_key), lambda: TIME)
 
 
 def cheap() -> Stretching:
-    """What stretches passphrases a little only: how well is tested elsewhere."""
+    """Return a weak, fast stretching of passphrases; other tests check the real one."""
     return Stretching(salt=os.urandom(16).hex(), iterations=1, lanes=1, memory_kib=64)
 
 
 def quick() -> None:
-    """Stretch passphrases a little only, in this process from now on."""
+    """Use the weak, fast stretching of passphrases in this process from now on."""
     type.__setattr__(Stretching, "new", staticmethod(cheap))
 
 
 def work(root: Path, environment: Mapping[str, str], operations: Sequence[Operation], done: Connection) -> None:
-    """Do operations one after the other, and say so after each."""
+    """Do operations one after the other, and report each when it is done."""
     quick()
     place = StorePlace(root, environment)
     done.send("begun")
@@ -238,11 +238,11 @@ def work(root: Path, environment: Mapping[str, str], operations: Sequence[Operat
 
 
 def main() -> None:
-    """`python -m tests.faults.operations JSON`: one operation in this process, the keyring asked on its one thread."""
+    """`python -m tests.faults.operations JSON`: do one operation in this process, with the keyring on its thread."""
     from claude_secrets.keys import os_keyring
 
     class Inline:
-        """A thread that does its work at once, so that every system call is the process's next one."""
+        """A stand-in for a thread that does its work at once, so that all system calls come in one order."""
 
         def __init__(self, *, target: Callable[..., object], args: tuple[object, ...], **_: object) -> None:
             self._work = partial(target, *args)

@@ -1,4 +1,4 @@
-"""Killed at any moment: no acknowledged change is lost, the store opens, nothing is left behind, no key is lost."""
+"""Tests that kill the program at any moment: no acknowledged change and no key is lost, and nothing is left behind."""
 
 import json
 import multiprocessing
@@ -35,17 +35,17 @@ from tests.support.requirements import require
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 SYSCALLS = "pwrite64,write,fdatasync,fsync,ftruncate,unlink,unlinkat,link,linkat,rename,sendmsg,sendto"
-"""Whatever a process changes the world with, once it runs: each of them is a moment to be killed at."""
+"""The system calls with which a running process changes anything: each is a moment to be killed at."""
 
 Step: TypeAlias = tuple[str, int]
-"""A system call, and the how manieth of its kind it is: how strace counts them."""
+"""A system call, and its number among the calls of its kind, as strace counts them."""
 
 PATIENCE = 60.0
 
 
 @pytest.fixture
 def place(keyring: RealKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StorePlace]:
-    """A store with its key in a real keyring, and a backup."""
+    """Create a store with its key in a real keyring, and a backup."""
     place = StorePlace(tmp_path, dict(keyring.environment))
     (tmp_path / "keys").mkdir()
     monkeypatch.setattr(Stretching, "new", staticmethod(operations.cheap))
@@ -58,7 +58,7 @@ def place(keyring: RealKeyring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def held(place: StorePlace, path: Path | None = None) -> dict[str, str | None]:
-    """What is in a store, every row of it verified; None for what is deleted."""
+    """Verify every row of a store, and return its values by name; None for a deleted secret."""
     person = place.person(path)
     with closing(person.store):
         inspection.check_store(person)
@@ -73,7 +73,7 @@ def check(
     operation: Operation | None,
     acknowledged: list[Operation],
 ) -> ExpectedStore:
-    """The store is as before the operation that was under way, or as after it; and nothing else is there."""
+    """Check that the store is as before the interrupted operation or as after it, and that no other file is left."""
     found = held(place)
     after = before.after(operation) if operation else before
     assert found in (before.current(), after.current()), operation
@@ -96,7 +96,7 @@ def check(
     backed_up = {done["file"] for done in [*acknowledged, operation or {}] if done and done["do"] == "backup"}
     assert {path.name for path in place.root.iterdir() if path.is_file()} <= backed_up | {"kept.backup"}
     key_files = {slot.key_file for slot in slots if slot.key_file}
-    if operation and operation["do"] == "remove":  # the file is the person's to delete
+    if operation and operation["do"] == "remove":  # the person deletes the file
         for path in set((place.root / "keys").iterdir()) - key_files:
             path.unlink()
     assert set((place.root / "keys").iterdir()) == key_files, operation
@@ -107,7 +107,7 @@ def check(
 
 
 def check_other(place: StorePlace, operation: Operation, *, sure: bool) -> None:
-    """What an operation makes beside the store: there and whole where it was acknowledged, else whole or not there."""
+    """Check an operation's other file: complete if the operation was acknowledged, otherwise complete or absent."""
     if operation["do"] == "backup":
         file = place.root / operation["file"]
         assert file.exists() or not sure
@@ -116,7 +116,7 @@ def check_other(place: StorePlace, operation: Operation, *, sure: bool) -> None:
     if operation["do"] in ("first run", "restore backup"):
         path = place.root / operation["at"] / "secrets.db"
         wanted = {"FIRST": operation["value"]} if operation["do"] == "first run" else {"NAME_0": "value 0"}
-        if not sure:  # the next one finishes what was begun, or begins anew
+        if not sure:  # the next operation finishes it or starts again
             operations.do(place, operation) if not path.exists() or held(place, path) != wanted else None
         assert held(place, path) == wanted
         assert {file.name for file in path.parent.iterdir()} <= {"secrets.db", "secrets.db-wal", "secrets.db-shm"}
@@ -132,7 +132,7 @@ def check_other(place: StorePlace, operation: Operation, *, sure: bool) -> None:
 
 
 def check_keyring(place: StorePlace, keyring: RealKeyring, directories: list[Path]) -> None:
-    """The keyring holds one entry for each slot of a store, and no other."""
+    """Check that the keyring has one entry for each slot of the stores, and no other."""
     wanted = set()
     for directory in directories:
         path = directory / "secrets.db"
@@ -152,7 +152,7 @@ def _clean(keyring: RealKeyring) -> Iterator[None]:
 
 
 def killed_at_random(place: StorePlace, plan: list[Operation], seconds: float) -> int:
-    """Do the plan in another process and kill it after so long; returns how many operations it acknowledged."""
+    """Do the plan in another process, kill it after `seconds`, and return the number of acknowledged operations."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.operations"])
     here, there = context.Pipe(duplex=False)
@@ -190,7 +190,7 @@ def test_killed_at_random(place: StorePlace, keyring: RealKeyring, rounds: int) 
 
 
 def _forget(place: StorePlace, plan: list[Operation]) -> None:
-    """Take away what the operations made beside the store, with its keys."""
+    """Remove the files that the operations made besides the store, with their keys."""
     for operation in plan:
         (place.root / operation.get("file", "nothing")).unlink(missing_ok=True)
         path = place.root / operation.get("at", "nothing") / "secrets.db"
@@ -225,7 +225,7 @@ STEPS: list[tuple[list[Operation], Operation]] = [
 def test_killed_between_two_steps(
     place: StorePlace, keyring: RealKeyring, rounds: int, first: list[Operation], operation: Operation
 ) -> None:
-    """Killed at the first system call that changes anything, at the second, …: all of them, or so many as `rounds`."""
+    """Kill at the first system call that changes anything, at the second, and so on: at all, or at `rounds` of them."""
     tracer = require("strace")
     known = ExpectedStore({"NAME_0": ["value 0"]})
     for earlier in first:
@@ -248,7 +248,7 @@ def test_killed_between_two_steps(
 
 
 def test_killed_while_every_key_is_replaced(place: StorePlace, keyring: RealKeyring, rounds: int) -> None:
-    """All old keys open the store and no new one, or the reverse; tidied up, nothing of the others is left."""
+    """Either all old keys open the store and no new one does, or the reverse; tidying removes all of the others."""
     tracer, known = require("strace"), ExpectedStore({"NAME_0": ["value 0"]})
     first: list[Operation] = [
         {"do": "add file", "kind": "file", "file": "k"},
@@ -288,7 +288,7 @@ def test_killed_while_every_key_is_replaced(place: StorePlace, keyring: RealKeyr
 
 
 def opened(place: StorePlace, keyring: RealKeyring, words: str | None, *, file: bool = False) -> str | None:
-    """What the store gives by a passphrase alone, by the key file alone or (neither) by the keyring alone."""
+    """Read the store with only a passphrase, only the key file or, if neither is given, only the keyring."""
     key, away = place.root / "keys" / "k", place.root / "away"
     elsewhere = {"XDG_RUNTIME_DIR": str(place.root), "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
     environment = keyring.environment if words is None and not file else elsewhere
@@ -323,7 +323,7 @@ def _chosen(steps: list[Step], rounds: int, operation: Operation) -> list[Step]:
 
 
 def _run(place: StorePlace, operation: Operation, wrapper: list[str]) -> bool:
-    """Do the operation in a process of its own; returns whether it was killed."""
+    """Do the operation in a separate process, and return whether it was killed."""
     told = json.dumps({"root": str(place.root), "environment": dict(place.environment), "operation": operation})
     done = subprocess.run(
         [*wrapper, sys.executable, "-B", "-m", "tests.faults.operations", told],
@@ -337,7 +337,7 @@ def _run(place: StorePlace, operation: Operation, wrapper: list[str]) -> bool:
 
 
 def _steps(place: StorePlace, operation: Operation, tracer: str) -> list[Step]:
-    """The steps that the operation has; it is done by this."""
+    """Do the operation, and return its steps."""
     trace = place.root / "trace"
     assert not _run(place, operation, _traced(tracer, str(trace)))
     calls = re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE)
@@ -347,7 +347,7 @@ def _steps(place: StorePlace, operation: Operation, tracer: str) -> list[Step]:
 
 
 def _begin_again(place: StorePlace, keyring: RealKeyring, known: ExpectedStore, first: list[Operation]) -> None:
-    """A store as before the operation."""
+    """Restore the store to its state before the operation."""
     for path in [*place.store.parent.iterdir(), *(place.root / "keys").iterdir()]:
         path.unlink()
     for entry in keyring.entries():

@@ -1,5 +1,7 @@
-"""What the store stands on goes wrong, for every command that writes: each failure has its code and hint, none prints a
-traceback, none half-writes, and all is well again when the cause is gone.
+"""Faults of disks, files, clocks and keyrings, for every command that writes.
+
+Each failure has its code and hint, none prints a traceback or leaves a half-done change, and everything works again
+when the cause is gone.
 """
 
 import json
@@ -46,7 +48,7 @@ ERROR = re.compile(r"error: \[([A-Z_]+)\] .+\n(hint: .+\n)+", re.DOTALL)
 
 @pytest.fixture(name="machine")
 def machine_with_two_versions(machine: Machine) -> Machine:
-    """A store with a secret of two versions, its key in a file."""
+    """Create a store with a secret of two versions and its key in a file."""
     for value in ("before", "now"):
         machine.keep("A", value)
     return machine
@@ -67,7 +69,7 @@ def run(machine: Machine, name: str, *wrapper: str) -> "subprocess.CompletedProc
 
 
 def code(done: "subprocess.CompletedProcess[str]") -> Code:
-    """The code of a command that failed as it should."""
+    """Return the code of a command that failed as it should."""
     assert done.returncode in (1, 2, 4), done
     lines = [line for line in done.stderr.splitlines(keepends=True) if not line.startswith("warning: ")]
     found = ERROR.fullmatch("".join(lines))
@@ -77,7 +79,7 @@ def code(done: "subprocess.CompletedProcess[str]") -> Code:
 
 
 def state(machine: Machine) -> str:
-    """Everything in the store but its log, each row verified."""
+    """Verify the store, and return everything in it except its log."""
     deep = machine.run("doctor", "--deep", "--json")
     store = [finding for finding in json.loads(deep.stdout) if finding["about"] in ("store", "damage")]
     assert [finding["state"] for finding in store] == ["ok", "ok"], deep.stdout
@@ -95,7 +97,7 @@ def names(machine: Machine) -> set[str]:
 
 @contextmanager
 def small_disk(machine: Machine) -> Iterator[Path]:
-    """The store's directory on a file system of its own, which can be filled."""
+    """Mount a small file system, which a test can fill, as the store's directory."""
     directory, saved = machine.store.parent, machine.store.read_bytes()
     shutil.rmtree(directory)
     directory.mkdir(mode=0o700)
@@ -129,10 +131,10 @@ def test_a_full_disk(machine: Machine) -> None:
 @pytest.mark.parametrize("name", ["set new", "purge", "key rotate --data", "key add-file", "backup"])
 def test_a_limit_on_the_size_of_files(machine: Machine, name: str) -> None:
     before, files = state(machine), names(machine)
-    # Python ignores the signal, so that writing fails as it does on a full disk.
+    # Python ignores the signal, so writing fails as it does on a full disk.
     limit = machine.store.stat().st_size // 1024 + 4
     done = run(machine, name, "bash", "-c", f'ulimit -f {limit}; exec "$@"', "-")
-    if done.returncode == 0:  # it has room enough, if only to leave old pages where they are
+    if done.returncode == 0:  # there is enough room, at least if old pages stay where they are
         assert name != "set new"
     else:
         assert code(done) in {Code.STORE_FULL, Code.STORE_UNAVAILABLE, Code.KEY_MISSING}
@@ -178,7 +180,7 @@ def test_a_backup_to_a_full_disk(machine: Machine, tmp_path: Path) -> None:
 
 
 def crash(machine: Machine) -> None:
-    """Leave the store as a killed process does: with changes in its log that are not folded in."""
+    """Leave the store as a killed process does: with changes in its log that are not in its file yet."""
     script = (
         "import os; from claude_secrets.store.store import Store; from claude_secrets.cli.main import main; "
         "Store.close = lambda self: None; main(['set', 'A']); os._exit(0)"
@@ -297,7 +299,7 @@ def test_a_store_that_is_gone_while_a_server_runs(machine: Machine, gone: str) -
         shutil.copytree(machine.store.parent, saved)
         shutil.rmtree(machine.store.parent) if gone == "the directory" else machine.store.unlink()
         first = server.code("get_secret", name="T")
-        # No new key comes to be: there is no keyring here, and the old key file belongs to the old store.
+        # No new key is created: there is no keyring here, and the old key file belongs to the old store.
         assert first == "NOT_FOUND"
         assert server.code("set_secret", name="T", value="w") in {"KEYRING_UNAVAILABLE", "STORE_UNAVAILABLE"}
         if gone == "the directory":
@@ -332,7 +334,7 @@ def test_an_older_version_of_a_part_of_it_is_found(machine: Machine) -> None:
     older = machine.store.read_bytes()
     machine.run("set", "A", stdin="newest")
     crash(machine)
-    machine.store.write_bytes(older)  # beneath the log of the newer one
+    machine.store.write_bytes(older)  # the log still belongs to the newer file
     done = machine.run("get", "A")
     assert done.stdout in {"", "in the log", "newest", "now"}
     assert done.stdout == "" or done.stderr == "" or "warning" in done.stderr
@@ -372,7 +374,7 @@ def test_a_clock_that_goes_backwards(machine: Machine) -> None:
 
 @pytest.fixture
 def with_keyring(tmp_path: Path, keyring_session: RealKeyring) -> Machine:
-    """A store with its key in a real keyring, which the environment leads to."""
+    """Create a store with its key in a real keyring that the environment leads to."""
     machine = Machine(tmp_path)
     machine.environment |= keyring_session.environment
     for value in ("before", "now"):
@@ -445,7 +447,7 @@ def test_a_keyring_that_is_wiped_is_made_up_for_by_code_passphrase_and_backup(
     assert len(keyring_session.entries()) == 1
 
 
-# Servers that go on
+# Servers that keep running
 
 
 def test_servers_with_the_key_in_memory_go_on_while_the_data_key_is_replaced(machine: Machine) -> None:

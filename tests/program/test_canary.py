@@ -1,4 +1,4 @@
-"""After sessions in which every code appears, no value or key stands anywhere but where it belongs."""
+"""After sessions in which every code appears, values and keys are only where they belong."""
 
 import base64
 import json
@@ -28,24 +28,24 @@ PASSPHRASE = "canary-passphrase-1dbe/+=?&%~ü-end"
 TYPED = "canary-typed-c0ffee/+=?&%~ü-end"
 RENEWED = "canary-renewed-77aa31c4/+=?&%~ü-end"
 SHORTEST = 12
-"""Characters of an encoded form that may not be found: enough to be no accident."""
+"""Characters of an encoded form that are searched for: enough to rule out an accidental match."""
 
 
 def forms(secret: str) -> set[bytes]:
-    """A secret as it is, JSON-escaped, and in base64 (three alignments), hexadecimal and percent-encoding."""
+    """Return a secret unchanged, JSON-escaped, and in base64 (three alignments), hexadecimal and percent-encoding."""
     raw = secret.encode()
     found = {raw, raw[:SHORTEST], raw.hex().encode(), raw.hex().upper().encode(), json.dumps(secret)[1:-1].encode()}
     found |= {urllib.parse.quote(secret, safe=safe).encode() for safe in ("", "/")}
     for shift in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            # The first group mixes with what stands before, the last with what comes after.
+            # The first group mixes with the preceding bytes, the last one with the following bytes.
             found.add(encode(bytes(shift) + raw)[4:-4])
     assert all(len(form) >= SHORTEST for form in found)
     return found
 
 
 class Evidence:
-    """Everything that was said, shown and kept where a value must not be."""
+    """All output and files that must not contain a value."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -58,7 +58,7 @@ class Evidence:
 
     @contextmanager
     def server(self, at: Path, *, environment: dict[str, str] | None = None, script: list[str] | None = None):  # type: ignore[no-untyped-def]
-        """A server whose words, arguments and standard error become evidence."""
+        """Start a server whose messages, arguments and standard error become evidence."""
         if script is None:
             wire = self.machine.server(at, environment=environment or {})
         else:
@@ -82,7 +82,7 @@ class Evidence:
         self.add("command stderr", done.stderr.encode())
 
     def files(self) -> None:
-        """Every file under the home directory, but for the key file itself."""
+        """Add every file below the home directory, except the key file itself."""
         for path in self.machine.home.rglob("*"):
             if path.is_file() and path != self.machine.key_file:
                 self.add(f"file {path}", path.read_bytes())
@@ -102,7 +102,7 @@ def evidence(tmp_path: Path) -> Evidence:
 
 
 def test_the_search_finds_each_form_it_looks_for(evidence: Evidence) -> None:
-    """The search itself can fail: it finds a planted value in every form."""
+    """Without this the search could miss a form: it must find a planted value in every form."""
     for form in forms(VALUE):
         evidence.pieces = {"planted": b"before " + form + b" after"}
         assert evidence.search({"value": VALUE}) == ["value in planted"]
@@ -189,7 +189,7 @@ def what_the_person_denies(evidence: Evidence, project: Path) -> None:
 
 
 def what_belongs_to_others(evidence: Evidence, project: Path) -> None:
-    """Commands of the person's that are refused because nobody can be asked."""
+    """Run commands of the person that are refused because nobody can be asked."""
     evidence.run("set", "T_FOREIGN", at=project, stdin=VALUE)
     evidence.run("access", "T_FOREIGN", "--readable", at=project)
     (project / ".env").write_text("A=secret://T_FOREIGN\n")
@@ -215,7 +215,7 @@ def what_rules_deny(evidence: Evidence, ruled: Path) -> None:
     evidence.run("policy", "check", VALUE, at=ruled)
     evidence.run("log", "--since", VALUE, at=ruled)
     evidence.run("log", "--json", at=ruled)
-    shutil.rmtree(ruled)  # the rule spells the value out, and every file is searched in the end
+    shutil.rmtree(ruled)  # the rule contains the value, and every file is searched at the end
 
 
 def what_agents_at_the_shell_may_not(evidence: Evidence, project: Path) -> None:
@@ -265,7 +265,7 @@ def what_the_disk_does(evidence: Evidence, project: Path) -> None:
         wire.call("set_secret", name="T", value=VALUE)  # STORE_UNAVAILABLE
     with small_disk(machine) as disk:
         full = {"CLAUDE_SECRETS_STORE": str(disk / "secrets.db")}
-        key = machine.home.parent / "small.key"  # not where the one key is searched for
+        key = machine.home.parent / "small.key"  # a directory that is not searched for the key
         made = machine.run("init", "--key-file", str(key), at=project, environment=full)
         assert made.returncode == 0, made.stderr
         with evidence.server(project, environment=full) as wire:
@@ -338,7 +338,7 @@ def what_the_person_enters(evidence: Evidence, project: Path, browser: Browser) 
 
 
 def what_is_kept(evidence: Evidence, project: Path) -> str:
-    """Versions, backups, passphrases, a recovery code (which is returned), and what is wrong with each."""
+    """Use versions, backups, passphrases and a recovery code, rightly and wrongly; return the recovery code."""
     machine = evidence.machine
     for words in (["history", "T"], ["restore", "T"], ["restore", "T", "--version", VALUE], ["purge", VALUE, "--yes"]):
         evidence.run(*words, at=project)
@@ -368,7 +368,7 @@ def what_is_kept(evidence: Evidence, project: Path) -> str:
     evidence.run("key", "list", at=project)
     evidence.run("key", "remove", VALUE, "--yes", at=project)
     evidence.run("key", "rotate", at=project)
-    for given in (PASSPHRASE, RENEWED[: SHORTEST - 1], RENEWED):  # by the first one the store opens already
+    for given in (PASSPHRASE, RENEWED[: SHORTEST - 1], RENEWED):  # the store already opens with the first one
         evidence.run("key", "rotate", "--data", "--yes", *new, at=project, stdin=given)
     evidence.run(*old, "list", at=project, stdin=RENEWED)
     evidence.run("doctor", "--deep", at=project)
@@ -377,7 +377,7 @@ def what_is_kept(evidence: Evidence, project: Path) -> str:
 
 
 def elicit(wire: Wire, name: str, action: str) -> str:
-    """Call input_secret and answer its elicitation with `action`; returns the page's address."""
+    """Call input_secret, answer its elicitation with `action`, and return the page's address."""
     call = {"name": "input_secret", "arguments": {"name": name}}
     wire.send({"jsonrpc": "2.0", "id": f"ask-{name}", "method": "tools/call", "params": call})
     question = wire.receive()

@@ -1,4 +1,4 @@
-"""Claude Code itself runs our commands and hooks; the model behind it is a stand-in on loopback, which sees all."""
+"""Claude Code itself runs our commands and hooks; a stand-in on loopback is its model and sees everything it sends."""
 
 import json
 import re
@@ -41,12 +41,12 @@ def use_hooks(machine: Machine) -> None:
 
 
 def claude(machine: Machine, command: str, prompt: str = "run it") -> ModelApi:
-    """Have Claude Code run one command in the project; returns what the model was sent."""
+    """Let Claude Code run one command in the project, and return the requests to the model."""
     return use(machine, {"command": command, "description": "as asked"}, prompt=prompt)
 
 
 def use(machine: Machine, given: Mapping[str, object], tool: str = "Bash", prompt: str = "run it") -> ModelApi:
-    """Have Claude Code use one tool in the project, likewise."""
+    """Let Claude Code use one tool in the project, and return the requests to the model."""
     with ModelApi(given, tool) as api:
         done = subprocess.run(
             [require("claude"), "-p", prompt, "--allowedTools", f"Bash,Read,{tool}", "--output-format", "json"],
@@ -72,7 +72,7 @@ def use(machine: Machine, given: Mapping[str, object], tool: str = "Bash", promp
 
 
 def places_of(machine: Machine, api: ModelApi) -> dict[str, bytes]:
-    """All that was sent to the model, and every file that Claude Code wrote."""
+    """Return everything that was sent to the model, and every file that Claude Code wrote."""
     sent = {f"request {number}": body for number, body in enumerate(api.requests)}
     files = [path for path in (machine.home / ".claude").rglob("*") if path.is_file()]
     assert any(path.suffix == ".jsonl" for path in files), "there is no transcript"
@@ -146,7 +146,7 @@ def test_its_shell_gets_nothing_of_another_project(machine: Machine, escape: str
 
 
 def test_its_own_server_is_the_persons(machine: Machine) -> None:
-    """Nobody can be asked in a session without a terminal, but not because an agent had started the server."""
+    """Nobody can be asked because the session has no terminal, and not because an agent started the server."""
     machine.run("set", "OTHER", at=machine.project("other"), stdin=CANARY)
     servers = {"secrets": {"command": PROGRAM[0], "args": PROGRAM[1:]}}
     (machine.home / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
@@ -195,7 +195,7 @@ def test_its_hooks_tell_it_the_names_and_keep_the_value_from_the_model(machine: 
 
 
 def test_without_the_hooks_the_value_would_be_seen(machine: Machine) -> None:
-    """What the others find is there to be found."""
+    """Shows that the value would reach the model, so that the other tests prove something."""
     (machine.home / "work" / "api" / "leaked.txt").write_text(f"{TOKEN}\n")
     assert len(holding_the_value(machine, claude(machine, "base64 leaked.txt"))) >= 2
 
@@ -220,7 +220,7 @@ server.run("stdio")
 
 
 def leak(machine: Machine) -> None:
-    """Have the value in `leaked.txt`, and a server that tells it."""
+    """Put the value into `leaked.txt`, and set up a server that returns it."""
     use_hooks(machine)
     project = machine.home / "work" / "api"
     (project / "leaked.txt").write_text(f"{TOKEN}\n")
@@ -292,7 +292,7 @@ SEARCH_FILE = {"pattern": "canary", "output_mode": "content"}
     ],
 )
 def test_without_the_key_the_model_sees_no_output(machine: Machine, tool: str, given: Mapping[str, object]) -> None:
-    """Claude Code takes what replaces the output, whichever tool it is of."""
+    """Claude Code accepts the replaced output of every tool."""
     leak(machine)
     machine.key_file.unlink()
     api = use(machine, given, tool)
@@ -303,7 +303,7 @@ def test_without_the_key_the_model_sees_no_output(machine: Machine, tool: str, g
 
 
 def test_what_cannot_be_read_stops_claude_code_before_the_model_sees_it(machine: Machine) -> None:
-    """The event reaches the hook cut off, as one that is too large would."""
+    """The event reaches the hook truncated, as one that is too large would."""
     use_hooks(machine)
     settings = machine.home / ".claude" / "settings.json"
     whole = shlex.join(PROGRAM) + " hook post-tool-use"

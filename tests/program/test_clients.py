@@ -1,4 +1,4 @@
-"""Real clients, as people install them: Claude Code registers the server and finds it well."""
+"""Real clients, as people install them: Claude Code registers the server and connects to it."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ DEADLINE = 120.0
 
 
 class ClaudeCode:
-    """Claude Code with a home of its own, run in one project's directory."""
+    """Claude Code with a separate home, run in one project's directory."""
 
     def __init__(self, machine: Machine, project: Path) -> None:
         self.program = require("claude")
@@ -41,7 +41,7 @@ def claude_code(tmp_path: Path) -> ClaudeCode:
 
 
 def line_of(output: str, name: str) -> str:
-    """The line on which `claude mcp list` says how the server of that name is."""
+    """Return the line in which `claude mcp list` reports the state of the server with that name."""
     lines = [line for line in output.splitlines() if line.startswith(f"{name}:")]
     assert len(lines) == 1, output
     return lines[0]
@@ -53,7 +53,7 @@ def test_claude_code_lists_the_server_as_connected(claude_code: ClaudeCode) -> N
 
 
 def test_claude_code_connects_where_there_is_no_project(claude_code: ClaudeCode) -> None:
-    # The server must start anywhere: what is missing is told call by call.
+    # The server must start anywhere: each call reports what is missing.
     (claude_code.project / ".claude" / "secrets.yml").unlink()
     claude_code("add", "claude-secrets", "--", *PROGRAM)
     assert line_of(claude_code("list"), "claude-secrets").endswith("✔ Connected")
@@ -67,6 +67,6 @@ def test_claude_code_connects_where_config_yml_is_refused(claude_code: ClaudeCod
 
 
 def test_claude_code_does_not_call_a_server_connected_that_is_not(claude_code: ClaudeCode) -> None:
-    # Its exit code is 0 either way; this shows that the line it prints is worth reading.
+    # The exit code is always 0, so this shows that the printed line means something.
     claude_code("add", "claude-secrets", "--", *PROGRAM, "no-such-command")
     assert "✔ Connected" not in claude_code("list")

@@ -1,4 +1,4 @@
-"""Dialogs from a tool call to the store: the real server, real zenity and kdialog, a display that nobody sees."""
+"""Dialogs from a tool call to the store: with the real server, real zenity and kdialog, and an invisible display."""
 
 import sys
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def desk(request: pytest.FixtureRequest, machine: Machine, display: str) -> Iter
 
 
 class Desk:
-    """A server on a desktop that has one dialog program and no browser, and the person in front of it."""
+    """A server on a desktop with one dialog program and no browser, and the person who uses it."""
 
     def __init__(self, machine: Machine, display: str, program: str) -> None:
         self.program = program
@@ -46,7 +46,7 @@ class Desk:
         return self.windows()[-1]
 
     def choice(self) -> int:
-        """The window in which the person says who may read it."""
+        """Return the window in which the person chooses who may read the value."""
         wait_until(lambda: self.screen.windows("^Claude Secrets: who"), "the choice is shown", patience=PATIENCE)
         wait_until(lambda: len(set(self.screen.picture())) > 4, "it has been drawn", patience=PATIENCE)
         return self.screen.windows("^Claude Secrets: who")[-1]
@@ -88,7 +88,7 @@ def test_a_value_is_typed_into_a_dialog_and_who_may_read_it_chosen(machine: Mach
     if access == "readable":
         desk.yes(choice)
     else:
-        desk.screen.press(choice, "Return")  # No is what Enter chooses
+        desk.screen.press(choice, "Return")  # Enter chooses No
     assert desk.answer() == "Stored 'NEW' (version 1). The value went straight to the store."
     assert machine.run("get", "NEW", at=desk.project).stdout == "typed canary $(id)"
     assert access in machine.run("list").stdout

@@ -1,4 +1,4 @@
-"""The six tools, end to end: the real server as a subprocess, under the official client and over raw pipes."""
+"""The six tools, end to end: the real server as a subprocess, with the official client and over raw pipes."""
 
 import json
 import os
@@ -145,7 +145,7 @@ def test_a_thousand_writes_from_two_processes_under_changing_names_store_thirty_
     project = machine.project("api")
     refusals: list[str] = []
     stored, began = 0, time.monotonic()
-    for start in (0, 500):  # both are started again in between
+    for start in (0, 500):  # both processes are restarted in between
         wires = [Wire(PROGRAM, project, machine.environment) for _ in range(2)]
         for number, wire in enumerate(wires):
             wire.shake_hands(client=f"client-{start}-{number}")
@@ -155,7 +155,7 @@ def test_a_thousand_writes_from_two_processes_under_changing_names_store_thirty_
             stored += not result.get("isError")
         for wire in wires:
             assert wire.close() == 0
-    # The window slides: on a slow machine what was stored first counts no more before all is tried.
+    # The window slides: on a slow machine the first writes no longer count before all writes were tried.
     assert 30 <= stored <= 30 + 30 * (time.monotonic() - began) / 60
     assert stored + len(refusals) == 1000
     told = r"\[RATE_LIMITED\] .* wait [0-9]+ seconds \(rule /tools/set_secret/limits/set_secret_rate\)\."
@@ -228,7 +228,7 @@ def test_a_read_only_directory_has_its_code_and_changes_nothing(machine: Machine
 
 
 def without_override() -> list[str]:
-    """What makes root obey file modes, as every other user must; nothing where we are not root."""
+    """Return the words that make root obey file modes, as other users must; empty if the tests do not run as root."""
     if os.geteuid() != 0:
         return []
     require("setpriv")

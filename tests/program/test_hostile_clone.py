@@ -1,4 +1,4 @@
-"""A cloned repository that tries to configure its own guard: nothing of anyone else's leaves, none of its code runs."""
+"""A cloned repository that tries to configure its own guard: it gets nobody's secrets, and none of its code runs."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def machine_with_canaries(machine: Machine) -> Machine:
 
 
 def plant(machine: Machine) -> tuple[Path, Path]:
-    """A clone with code under the names of our imports; returns its directory and the mark its code would leave."""
+    """Create a clone with code under the names of our imports; return its directory and the file that code writes."""
     clone = machine.project("clone", "*")
     marker = machine.home / "it-ran"
     for module in ("yaml", "keyring", "re2", "mcp", "sqlite3", "evil", "claude_secrets_evil"):
@@ -176,7 +176,7 @@ def test_an_input_page_says_that_the_store_is_not_the_usual_one(machine: Machine
 
 
 def page_of(machine: Machine, clone: Path, environment: dict[str, str]) -> str:
-    """The page that a client is told to open for a new secret."""
+    """Return the page that a client is asked to open for a new secret."""
     import urllib.request
 
     wire = Wire([*PROGRAM], clone, {**machine.environment, **environment})
@@ -215,7 +215,7 @@ def test_a_file_of_the_persons_that_leads_through_the_project_denies_everything(
     if name == "config.yml":
         for command in (["get", "PERSONAL"], ["list"], ["trust"]):
             assert "[ALLOWLIST_INVALID]" in machine.run(*command, at=clone).stderr
-    assert machine.run("get", "PERSONAL").stdout == CANARY  # elsewhere it is a dotfile like any other
+    assert machine.run("get", "PERSONAL").stdout == CANARY  # elsewhere it is an ordinary dotfile
 
 
 def test_a_file_of_the_persons_that_others_can_write_denies_everything(machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""The whole program on real parts: a gnome-keyring over D-Bus, Chromium filling in the page, Claude Code's eyes."""
+"""The whole program with real parts: a gnome-keyring over D-Bus, Chromium for the page, and the official client."""
 
 import json
 import threading
@@ -117,7 +117,7 @@ def test_a_person_who_says_no_to_the_client_stores_nothing(tmp_path: Path, mode:
 def run_session(
     machine: Machine, project: Path, mode: str, elicit: Callable[..., object], **arguments: str
 ) -> list[str]:
-    """Call input_secret under the official client, which answers elicitations with `elicit`; the texts it got."""
+    """Call input_secret with the official client, which answers elicitations with `elicit`; return the texts it got."""
     parameters = StdioServerParameters(
         command=PROGRAM[0], args=PROGRAM[1:], env=dict(machine.environment), cwd=str(project)
     )

@@ -1,4 +1,4 @@
-"""Signals: whenever one comes, and to whichever thread, the program ends and prints nothing."""
+"""Signals: at any moment and to any thread, a signal ends the program, and the program prints nothing."""
 
 import ctypes
 import json
@@ -40,7 +40,7 @@ def wait_for(fact: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-# A server that has nothing to do
+# An idle server
 
 
 def threads(wire: Wire) -> list[int]:
@@ -82,7 +82,7 @@ SESSION = (
 def strike(
     machine: Machine, number: int, moment: int, *arguments: str, stdin: bytes
 ) -> tuple[subprocess.CompletedProcess[bytes], str]:
-    """Run the program, which is sent a signal at a moment (0: at none), and what `struck.py` reports."""
+    """Run the program with a signal at one moment (0: none); return the result and `signalled_program.py`'s report."""
     report = machine.home / "report"
     report.unlink(missing_ok=True)
     done = subprocess.run(
@@ -99,7 +99,7 @@ def strike(
 
 
 def moments(machine: Machine, *arguments: str, stdin: bytes) -> list[int]:
-    """Moments of an undisturbed run: its first, others all over it, and more towards its end, when a server serves."""
+    """Return moments of an undisturbed run: the first, some throughout, and more near the end, when a server serves."""
     done, passed = strike(machine, 0, 0, *arguments, stdin=stdin)
     assert (done.returncode, done.stderr) == (0, b"")
     assert int(passed) > 1000
@@ -146,7 +146,7 @@ def test_a_command_that_is_interrupted_at_any_moment_ends_with_130_and_prints_no
     machine: Machine, name: str
 ) -> None:
     arguments, stdin = COMMANDS[name]
-    if name == "exec":  # what becomes another program does not report at its end
+    if name == "exec":  # it becomes another program, which does not report at its end
         whole = moments(machine, "get", "TOKEN", stdin=stdin)
     else:
         whole = moments(machine, *arguments, stdin=stdin)
@@ -173,7 +173,7 @@ def test_a_server_that_is_interrupted_while_it_loads_ends_though_its_client_wait
     assert wire.stderr == b""
 
 
-# What Python does with interrupts
+# Python's handling of interrupts
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
