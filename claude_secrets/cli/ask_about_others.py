@@ -84,7 +84,7 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
         what = f"{pattern} covers every name: {counted(len(names), 'secret')}, {others}, and all later ones"
         question = f"Let {here(person)} use {counted(len(names), 'secret')}, {others}, and list every later name?"
     else:
-        what = f"{pattern} covers {others}"
+        what = f"{pattern} covers {counted(len(names), 'secret')}, {others}"
         question = f"Let {here(person)} use {counted(len(names), 'secret')} matching {pattern}, {others}?"
     ask([], question, DeniedError(Code.NOT_TRUSTED, f"{what}.", "To do it anyway, add --yes"))
     return names

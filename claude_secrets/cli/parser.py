@@ -20,7 +20,7 @@ from claude_secrets.paths import command
 from claude_secrets.version import __version__
 
 COMMANDS: Final = {
-    "serve": "Serve MCP on standard input and output (what clients start; the default on a pipe).",
+    "serve": "Run the MCP server on standard input and output (clients start it; the default on a pipe).",
     "init": "Create .claude/secrets.yml here; choose where to keep the store's key (default: the OS keyring).",
     "set": "Store a secret. Asks for the value without showing it, or reads standard input.",
     "get": "Print a secret's value exactly as it is stored.",
@@ -38,7 +38,7 @@ COMMANDS: Final = {
     "import": "Import secrets from a .env file, a JSON object or the TypeScript tool's store.",
     "access": "Set whether agents can read the values of secrets, or only use them.",
     "allow": "Add a name to this project's allowlist and let the project use the secret.",
-    "revoke": "Revoke this project's access to a name, or to all names.",
+    "revoke": "Revoke this project's access to a name, or revoke all its grants.",
     "trust": "Review which secrets from other projects this project asks for, and grant access.",
     "projects": "List what you have let projects use besides their own secrets.",
     "policy": "Check policies, or explain what they decide.",

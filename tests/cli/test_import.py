@@ -114,7 +114,7 @@ def on_a_terminal(
     return code, screen
 
 
-# What is imported
+# Imports and their results
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

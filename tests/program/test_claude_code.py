@@ -67,7 +67,7 @@ def use(machine: Machine, given: Mapping[str, object], tool: str = "Bash", promp
             check=False,
         )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert api.results(), "the model was told of no result"
+    assert api.results(), "the model received no result"
     return api
 
 
@@ -309,5 +309,5 @@ def test_what_cannot_be_read_stops_claude_code_before_the_model_sees_it(machine:
     whole = shlex.join(PROGRAM) + " hook post-tool-use"
     settings.write_text(settings.read_text().replace(f'"{whole}"', json.dumps(f"head -c 99 | {whole}")))
     (machine.home / "work" / "api" / "leaked.txt").write_text(f"{TOKEN}\n")
-    with pytest.raises(AssertionError, match="the model was told of no result"):
+    with pytest.raises(AssertionError, match="the model received no result"):
         claude(machine, "cat leaked.txt")

@@ -53,7 +53,7 @@ def sleeps(wire: Wire, thread: int) -> bool:
 
 @pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
 def test_a_signal_to_any_thread_of_an_idle_server_ends_it_at_once(machine: Machine, number: signal.Signals) -> None:
-    require_real(sys.platform == "linux", "Linux, where a signal can be sent to a thread")
+    require_real(sys.platform == "linux", "signals to a single thread, which need Linux")
     for which in range(-4, 0) if number is signal.SIGINT else (-1,):
         with machine.server(machine.project("api")) as wire:
             wire.text("get_secret", name="TOKEN")
