@@ -22,7 +22,7 @@ _READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS
 _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _FLAGS
 
 _PERMISSIONS: Final = 0o777
-"""Without the set-user-ID and set-group-ID bits, because the files written here are never programs."""
+"""The mode without the set-user-ID, set-group-ID and sticky bits."""
 
 
 class LinkRefusedError(OSError):
@@ -84,9 +84,10 @@ def replace_file(
 
     `status` is that of the file as it was read, so that a file that came to `path` since cannot lend its owner.
 
-    Without `owner_must_stay` the file becomes the caller's if the system does not allow that owner and group. `draft`
-    is the path of the new file until it is complete; by default a random name. `check` is called when the new file is
-    complete, and raises if the old file must stay.
+    Without `owner_must_stay` the file becomes the caller's if the system does not allow that owner and group. It then
+    has no set-user-ID or set-group-ID bit, which could name somebody else. `draft` is the path of the new file until it
+    is complete; by default a random name. `check` is called when the new file is complete, and raises if the old file
+    must stay.
 
     Raises:
         OSError: the file cannot be replaced. After any error the old file is unchanged and the draft is gone.
@@ -124,7 +125,8 @@ def _make(draft: Path, data: bytes, status: os.stat_result, *, owner_must_stay: 
             except OSError:
                 if owner_must_stay:
                     raise
-            os.fchmod(descriptor, status.st_mode & _PERMISSIONS)  # after fchown, which clears bits
+            mode = stat.S_IMODE(status.st_mode) if owner_must_stay else status.st_mode & _PERMISSIONS
+            os.fchmod(descriptor, mode)  # after fchown, which clears bits
         write_all(descriptor, data)
         os.fsync(descriptor)
     finally:

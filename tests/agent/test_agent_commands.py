@@ -73,7 +73,8 @@ def agent_runs(
 
 
 UV = Path(sys.executable).with_name("uv")
-SECURITY = " ".join((Path(__file__).parents[2] / "SECURITY.md").read_text().split())
+MODEL = Path(__file__).parents[2] / "docs" / "explanation" / "security-model.md"
+SECURITY = " ".join(MODEL.read_text("utf-8").split())
 
 
 def until(fact: Callable[[], bool]) -> None:
@@ -209,7 +210,7 @@ def test_the_persons_programs_inherit_what_they_are_handed(machine: Machine) -> 
 
 
 def test_what_security_says_that_leads_around_the_filter_does(machine: Machine) -> None:
-    """Two known holes: if one is fixed, this test fails, and the sentence in SECURITY.md must change with it."""
+    """Two known holes: if one is fixed, this test fails, and the sentence in security-model.md must change with it."""
     script = f"""$python -c '
 import socket, subprocess, sys
 ours, its = socket.socketpair()
@@ -218,7 +219,7 @@ print(ours.recv(100))' {WRITE} 0"""
     assert "canary-a-value" in agent_runs(machine, script).stdout
     script = """script -qec '$cs exec --only TOKEN -- sh -c "printenv TOKEN >/dev/tty" | cat' /dev/null"""
     assert "canary-a-value" in agent_runs(machine, script).stdout
-    assert "its standard input, if that is a terminal or a socket, or to `/dev/tty`, is not redacted" in SECURITY
+    assert "to `/dev/tty`, or to its standard input if that is a terminal or a socket" in SECURITY
 
 
 ATTEMPTS = {
@@ -343,16 +344,16 @@ def test_erasing_the_record_is_not_enough_where_the_name_tells(machine: Machine,
     assert (named.returncode, named.stdout) == (3, "")
     unnamed = agent_runs(machine, attack, marker="", server=PROGRAM, environment=records)
     assert unnamed.stdout == "canary-b-value"
-    assert "removes the note" in SECURITY
+    assert "an agent can remove that note" in SECURITY
 
 
 def test_what_security_says_that_leaves_the_descent_does(machine: Machine) -> None:
-    """A known hole: if it is fixed, this test fails, and the sentence in SECURITY.md must change with it."""
+    """A known hole: if it is fixed, this test fails, and the sentence in security-model.md must change with it."""
     script = "(setsid sh -c 'unset CLAUDECODE; cd $b; sleep 0.3; exec $cs get B_TOKEN' >~/orphan-said 2>&1 &) ; true"
     agent_runs(machine, script, client="claude")
     until(lambda: (machine.home / "orphan-said").exists() and (machine.home / "orphan-said").read_text() != "")
     assert (machine.home / "orphan-said").read_text() == "canary-b-value"
-    assert "a process that its parents have left" in SECURITY
+    assert "a process whose parents have ended" in SECURITY
 
 
 BY_HAND = {

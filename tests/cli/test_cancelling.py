@@ -65,12 +65,12 @@ class Row(NamedTuple):
 
 
 YES = "asking.require_yes terminal.confirm"
-FOREIGN = "asking.ask terminal.confirm"
+ABOUT_OTHERS = "asking.ask terminal.confirm"
 TYPED = "asking.passphrase terminal.read_hidden"
 VALUE = Asked("Value of", "set.run asking.value_from_input terminal.read_hidden", "a value")
-SCOPE = Asked("use the scope acme", f"opening.the_person foreign.require_scope {FOREIGN}")
-REFERENCES = "foreign.require_references"
-COPIES = "old_copies.to_remove asking.agreed terminal.confirm"
+SCOPE = Asked("use the scope acme", f"opening.the_person ask_about_others.require_scope {ABOUT_OTHERS}")
+REFERENCES = "ask_about_others.require_references"
+COPIES = "old_copies.ask_which_to_remove asking.agreed terminal.confirm"
 NEW_WORDS = "key.run key._rotate_data key._new_passphrases key._new_passphrase"
 STORE = Asked("Passphrase of the store", f"opening._open {TYPED}", WORDS)
 
@@ -88,19 +88,33 @@ PURGED = Asked("Remove these copies", f"purge.run {COPIES}", may_be_empty=True)
 
 KEYED = [
     Row("set NEW", "work/clone", [VALUE]),
-    Row("set AWS_KEY", "work/clone", [Asked("Overwrite AWS_KEY", f"set.run foreign.require_name {FOREIGN}"), VALUE]),
+    Row(
+        "set AWS_KEY",
+        "work/clone",
+        [Asked("Overwrite AWS_KEY", f"set.run ask_about_others.require_name {ABOUT_OTHERS}"), VALUE],
+    ),
     Row("delete OWN", "work/clone", [Asked("Delete 'OWN'", f"delete.run {YES}")]),
     Row("purge OWN", "work/clone", [Asked("Purge 'OWN'", f"purge.run purge._one {YES}"), PURGED]),
     Row("purge --deleted", "", [Asked("Purge 1 deleted", f"purge.run purge._deleted {YES}"), PURGED]),
-    Row("allow AWS_KEY", "work/clone", [Asked("use AWS_KEY", f"allow.run foreign.require_name {FOREIGN}")]),
-    Row("allow 'AWS_*'", "work/clone", [Asked(r"by AWS_\*", f"allow.run foreign.require_names {FOREIGN}")]),
-    Row("access AWS_KEY --readable", "work/clone", [Asked("read its", f"access.run foreign.require_name {FOREIGN}")]),
+    Row(
+        "allow AWS_KEY", "work/clone", [Asked("use AWS_KEY", f"allow.run ask_about_others.require_name {ABOUT_OTHERS}")]
+    ),
+    Row(
+        "allow 'AWS_*'", "work/clone", [Asked(r"by AWS_\*", f"allow.run ask_about_others.require_names {ABOUT_OTHERS}")]
+    ),
+    Row(
+        "access AWS_KEY --readable",
+        "work/clone",
+        [Asked("read its", f"access.run ask_about_others.require_name {ABOUT_OTHERS}")],
+    ),
     Row("trust", "work/clone", [Asked("Let ", f"trust.run {YES}")]),
-    Row("exec -- true", "work/clone", [Asked("Let this command", f"exec.run {REFERENCES} {FOREIGN}")]),
-    Row("export", "work/clone", [Asked("Let this command", f"export.run {REFERENCES} {FOREIGN}")]),
+    Row("exec -- true", "work/clone", [Asked("Let this command", f"exec.run {REFERENCES} {ABOUT_OTHERS}")]),
+    Row("export", "work/clone", [Asked("Let this command", f"export.run {REFERENCES} {ABOUT_OTHERS}")]),
     Row("import values.env", "work/clone", [Asked("Import 1 secret", f"import.run import._ask {YES}")]),
     Row("import values.env --rewrite", "work/clone", [Asked("Import 1 secret", f"import.run import._ask {YES}")]),
-    Row("init", "work/clone/below", [Asked("Make a second project", f"init.run init._ask_before_hiding {FOREIGN}")]),
+    Row(
+        "init", "work/clone/below", [Asked("Make a second project", f"init.run init._ask_before_hiding {ABOUT_OTHERS}")]
+    ),
     Row("key add-passphrase", "", new_words("the store", "key.run")),
     Row("key remove SLOT", "", [Asked("Remove the key", f"key.run key._remove {YES}")]),
     Row(
@@ -133,10 +147,10 @@ KEYED = [
     Row("set NEW", "work/evil", [SCOPE, VALUE]),
     Row("delete AWS", "work/evil", [SCOPE, Asked("Delete 'AWS'", YES)]),
     Row("purge AWS", "work/evil", [SCOPE, Asked("Purge 'AWS'", YES), PURGED]),
-    Row("allow AWS", "work/evil", [SCOPE, Asked("use AWS", FOREIGN)]),
-    Row("access AWS --readable", "work/evil", [SCOPE, Asked("read its", FOREIGN)]),
-    Row("exec -- true", "work/evil", [SCOPE, Asked("Let this command", FOREIGN)]),
-    Row("export", "work/evil", [SCOPE, Asked("Let this command", FOREIGN)]),
+    Row("allow AWS", "work/evil", [SCOPE, Asked("use AWS", ABOUT_OTHERS)]),
+    Row("access AWS --readable", "work/evil", [SCOPE, Asked("read its", ABOUT_OTHERS)]),
+    Row("exec -- true", "work/evil", [SCOPE, Asked("Let this command", ABOUT_OTHERS)]),
+    Row("export", "work/evil", [SCOPE, Asked("Let this command", ABOUT_OTHERS)]),
     Row("import values.env", "work/evil", [SCOPE, Asked("Import 1 secret", YES)]),
 ]
 """Command lines for a store with its key in a file."""
@@ -186,7 +200,7 @@ OPEN_NO_STORE = {"serve", "hook", "policy", "init"}
 
 EXEMPT = {
     ("as_agent._set", "asking.value_from_input"),  # an agent's command refuses a terminal before
-    ("serve.run", "asking.passphrase"),  # it reads only the descriptor of --passphrase-fd
+    ("serve.start", "asking.passphrase"),  # it reads only the descriptor of --passphrase-fd
 }
 
 INPUTS = {"Ctrl-C": "\x03", "Ctrl-D": "\x04", "nothing": "\n", "a paste": PASTED}
