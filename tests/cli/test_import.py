@@ -209,7 +209,7 @@ def test_they_come_into_the_scope_that_is_named(machine: Watched) -> None:
     file = machine.file(".env", DOTENV)
     code, error, said = machine.bring(str(file), "--scope", "acme", "--yes", "--rewrite")
     assert (code, error) == (2, "INVALID_ARGUMENTS")
-    assert "would mean the scope 'shared', not 'acme'" in said
+    assert "would be to scope 'shared', not 'acme'" in said
     assert machine.values("--scope", "acme") == {}
     assert machine.bring(str(file), "--scope", "acme", "--yes")[0] == 0
     assert machine.values("--scope", "acme") == VALUES
@@ -255,7 +255,10 @@ def test_each_name_is_shown_with_what_becomes_of_it(machine: Watched) -> None:
     }
     assert "Already stored with another value: OTHER." in said
     code, _, said = machine.bring(str(file), "--yes", "--overwrite")
-    assert (code, "Imported 4 secrets (1 overwritten) into scope 'shared'; 1 of them had this" in said) == (0, True)
+    assert (code, "Imported 4 secrets (1 overwritten) into scope 'shared'; 1 of them already had this" in said) == (
+        0,
+        True,
+    )
     assert machine.values() == {name: f"canary-{name.lower()}" for name in ("SAME", "OTHER", "GONE", "FRESH")}
     versions = {secret["name"]: secret["version"] for secret in json.loads(machine.run("list", "--json").stdout)}
     assert versions == {"SAME": 1, "OTHER": 3, "GONE": 3, "FRESH": 1}
