@@ -156,8 +156,8 @@ def command_words() -> tuple[str, ...]:
 def _source() -> str | None:
     """Return the checkout or repository from which this was installed, or None for a package index.
 
-    The file is specified at https://packaging.python.org/en/latest/specifications/direct-url/. Without the source a
-    hint would name whatever package has this name on an index.
+    Without it a hint would name whatever package has this name on an index. `direct_url.json` is specified at
+    https://packaging.python.org/en/latest/specifications/direct-url/.
     """
     import json
     from importlib.metadata import PackageNotFoundError, distribution

@@ -136,7 +136,7 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
         place = "is used outside of a project"
     refusal = DeniedError(
         Code.NOT_TRUSTED,
-        f"The file names {listed}, which {place}, and nobody can be asked here.",
+        f"The file names {listed}, which {place}. That needs your consent, and you cannot be asked here.",
         f"To allow it only this time, add --yes. {_for_good(person, theirs, anywhere=anywhere)}".rstrip(),
     )
     hint_at_main(person)

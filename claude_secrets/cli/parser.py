@@ -39,7 +39,7 @@ COMMANDS: Final = {
     "access": "Set whether agents can read the values of secrets, or only use them.",
     "allow": "Add a name to this project's allowlist and let the project use the secret.",
     "revoke": "Revoke this project's access to a name, or revoke all its grants.",
-    "trust": "Review which secrets from other projects this project asks for, and grant access.",
+    "trust": "Review the secrets of other projects that this project asks for, and grant access.",
     "projects": "List what you have let projects use besides their own secrets.",
     "policy": "Check policies, or explain what they decide.",
     "log": "Show who asked for what and the outcome, or verify that the log is intact.",

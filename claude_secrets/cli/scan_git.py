@@ -96,7 +96,7 @@ class GitScan:
         return self._repository.known_at(frozenset(number.encode("ascii") for number in numbers))
 
     def _told(self, one: Object, seen: Seen, known: Mapping[str, list[Known]]) -> Iterator[ScannedPlace | Unseen]:
-        """Report the results for one object at each of its known paths, up to `LISTED` paths."""
+        """Report the results for one object under each of its known paths, at most `LISTED` of them."""
         places = known.get(one.number) or ([Known(one.path, "")] if one.path else [])
         if not places:
             yield from told_at(self._finder, seen, f"git object {one.number[:12]}")

@@ -1,6 +1,6 @@
 """One run of git whose output is read as it comes.
 
-Always: if git stays silent while we wait for it, git and all processes that it started are killed.
+Always: if git produces no output within the time limit, git and all processes that it started are killed.
 """
 
 import os

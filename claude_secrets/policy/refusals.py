@@ -90,7 +90,7 @@ def use_only(name: str) -> DeniedError:
 
 
 def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
-    """Return the refusal of a call without the person's consent; `error` is the refusal if nobody could be asked."""
+    """Return the refusal of a call that the person has not consented to. If nobody could be asked, that is `error`."""
     why = {
         Channel.NONE: "",
         Channel.AGENT: " An agent started this server, so the server does not ask the person.",

@@ -146,7 +146,7 @@ class Store:
             return False
 
     def refuse_another(self) -> None:
-        """Raise `StoreError` STORE_UNAVAILABLE if the store exists already."""
+        """Raise `StoreError` (STORE_UNAVAILABLE) if the store already exists."""
         if self.exists():
             raise _there_already()
 

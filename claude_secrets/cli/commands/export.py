@@ -20,15 +20,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=["shell", "dotenv", "json"],
         default="shell",
         help='shell (the default): for eval "$(claude-secrets export)" in any POSIX shell; dotenv: for python-dotenv '
-        "1.2.3 or later (never source it in a shell, which could run code in a value; docker --env-file keeps the "
+        "1.2.3 or later (never source it in a shell: a value could be run as code; docker --env-file keeps the "
         "quotes)",
     )
     parser.add_argument(
         "--on-missing",
         choices=["error", "empty", "keep"],
         default="error",
-        help="for a reference to a missing secret: error (the default) prints nothing at all, empty removes the "
-        "reference, keep prints the reference",
+        help="what to do with a reference to a missing secret: error (the default) prints no variables, empty "
+        "removes the reference, keep leaves it",
     )
     add_scope(parser)
     ask_about_others.add_yes(parser)

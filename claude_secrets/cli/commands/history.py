@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Take the name, `--all` and `--json`."""
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
-        "--all", action="store_true", help=f"every version, not just the newest {_SHOWN} and those a person entered"
+        "--all", action="store_true", help=f"every version (default: the newest {_SHOWN}, and all a person entered)"
     )
     parser.add_argument("--json", action="store_true", help="as JSON; all versions")
     add_scope(parser)

@@ -39,9 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="dotenv: replace each imported value with secret://NAME; FILE.before-import keeps a copy",
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the values of secrets that have another value"
-    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the values of existing secrets that differ")
     parser.add_argument(
         "--key-fd", metavar="N", type=int, help="typescript: read its key (base64) from this file descriptor"
     )

@@ -26,12 +26,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--here", action="store_true", help="make a separate project in a directory that belongs to another project"
     )
     parser.add_argument(
-        "--key-file", metavar="PATH", help="make the store, and keep its key in this new file, not in the OS keyring"
+        "--key-file", metavar="PATH", help="create the store and keep its key in this new file, not in the OS keyring"
     )
     parser.add_argument(
         "--passphrase",
         action="store_true",
-        help="make the store, opened by a passphrase instead of a key in the keyring",
+        help="create the store and open it with a passphrase instead of a key in the keyring",
     )
     parser.add_argument(
         "--new-passphrase-fd", metavar="N", type=int, help="read the new passphrase from this file descriptor"

@@ -45,7 +45,7 @@ def _tell(taken: list[Grant]) -> None:
     for grant in taken:
         say(f"Revoked: {_words(grant)}.")
     if not taken:
-        say("There was no grant to revoke. (Secrets that the project stored itself are its own.)")
+        say("There was no grant to revoke. (A project needs no grant for the secrets that it stored itself.)")
 
 
 def _words(grant: Grant) -> str:

@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="GLOB",
         action="append",
         default=[],
-        help="leave out files and directories with such a name, or such a path below the directory; repeatable",
+        help="skip files and directories if their name, or their path below the scanned directory, matches; repeatable",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
 

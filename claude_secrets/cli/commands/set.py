@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--expires",
         metavar="WHEN",
-        help="when the value expires, to remind you: a day such as 2027-01-31, 90d from now, or never",
+        help="remind you when the value expires: a date (2027-01-31), a time from now (90d) or never",
     )
     add_scope(parser)
     ask_about_others.add_yes(parser)
