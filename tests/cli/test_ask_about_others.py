@@ -198,7 +198,7 @@ def test_a_pattern_asks_nothing_where_nothing_is_another_projects(machine: Machi
 def test_scripts_allow_a_pattern_and_take_it_back(machine: Machine) -> None:
     clone = machine.project("clone", ["OWN"])
     assert "Added '*'" in machine.run("allow", "*", "--yes", at=clone).stdout
-    for pattern, told in (("*", "already;"), ("AWS_*", "already, covered by its entry *;"), ("OWN", "already;")):
+    for pattern, told in (("*", "clone;"), ("AWS_*", "clone, covered by its entry *;"), ("OWN", "clone;")):
         done = machine.run("allow", pattern, "--yes", at=clone)
         assert (done.returncode, told in done.stdout) == (0, True)
     revoked = machine.run("revoke", "*", at=clone).stdout

@@ -100,7 +100,9 @@ KEYED = [
         "allow AWS_KEY", "work/clone", [Asked("use AWS_KEY", f"allow.run ask_about_others.require_name {ABOUT_OTHERS}")]
     ),
     Row(
-        "allow 'AWS_*'", "work/clone", [Asked(r"by AWS_\*", f"allow.run ask_about_others.require_names {ABOUT_OTHERS}")]
+        "allow 'AWS_*'",
+        "work/clone",
+        [Asked(r"matching AWS_\*", f"allow.run ask_about_others.require_names {ABOUT_OTHERS}")],
     ),
     Row(
         "access AWS_KEY --readable",
@@ -134,7 +136,7 @@ KEYED = [
         "",
         [
             Asked("Passphrase of the backup", f"backup.run backup._restore {TYPED}", WORDS),
-            Asked("another name", f"backup._restore {YES}"),
+            Asked("Rename the store", f"backup._restore {YES}"),
         ],
     ),
     Row(
@@ -200,6 +202,7 @@ OPEN_NO_STORE = {"serve", "hook", "policy", "init"}
 
 EXEMPT = {
     ("as_agent._set", "asking.value_from_input"),  # an agent's command refuses a terminal before
+    ("serve.run", "serve.start"),
     ("serve.start", "asking.passphrase"),  # it reads only the descriptor of --passphrase-fd
 }
 

@@ -175,7 +175,7 @@ def test_variables_are_filled_in_as_far_as_the_file_gives_them(tmp_path: Path) -
     contents = import_files.read_entries(FileKind.DOTENV, path.read_bytes(), no_key)
     read_by_others = dotenv.dotenv_values(path)
     assert values(contents) == {name: read_by_others[name] for name in "ABCDH"}
-    left_out = [note for note in contents.notes if "does not give" in note]
+    left_out = [note for note in contents.notes if "does not set" in note]
     assert [note.partition(":")[0] for note in left_out] == ["line 6", "line 7", "line 8"]
 
 

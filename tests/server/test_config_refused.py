@@ -60,7 +60,10 @@ FAULTS: dict[str, Fault] = {
 def machine_with_store_elsewhere(bare_machine: Machine) -> Machine:
     """A machine on which only `config.yml` names the person's store."""
     bare_machine.configure("presence: any", "store: ~/mine/secrets.db")
-    return bare_machine.use_key_file()
+    bare_machine.key_file.parent.mkdir()
+    done = bare_machine.run("init", "--key-file", str(bare_machine.key_file), at=bare_machine.project("setup", []))
+    assert done.returncode == 0, done.stderr
+    return bare_machine
 
 
 def correct(config: Path) -> None:

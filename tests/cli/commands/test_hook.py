@@ -149,7 +149,7 @@ def test_whatever_comes_for_an_event_is_answered(machine: Machine, event: str, w
     if event in STOPPING_NOTHING:
         assert done.stdout == b""
     else:
-        assert re.search(rb"\(the event is (larger than 64 MiB|nested too deeply|not JSON)", done.stdout)
+        assert re.search(rb"\(the event is (larger than 64 MiB|nested too deeply|not valid JSON)", done.stdout)
 
 
 @pytest.mark.parametrize("event", EVENTS)

@@ -37,7 +37,7 @@ def test_trust_shows_what_is_new_and_grants_that_alone(machine: Machine) -> None
         assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
         assert on_a_terminal(machine, ["trust"], project, [("[y/N]", "y\n")])[0] == 0
         assert wire.text("get_secret", name="TOKEN") == "v"
-        assert "nothing" in machine.run("trust", at=project).stdout
+        assert "already has access to everything" in machine.run("trust", at=project).stdout
         assert machine.run("revoke", "--all", at=project).returncode == 0
         assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
 
