@@ -7,7 +7,7 @@ from collections.abc import Mapping
 def add_common(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:
     """Add the options that every command takes.
 
-    Without `default`, an option that is missing after the command keeps the value it was given before the command.
+    Without `default`, an option keeps the value that was given before the command, unless it is given again after it.
     """
     parser.add_argument("--project", metavar="DIR", default=default, help="the project's directory")
     parser.add_argument(

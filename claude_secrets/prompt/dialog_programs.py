@@ -25,7 +25,7 @@ class DialogAnswer(StrEnum):
 
 
 class Asked(NamedTuple):
-    """The title and text of a dialog; `hidden` if it reads a value instead of a Yes or No."""
+    """The title and text of a dialog; `hidden` if it reads a hidden value instead of a Yes or No."""
 
     hidden: bool
     title: str

@@ -34,7 +34,7 @@ class Window(NamedTuple):
         return Window(self.start + self.seconds if before else now, 0, before, self.seconds)
 
     def is_over(self, now: float) -> bool:
-        """Whether no call in this window counts at `now`."""
+        """Whether at `now` every call in this window is too old to count."""
         window = self.at(now)
         return window.calls == window.before == 0
 
