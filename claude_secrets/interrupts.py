@@ -20,7 +20,7 @@ def begin() -> None:
 
 
 def let_clean_up() -> None:
-    """Let SIGINT raise `KeyboardInterrupt` from now on, unless one is already being handled."""
+    """From now on, raise `KeyboardInterrupt` at a SIGINT, except while an earlier SIGINT is being handled."""
     if _signal.getsignal(_signal.SIGINT) is _leave:
         _signal.signal(_signal.SIGINT, _raise)
 

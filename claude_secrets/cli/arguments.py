@@ -7,7 +7,7 @@ from collections.abc import Mapping
 def add_common(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:
     """Add the options that every command takes.
 
-    Without `default`, an option keeps the value that was given before the command, unless it is given again after it.
+    Without `default`, the parser sets no default, which would overwrite a value that was given before the command.
     """
     parser.add_argument("--project", metavar="DIR", default=default, help="the project's directory")
     parser.add_argument(

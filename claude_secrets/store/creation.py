@@ -122,7 +122,7 @@ def _read_draft(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
 
 
 def empty_head(cipher: Cipher, slot: Slot) -> StoreHead:
-    """The head of a store that holds nothing but one key slot."""
+    """The head of a new store, which has one key slot and no records."""
     return StoreHead(
         changes=0,
         records="0",
