@@ -128,19 +128,26 @@ KEY = "claude-secrets init --key-file ~/claude-secrets.key"
 TYPED = {"claude-secrets set GITEA_TOKEN": "a-value-of-the-documents\n"}
 """What the person types, which comes from standard input here."""
 
+USED = "claude-secrets exec --redact --only GITEA_TOKEN -- sh -c 'echo \"the token is $GITEA_TOKEN\"'"
+
 RUN = {
-    "README.md": [KEY, "claude-secrets init", "claude-secrets allow GITEA_TOKEN", "claude-secrets set GITEA_TOKEN"],
+    "README.md": [
+        "claude-secrets init",
+        "claude-secrets allow GITEA_TOKEN",
+        "claude-secrets set GITEA_TOKEN",
+        USED,
+    ],
     "docs/getting-started.md": [
         KEY,
         "claude-secrets doctor",
         "claude-secrets init",
         "claude-secrets allow GITEA_TOKEN",
         "claude-secrets set GITEA_TOKEN",
-        "claude-secrets exec --redact --only GITEA_TOKEN -- sh -c 'echo \"the token is $GITEA_TOKEN\"'",
+        USED,
         "claude-secrets recover create",
     ],
 }
-"""The lines that are run here, in this order: a machine without a keyring needs its key file first."""
+"""The lines that are run here, in this order, after the key file that a machine without a keyring needs first."""
 
 NEEDS = {
     "uv tool install .": "a package index: .ci/run runs it",
@@ -161,7 +168,7 @@ def test_each_shell_line_runs_or_says_what_it_needs(name: str, tmp_path: Path) -
     program.write_text(f'#!/bin/sh\nexec {shlex.join(MACHINES_PROGRAM)} "$@"\n')
     program.chmod(0o755)
     said = {}
-    for line in RUN[name]:
+    for line in dict.fromkeys([KEY, *RUN[name]]):
         done = subprocess.run(
             ["sh", "-c", line],
             env={**machine.environment, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"},
@@ -178,6 +185,7 @@ def test_each_shell_line_runs_or_says_what_it_needs(name: str, tmp_path: Path) -
         if "--redact" in line:
             assert output == "the token is [secret://GITEA_TOKEN]\n"
             assert output.strip() in text_of(name)
+    assert KEY in text_of(name)
 
 
 def test_claude_code_takes_the_server_as_the_readme_says(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "restore": "Restore an earlier value of a secret, or a deleted secret.",
     "purge": "Permanently remove a secret, or all deleted secrets.",
     "rename": "Rename a secret.",
-    "exec": "Run a program with secrets in its environment, and redact its output.",
+    "exec": "Run a program with secrets in its environment; --redact hides them in its output.",
     "export": "Print variables with secret values for a shell, as a .env file or as JSON.",
     "scan": "Search files, git history and transcripts for stored values.",
     "hook": "Answer an event of Claude Code's hooks.",
@@ -117,7 +117,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         # argparse repeats the words it rejects, and people do put values there.
-        if not message.startswith("the following arguments are required") and "expected one argument" not in message:
+        if message.startswith(("argument COMMAND:", "argument VERB:")):
+            message = f"unknown {message[9:].partition(':')[0].lower()} (not shown, because it may be a secret value)"
+        elif not message.startswith("the following arguments are required") and "expected one argument" not in message:
             message = "invalid arguments (not shown, because one may be a secret value)"
         output.error(message)
         output.hint(f"{self.prog} --help")

@@ -64,6 +64,14 @@ def test_the_hint_names_the_help_of_what_was_typed(line: str, asked: str, capsys
     assert f"hint: {' '.join([command(), *asked.split()])} --help\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("line", "said"), [("gett canary", "unknown command"), ("key canary", "unknown verb")])
+def test_an_unknown_command_or_verb_is_named_as_such(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(line.split())
+    error = capsys.readouterr().err
+    assert (said in error, "canary" in error) == (True, False)
+
+
 LOOSENING = {"access", "allow", "backup", "export", "key", "recover", "trust"}
 
 

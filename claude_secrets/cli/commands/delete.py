@@ -5,9 +5,10 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets.cli.ask_about_others import whose
 from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.opening import add_scope, scoped_person
-from claude_secrets.cli.output import say
+from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import check_name
+from claude_secrets.paths import command
 from claude_secrets.person import secrets
 
 
@@ -27,4 +28,5 @@ def run(options: Namespace) -> int:
     if not secrets.delete(person, name):
         raise CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{person.scope}'.")
     say(f"Deleted '{name}'.")
+    hint(f"to restore it: {command()} restore {name}")
     return 0
