@@ -154,13 +154,14 @@ def command_words() -> tuple[str, ...]:
 
 
 def _source() -> str | None:
-    """Return the checkout or repository from which this was installed, or None for a package index.
+    """Return the checkout or repository from which this was installed, without credentials; None for a package index.
 
     Without it a hint would name whatever package has this name on an index. `direct_url.json` is specified at
     https://packaging.python.org/en/latest/specifications/direct-url/.
     """
     import json
     from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit, urlunsplit
     from urllib.request import url2pathname
 
     try:
@@ -168,8 +169,14 @@ def _source() -> str | None:
         url = found.get("url")
         if url is None:
             return None
-        if vcs := found.get("vcs_info"):
-            return f"{vcs['vcs']}+{url}"
-        return url2pathname(url.removeprefix("file://")) if url.startswith("file://") else str(url)
+        parts = urlsplit(url)
+        if parts.scheme == "file" and "vcs_info" not in found:
+            return url2pathname(parts.path)
+        if parts.scheme != "ssh":  # the user of ssh is no credential; other user names, and queries, can be
+            parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+        elif parts.password is not None:
+            return None
+        url = urlunsplit(parts._replace(query="", fragment=""))
+        return f"{found['vcs_info']['vcs']}+{url}" if "vcs_info" in found else url
     except (PackageNotFoundError, ValueError, KeyError, AttributeError):  # a broken installation
         return None

@@ -40,10 +40,27 @@ class Installed:
             ["--from", "git+https://code.example/x.git"],
         ),
         ({"url": "https://code.example/x.whl", "archive_info": {}}, ["--from", "https://code.example/x.whl"]),
+        (
+            {"url": "https://me:canary@code.example:8443/x.git?key=canary", "vcs_info": {"vcs": "git"}},
+            ["--from", "git+https://code.example:8443/x.git"],
+        ),
+        (
+            {"url": "https://canary@code.example/x.whl#canary", "archive_info": {}},
+            ["--from", "https://code.example/x.whl"],
+        ),
+        (
+            {"url": "ssh://git@code.example/x.git", "vcs_info": {"vcs": "git"}},
+            ["--from", "git+ssh://git@code.example/x.git"],
+        ),
+        ({"url": "ssh://git:canary@code.example/x.git", "vcs_info": {"vcs": "git"}}, []),
+        ({"url": "file:///srv/x.git", "vcs_info": {"vcs": "git"}}, ["--from", "git+file:///srv/x.git"]),
         ({}, []),
         ([], []),
     ],
-    ids=["an index", "a checkout", "a repository", "a file elsewhere", "nothing", "damaged"],
+    ids=[
+        *("an index", "a checkout", "a repository", "a file elsewhere", "credentials", "a token", "ssh", "a password"),
+        *("a repository on disk", "nothing", "damaged"),
+    ],
 )
 def test_uvx_is_named_with_the_source_it_ran(
     monkeypatch: pytest.MonkeyPatch, direct_url: object, source: list[str]
@@ -51,6 +68,7 @@ def test_uvx_is_named_with_the_source_it_ran(
     monkeypatch.setattr(sys, "prefix", "/home/me/.cache/uv/archive-v0/abc")
     monkeypatch.setattr(metadata, "distribution", lambda _name: Installed(direct_url))
     assert shlex.split(paths.command()) == ["uvx", *source, "claude-secrets"]
+    assert "canary" not in paths.command()
 
 
 @pytest.mark.parametrize(

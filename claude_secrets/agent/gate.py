@@ -33,8 +33,8 @@ from claude_secrets.store.transaction import Transaction
 class _Attempt:
     """One call on its way through the gate, with the facts for its audit event.
 
-    `snapshot` is the policy by which the call was last decided. `named`: the name was checked, so it is not a value
-    in the wrong place.
+    `snapshot` is the policy by which the call was last decided. `named`: the name was checked, so it cannot be a
+    secret value that was passed as a name.
     """
 
     def __init__(self, call: Call, answer: Answer | None, client: str) -> None:

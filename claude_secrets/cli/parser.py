@@ -118,7 +118,8 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse repeats the words it rejects, and people do put values there.
         if message.startswith(("argument COMMAND:", "argument VERB:")):
-            message = f"unknown {message[9:].partition(':')[0].lower()} (not shown, because it may be a secret value)"
+            kind = message.partition(":")[0].removeprefix("argument ").lower()
+            message = f"unknown {kind} (not shown, because it may be a secret value)"
         elif not message.startswith("the following arguments are required") and "expected one argument" not in message:
             message = "invalid arguments (not shown, because one may be a secret value)"
         output.error(message)

@@ -63,7 +63,7 @@ class Statement(NamedTuple):
 
     @property
     def said(self) -> tuple[str | None, str | None, bool]:
-        """The meaning of the statement without its position."""
+        """The name and value of the statement, and whether it is wrong; not where it is in the file."""
         return self.name, self.value, self.wrong
 
 

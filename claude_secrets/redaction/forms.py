@@ -115,7 +115,7 @@ def _probes(text: bytes) -> tuple[bytes, ...]:
 def _base64(name: str, raw: bytes, skipped: int) -> Form:
     """Return the base64 characters (RFC 4648, sections 4 and 5) that only `raw` decides after `skipped` other bytes.
 
-    The first character may also depend on another byte (it has at most four bits of the value) and is not replaced.
+    The first of them can mix bits of `raw` (four at most) with bits of the byte before, so it is not replaced.
     """
     encoded = base64.b64encode(bytes(skipped) + raw)
     core = encoded[-(-8 * skipped // 6) : 8 * (skipped + len(raw)) // 6]

@@ -210,7 +210,7 @@ def _check_file(path: Path) -> None:
     if status.st_size == 0:
         raise StoreError(
             Code.STORE_FORMAT,
-            "The store's file is empty; Claude Secrets never leaves an empty file.",
+            "The store's file is empty, so another program emptied or created it.",
             "Restore a copy of the store, or remove the empty file to begin a new store.",
         )
     if sys.platform != "win32" and status.st_uid != os.getuid():

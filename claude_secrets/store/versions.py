@@ -1,7 +1,7 @@
 """The stored values of one record as rows: each is sealed for its place, and the record's history covers them all.
 
-Always: a row is opened only for its own place. A function that adds or removes a row returns the new history, and its
-caller must write that into the record's head.
+Always: a row opens only at the place for which it was sealed. A function that adds or removes a row returns the new
+history, and its caller must write that into the record's head.
 """
 
 from collections.abc import Iterator

@@ -152,7 +152,7 @@ def _say_next(invocation: Invocation, directory: Path | None, missing: tuple[str
         warn(f"the store does not open here, so no secret can be allowed or stored yet: {why}")
         hint(remedy)
         return
-    warn(f"there is no place for the store's key yet: {why}")
+    warn(f"the store's key cannot be kept anywhere yet: {why}")
     say("Next, choose where to keep the key, with one of these:")
     say(f"  {typed} init --key-file ~/claude-secrets.key")
     say("      in a file, which your clients' servers also read")
