@@ -19,8 +19,8 @@ _PASSPHRASE_LIMIT: Final = 4096
 _CODE_LIMIT: Final = 256
 
 
-def passphrase(what: str, descriptor: int | None) -> str:
-    """Read the passphrase of `what` from a file descriptor or the terminal.
+def passphrase(prompt: str, descriptor: int | None) -> str:
+    """Read a passphrase from a file descriptor, or from the terminal after `prompt`.
 
     Raises:
         InputError: there is no terminal, or nothing was typed.
@@ -30,7 +30,7 @@ def passphrase(what: str, descriptor: int | None) -> str:
         from claude_secrets.prompt.terminal import read_hidden
 
         try:
-            return read_hidden(f"Passphrase of {what} (not shown): ")
+            return read_hidden(f"{prompt} (not shown): ")
         except InputError as error:
             if error.code is Code.NO_INPUT_CHANNEL:
                 hint = "Pass it through a file descriptor; --help shows the option."
@@ -70,13 +70,14 @@ def new_passphrase(what: str, descriptor: int | None) -> str:
         CallerError: INVALID_VALUE if the two differ; INVALID_ARGUMENTS as `passphrase`.
     """
     if descriptor is not None:
-        return passphrase(what, descriptor)
-    return the_same_again(what, passphrase(f"{what}: a new one", None))
+        return passphrase("New passphrase", descriptor)
+    prompt = f"New passphrase of {what}"
+    return the_same_again(prompt, passphrase(prompt, None))
 
 
-def the_same_again(what: str, first: str) -> str:
+def the_same_again(prompt: str, first: str) -> str:
     """Ask for a new passphrase a second time, and return it. Raises as `new_passphrase`."""
-    if passphrase(f"{what}: the same again", None) != first:
+    if passphrase(f"{prompt}, again", None) != first:
         raise CallerError(Code.INVALID_VALUE, "The two passphrases differ; nothing was changed.")
     return first
 

@@ -138,7 +138,7 @@ def _open(invocation: Invocation, project: Project | None, scope: str, at: Path 
         project=project,
         scope=scope,
         config=config,
-        ask_passphrase=lambda: passphrase("the store", invocation.passphrase_fd),
+        ask_passphrase=lambda: passphrase("Passphrase of the store", invocation.passphrase_fd),
     )
     close_at_end(person.store.close)  # writes the store's log back into its file
     return person

@@ -79,8 +79,16 @@ def parse(given: list[str]) -> argparse.Namespace:
             _add_options(one, each)
     options, unknown = parser.parse_known_args(given)
     if unknown:
+        if name == "set" and any(not word.startswith("-") for word in unknown):
+            _refuse_value_argument()
         options.parser.error("unrecognized arguments")
     return options
+
+
+def _refuse_value_argument() -> NoReturn:
+    output.error("`set` takes only the secret's name (the rest is not shown, because it may be a value)")
+    output.hint(f"run `{command()} set NAME`, then type the value; if it is in your shell's history now, clear that")
+    raise SystemExit(WRONG_USAGE)
 
 
 def parser_of(name: str, program: str) -> argparse.ArgumentParser:

@@ -100,7 +100,8 @@ class Custody:
             raise _nothing_opens(slots)
         told = min(failures, key=lambda failure: _TOLD_FIRST.index(failure.code) if failure.code in _TOLD_FIRST else -1)
         if any(slot.is_recovery for slot in slots):
-            other = f"Or open the store with its recovery code: `{command()} recover use`."
+            into = "" if any(slot.kind == KEYRING for slot in slots) else " --key-file PATH"
+            other = f"Or open the store with its recovery code: `{command()} recover use{into}`."
             raise CustodyError(told.code, told.message, f"{told.hint} {other}")
         raise told
 
@@ -138,6 +139,19 @@ class Custody:
         return None
 
     # Making
+
+    def require_place(self, path: Path | None, store: Path) -> None:
+        """Check, before a new key is made, that the OS keyring or a new file at `path` can hold it.
+
+        Raises:
+            CustodyError: as `new_keyring_slot` and `new_file_slot` raise.
+        """
+        if path is None:
+            with _another_way():
+                self._keyring.read("status")
+        else:
+            self._check_place(path.absolute(), store)
+            key_file.refuse_existing(path)
 
     def new_first_slot(self, store_id: str, data_key: DataKey, store: Path) -> NewSlot:
         """Make the first slot of a store for which the person chose no custody.
@@ -223,9 +237,7 @@ class Custody:
         return KeyringStatus(name=name, ok=True, message="The system's keyring works.")
 
     def _new_file_slot(self, store_id: str, data_key: DataKey, path: Path, store: Path, *, exists: bool) -> NewSlot:
-        if self._check_key_file is not None:
-            self._check_key_file(path)
-        key_file.refuse_beside(path, store)
+        self._check_place(path, store)
         master_key = self._only_key(path) if exists else cipher.new_master_key()
         slot = Slot(os.urandom(8).hex(), FILE, as_params({"path": str(path)}), b"")
         slot = self.wrapped_by(store_id, slot, master_key, data_key)
@@ -233,6 +245,11 @@ class Custody:
             return NewSlot(slot)
         identity = StoreIdentity(store_id, data_key.generation)
         return NewSlot(slot, lambda: key_file.write(path, master_key), lambda: self.take_away(identity, slot))
+
+    def _check_place(self, path: Path, store: Path) -> None:
+        if self._check_key_file is not None:
+            self._check_key_file(path)
+        key_file.refuse_beside(path, store)
 
     @staticmethod
     def _only_key(path: Path) -> bytes:
@@ -261,8 +278,8 @@ class Custody:
                 data_key = self._unwrap_by(identity, slot, master_key)
                 self._derived[slot.slot_id, slot.params] = master_key  # so nobody is asked a second time
                 return data_key
-        what = "recovery code" if slots[0].is_recovery else "passphrase"
-        raise CustodyError(Code.KEY_WRONG, f"This {what} does not open the store.", "Try again.")
+        wrong = "This recovery code belongs to another store." if slots[0].is_recovery else "The passphrase is wrong."
+        raise CustodyError(Code.KEY_WRONG, wrong, "Try again.")
 
     def _unwrap(self, identity: StoreIdentity, slot: Slot) -> DataKey:
         *others, last = self._master_keys(identity.store_id, slot)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from claude_secrets.atomic_file import write_new
 from claude_secrets.errors import Code, CustodyError
+from claude_secrets.paths import command
 from claude_secrets.small_file import LinkRefusedError, SmallFile, read_file, replace_file
 
 PUT_BACK: Final = "Restore the key that belongs to this store; without it the store cannot be opened."
@@ -44,6 +45,12 @@ def refuse_beside(path: Path, store: Path) -> None:
         )
 
 
+def refuse_existing(path: Path) -> None:
+    """Raise `CustodyError` KEY_MISSING if there is anything at the path of a new key file."""
+    if os.path.lexists(path):
+        raise _there_already()
+
+
 def write(path: Path, master_key: bytes) -> None:
     """Make a new file that holds `master_key`, whole or not at all.
 
@@ -55,9 +62,7 @@ def write(path: Path, master_key: bytes) -> None:
     except OSError:
         raise _unmade() from None
     if not made:
-        raise CustodyError(
-            Code.KEY_MISSING, "There is already a file at the path of the new key file.", "Choose another path."
-        )
+        raise _there_already()
     kept = False
     try:
         # Check by reading: some file systems do not keep modes or owners.
@@ -139,7 +144,9 @@ def _read_private(path: Path) -> SmallFile:
         raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Put the file itself there.") from None
     except OSError:
         raise CustodyError(
-            Code.KEY_MISSING, "The key file of this store is missing or cannot be read.", PUT_BACK
+            Code.KEY_MISSING,
+            "The key file of this store is missing or cannot be read.",
+            f"Put the key file back (`{command()} doctor` shows its path). Without it, the store cannot be opened.",
         ) from None
 
 
@@ -147,6 +154,12 @@ def _same_directory(one: Path, other: Path) -> bool:
     with suppress(OSError, RuntimeError):  # a missing directory or a loop of links is not the same
         return one.resolve() == other.resolve() or one.samefile(other)
     return False
+
+
+def _there_already() -> CustodyError:
+    return CustodyError(
+        Code.KEY_MISSING, "There is already a file at the path of the new key file.", "Choose another path."
+    )
 
 
 def _unmade() -> CustodyError:

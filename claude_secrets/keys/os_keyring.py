@@ -17,7 +17,6 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from urllib.parse import quote
 
 from claude_secrets.errors import Code, CustodyError
-from claude_secrets.paths import command
 
 _T = TypeVar("_T")
 
@@ -241,6 +240,5 @@ def _unavailable(message: str) -> CustodyError:
     return CustodyError(
         Code.KEYRING_UNAVAILABLE,
         message,
-        "Start the desktop's keyring (on Linux: GNOME Keyring, KWallet or KeePassXC); "
-        f"`{command()} doctor` shows whether it works.",
+        "Start the desktop's keyring (on Linux: GNOME Keyring, KWallet or KeePassXC), then try again.",
     )

@@ -5,6 +5,7 @@ Always: only the log is changed. Callers pass the `Person` who asks.
 
 from collections.abc import Callable
 
+from claude_secrets.errors import Code
 from claude_secrets.model import SHARED
 from claude_secrets.person.person import Person
 from claude_secrets.store import audit, counters, grants, records, salvage
@@ -21,16 +22,17 @@ def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
         return [line for examined in salvage.examine(tx, progress) for line in examined.wrong]
 
 
-def every_value(person: Person, action: str) -> dict[str, str]:
+def every_value(person: Person, action: str, *, refused: Code | None = None) -> dict[str, str]:
     """Return the current values of all secrets, to look for them elsewhere.
 
-    The keys are names, or `SCOPE/NAME` outside the scope `shared`. The log records `action`.
+    The keys are names, or `SCOPE/NAME` outside the scope `shared`. The log records `action`, and its
+    code if it was `refused`.
 
     Raises:
         StoreError: STORE_TAMPERED.
     """
     with person.store.write(durable=False) as tx:
-        person.log(tx, action)
+        person.log(tx, action, refused=refused)
         return {
             record.name if record.scope == SHARED else f"{record.scope}/{record.name}": records.value(tx, record)
             for record in records.iterate_all(tx)

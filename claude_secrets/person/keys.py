@@ -14,6 +14,7 @@ from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError,
 from claude_secrets.keys import key_change, passphrase, recovery_code
 from claude_secrets.keys.cipher import DataKey, StoreIdentity, sealed_at
 from claude_secrets.keys.slot import KEYRING, PASSPHRASE, NewSlot, Slot, State
+from claude_secrets.paths import command
 from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots
 from claude_secrets.store.transaction import Transaction
@@ -128,11 +129,24 @@ def remove_key(person: Person, slot_id: str) -> Slot:
         CustodyError: the keyring entry cannot be deleted; the slot stays as LEAVING.
     """
     clear_away(person)
-    held = list_keys(person)
+    chosen, others = _removable(list_keys(person), slot_id)
+    _remove(person, chosen, "key remove", others)
+    return chosen
+
+
+def require_removable(person: Person, slot_id: str) -> Slot:
+    """Return the slot that `remove_key` would remove. Changes nothing. Raises as `remove_key`."""
+    return _removable(list_keys(person), slot_id)[0]
+
+
+def _removable(held: Sequence[KeyInfo], slot_id: str) -> tuple[Slot, list[Slot]]:
+    """Return the slot whose id begins with `slot_id`, and the other slots that open the store here."""
     chosen = [info.slot for info in held if info.slot.slot_id.startswith(slot_id)]
     if len(chosen) != 1 or not slot_id:
         raise CallerError(
-            Code.NOT_FOUND, "No key slot, or more than one, has an id that begins like this.", "See key list."
+            Code.NOT_FOUND,
+            "No key slot, or more than one, has an id that begins like this.",
+            f"To see the ids: {command()} key list",
         )
     others = [info.slot for info in held if info.slot != chosen[0] and info.counts]
     if not others:
@@ -141,8 +155,7 @@ def remove_key(person: Person, slot_id: str) -> Slot:
             "No other key opens the store here; without this one, nobody could open it.",
             "Add another one first: key add-passphrase, key add-file or recover create.",
         )
-    _remove(person, chosen[0], "key remove", others)
-    return chosen[0]
+    return chosen[0], others
 
 
 def replace_in_keyring(person: Person) -> list[Slot]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from claude_secrets.errors import CallerError, Code, DeniedError
 from claude_secrets.model import SHARED
-from claude_secrets.paths import home_directories
+from claude_secrets.paths import command, home_directories
 from claude_secrets.policy.config import Config
 from claude_secrets.policy.planted import key_file_inside, refuse_inside, store_inside
 from claude_secrets.policy.project import CallOrigin, Project
@@ -102,7 +102,11 @@ class Person:
 
     def missing(self, name: str) -> CallerError:
         """Return the error for a name without a secret."""
-        return CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{self.scope}'.")
+        return CallerError(
+            Code.NOT_FOUND,
+            f"There is no secret '{name}' in scope '{self.scope}'.",
+            f"To see the names of all scopes: {command()} list",
+        )
 
     def project_with_identity(self, tx: Transaction) -> Project | None:
         """Return the project, if there is one, with the identity that its grants give it."""

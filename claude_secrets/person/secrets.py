@@ -103,6 +103,13 @@ def get_values(person: Person, names: Sequence[str], action: str, *, warn: Calla
     return values
 
 
+def require(person: Person, name: str) -> None:
+    """Raise `CallerError` NOT_FOUND if there is no such secret."""
+    person.require_store(check_name(name))
+    with person.store.read() as tx:
+        person.existing(tx, name)
+
+
 def delete(person: Person, name: str) -> bool:
     """Delete a secret; its versions are kept. Return False if there is none."""
     check_name(name)

@@ -91,6 +91,18 @@ class Store:
         """
         self._cipher_of(self._open())
 
+    def require_key(self) -> None:
+        """Check that the next write has a key: the store's, or a place for the key of a new store.
+
+        Raises:
+            CustodyError: the key cannot be fetched, or the OS keyring does not work.
+            StoreError: as `unlock`.
+        """
+        if self.exists():
+            self.unlock()
+        elif self.custody.named_file is None:
+            self.custody.require_place(None, self.path)
+
     def fetch_key(self) -> DataKey:
         """Fetch the data key again. In between, only keys that are derived from it are kept.
 

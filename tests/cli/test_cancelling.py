@@ -79,8 +79,8 @@ def new_words(what: str, by: str) -> list[Asked]:
     """Return the two questions for a new passphrase."""
     through = f"{by} asking.new_passphrase"
     return [
-        Asked(f"{what}: a new one", f"{through} {TYPED}", WORDS),
-        Asked(f"{what}: the same again", f"{through} asking.the_same_again {TYPED}", WORDS),
+        Asked(f"New passphrase of {what}", f"{through} {TYPED}", WORDS),
+        Asked(f"{what}, again", f"{through} asking.the_same_again {TYPED}", WORDS),
     ]
 
 
@@ -118,13 +118,13 @@ KEYED = [
         "init", "work/clone/below", [Asked("Make a second project", f"init.run init._ask_before_hiding {ABOUT_OTHERS}")]
     ),
     Row("key add-passphrase", "", new_words("the store", "key.run")),
-    Row("key remove SLOT", "", [Asked("Remove the key", f"key.run key._remove {YES}")]),
+    Row("key remove SLOT", "", [Asked("Remove key slot", f"key.run key._remove {YES}")]),
     Row(
         "key rotate --data",
         "",
         [
-            Asked("or nothing to remove it", f"{NEW_WORDS} {TYPED}", OTHER_WORDS, may_be_empty=True),
-            Asked("the same again", f"{NEW_WORDS} asking.the_same_again {TYPED}", OTHER_WORDS),
+            Asked("or nothing to remove the slot", f"{NEW_WORDS} {TYPED}", OTHER_WORDS, may_be_empty=True),
+            Asked(", again", f"{NEW_WORDS} asking.the_same_again {TYPED}", OTHER_WORDS),
             Asked("Replace all keys", f"key.run key._rotate_data {YES}"),
             Asked("Remove these copies", f"key._rotate_data {COPIES}", may_be_empty=True),
         ],
@@ -179,9 +179,12 @@ OPENING = [
     "log",
     "key list",
     "key add-file new.key",
+    "key add-passphrase",
+    "key remove 0",
     "key rotate",
     "key rotate --data",
     "recover create",
+    "backup new.backup",
     "doctor",
     "doctor --deep",
 ]
@@ -189,10 +192,7 @@ OPENING = [
 
 LOCKED = [
     *(Row(line, "work/api", [STORE]) for line in OPENING),
-    Row("backup new.backup", "", [*new_words("the backup", ""), STORE]),
-    Row("backup restore old.backup", "", [Asked("Passphrase of the backup", TYPED, WORDS), STORE]),
-    Row("key add-passphrase", "", [*new_words("the store", ""), STORE]),
-    Row("key remove 0", "", [Asked("Remove the key", YES), STORE]),
+    Row("backup restore old.backup", "", [STORE, Asked("Passphrase of the backup", TYPED, WORDS)]),
     Row("recover use --key-file new.key", "", [Asked("Recovery code", "terminal.read_hidden", "AAAAA")]),
 ]
 """Command lines for a store that a passphrase opens."""
@@ -497,8 +497,11 @@ def has_socket(pid: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("frozen", ["before the question", "after it"])
 @pytest.mark.parametrize("line", ["set NEW", "recover use"])
-def test_ctrl_c_while_the_keyring_waits_for_its_password_leaves_nothing_behind(tmp_path: Path, line: str) -> None:
+def test_ctrl_c_while_the_keyring_waits_for_its_password_leaves_nothing_behind(
+    tmp_path: Path, line: str, frozen: str
+) -> None:
     with real_keyring() as keyring:
         machine = Machine(tmp_path)
         machine.environment.update(keyring.environment)
@@ -507,12 +510,15 @@ def test_ctrl_c_while_the_keyring_waits_for_its_password_leaves_nothing_behind(t
             answer = run(machine.use_key_file(), "recover", "create").strip()
             machine.key_file.unlink()
         before, entries = contents(machine.home), keyring.entries()
-        keyring.freeze()
         try:
+            if frozen == "before the question":
+                keyring.freeze()
             patient = {**machine.environment, "DISPLAY": ":0"}  # waits longer for a password dialog
             with Running([*PROGRAM, *line.split()], machine.home, patient) as running:
-                running.see(r"\(not shown\): ")
-                running.type(f"{answer}\n")
+                if frozen == "after it":
+                    running.see(r"\(not shown\): ")
+                    keyring.freeze()
+                    running.type(f"{answer}\n")
                 wait_until(lambda: has_socket(running.process.pid), "the keyring is asked")
                 running.type("\x03")
                 assert running.ended() == 130

@@ -456,9 +456,9 @@ def at_a_terminal(machine: Machine) -> Bash:
 def test_at_a_terminal_a_new_passphrase_is_typed_twice(machine: Machine) -> None:
     with at_a_terminal(machine) as shell:
         shell.type("cs key rotate --data\n")
-        shell.see("a new one, or nothing to remove it.*: ")
+        shell.see(", or nothing to remove the slot .*: ")
         shell.type(f"{NEW}\n")
-        shell.see("the same again.*: ")
+        shell.see(", again .*: ")
         shell.type(f"{NEW}\n")
         shell.see(r"seal every record anew\? \[y/N\] ")
         shell.type("y\n")
@@ -473,7 +473,7 @@ def test_at_a_terminal_an_empty_line_gives_the_passphrase_up_and_no_is_no(machin
     with at_a_terminal(machine) as shell:
         for answer in ("n", "y"):
             shell.type("cs key rotate --data\n")
-            shell.see("a new one, or nothing to remove it.*: ")
+            shell.see(", or nothing to remove the slot .*: ")
             shell.type("\n")
             shell.see("will be removed")
             shell.see(r"seal every record anew\? \[y/N\] ")

@@ -64,7 +64,7 @@ def run(options: Namespace) -> int:
         )
     if options.verify:
         backups.require(path)
-        contents = backups.verify_backup(path, passphrase("the backup", descriptor))
+        contents = backups.verify_backup(path, passphrase("Passphrase of the backup", descriptor))
         say(f"The backup is intact: {_counted(contents)}; all of them open.")
         return 0
     return _make(path, invocation, descriptor)
@@ -73,6 +73,7 @@ def run(options: Namespace) -> int:
 def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
     backups.refuse_taken(path)
     person = existing_person(invocation)
+    person.store.require_key()
     secret = new_passphrase("the backup", descriptor)
     with progress("copying") as tell:
         contents = backups.make(person, path, secret, tell)
@@ -91,9 +92,10 @@ def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
 
 def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_file: str | None, aside: bool) -> int:
     backups.require(path)
-    secret = passphrase("the backup", descriptor)
-    verified = backups.verify_backup(path, secret)
     person = the_person(invocation, find_project(invocation), SHARED)
+    _require_key(person, key_file, aside=aside)
+    secret = passphrase("Passphrase of the backup", descriptor)
+    verified = backups.verify_backup(path, secret)
     fill = partial(_fill, path=path, secret=secret, key_file=key_file)
     if aside and person.store.exists():
         begin = f"make a new one with {_counted(verified)} from {short(str(path))}"
@@ -105,6 +107,17 @@ def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_
     say(f"Restored {_counted(contents)} into {person.store.path}.")
     hint("grants were not restored: projects ask again for secrets that are not their own")
     return 0
+
+
+def _require_key(person: Person, key_file: str | None, *, aside: bool) -> None:
+    """Check that the store to restore into has a key. Raises `CustodyError`."""
+    store = person.store
+    if key_file and (aside or not store.exists()):
+        store.custody.require_place(expanded(key_file), store.path)
+    elif aside and store.custody.named_file is None:
+        store.custody.require_place(None, store.path)
+    elif not aside:
+        store.require_key()
 
 
 def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> BackupContents:

@@ -6,7 +6,6 @@ from claude_secrets.cli.ask_about_others import whose
 from claude_secrets.cli.asking import require_yes
 from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import hint, say
-from claude_secrets.errors import CallerError, Code
 from claude_secrets.model import check_name
 from claude_secrets.paths import command
 from claude_secrets.person import secrets
@@ -23,10 +22,11 @@ def run(options: Namespace) -> int:
     """Delete it, after asking."""
     name = check_name(options.name)
     person = scoped_person(options)
+    secrets.require(person, name)
     asked = f"Delete '{name}' in scope '{person.scope}'? (Its versions stay in the store.)"
     require_yes(f"{asked}{whose(person, name)}", yes=options.yes)
     if not secrets.delete(person, name):
-        raise CallerError(Code.NOT_FOUND, f"There is no secret '{name}' in scope '{person.scope}'.")
+        raise person.missing(name)
     say(f"Deleted '{name}'.")
     hint(f"to restore it: {command()} restore {name}")
     return 0

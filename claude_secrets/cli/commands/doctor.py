@@ -24,7 +24,7 @@ from claude_secrets.exit_codes import FAILED
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import FILE, State
 from claude_secrets.model import SHARED
-from claude_secrets.paths import command, is_usual, own_directories
+from claude_secrets.paths import command, is_usual, own_directories, usual_store
 from claude_secrets.person import inspection, keys, old_copies, secrets, trust
 from claude_secrets.person.inspection import damages
 from claude_secrets.person.keys import KeyInfo
@@ -183,7 +183,7 @@ def _store(person: Person) -> Finding:
     secrets, versions = inspection.check_store(person)
     path = person.store.path
     usual = is_usual(path, person.config.usual_store)
-    unusual = "" if usual else " (not the usual one)"
+    unusual = "" if usual else f" (not your usual store, {usual_store(person.config.usual_store)})"
     counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
     return Finding("store", "ok", f"{path}{unusual}: {counted}, every row verified")
 
@@ -204,7 +204,8 @@ def _keys(person: Person) -> Iterator[Finding]:
         unfinished = keys.unfinished(person)
     except CustodyError as failure:
         slots, error, unfinished = keys.list_unopenable(person), failure, False
-    yield from (_dead_key(info) for info in slots if info.failure and info.slot.state is State.THERE)
+    dead = [info for info in slots if info.failure and info.slot.state is State.THERE]
+    yield from (_dead_key(info, opens=error is None) for info in dead)
     counted = [info for info in slots if info.counts]
     kinds = ", ".join(sorted(kind_of(info.slot) + ("" if info.tried else " (not tried)") for info in counted))
     if error is not None:
@@ -215,16 +216,22 @@ def _keys(person: Person) -> Iterator[Finding]:
     elif len(counted) > 1:
         yield Finding("key", "ok", f"{len(counted)} keys open the store ({kinds}).")
     if len(counted) == 1:
-        hint = f"If it is lost, so are your secrets. To add another: {command()} recover create"
+        then = "To add another" if error is None else "To add another, once the store opens"
+        hint = f"If it is lost, so are your secrets. {then}: {command()} recover create"
         yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
 
 
-def _dead_key(info: KeyInfo) -> Finding:
+def _dead_key(info: KeyInfo, *, opens: bool) -> Finding:
+    """Return the finding on a key that is lost here. `opens` is whether another key opens the store."""
     slot = info.slot
     where = f", {slot.key_file}" if slot.kind == FILE else ""
     why = "" if info.failure is None else info.failure.message
     message = f"Key slot {slot.slot_id} ({kind_of(slot)}{where}) does not open the store: {why}"
-    hint = f"If its key is permanently lost: {command()} key remove {slot.slot_id}"
+    hint = None if info.failure is None else info.failure.hint
+    if opens:
+        hint = f"If its key is permanently lost: {command()} key remove {slot.slot_id}"
+    elif slot.kind == FILE:
+        hint = "Put the key file back at this path."
     return Finding("key", "warn", message, hint)
 
 

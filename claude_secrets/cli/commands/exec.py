@@ -89,7 +89,8 @@ def _without_values(person: Person, word: str) -> str:
     from claude_secrets.redaction.leaks import redacted
 
     try:
-        shown = redacted(Finder(every_value(person, "exec") if person.store.exists() else {}), word)
+        stored = every_value(person, "exec", refused=Code.INVALID_ARGUMENTS) if person.store.exists() else {}
+        shown = redacted(Finder(stored), word)
     except SecretsError:
         return ""
     return "" if kinds_in(shown) else shown

@@ -66,6 +66,7 @@ def run(options: Namespace) -> int:
     stored: list[Stored] = []
     rewritten = None
     if _is_to_do(planned, after):
+        person.store.require_key()
         _ask(planned, file, person, yes_of(invocation), rewrite=options.rewrite)
         stored = importing.carry_out(person, planned)
         _tell(planned, stored, person, as_json=options.json)

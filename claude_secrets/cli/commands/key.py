@@ -62,6 +62,7 @@ def run(options: Namespace) -> int:
     if verb == "list":
         _list(person, as_json=options.json)
     elif verb == "add-passphrase":
+        person.store.require_key()
         text = new_passphrase("the store", options.new_passphrase_fd)
         say(f"Added key slot {keys.add_passphrase(person, text).slot_id}: the passphrase now opens the store, too.")
     elif verb == "add-file":
@@ -119,7 +120,8 @@ def _as_data(info: KeyInfo) -> dict[str, object]:
 
 
 def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
-    require_yes(f"Remove the key slot {slot_id}? Its key will no longer open the store.", yes=yes)
+    slot = keys.require_removable(person, slot_id)
+    require_yes(f"Remove key slot {slot.slot_id} ({_where(slot)})? It will no longer open the store.", yes=yes)
     slot = keys.remove_key(person, slot_id)
     say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
     if slot.kind == FILE:
@@ -180,15 +182,15 @@ def _new_passphrases(
 
 def _new_passphrase(slot: Slot, descriptor: int | None) -> str | None:
     if descriptor is not None:
-        return passphrase("the store", descriptor)
-    what = f"key slot {slot.slot_id}"
+        return passphrase("New passphrase", descriptor)
+    prompt = f"New passphrase of key slot {slot.slot_id}"
     try:
-        first = passphrase(f"{what}: a new one, or nothing to remove it", None)
+        first = passphrase(f"{prompt}, or nothing to remove the slot", None)
     except InputError as error:
         if error.code is not Code.CANCELLED:
             raise
         return None
-    return the_same_again(what, first)
+    return the_same_again(prompt, first)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def run(options: Namespace) -> int:
     project = find_project(invocation)
     if project is not None:
         project_rules = read_allowlist(project.path)[1].rules
-        say(f"{project.path / '.claude' / 'secrets.yml'}: understood, {_count(project_rules)}")
+        say(f"{project.path / '.claude' / 'secrets.yml'}: valid, {_count(project_rules)}")
     directories = own_directories()
     own = read_own_files(directories, check_of_links(invocation, project))
     for directory, rules in zip(directories.all(), (own.rules, own.tightening), strict=False):
@@ -65,7 +65,7 @@ def _say_of(directory: Path, rules: Rules) -> None:
     """Report the valid policy in one of the person's own directories, or that there is none."""
     there = [path for name in (POLICY, POLICY_JSON) if (path := directory / name).exists()]
     if there:
-        say(f"{there[0]}: understood, {_count(rules)}")
+        say(f"{there[0]}: valid, {_count(rules)}")
     else:
         say(f"{directory / POLICY}: there is no such file, and no {POLICY_JSON}; the built-in limits apply")
 
@@ -78,7 +78,7 @@ def _check_file(path: Path) -> int:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no file at that path.", "Check the path.") from None
     except OSError:
         raise CallerError(Code.INVALID_ARGUMENTS, "It is not a regular file, or it cannot be read.") from None
-    say(f"{path}: understood, {_count(parse_policy(data, path.name))}")
+    say(f"{path}: valid, {_count(parse_policy(data, path.name))}")
     return 0
 
 

@@ -40,9 +40,9 @@ def run(options: Namespace) -> int:
         hint(f"when the key is lost: {command()} recover use")
         return 0
     path = expanded(options.key_file) if options.key_file else None
-    code = code_from_input()
     try:
-        slot = keys.recover(person, code, path)
+        person.store.custody.require_place(path, person.store.path)  # before the person types the code
+        slot = keys.recover(person, code_from_input(), path)
     except CustodyError as error:
         if path is None and error.code is Code.KEYRING_UNAVAILABLE:
             raise error.with_hint(f"To put the new key into a file: {command()} recover use --key-file PATH") from None

@@ -34,7 +34,7 @@ def start(
     """
     from claude_secrets.server.serve import serve
 
-    given = None if options.passphrase_fd is None else passphrase("the store", options.passphrase_fd)
+    given = None if options.passphrase_fd is None else passphrase("Passphrase of the store", options.passphrase_fd)
     return serve(
         project=project,
         store_argument=options.store,

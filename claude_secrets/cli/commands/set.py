@@ -53,6 +53,7 @@ def run(options: Namespace) -> int:
     ask_about_others.require_name(person, name, f"Overwrite {name}{use}?", yes)
     if options.access is Access.READABLE and secrets.is_use_only(person, name):
         yes.require_person(f"Making '{name}' readable for agents")
+    person.store.require_key()  # before the person types a value that could not be stored
     stored = secrets.set_value(
         person, name, value_from_input(name, exact=options.exact), options.access, expires=expires
     )

@@ -44,7 +44,8 @@ def test_a_backup_is_made_verified_and_restored(machine: Machine, tmp_path: Path
     )
     assert restored.stdout == f"Restored 1 secret, 2 versions into {other.store}.\n"
     assert other.run("get", "T", environment=key_file).stdout == "canary-two"
-    assert with_passphrase(machine, "restore", file, "--aside").returncode == 2  # nobody to ask
+    aside = ["restore", file, "--aside", "--key-file", str(tmp_path / "new.key")]
+    assert with_passphrase(machine, *aside).returncode == 2  # nobody to ask
     printed = done.stdout + done.stderr + wrong.stderr + restored.stdout + restored.stderr
     assert not any(word in printed for word in ("canary", PASSPHRASE, "another one"))
     for words in (["restore"], ["a", "b"], ["restore", file, "--verify"], ["verify", file]):
@@ -108,10 +109,11 @@ def test_a_new_passphrase_is_typed_twice(machine: Machine, tmp_path: Path) -> No
     machine.run("set", "T", stdin="v")
     file = str(tmp_path / "b")
     words = ["backup", file]
-    differ = [("a new one", "correct horse battery\n"), ("the same again", "correct horse bettery\n")]
+    new, again = "New passphrase of the backup", "New passphrase of the backup, again"
+    differ = [(new, "correct horse battery\n"), (again, "correct horse bettery\n")]
     assert on_a_terminal(machine, words, machine.home, differ)[0] == 2
     assert not Path(file).exists()
-    alike = [("a new one", f"{PASSPHRASE}\n"), ("the same again", f"{PASSPHRASE}\n")]
+    alike = [(new, f"{PASSPHRASE}\n"), (again, f"{PASSPHRASE}\n")]
     code, screen = on_a_terminal(machine, words, machine.home, alike)
     assert (code, "Wrote" in screen, PASSPHRASE in screen) == (0, True, False)
     asked = [("Passphrase of the backup", f"{PASSPHRASE}\n")]

@@ -61,18 +61,18 @@ def test_doctor_says_which_settings_of_an_environment_do_not_count_and_where_to_
 
 def test_doctor_tells_an_unusual_store_by_the_home_of_the_account(machine: Machine) -> None:
     machine.run("set", "T", stdin="v")
-    assert "not the usual one" not in machine.run("doctor").stdout
+    assert "not your usual store" not in machine.run("doctor").stdout
     elsewhere = {"HOME": str(machine.home / "elsewhere")}
     used = {**elsewhere, "CLAUDE_SECRETS_STORE": str(machine.store)}
-    assert "not the usual one" not in machine.run("doctor", environment=used).stdout
+    assert "not your usual store" not in machine.run("doctor", environment=used).stdout
     data = machine.home / "elsewhere" / "data"
     data.parent.mkdir()
     shutil.copytree(machine.store.parent, data / "claude-secrets")
     environment = {"XDG_DATA_HOME": str(data)}
-    assert "not the usual one" in machine.run("doctor", environment=environment).stdout
+    assert "not your usual store" in machine.run("doctor", environment=environment).stdout
     own = machine.home / ".config" / "claude-secrets"
     (own / "config.yml").write_text("store: ~/elsewhere/data/claude-secrets/secrets.db\n")
-    assert "not the usual one" not in machine.run("doctor", environment=environment).stdout
+    assert "not your usual store" not in machine.run("doctor", environment=environment).stdout
 
 
 @pytest.mark.parametrize("place", ["key file's", "store's", "files'", "link's"])

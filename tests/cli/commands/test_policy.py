@@ -14,7 +14,7 @@ def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> 
     own = machine.home / ".config/claude-secrets/policy.yml"
     assert said[-2:] == [
         f"{own}: there is no such file, and no policy.json; the built-in limits apply",
-        f"{other / 'policy.yml'}: understood, 0 rules, denies by default",
+        f"{other / 'policy.yml'}: valid, 0 rules, denies by default",
     ]
     explained = machine.run("policy", "explain", "get_secret", "A", at=machine.project("api"), environment=environment)
     assert (
