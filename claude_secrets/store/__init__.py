@@ -1,1 +1,1 @@
-"""The one SQLite file: sealed rows, the heads that vouch for them, and its making, migration and repair."""
+"""The store, one SQLite file of sealed rows: create it, verify and change its rows, migrate it, read it if damaged."""

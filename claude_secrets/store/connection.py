@@ -1,7 +1,8 @@
-"""One connection to a store's file: its key, its transactions, and a memory that is valid while nobody else writes.
+"""One connection to a store's file: its key, its transactions, and a cache that other connections' writes clear.
 
-Always: each opening makes a new connection, so nothing remembered from one file is used for another. A transaction uses
-the cipher of the key generation that it read. A write renews the store's head in the same transaction.
+Always: every opened file has its own connection, so data cached from one file is never used for another. The cipher of
+a transaction has the key generation that the transaction read from the store. Changed rows and the new head of the
+store are written in the same transaction.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,11 +17,11 @@ from claude_secrets.store.transaction import HEAD, Memory, StoreHead, Transactio
 
 
 class KeyReplaced(Exception):  # noqa: N818  says what happened; it never leaves `Store`
-    """The data key was replaced after it was fetched."""
+    """The store's data key was replaced after this connection fetched the old one."""
 
 
 class OpenedFile(NamedTuple):
-    """The opened file, by its numbers in the file system, and how it was opened: `immutable` as in `schema.connect`."""
+    """The identity of an opened file (device and inode), and the `immutable` argument of `schema.connect`."""
 
     device: int
     inode: int
@@ -28,7 +29,9 @@ class OpenedFile(NamedTuple):
 
 
 class Connection:
-    """The open store at `path`. `now` returns seconds since 1970; `cipher` is None until the data key is fetched.
+    """A connection to the store at `path`.
+
+    `now` returns the current time in seconds since 1970. `cipher` is None until the data key is fetched.
 
     Raises:
         StoreError: the file cannot be opened, or it is not a store.
@@ -47,12 +50,12 @@ class Connection:
         self._memory = Memory()
 
     def close(self) -> None:
-        """Close the connection; the key goes with it."""
+        """Close the connection and forget the key."""
         self.sqlite.close()
         self.cipher = None
 
     def use(self, cipher: Cipher) -> Cipher:
-        """Use the cipher of a key that was just fetched, and return it. The key slots are not verified yet."""
+        """Set the cipher of a newly fetched key, and return the cipher. The key slots must then be verified again."""
         self.cipher, self._slots_checked = cipher, False
         return cipher
 
@@ -70,7 +73,7 @@ class Connection:
         return StoreIdentity(*row), self.slots()
 
     def scrub(self) -> bool:
-        """Rewrite all pages and empty the write-ahead log. Returns False if a process still uses that log.
+        """Rewrite all pages and empty the write-ahead log. Returns False if another connection still uses the log.
 
         Raises:
             StoreError: STORE_BUSY or STORE_FULL.
@@ -83,11 +86,11 @@ class Connection:
 
     @contextmanager
     def transaction(self, cipher: Cipher, *, writes: bool, whole: bool, durable: bool) -> Iterator[Transaction]:
-        """Open one transaction; the arguments are those of `Store.read` and `Store.write`.
+        """Open one transaction. `Store.read` and `Store.write` describe the arguments.
 
         Raises:
-            KeyReplaced: the data key was replaced. It is raised before the block begins.
-            StoreError: the store failed verification, or SQLite or the system failed; nothing is changed.
+            KeyReplaced: the data key was replaced. This is raised before the block begins.
+            StoreError: the store failed verification, or SQLite or the operating system failed; nothing is changed.
         """
         begin, end = ("BEGIN IMMEDIATE", "COMMIT") if writes else ("BEGIN", "ROLLBACK")
         tx = None
@@ -101,8 +104,8 @@ class Connection:
                 tx = self._begun(cipher, seen, whole=whole)
                 yield tx
                 if writes and tx.dirty:
-                    self._head = (tx.renew_head(), tx.head)  # unused unless the store holds this token
-                # A read has nothing to commit, and SQLite does not commit if a page is damaged.
+                    self._head = (tx.renew_head(), tx.head)  # used later only if the store still has this token
+                # A read rolls back: it has nothing to commit, and SQLite refuses to commit if a page is damaged.
                 self.sqlite.execute(end)
         finally:
             if tx is not None:
@@ -114,7 +117,7 @@ class Connection:
         return schema.format_of(self.sqlite) < schema.FORMAT
 
     def _migrate(self, cipher: Cipher) -> None:
-        """Migrate the store in a new transaction, which replaces the one that found an older format."""
+        """Roll back the transaction that found an older format, and migrate the store in a new transaction."""
         self.sqlite.execute("ROLLBACK")
         self.sqlite.execute("BEGIN IMMEDIATE")
         if not self._is_older():  # another process has migrated it
@@ -132,8 +135,8 @@ class Connection:
             self._synchronous = how
 
     def _begun(self, cipher: Cipher, seen: int, *, whole: bool) -> Transaction:
-        changed = seen != self._verified_at  # another connection has written, or this one is new
-        if changed:  # a newer version may have migrated the store while we run
+        changed = seen != self._verified_at  # another connection has written, or this connection is new
+        if changed:  # a newer version of this program may have migrated the store
             schema.check_format(self.sqlite)
         rows = self.sqlite.execute("SELECT store_id, generation, head, id FROM store").fetchall()
         if [row[3] for row in rows] != [1]:
@@ -161,10 +164,10 @@ class Connection:
             except (TokenInvalid, EnvelopeMismatch):
                 if whole:
                     raise tampered("the store's head") from None
-                return StoreHead(changes=0, records="", grants="", counters="", slots="")  # it verifies nothing
+                return StoreHead(changes=0, records="", grants="", counters="", slots="")  # no rows match it
         return self._head[1]
 
     def _data_version(self) -> int:
-        """A number that changes when another connection has written."""
+        """Return SQLite's data version, a number that changes when another connection has written."""
         version: int = self.sqlite.execute("PRAGMA data_version").fetchone()[0]
         return version

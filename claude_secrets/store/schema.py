@@ -1,6 +1,6 @@
-"""The SQLite file: its tables, its settings, and the meanings of SQLite's errors.
+"""The store's SQLite file: its tables, its settings, and the translation of SQLite's errors.
 
-Always: opening never creates a file. SQLite's own error texts never leave this module.
+Always: opening a store never creates its file. The texts of SQLite's own errors never leave this module.
 """
 
 import os
@@ -16,10 +16,10 @@ from urllib.parse import quote
 from claude_secrets.errors import Code, StoreError
 
 FORMAT: Final = 1
-"""The format that this version reads and writes, kept in `PRAGMA user_version`."""
+"""The number of the format that this version reads and writes. A store has this number as `PRAGMA user_version`."""
 
 APPLICATION_ID: Final = 0x436C5365
-"""Marks the file as ours ("ClSe"), kept in `PRAGMA application_id`."""
+"""The number ("ClSe" in ASCII) that marks a file as a Claude Secrets store, as `PRAGMA application_id`."""
 
 BUSY_SECONDS: Final = 10.0
 """Seconds that a transaction waits for another process's transaction."""
@@ -38,7 +38,8 @@ _TABLES: Final = {
 }
 _REFUSALS: Final = "CREATE INDEX audit_refusals ON audit (sequence) WHERE refused = 1"
 
-# The exact content of sqlite_schema, by format. SQLite adds an index to the one table with both rowids and a key.
+# The exact content of sqlite_schema, by format. SQLite itself adds an index to `versions`, which has both a rowid and
+# another primary key.
 _SCHEMAS: Final = {
     1: sorted(
         [("table", name, name, sql) for name, sql in _TABLES.items()]
@@ -48,16 +49,17 @@ _SCHEMAS: Final = {
 }
 
 _OTHER_TABLES: Final = (
-    "The store's tables are not the ones that Claude Secrets makes.",
+    "The store's file does not have exactly the tables of a Claude Secrets store.",
     "Restore an undamaged copy of the store.",
 )
 
 _NO_STORE: Final = (
     "The store's file is not a Claude Secrets store.",
-    "Restore a copy of the store, or name another one (--store).",
+    "Restore a copy of the store, or choose another store with --store.",
 )
 _SAVE_WHAT_OPENS: Final = (
-    "Restore an undamaged copy. Or see with `doctor --deep` which records still open, and save them with `backup`."
+    "Restore an undamaged copy. Or run `doctor --deep` to see which records can still be read, and save them with "
+    "`backup`."
 )
 
 _MEANINGS: Final = {
@@ -66,18 +68,18 @@ _MEANINGS: Final = {
     "SQLITE_FULL": (Code.STORE_FULL, "The disk is full; nothing was changed.", "Free some space and try again."),
     "SQLITE_NOTADB": (Code.STORE_FORMAT, *_NO_STORE),
     "SQLITE_CORRUPT": (Code.STORE_TAMPERED, "The store's file is damaged.", _SAVE_WHAT_OPENS),
-    # An insert collides only with a row that the store's head does not know.
+    # An insert fails only because of a row with the same key that the store's head does not include.
     "SQLITE_CONSTRAINT": (
         Code.STORE_TAMPERED,
         "The store failed verification: rows were added or rolled back outside Claude Secrets.",
         "Restore an undamaged copy of the store.",
     ),
-    # Our statements are right for our tables, so the file has other tables.
+    # Our statements are valid for our tables, so an SQL error means that the file has other tables.
     "SQLITE_ERROR": (Code.STORE_TAMPERED, *_OTHER_TABLES),
     "SQLITE_READONLY": (
         Code.STORE_UNAVAILABLE,
         "The store cannot be written: its file or directory is read-only; nothing was changed.",
-        "Make the store's directory writable for you.",
+        "Give yourself write permission for the store's file and directory.",
     ),
 }
 
@@ -91,14 +93,14 @@ UNREADABLE: Final = (
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn SQLite's and the operating system's errors inside the block into `StoreError`, without their texts."""
+    """Raise `StoreError` for an SQLite or operating system error in the block, without the text of that error."""
     try:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "") or ""
         primary = "_".join(name.split("_")[:2])
         raise StoreError(*_MEANINGS.get(primary, UNREADABLE)) from None
-    except UnicodeDecodeError:  # SQLite's message, which repeats a damaged schema
+    except UnicodeDecodeError:  # SQLite's message is not valid UTF-8, because it quotes a damaged schema
         raise StoreError(*_MEANINGS["SQLITE_CORRUPT"]) from None
     except OSError:
         raise StoreError(*UNREADABLE) from None
@@ -114,7 +116,7 @@ def contents(*, store_id: str, generation: int, head: bytes, slot: tuple[str, st
 
 
 def as_file(connection: sqlite3.Connection) -> bytes:
-    """Return the bytes of a database in memory in the form of a store's file."""
+    """Return an in-memory database as the bytes of a store's file."""
     data = bytearray(connection.serialize())
     # A database in memory cannot be in WAL mode, so set the read and write versions of the file format
     # (https://www.sqlite.org/fileformat.html, 1.3.3).
@@ -123,7 +125,7 @@ def as_file(connection: sqlite3.Connection) -> bytes:
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty database, and mark it as a store of this format."""
+    """Create the tables in an empty database, and mark the database as a store of this format."""
     for statement in (*_TABLES.values(), _REFUSALS):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -131,9 +133,9 @@ def lay_out(connection: sqlite3.Connection) -> None:
 
 
 def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open the store at `path`, which must exist, and check that it is one of ours in a format we know.
+    """Open the existing store at `path`, and check that it is a Claude Secrets store in a known format.
 
-    `immutable` opens it without any write, so that a person can read from a read-only place.
+    With `immutable`, nothing is written, so that the person can read a store in a read-only directory.
 
     Raises:
         StoreError: STORE_FORMAT, STORE_TAMPERED, STORE_BUSY or STORE_UNAVAILABLE.
@@ -141,7 +143,7 @@ def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     with translated():
         _check_file(path)
         if not immutable and not os.access(path, os.W_OK):
-            # SQLite would open it for reading and leave a log next to it that nobody can write.
+            # SQLite would open the file for reading and leave a log next to it that nobody can write.
             raise StoreError(*_MEANINGS["SQLITE_READONLY"])
         if immutable and _size(path.with_name(f"{path.name}-wal")):
             raise StoreError(*UNREADABLE)  # the log holds changes that an immutable read does not see
@@ -150,7 +152,7 @@ def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
             f"file:{quote(str(path))}?{mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
         )
         try:
-            # Invalid text must fail our verification, not the driver's decoding.
+            # Invalid text must fail our verification, so it must not already fail in the driver's decoding.
             connection.text_factory = lambda data: data.decode("utf-8", "replace")
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
@@ -166,13 +168,13 @@ def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
 
 
 def format_of(connection: sqlite3.Connection) -> int:
-    """The number of the store's format."""
+    """Return the number of the store's format."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
 
 
 def check_format(connection: sqlite3.Connection) -> None:
-    """Check that the file is a store in a format we know (also an older one) and has exactly its tables.
+    """Check that the file is a store in a known (current or older) format, with exactly the tables of that format.
 
     Raises:
         StoreError: STORE_FORMAT or STORE_TAMPERED.
@@ -184,8 +186,8 @@ def check_format(connection: sqlite3.Connection) -> None:
     if version not in _SCHEMAS:
         raise StoreError(
             Code.STORE_FORMAT,
-            f"The store has format {version}; this version of Claude Secrets knows format {FORMAT}.",
-            "Upgrade Claude Secrets, and restart the clients that run an older version.",
+            f"The store has format {version}, but this version of Claude Secrets reads format {FORMAT}.",
+            "Upgrade Claude Secrets, and restart the clients that still run an older version.",
         )
     # An added trigger or view would run inside our transactions. Compare lists, because a name can occur twice.
     if (
@@ -203,22 +205,24 @@ def _size(path: Path) -> int:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse a path that is not a file, an empty file, and (POSIX) a file of another user."""
+    """Raise `StoreError` if the path is not a regular file, or the file is empty or (POSIX) owned by another user."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(Code.STORE_FORMAT, "The store's path is not a file.", _NO_STORE[1])
     if status.st_size == 0:
         raise StoreError(
             Code.STORE_FORMAT,
-            "The store's file is empty, so another program emptied or created it.",
-            "Restore a copy of the store, or remove the empty file to begin a new store.",
+            "The store's file is empty: another program emptied or created the file.",
+            "Restore a copy of the store, or delete the empty file to start a new store.",
         )
     if sys.platform != "win32" and status.st_uid != os.getuid():
-        raise StoreError(Code.STORE_UNAVAILABLE, "The store's file belongs to another user.", "Make it yours (chown).")
+        raise StoreError(
+            Code.STORE_UNAVAILABLE, "The store's file belongs to another user.", "Make yourself its owner (chown)."
+        )
 
 
 def _tighten(path: Path) -> None:
-    """Remove the rights of group and others (POSIX). The file must be known to be a store of ours."""
+    """Remove all permissions of the group and of other users (POSIX). The caller has checked that this is a store."""
     if sys.platform == "win32":
         return
     for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):

@@ -1,7 +1,7 @@
-"""A store: make it, open it with its key, and run its transactions.
+"""Create a store, open it with its key, and run transactions on it.
 
-Always: no transaction is open while the keyring is asked. Each opening has its own `connection`. A `Store` is used in
-one thread only.
+Always: no transaction is open while the OS keyring is queried. Every opened file has its own `Connection`. Each `Store`
+is used by only one thread.
 """
 
 import os
@@ -20,13 +20,14 @@ from claude_secrets.store.connection import Connection, KeyReplaced, OpenedFile
 from claude_secrets.store.transaction import Transaction
 
 _ATTEMPTS: Final = 3
-"""How often an action is tried while other processes replace the store's keys."""
+"""How many times an action is tried while other processes replace the store's keys."""
 
 
 class Store:
     """The secrets of one person in one file.
 
-    `path` need not exist: the first write makes the store and its key. `now` returns seconds since 1970.
+    If there is no file at `path`, the first write creates the store and its key. `now` returns the current time in
+    seconds since 1970.
     """
 
     def __init__(self, path: Path, custody: Custody, now: Callable[[], float]) -> None:
@@ -44,16 +45,16 @@ class Store:
         check_key_file: Callable[[Path], None] | None = None,
         ask_passphrase: Callable[[], str] | None = None,
     ) -> "Store":
-        """Return the store at `path`, with the system's clock. It opens nothing yet.
+        """Return the store at `path`, with the system's clock. No file is opened yet.
 
-        `environment` says where the keys are. `check_key_file` refuses key files that must not be used.
-        `ask_passphrase` is called if only a passphrase opens the store.
+        `environment` has the environment variables that say where the keys are. `check_key_file` raises an error for a
+        key file that must not be used. `ask_passphrase` is called if only a passphrase can open the store.
         """
         custody = Custody(environment=environment, check_key_file=check_key_file, ask_passphrase=ask_passphrase)
         return cls(path, custody, time.time)
 
     def exists(self) -> bool:
-        """Whether there is a file at the store's path (a store, or a file that will be refused)."""
+        """Whether there is a file at the store's path, even if it is not a store and opening it will fail."""
         return os.path.lexists(self.path)
 
     def close(self) -> None:
@@ -63,18 +64,18 @@ class Store:
         self._connection = None
 
     def key_files(self) -> list[Path]:
-        """Where this store's key files are looked for, or where the first one would be made. This needs no key."""
+        """Return where this store's key files are, or where the first key file would be created. No key is needed."""
         named = [] if self.custody.named_file is None else [self.custody.named_file]
         if not self.exists():
             return named
         return named + [path for slot in self.slots() if (path := self.custody.file_of(slot)) is not None]
 
     def slots(self, *, immutable: bool = False) -> list[Slot]:
-        """Return this store's key slots. This needs no key and verifies nothing. `immutable` is as in `read`."""
+        """Return this store's key slots without verifying them. No key is needed. `read` describes `immutable`."""
         return self._open(immutable=immutable).slots()
 
     def key_state(self) -> tuple[StoreIdentity, list[Slot]]:
-        """Return the store's identity and its key slots. This needs no key and verifies nothing."""
+        """Return the store's identity and its key slots without verifying them. No key is needed."""
         return self._open().key_state()
 
     @property
@@ -104,7 +105,7 @@ class Store:
             self.custody.require_place(None, self.path)
 
     def fetch_key(self) -> DataKey:
-        """Fetch the data key again. In between, only keys that are derived from it are kept.
+        """Fetch the data key again and return it. The store itself keeps only keys that are derived from the data key.
 
         Raises:
             CustodyError: the key cannot be fetched.
@@ -116,7 +117,7 @@ class Store:
 
         Raises:
             CallerError: INVALID_VALUE, with the number of the mistyped group.
-            CustodyError: the store has no recovery code, or another one.
+            CustodyError: the store has no recovery code, or a different one.
         """
         return self._fetched(
             self._open(),
@@ -125,10 +126,11 @@ class Store:
 
     @contextmanager
     def read(self, *, whole: bool = True, immutable: bool = False) -> Iterator[Transaction]:
-        """Open a transaction that sees one state of the store and changes nothing. The store must exist.
+        """Open a read-only transaction on a snapshot of the store. The store must exist.
 
-        Two arguments are for the person only. With `whole` False, a record can be read even if another record or the
-        store's head is damaged. `immutable` reads a store in a read-only place without locks.
+        Change the arguments' defaults only for the person, never for an agent. If `whole` is False, a record can be
+        read even if another record or the store's head is damaged. If `immutable` is True, the store is read without
+        locks, which also works in a read-only directory.
         """
         with self._transaction(writes=False, whole=whole, immutable=immutable) as tx:
             yield tx
@@ -137,9 +139,9 @@ class Store:
     def write(self, *, durable: bool = True) -> Iterator[Transaction]:
         """Open a transaction that is committed as a whole when the block ends, and rolled back if the block raises.
 
-        If there is no store yet, this makes the store and its key. The OS keyring holds the key, or the file that
-        `CLAUDE_SECRETS_KEY_FILE` names. A transaction that is not `durable` may be lost if the machine loses power, but
-        only as a whole; that is enough for a log of reads.
+        If there is no store yet, the store and its key are created first. The key is stored in the OS keyring, or in
+        the file that `CLAUDE_SECRETS_KEY_FILE` names. If `durable` is False, a power failure may undo the whole
+        transaction, but never a part of it. This is good enough for writing log entries about reads.
         """
         if not self.exists():
             self._create(lambda store_id, data_key: self.custody.new_first_slot(store_id, data_key, self.path))
@@ -149,12 +151,12 @@ class Store:
     def scrub(self) -> bool:
         """Rewrite the store without deleted data, and empty its write-ahead log. No transaction may be open.
 
-        Returns False if that is not possible now, so old pages remain: another process or connection is reading or
-        writing, or there is no space.
+        Returns False if old pages remain, because another process or connection is reading or writing the store, or
+        because there is not enough space.
         """
         try:
             return self._open().scrub()
-        except StoreError:  # the deleted rows stay deleted
+        except StoreError:  # deleted rows stay deleted; only their old pages remain
             return False
 
     def refuse_another(self) -> None:
@@ -163,26 +165,26 @@ class Store:
             raise _there_already()
 
     def create_with_key_file(self, key_file: Path) -> None:
-        """Make the store with its key in a new file instead of the OS keyring.
+        """Create the store with its key in a new file instead of the OS keyring.
 
         Raises:
             StoreError: STORE_UNAVAILABLE if a store exists already.
-            CustodyError: the key file cannot be made there.
+            CustodyError: the key file cannot be created at that path.
         """
         if self.custody.named_file not in (None, key_file.absolute()):
             raise CustodyError(
                 Code.KEY_MISSING,
-                "CLAUDE_SECRETS_KEY_FILE names another file, and the key would be looked for there.",
-                "Unset it, or name the same file.",
+                "CLAUDE_SECRETS_KEY_FILE names another file, and Claude Secrets would look for the key in that file.",
+                "Unset CLAUDE_SECRETS_KEY_FILE, or set it to the same file.",
             )
         slot = self._create_first(
             lambda store_id, data_key: self.custody.new_file_slot(store_id, data_key, key_file, store=self.path)
         )
-        if slot.key_file != key_file.absolute():  # this finished a store that another process had begun
+        if slot.key_file != key_file.absolute():  # `_create` finished a store that another process had begun
             raise _there_already()
 
     def create_with_passphrase(self, passphrase: str) -> None:
-        """Make the store with a key that only this passphrase unwraps.
+        """Create the store with a data key that only this passphrase can unwrap.
 
         Raises:
             StoreError: STORE_UNAVAILABLE if a store exists already.
@@ -211,7 +213,7 @@ class Store:
             connection = self._open(immutable=immutable)
             cipher = self._cipher_of(connection)
             with (
-                suppress(KeyReplaced),  # another process replaced the key: fetch the new one
+                suppress(KeyReplaced),  # another process replaced the key: fetch the new key
                 connection.transaction(cipher, writes=writes, whole=whole, durable=durable) as tx,
             ):
                 yield tx
@@ -227,7 +229,7 @@ class Store:
         fetch: Callable[[StoreIdentity, Sequence[Slot]], DataKey],
         attempts: int = _ATTEMPTS,
     ) -> tuple[DataKey, Cipher]:
-        """Return the data key that `fetch` finds, and its cipher, which the connection keeps."""
+        """Get the data key from `fetch`. Return the key and its cipher, and set the cipher on the connection."""
         identity, slots = seen = connection.key_state()
         try:
             data_key = fetch(identity, slots)
@@ -239,7 +241,7 @@ class Store:
         return data_key, connection.use(Cipher(identity.store_id, data_key))
 
     def _open(self, *, immutable: bool = False) -> Connection:
-        """Return the connection. Open a new one if the path no longer leads to the file that was opened."""
+        """Return the open connection. If the path no longer leads to the opened file, open a new connection."""
         with schema.translated():
             status = self.path.stat()
         file = OpenedFile(status.st_dev, status.st_ino, immutable)
@@ -255,6 +257,6 @@ class Store:
 def _there_already() -> StoreError:
     return StoreError(
         Code.STORE_UNAVAILABLE,
-        "A store exists already; its key stays where it is.",
-        "Name another store with --store, or use the existing one.",
+        "A store already exists, and its key was not moved.",
+        "Use the existing store, or choose another path with --store.",
     )

@@ -1,6 +1,7 @@
-"""One transaction on the store, and the sealed head that vouches for every other row.
+"""One transaction on the store, and the store's head: a sealed row from which all other rows are verified.
 
-Always: a token is opened only for its own place. Rows that do not match are STORE_TAMPERED.
+Always: opening a token fails unless the token is in the row that it was sealed for. A row that fails verification
+raises `StoreError` STORE_TAMPERED.
 """
 
 import sqlite3
@@ -11,28 +12,28 @@ from claude_secrets.errors import Code, StoreError
 from claude_secrets.keys.cipher import Cipher, Envelope, EnvelopeMismatch, TokenInvalid
 
 HEAD: Final = ("store-head", "store")
-"""Kind and place of the store's head."""
+"""The fields `kind` and `place` in the envelope of the store's head."""
 
 _REMEMBERED: Final = 2000
-"""The most lookups that are remembered from one transaction to the next."""
+"""The maximum number of cached lookups that one transaction leaves to the next."""
 
 
 def tampered(what: str) -> StoreError:
-    """Return the error for rows that fail verification; `what` names the kind of row, never its content."""
+    """Return the error for a row that fails verification. `what` is the kind of row and never contains its content."""
     return StoreError(
         Code.STORE_TAMPERED,
         f"The store failed verification: {what} was changed, removed or rolled back outside Claude Secrets.",
         "Stop all clients, then replace the store and its -wal and -shm files with an undamaged copy. "
-        "Or see with `doctor --deep` which records still open, and save them with `backup`.",
+        "Or run `doctor --deep` to see which records can still be read, and save them with `backup`.",
     )
 
 
 class StoreHead(NamedTuple):
-    """The content of the store's sealed head. Every transaction that writes renews it.
+    """The fields of the store's head. Every transaction that changes the store seals a new head.
 
-    `changes` counts the writing transactions. `records` is the set hash of the record heads. `grants`, `counters` and
-    `slots` are digests of their whole tables. `audit_sequence` is the number of the audit log's last entry, and `audit`
-    is the set hash of its entries.
+    `changes` is the number of transactions that changed the store. `records` is the set hash of all record heads.
+    `grants`, `counters` and `slots` are the digests of the tables `grants`, `counters` and `key_slots`.
+    `audit_sequence` is the number of the audit log's last entry, and `audit` is the set hash of all entries in the log.
     """
 
     changes: int
@@ -45,7 +46,7 @@ class StoreHead(NamedTuple):
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> "StoreHead":
-        """Read the head from its opened envelope. Raises `EnvelopeMismatch` if a field is missing."""
+        """Return the head that an opened envelope contains. Raises `EnvelopeMismatch` if a field is missing."""
         return cls(
             changes=envelope.number("changes"),
             records=envelope.text("records"),
@@ -58,7 +59,7 @@ class StoreHead(NamedTuple):
 
 
 class HeadChanges(TypedDict, total=False):
-    """The fields of the store's head that change with rows. The transaction itself counts `changes`."""
+    """The fields of the store's head that must be updated when rows change. `renew_head` updates `changes`."""
 
     records: str
     grants: str
@@ -69,10 +70,10 @@ class HeadChanges(TypedDict, total=False):
 
 
 class Memory:
-    """Remembered lookups of records, valid as long as the store's head vouches for the same records.
+    """A cache of record lookups. It is cleared when any record changes.
 
-    `tables` holds the digests of small tables as they were last read. A store keeps this memory while no other
-    connection writes.
+    `tables` maps the name of each small table to the digest that was last computed. A `Connection` starts a new cache
+    after another connection has written.
     """
 
     def __init__(self) -> None:
@@ -81,21 +82,21 @@ class Memory:
         self.tables: dict[str, str] = {}
 
     def begin(self) -> None:
-        """Forget everything if it is too much. Only between transactions: each may look up any number of records."""
+        """Clear the cache if it is too large. Call this between transactions; one transaction may cache any number."""
         if len(self._found) > _REMEMBERED:
             self._found = {}
 
     def of(self, head: StoreHead) -> dict[object, Any]:
-        """Return what is remembered under this head; nothing if any record has changed."""
+        """Return the cached lookups. Clear the cache first if any record has changed since this was last called."""
         if self._records != head.records:
             self._records, self._found = head.records, {}
         return self._found
 
 
 class Transaction:
-    """One open transaction: a connection, its cipher, the head, and the time when it began (seconds).
+    """One open transaction: the SQLite connection, the cipher, the store's head, and the start time (`now`, seconds).
 
-    `memory` outlives the transaction.
+    `memory` is a cache that later transactions can use, too.
     """
 
     def __init__(
@@ -112,41 +113,41 @@ class Transaction:
 
     @property
     def remembered(self) -> dict[object, Any]:
-        """Results of earlier lookups among the same records, under the keys that the caller chose."""
+        """The cached lookups, under keys that the caller chooses. A change to any record clears them."""
         return self._memory.of(self.head)
 
     def amend(self, **changes: Unpack[HeadChanges]) -> None:
-        """Update the head for changed rows. It is sealed again when the transaction ends."""
+        """Update the head after rows have changed. The new head is sealed just before the transaction is committed."""
         self.head = self.head._replace(**changes)
         self.dirty = True
 
     def rows(self, statement: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
-        """Return the rows of a query one by one, for as long as the transaction is open.
+        """Return an iterator over the rows of a query. It is valid until the transaction ends.
 
-        An unfinished cursor keeps this state of the store visible as long as anything holds the cursor, such as an
-        exception's traceback. So all cursors are closed with the transaction.
+        An unfinished cursor keeps SQLite's snapshot of the store open as long as an object refers to the cursor, such
+        as an exception's traceback. `close` therefore closes all cursors.
         """
         self._cursors.append(self.connection.execute(statement, parameters))
         return self._cursors[-1]
 
     def close(self) -> None:
-        """Close the cursors; called once, when the transaction ends."""
+        """Close all cursors. This is called once, when the transaction ends."""
         for cursor in self._cursors:
             cursor.close()
 
     def seal(self, kind: str, place: str, fields: dict[str, object], payload: bytes = b"") -> bytes:
-        """Seal a token for this store at this transaction's time."""
+        """Seal fields and a payload as a token. The token's time is the start time of this transaction."""
         return self.cipher.seal(kind, place, fields, now=self.now, payload=payload)
 
     def open(self, kind: str, place: str, token: bytes) -> Envelope:
-        """Open a token of this store. Raises `StoreError` STORE_TAMPERED if it does not belong in that place."""
+        """Open a token. Raises `StoreError` STORE_TAMPERED unless it was sealed as `kind` for `place` in this store."""
         try:
             return self.cipher.open(kind, place, token)
         except (TokenInvalid, EnvelopeMismatch):
             raise tampered(f"a row of kind '{kind}'") from None
 
     def verify_table(self, table: str, expected: str) -> None:
-        """Compare a small table with its digest in the head, if it may have changed since the last comparison.
+        """Check that a small table has the digest `expected`. A table with this digest in the cache is not read again.
 
         Raises:
             StoreError: STORE_TAMPERED.
@@ -155,7 +156,7 @@ class Transaction:
             raise tampered(f"a row of table '{table}'")
 
     def verify_records(self) -> None:
-        """Compare all record heads with the store's head.
+        """Verify all record heads against the store's head.
 
         Raises:
             StoreError: STORE_TAMPERED if a record was removed, added or rolled back.
@@ -165,7 +166,7 @@ class Transaction:
             raise tampered("a record")
 
     def table_digest(self, table: str) -> str:
-        """Return the current digest of a small table (`grants`, `counters`, `key_slots`)."""
+        """Compute, cache and return the digest of a small table (`grants`, `counters` or `key_slots`)."""
         rows = self.connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()  # noqa: S608  our own names
         digest = self._memory.tables[table] = self.cipher.digest(table, (as_bytes(row) for row in rows))
         return digest
@@ -179,7 +180,10 @@ class Transaction:
         return int((pages - free) * size)
 
     def renew_head(self) -> bytes:
-        """Seal the head as it is now, and return it. Called once, before the commit of a transaction that wrote."""
+        """Seal the current head, write it to the store and return its token.
+
+        This is called once, just before a transaction that changed the store is committed.
+        """
         self.head = self.head._replace(changes=self.head.changes + 1)
         token = self.seal(*HEAD, fields=self.head._asdict())
         self.connection.execute("UPDATE store SET head = ? WHERE id = 1", (token,))
@@ -187,5 +191,5 @@ class Transaction:
 
 
 def as_bytes(row: tuple[object, ...]) -> tuple[bytes, ...]:
-    """Return a row's cells as they go into a digest: bytes as they are, other cells as text in UTF-8."""
+    """Return a row's cells in the form that a digest needs: bytes are unchanged, other cells become UTF-8 text."""
     return tuple(cell if isinstance(cell, bytes) else str(cell).encode() for cell in row)
