@@ -1,8 +1,8 @@
-"""The audit log: who asked for what, when, and with what outcome. Never a value.
+"""The audit log: the caller, the action, the time and the outcome of each event. It never contains a secret's value.
 
-Always: each event is a sealed row, and the store's head vouches for all of them. A changed, moved or missing event is
-therefore found. Identical events within a short time are one entry with a count. Functions and methods take an open
-transaction.
+Always: each entry is a sealed row, and the store's head has the set hash of all entries. A changed, moved or missing
+entry is therefore found. Identical events within a short time share one entry, which has a count. Functions and methods
+take an open transaction.
 """
 
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from claude_secrets.keys.cipher import Envelope
 from claude_secrets.store.transaction import Transaction, tampered
 
 KEPT_SECONDS: Final = 90 * 86_400
-"""How long an event is kept, at least. Actions that were not done may go earlier: see `REFUSALS_KEPT`."""
+"""The minimum time that an event is kept. Events of actions that were not done have another limit: `REFUSALS_KEPT`."""
 
 REFUSALS_KEPT: Final = 10_000
-"""How many events of actions that were not done are kept, at least. Older ones may go before `KEPT_SECONDS`."""
+"""At least this many entries for actions that were not done are kept. Older ones may be removed at any time."""
 
 TOGETHER_SECONDS: Final = 3600
-"""Identical refusals and questions of one process within this time are one entry: agents can make any number."""
+"""One process's identical refusals or questions within this time share an entry: an agent can cause any number."""
 
 DONE_TOGETHER_SECONDS: Final = 60
-"""The same for actions that were done."""
+"""One process's identical actions that were done share an entry if they happened within this time."""
 
 
 class Caller(StrEnum):
-    """Who caused an event. LOG is the log itself, when it removes old events."""
+    """The cause of an event: an agent, a person, or the audit log itself, which removes old entries (LOG)."""
 
     AGENT = "agent"
     PERSON = "person"
@@ -34,7 +34,7 @@ class Caller(StrEnum):
 
 
 class EventOutcome(StrEnum):
-    """The outcome of an event. NOTHING: there was nothing to do."""
+    """The outcome of an event. NOTHING means that there was nothing to do."""
 
     DONE = "done"
     NOTHING = "nothing"
@@ -50,9 +50,10 @@ _REMEMBERED: Final = 1000
 class LogEvent(NamedTuple):
     """An event that happened once or several times. All fields are text; a field that does not apply is empty.
 
-    `caller` is a `Caller` and `outcome` an `EventOutcome`, or a text that a later version of this program wrote.
-    `action` is the name of a tool or a command. `channel` is how a person was asked. `client` is the program that the
-    agent runs in, by the name it gives itself. `code` and `rule` say why the action was refused.
+    `caller` is a value of `Caller`, and `outcome` is a value of `EventOutcome`. Both can also be other text that a
+    later version of this program wrote. `action` is the name of a tool or a command. `channel` is the way in which the
+    person was asked. `client` is the name that the agent's client program reports. `code` and `rule` give the reason
+    for a refusal.
     """
 
     caller: str
@@ -68,7 +69,7 @@ class LogEvent(NamedTuple):
 
 
 class LogEntry(NamedTuple):
-    """An event as the log keeps it: it happened `times` times between `first` and `last` (seconds since 1970)."""
+    """An entry of the log: `event` happened `times` times between `first` and `last` (seconds since 1970)."""
 
     sequence: int
     event: LogEvent
@@ -78,13 +79,13 @@ class LogEntry(NamedTuple):
 
 
 class AuditLog:
-    """Writes the events of one process, and remembers the latest ones."""
+    """Writes the events of one process, and remembers recent entries in order to count identical events in them."""
 
     def __init__(self) -> None:
         self._recent: dict[LogEvent, tuple[LogEntry, bytes]] = {}
 
     def add(self, tx: Transaction, event: LogEvent) -> None:
-        """Write one event, or count it in an identical recent entry.
+        """Write one event. If a recent entry has an identical event, increase the count of that entry instead.
 
         Raises:
             StoreError: STORE_TAMPERED.
@@ -101,7 +102,7 @@ class AuditLog:
             cut(tx)
 
     def _count_again(self, tx: Transaction, event: LogEvent) -> bool:
-        """Count the event in an identical recent entry. Returns False if there is none."""
+        """Increase the count of a recent entry with an identical event. Returns False if there is no such entry."""
         now = int(tx.now)
         entry, before = self._recent.get(event, (None, b""))
         together = DONE_TOGETHER_SECONDS if event.outcome == EventOutcome.DONE else TOGETHER_SECONDS
@@ -109,7 +110,7 @@ class AuditLog:
             return False
         entry = entry._replace(last=now, times=entry.times + 1)
         token, member = _sealed(tx, entry), _member(entry.sequence)
-        # A rolled-back transaction took its entry along, and another process's entry may have its number now.
+        # If the entry's transaction was rolled back, the entry is gone, and another process may have used its number.
         counted = tx.connection.execute(
             "UPDATE audit SET token = ? WHERE sequence = ? AND token = ?", (token, entry.sequence, before)
         )
@@ -122,7 +123,7 @@ class AuditLog:
 
 
 def entries(tx: Transaction) -> Iterator[LogEntry]:
-    """Yield all entries, the oldest first.
+    """Yield all entries, oldest first.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -132,7 +133,7 @@ def entries(tx: Transaction) -> Iterator[LogEntry]:
 
 
 def verify(tx: Transaction) -> int:
-    """Open all entries and compare them with the store's head. Returns their number.
+    """Open all entries and verify them against the store's head. Returns the number of entries.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -148,7 +149,7 @@ def verify(tx: Transaction) -> int:
 
 
 def write(tx: Transaction, entry: LogEntry) -> bytes:
-    """Write one entry under its own number and return its token."""
+    """Write an entry to the row with the number `entry.sequence`, and return the entry's token."""
     token = _sealed(tx, entry)
     tx.connection.execute("INSERT INTO audit VALUES (?, ?, ?)", (entry.sequence, _flag(entry.event), token))
     tx.amend(audit=tx.cipher.set_add(tx.head.audit, _member(entry.sequence), token))
@@ -166,7 +167,7 @@ def _remove(tx: Transaction, sequence: int, token: bytes) -> None:
 
 
 def _flag(event: LogEvent) -> int:
-    """The value of the column `refused`: 1 for an action that was not done."""
+    """Return the value of the column `refused`: 1 if the action was not done, otherwise 0."""
     return int(event.outcome != EventOutcome.DONE)
 
 
@@ -189,7 +190,7 @@ def _event(envelope: Envelope) -> LogEvent:
 
 
 def cut(tx: Transaction) -> None:
-    """Remove entries that need not be kept longer, a limited number at once, and log that."""
+    """Remove a limited number of entries that may be removed, and write an entry about the removal."""
     old = tx.connection.execute(
         "SELECT sequence, refused, token FROM audit ORDER BY sequence LIMIT ?", (_CUT_AT_ONCE,)
     ).fetchall()

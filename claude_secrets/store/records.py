@@ -1,7 +1,7 @@
-"""Secrets as rows: a sealed head for each record, and a sealed token for each version of its value.
+"""The secrets in the store: each record has a sealed head, and each version of its value is a sealed token.
 
-Always: a record is opened whole or not at all. Rows that do not match are STORE_TAMPERED. A deletion is also a version,
-so an older head never matches. Each function takes an open transaction.
+Always: if the rows of a record do not match each other, `StoreError` STORE_TAMPERED is raised. A deletion adds a
+version, so an older head no longer matches. Each function takes an open transaction.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from claude_secrets.store.versions import Version
 
 
 class Record(NamedTuple):
-    """The content of a record's head. Times are seconds since 1970.
+    """The fields of a record's head. Times are in seconds since 1970.
 
-    `version` is the number of the newest version. `revision` counts the head's changes, and the newest version repeats
-    it. `history` is the set hash of all version rows.
+    `version` is the number of the newest version. `revision` is 1 in the first head and grows with each change of the
+    head; the newest version has the same `revision`. `history` is the set hash of all the record's versions.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Record(NamedTuple):
     note: str | None = None
 
     def fields(self) -> dict[str, object]:
-        """The head's fields as they are sealed."""
+        """Return the head's fields in the form in which they are sealed."""
         return {
             "name": self.name,
             "scope": self.scope,
@@ -53,9 +53,9 @@ class Record(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The outcome of storing: the version that is now current, and whether anything changed.
+    """The result of storing a value: the number of the current version, and whether anything changed.
 
-    `moved_from` is the former origin of the secret if the origin changed, otherwise None.
+    `moved_from` is the secret's old origin if storing the value changed the origin, otherwise None.
     """
 
     version: int
@@ -65,10 +65,10 @@ class Stored(NamedTuple):
 
 
 def find(tx: Transaction, scope: str, name: str) -> Record | None:
-    """Return the record of that name in that scope, deleted or not; None if there is none.
+    """Return the record with this scope and name, even if it is deleted, or None if there is no such record.
 
     Raises:
-        StoreError: STORE_TAMPERED if the head does not match the newest version, or if versions have no head.
+        StoreError: STORE_TAMPERED if the head does not match the newest version, or if there are versions but no head.
     """
     if (scope, name) not in tx.remembered:
         tx.remembered[scope, name] = _look_up(tx, scope, name)
@@ -90,7 +90,7 @@ def _look_up(tx: Transaction, scope: str, name: str) -> Record | None:
 
 
 def value(tx: Transaction, record: Record) -> str:
-    """Return the current value of a record that is not deleted.
+    """Return a record's current value. The record must not be deleted.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -99,13 +99,13 @@ def value(tx: Transaction, record: Record) -> str:
 
 
 def iterate_all(tx: Transaction) -> Iterator[Record]:
-    """Yield all records, also deleted ones, in no particular order."""
+    """Yield all records, including deleted records, in no particular order."""
     for key, head in tx.rows("SELECT record, head FROM records"):
         yield open_head(tx, key, head)
 
 
 def history(tx: Transaction, record: Record) -> list[Version]:
-    """Return all versions of a record, the oldest first, after comparing them with its head.
+    """Verify all versions of a record against the record's head, and return them, oldest first.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -114,12 +114,12 @@ def history(tx: Transaction, record: Record) -> list[Version]:
 
 
 def rows(tx: Transaction, record: Record) -> Iterator[tuple[int, Envelope]]:
-    """Yield all versions of a record with their values, the oldest first, and compare them with its head at the end."""
+    """Yield all versions of a record with their values, oldest first, and finally verify them against the head."""
     return versions.iterate_all(tx, key_of(tx, record.scope, record.name), record.history)
 
 
 def verify_all(tx: Transaction) -> tuple[list[Record], int]:
-    """Return all records and the number of all versions, after verifying every history.
+    """Verify all records and their versions. Return the records and the total number of versions.
 
     Raises:
         StoreError: STORE_TAMPERED, also if a version has no record.
@@ -149,12 +149,12 @@ def put(
     repeats: bool = False,
     keep: int = KEPT_VERSIONS,
 ) -> Stored:
-    """Store a value as the newest version of a secret. If there is no such secret, it is made.
+    """Store a value as the newest version of a secret. If the secret does not exist yet, create it.
 
-    `origin` applies to a new secret. It also applies if a person enters a value for a deleted secret, or for one that
-    an agent stored: otherwise the project that only took the name would get what the person enters elsewhere. If
-    `access` is None, the access stays as it is (new secrets are readable). `expires` is in seconds since 1970. The
-    same value again makes no new version unless `repeats` is true. `keep` is as in `versions.evict`.
+    A new secret gets the `origin`. So does a secret that was deleted or stored by an agent, if a person now enters a
+    value; otherwise a project could use the name first, and later get a value that the person enters in another
+    project. If `access` is None, a new secret is readable, and an existing secret keeps its access. `expires` is in
+    seconds since 1970. An unchanged value adds a version only if `repeats` is true. `versions.evict` describes `keep`.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -192,9 +192,9 @@ def _time(expires: int | Expiry) -> int | None:
 
 
 def restore(tx: Transaction, record: Record, number: int, *, keep: int = KEPT_VERSIONS) -> Stored:
-    """Make an earlier value the newest version again, with its origin and who entered it. The access stays as it is.
+    """Store an earlier version's value again as the newest version, with all fields of the earlier version.
 
-    If the value is already current, there is no new version.
+    The record's access does not change. If the value is already the current value, no version is added.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -220,7 +220,7 @@ def restore(tx: Transaction, record: Record, number: int, *, keep: int = KEPT_VE
 
 
 def set_access(tx: Transaction, record: Record, access: Access) -> bool:
-    """Set the access of a record. Returns False if the record already has it."""
+    """Set the access of a record. Returns False if the record already has this access."""
     if record.access is access:
         return False
     _reseal(tx, record, record._replace(access=access))
@@ -228,7 +228,7 @@ def set_access(tx: Transaction, record: Record, access: Access) -> bool:
 
 
 def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int = KEPT_VERSIONS) -> None:
-    """Mark a record as deleted with an empty newest version. Its earlier versions and its access are kept."""
+    """Mark a record as deleted by adding an empty version. The record keeps its earlier versions and its access."""
     after = record._replace(
         deleted=True,
         version=record.version + 1,
@@ -240,14 +240,14 @@ def delete(tx: Transaction, record: Record, *, entered_by: EnteredBy, keep: int 
 
 
 def purge(tx: Transaction, record: Record) -> None:
-    """Remove a record with all its versions, as if it had never existed."""
+    """Remove a record with all its versions, as if the record had never existed."""
     key = key_of(tx, record.scope, record.name)
     tx.connection.execute("DELETE FROM versions WHERE record = ?", (key,))
     _remove_head(tx, key)
 
 
 def rename(tx: Transaction, record: Record, new_name: str) -> None:
-    """Move a record with all its versions to a name that has never been used in its scope.
+    """Rename a record and all its versions. The scope must not have a record of the new name, even a deleted one.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -261,7 +261,7 @@ def rename(tx: Transaction, record: Record, new_name: str) -> None:
 
 
 def _is_claimed(before: Record, entered_by: EnteredBy) -> bool:
-    """Whether the secret now gets the origin where it is stored: a person replaces a deleted or an agent's secret."""
+    """Whether the secret gets a new origin: a person enters a value for a secret that is deleted or an agent's."""
     return entered_by is EnteredBy.PERSON and (before.deleted or before.entered_by is EnteredBy.AGENT)
 
 
@@ -304,7 +304,7 @@ def _write_version(tx: Transaction, after: Record, payload: bytes, *, keep: int,
 
 
 def write_head(tx: Transaction, record: Record, key: bytes) -> None:
-    """Write a record's head; it replaces the old one."""
+    """Write a record's head, which replaces the record's old head."""
     _remove_head(tx, key)
     head = tx.seal("record-head", key.hex(), record.fields())
     tx.connection.execute("INSERT INTO records VALUES (?, ?)", (key, head))
@@ -326,7 +326,7 @@ def _newest(tx: Transaction, record: Record) -> Envelope:
 
 
 def open_head(tx: Transaction, key: bytes, head: bytes) -> Record:
-    """Open the head in the row with the key `key`. Raises `StoreError` STORE_TAMPERED."""
+    """Open the head of the row with this key. Raises `StoreError` STORE_TAMPERED if it was not sealed for this row."""
     envelope = tx.open("record-head", key.hex(), head)
     return Record(
         name=envelope.text("name"),
@@ -345,5 +345,5 @@ def open_head(tx: Transaction, key: bytes, head: bytes) -> Record:
 
 
 def key_of(tx: Transaction, scope: str, name: str) -> bytes:
-    """The key under which a record and its versions are stored."""
+    """Return the row key of a record, which is also in the rows of its versions."""
     return tx.cipher.index("record", scope, name)

@@ -1,7 +1,7 @@
-"""The stored values of one record as rows: each is sealed for its place, and the record's history covers them all.
+"""The versions of a record: each version is a sealed row, and the record's history is the set hash of all versions.
 
-Always: a row opens only at the place for which it was sealed. A function that adds or removes a row returns the new
-history, and its caller must write that into the record's head.
+Always: opening a version fails unless it is in the row that it was sealed for. A function that adds or removes a
+version returns the new history, and the caller must write this history to the record's head.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from claude_secrets.model import EnteredBy
 from claude_secrets.store.transaction import Transaction, tampered
 
 KEPT_SECONDS: Final = 30 * 86_400
-"""How long a version is kept, at least, after a newer one replaced it."""
+"""The minimum time that a version is kept after a newer version replaced it."""
 
 _EVICTED_AT_ONCE: Final = 100
 _BINDING: Final = frozenset({"store", "generation", "kind", "place"})
 
 
 class Version(NamedTuple):
-    """The facts about one stored value, without the value. Times are seconds since 1970; `deleted` marks a deletion."""
+    """The metadata of one version, without the value. Times are seconds since 1970. A deletion has `deleted` true."""
 
     number: int
     deleted: bool
@@ -32,7 +32,7 @@ class Version(NamedTuple):
 
     @classmethod
     def from_envelope(cls, number: int, envelope: Envelope) -> "Version":
-        """Read a row's envelope. Raises `EnvelopeMismatch` if a field is missing."""
+        """Return the metadata in a version's envelope. Raises `EnvelopeMismatch` if a field is missing."""
         return cls(
             number=number,
             deleted=envelope.flag("deleted"),
@@ -45,24 +45,24 @@ class Version(NamedTuple):
 
 
 def place(key: bytes, number: int) -> str:
-    """The place of the version with that number, as its envelope repeats it."""
+    """Return the field `place` of a version's envelope."""
     return f"{key.hex()}:{number}"
 
 
 def member(key: bytes, number: int) -> bytes:
-    """The version's key in the record's history."""
+    """Return the key of a version in the set hash of the record's versions."""
     return place(key, number).encode("ascii")
 
 
 def newest(tx: Transaction, key: bytes) -> int | None:
-    """Return the number of the newest version, or None if there is none."""
+    """Return the number of the newest version, or None if there is no version."""
     row = tx.connection.execute("SELECT max(version) FROM versions WHERE record = ?", (key,)).fetchone()
     number: int | None = row[0]
     return number
 
 
 def open_envelope(tx: Transaction, key: bytes, number: int) -> Envelope:
-    """Open one version.
+    """Open the token of one version and return its envelope.
 
     Raises:
         StoreError: STORE_TAMPERED, also if the version is missing.
@@ -74,7 +74,7 @@ def open_envelope(tx: Transaction, key: bytes, number: int) -> Envelope:
 
 
 def iterate_all(tx: Transaction, key: bytes, history: str) -> Iterator[tuple[int, Envelope]]:
-    """Yield all versions, the oldest first, and compare them with `history` at the end.
+    """Yield all versions of a record, oldest first, and finally verify them against `history`.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -88,14 +88,14 @@ def iterate_all(tx: Transaction, key: bytes, history: str) -> Iterator[tuple[int
 
 
 def insert(tx: Transaction, key: bytes, number: int, *, fields: dict[str, object], payload: bytes, history: str) -> str:
-    """Write one version and return the history that includes it."""
+    """Write one version, and return `history` with this version added."""
     token = tx.seal("version", place(key, number), fields, payload)
     tx.connection.execute("INSERT INTO versions VALUES (?, ?, ?)", (key, number, token))
     return tx.cipher.set_add(history, member(key, number), token)
 
 
 def remove(tx: Transaction, key: bytes, number: int, history: str) -> str:
-    """Remove one version and return the history without it."""
+    """Remove one version, and return `history` without this version."""
     token = tx.connection.execute(
         "DELETE FROM versions WHERE record = ? AND version = ? RETURNING token", (key, number)
     ).fetchone()[0]
@@ -103,17 +103,17 @@ def remove(tx: Transaction, key: bytes, number: int, history: str) -> str:
 
 
 def own_fields(envelope: Envelope) -> dict[str, object]:
-    """A version's own fields, without those that bind it to its place. Sealing adds those of the new place."""
+    """Return a version's fields without those that bind it to its row. Sealing adds the binding fields of a new row."""
     return {key: value for key, value in envelope.fields.items() if key not in _BINDING}
 
 
 def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy) -> str:
-    """Remove versions that need not be kept when `by` stores another one, and return the history without them.
+    """Remove old versions after `by` has added a new version. Return the history without the removed versions.
 
-    The newest `keep` stay. A version that was replaced less than `KEPT_SECONDS` ago also stays. For the oldest version
-    that time is read from its successor's token without opening it, so sealing the successor again keeps the version
-    longer. A value that a person entered is removed only when a person stores, and only if a person also entered
-    `keep` newer values.
+    The newest `keep` versions are never removed, and a version is kept for `KEPT_SECONDS` after it was replaced. For
+    the oldest version, the time of replacement is the time in the next version's token, which is not opened. If the
+    next version is sealed again, the oldest version is therefore kept longer. A value that a person entered is removed
+    only if `by` is the person, and only if a person entered at least `keep` newer values.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -137,7 +137,7 @@ def evict(tx: Transaction, key: bytes, history: str, *, keep: int, by: EnteredBy
 
 
 def _oldest_is_young(tx: Transaction, key: bytes) -> bool:
-    """Whether the oldest version was replaced too recently to go, by the time in its successor's unopened token."""
+    """Whether the oldest version was replaced too recently to be removed. The next version's token shows the time."""
     row = tx.connection.execute(
         "SELECT token FROM versions WHERE record = ? ORDER BY version LIMIT 1 OFFSET 1", (key,)
     ).fetchone()
@@ -150,7 +150,7 @@ def _oldest_first(tx: Transaction, key: bytes) -> Iterator[Version]:
 
 
 def _protected(tx: Transaction, key: bytes, keep: int) -> frozenset[int]:
-    """The numbers of the newest `keep` values that a person entered."""
+    """Return the version numbers of the newest `keep` values that a person entered."""
     numbers: list[int] = []
     for number, token in tx.rows("SELECT version, token FROM versions WHERE record = ? ORDER BY version DESC", key):
         version = Version.from_envelope(number, tx.open("version", place(key, number), token))
