@@ -1,8 +1,8 @@
-"""Counters: how often something happened in a project, across processes and restarts.
+"""Counters: how often an action happened in a project, counted in all processes and kept after a restart.
 
-Always: a count is written in the same transaction as the counted action, so a write that fails is not counted. Counts
-are by project, whatever name the client gives itself. When a counter is added, expired ones are removed. Each function
-takes an open transaction.
+Always: a count is written in the same transaction as the counted action, so a write that fails is not counted. A
+counter belongs to a project and does not depend on the client's name. Expired counters are removed when a counter is
+added. Each function takes an open transaction.
 """
 
 from math import floor
@@ -11,13 +11,14 @@ from typing import Final, NamedTuple
 from claude_secrets.store.transaction import Transaction
 
 WINDOW_SECONDS: Final = 60.0
-"""The default length of a window."""
+"""The default length of a counter's time window."""
 
 
 class Window(NamedTuple):
-    """How often something happened in a window of `seconds` since `start` (seconds since 1970), and in the one before.
+    """The number of calls in a time window, and in the window before it.
 
-    The two approximate a sliding window: the one before counts in proportion to its overlap.
+    The window starts at `start` (seconds since 1970) and lasts `seconds`. Both numbers together approximate a sliding
+    window: `before` is multiplied by the fraction of the earlier window that the sliding window still covers.
     """
 
     start: float
@@ -26,7 +27,7 @@ class Window(NamedTuple):
     seconds: float = WINDOW_SECONDS
 
     def at(self, now: float) -> "Window":
-        """Return the window that contains `now`. A clock set back by less than a window does not reset it."""
+        """Return the window that contains `now`. Setting the clock back by less than `seconds` keeps the counts."""
         windows = floor((now - self.start) / self.seconds)
         if windows in (-1, 0):
             return self
@@ -34,14 +35,17 @@ class Window(NamedTuple):
         return Window(self.start + self.seconds if before else now, 0, before, self.seconds)
 
     def is_over(self, now: float) -> bool:
-        """Whether at `now` every call in this window is too old to count."""
+        """Whether both numbers of calls are 0 in the window that contains `now`."""
         window = self.at(now)
         return window.calls == window.before == 0
 
     def wait(self, limit: int, now: float, amount: int = 1) -> float:
-        """Return the seconds until `amount` more calls fit in `limit` (at least `amount`); 0 or less: they fit now."""
+        """Return the seconds to wait until `amount` more calls are within `limit`.
+
+        A result of 0 or less means that no wait is needed. `limit` must be at least `amount`.
+        """
         elapsed, room = max(0.0, now - self.start), limit - amount
-        if self.calls > room:  # they fit in the next window, when enough of this one no longer counts
+        if self.calls > room:  # the calls must wait for the next window, when fewer of this window's calls count
             return self.seconds * (2 - room / self.calls) - elapsed
         if self.calls + self.before <= room:
             return 0.0
@@ -49,18 +53,18 @@ class Window(NamedTuple):
 
 
 def remember(tx: Transaction, *, project: str, what: str, seconds: int) -> None:
-    """Remember for `seconds` that something happened in a project."""
+    """Remember for `seconds` that `what` happened in a project."""
     write(tx, project, what, Window(tx.now, calls=1, seconds=seconds))
 
 
 def remembers(tx: Transaction, *, project: str, what: str) -> bool:
-    """Whether something is still remembered."""
+    """Whether the store still remembers that `what` happened in a project."""
     stored = window(tx, project, what)
     return stored is not None and stored.at(tx.now) == stored
 
 
 def verify_all(tx: Transaction) -> None:
-    """Open all counters and compare them with the store's head.
+    """Open all counters and verify them against the store's head.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -82,13 +86,13 @@ def write(tx: Transaction, project: str, what: str, window: Window) -> None:
     }
     token = tx.seal("counter", place.hex(), fields)
     if tx.connection.execute("UPDATE counters SET token = ? WHERE place = ?", (token, place)).rowcount == 0:
-        _forget_past(tx)  # a new row is the occasion to remove expired ones
+        _forget_past(tx)  # expired counters are removed when a new one is added
         tx.connection.execute("INSERT INTO counters VALUES (?, ?)", (place, token))
     tx.amend(counters=tx.table_digest("counters"))
 
 
 def window(tx: Transaction, project: str, what: str) -> Window | None:
-    """Return a counter as it is stored, or None.
+    """Return the stored window of a counter, or None if there is no counter.
 
     Raises:
         StoreError: STORE_TAMPERED.

@@ -1,7 +1,7 @@
-"""Making a store: write a draft that says where the key will be, place the key, rename the draft to the store.
+"""Create a store: write the file as a draft that names the key's location, store the key, then rename the draft.
 
-Always: a store appears at its path whole and with its key, or not at all. A killed process leaves a draft, with which
-the next process finishes the work. So no key is left without a store.
+Always: the store's file gets its name only when the file is complete and the key is stored. A killed process leaves a
+draft, from which the next process finishes the store. No key is therefore left without a store.
 """
 
 import os
@@ -22,32 +22,34 @@ from claude_secrets.store.transaction import HEAD, StoreHead, as_bytes
 DRAFT: Final = ".claude-secrets-draft"
 
 _PATIENCE: Final = 60.0
-"""Seconds to wait for another process that makes the store: it may be waiting for the keyring's password."""
+"""Seconds to wait for another process that is creating the store. It may be waiting for the keyring's password."""
 
 
 def draft_of(path: Path) -> Path:
-    """The path of the draft of the store at `path`. A file of this name is removed, so nothing else may have it."""
+    """Return the path of the draft for the store at `path`. Any file that has a draft's name may be removed."""
     return path.with_name(f".{path.name}{DRAFT}")
 
 
 def refuse_draft_name(path: Path) -> None:
-    """Raise `StoreError` STORE_UNAVAILABLE for a store or backup with the name of a draft."""
+    """Raise `StoreError` STORE_UNAVAILABLE if `path`, where a store or backup will be written, has a draft's name."""
     if path.name.endswith(DRAFT):
         raise StoreError(
-            Code.STORE_UNAVAILABLE, f"Files named *{DRAFT} are removed as left-overs.", "Choose another name."
+            Code.STORE_UNAVAILABLE,
+            f"Claude Secrets deletes leftover files whose names end in {DRAFT}.",
+            "Choose another name.",
         )
 
 
 def create(
     path: Path, custody: Custody, make_slot: Callable[[str, DataKey], NewSlot], now: Callable[[], float]
 ) -> Slot | None:
-    """Make a store with one key slot at `path`. Returns the slot, or None if another process made a store there first.
+    """Create a store with one key slot at `path`. Returns the slot, or None if another process created a store first.
 
-    If a process was killed while it made a store there, this finishes that store, with that store's slot.
+    If an earlier process was killed while it was creating this store, this finishes that store and returns its slot.
 
     Raises:
         StoreError: STORE_UNAVAILABLE, STORE_FULL or STORE_BUSY; nothing is left behind.
-        CustodyError: the key cannot be put in its place; nothing is left behind.
+        CustodyError: the key cannot be stored; nothing is left behind.
     """
     refuse_draft_name(path)
     with schema.translated():
@@ -62,19 +64,19 @@ def create(
 
 
 def _refuse_foreign_log(path: Path) -> None:
-    """Refuse to make a store if the -wal file of another is there: SQLite would take it for the new store's log."""
+    """Raise `StoreError` if another store's -wal file exists, which SQLite would use as the log of the new store."""
     if os.path.lexists(path.with_name(f"{path.name}-wal")):
         raise StoreError(
             Code.STORE_UNAVAILABLE,
-            "There is no store, but there is a store's log (a -wal file), which may hold its last changes.",
-            "Restore the store's file next to the log, or move the log away.",
+            "The store's file is missing, but its log (a -wal file) exists and may contain the store's last changes.",
+            "Restore the store's file to the directory of the log, or move the log to another directory.",
         )
 
 
 def tidy(path: Path) -> None:
     """Remove the draft that a killed process left for the store at `path`.
 
-    No key is deleted because a draft names it: the draft could be a planted copy of the store.
+    The key that the draft names is not deleted, because an attacker can plant a copy of the store as the draft.
     """
     with suppress(OSError), draft(draft_of(path), patience=0):
         pass
@@ -97,19 +99,19 @@ def _made(
 
 
 def _finished(begun: Draft, path: Path, custody: Custody) -> Slot | None:
-    """Finish the store of a killed process, if its key is already in place."""
+    """Finish the store that a killed process began to create, if the store's key is already stored."""
     content = _read_draft(begun)
     if content is None:
         return None
     failure = custody.probe(*content)
     if failure is not None and failure.code in (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE):
-        begun.stays = True  # nobody knows yet whether its key is in place
+        begun.stays = True  # it is not known yet whether the draft's key is stored
         raise failure
     return content[1] if failure is None and begun.put_in_place(path) else None
 
 
 def _read_draft(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
-    """Return the store's identity and the one slot of a draft; None if the draft is incomplete."""
+    """Return the store's identity and the key slot in a draft, or None if the draft is incomplete."""
     if begun.is_empty:
         return None
     try:
@@ -122,7 +124,7 @@ def _read_draft(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
 
 
 def empty_head(cipher: Cipher, slot: Slot) -> StoreHead:
-    """The head of a new store, which has one key slot and no records."""
+    """Return the head of a new store with one key slot and no records."""
     return StoreHead(
         changes=0,
         records="0",

@@ -1,8 +1,8 @@
-"""Grants: a project's permissions from the person to use more than its own secrets.
+"""Grants: permissions by which the person lets a project use more than the project's own secrets.
 
-Always: grants are sealed rows, found by MAC, and the store's head vouches for the whole table. A grant lets one project
-use one secret of one scope, or claim one scope, or (a linked work tree) count as the project in its main work tree.
-Each function takes an open transaction.
+Always: each grant is a sealed row, whose key is a MAC, and the store's head has the digest of the whole table. There
+are three kinds of grants. The first lets a project use one secret of a scope. The second lets a project claim a scope.
+The third lets a linked work tree count as the project in the main work tree. Each function takes an open transaction.
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ from claude_secrets.store.transaction import Transaction
 
 
 class Grant(NamedTuple):
-    """Project `project` (its identity) may use `name` in `scope`. If `name` is empty, it may claim the scope.
+    """Lets `project` (a project's identity) use the secret `name` in `scope` or, if `name` is empty, claim the scope.
 
-    `as_work_tree` makes the grants of the third kind.
+    `as_work_tree` returns a grant that lets a linked work tree count as the project in the main work tree.
     """
 
     project: str
@@ -23,16 +23,16 @@ class Grant(NamedTuple):
 
     @property
     def main(self) -> str | None:
-        """The main work tree's project, if the grant lets `project` count as it; otherwise None."""
+        """The identity of the main work tree's project if this is the grant of a linked work tree, otherwise None."""
         return self.scope.removeprefix(_WORK_TREE) if self.scope.startswith(_WORK_TREE) else None
 
 
 _WORK_TREE: Final = "worktree:"
-"""Begins the `scope` of a work tree's grant. No scope's name has a colon in it."""
+"""The prefix of `scope` in the grant of a linked work tree. The names of scopes never contain a colon."""
 
 
 def as_work_tree(project: str, main: str) -> Grant:
-    """The grant by which a linked work tree counts as the project in the main one."""
+    """Return the grant that lets the linked work tree `project` count as the project `main` in the main work tree."""
     return Grant(project=project, scope=f"{_WORK_TREE}{main}")
 
 
@@ -48,20 +48,23 @@ def holds(tx: Transaction, grant: Grant) -> bool:
 
 
 def holds_any(tx: Transaction | None, identities: Iterable[str], scope: str, name: str = "") -> bool:
-    """Whether one of a project's identities was granted the name or, if the name is empty, the scope.
+    """Whether any of a project's identities has a grant for the secret `name` or, if `name` is empty, for the scope.
 
-    `tx` is None if there is no store. Raises like `holds`.
+    `tx` is None if there is no store; the result is False then. Raises the same errors as `holds`.
     """
     return tx is not None and any(holds(tx, Grant(project=identity, scope=scope, name=name)) for identity in identities)
 
 
 def joins(tx: Transaction | None, project: str, main: str) -> bool:
-    """Whether a linked work tree was granted to count as the project in the main one. Otherwise like `holds_any`."""
+    """Whether the linked work tree `project` has a grant to count as the project `main` in the main work tree.
+
+    `tx` is None if there is no store; the result is False then. Raises the same errors as `holds`.
+    """
     return tx is not None and holds(tx, as_work_tree(project, main))
 
 
 def add(tx: Transaction, grant: Grant, *, created: int | None = None) -> bool:
-    """Add a grant, made now or at `created` (seconds since 1970). Returns False if it exists already."""
+    """Add a grant with the time `created` (seconds since 1970, by default now). Returns False if the grant exists."""
     if holds(tx, grant):
         return False
     place = _place(tx, grant)
@@ -77,7 +80,7 @@ def add(tx: Transaction, grant: Grant, *, created: int | None = None) -> bool:
 
 
 def remove(tx: Transaction, grant: Grant) -> bool:
-    """Remove a grant. Returns False if there was none."""
+    """Remove a grant. Returns False if the grant does not exist."""
     if not holds(tx, grant):
         return False
     tx.connection.execute("DELETE FROM grants WHERE place = ?", (_place(tx, grant),))
@@ -86,12 +89,12 @@ def remove(tx: Transaction, grant: Grant) -> bool:
 
 
 def list_all(tx: Transaction) -> list[Grant]:
-    """All grants, sorted by project, scope and name."""
+    """Return all grants, sorted by project, scope and name."""
     return sorted(grant for grant, _ in with_times(tx))
 
 
 def with_times(tx: Transaction) -> list[tuple[Grant, int]]:
-    """All grants, each with the time it was made (seconds since 1970).
+    """Return all grants, each with the time when the grant was made (seconds since 1970).
 
     Raises:
         StoreError: STORE_TAMPERED.

@@ -1,7 +1,7 @@
-"""The key slots as rows of the store. Functions take an open transaction.
+"""The store's key slots: list, add, replace and remove them in an open transaction.
 
-Always: the store's head vouches for all of them. A slot is changed only if it is still as it was read, so of two
-processes that change the same slot the second one fails.
+Always: the store's head has the digest of all key slots. A slot is changed only if it is still the slot that the caller
+read. If two processes change the same slot, the second change therefore fails.
 """
 
 import sqlite3
@@ -12,12 +12,12 @@ from claude_secrets.store.transaction import Transaction
 
 
 def unverified(connection: sqlite3.Connection) -> list[Slot]:
-    """Return all key slots. This needs no key and verifies nothing."""
+    """Return all key slots without verifying them. No key is needed."""
     return [Slot(*row) for row in connection.execute("SELECT * FROM key_slots ORDER BY 1").fetchall()]
 
 
 def list_all(tx: Transaction) -> list[Slot]:
-    """Return all key slots.
+    """Verify all key slots and return them.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -34,10 +34,10 @@ def add(tx: Transaction, slot: Slot) -> None:
 
 
 def change(tx: Transaction, before: Slot, after: Slot | None) -> None:
-    """Replace or remove a slot.
+    """Replace the slot `before` with `after`. If `after` is None, remove the slot.
 
     Raises:
-        StoreError: STORE_BUSY if the slot is no longer as it was read.
+        StoreError: STORE_BUSY if the slot has changed since it was read.
     """
     if before not in list_all(tx):
         raise StoreError(Code.STORE_BUSY, "Another process has changed the key slots.", "Try again.")
@@ -48,7 +48,7 @@ def change(tx: Transaction, before: Slot, after: Slot | None) -> None:
 
 
 def row(slot: Slot) -> tuple[str, str, str, bytes]:
-    """A slot as its row."""
+    """Return the row of a slot."""
     return (slot.slot_id, slot.kind, slot.params, slot.wrapped)
 
 

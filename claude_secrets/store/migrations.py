@@ -1,7 +1,7 @@
-"""Migrating a store of an older format to the one that this version writes: first a copy, then one transaction.
+"""Migrate a store from an older format to the current format: first copy the store, then change it in one transaction.
 
-Always: an interrupted migration leaves the old format. The next try replaces the copy. After 30 days the copy is
-removed.
+Always: after an interrupted migration the store still has the old format. The next migration replaces the copy. The
+copy is removed after 30 days.
 """
 
 import time
@@ -16,26 +16,27 @@ from claude_secrets.store import schema
 from claude_secrets.store.transaction import Transaction
 
 STEPS: Final[dict[int, Callable[[Transaction], None]]] = {}
-"""The function that turns a store of format N into one of the next format, by N. There is only one format yet.
+"""Maps format N to the function that migrates a store from format N to N + 1. It is empty, as there is only one format.
 
-A step gets the open transaction, with the head in the old format. It leaves the tables and the head in the next format.
+A function gets the open transaction with the head in the old format. It must leave the tables and the head in the next
+format.
 """
 
 COPY_SECONDS: Final = 30 * 86_400
-"""How long the copy that a migration made is kept."""
+"""The number of seconds for which the copy of a migrated store is kept."""
 
 
 def copy_of(path: Path, number: int) -> Path:
-    """The path of the copy that was made when the store at `path` left format `number`."""
+    """Return the path of the copy that is made before the store at `path` is migrated from format `number`."""
     return path.with_name(f"{path.name}.format-{number}")
 
 
 def migrate(tx: Transaction, path: Path) -> None:
-    """Migrate the store to this version's format. `tx` writes, and the caller commits it.
+    """Migrate the store to the current format. `tx` must be a write transaction, and the caller must commit it.
 
     Raises:
-        StoreError: STORE_FORMAT if there is no migration from its format; STORE_FULL or STORE_UNAVAILABLE if the copy
-            cannot be made. Nothing is changed.
+        StoreError: STORE_FORMAT if there is no migration from the store's format; STORE_FULL or STORE_UNAVAILABLE if
+            the copy cannot be made. The store is not changed.
     """
     number = schema.format_of(tx.connection)
     _copy(tx, path, number)
@@ -49,14 +50,14 @@ def migrate(tx: Transaction, path: Path) -> None:
 
 
 def expire(path: Path) -> None:
-    """Remove the copies of the store at `path` that need not be kept longer."""
+    """Remove copies that migrations of the store at `path` made more than `COPY_SECONDS` ago."""
     for number in range(1, schema.FORMAT):
-        with suppress(OSError):  # usually there is none
+        with suppress(OSError):  # usually there is no copy
             if time.time() - copy_of(path, number).stat().st_mtime > COPY_SECONDS:
                 copy_of(path, number).unlink()
 
 
 def _copy(tx: Transaction, path: Path, number: int) -> None:
     with schema.translated():
-        copy_of(path, number).unlink(missing_ok=True)  # left by an interrupted try
+        copy_of(path, number).unlink(missing_ok=True)  # left by an interrupted migration
         write_new(copy_of(path, number), tx.connection.serialize())

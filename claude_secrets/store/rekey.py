@@ -1,6 +1,6 @@
-"""Sealing a store again under another data key, and copying records from one store into another.
+"""Seal all rows of a store again with a new data key, and copy records from one store to another.
 
-Always: every row is opened and verified in its old place before it is sealed for its new one. Nothing is skipped here.
+Always: every row is opened and verified before it is sealed again. A row that fails verification is never skipped.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,10 +12,10 @@ from claude_secrets.store.transaction import StoreHead, Transaction
 
 
 def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int, int], None]) -> None:
-    """Seal every row under `data_key`, which must be of the next generation. The caller changes the key slots.
+    """Seal every row with `data_key`, which must have the next key generation. The caller changes the key slots.
 
-    Counters are deleted, because their rows do not say what they count; so limits start again. `progress` gets the
-    number of records and events that are done, and the total.
+    Counters are deleted, because a counter's row does not contain the project and the action that are counted. Limits
+    therefore start again. `progress` is called with the number of finished records and log entries, and the total.
 
     Raises:
         StoreError: STORE_TAMPERED; nothing is committed.
@@ -44,7 +44,10 @@ def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int
 
 
 def copy_record(tx: Transaction, record: Record, rows: Iterable[tuple[int, Envelope]]) -> None:
-    """Write a record with these versions into the store of `tx`, which must have no record of that name."""
+    """Write a record and its versions (`rows`) to the store of `tx`.
+
+    The scope must not have a record with the same name in that store.
+    """
     key, total = records.key_of(tx, record.scope, record.name), "0"
     for number, envelope in rows:
         fields = versions.own_fields(envelope)

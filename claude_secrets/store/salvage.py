@@ -1,7 +1,7 @@
-"""Reading a damaged store: each record that still opens, independently of the others.
+"""Read a damaged store: recover every record that can still be opened, independently of other records.
 
-Always: changes nothing. A row is kept only if it was sealed for the place where it was found. Anything that is not
-kept is named. It takes an open transaction, which need not have verified the whole store.
+Always: the store is not changed. A row is recovered only if it was sealed for the row key under which it was found. The
+result says what was not recovered. `examine` takes an open transaction, which need not have verified the whole store.
 """
 
 import sqlite3
@@ -39,10 +39,10 @@ _TOKENS = (
 
 
 class Examined(NamedTuple):
-    """One record that was examined: what can be read of it, its versions, and its damage in words.
+    """The result of examining one record: the fields of its head, its readable versions, and a text for each damage.
 
-    `record` is None if nothing can be read. If the newest value is lost, the record counts as deleted, so that no older
-    value is taken for the newest.
+    `record` is None if no version can be read. If the newest value is lost, the record is marked as deleted, so that no
+    older value is mistaken for the newest value.
     """
 
     record: Record | None
@@ -51,7 +51,10 @@ class Examined(NamedTuple):
 
 
 def examine(tx: Transaction, progress: Callable[[int, int], None]) -> Iterator[Examined]:
-    """Examine every record that left a trace, in no particular order; `progress` gets the number done and the total."""
+    """Examine every record of which at least one row is found, in no particular order.
+
+    `progress` is called with the number of records that are done, and the total.
+    """
     keys = sorted(key for key in _values(tx, _KEYS) if isinstance(key, bytes))
     for done, key in enumerate(keys, start=1):
         yield _examined(tx, key)
@@ -70,12 +73,12 @@ def _examined(tx: Transaction, key: bytes) -> Examined:
     if not opened:
         return Examined(None, (), (f"{about} is lost: none of its values can be read",))
     if record.version not in opened:
-        wrong.append(f"the newest value of {about} is lost; earlier ones are kept")
+        wrong.append(f"the newest value of {about} is lost; its earlier values are kept")
         record = record._replace(deleted=True)
         opened[record.version] = Envelope(_deletion(record), b"")
     elif not wrong and not _fits(tx, record):
         wrong.append(f"versions of {about} were removed, added or rolled back")
-    if (number := max(opened)) > record.version:  # the version was sealed after the head, so it counts
+    if (number := max(opened)) > record.version:  # the version was sealed after the head, so the version is current
         later = Version.from_envelope(number, opened[number])
         record = record._replace(version=number, deleted=later.deleted, revision=opened[number].number("revision"))
     newest = opened[record.version]
@@ -85,7 +88,10 @@ def _examined(tx: Transaction, key: bytes) -> Examined:
 
 
 def _without_head(tx: Transaction, key: bytes, opened: dict[int, Envelope]) -> Examined:
-    """Return a record whose name cannot be read. It gets a name that says so, and no agent is given its value."""
+    """Return a record whose name cannot be read. Its new name is `recovered-` and the start of its row key.
+
+    Its access is `use-only`, so that no agent gets the value.
+    """
     name = f"recovered-{key.hex()[:12]}"
     if not opened:
         return Examined(None, (), (f"a record is lost: neither its name nor a value can be read ({name[10:]})",))
@@ -135,7 +141,7 @@ def _head(tx: Transaction, key: bytes) -> Record | None:
 
 
 def _version(tx: Transaction, key: bytes, number: int) -> Envelope | None:
-    """Return one version, from the first query that finds a token that opens; None if there is none."""
+    """Return one version, or None. The queries are tried in order until one of them finds a token that opens."""
     for statement in _TOKENS:
         with suppress(StoreError, sqlite3.Error):
             for (token,) in tx.connection.execute(statement, (key, number)):
@@ -144,7 +150,7 @@ def _version(tx: Transaction, key: bytes, number: int) -> Envelope | None:
 
 
 def _values(tx: Transaction, statements: tuple[str, ...], *parameters: object) -> set[object]:
-    """Return what the statements find before they reach a damaged page; each searches from another side."""
+    """Return all values that the queries find. They search in different orders, and each stops at a damaged page."""
     values: set[object] = set()
     for number, statement in enumerate(statements):
         with suppress(sqlite3.Error):

@@ -326,7 +326,7 @@ FAULTS: dict[str, tuple[Fault, list[str], dict[str, str | None]]] = {
         garble("UPDATE versions SET token = x'00' WHERE record = ? AND version = 3", "shared T"),
         [
             "version 3 of 'T' of scope 'shared' is damaged",
-            "the newest value of 'T' of scope 'shared' is lost; earlier ones are kept",
+            "the newest value of 'T' of scope 'shared' is lost; its earlier values are kept",
         ],
         {"T": None},
     ),
