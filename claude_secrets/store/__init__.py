@@ -1,1 +1,1 @@
-"""The store, one SQLite file of sealed rows: create it, verify and change its rows, migrate it, read it if damaged."""
+"""The store: one SQLite file of sealed rows, and the functions that create, change, migrate and recover it."""

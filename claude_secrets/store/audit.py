@@ -13,16 +13,16 @@ from claude_secrets.keys.cipher import Envelope
 from claude_secrets.store.transaction import Transaction, tampered
 
 KEPT_SECONDS: Final = 90 * 86_400
-"""The minimum time that an event is kept. Events of actions that were not done have another limit: `REFUSALS_KEPT`."""
+"""The minimum time that an event is kept. `REFUSALS_KEPT` is an exception for actions that were not done."""
 
 REFUSALS_KEPT: Final = 10_000
-"""At least this many entries for actions that were not done are kept. Older ones may be removed at any time."""
+"""If there are more entries than this for actions that were not done, the oldest ones may be removed early."""
 
 TOGETHER_SECONDS: Final = 3600
-"""One process's identical refusals or questions within this time share an entry: an agent can cause any number."""
+"""Identical refusals or questions of one process within this time share an entry. An agent can cause any number."""
 
 DONE_TOGETHER_SECONDS: Final = 60
-"""One process's identical actions that were done share an entry if they happened within this time."""
+"""Identical actions of one process that were done within this time share an entry."""
 
 
 class Caller(StrEnum):
@@ -190,7 +190,7 @@ def _event(envelope: Envelope) -> LogEvent:
 
 
 def cut(tx: Transaction) -> None:
-    """Remove a limited number of entries that may be removed, and write an entry about the removal."""
+    """Remove expired and surplus entries, a limited number at a time, and log the removal."""
     old = tx.connection.execute(
         "SELECT sequence, refused, token FROM audit ORDER BY sequence LIMIT ?", (_CUT_AT_ONCE,)
     ).fetchall()

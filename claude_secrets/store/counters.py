@@ -1,4 +1,4 @@
-"""Counters: how often an action happened in a project, counted in all processes and kept after a restart.
+"""Counters: how often an action happened in a project. All processes share them, and they are kept after a restart.
 
 Always: a count is written in the same transaction as the counted action, so a write that fails is not counted. A
 counter belongs to a project and does not depend on the client's name. Expired counters are removed when a counter is

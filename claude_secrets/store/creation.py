@@ -45,7 +45,7 @@ def create(
 ) -> Slot | None:
     """Create a store with one key slot at `path`. Returns the slot, or None if another process created a store first.
 
-    If an earlier process was killed while it was creating this store, this finishes that store and returns its slot.
+    If an earlier process was killed while it was creating the store, finish the store and return its slot.
 
     Raises:
         StoreError: STORE_UNAVAILABLE, STORE_FULL or STORE_BUSY; nothing is left behind.

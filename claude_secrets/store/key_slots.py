@@ -1,7 +1,7 @@
 """The store's key slots: list, add, replace and remove them in an open transaction.
 
-Always: the store's head has the digest of all key slots. A slot is changed only if it is still the slot that the caller
-read. If two processes change the same slot, the second change therefore fails.
+Always: the store's head has the digest of all key slots. A change of a slot fails if the slot has already changed
+since the caller read it. If two processes change the same slot, the second change therefore fails.
 """
 
 import sqlite3

@@ -1,7 +1,7 @@
 """The secrets in the store: each record has a sealed head, and each version of its value is a sealed token.
 
 Always: if the rows of a record do not match each other, `StoreError` STORE_TAMPERED is raised. A deletion adds a
-version, so an older head no longer matches. Each function takes an open transaction.
+version, so the head from before the deletion no longer matches. Each function takes an open transaction.
 """
 
 from collections.abc import Iterator
@@ -151,10 +151,11 @@ def put(
 ) -> Stored:
     """Store a value as the newest version of a secret. If the secret does not exist yet, create it.
 
-    A new secret gets the `origin`. So does a secret that was deleted or stored by an agent, if a person now enters a
-    value; otherwise a project could use the name first, and later get a value that the person enters in another
-    project. If `access` is None, a new secret is readable, and an existing secret keeps its access. `expires` is in
-    seconds since 1970. An unchanged value adds a version only if `repeats` is true. `versions.evict` describes `keep`.
+    A new secret gets the `origin`. If a person enters a value for a secret that is deleted or that an agent stored, the
+    secret gets the new `origin`, too. Otherwise a project could use the name first, and later get a value that the
+    person enters in another project. If `access` is None, a new secret is readable, and an existing secret keeps its
+    access. `expires` is in seconds since 1970. An unchanged value adds a version only if `repeats` is true.
+    `versions.evict` describes `keep`.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -261,7 +262,7 @@ def rename(tx: Transaction, record: Record, new_name: str) -> None:
 
 
 def _is_claimed(before: Record, entered_by: EnteredBy) -> bool:
-    """Whether the secret gets a new origin: a person enters a value for a secret that is deleted or an agent's."""
+    """Whether a secret gets a new origin: the secret is deleted or an agent stored it, and a person enters a value."""
     return entered_by is EnteredBy.PERSON and (before.deleted or before.entered_by is EnteredBy.AGENT)
 
 
@@ -345,5 +346,5 @@ def open_head(tx: Transaction, key: bytes, head: bytes) -> Record:
 
 
 def key_of(tx: Transaction, scope: str, name: str) -> bytes:
-    """Return the row key of a record, which is also in the rows of its versions."""
+    """Return the row key of a record. The rows of the record's versions have the same key."""
     return tx.cipher.index("record", scope, name)

@@ -14,8 +14,9 @@ from claude_secrets.store.transaction import StoreHead, Transaction
 def replace_data_key(tx: Transaction, data_key: DataKey, progress: Callable[[int, int], None]) -> None:
     """Seal every row with `data_key`, which must have the next key generation. The caller changes the key slots.
 
-    Counters are deleted, because a counter's row does not contain the project and the action that are counted. Limits
-    therefore start again. `progress` is called with the number of finished records and log entries, and the total.
+    Counters are deleted: their new row keys cannot be computed, because a counter's row contains neither the project
+    nor the action. All limits therefore start again. `progress` is called with the number of finished records and log
+    entries, and with the total.
 
     Raises:
         StoreError: STORE_TAMPERED; nothing is committed.

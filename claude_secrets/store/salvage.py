@@ -1,7 +1,8 @@
 """Read a damaged store: recover every record that can still be opened, independently of other records.
 
 Always: the store is not changed. A row is recovered only if it was sealed for the row key under which it was found. The
-result says what was not recovered. `examine` takes an open transaction, which need not have verified the whole store.
+field `wrong` of each result describes what is lost. `examine` takes an open transaction, which need not have verified
+the whole store.
 """
 
 import sqlite3
@@ -39,7 +40,7 @@ _TOKENS = (
 
 
 class Examined(NamedTuple):
-    """The result of examining one record: the fields of its head, its readable versions, and a text for each damage.
+    """The result of examining one record: the record, its readable versions, and a description of each damage.
 
     `record` is None if no version can be read. If the newest value is lost, the record is marked as deleted, so that no
     older value is mistaken for the newest value.
@@ -150,7 +151,7 @@ def _version(tx: Transaction, key: bytes, number: int) -> Envelope | None:
 
 
 def _values(tx: Transaction, statements: tuple[str, ...], *parameters: object) -> set[object]:
-    """Return all values that the queries find. They search in different orders, and each stops at a damaged page."""
+    """Return all values that the queries find. Each query searches in another order and stops at a damaged page."""
     values: set[object] = set()
     for number, statement in enumerate(statements):
         with suppress(sqlite3.Error):

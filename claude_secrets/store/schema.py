@@ -222,7 +222,7 @@ def _check_file(path: Path) -> None:
 
 
 def _tighten(path: Path) -> None:
-    """Remove all permissions of the group and of other users (POSIX). The caller has checked that this is a store."""
+    """Remove all permissions of the group and of other users (POSIX). Check first that the file is a store."""
     if sys.platform == "win32":
         return
     for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):

@@ -128,7 +128,7 @@ class Store:
     def read(self, *, whole: bool = True, immutable: bool = False) -> Iterator[Transaction]:
         """Open a read-only transaction on a snapshot of the store. The store must exist.
 
-        Change the arguments' defaults only for the person, never for an agent. If `whole` is False, a record can be
+        A transaction for an agent must use the default arguments. If `whole` is False, a record can be
         read even if another record or the store's head is damaged. If `immutable` is True, the store is read without
         locks, which also works in a read-only directory.
         """

@@ -82,12 +82,12 @@ class Memory:
         self.tables: dict[str, str] = {}
 
     def begin(self) -> None:
-        """Clear the cache if it is too large. Call this between transactions; one transaction may cache any number."""
+        """Clear the cache if it is too large. Call this between transactions; one may cache any number of lookups."""
         if len(self._found) > _REMEMBERED:
             self._found = {}
 
     def of(self, head: StoreHead) -> dict[object, Any]:
-        """Return the cached lookups. Clear the cache first if any record has changed since this was last called."""
+        """Return the cached lookups. Clear the cache first if any record has changed since the last call."""
         if self._records != head.records:
             self._records, self._found = head.records, {}
         return self._found
@@ -140,7 +140,7 @@ class Transaction:
         return self.cipher.seal(kind, place, fields, now=self.now, payload=payload)
 
     def open(self, kind: str, place: str, token: bytes) -> Envelope:
-        """Open a token. Raises `StoreError` STORE_TAMPERED unless it was sealed as `kind` for `place` in this store."""
+        """Open a token. Raises `StoreError` STORE_TAMPERED if the token was not sealed for `kind` and `place`."""
         try:
             return self.cipher.open(kind, place, token)
         except (TokenInvalid, EnvelopeMismatch):
