@@ -187,7 +187,7 @@ def check_format(connection: sqlite3.Connection) -> None:
         raise StoreError(
             Code.STORE_FORMAT,
             f"The store has format {version}, but this version of Claude Secrets reads format {FORMAT}.",
-            "Upgrade Claude Secrets, and restart the clients that still run an older version.",
+            "Upgrade Claude Secrets, and restart the clients that run an older version.",
         )
     # An added trigger or view would run inside our transactions. Compare lists, because a name can occur twice.
     if (
