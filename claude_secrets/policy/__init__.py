@@ -1,1 +1,1 @@
-"""The policy: find the project, read its allowlist, the rules and the person's settings. It never uses the store."""
+"""Find the project, and read its allowlist, its rules and the person's settings. This package never uses the store."""

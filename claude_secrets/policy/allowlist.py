@@ -1,7 +1,7 @@
-"""Read the allowlist and rules of a project's file, `.claude/secrets.yml`.
+"""Read the allowlist and the rules from a project's file, `.claude/secrets.yml`.
 
-Always: an invalid file denies everything, and the error says line and column. No error repeats a file's content. The
-file is read again at every call.
+Always: every call is denied while the file is invalid, and the error gives the line and column. No error repeats the
+file's content. Every call reads the file again.
 """
 
 import os
@@ -30,14 +30,14 @@ URL_LIMIT: Final = 500
 """The most characters in an entry's `url`."""
 
 WILD_LIMIT: Final = 100
-"""The most entries with wildcards, because each of them is tried on every name."""
+"""The most entries with wildcards. Every name is compared with each of them, which takes time."""
 
 # The characters of RFC 3986. Programs disagree about others, such as a backslash.
 _ADDRESS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+", re.ASCII)
 
 
 class AllowlistEntry(NamedTuple):
-    """One entry of an allowlist: a glob, and the access, note and address for the names that it covers."""
+    """An entry of an allowlist: a glob, and the access, note and address for all names that match the glob."""
 
     pattern: str
     access: Access | None = None
@@ -46,7 +46,7 @@ class AllowlistEntry(NamedTuple):
 
 
 class Allowlist(NamedTuple):
-    """The content of a project's file. `warnings` are for `doctor`."""
+    """The content of a project's file. The command `doctor` shows `warnings`."""
 
     scope: str = SHARED
     entries: tuple[AllowlistEntry, ...] = ()
@@ -55,12 +55,15 @@ class Allowlist(NamedTuple):
 
     @property
     def names(self) -> frozenset[str] | None:
-        """All names that the allowlist covers; None if an entry has wildcards."""
+        """All names in the allowlist, or None if an entry has wildcards."""
         patterns = frozenset(entry.pattern for entry in self.entries)
         return None if any(is_wild(pattern) for pattern in patterns) else patterns
 
     def entry_for(self, name: str) -> AllowlistEntry | None:
-        """Return the first entry that covers `name`; None means denied. It is use-only if any covering entry is."""
+        """Return the first entry that matches `name`, or None if the allowlist denies the name.
+
+        The returned entry is use-only if any matching entry is use-only.
+        """
         covering = [entry for entry in self.entries if glob_match(entry.pattern, name)]
         if not covering:
             return None
@@ -70,7 +73,7 @@ class Allowlist(NamedTuple):
 
 
 def parse_allowlist(data: bytes) -> Allowlist:
-    """Return the allowlist in the bytes of a project's file.
+    """Parse the bytes of a project's file, and return its allowlist.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.
@@ -82,7 +85,7 @@ def parse_allowlist(data: bytes) -> Allowlist:
 
 
 def read_allowlist(project: Path) -> tuple[bytes, Allowlist]:
-    """Return the bytes of a project's file as they are now, and the allowlist in them.
+    """Read a project's file, and return its bytes and its allowlist.
 
     Raises:
         DeniedError: NO_ALLOWLIST or ALLOWLIST_INVALID.
@@ -92,21 +95,21 @@ def read_allowlist(project: Path) -> tuple[bytes, Allowlist]:
 
 
 def read_allowlist_file(project: Path) -> SmallFile:
-    """Read a project's file, opened step by step so that no link leads out of the project.
+    """Read a project's file. Links inside the project are refused, so the file cannot be outside the project.
 
     Raises:
-        DeniedError: NO_ALLOWLIST if there is none, ALLOWLIST_INVALID if it is no plain file of at most 16 KiB.
+        DeniedError: NO_ALLOWLIST if the file is missing, ALLOWLIST_INVALID if it is not a plain file of at most 16 KiB.
     """
     try:
         file = _read_plain_file(project)
     except FileNotFoundError:
         raise DeniedError(
             Code.NO_ALLOWLIST,
-            f"{project} has no {FILE}, so its agents may use nothing.",
-            f"The person can create one in that directory: {command()} init",
+            f"{project} has no {FILE}, so its agents may not use any secrets.",
+            f"The person can create the file in that directory: {command()} init",
         ) from None
     except OSError:
-        raise _unreadable("it is a link, not a plain file, or not readable") from None
+        raise _unreadable("it is a link, is not a plain file, or is not readable") from None
     if len(file.data) > SIZE_LIMIT:
         raise _unreadable(f"it has more than {SIZE_LIMIT} bytes")
     return file
@@ -115,13 +118,13 @@ def read_allowlist_file(project: Path) -> SmallFile:
 def _unreadable(problem: str) -> DeniedError:
     return DeniedError(
         Code.ALLOWLIST_INVALID,
-        f"{FILE} cannot be read: {problem}. Everything is denied until that is fixed.",
+        f"{FILE} cannot be read: {problem}. Everything is denied until this problem is fixed.",
         f"Make {FILE} a plain file of at most {SIZE_LIMIT} bytes inside the project.",
     )
 
 
 def _read_plain_file(project: Path) -> SmallFile:
-    if sys.platform == "win32":  # Windows has no directory descriptors, so the same checks run one after the other
+    if sys.platform == "win32":  # without directory descriptors, so each check looks up the path again
         if (project / ".claude").is_symlink():
             raise OSError
         return read_file(project / ".claude" / "secrets.yml", limit=SIZE_LIMIT)
@@ -173,9 +176,9 @@ def _allow(node: Node) -> tuple[AllowlistEntry, ...]:
             return ()
         if node.value == "*":
             return (AllowlistEntry("*"),)
-        raise NotUnderstood(node.mark, 'allow must be a list of names, or "*" in quotes for all')
+        raise NotUnderstood(node.mark, 'allow must be a list of names, or "*" (with the quotes) to allow all names')
     if not isinstance(node, Items):
-        raise NotUnderstood(node.mark, 'allow must be a list of names, or "*" in quotes for all')
+        raise NotUnderstood(node.mark, 'allow must be a list of names, or "*" (with the quotes) to allow all names')
     entries = tuple(_entry(item) for item in node.items)
     wild = [item for item, entry in zip(node.items, entries, strict=True) if is_wild(entry.pattern)]
     if len(wild) > WILD_LIMIT:
@@ -187,12 +190,12 @@ def _entry(node: Node) -> AllowlistEntry:
     if isinstance(node, Text):
         return AllowlistEntry(_glob(node))
     fields: dict[str, Node] = {}
-    for key, value in _entries(node, "an entry must be a name, or a mapping with a name"):
+    for key, value in _entries(node, "an entry must be a name, or a mapping with the key `name`"):
         if key.value not in ("name", "access", "about", "url"):
             raise NotUnderstood(key.mark, "unknown key; the keys of an entry are name, access, about and url")
         fields[key.value] = value
     if "name" not in fields:
-        raise NotUnderstood(node.mark, "this entry has no name")
+        raise NotUnderstood(node.mark, "this entry has no `name`")
     return AllowlistEntry(
         _glob(fields["name"]),
         _optional(fields.get("access"), _access),
@@ -242,7 +245,7 @@ def _url(node: Node) -> str:
         fits = False
     if not fits or len(text) > URL_LIMIT or not _ADDRESS.fullmatch(text):
         raise NotUnderstood(
-            node.mark, f"url must be an https:// address, or http://localhost, of at most {URL_LIMIT} ASCII characters"
+            node.mark, f"url must be an https:// or http://localhost address of at most {URL_LIMIT} ASCII characters"
         )
     return text
 

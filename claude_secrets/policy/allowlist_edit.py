@@ -1,6 +1,7 @@
-"""Add a name to a project's file, or remove one, as text: the person's comments and layout stay.
+"""Add or remove a name in a project's file by editing its text, which keeps the person's comments and layout.
 
-Always: pure. The edited text must parse as the old allowlist with exactly that change, or nothing is changed.
+Always: the functions are pure. An edit fails if the new text would parse as anything but the old allowlist with exactly
+the requested change.
 """
 
 import re
@@ -14,9 +15,9 @@ from claude_secrets.policy.strict_yaml import Items, Mapping, Node, parse
 
 TEMPLATE: Final = """\
 # Which secrets the agents of this project may use. No values belong here; commit this file.
-# An agent can use a name only if it is listed, and only secrets that this project stored or that you allowed it.
+# An agent can use a secret only if its name is listed here, and only if this project stored it or you granted it.
 #
-# `claude-secrets allow NAME` adds a name; or write the list yourself, such as:
+# `claude-secrets allow NAME` adds a name. You can also write the list yourself, for example:
 #
 # allow:
 #   - GITEA_TOKEN                      # one name
@@ -28,7 +29,7 @@ TEMPLATE: Final = """\
 
 allow: []
 
-# A scope of its own keeps this project's secrets apart from those of other projects:
+# With its own scope, this project's secrets are separate from those of other projects:
 # scope: my-project
 """
 """The file that `init` writes. It allows nothing yet."""
@@ -38,21 +39,26 @@ _REST = re.compile(r"[ \t]*(?:#.*)?")
 
 
 def check_entry(text: str) -> str:
-    """Return `text` if it is a name, or a pattern of names. Raises `CallerError` INVALID_NAME."""
+    """Return `text` if it is a valid name or a valid pattern. Raises `CallerError` INVALID_NAME if it is neither."""
     return text if is_wild(text) and is_glob(text) else check_name(text)
 
 
 def covering(allowlist: Allowlist, name: str) -> AllowlistEntry | None:
-    """Return the first entry that covers a name, or all names of a pattern; None if no entry does."""
+    """Return the first entry that covers `name`, or None if no entry does.
+
+    `name` may be a pattern. An entry covers a pattern if the entry matches every name that the pattern matches.
+    """
     return next((entry for entry in allowlist.entries if glob_covers(entry.pattern, name)), None)
 
 
 def add_entry(data: bytes, name: str) -> bytes | None:
-    """Return the file with a name or pattern added at the end of its list; None if an entry already covers it.
+    """Return the file with `name` added at the end of the allowlist, or None if an entry already covers `name`.
+
+    `name` may be a pattern.
 
     Raises:
         CallerError: INVALID_NAME.
-        DeniedError: ALLOWLIST_INVALID, also if the person must edit the file by hand.
+        DeniedError: ALLOWLIST_INVALID if the file is invalid, or if the person must edit it by hand.
     """
     before = parse_allowlist(data)
     if covering(before, check_entry(name)) is not None:
@@ -70,10 +76,10 @@ def add_entry(data: bytes, name: str) -> bytes | None:
 
 
 def remove_entry(data: bytes, name: str) -> bytes | None:
-    """Return the file without the entries that are exactly `name`; None if there is no such entry.
+    """Return the file without the entries whose pattern is exactly `name`, or None if no entry has that pattern.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID, also if the person must edit the file by hand.
+        DeniedError: ALLOWLIST_INVALID if the file is invalid, or if the person must edit it by hand.
     """
     before = parse_allowlist(data)
     rest = tuple(entry for entry in before.entries if entry.pattern != name)
@@ -81,7 +87,7 @@ def remove_entry(data: bytes, name: str) -> bytes | None:
         return None
     text, allow = data.decode("utf-8"), _allow(data)
     if isinstance(allow, Items):
-        # From the end, so that the places of earlier entries stay valid.
+        # The last entry is removed first, so that the positions of earlier entries stay valid.
         for number in reversed(range(len(before.entries))):
             if before.entries[number].pattern == name:
                 text = _without(text, allow, number)
@@ -89,14 +95,14 @@ def remove_entry(data: bytes, name: str) -> bytes | None:
 
 
 def _allow(data: bytes) -> Node | None:
-    """Return the value of the key `allow`, or None if there is no such key."""
+    """Return the value of the key `allow`, or None if the file does not have this key."""
     file = parse(data)
     entries = file.entries if isinstance(file, Mapping) else ()
     return next((value for key, value in entries if key.value == "allow"), None)
 
 
 def _append(text: str, allow: Items, item: str) -> str:
-    """Add `item` after the last one, in the style of the list."""
+    """Add `item` after the list's last item, in the same style (in brackets or with dashes)."""
     last = allow.items[-1]
     if allow.flow:
         return f"{text[: last.end]}, {item}{text[last.end :]}"
@@ -108,7 +114,7 @@ def _append(text: str, allow: Items, item: str) -> str:
 
 
 def _fill(text: str, allow: Node, item: str) -> str:
-    """Make `item` the first entry of an empty list, of `null` or of a key without a value."""
+    """Replace an `allow` that is empty (`[]`, `null` or no value) with a list that contains `item`."""
     end = _line_end(text, allow.end)
     rest = text[allow.end : end].rstrip("\r\n")
     before = text[: allow.start].rstrip(" \t")
@@ -125,7 +131,7 @@ def _without(text: str, allow: Items, number: int) -> str:
     if number + 1 < len(allow.items):
         return text[: item.start] + text[allow.items[number + 1].start :]
     start = allow.items[number - 1].end if number else item.start
-    if "#" in text[start : item.start]:  # a comment on the previous item; its comma may stay
+    if "#" in text[start : item.start]:  # the previous item has a comment, and its comma may stay
         start = item.start
     return text[:start] + text[item.end :]
 
@@ -147,7 +153,7 @@ def _newline(text: str) -> str:
 
 
 def _spelled(name: str) -> str:
-    """Return the name, in quotes if YAML would not read it as this name."""
+    """Return the name as YAML: in quotes if YAML would read the name without quotes as something else."""
     try:
         plain = parse_allowlist(f"allow: [{name}]".encode()).entries == (AllowlistEntry(name),)
     except DeniedError:
@@ -156,7 +162,11 @@ def _spelled(name: str) -> str:
 
 
 def _checked(edited: str, before: Allowlist, entries: tuple[AllowlistEntry, ...]) -> bytes:
-    """Return the bytes of the edited text if they parse as `before` with `entries`; else raise."""
+    """Return the edited text as bytes.
+
+    Raises:
+        DeniedError: ALLOWLIST_INVALID if the text does not parse as the allowlist `before` with the new `entries`.
+    """
     data = edited.encode("utf-8")
     try:
         after = parse_allowlist(data)

@@ -1,4 +1,4 @@
-"""The keys of `config.yml`: how each is parsed, and which of two values is stricter. `personal_files` reads the file.
+"""Parse the keys of `config.yml`, and compare which of two values is stricter. `personal_files` reads the file.
 
 Always: an unknown key or a value of the wrong type is an error.
 """
@@ -20,9 +20,10 @@ MIB_LIMIT: Final = 1_000_000
 
 
 class Trust(IntEnum):
-    """Which secrets a project's agents may use without a grant. A greater mode is stricter.
+    """The mode of trust: which secrets a project's agents may use without a grant. A greater mode is stricter.
 
-    OFF: every secret that the allowlist names. ASK: the project's own secrets. REQUIRED: none.
+    With OFF, agents may use every secret that the allowlist covers. With ASK, they may use only the secrets that the
+    project stored. With REQUIRED, they need a grant for every secret.
     """
 
     OFF = 0
@@ -31,12 +32,15 @@ class Trust(IntEnum):
 
     @classmethod
     def named(cls, name: str) -> "Trust | None":
-        """Return the mode with that lower-case name, or None."""
+        """Return the mode whose lower-case name is `name`, or None if there is no such mode."""
         return {mode.name.lower(): mode for mode in cls}.get(name)
 
     @classmethod
     def asked_for(cls, word: str | None) -> "Trust":
-        """Return the mode that an argument or the environment names: OFF for no word, REQUIRED for an unknown one."""
+        """Return the mode whose name is `word`, OFF if `word` is empty, or REQUIRED if `word` is unknown.
+
+        `word` comes from an argument or from the environment.
+        """
         if not word:
             return cls.OFF
         mode = cls.named(word)
@@ -44,25 +48,26 @@ class Trust(IntEnum):
 
 
 class Channels(StrEnum):
-    """How the person may be asked: in any way, or only by a dialog, which no client can answer for them."""
+    """How the person may be asked: in any way, or only in a dialog, because no client can answer a dialog."""
 
     ANY = "any"
     DIALOG = "dialog"
 
 
 class Presence(StrEnum):
-    """Where commands that loosen protection may run: only at a terminal, or anywhere."""
+    """Where the person may run commands that loosen protection: only at a terminal, or anywhere."""
 
     TERMINAL = "terminal"
     ANY = "any"
 
 
 class Config(NamedTuple):
-    """The person's settings: from `config.yml`, with defaults for missing keys.
+    """The person's settings from `config.yml`. Missing keys have default values.
 
-    `store` is the store's path if nothing else names one. `usual_store` is the path that the account's own file names.
-    `namespace`: the person works in Linux namespaces of their own. The agents of a project may store
-    `agent_mib_per_minute` MiB a minute, and may not make the store larger than `agent_mib_total` MiB.
+    `store` is the path of the store to use if neither an argument nor the environment names a store. `usual_store` is
+    the store's path in the account's own file. `namespace` is true if the person works inside Linux namespaces of their
+    own. A project's agents may store at most `agent_mib_per_minute` MiB per minute. Agents may not make the store
+    larger than `agent_mib_total` MiB.
     """
 
     trust: Trust = Trust.ASK
@@ -79,10 +84,10 @@ class Config(NamedTuple):
 
 @once
 def parse_config(data: bytes) -> Mapping[str, object]:
-    """Return the file's settings by key.
+    """Parse the bytes of `config.yml`, and return the settings by key.
 
     Raises:
-        NotUnderstood: the file is invalid; the error says where.
+        NotUnderstood: the file is invalid. The error gives the line and column.
     """
     node = parse(data)
     if node is None or (isinstance(node, Text) and node.kind == "null"):
@@ -98,7 +103,7 @@ def parse_config(data: bytes) -> Mapping[str, object]:
 
 
 def _trust(node: Node) -> Trust:
-    # YAML reads an unquoted `off` as a truth value; here it can only mean the mode.
+    # YAML reads an unquoted `off` as a boolean. As a value of this key it can only mean the mode.
     mode = Trust.named(_scalar(node))
     if mode is None:
         raise NotUnderstood(node.mark, "trust must be ask, required or off")
@@ -115,11 +120,11 @@ def _store(node: Node) -> Path:
     try:
         path = Path(_scalar(node))
         whole = path.expanduser()
-    except RuntimeError:  # the home of an unknown user
+    except RuntimeError:  # the path begins with `~USER`, and the user is unknown
         path = whole = Path()
-    # YAML reads a ~ without quotes as null.
+    # YAML reads a single ~ without quotes as null.
     if not whole.is_absolute() or "\0" in str(path) or not isinstance(node, Text) or node.kind != "str":
-        raise NotUnderstood(node.mark, "store must be an absolute path, or begin with ~")
+        raise NotUnderstood(node.mark, "store must be an absolute path, or a path that begins with ~")
     return path if path.parts[0] == "~" else whole
 
 
@@ -156,7 +161,7 @@ def _presence(node: Node) -> Presence:
 
 def _namespace(node: Node) -> bool:
     if _scalar(node) != "mine":
-        raise NotUnderstood(node.mark, "namespace must be mine; otherwise remove the line")
+        raise NotUnderstood(node.mark, "namespace can only be `mine`; to turn it off, remove the line")
     return True
 
 
@@ -167,21 +172,24 @@ def _scalar(node: Node) -> str:
 
 
 class Key(NamedTuple):
-    """A key of `config.yml`: `read` parses its value; `stricter` picks the account's or the environment's value."""
+    """A key of `config.yml`.
+
+    `read` parses the key's value. `stricter` returns the stricter one of the account's and the environment's values.
+    """
 
     read: Callable[[Node], object]
     stricter: Callable[[Any, Any], object]
 
 
 def _last_of(*order: object) -> Callable[[object, object], object]:
-    """Return a function that picks the stricter of two values; `order` goes from loose to strict."""
+    """Return a function that returns the stricter of two values. `order` lists all values, loosest first."""
     return lambda account, environment: max(account, environment, key=order.index)
 
 
 KEYS: Final[dict[str, Key]] = {
     "trust": Key(_trust, max),
     "consent": Key(_consent, _last_of(Channels.ANY, Channels.DIALOG)),
-    "store": Key(_store, lambda _, environment: environment),  # loosens nothing: an unusual store is shown
+    "store": Key(_store, lambda _, environment: environment),  # allowed, because the person is shown an unusual store
     "default_access": Key(_access, _last_of(Access.READABLE, None, Access.USE_ONLY)),
     "keep_versions": Key(_versions, max),
     "presence": Key(_presence, _last_of(Presence.ANY, Presence.TERMINAL)),

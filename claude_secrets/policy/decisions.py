@@ -1,6 +1,6 @@
-"""Decide a call by the project's allowlist and all rules, before anything is looked up in the store.
+"""Decide a call by the project's allowlist and all rules, before the call reads the store.
 
-Always: pure. The decision does not depend on whether the secret exists.
+Always: the functions are pure. The decision does not depend on whether the secret exists.
 """
 
 from claude_secrets.model import Access, Call, Tool
@@ -13,7 +13,7 @@ _OF_MANY = (Tool.LIST_SECRETS, Tool.SEARCH_SECRETS)
 
 
 def decide(snapshot: PolicySnapshot, call: Call) -> Verdict:
-    """Check a call against the allowlist and the rules. Return the limits and approvals that remain.
+    """Check a call against the allowlist and the rules. The caller must still check the returned limits and approvals.
 
     Raises:
         DeniedError: NOT_ALLOWLISTED, DENIED_BY_RULE.
@@ -27,7 +27,7 @@ def decide(snapshot: PolicySnapshot, call: Call) -> Verdict:
 
 
 def require_entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
-    """Return the allowlist's entry for a name.
+    """Return the allowlist entry that matches a name.
 
     Raises:
         DeniedError: NOT_ALLOWLISTED.
@@ -39,17 +39,17 @@ def require_entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
 
 
 def verdict(snapshot: PolicySnapshot, call: Call) -> Verdict:
-    """Return the verdict of the rules on a call."""
+    """Apply all rules to a call, and return their verdict."""
     return rules.apply(snapshot.policies, call.tool, arguments(call))
 
 
 def may_be_read(*, record: Access, allowlisted: Access | None) -> bool:
-    """Whether an agent may get a value: neither the secret nor the allowlist's entry is use-only."""
+    """Whether an agent may get a secret's value: only if neither the secret nor its allowlist entry is use-only."""
     return Access.USE_ONLY not in (record, allowlisted)
 
 
 def arguments(call: Call) -> dict[str, str]:
-    """Return a call's arguments as rules see them. An empty argument is missing, except for a search's pattern."""
+    """Return the arguments that rules can check. An empty argument is omitted, except a search pattern."""
     given = {"name": call.name, "value": call.value, "pattern": call.pattern, "prompt": call.prompt}
     always = "pattern" if call.tool is Tool.SEARCH_SECRETS else ""
     return {name: text for name, text in given.items() if text or name == always}

@@ -1,6 +1,7 @@
-"""Globs: the patterns of the allowlist and of the person's commands.
+"""Match names against globs, which are the patterns in allowlists and in the person's commands.
 
-Always: pure. Matching takes linear memory, and at most len(pattern) times len(name) steps for any pattern.
+Always: the functions are pure. Matching takes linear memory. It takes at most len(pattern) times len(name) steps, for
+every pattern.
 """
 
 import re
@@ -9,24 +10,27 @@ _GLOB = re.compile(r"[A-Za-z0-9_.*?-]{1,128}", re.ASCII)
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether `pattern` has only characters of a name, `*` (any run, even an empty one) and `?` (one character)."""
+    """Whether `pattern` is a valid glob: only `*`, `?` and characters that are allowed in names.
+
+    `*` matches any number of characters, even none. `?` matches exactly one character.
+    """
     return _GLOB.fullmatch(pattern) is not None
 
 
 def is_wild(pattern: str) -> bool:
-    """Whether a glob covers more than one name."""
+    """Whether a glob has wildcards, so it can match more than one name."""
     return "*" in pattern or "?" in pattern
 
 
 def glob_covers(pattern: str, other: str) -> bool:
-    """Whether a glob covers every name that another glob covers; False if a simple check cannot tell."""
+    """Whether `pattern` matches every name that `other` matches. False also if a simple check cannot decide this."""
     return pattern == other or (not ("?" in pattern and "*" in other) and glob_match(pattern, other))
 
 
 def glob_match(pattern: str, name: str) -> bool:
-    """Whether the glob matches the whole of `name`; case-sensitive.
+    """Whether the glob matches the whole name. Matching is case-sensitive.
 
-    Two pointers go back to the last `*` and no further: at most len(pattern) times len(name) steps.
+    After a mismatch, matching goes back only to the last `*`, so it takes at most len(pattern) times len(name) steps.
     """
     if not is_wild(pattern):
         return pattern == name

@@ -1,7 +1,7 @@
-"""Read a file that only the person may be able to write, and find out who else can change a path.
+"""Read the person's files only if no other user can write them, and detect paths that other users can change.
 
-Always: nothing is changed. Root does not count as somebody else. A group counts as the person only if it is their
-private group. On Windows access lists decide, and nothing is checked.
+Always: this module changes no file. Root is trusted like the person. A group is trusted only if it is the private group
+of the person or of root. On Windows nothing is checked, because access lists control who can write.
 """
 
 import os
@@ -19,15 +19,15 @@ from claude_secrets.policy.strict_yaml import SIZE_LIMIT
 from claude_secrets.small_file import LinkRefusedError, read_file
 
 CheckLink = Callable[[Path], None]
-"""Raises `DeniedError` for a link that leads through a place where a project could have planted it."""
+"""Raises `DeniedError` if a link leads through a directory in which a project could have planted the link."""
 
 
 def no_link_check(_link: Path) -> None:
-    """A `CheckLink` that accepts every link: for callers that prepare a gate, which checks links at each call."""
+    """Accept every link. Only for callers whose gate checks the links later, at each call."""
 
 
 _OVERFLOW: Final = 65534
-"""The uid shown for an unknown owner: one of another user namespace, or of a file server without a mapping."""
+"""The uid that the system shows for an unknown owner, from another user namespace or an unmapped file server."""
 
 _ACL: Final = "system.posix_acl_access"
 _ACL_HEAD: Final = 4
@@ -38,10 +38,11 @@ _ACL_WRITE: Final = 0x02
 
 
 def read_own(path: Path, check_link: CheckLink) -> bytes | None:
-    """Return the bytes of one of the person's files, at most one byte more than the size limit; None if it is missing.
+    """Read one of the person's files, at most one byte more than the size limit. Return None if the file is missing.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID if it is no plain file, is not theirs or cannot be read; and from `check_link`.
+        DeniedError: ALLOWLIST_INVALID if the file cannot be read or is not a plain file, if another user owns it or can
+            write it, or if `check_link` refuses it.
     """
     try:
         try:  # opening it is the cheapest way to tell a link from a file
@@ -58,16 +59,19 @@ def read_own(path: Path, check_link: CheckLink) -> bytes | None:
 
 
 def unreadable(path: Path) -> DeniedError:
-    """Return the refusal of every call while a file or directory of the person's cannot be read."""
+    """Return the error that denies every call while one of the person's files or directories cannot be read."""
     return DeniedError(
         Code.ALLOWLIST_INVALID,
         f"Your {path.name} cannot be read. Everything is denied until it can be read.",
-        f"Check {path}: its permissions, its type, and its target if it is a link.",
+        f"Check the permissions and the type of {path}. If it is a link, also check its target.",
     )
 
 
 def others_write(path: Path, status: os.stat_result) -> bool:
-    """Whether the mode lets anybody else write: everybody, or a group other than the owner's private group."""
+    """Whether the path's mode or its access list allows writing by users other than the person and root.
+
+    The private group of the person or of root does not count as other users.
+    """
     if sys.platform == "win32":
         return False
     mode = status.st_mode
@@ -75,15 +79,15 @@ def others_write(path: Path, status: os.stat_result) -> bool:
         return True
     if not mode & stat.S_IWGRP:
         return False
-    # The group bits limit an access list, so it can let others write only if they are set.
+    # The group bits limit the access list: if they are not set, the access list cannot let others write.
     return not any(_is_private(status.st_gid, uid) for uid in {0, os.geteuid()}) or _granted(path)
 
 
 def exposed(place: Path) -> tuple[str, str] | None:
-    """Return how others could change a file or a directory's content, and what to do; None if they cannot."""
+    """Return a problem and its fix if other users can change the content of `place`, else None."""
     try:
         status = place.stat()
-    except OSError:  # it does not exist yet, and will be created for the person
+    except OSError:  # the path does not exist yet; the person will own it when it is created
         return None
     if sys.platform == "win32":
         return None
@@ -107,7 +111,7 @@ def quoted(path: Path) -> str:
 
 @cache
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group is a user's private group: it has the user's name and no other members."""
+    """Whether a group is a user's private group, which has the user's name and no other members."""
     if sys.platform == "win32":
         return False
     import grp
@@ -115,7 +119,7 @@ def _is_private(gid: int, uid: int) -> bool:
 
     try:
         user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
-    except KeyError:  # a container's user without an entry
+    except KeyError:  # in a container, the user may have no entry
         return _is_unnamed(gid) and gid == uid == os.geteuid()
     return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
@@ -130,7 +134,7 @@ def _is_unnamed(gid: int) -> bool:
 
 
 def _granted(path: Path) -> bool:
-    """Whether an access list lets another user or group write."""
+    """Whether the path's access list lets another user or any group write."""
     if sys.platform != "linux":
         return False
     try:
@@ -153,7 +157,7 @@ def _check(path: Path, check_link: CheckLink) -> None:
 
 
 def _refuse_foreign(path: Path, status: os.stat_result) -> None:
-    """Refuse one of the person's files if another user owns it or others can write it."""
+    """Refuse a file of the person if another user owns the file or can write it."""
     if sys.platform == "win32":
         return
     if status.st_uid not in (0, os.geteuid()):
@@ -166,6 +170,6 @@ def _refuse_foreign(path: Path, status: os.stat_result) -> None:
 def _refused(problem: str, path: Path, command: str) -> DeniedError:
     return DeniedError(
         Code.ALLOWLIST_INVALID,
-        f"{problem}. Everything is denied until that is fixed.",
-        f"Check its content. If it is what you want, run: {command} {quoted(path)}",
+        f"{problem}. Everything is denied until this problem is fixed.",
+        f"Check the file's content. If the content is right, run: {command} {quoted(path)}",
     )

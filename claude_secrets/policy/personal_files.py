@@ -1,7 +1,7 @@
 """Read the person's own files: `policy.yml` (or `policy.json`) and `config.yml`. `ownership` checks each file.
 
-Always: an invalid file, or one that somebody else could have written, denies everything. Files in the account's own
-directory may loosen or tighten. Files in a directory that the environment names may only tighten.
+Always: every call is denied while a file is invalid or can be written by another user. Files in the account's own
+directory can loosen or tighten protection. Files in a directory that the environment names can only tighten it.
 """
 
 import os
@@ -26,10 +26,11 @@ _T = TypeVar("_T")
 
 
 class OwnFiles(NamedTuple):
-    """The person's rules and settings as they are now. `data` are the files' bytes, so that a change can be noticed.
+    """The person's rules and settings, as read from the files. `data` contains the bytes of each file.
 
-    `rules` are the account's, and `tightening` those of the environment's directory. `ignored` names the settings of
-    the environment's directory that do not count because they would loosen.
+    `rules` are the rules in the account's own directory. `tightening` are the rules in the directory that the
+    environment names. `ignored` lists the settings in that directory that have no effect, because they would loosen
+    protection.
     """
 
     rules: Rules
@@ -40,7 +41,7 @@ class OwnFiles(NamedTuple):
 
 
 class _OwnDirectory(NamedTuple):
-    """A directory of the person's files: the source of its rules, and the home that a `~` in its files means."""
+    """A directory of the person's files, the source of its rules, and the home directory for `~` in its files."""
 
     source: RuleSource
     directory: Path
@@ -48,7 +49,7 @@ class _OwnDirectory(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """The rules and the settings of one directory's files."""
+    """The rules and settings that were read from one directory, and the bytes of its files."""
 
     rules: Rules
     said: Mapping[str, object]
@@ -56,10 +57,10 @@ class _Found(NamedTuple):
 
 
 def read_own_files(directories: OwnDirectories, check_link: CheckLink) -> OwnFiles:
-    """Read both files of each directory. A missing file sets nothing.
+    """Read the policy and the settings in each of the person's directories. A missing file has no effect.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID, with line and column or the command that fixes it, and from `check_link`.
+        DeniedError: ALLOWLIST_INVALID, with the line and column of the problem or with a hint how to fix it.
     """
     account, *others = [_read_place(place, check_link) for place in _places(directories)]
     if not others:
@@ -76,7 +77,7 @@ def read_own_files(directories: OwnDirectories, check_link: CheckLink) -> OwnFil
 
 
 def read_config(directories: OwnDirectories, check_link: CheckLink) -> Config:
-    """Return the settings, without reading any policy. Raises the same errors as `read_own_files`."""
+    """Read the person's settings, but no policy. Raises the same errors as `read_own_files`."""
     account, *others = [_said(place, read_own(place.directory / CONFIG, check_link)) for place in _places(directories)]
     return _settled(account, others[0] if others else {})
 
@@ -95,7 +96,7 @@ def _read_place(place: _OwnDirectory, check_link: CheckLink) -> _Found:
             raise DeniedError(
                 Code.ALLOWLIST_INVALID,
                 f"You have a {name}, which is not a valid file name. Everything is denied while that file exists.",
-                f"In {directory}, only {POLICY} or {POLICY_JSON}, and {CONFIG} are read. Rename or remove the file.",
+                f"The valid names in {directory} are {POLICY}, {POLICY_JSON} and {CONFIG}. Rename or remove the file.",
             )
     policy, policy_json, config = (
         read_own(directory / name, check_link) if name in there else None for name in (POLICY, POLICY_JSON, CONFIG)
@@ -115,7 +116,7 @@ def _read_place(place: _OwnDirectory, check_link: CheckLink) -> _Found:
 
 
 def _said(place: _OwnDirectory, data: bytes | None) -> Mapping[str, object]:
-    """Return the settings in the bytes of `config.yml`, by key."""
+    """Parse the bytes of `config.yml`, and return the settings by key."""
     said = {} if data is None else _understood(CONFIG, parse_config, data)
     store = said.get("store")
     if isinstance(store, Path) and store.parts[0] == "~":
@@ -124,7 +125,7 @@ def _said(place: _OwnDirectory, data: bytes | None) -> Mapping[str, object]:
 
 
 def _settled(account: Mapping[str, object], environment: Mapping[str, object]) -> Config:
-    """Return the settings of the account's file or the defaults, made stricter by the environment's file."""
+    """Return the account's settings or the defaults, replaced by the environment's settings if these are stricter."""
     settings: dict[str, Any] = {"usual_store": account.get("store")}
     for key, row in KEYS.items():
         settings[key] = account.get(key, Config._field_defaults[key])
@@ -151,20 +152,20 @@ def _ignored_limits(account: Rules, environment: Rules) -> list[str]:
 
 
 def parse_policy(data: bytes, file: str, source: RuleSource = RuleSource.PERSON) -> Rules:
-    """Return the rules in the bytes of a policy. It is JSON if the name `file` ends in `.json`, else YAML.
+    """Parse the bytes of a policy, and return its rules. If `file` ends in `.json`, the bytes are JSON, else YAML.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.
     """
-    # In JSON a tab can only be white space between tokens; YAML allows no tabs there.
+    # JSON allows tabs as white space between tokens, but YAML does not.
     given = data.replace(b"\t", b" ") if file.endswith(".json") else data
     return _understood(file, lambda text: _rules(text, source), given)
 
 
 def _names_in(directory: Path) -> frozenset[str]:
-    """Return the names in a directory, in lower case because some file systems ignore case.
+    """Return the names of a directory's files, in lower case because some file systems ignore case.
 
-    One listing is faster than trying to open each file.
+    Listing the directory once is faster than trying to open each file.
     """
     try:
         return frozenset(name.lower() for name in os.listdir(directory))  # noqa: PTH208  only the names are needed

@@ -1,6 +1,6 @@
 """Refuse a store, a key file or a policy file that a project could have planted.
 
-Always: paths are compared after links are resolved, by whole components, and by inode numbers.
+Always: links are resolved before paths are compared. Paths are compared by whole components and by inode numbers.
 """
 
 import os
@@ -18,7 +18,7 @@ _HOPS: Final = 100  # systems follow about forty links
 
 
 def grounds_of(project: Path) -> list[Path]:
-    """Return the project's directory and the git work trees around it. No program from there runs for the person."""
+    """Return the project's directory and the git work trees that contain it. No program in them runs for the person."""
     return [project, *(parent for parent in project.parents if is_work_tree(parent))]
 
 
@@ -29,10 +29,11 @@ def refuse_inside(
     project: Project | None,
     homes: frozenset[Path],
 ) -> None:
-    """Raise `refusal` if the project could have planted the file at `path`.
+    """Raise `refusal` if a project could have planted the file at `path`.
 
-    It could if the file is inside the project, a directory that `where` names, or a git work tree around one of them.
-    A home directory does not count.
+    A project could have planted the file if `path` leads through the project's directory. This function checks
+    `project`, every project to which a directory in `where` leads, and all git work trees around these directories. It
+    does not check home directories.
     """
     homes = _outermost(homes)
     steps = _steps(path)
@@ -43,33 +44,33 @@ def refuse_inside(
 
 
 def store_inside() -> StoreError:
-    """Return the refusal of a store inside a project."""
+    """Return the error for a store that is inside a project."""
     return StoreError(Code.STORE_UNAVAILABLE, *_inside("store"))
 
 
 def key_file_inside() -> CustodyError:
-    """Return the refusal of a key file inside a project."""
+    """Return the error for a key file that is inside a project."""
     return CustodyError(Code.KEY_MISSING, *_inside("key file"))
 
 
 def policy_file_inside() -> DeniedError:
-    """Return the refusal of one of the person's own files inside a project."""
+    """Return the error for one of the person's own files that is inside a project."""
     return DeniedError(Code.ALLOWLIST_INVALID, *_inside("policy file"))
 
 
 def _inside(what: str) -> tuple[str, str]:
-    """Return the message and the hint for a `what` inside a project."""
+    """Return the message and the hint for a file inside a project. `what` says which kind of file it is."""
     return (
-        f"The {what} is inside the project, and a project must not bring its own.",
+        f"The {what} is inside the project, but a project must not provide its own {what}.",
         f"Move the {what} out of the project's git work tree.",
     )
 
 
 def check_of_links(where: CallOrigin, project: Project | None, homes: frozenset[Path]) -> Callable[[Path], None]:
-    """Return the check that refuses a file of the person's if it is a link through a project.
+    """Return a function that refuses a file of the person if the file is a link that leads through a project.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID, immediately, if a directory for such files is inside a project.
+        DeniedError: ALLOWLIST_INVALID, immediately, if a directory for the person's files is inside a project.
     """
 
     def check(path: Path) -> None:
@@ -84,15 +85,15 @@ def check_of_links(where: CallOrigin, project: Project | None, homes: frozenset[
 
 
 def way_to(path: Path) -> list[Path]:
-    """Return the directories that `path` leads through, including those of each link on the way, outermost first."""
+    """Return all directories that `path` and its links lead through, outermost first."""
     return sorted(step for step in _steps(path) if step.is_dir())
 
 
 def _grounds(where: CallOrigin, project: Project | None, homes: frozenset[Path]) -> Iterator[Path]:
-    """Yield the directories whose content a project could have planted."""
+    """Yield the directories in which a project could have planted files."""
     places = {path for path in (where.argument, where.environment, where.root, where.working_directory) if path}
     if project is not None:
-        # The repository's files are in its other work trees, too.
+        # The files of the same repository are also in its other work trees.
         places |= {project.path, Path(project.main or project.identity)}
     for place in (place_at(path, homes) for path in places):
         if place.project is not None:
@@ -107,9 +108,10 @@ def _resolved(path: Path) -> Path:
 
 
 def _steps(path: Path) -> set[Path]:
-    """Return all directories that `path` leads through: those above its target, and those of each link on the way.
+    """Return all directories that `path` leads through: the parents of its target and the parents of every link.
 
-    A link inside a project that points out of it counts, because the project could have planted it.
+    If a link inside a project points out of the project, the project's directory is returned, too, because the project
+    could have planted the link.
     """
     spelled = Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps "..", but DIR/../x does not lead into DIR
     ends = {_resolved(path)}
@@ -120,12 +122,12 @@ def _steps(path: Path) -> set[Path]:
 
 
 def _hops(spelled: Path) -> set[Path]:
-    """Return the path, and every path that it becomes as its links are followed one at a time."""
+    """Return the path and every intermediate path that results from following its links one at a time."""
     hops, left = {spelled}, [spelled]
     while left and len(hops) < _HOPS:
         path = left.pop()
         for step in (path, *path.parents):
-            with suppress(OSError):  # it is no link
+            with suppress(OSError):  # the step is not a link
                 target = os.path.join(real_path(step.parent), os.readlink(step))  # noqa: PTH115,PTH118  a str, as written
                 hop = Path(os.path.abspath(target), path.relative_to(step))  # noqa: PTH100  as above
                 left += {hop} - hops
@@ -134,15 +136,15 @@ def _hops(spelled: Path) -> set[Path]:
 
 
 def _number(path: Path) -> tuple[int, int] | None:
-    """Return the device and inode numbers, because a file system may accept several spellings of one name."""
+    """Return the path's device and inode numbers, which are the same for other spellings of the path."""
     try:
         status = path.stat()
-    except OSError:  # not there yet
+    except OSError:  # the path does not exist yet
         return None
     return (status.st_dev, status.st_ino)
 
 
 def _outermost(homes: frozenset[Path]) -> frozenset[Path]:
-    """Return the homes that are inside no other home: a project could set HOME to a directory in the real home."""
+    """Return the homes that are not inside another home: a project could set HOME to one of its own directories."""
     above = [home for home in homes if home != Path(home.anchor)]
     return frozenset(home for home in homes if not any(home.is_relative_to(other) for other in above if other != home))

@@ -1,7 +1,7 @@
 """Find the project that a call belongs to.
 
-Always: paths are compared by components, after links are resolved. Git's files are read, but git is never run.
-Directories that lead to different projects are refused.
+Always: links are resolved before paths are compared, and paths are compared by components. Git's files are read, but
+git is never run. A call is refused if its directories lead to different projects.
 """
 
 import os
@@ -19,10 +19,11 @@ _FILE: Final = str(Path(".claude", "secrets.yml"))
 
 
 class CallOrigin(NamedTuple):
-    """The directories that a caller knows for a call.
+    """The directories from which a call's project can be found.
 
-    `argument` is `--project`, `environment` is CLAUDE_PROJECT_DIR, and `root` is the client's first root. `bound`: the
-    working directory is the agent's own, so the project is found from it and the others must agree.
+    `argument` is the value of `--project`, `environment` is the value of CLAUDE_PROJECT_DIR, and `root` is the client's
+    first root. `bound` is true if the working directory is the agent's own. The project is then found from the working
+    directory, and the other directories must agree with it.
     """
 
     argument: Path | None
@@ -35,9 +36,9 @@ class CallOrigin(NamedTuple):
 class Project(NamedTuple):
     """A directory with an allowlist.
 
-    `path` is its real path, and `identity` is that path as text. For a linked git work tree `main` is the identity of
-    the corresponding directory in the main work tree. Git's files say which it is, and an agent can forge them. So the
-    project counts as the main one only with the person's grant (`with_identity`); `identity` is then `main`.
+    `path` is the directory's real path, and `identity` is this path as text. In a linked git work tree, `main` is the
+    identity of the corresponding directory in the main work tree. `main` comes from git's files, and an agent can forge
+    these files. The project therefore gets `main` as its `identity` only with the person's grant (`with_identity`).
     """
 
     path: Path
@@ -47,24 +48,24 @@ class Project(NamedTuple):
 
     @property
     def own_identity(self) -> str:
-        """The project's identity without any grant."""
+        """The identity that the project has without a grant."""
         return str(self.path)
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """All identities of the project. Secrets stored by one of them, and its grants, are the project's own."""
+        """All identities of the project. Secrets and grants of each identity belong to the project."""
         return tuple(dict.fromkeys((self.identity, self.own_identity)))
 
     @property
     def unjoined(self) -> str | None:
-        """The main work tree's identity if the project does not count as it; else None."""
+        """`main` if the project has a `main` that is not its `identity`, else None."""
         return None if self.main == self.identity else self.main
 
     def with_identity(self, joins: Callable[[str, str], bool]) -> "Project":
-        """Return the project with the identity that counts.
+        """Return the project. Its identity is `main` if the person has granted this.
 
-        `joins` says whether the person has let the first identity count as the second. Files on the disk are not
-        enough: a linked work tree counts as the main one only if `joins` agrees.
+        `joins` returns whether the person has granted that the first identity counts as the second. Without this grant,
+        a linked work tree does not count as its main work tree, whatever git's files say.
         """
         if self.unjoined is None or not joins(self.own_identity, self.unjoined):
             return self
@@ -72,7 +73,7 @@ class Project(NamedTuple):
 
 
 class NamedDirectory(NamedTuple):
-    """A directory that a call names, the project found from it, and the git work tree around it."""
+    """A directory that a call names, the project found from it, and the git work tree that contains it."""
 
     directory: Path
     project: Path | None
@@ -80,20 +81,21 @@ class NamedDirectory(NamedTuple):
 
 
 def locate(where: CallOrigin, *, homes: frozenset[Path]) -> Project:
-    """Find the project: `--project`, else CLAUDE_PROJECT_DIR, else the client's root, else the working directory.
+    """Find the project from `--project`, else CLAUDE_PROJECT_DIR, else the client's root, else the working directory.
 
-    `--project` must be the project's own directory. The search from the others goes upward inside their git work tree,
-    or below the home directory if there is none.
+    `--project` must be the project's own directory. From any other directory, the search goes upward to the top of its
+    git work tree. If the directory is not in a work tree, the search goes upward and stops below the home directory.
 
     Raises:
-        DeniedError: NO_PROJECT (none was found), NO_ALLOWLIST (the named one has no allowlist), PROJECT_CONFLICT.
+        DeniedError: NO_PROJECT if no project was found, NO_ALLOWLIST if the named directory has no allowlist,
+            PROJECT_CONFLICT if the directories lead to different projects.
     """
     if where.argument is not None:
         named_here = place_at(where.argument, homes)
         if not _has_file(named_here.directory):
             raise _no_allowlist(where.argument)
         return _project(named_here.directory, named_here.work_tree)
-    # They are usually one directory, so each different one is looked at only once.
+    # The directories are usually the same, so each different directory is examined only once.
     places = {path: place_at(path, homes) for path in {where.environment, where.root, where.working_directory} if path}
     named = [places[path] for path in (where.environment, where.root) if path]
     here = places[where.working_directory]
@@ -110,12 +112,13 @@ def locate(where: CallOrigin, *, homes: frozenset[Path]) -> Project:
 
 
 def _agreed(project: Project, place: NamedDirectory, anchor: Path | None) -> Project:
-    """Return the project that another place agrees on. If the place has no project, the project must be in `anchor`.
+    """Return the project if `place` leads to it, too. If `place` has no project, `project` must be in `anchor`.
 
-    A linked work tree agrees with its main one. The result is then the linked one, which may do less.
+    A linked work tree also agrees with its main work tree. The returned project is then in the linked work tree, which
+    may do less.
 
     Raises:
-        DeniedError: PROJECT_CONFLICT if the place has another project, or this project is not in `anchor`.
+        DeniedError: PROJECT_CONFLICT if `place` has a different project, or if `project` is not in `anchor`.
     """
     if place.project == project.path:
         return project
@@ -131,7 +134,7 @@ def _agreed(project: Project, place: NamedDirectory, anchor: Path | None) -> Pro
 
 
 def _reaches(anchor: Path, project: Path) -> bool:
-    """Whether a project is inside a directory, or inside the main work tree of that directory."""
+    """Whether `project` is inside `anchor` or inside the main work tree of `anchor`."""
     main = None if project.is_relative_to(anchor) else main_work_tree(anchor)
     return project.is_relative_to(main or anchor)
 
@@ -140,12 +143,12 @@ def _conflict() -> DeniedError:
     return DeniedError(
         Code.PROJECT_CONFLICT,
         "The client, its environment and the working directory name different projects.",
-        "The person can name the project in the server's own arguments: --project DIR",
+        "The person can set the project in the server's arguments: --project DIR",
     )
 
 
 def place_at(path: Path, homes: frozenset[Path]) -> NamedDirectory:
-    """Return the project and work tree of a directory. Raises `DeniedError` NO_PROJECT if the path leads nowhere."""
+    """Return a directory's project and work tree. Raises `DeniedError` NO_PROJECT if the path cannot be resolved."""
     directory, upward = _upward(real_path(path), homes)
     project = work_tree = None
     for candidate, file, git in upward:
@@ -161,9 +164,9 @@ def place_at(path: Path, homes: frozenset[Path]) -> NamedDirectory:
 
 @lru_cache
 def _upward(real: str, homes: frozenset[Path]) -> tuple[Path, tuple[tuple[Path, str, str], ...]]:
-    """Return the directory, and each directory to search with the paths of its allowlist and `.git`.
+    """Return the directory and a list of directories to search, each with the paths of its allowlist and its `.git`.
 
-    They are the directory and those above it, except homes and the directories above a home.
+    The list contains the directory and the directories above it, but no home and no directory above a home.
     """
     directory = Path(real)
     below = takewhile(lambda candidate: candidate not in too_high(homes), (directory, *directory.parents))
@@ -172,7 +175,7 @@ def _upward(real: str, homes: frozenset[Path]) -> tuple[Path, tuple[tuple[Path, 
 
 @cache
 def too_high(homes: frozenset[Path]) -> frozenset[Path]:
-    """Return the homes and the directories above them: no project is found there, and git work trees do not count."""
+    """Return the homes and all directories above a home. No search finds a project or a git work tree in these."""
     return frozenset(directory for home in homes for directory in (home, *home.parents))
 
 
@@ -183,23 +186,26 @@ def _project(path: Path, work_tree: Path | None) -> Project:
 
 
 def _has_file(directory: Path) -> bool:
-    """Whether the directory has an allowlist, even a link, which is refused later; False if it cannot be searched."""
+    """Whether the directory has an allowlist. False if the directory cannot be searched.
+
+    A link counts as an allowlist here. It is refused later, when the allowlist is read.
+    """
     return os.path.lexists(os.path.join(directory, _FILE))  # noqa: PTH118  runs at every call, joining text is faster
 
 
 def real_path(path: Path) -> str:
-    """Resolve a path, which need not exist. Raises `DeniedError` NO_PROJECT if it cannot be resolved."""
+    """Resolve all links in a path. The path need not exist. Raises `DeniedError` NO_PROJECT if this fails."""
     try:
         return os.path.realpath(path)
-    except (OSError, RuntimeError, ValueError):  # links in a circle, a NUL in a name
+    except (OSError, RuntimeError, ValueError):  # a circle of links, or a NUL in a name
         raise DeniedError(Code.NO_PROJECT, "A given directory cannot be found.") from None
 
 
 def _no_allowlist(directory: Path) -> DeniedError:
     return DeniedError(
         Code.NO_ALLOWLIST,
-        f"{directory} has no .claude/secrets.yml, so agents may use nothing there.",
-        f"The person can create one in that directory: {command()} init",
+        f"{directory} has no .claude/secrets.yml, so its agents may not use any secrets.",
+        f"The person can create the file in that directory: {command()} init",
     )
 
 
@@ -213,6 +219,6 @@ def _no_project(where: CallOrigin) -> DeniedError:
         Code.NO_PROJECT,
         "No project was found, so nothing is allowed. Looked for --project, CLAUDE_PROJECT_DIR, the client's roots, "
         f"and .claude/secrets.yml in {where.working_directory} and above it.",
-        f"The person can name the project in the client's configuration: {example} "
-        f"(and create its allowlist there: {command()} init)",
+        f"The person can set the project's directory in the client's configuration: {example} "
+        f"(and create the allowlist in that directory: {command()} init)",
     )
