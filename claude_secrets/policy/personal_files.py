@@ -186,5 +186,5 @@ def _understood(file: str, read: Callable[[bytes], _T], data: bytes) -> _T:
 def _rules(data: bytes, source: RuleSource) -> Rules:
     node = parse(data)
     if node is None:
-        raise NotUnderstood(Mark(1, 1), 'a policy needs version: "1" and default: allow or deny')
+        raise NotUnderstood(Mark(1, 1), 'a policy needs `version: "1"`, and `default: allow` or `default: deny`')
     return parse_rules(node, source)

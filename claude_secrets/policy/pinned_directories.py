@@ -1,7 +1,8 @@
-"""Hold the directories that calls come from open while the server runs.
+"""Detect when a directory that calls come from is moved or replaced while the server runs.
 
-Always: if one of them is replaced, calls are refused until the server restarts. A directory that is held open keeps its
-inode number, so another directory cannot replace it unnoticed.
+Always: after such a change, calls from the directory are refused until the server restarts. The server keeps each
+directory open, up to a limit. An open directory keeps its inode number, so another directory cannot replace it
+unnoticed.
 """
 
 import os
@@ -13,20 +14,20 @@ from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.project import CallOrigin, real_path
 
 _OPEN_LIMIT: Final = 64
-"""The most directories that are held open. Any further ones that a client names are only compared."""
+"""The most directories that are kept open. For further directories, only the numbers are compared."""
 
 _FLAGS: Final = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class _Seen(NamedTuple):
-    """The real path that a path led to, and the number of the directory there; None if there was none."""
+    """A path's real path, and the device and inode numbers of its directory (None if there was no directory)."""
 
     real: str
     number: tuple[int, int] | None
 
 
 class Directories:
-    """The directories that one process has seen. `close` closes them; so does the end of this object."""
+    """The directories that this process has seen. They are closed by `close` or when this object is deleted."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, _Seen] = {}
@@ -35,7 +36,9 @@ class Directories:
         self.close = weakref.finalize(self, _close, self._open)
 
     def start(self, where: CallOrigin) -> None:
-        """Record the directories of the start. The working directory is the open one, even if it was moved.
+        """Record the directories that are known when the server starts.
+
+        The recorded working directory is the one that the process runs in, even if that directory was moved.
 
         Raises:
             DeniedError: the same errors as `check`.
@@ -46,23 +49,23 @@ class Directories:
         self.check(where)
 
     def check(self, where: CallOrigin) -> None:
-        """Compare the directories from which the project will be found with their first state.
+        """Check that the directories in `where` are the same as when they were first seen.
 
         Raises:
-            DeniedError: PROJECT_CONFLICT if one leads elsewhere now; NO_PROJECT as `real_path`.
+            DeniedError: PROJECT_CONFLICT if a path now leads to another directory, NO_PROJECT if `real_path` fails.
         """
         for path in _named(where):
             self._compare(path)
 
     def check_project(self, where: CallOrigin, project: Path) -> None:
-        """Compare the project with the one that was first found from the same places.
+        """Check that `project` is the project that was first found from the directories in `where`.
 
         Raises:
-            DeniedError: PROJECT_CONFLICT if it is another project, or if its directory was replaced.
+            DeniedError: PROJECT_CONFLICT if `project` is another project, or if its directory was replaced.
         """
         before = self._projects.get(where)
         if before is None:
-            # `locate` has read the places again since `check`, and they may have changed in between.
+            # `locate` reads the directories again after `check`, and they may have changed in between.
             if not any(Path(self._seen[path].real).is_relative_to(project) for path in _named(where)):
                 raise _replaced()
             self._projects[where] = project
@@ -78,11 +81,11 @@ class Directories:
             raise _replaced()
 
     def _number(self, path: str) -> tuple[int, int] | None:
-        """Return the number of a directory, and keep it open if the system can."""
+        """Return a directory's device and inode numbers, and keep the directory open if possible."""
         if len(self._open) < _OPEN_LIMIT:
             try:
                 descriptor = os.open(path, _FLAGS)
-            except OSError:  # it is missing, may not be opened, or this is Windows
+            except OSError:  # the directory is missing or cannot be opened, or this is Windows
                 return _number_now(path)
             self._open.append(descriptor)
             status = os.fstat(descriptor)
@@ -91,7 +94,7 @@ class Directories:
 
 
 def _named(where: CallOrigin) -> list[Path]:
-    """Return the places from which the project is found."""
+    """Return the directories from which the project is found."""
     if where.argument is not None:
         return [where.argument]
     return [path for path in dict.fromkeys((where.environment, where.root, where.working_directory)) if path]
@@ -122,6 +125,6 @@ def _replaced() -> DeniedError:
     return DeniedError(
         Code.PROJECT_CONFLICT,
         "A directory from which this server found its project was moved or replaced while the server ran, "
-        "or it leads to another project now.",
-        "If the person did that, they can restart the server (in the client: reconnect it).",
+        "or now leads to another project.",
+        "If the person made this change, they can restart the server (in the client: reconnect it).",
     )

@@ -1,6 +1,7 @@
-"""The texts that say why a call is refused, and how the person can change that.
+"""The errors for refused calls, which say why a call is refused and what the person can do.
 
-Always: pure. No text says how an agent can widen its own access, only which command the person can run.
+Always: the functions are pure. No text tells an agent how to widen its own access. A text only names the command with
+which the person can do this.
 """
 
 from typing import Final
@@ -11,11 +12,11 @@ from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.rules import Applied, Rule, RuleSource
 
 NO_HOLDS_SECONDS: Final = 600
-"""How long a person's refusal holds, for the project and name that they were asked about."""
+"""How long the person is not asked again after a refusal, for the same project and name."""
 
 
 def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
-    """Return the refusal by a rule."""
+    """Return the error for a call that a rule refuses."""
     whose = {
         RuleSource.PROJECT: "this project's",
         RuleSource.PERSON: "the person's",
@@ -30,67 +31,73 @@ def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
 
 
 def said_by(rule: Rule) -> str:
-    """Return the message of the rule's author, as a sentence."""
+    """Return a sentence that quotes the message of the rule's author; empty if the rule has no message."""
     return f" Its author says: {rule.said}" if rule.said else ""
 
 
 def not_allowlisted(name: str, *, project: str) -> DeniedError:
-    """Return the refusal of a name that is not in the project's allowlist, whether or not the secret exists."""
+    """Return the error for a name that is not in the project's allowlist, whether or not the secret exists."""
     return DeniedError(
         Code.NOT_ALLOWLISTED,
         f"'{name}' is not in this project's allowlist (.claude/secrets.yml).",
-        f"The person can let agents of this project use it: {in_own_terminal(project, f'allow {name}')}",
+        f"The person can allow this project's agents to use it: {in_own_terminal(project, f'allow {name}')}",
     )
 
 
 def not_trusted(name: str, *, project: str) -> DeniedError:
-    """Return the refusal of a secret that was stored elsewhere and not granted. It does not say where."""
+    """Return the error for a secret that was stored outside the project and that the person has not granted.
+
+    The error does not say where the secret was stored.
+    """
     return DeniedError(
         Code.NOT_TRUSTED,
-        f"'{name}' was stored outside this project, and the person has not let this project use it.",
-        f"The person can review what this project asks for and decide: {in_own_terminal(project, 'trust')}",
+        f"'{name}' was stored outside this project, and the person has not allowed the project to use this secret.",
+        f"The person can review this project's requests and decide: {in_own_terminal(project, 'trust')}",
     )
 
 
 def grant_required(name: str, *, project: str) -> DeniedError:
-    """Return the refusal of a name without a grant, if the mode of trust needs one for every name, stored or not."""
+    """Return the error for a name without a grant, if the mode of trust is REQUIRED.
+
+    In this mode every name needs a grant, whether or not its secret is stored.
+    """
     return DeniedError(
         Code.NOT_TRUSTED,
-        f"'{name}' needs the person's grant: the mode of trust is 'required', even for a project's own secrets.",
+        f"'{name}' needs the person's grant: with the mode of trust 'required', even a project's own secrets need it.",
         f"The person can grant it: {in_own_terminal(project, f'allow {name}')}",
     )
 
 
 def scope_not_trusted(scope: str, *, project: str) -> DeniedError:
-    """Return the refusal of a scope that the person has not let this project use."""
+    """Return the error for a scope that the person has not granted to this project."""
     return DeniedError(
         Code.NOT_TRUSTED,
-        f"This project's file names the scope '{scope}', but the person has not let this project use it.",
-        f"The person can review what this project asks for and decide: {in_own_terminal(project, 'trust')}",
+        f"This project's file names the scope '{scope}', but the person has not allowed the project to use this scope.",
+        f"The person can review this project's requests and decide: {in_own_terminal(project, 'trust')}",
     )
 
 
 def work_tree_not_trusted(*, project: str) -> DeniedError:
-    """Return the refusal to a linked work tree that the person has not let count as its main work tree."""
+    """Return the error for a linked work tree, if the person has not granted it the secrets of its main work tree."""
     return DeniedError(
         Code.NOT_TRUSTED,
-        "This git work tree may not use its main work tree's secrets, because the person has not allowed it.",
-        f"The person can review what this project asks for and decide: {in_own_terminal(project, 'trust')}",
+        "This git work tree may not use its main work tree's secrets, because the person has not allowed this.",
+        f"The person can review this project's requests and decide: {in_own_terminal(project, 'trust')}",
     )
 
 
 def use_only(name: str) -> DeniedError:
-    """Return the refusal to give an agent the value of a use-only secret, and how a program can still use it."""
+    """Return the error for an agent that asks for a use-only value. It says how a program can get the value."""
     return DeniedError(
         Code.USE_ONLY,
         f"'{name}' is use-only: its value is not given to agents. Its reference is secret://{name}.",
-        "A program can get the value in an environment variable of that name, without you seeing it: "
+        "You can pass the value to a program, in an environment variable of the same name, without seeing the value: "
         f"{command()} exec --only {name} -- PROGRAM ARGUMENTS",
     )
 
 
 def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
-    """Return the refusal of a call that the person has not consented to. If nobody could be asked, that is `error`."""
+    """Return `error`, and add to it why the person has not consented. Add nothing if nobody could be asked."""
     why = {
         Channel.NONE: "",
         Channel.AGENT: " An agent started this server, so the server does not ask the person.",
@@ -104,16 +111,19 @@ def refused_consent(error: DeniedError, answer: Declined) -> DeniedError:
 
 
 def changed_meanwhile(question: ConsentQuestion) -> DeniedError:
-    """Return the refusal of a call whose question would be another one now than the one the person answered."""
+    """Return the error for a call that would now need a different question than the one the person answered."""
     return DeniedError(
         Code.APPROVAL_REFUSED,
         f"The effect of {question.tool.value} has changed since the person was asked, so nothing was done.",
-        "Call it again, and the person is asked again.",
+        "Call the tool again, and the person is asked again.",
     )
 
 
 def changed_since_shown(name: str) -> InputError:
-    """Return the refusal of a value whose question would differ now: another scope, version, store or note."""
+    """Return the error for a value that the person entered, if the question that they saw is out of date.
+
+    The scope, the version, the store or the note in the question has changed.
+    """
     return InputError(
         Code.CANCELLED,
         f"The question about '{name}' has changed since the person was asked, so nothing was stored.",
@@ -122,10 +132,10 @@ def changed_since_shown(name: str) -> InputError:
 
 
 def approval_refused(tool: Tool, rule_id: str) -> DeniedError:
-    """Return the refusal of a call that needs the person's approval by a rule and does not have it."""
+    """Return the error for a call that does not have the person's approval, although a rule requires it."""
     return DeniedError(
         Code.APPROVAL_REFUSED,
         f"{tool.value} needs the person's approval (rule {rule_id}), and the person has not approved it.",
-        "The person can approve it if the client or the desktop can ask them.",
+        "The person can approve the call if the client or the desktop can ask them.",
         rule=rule_id,
     )

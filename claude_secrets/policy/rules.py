@@ -1,7 +1,7 @@
-"""The rules of a policy for each tool, and the verdict on one call. `rules_parser` reads them from files.
+"""Apply the rules of policies to a call, and return a verdict. `rules_parser` reads the rules from files.
 
-Always: pure. Every rule that applies must pass. A condition on a missing argument never holds, except for `exists`.
-Patterns are RE2.
+Always: the functions are pure. A call is refused if any rule refuses it. A condition on a missing argument
+is false, unless its operator is `exists`. Patterns are RE2 expressions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,18 +14,18 @@ from claude_secrets.model import Tool
 from claude_secrets.regex import Search
 
 WRITES_A_MINUTE: Final = 30
-"""How often an agent may call each tool that stores, unless the person's own rules limit it by the minute."""
+"""The calls per minute for each tool that stores secrets, if the person's own rules have no limit per minute for it."""
 
 HIDDEN: Final = "(hidden)"
 DEFAULT_DENY: Final = "(default deny)"
-"""The ids of the rules that follow from a policy's `hide` and `default`."""
+"""The ids of the rules that a policy's keys `hide` and `default` create."""
 
 Arguments: TypeAlias = Mapping[str, str]
 """A call's arguments by name, all of them text."""
 
 
 class Operator(StrEnum):
-    """How a condition compares an argument with its value. Text is ordered by its code points."""
+    """How a condition compares a call's argument with the condition's value. Text is ordered by code points."""
 
     EQ = "eq"
     NEQ = "neq"
@@ -41,14 +41,14 @@ class Operator(StrEnum):
 
 
 class Condition(NamedTuple):
-    """One comparison. `value` is a tuple for `in` and `not_in`, a truth value for `exists`, else text."""
+    """A comparison with `value`, which is a tuple for `in` and `not_in`, a boolean for `exists`, and text otherwise."""
 
     argument: str
     operator: Operator
     value: str | tuple[str, ...] | bool
 
     def holds(self, arguments: Arguments) -> bool:
-        """Whether the condition holds for a call's arguments."""
+        """Whether the condition is true for a call's arguments."""
         given, value = arguments.get(self.argument), self.value
         if self.operator is Operator.EXISTS:
             return (given is not None) is value
@@ -90,10 +90,11 @@ def _found(pattern: str, text: str) -> bool:
 
 
 class RuleKind(StrEnum):
-    """The kind of a rule.
+    """The kind of a rule, which determines the rule's effect on a call.
 
-    `deny` refuses if all conditions hold. `require` refuses if one does not. `approve` asks the person if all hold.
-    `limit` counts calls.
+    A `deny` rule refuses the call if all its conditions are true. A `require` rule refuses the call if any of its
+    conditions is false. An `approve` rule asks the person if all its conditions are true. A `limit` rule limits how
+    often a tool is called.
     """
 
     DENY = "deny"
@@ -105,8 +106,8 @@ class RuleKind(StrEnum):
 class Rule(NamedTuple):
     """One rule.
 
-    `rule_id` is its place in its file. A limit allows `limit` calls in `seconds`. `said` is the message from its author
-    to the agent.
+    `rule_id` is the rule's path inside its file. A rule of the kind `limit` allows `limit` calls in `seconds` seconds.
+    `said` is a message to the agent from the rule's author.
     """
 
     rule_id: str
@@ -123,7 +124,7 @@ class Rule(NamedTuple):
         return self.kind is RuleKind.REQUIRE and not self._all_hold(arguments)
 
     def asks(self, arguments: Arguments) -> bool:
-        """Whether this rule makes a call depend on the person's approval."""
+        """Whether this rule requires the person's approval of a call."""
         return self.kind is RuleKind.APPROVE and self._all_hold(arguments)
 
     def _all_hold(self, arguments: Arguments) -> bool:
@@ -146,7 +147,7 @@ _COMPARED: Final = {
 
 
 def in_words(rule: Rule) -> str:
-    """Return a rule as a phrase for the person."""
+    """Describe a rule for the person in a short phrase."""
     if rule.kind is RuleKind.LIMIT:
         times = f"at most {rule.limit} call{'s' * (rule.limit > 1)}"
         period = _PERIODS.get(rule.seconds)
@@ -173,7 +174,7 @@ def _condition_in_words(condition: Condition) -> str:
 
 
 class RuleSource(StrEnum):
-    """The source of a policy."""
+    """The origin of a policy: a project, the person, the environment or this program."""
 
     PROJECT = "project"
     PERSON = "person"
@@ -182,7 +183,11 @@ class RuleSource(StrEnum):
 
 
 class Rules(NamedTuple):
-    """One policy. `tools` are the tools that it lists, even without a rule; `everywhere` applies to all tools."""
+    """One policy.
+
+    `tools` maps each tool that the policy lists to the tool's rules. A listed tool may have no rules. The rules in
+    `everywhere` apply to all tools.
+    """
 
     source: RuleSource
     default_allow: bool = True
@@ -208,13 +213,13 @@ class Applied(NamedTuple):
 
     @property
     def counter(self) -> str:
-        """The key under which a limit's calls are counted."""
-        # The window is part of it, so that two limits with one name do not reset each other's count.
+        """The key of the counter that counts calls for this limit."""
+        # The key contains the window, so that two limits with the same name do not reset each other's counter.
         return f"{self.source}:{self.rule.rule_id}:{self.rule.seconds}"
 
 
 class Verdict(NamedTuple):
-    """The outcome of the rules for one call: the rule that refuses it, else its limits and the approvals it needs."""
+    """The result of the rules for one call: the rule that refuses the call, or its limits and required approvals."""
 
     refused_by: Applied | None = None
     limits: tuple[Applied, ...] = ()
@@ -222,7 +227,7 @@ class Verdict(NamedTuple):
 
 
 def apply(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Verdict:
-    """Check a call against several policies. Each must allow it; the first rule that refuses decides."""
+    """Check a call against several policies. The first rule that refuses the call, in any policy, decides."""
     applied = [Applied(policy.source, rule) for policy in policies for rule in policy.of(tool)]
     refusals = (one for one in applied if one.rule.refuses(arguments))
     if (refused_by := next(refusals, None)) is not None:
@@ -234,7 +239,10 @@ def apply(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Verd
 
 
 def built_in(person: Rules) -> Rules:
-    """Return the limits on tools that store. A tool that the person's own rules limit by the minute gets none."""
+    """Return the built-in limits on the tools that store secrets.
+
+    A tool gets no built-in limit if the person's own rules have a limit per minute for the tool.
+    """
     tools = {}
     for tool in (Tool.SET_SECRET, Tool.INPUT_SECRET):
         own = any(rule.kind is RuleKind.LIMIT and rule.seconds == 60 for rule in person.tools.get(tool, ()))

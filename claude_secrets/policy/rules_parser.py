@@ -1,7 +1,7 @@
-"""Parse the rules of a policy: the `policy` key of a project's file, or the person's `policy.yml` or `policy.json`.
+"""Parse a policy from the `policy` key of a project's file, or from the person's `policy.yml` or `policy.json`.
 
-Always: one policy may mix two vocabularies, that of hosted JSON policies and that of YAML proxies. Anything unsupported
-is refused with its line and column, and never skipped.
+Always: one policy may mix two vocabularies, the keys of hosted JSON policies and the keys of YAML proxies. Unsupported
+keys and values are refused and never ignored. The error gives their line and column.
 """
 
 import re
@@ -23,7 +23,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,6})/(minute|hour|day)", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,6}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _ARGUMENTS: Final = {"name", "value", "pattern", "prompt"}
-# Other programs support these keys. Refusing one is safer than applying only half of a rule.
+# Other programs support these keys. It is safer to refuse the whole rule than to ignore such a key in it.
 _UNSUPPORTED: Final = {
     "state",
     "increment",
@@ -50,17 +50,17 @@ _RULE_KEYS: Final = ("name", "conditions", "action", "rate_limit", "reason", "on
 
 
 def parse_rules(node: Node, source: RuleSource) -> Rules:
-    """Return the rules of a policy.
+    """Parse a policy, and return its rules.
 
     Raises:
-        NotUnderstood: the policy is invalid; the error says where.
+        NotUnderstood: the policy is invalid. The error gives the line and column.
     """
     keys = ("version", "default", "hide", "all_tools", "tools", "description")
     policy = _mapping(node, "a policy", keys)
     if "version" not in policy or not _is_version(policy["version"]):
-        raise NotUnderstood(policy.get("version", node).mark, 'a policy needs version: "1"')
+        raise NotUnderstood(policy.get("version", node).mark, 'a policy needs `version: "1"`')
     if "default" not in policy or _text(policy["default"]) not in ("allow", "deny"):
-        raise NotUnderstood(policy.get("default", node).mark, "a policy needs default: allow or default: deny")
+        raise NotUnderstood(policy.get("default", node).mark, "a policy needs `default: allow` or `default: deny`")
     everywhere: list[Rule] = []
     if "all_tools" in policy:
         everywhere += _tool_rules(policy["all_tools"], "/all_tools")
@@ -100,7 +100,7 @@ def _tool(node: Node) -> Tool:
 
 
 def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
-    """Yield the rules for one tool, in both vocabularies, in the order in which they are tried."""
+    """Yield one tool's rules, from both vocabularies, in the order in which they are tried."""
     if isinstance(node, Text) and node.kind == "null":
         return
     fields = _mapping(node, "a tool's entry", _TOOL_KEYS)
@@ -109,7 +109,7 @@ def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
         rule_id = f"{above}/{'action' if 'action' in fields else 'rate_limit'}"
         yield _rule(Mapping(node.mark, node.start, node.end, ()), shorthand, rule_id)
     elif shorthand:
-        raise NotUnderstood(next(iter(shorthand.values())).mark, "a message needs an action or a rate_limit")
+        raise NotUnderstood(next(iter(shorthand.values())).mark, "reason and on_deny need an action or a rate_limit")
     for item in _items(fields.get("require"), "require"):
         yield _predicate(item, f"{above}/require", RuleKind.REQUIRE)
     for item in _items(fields.get("deny_if"), "deny_if"):
@@ -123,7 +123,7 @@ def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
 
 
 def _rule(node: Node, fields: dict[str, Node], rule_id: str) -> Rule:
-    """Return a rule of the YAML vocabulary, or a tool's short form."""
+    """Parse a rule in the YAML vocabulary, from the `rules` of a tool or directly from the tool's entry."""
     said = _said(fields)
     action = _text(fields["action"]) if "action" in fields else None
     conditions = tuple(_condition(item) for item in _items(fields.get("conditions"), "conditions"))
@@ -136,20 +136,22 @@ def _rule(node: Node, fields: dict[str, Node], rule_id: str) -> Rule:
         case "deny":
             if "conditions" in fields:
                 raise NotUnderstood(
-                    fields["conditions"].mark, "action: deny takes no conditions; use evaluate, or deny_if"
+                    fields["conditions"].mark, "`action: deny` takes no conditions; use `action: evaluate` or deny_if"
                 )
             return Rule(rule_id=rule_id, kind=RuleKind.DENY, said=said)
         case "require_approval":
             return Rule(rule_id=rule_id, kind=RuleKind.APPROVE, conditions=conditions, said=said)
         case "evaluate" | None:
             if not conditions:
-                raise NotUnderstood(node.mark, "a rule needs conditions, a rate_limit, or an action that needs none")
+                raise NotUnderstood(
+                    node.mark, "a rule needs conditions, a rate_limit, or action deny or require_approval"
+                )
             return Rule(rule_id=rule_id, kind=RuleKind.REQUIRE, conditions=conditions, said=said)
     raise NotUnderstood(fields["action"].mark, "action must be evaluate, deny or require_approval")
 
 
 def _predicate(node: Node, above: str, kind: RuleKind) -> Rule:
-    """Return a predicate of the hosted vocabulary as a rule."""
+    """Parse an item of `require` or `deny_if`, in the hosted vocabulary, into a rule."""
     fields = _mapping(node, "a predicate", ("path", "op", "value", "on_deny", "reason"))
     condition = _condition_of(node, fields)
     rule_id = f"{above}/args.{condition.argument}-{condition.operator.value}"
@@ -157,7 +159,7 @@ def _predicate(node: Node, above: str, kind: RuleKind) -> Rule:
 
 
 def _limit(node: Node, above: str) -> Rule:
-    """Return a limit of the hosted vocabulary as a rule."""
+    """Parse an item of `limits`, in the hosted vocabulary, into a rule."""
     fields = _mapping(node, "a limit", ("counter", "window", "max", "scope", "on_deny", "reason"))
     for key in ("counter", "window", "max"):
         if key not in fields:
@@ -170,7 +172,7 @@ def _limit(node: Node, above: str) -> Rule:
 
 
 def _rate(node: Node) -> tuple[int, int]:
-    """Return the calls and the seconds of `30/minute`, or of a mapping with max and window."""
+    """Parse `30/minute`, or a mapping with `max` and `window`, into a number of calls and a number of seconds."""
     if isinstance(node, Mapping):
         fields = _mapping(node, "a rate_limit", ("max", "window"))
         if len(fields) != 2:
@@ -178,7 +180,9 @@ def _rate(node: Node) -> tuple[int, int]:
         return _number(fields["max"]), _seconds(fields["window"])
     match = _RATE.fullmatch(_text(node))
     if match is None or int(match[1]) > RATE_LIMIT:
-        raise NotUnderstood(node.mark, f"a rate_limit must be a number up to {RATE_LIMIT} and a window, like 30/minute")
+        raise NotUnderstood(
+            node.mark, f"a rate_limit must be a number up to {RATE_LIMIT}, a slash and a window, like 30/minute"
+        )
     return int(match[1]), _WINDOWS[match[2]]
 
 
@@ -196,13 +200,13 @@ def _seconds(node: Node) -> int:
 def _number(node: Node) -> int:
     number = whole_number(node)
     if number is None or number > RATE_LIMIT:
-        problem = f"max must be a whole number from 1 to {RATE_LIMIT}, without quotes; to allow none, use deny or hide"
+        problem = f"max must be a number from 1 to {RATE_LIMIT}, without quotes; to allow no calls, use deny or hide"
         raise NotUnderstood(node.mark, problem)
     return number
 
 
 def whole_number(node: Node) -> int | None:
-    """Return the node's number, 1 to 9999999 in decimal digits; None for any other node, such as a text."""
+    """Return the node's number if it is a whole number from 1 to 9999999 in decimal digits, else None."""
     if isinstance(node, Text) and node.kind == "int" and _NUMBER.fullmatch(node.value):
         return int(node.value)
     return None
@@ -220,7 +224,9 @@ def _condition_of(node: Node, fields: dict[str, Node]) -> Condition:
     if scope == "state":
         raise NotUnderstood(fields["path"].mark, "`state` is not supported")
     if scope != "args" or argument not in _ARGUMENTS:
-        raise NotUnderstood(fields["path"].mark, f"a path must be args. and one of {', '.join(sorted(_ARGUMENTS))}")
+        raise NotUnderstood(
+            fields["path"].mark, f"a path must be `args.` followed by one of {', '.join(sorted(_ARGUMENTS))}"
+        )
     word = _text(fields["op"])
     if word not in set(Operator):
         raise NotUnderstood(fields["op"].mark, f"unknown operator; the operators are {', '.join(Operator)}")
@@ -277,7 +283,7 @@ def _mapping(node: Node, what: str, keys: Collection[str]) -> dict[str, Node]:
     fields = {key.value: value for key, value in node.entries if key.value in keys}
     described = fields.get("description")
     if described is not None and not (isinstance(described, Text) and described.kind in ("str", "null")):
-        raise NotUnderstood(described.mark, "a description must be text; if this is text, put it in quotes")
+        raise NotUnderstood(described.mark, "a description must be text; put numbers and words like yes in quotes")
     return fields
 
 
@@ -299,8 +305,8 @@ def _items(node: Node | None, what: str) -> tuple[Node, ...]:
 
 def _text(node: Node) -> str:
     if not isinstance(node, Text) or node.kind != "str":
-        raise NotUnderstood(node.mark, "this must be text; if it is text, put it in quotes")
+        raise NotUnderstood(node.mark, "this must be text; put numbers and words like yes or null in quotes")
     try:  # JSON writes a character beyond U+FFFF as two surrogates
         return node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     except UnicodeDecodeError:
-        raise NotUnderstood(node.mark, "this text contains half a character (a lone surrogate)") from None
+        raise NotUnderstood(node.mark, "this text contains a lone surrogate (half of a character)") from None

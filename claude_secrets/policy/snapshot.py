@@ -1,6 +1,6 @@
-"""The policy for one call: its project, and the content of the project's file and the person's own files.
+"""Read the policy for one call, from the project's file and from the person's own files.
 
-Always: the files are read again for every snapshot. A change of any of them changes the fingerprint.
+Always: the files are read again for every snapshot. A change in any of these files changes the fingerprint.
 """
 
 import hashlib
@@ -21,9 +21,10 @@ from claude_secrets.policy.rules import Rules, RuleSource
 
 
 class PolicySnapshot(NamedTuple):
-    """A project, its allowlist and rules, the person's rules and settings, and the mode of trust.
+    """The policy for one call: the project, the allowlist, all rules, the person's settings and the mode of trust.
 
-    `person` are the rules of the account's own directory and, if the environment names another directory, its rules.
+    `person` contains the rules from the account's own directory. If the environment names another directory, `person`
+    also contains the rules from that directory.
     """
 
     project: Project
@@ -41,46 +42,49 @@ class PolicySnapshot(NamedTuple):
 
     @property
     def counted_as(self) -> tuple[str, ...]:
-        """The identities whose limits a call counts in: also the main work tree's, which a new work tree shares."""
+        """The identities to whose limits a call counts.
+
+        A call in a linked work tree also counts for the main work tree, so new work trees do not get new limits.
+        """
         return tuple(dict.fromkeys((self.project.own_identity, self.project.main or self.identity)))
 
     @property
     def scope(self) -> str:
-        """The scope that the project's file names."""
+        """The scope that the project's file specifies."""
         return self.allowlist.scope
 
     @property
     def claims_scope(self) -> bool:
-        """Whether the file names a scope other than `shared`, which needs the person's grant."""
+        """Whether the project's file specifies a scope other than `shared`. Such a scope needs a grant."""
         return self.scope != SHARED
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the project, the mode of trust and every byte of the files."""
+        """A digest of the project's identity, the mode of trust and the content of all files."""
         parts = (self.identity.encode("utf-8", "surrogatepass"), self.trust.name.encode(), *self.data)
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
     @property
     def hidden(self) -> frozenset[Tool]:
-        """The tools that a policy hides."""
+        """The tools that the project's or the person's policy hides."""
         return self.allowlist.rules.hidden.union(*(policy.hidden for policy in self.person))
 
     @property
     def policies(self) -> tuple[Rules, ...]:
-        """The project's rules, the person's rules and the built-in rules. Each must allow a call."""
+        """The project's, the person's and the built-in policies. A call is refused if any of them refuses it."""
         return (self.allowlist.rules, *self.person, self.built_in)
 
 
 Check: TypeAlias = Callable[[Config], None]
-"""Raises a `SecretsError` for settings that this process cannot follow."""
+"""Raises a `SecretsError` if this process cannot apply the settings."""
 
 
 class SnapshotReader:
-    """Reads snapshots.
+    """Reads policy snapshots.
 
-    `config` are the directories of the person's own files. `tighten` is the mode of trust that the server's arguments
-    or environment ask for; it counts only if it is stricter than the person's own. `check` refuses settings that this
-    process cannot follow.
+    `config` contains the directories of the person's own files. `tighten` is a mode of trust from the server's
+    arguments or environment. It is used only if it is stricter than the mode in the person's settings. `check` refuses
+    settings that this process cannot apply.
     """
 
     def __init__(self, config: OwnDirectories, tighten: Trust = Trust.OFF, check: Check | None = None) -> None:
@@ -93,10 +97,10 @@ class SnapshotReader:
         self._built_in = rules.built_in(self._person)
 
     def read(self, where: CallOrigin, project: Project) -> PolicySnapshot:
-        """Return the snapshot as it is now, for a call from `where`.
+        """Read all files now, and return the snapshot for a call from `where`.
 
         Raises:
-            DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID; and from `check`.
+            DeniedError: NO_ALLOWLIST, ALLOWLIST_INVALID, and the errors of `check`.
         """
         data, allowlist = read_allowlist(project.path)
         own = read_own_files(self._config, lambda link: self._check_link(link, where, project))
@@ -115,11 +119,11 @@ class SnapshotReader:
         )
 
     def _check_link(self, link: Path, where: CallOrigin, project: Project) -> None:
-        """Refuse a file that is a link through the project. A link is checked again only if it or its file changed."""
+        """Refuse a link that leads through the project. A link is checked again only if it or its target changed."""
         try:
             itself, end = link.lstat(), link.stat()
             now = (where, project, itself.st_ino, itself.st_ctime_ns, end.st_dev, end.st_ino)
-        except OSError:  # it is broken, or was just deleted
+        except OSError:  # the link is broken, or was just deleted
             now = None
         if now is None or self._links.get(link) != now:
             refuse_inside(link, policy_file_inside, where, project, self._homes)

@@ -1,7 +1,8 @@
 """Parse a strict subset of YAML: mappings, lists and text.
 
-Always: tags, anchors, aliases, duplicate keys and second documents are refused. Size and depth are limited. No Python
-objects are constructed. Every error has its line and column, and never the content.
+Always: tags, anchors, aliases, duplicate keys and second documents are refused. The file's size and nesting depth are
+limited. Scalars stay text and are never converted to Python objects. Every error gives a line and column, and no error
+repeats the file's content.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ _NO_ANCHORS: Final = "anchors and aliases (& and *) are not supported; put text 
 
 
 class Mark(NamedTuple):
-    """A place in a file, counted from 1."""
+    """A position in a file. Lines and columns are counted from 1."""
 
     line: int
     column: int
@@ -40,9 +41,9 @@ class Mark(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A scalar. `kind` is its YAML 1.1 type: "str", or for unquoted text also "null", "bool", "int" and others.
+    """A scalar. `kind` is its YAML 1.1 type. For quoted text this is "str", else also "null", "bool", "int" and others.
 
-    `start` and `end` of any node are its place in the decoded text, in characters.
+    The `start` and `end` of every node are character positions in the decoded text.
     """
 
     mark: Mark
@@ -53,7 +54,7 @@ class Text(NamedTuple):
 
 
 class Items(NamedTuple):
-    """A list. `flow`: it is written in brackets. A list without brackets ends where its last item ends."""
+    """A list. `flow` is true if the list is in brackets. A list without brackets ends at the end of its last item."""
 
     mark: Mark
     start: int
@@ -63,7 +64,7 @@ class Items(NamedTuple):
 
 
 class Mapping(NamedTuple):
-    """A mapping, in the order of the file. A mapping without braces ends where its last value ends."""
+    """A mapping, in the order of the file. A mapping without braces ends at the end of its last value."""
 
     mark: Mark
     start: int
@@ -75,7 +76,7 @@ Node: TypeAlias = Text | Items | Mapping
 
 
 class NotUnderstood(Exception):  # noqa: N818  named after the finding; it becomes the DeniedError of its file
-    """A problem in a file, with its place and without the file's content."""
+    """A problem in a file. The error contains the problem's position, but not the file's content."""
 
     def __init__(self, mark: Mark, problem: str) -> None:
         super().__init__(f"{mark}: {problem}")
@@ -83,7 +84,7 @@ class NotUnderstood(Exception):  # noqa: N818  named after the finding; it becom
         self.problem = problem
 
     def denied(self, file: str) -> DeniedError:
-        """Return the refusal of every call while `file` has this problem."""
+        """Return the error that denies every call while `file` has this problem."""
         return DeniedError(
             Code.ALLOWLIST_INVALID,
             f"{file} is invalid: {self.problem} ({self.mark}). Everything is denied until it is fixed.",
@@ -92,14 +93,17 @@ class NotUnderstood(Exception):  # noqa: N818  named after the finding; it becom
 
 
 def once(read: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Parse the same bytes only once: files are read at every call, and some take long to parse or to refuse."""
+    """Make `read` remember its results, so that it parses the same bytes only once.
+
+    Files are read at every call, and some files take long to parse. The errors of invalid files are remembered, too.
+    """
 
     @lru_cache(maxsize=_REMEMBERED)
     def outcome(*arguments: _P.args, **named: _P.kwargs) -> _T | NotUnderstood:
         try:
             return read(*arguments, **named)
         except NotUnderstood as error:
-            return _anew(error)  # a raised exception keeps the frames that it passed through alive
+            return _anew(error)  # a new one, because a raised exception keeps stack frames alive
 
     @wraps(read)
     def remembered(*arguments: _P.args, **named: _P.kwargs) -> _T:
@@ -116,10 +120,10 @@ def _anew(error: NotUnderstood) -> NotUnderstood:
 
 
 def parse(data: bytes) -> Node | None:
-    """Return the file's one document, or None if the file is empty.
+    """Parse a file's bytes into nodes. Return the root node, or None if the file is empty.
 
     Raises:
-        NotUnderstood: the file is not in the strict subset.
+        NotUnderstood: the file uses YAML outside the strict subset, or is not YAML.
     """
     import yaml
 
@@ -133,7 +137,7 @@ def parse(data: bytes) -> Node | None:
         place = _place(text[: error.position])
         raise NotUnderstood(place, "this character is not allowed in a YAML file") from None
     except (yaml.YAMLError, ValueError, IndexError, OverflowError, RecursionError):
-        # PyYAML raises these on strange input, and their texts may repeat it.
+        # PyYAML raises these errors for strange input, and their texts may repeat the input.
         raise NotUnderstood(Mark(1, 1), "this is not YAML") from None
 
 
@@ -148,12 +152,12 @@ def _decoded(data: bytes) -> str:
 
 
 def _place(before: str) -> Mark:
-    """Return the place of the character that follows the text `before`."""
+    """Return the position of the first character after the text `before`."""
     return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def _not_yaml(error: "MarkedYAMLError", text: str) -> NotUnderstood:
-    """Return PyYAML's error without its text. The two usual mistakes in allowlists get a remedy."""
+    """Convert PyYAML's error, without its text. For two common mistakes in allowlists, the new error names a fix."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return NotUnderstood(Mark(1, 1), "this is not YAML")
@@ -178,7 +182,7 @@ def _span(event: "Event") -> tuple[int, int]:
 
 
 def _checked(events: "Iterator[Event]") -> "Iterator[Event]":
-    """Yield the events, and refuse the first one outside the strict subset, before anything is built."""
+    """Yield the events. Raise an error at the first event outside the strict subset, before a node is built from it."""
     from yaml import events as kinds
 
     depth = documents = 0
@@ -206,7 +210,7 @@ def _document(events: "Iterator[Event]") -> Node | None:
     for event in events:
         if isinstance(event, (kinds.ScalarEvent, kinds.CollectionStartEvent)):
             node = _node(event, events)
-            for _ in events:  # the rest must be valid, too
+            for _ in events:  # the remaining events must be valid, too
                 pass
             return node
     return None
@@ -243,7 +247,7 @@ def _mapping(event: "MappingStartEvent", events: "Iterator[Event]") -> Mapping:
     while not isinstance(item := next(events), kinds.MappingEndEvent):
         key = _node(item, events)
         if not isinstance(key, Text) or key.kind != "str":
-            raise NotUnderstood(key.mark, "a key must be text; if it is text, put it in quotes")
+            raise NotUnderstood(key.mark, "a key must be text; put numbers and words like yes or null in quotes")
         if key.value in entries:
             raise NotUnderstood(key.mark, "this key appears twice")
         entries[key.value] = (key, _node(next(events), events))
@@ -252,7 +256,7 @@ def _mapping(event: "MappingStartEvent", events: "Iterator[Event]") -> Mapping:
 
 
 def _kind(event: "ScalarEvent") -> str:
-    """Return the YAML 1.1 type of a scalar. Unquoted, NO is a truth value and 123 is a number."""
+    """Return the YAML 1.1 type of a scalar. For example, NO without quotes is a boolean and 123 is a number."""
     import yaml
 
     if not event.implicit[0]:

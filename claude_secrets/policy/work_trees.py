@@ -14,15 +14,15 @@ _SMALL: Final = 4096
 
 
 def is_work_tree(directory: Path) -> bool:
-    """Whether a directory is the top of a git work tree or repository."""
+    """Whether a directory is the top directory of a git work tree or repository."""
     return os.path.lexists(os.path.join(directory, ".git"))  # noqa: PTH118  runs at every call, and joining text is faster
 
 
 def main_work_tree(work_tree: Path) -> Path | None:
-    """Return the main work tree of a linked work tree if each names the other; else None.
+    """Return the main work tree of a linked work tree. Return None if the two do not refer to each other.
 
-    The layout is git's own: https://git-scm.com/docs/gitrepository-layout (worktrees/<id>/gitdir, commondir). A bare
-    repository does not count: any directory with two entries of the right names looks like one.
+    Git's files are documented at https://git-scm.com/docs/gitrepository-layout (worktrees/<id>/gitdir, commondir). Bare
+    repositories are not recognized, because any directory with two entries of the right names looks like one.
     """
     pointer = _line(work_tree / ".git")
     if pointer is None or not pointer.startswith("gitdir: "):
@@ -37,15 +37,15 @@ def main_work_tree(work_tree: Path) -> Path | None:
     shared = _line(entry / "commondir")
     if shared is None or Path(os.path.realpath(entry / shared)) != common:
         return None
-    if common.is_relative_to(work_tree):  # git never does this, but anyone who can write in the project could
+    if common.is_relative_to(work_tree):  # git never creates this, but anyone who can write in the project could
         return None
     return common.parent
 
 
 def _line(path: Path) -> str | None:
-    """Return the only line of a small plain file, or None."""
+    """Return the text of a small plain file with only one line. Return None for any other file."""
     try:
-        # Look before opening: `.git` is nearly always a directory.
+        # Check the type before opening the file, because `.git` is nearly always a directory.
         if not stat.S_ISREG(path.lstat().st_mode):
             return None
         data = read_file(path, limit=_SMALL).data
