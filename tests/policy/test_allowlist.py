@@ -325,7 +325,7 @@ def test_a_url_is_an_address_a_person_can_go_to(url: str) -> None:
     ],
 )
 def test_any_other_url_is_refused(url: str) -> None:
-    assert "url must be an https:// address" in refusal(entry("url", f'"{url}"')).message
+    assert "url must be an https:// or http://localhost address" in refusal(entry("url", f'"{url}"')).message
 
 
 # Reading the bytes
