@@ -30,7 +30,7 @@ URL_LIMIT: Final = 500
 """The most characters in an entry's `url`."""
 
 WILD_LIMIT: Final = 100
-"""The most entries with wildcards. Every name is compared with each of them, which takes time."""
+"""The most entries with wildcards. There is a limit because every name is compared with all these entries."""
 
 # The characters of RFC 3986. Programs disagree about others, such as a backslash.
 _ADDRESS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+", re.ASCII)
@@ -124,7 +124,7 @@ def _unreadable(problem: str) -> DeniedError:
 
 
 def _read_plain_file(project: Path) -> SmallFile:
-    if sys.platform == "win32":  # without directory descriptors, so each check looks up the path again
+    if sys.platform == "win32":  # it has no directory descriptors, so the checks are separate
         if (project / ".claude").is_symlink():
             raise OSError
         return read_file(project / ".claude" / "secrets.yml", limit=SIZE_LIMIT)

@@ -1,7 +1,7 @@
 """Add or remove a name in a project's file by editing its text, which keeps the person's comments and layout.
 
-Always: the functions are pure. An edit fails if the new text would parse as anything but the old allowlist with exactly
-the requested change.
+Always: the functions are pure. An edit fails if the new text does not parse as the old allowlist with exactly the
+requested change.
 """
 
 import re
@@ -14,7 +14,7 @@ from claude_secrets.policy.globs import glob_covers, is_glob, is_wild
 from claude_secrets.policy.strict_yaml import Items, Mapping, Node, parse
 
 TEMPLATE: Final = """\
-# Which secrets the agents of this project may use. No values belong here; commit this file.
+# The secrets that this project's agents may use. Write no values here, and commit this file.
 # An agent can use a secret only if its name is listed here, and only if this project stored it or you granted it.
 #
 # `claude-secrets allow NAME` adds a name. You can also write the list yourself, for example:

@@ -1,4 +1,4 @@
-"""Parse the keys of `config.yml`, and compare which of two values is stricter. `personal_files` reads the file.
+"""Parse the keys of `config.yml`, and compare which of two values is stricter. The module `personal_files` reads it.
 
 Always: an unknown key or a value of the wrong type is an error.
 """
@@ -22,8 +22,8 @@ MIB_LIMIT: Final = 1_000_000
 class Trust(IntEnum):
     """The mode of trust: which secrets a project's agents may use without a grant. A greater mode is stricter.
 
-    With OFF, agents may use every secret that the allowlist covers. With ASK, they may use only the secrets that the
-    project stored. With REQUIRED, they need a grant for every secret.
+    With OFF, agents may use every secret that the allowlist covers. With ASK, agents may use only the
+    allowlisted secrets that their project stored. With REQUIRED, agents need a grant for every secret.
     """
 
     OFF = 0
@@ -48,7 +48,7 @@ class Trust(IntEnum):
 
 
 class Channels(StrEnum):
-    """How the person may be asked: in any way, or only in a dialog, because no client can answer a dialog."""
+    """How the person may be asked: in any way, or only in a dialog. No client can answer a dialog for them."""
 
     ANY = "any"
     DIALOG = "dialog"
@@ -189,7 +189,7 @@ def _last_of(*order: object) -> Callable[[object, object], object]:
 KEYS: Final[dict[str, Key]] = {
     "trust": Key(_trust, max),
     "consent": Key(_consent, _last_of(Channels.ANY, Channels.DIALOG)),
-    "store": Key(_store, lambda _, environment: environment),  # allowed, because the person is shown an unusual store
+    "store": Key(_store, lambda _, environment: environment),  # the person sees if the store is unusual
     "default_access": Key(_access, _last_of(Access.READABLE, None, Access.USE_ONLY)),
     "keep_versions": Key(_versions, max),
     "presence": Key(_presence, _last_of(Presence.ANY, Presence.TERMINAL)),
@@ -197,4 +197,4 @@ KEYS: Final[dict[str, Key]] = {
     "agent_mib_per_minute": Key(_mib_per_minute, min),
     "agent_mib_total": Key(_mib_total, min),
 }
-"""The keys of `config.yml`; each is also a field of `Config`."""
+"""The keys of `config.yml`. Each key is also a field of `Config`."""

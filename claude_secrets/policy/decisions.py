@@ -1,4 +1,4 @@
-"""Decide a call by the project's allowlist and all rules, before the call reads the store.
+"""Allow or deny a call by the project's allowlist and all rules, before the call reads the store.
 
 Always: the functions are pure. The decision does not depend on whether the secret exists.
 """
@@ -44,12 +44,12 @@ def verdict(snapshot: PolicySnapshot, call: Call) -> Verdict:
 
 
 def may_be_read(*, record: Access, allowlisted: Access | None) -> bool:
-    """Whether an agent may get a secret's value: only if neither the secret nor its allowlist entry is use-only."""
+    """Whether an agent may get a secret's value. It may not if the secret or its allowlist entry is use-only."""
     return Access.USE_ONLY not in (record, allowlisted)
 
 
 def arguments(call: Call) -> dict[str, str]:
-    """Return the arguments that rules can check. An empty argument is omitted, except a search pattern."""
+    """Return the arguments that rules can check. Empty arguments are omitted, except a search pattern."""
     given = {"name": call.name, "value": call.value, "pattern": call.pattern, "prompt": call.prompt}
     always = "pattern" if call.tool is Tool.SEARCH_SECRETS else ""
     return {name: text for name, text in given.items() if text or name == always}

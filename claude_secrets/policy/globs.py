@@ -1,7 +1,7 @@
 """Match names against globs, which are the patterns in allowlists and in the person's commands.
 
-Always: the functions are pure. Matching takes linear memory. It takes at most len(pattern) times len(name) steps, for
-every pattern.
+Always: the functions are pure. Matching takes linear memory and, for every pattern, at most len(pattern) times
+len(name) steps.
 """
 
 import re
@@ -23,7 +23,7 @@ def is_wild(pattern: str) -> bool:
 
 
 def glob_covers(pattern: str, other: str) -> bool:
-    """Whether `pattern` matches every name that `other` matches. False also if a simple check cannot decide this."""
+    """Whether `pattern` matches every name that `other` matches. Also False if a simple check cannot decide."""
     return pattern == other or (not ("?" in pattern and "*" in other) and glob_match(pattern, other))
 
 

@@ -23,11 +23,11 @@ CheckLink = Callable[[Path], None]
 
 
 def no_link_check(_link: Path) -> None:
-    """Accept every link. Only for callers whose gate checks the links later, at each call."""
+    """Accept every link. This is for callers that read settings early. A gate checks the links at each call."""
 
 
 _OVERFLOW: Final = 65534
-"""The uid that the system shows for an unknown owner, from another user namespace or an unmapped file server."""
+"""The system shows this uid for an owner that it cannot map, from another user namespace or a file server."""
 
 _ACL: Final = "system.posix_acl_access"
 _ACL_HEAD: Final = 4
@@ -38,14 +38,16 @@ _ACL_WRITE: Final = 0x02
 
 
 def read_own(path: Path, check_link: CheckLink) -> bytes | None:
-    """Read one of the person's files, at most one byte more than the size limit. Return None if the file is missing.
+    """Read one of the person's files. Return None if the file is missing.
+
+    At most one byte more than the size limit is read.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID if the file cannot be read or is not a plain file, if another user owns it or can
             write it, or if `check_link` refuses it.
     """
     try:
-        try:  # opening it is the cheapest way to tell a link from a file
+        try:  # opening the file is the cheapest way to tell a link from a file
             return read_file(path, limit=SIZE_LIMIT, check=partial(_refuse_foreign, path)).data
         except LinkRefusedError:
             _check(path, check_link)
@@ -111,7 +113,7 @@ def quoted(path: Path) -> str:
 
 @cache
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group is a user's private group, which has the user's name and no other members."""
+    """Whether a group is a user's private group. A private group has the user's name and no other members."""
     if sys.platform == "win32":
         return False
     import grp
@@ -139,7 +141,7 @@ def _granted(path: Path) -> bool:
         return False
     try:
         entries = os.getxattr(path, _ACL)[_ACL_HEAD:]
-    except OSError:  # there is no access list, or the file system does not support them
+    except OSError:  # there is no access list, or the file system does not support access lists
         return False
     mine = {(_ACL_NAMED_USER, 0), (_ACL_NAMED_USER, os.geteuid())}
     return any(

@@ -1,4 +1,4 @@
-"""Read the person's own files: `policy.yml` (or `policy.json`) and `config.yml`. `ownership` checks each file.
+"""Read the person's own files: `policy.yml` (or `policy.json`) and `config.yml`. The module `ownership` checks them.
 
 Always: every call is denied while a file is invalid or can be written by another user. Files in the account's own
 directory can loosen or tighten protection. Files in a directory that the environment names can only tighten it.
@@ -60,7 +60,7 @@ def read_own_files(directories: OwnDirectories, check_link: CheckLink) -> OwnFil
     """Read the policy and the settings in each of the person's directories. A missing file has no effect.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID, with the line and column of the problem or with a hint how to fix it.
+        DeniedError: ALLOWLIST_INVALID, with the line and column of the problem or with a hint that says how to fix it.
     """
     account, *others = [_read_place(place, check_link) for place in _places(directories)]
     if not others:
@@ -77,7 +77,7 @@ def read_own_files(directories: OwnDirectories, check_link: CheckLink) -> OwnFil
 
 
 def read_config(directories: OwnDirectories, check_link: CheckLink) -> Config:
-    """Read the person's settings, but no policy. Raises the same errors as `read_own_files`."""
+    """Read the person's settings, but not their policies. Raises the same errors as `read_own_files`."""
     account, *others = [_said(place, read_own(place.directory / CONFIG, check_link)) for place in _places(directories)]
     return _settled(account, others[0] if others else {})
 
@@ -125,7 +125,7 @@ def _said(place: _OwnDirectory, data: bytes | None) -> Mapping[str, object]:
 
 
 def _settled(account: Mapping[str, object], environment: Mapping[str, object]) -> Config:
-    """Return the account's settings or the defaults, replaced by the environment's settings if these are stricter."""
+    """Return the account's settings or the defaults. Stricter settings of the environment replace them."""
     settings: dict[str, Any] = {"usual_store": account.get("store")}
     for key, row in KEYS.items():
         settings[key] = account.get(key, Config._field_defaults[key])
@@ -152,7 +152,7 @@ def _ignored_limits(account: Rules, environment: Rules) -> list[str]:
 
 
 def parse_policy(data: bytes, file: str, source: RuleSource = RuleSource.PERSON) -> Rules:
-    """Parse the bytes of a policy, and return its rules. If `file` ends in `.json`, the bytes are JSON, else YAML.
+    """Parse the bytes of a policy, and return its rules. They are JSON if `file` ends in `.json`, else YAML.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.

@@ -14,7 +14,7 @@ from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.project import CallOrigin, real_path
 
 _OPEN_LIMIT: Final = 64
-"""The most directories that are kept open. For further directories, only the numbers are compared."""
+"""The most directories that are kept open. Further directories are only compared."""
 
 _FLAGS: Final = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -52,7 +52,7 @@ class Directories:
         """Check that the directories in `where` are the same as when they were first seen.
 
         Raises:
-            DeniedError: PROJECT_CONFLICT if a path now leads to another directory, NO_PROJECT if `real_path` fails.
+            DeniedError: PROJECT_CONFLICT if a path now leads to another directory, NO_PROJECT if a path is invalid.
         """
         for path in _named(where):
             self._compare(path)

@@ -32,8 +32,8 @@ def refuse_inside(
     """Raise `refusal` if a project could have planted the file at `path`.
 
     A project could have planted the file if `path` leads through the project's directory. This function checks
-    `project`, every project to which a directory in `where` leads, and all git work trees around these directories. It
-    does not check home directories.
+    `project`, every project to which a directory in `where` leads, and all git work trees around these directories.
+    Home directories are not checked.
     """
     homes = _outermost(homes)
     steps = _steps(path)
@@ -70,7 +70,8 @@ def check_of_links(where: CallOrigin, project: Project | None, homes: frozenset[
     """Return a function that refuses a file of the person if the file is a link that leads through a project.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID, immediately, if a directory for the person's files is inside a project.
+        DeniedError: ALLOWLIST_INVALID if a directory for the person's files is inside a project. This is checked at
+            once, not by the returned function.
     """
 
     def check(path: Path) -> None:
@@ -110,8 +111,8 @@ def _resolved(path: Path) -> Path:
 def _steps(path: Path) -> set[Path]:
     """Return all directories that `path` leads through: the parents of its target and the parents of every link.
 
-    If a link inside a project points out of the project, the project's directory is returned, too, because the project
-    could have planted the link.
+    If a link inside a project leads out of the project, the result still contains the project's directory, because the
+    project could have planted the link.
     """
     spelled = Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps "..", but DIR/../x does not lead into DIR
     ends = {_resolved(path)}

@@ -58,14 +58,14 @@ class Project(NamedTuple):
 
     @property
     def unjoined(self) -> str | None:
-        """`main` if the project has a `main` that is not its `identity`, else None."""
+        """`main` if the project does not use it as its `identity`, else None."""
         return None if self.main == self.identity else self.main
 
     def with_identity(self, joins: Callable[[str, str], bool]) -> "Project":
-        """Return the project. Its identity is `main` if the person has granted this.
+        """Return the project, with `main` as its identity if the person has granted this.
 
-        `joins` returns whether the person has granted that the first identity counts as the second. Without this grant,
-        a linked work tree does not count as its main work tree, whatever git's files say.
+        `joins` returns whether the person has allowed the first identity to count as the second. Without this grant, a
+        linked work tree does not count as its main work tree, whatever git's files say.
         """
         if self.unjoined is None or not joins(self.own_identity, self.unjoined):
             return self
@@ -114,11 +114,11 @@ def locate(where: CallOrigin, *, homes: frozenset[Path]) -> Project:
 def _agreed(project: Project, place: NamedDirectory, anchor: Path | None) -> Project:
     """Return the project if `place` leads to it, too. If `place` has no project, `project` must be in `anchor`.
 
-    A linked work tree also agrees with its main work tree. The returned project is then in the linked work tree, which
-    may do less.
+    A linked work tree also agrees with its main work tree. The project in the linked work tree is then returned,
+    because it has fewer rights.
 
     Raises:
-        DeniedError: PROJECT_CONFLICT if `place` has a different project, or if `project` is not in `anchor`.
+        DeniedError: PROJECT_CONFLICT if `place` has a different project, or has none and `project` is not in `anchor`.
     """
     if place.project == project.path:
         return project
@@ -175,7 +175,7 @@ def _upward(real: str, homes: frozenset[Path]) -> tuple[Path, tuple[tuple[Path, 
 
 @cache
 def too_high(homes: frozenset[Path]) -> frozenset[Path]:
-    """Return the homes and all directories above a home. No search finds a project or a git work tree in these."""
+    """Return the homes and all directories above a home. No project or git work tree is looked for in them."""
     return frozenset(directory for home in homes for directory in (home, *home.parents))
 
 
@@ -188,7 +188,7 @@ def _project(path: Path, work_tree: Path | None) -> Project:
 def _has_file(directory: Path) -> bool:
     """Whether the directory has an allowlist. False if the directory cannot be searched.
 
-    A link counts as an allowlist here. It is refused later, when the allowlist is read.
+    A link counts as an allowlist here, but it is refused later, when the allowlist is read.
     """
     return os.path.lexists(os.path.join(directory, _FILE))  # noqa: PTH118  runs at every call, joining text is faster
 

@@ -1,7 +1,7 @@
-"""The errors for refused calls, which say why a call is refused and what the person can do.
+"""The errors for refused calls. They say why a call is refused, and what the person can do.
 
-Always: the functions are pure. No text tells an agent how to widen its own access. A text only names the command with
-which the person can do this.
+Always: the functions are pure. No text tells an agent how to widen its own access. A text only names the command that
+the person can run to widen the access.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.rules import Applied, Rule, RuleSource
 
 NO_HOLDS_SECONDS: Final = 600
-"""How long the person is not asked again after a refusal, for the same project and name."""
+"""The time after a refusal in which the person is not asked again, for the same project and name."""
 
 
 def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
@@ -31,7 +31,7 @@ def denied_by_rule(applied: Applied, *, tool: Tool) -> DeniedError:
 
 
 def said_by(rule: Rule) -> str:
-    """Return a sentence that quotes the message of the rule's author; empty if the rule has no message."""
+    """Return a sentence that quotes the rule author's message, or an empty text if there is no message."""
     return f" Its author says: {rule.said}" if rule.said else ""
 
 
@@ -59,7 +59,7 @@ def not_trusted(name: str, *, project: str) -> DeniedError:
 def grant_required(name: str, *, project: str) -> DeniedError:
     """Return the error for a name without a grant, if the mode of trust is REQUIRED.
 
-    In this mode every name needs a grant, whether or not its secret is stored.
+    In this mode every name needs a grant, even if no secret with this name is stored.
     """
     return DeniedError(
         Code.NOT_TRUSTED,
@@ -87,7 +87,7 @@ def work_tree_not_trusted(*, project: str) -> DeniedError:
 
 
 def use_only(name: str) -> DeniedError:
-    """Return the error for an agent that asks for a use-only value. It says how a program can get the value."""
+    """Return the error for an agent that asks for a use-only value. The hint says how a program can get it."""
     return DeniedError(
         Code.USE_ONLY,
         f"'{name}' is use-only: its value is not given to agents. Its reference is secret://{name}.",

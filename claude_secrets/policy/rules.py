@@ -1,4 +1,4 @@
-"""Apply the rules of policies to a call, and return a verdict. `rules_parser` reads the rules from files.
+"""Apply the rules of policies to a call, and return a verdict. The module `rules_parser` reads the rules.
 
 Always: the functions are pure. A call is refused if any rule refuses it. A condition on a missing argument
 is false, unless its operator is `exists`. Patterns are RE2 expressions.
@@ -14,7 +14,7 @@ from claude_secrets.model import Tool
 from claude_secrets.regex import Search
 
 WRITES_A_MINUTE: Final = 30
-"""The calls per minute for each tool that stores secrets, if the person's own rules have no limit per minute for it."""
+"""The most calls per minute for a tool that stores secrets. The person's own limit per minute for it replaces this."""
 
 HIDDEN: Final = "(hidden)"
 DEFAULT_DENY: Final = "(default deny)"
@@ -41,7 +41,7 @@ class Operator(StrEnum):
 
 
 class Condition(NamedTuple):
-    """A comparison with `value`, which is a tuple for `in` and `not_in`, a boolean for `exists`, and text otherwise."""
+    """A condition on an argument. `value` is a tuple for `in` and `not_in`, a boolean for `exists`, else text."""
 
     argument: str
     operator: Operator
@@ -227,7 +227,7 @@ class Verdict(NamedTuple):
 
 
 def apply(policies: tuple[Rules, ...], tool: Tool, arguments: Arguments) -> Verdict:
-    """Check a call against several policies. The first rule that refuses the call, in any policy, decides."""
+    """Check a call against several policies. The verdict contains the first rule that refuses the call."""
     applied = [Applied(policy.source, rule) for policy in policies for rule in policy.of(tool)]
     refusals = (one for one in applied if one.rule.refuses(arguments))
     if (refused_by := next(refusals, None)) is not None:

@@ -123,7 +123,7 @@ def _tool_rules(node: Node, above: str) -> Iterator[Rule]:
 
 
 def _rule(node: Node, fields: dict[str, Node], rule_id: str) -> Rule:
-    """Parse a rule in the YAML vocabulary, from the `rules` of a tool or directly from the tool's entry."""
+    """Parse an item of `rules` (YAML vocabulary), or a rule whose keys are directly in the tool's entry."""
     said = _said(fields)
     action = _text(fields["action"]) if "action" in fields else None
     conditions = tuple(_condition(item) for item in _items(fields.get("conditions"), "conditions"))
@@ -151,7 +151,7 @@ def _rule(node: Node, fields: dict[str, Node], rule_id: str) -> Rule:
 
 
 def _predicate(node: Node, above: str, kind: RuleKind) -> Rule:
-    """Parse an item of `require` or `deny_if`, in the hosted vocabulary, into a rule."""
+    """Parse an item of `require` or `deny_if` (hosted vocabulary), and return a rule."""
     fields = _mapping(node, "a predicate", ("path", "op", "value", "on_deny", "reason"))
     condition = _condition_of(node, fields)
     rule_id = f"{above}/args.{condition.argument}-{condition.operator.value}"
@@ -159,7 +159,7 @@ def _predicate(node: Node, above: str, kind: RuleKind) -> Rule:
 
 
 def _limit(node: Node, above: str) -> Rule:
-    """Parse an item of `limits`, in the hosted vocabulary, into a rule."""
+    """Parse an item of `limits` (hosted vocabulary), and return a rule."""
     fields = _mapping(node, "a limit", ("counter", "window", "max", "scope", "on_deny", "reason"))
     for key in ("counter", "window", "max"):
         if key not in fields:
@@ -172,7 +172,7 @@ def _limit(node: Node, above: str) -> Rule:
 
 
 def _rate(node: Node) -> tuple[int, int]:
-    """Parse `30/minute`, or a mapping with `max` and `window`, into a number of calls and a number of seconds."""
+    """Parse `30/minute`, or a mapping with max and window. Return the number of calls and the window in seconds."""
     if isinstance(node, Mapping):
         fields = _mapping(node, "a rate_limit", ("max", "window"))
         if len(fields) != 2:

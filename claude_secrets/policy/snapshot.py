@@ -42,9 +42,9 @@ class PolicySnapshot(NamedTuple):
 
     @property
     def counted_as(self) -> tuple[str, ...]:
-        """The identities to whose limits a call counts.
+        """The identities whose rate limits apply to a call.
 
-        A call in a linked work tree also counts for the main work tree, so new work trees do not get new limits.
+        For a linked work tree, the main work tree's limits apply, too. A new work tree therefore gets no new limits.
         """
         return tuple(dict.fromkeys((self.project.own_identity, self.project.main or self.identity)))
 
@@ -83,7 +83,7 @@ class SnapshotReader:
     """Reads policy snapshots.
 
     `config` contains the directories of the person's own files. `tighten` is a mode of trust from the server's
-    arguments or environment. It is used only if it is stricter than the mode in the person's settings. `check` refuses
+    arguments or environment. This mode is used only if it is stricter than the person's. `check` refuses
     settings that this process cannot apply.
     """
 

@@ -41,7 +41,7 @@ class Mark(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A scalar. `kind` is its YAML 1.1 type. For quoted text this is "str", else also "null", "bool", "int" and others.
+    """A scalar. `kind` is its YAML 1.1 type, such as "str", "null", "bool" or "int". For quoted text it is "str".
 
     The `start` and `end` of every node are character positions in the decoded text.
     """
