@@ -63,7 +63,7 @@ def grant_required(name: str, *, project: str) -> DeniedError:
     """
     return DeniedError(
         Code.NOT_TRUSTED,
-        f"'{name}' needs the person's grant: with the mode of trust 'required', even a project's own secrets need it.",
+        f"'{name}' needs the person's grant: the mode of trust 'required' includes a project's own secrets.",
         f"The person can grant it: {in_own_terminal(project, f'allow {name}')}",
     )
 
