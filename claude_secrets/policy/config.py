@@ -1,4 +1,4 @@
-"""Parse the keys of `config.yml`, and compare which of two values is stricter. The module `personal_files` reads it.
+"""Parse the keys of `config.yml`, and compare which of two values is stricter. `personal_files` reads the file.
 
 Always: an unknown key or a value of the wrong type is an error.
 """

@@ -152,7 +152,7 @@ def _ignored_limits(account: Rules, environment: Rules) -> list[str]:
 
 
 def parse_policy(data: bytes, file: str, source: RuleSource = RuleSource.PERSON) -> Rules:
-    """Parse the bytes of a policy, and return its rules. They are JSON if `file` ends in `.json`, else YAML.
+    """Return the rules in the policy `data`, which is JSON if the name `file` ends in `.json`, else YAML.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.

@@ -83,8 +83,8 @@ class SnapshotReader:
     """Reads policy snapshots.
 
     `config` contains the directories of the person's own files. `tighten` is a mode of trust from the server's
-    arguments or environment. This mode is used only if it is stricter than the person's. `check` refuses
-    settings that this process cannot apply.
+    arguments or environment. This mode is used only if it is stricter than the person's. `check` refuses settings that
+    this process cannot apply.
     """
 
     def __init__(self, config: OwnDirectories, tighten: Trust = Trust.OFF, check: Check | None = None) -> None:
