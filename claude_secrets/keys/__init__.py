@@ -1,1 +1,1 @@
-"""The cryptography of the store, and where its keys can be: slots, OS keyring, key file, passphrase, recovery code."""
+"""The store's cryptography and its keys: key slots, OS keyring, key file, passphrase, recovery code."""

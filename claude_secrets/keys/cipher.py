@@ -1,6 +1,7 @@
-"""The cipher of a store: derive keys, seal and open tokens, wrap the data key. See store-format.md.
+"""The cipher of a store: derive keys, seal and open tokens, wrap the data key. See docs/reference/store-format.md.
 
-Always: pure (no files and no clock; the caller passes the times). No key or value is in a `repr` or an exception.
+Always: this module uses no files and no clock; the caller passes the time. No `repr` and no exception contains a key or
+a value.
 """
 
 import hmac
@@ -22,15 +23,15 @@ _SET_MODULUS: Final = 1 << 256
 
 
 class TokenInvalid(Exception):  # noqa: N818  named after cryptography's InvalidToken
-    """The token was sealed with another key, or it was changed."""
+    """The token was sealed with a different key, or the token was changed after sealing."""
 
 
 class EnvelopeMismatch(Exception):  # noqa: N818  named like TokenInvalid
-    """The token is authentic but belongs to another place: it was moved or copied, or it is out of date."""
+    """The token is authentic but was sealed for a different location, kind, store or key generation."""
 
 
 class DataKey:
-    """The 32-byte key that seals a store, and its generation, which grows when the key is replaced."""
+    """A store's 32-byte data key and its generation number, which increases by one when the key is replaced."""
 
     __slots__ = ("generation", "secret")
 
@@ -46,7 +47,7 @@ class DataKey:
         return cls(os.urandom(KEY_BYTES), 1)
 
     def successor(self) -> "DataKey":
-        """Make the data key of the next generation, which replaces this one."""
+        """Make a new random data key, with the next generation number, that will replace this key."""
         return DataKey(os.urandom(KEY_BYTES), self.generation + 1)
 
     def __repr__(self) -> str:
@@ -54,14 +55,14 @@ class DataKey:
 
 
 class StoreIdentity(NamedTuple):
-    """A store's id and the generation of its data key. A key slot must match both."""
+    """A store's id and its data key's generation. A key slot must match both."""
 
     store_id: str
     generation: int
 
 
 class Envelope:
-    """An opened token: its fields and its payload (a secret's value, or empty)."""
+    """The content of an opened token: its fields and its payload (a secret's value, or empty)."""
 
     __slots__ = ("fields", "payload")
 
@@ -73,23 +74,23 @@ class Envelope:
         return "Envelope(...)"
 
     def text(self, key: str) -> str:
-        """The text in field `key`. Raises `EnvelopeMismatch` if it is not text."""
+        """Return the text in the field `key`. Raises `EnvelopeMismatch` if the field is not text."""
         return _typed(self.fields.get(key), str)
 
     def optional_text(self, key: str) -> str | None:
-        """The text in field `key`, or None if the field is null. Raises `EnvelopeMismatch` if it is neither."""
+        """Return the text in the field `key`, or None if the field is null. Raises `EnvelopeMismatch` otherwise."""
         return None if self.fields.get(key) is None else self.text(key)
 
     def number(self, key: str) -> int:
-        """The whole number in field `key`. Raises `EnvelopeMismatch` if it is not a whole number."""
+        """Return the integer in the field `key`. Raises `EnvelopeMismatch` if the field is not an integer."""
         return _typed(self.fields.get(key), int)
 
     def optional_number(self, key: str) -> int | None:
-        """The whole number in field `key`, or None if the field is null. Raises `EnvelopeMismatch` if it is neither."""
+        """Return the integer in the field `key`, or None if the field is null. Raises `EnvelopeMismatch` otherwise."""
         return None if self.fields.get(key) is None else self.number(key)
 
     def flag(self, key: str) -> bool:
-        """The truth value in field `key`. Raises `EnvelopeMismatch` if it is not a truth value."""
+        """Return the boolean in the field `key`. Raises `EnvelopeMismatch` if the field is not a boolean."""
         return _typed(self.fields.get(key), bool)
 
 
@@ -102,8 +103,9 @@ def _typed(value: object, kind: type[_T]) -> _T:
 class Cipher:
     """The operations with one store's data key: seal, open, index, digest.
 
-    HKDF-SHA256 (RFC 5869) derives one key for each use, with the store id as salt and a label for the use. Tokens are
-    Fernet tokens (https://github.com/fernet/spec), whose HMAC authenticates the whole envelope.
+    HKDF-SHA256 (RFC 5869) derives a separate key for each use from the data key. The salt is the store id, and the info
+    is a label for the use. Tokens are Fernet tokens (https://github.com/fernet/spec), whose HMAC authenticates the
+    whole envelope.
     """
 
     def __init__(self, store_id: str, data_key: DataKey) -> None:
@@ -118,15 +120,15 @@ class Cipher:
 
     @property
     def identity(self) -> StoreIdentity:
-        """The id of the store that this cipher seals, and the generation of its key."""
+        """The id of this cipher's store, and the generation of the store's data key."""
         return StoreIdentity(self.store_id, self.generation)
 
     def seal(self, kind: str, place: str, fields: Mapping[str, object], *, now: float, payload: bytes = b"") -> bytes:
-        """Seal `fields` and `payload` for one place in the store.
+        """Seal `fields` and `payload` into a token for one location in the store.
 
-        `kind` is the kind of token and `place` its place in the store (such as a row's key in hexadecimal). Fernet has
-        no associated data, so the envelope repeats both, the store id and the key generation. `now` is in seconds since
-        1970; Fernet shows it in the clear.
+        `kind` is the kind of token. `place` is the token's location in the store, for example a row's key in
+        hexadecimal. Fernet has no associated data, so the envelope itself contains the kind, the place, the store id
+        and the key generation. `now` is the time in seconds since 1970; Fernet does not encrypt the time.
         """
         header = {
             "store": self.store_id,
@@ -141,8 +143,8 @@ class Cipher:
         """Open a token and check that it was sealed as `kind` for `place` in this store and key generation.
 
         Raises:
-            TokenInvalid: the token was sealed with another key, or it was changed.
-            EnvelopeMismatch: the token is authentic, but it was sealed for another place.
+            TokenInvalid: the token was sealed with a different key, or the token was changed.
+            EnvelopeMismatch: the token is authentic but was sealed for a different kind, place, store or generation.
         """
         envelope = _decode(_decrypt(self._seal, token))
         expected = {"store": self.store_id, "generation": self.generation, "kind": kind, "place": place}
@@ -151,30 +153,33 @@ class Cipher:
         return envelope
 
     def index(self, kind: str, *parts: str) -> bytes:
-        """The 32-byte key under which a row is stored. It is a MAC, so the file does not reveal the names."""
+        """Return a row's 32-byte key, a MAC of `kind` and `parts`. The store's file therefore does not reveal names."""
         # A path that is not Unicode (POSIX allows it) is text with lone surrogates.
         return _mac(self._index, kind, [part.encode("utf-8", "surrogatepass") for part in parts])
 
     def digest(self, kind: str, rows: Iterable[tuple[bytes, ...]]) -> str:
-        """A MAC over whole rows in the given order, in hexadecimal. The store's head keeps it for each small table."""
+        """Return a MAC over whole rows in the given order, in hexadecimal.
+
+        The store's head contains this MAC for each small table.
+        """
         return _mac(self._heads, kind, [_mac(self._heads, "row", list(row)) for row in rows]).hex()
 
     def set_add(self, total: str, key: bytes, token: bytes) -> str:
         """Add one row to a set hash and return the new hash in hexadecimal.
 
-        A set hash is the sum of the rows' MACs modulo 2^256; the empty one is "0". The order of the rows does not
-        matter, and a row can be removed again. A head can therefore vouch for a large table, and a change of one row
-        costs one MAC. The method is MSet-Add-Hash of Clarke et al., "Incremental Multiset Hash Functions" (2003). The
-        sum is only ever kept sealed.
+        A set hash is the sum of the rows' MACs modulo 2^256; the set hash of no rows is "0". The order of the rows does
+        not matter, and a row can be removed later. Adding or removing a row needs only one MAC, so a head can
+        authenticate a large table cheaply. The method is MSet-Add-Hash of Clarke et al., "Incremental Multiset Hash
+        Functions" (2003). A set hash is stored only sealed.
         """
         return self.set_add_all(total, [(key, token)])
 
     def set_add_all(self, total: str, rows: Iterable[tuple[bytes, ...]]) -> str:
-        """Add many rows to a set hash."""
+        """Add several rows to a set hash and return the new hash."""
         return self._set_sum(total, rows, 1)
 
     def set_remove(self, total: str, key: bytes, token: bytes) -> str:
-        """Remove one row from a set hash."""
+        """Remove one row from a set hash and return the new hash."""
         return self._set_sum(total, [(key, token)], -1)
 
     def _set_sum(self, total: str, rows: Iterable[tuple[bytes, ...]], sign: int) -> str:
@@ -188,7 +193,7 @@ def new_master_key() -> bytes:
 
 
 def stretched(passphrase: bytes, *, salt: bytes, iterations: int, lanes: int, memory_kib: int) -> bytes:
-    """Derive a master key, in the form of `new_master_key`, from a passphrase with Argon2id (RFC 9106)."""
+    """Derive a master key from a passphrase with Argon2id (RFC 9106). The key has its usual text form."""
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory_kib)
@@ -196,10 +201,10 @@ def stretched(passphrase: bytes, *, salt: bytes, iterations: int, lanes: int, me
 
 
 def open_gcm(key: bytes, *, iv: bytes, tag: bytes, ciphertext: bytes) -> bytes:
-    """Decrypt the ciphertext of another program, sealed with AES-256-GCM (NIST SP 800-38D) and no associated data.
+    """Decrypt another program's ciphertext: AES-256-GCM (NIST SP 800-38D) without associated data.
 
     Raises:
-        TokenInvalid: the key is another one, the bytes were changed, or the key, IV or tag has a wrong length.
+        TokenInvalid: the key is wrong, the data was changed, or the key, IV or tag has an invalid length.
     """
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -232,7 +237,7 @@ def unwrap(master_key: bytes, wrapped: bytes, *, store_id: str, slot_id: str, sl
     """Unwrap the data key of one key slot.
 
     Raises:
-        TokenInvalid: the master key is another one or is not a Fernet key, or the slot was changed.
+        TokenInvalid: the master key is wrong or is not a Fernet key, or the slot was changed.
         EnvelopeMismatch: the wrapped key belongs to another store or slot.
     """
     envelope = _decode(_decrypt(_fernet(master_key), wrapped))
@@ -243,7 +248,7 @@ def unwrap(master_key: bytes, wrapped: bytes, *, store_id: str, slot_id: str, sl
 
 
 def sealed_at(token: bytes) -> int:
-    """The time in a token (seconds since 1970), read without a key and so not verified; 0 if this is not a token."""
+    """Return a token's time in seconds since 1970, or 0 for malformed input. The time is not verified."""
     with suppress(ValueError):
         return int.from_bytes(urlsafe_b64decode(token[:12])[1:9], "big")
     return 0
@@ -253,12 +258,12 @@ def _fernet(master_key: bytes) -> Fernet:
     try:
         return Fernet(master_key)
     except ValueError:
-        # From None: the exception's context would hold the malformed key.
+        # From None: the exception's context would contain the malformed key.
         raise TokenInvalid from None
 
 
 def _decrypt(fernet: Fernet, token: object) -> bytes:
-    if not isinstance(token, bytes):  # someone changed the type of the cell
+    if not isinstance(token, bytes):  # someone changed the type of the database value
         raise TokenInvalid
     try:
         return fernet.decrypt(token)
@@ -270,7 +275,8 @@ def _encode(header: Mapping[str, object]) -> bytes:
     return _ENCODER.encode(header).encode("ascii")
 
 
-# Sorted and without spaces: the same fields always give the same bytes. JSON escapes every newline.
+# Keys are sorted and spaces omitted, so equal fields always give equal bytes. JSON escapes every newline, so the first
+# newline ends the header.
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
@@ -295,6 +301,6 @@ def _fernet_key(secret: bytes) -> bytes:
 
 
 def _mac(key: bytes, kind: str, parts: Iterable[bytes]) -> bytes:
-    """HMAC-SHA256 over the kind and the parts. Each part follows its length, so no two lists give the same bytes."""
+    """Return the HMAC-SHA256 of `kind` and `parts`. Each has a length prefix, so different lists cannot collide."""
     framed = [len(part).to_bytes(8, "big") + part for part in (kind.encode("ascii"), *parts)]
     return hmac.digest(key, b"".join(framed), "sha256")

@@ -1,7 +1,8 @@
-"""Custody of the data key: the key slots (each a wrapped copy of it) and the master keys that unwrap them.
+"""Custody of the data key: key slots (wrapped copies of the data key) and the master keys that unwrap them.
 
-Always: a master key is only in the OS keyring or in a key file of the person, or is derived from their passphrase or
-recovery code. It is never in an error, a `repr` or the store. No kind of slot silently replaces another.
+Always: a master key is stored only in the OS keyring or in the person's key file, or it is derived from the person's
+passphrase or recovery code. No error, no `repr` and no store contains a master key. A slot of one kind never silently
+replaces a slot of another kind.
 """
 
 import os
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
     from claude_secrets.keys.os_keyring import SystemKeyring
 
 KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
-"""The variable that names the key file. It replaces the path in every slot; the first write makes the file there."""
+"""The variable with the key file's path. It overrides the path in every slot. Making a store creates a missing file."""
 
 # Of several failures, report the one that the person can fix soonest.
 _TOLD_FIRST: Final = (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE, Code.KEY_WRONG, Code.KEY_MISSING)
 
 
 class KeyringStatus(NamedTuple):
-    """The state of the OS keyring for `doctor`: its name, whether it works, and why not."""
+    """The OS keyring's state for `doctor`: its name, whether it works, and the error if it does not work."""
 
     name: str
     ok: bool
@@ -45,9 +46,10 @@ class KeyringStatus(NamedTuple):
 class Custody:
     """Makes and opens key slots.
 
-    `clock` returns seconds since 1970. `check_key_file` raises for a key file in a place that is not allowed. `keyring`
-    is the OS keyring; the default is the one of `environment` and `platform`. `ask_passphrase` returns the passphrase
-    of the store, or raises if nobody can be asked for it. `named_file` is the path in `CLAUDE_SECRETS_KEY_FILE`.
+    `clock` returns seconds since 1970. `check_key_file` raises an error if a key file's location is not allowed.
+    `keyring` is the OS keyring; by default, `environment` and `platform` determine it. `ask_passphrase` asks for the
+    store's passphrase and returns it, or raises an error if nobody can be asked. The attribute `named_file` is the path
+    from `CLAUDE_SECRETS_KEY_FILE`, or None.
     """
 
     def __init__(
@@ -77,9 +79,10 @@ class Custody:
     # Opening
 
     def unlock(self, identity: StoreIdentity, slots: Sequence[Slot]) -> DataKey:
-        """Unwrap the data key with the first slot that opens: keyring, then key file, then passphrase.
+        """Unwrap the data key with the first slot that opens. Try keyring, key file and passphrase in this order.
 
-        This does not ask for a recovery code. A slot with a data key of another generation does not open the store.
+        This method does not ask for a recovery code. A slot that wraps a data key of a different generation does not
+        open the store.
 
         Raises:
             CustodyError: KEY_MISSING (there is no master key), KEY_WRONG (the master key does not open its slot or must
@@ -106,11 +109,11 @@ class Custody:
         raise told
 
     def unlock_with_code(self, identity: StoreIdentity, slots: Sequence[Slot], code: str) -> DataKey:
-        """Unwrap the data key with a recovery code as the person typed it.
+        """Unwrap the data key with a recovery code that the person typed.
 
         Raises:
             CallerError: INVALID_VALUE, with the number of the mistyped group.
-            CustodyError: KEY_MISSING if the store has no recovery code, KEY_WRONG if it has another one.
+            CustodyError: KEY_MISSING if the store has no recovery code, KEY_WRONG if `code` is not its recovery code.
         """
         canonical = read_code(code)
         with_code = [slot for slot in slots if slot.is_recovery]
@@ -119,19 +122,19 @@ class Custody:
         return self._open_with(canonical, identity, with_code)
 
     def opens(self, identity: StoreIdentity, slot: Slot, master_key: bytes) -> bool:
-        """Whether this master key unwraps the data key of a slot."""
+        """Return whether `master_key` unwraps the slot's data key."""
         with suppress(CustodyError):
             self._unwrap_by(identity, slot, master_key)
             return True
         return False
 
     def file_of(self, slot: Slot) -> Path | None:
-        """Where to look for a slot's key file, or None for another kind of slot. Raises `CustodyError`."""
+        """Return the path of the slot's key file, or None if it has none. Raises `CustodyError` for an invalid path."""
         path = slot.key_file
         return path and (self.named_file or path)
 
     def probe(self, identity: StoreIdentity, slot: Slot) -> CustodyError | None:
-        """Why a keyring or key file slot does not open here and now, or None if it opens."""
+        """Return the error that prevents opening a keyring or key file slot now, or None if the slot opens."""
         try:
             self._unwrap(identity, slot)
         except CustodyError as error:
@@ -154,9 +157,10 @@ class Custody:
             key_file.refuse_existing(path)
 
     def new_first_slot(self, store_id: str, data_key: DataKey, store: Path) -> NewSlot:
-        """Make the first slot of a store for which the person chose no custody.
+        """Make a new store's first slot if the person did not choose where to keep its master key.
 
-        Its key is in the keyring, or in the file that `CLAUDE_SECRETS_KEY_FILE` names. That file may already exist.
+        If `CLAUDE_SECRETS_KEY_FILE` names a file, the master key is in that file, which may already exist. Otherwise
+        the master key is in the keyring.
         """
         if self.named_file is None:
             return self.new_keyring_slot(store_id, data_key)
@@ -165,11 +169,12 @@ class Custody:
     def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
         """Make a slot with a master key in the OS keyring.
 
-        This asks the keyring at once: it may wait for its password, and cancelling that leaves nothing behind.
+        This method already reads from the keyring, so the keyring may ask for its password now. If the person cancels
+        the password dialog, nothing has been stored.
 
         Raises:
-            CustodyError: KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that chooses another custody.
-                Placing the key raises the same.
+            CustodyError: KEYRING_LOCKED or KEYRING_UNAVAILABLE, with the command that uses a key file instead.
+                The slot's `place_key` raises the same errors.
         """
         slot_id, master_key = os.urandom(8).hex(), cipher.new_master_key()
         entry = _entry(store_id, slot_id)
@@ -184,16 +189,16 @@ class Custody:
         return NewSlot(slot, place_key, lambda: self.take_away(StoreIdentity(store_id, data_key.generation), slot))
 
     def new_file_slot(self, store_id: str, data_key: DataKey, path: Path, *, store: Path) -> NewSlot:
-        """Make a slot with a master key in a new file; `store` is the path of the store.
+        """Make a slot with a master key in a new file at `path`. `store` is the store's path.
 
         Raises:
-            CustodyError: KEY_MISSING if a key file is not allowed at `path`. Placing the key raises it if the file
-                cannot be made.
+            CustodyError: KEY_MISSING if a key file is not allowed at `path`. The slot's `place_key` raises it if the
+                file cannot be created.
         """
         return self._new_file_slot(store_id, data_key, path.absolute(), store, exists=False)
 
     def new_passphrase_slot(self, store_id: str, data_key: DataKey, passphrase: str, *, recovery: bool) -> NewSlot:
-        """Make a slot that a passphrase opens, or a recovery code if `recovery` is true."""
+        """Make a slot that `passphrase` opens. If `recovery` is true, `passphrase` is a recovery code."""
         stretching = Stretching.new()
         params = {**stretching.params(), "recovery": True} if recovery else stretching.params()
         slot, master_key = (
@@ -204,17 +209,17 @@ class Custody:
         return NewSlot(self.wrapped_by(store_id, slot, master_key, data_key))
 
     def wrapped_by(self, store_id: str, slot: Slot, master_key: bytes, data_key: DataKey) -> Slot:
-        """The slot with the data key wrapped by a master key. Raises `CustodyError` KEY_WRONG if that is not a key."""
+        """Return `slot` with `data_key` wrapped by `master_key`. Raises `CustodyError` for a malformed master key."""
         bound = {"store_id": store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
         try:
             return slot._replace(wrapped=cipher.wrap(master_key, data_key, now=self._clock(), **bound))
         except TokenInvalid:
-            raise CustodyError(Code.KEY_WRONG, "The key file does not hold a key.", "Name another file.") from None
+            raise CustodyError(Code.KEY_WRONG, "The key file does not contain a key.", "Name another file.") from None
 
     # Taking away
 
     def take_away(self, identity: StoreIdentity, slot: Slot) -> None:
-        """Delete the keyring entry of a slot, or the key file that opens it.
+        """Delete the slot's keyring entry, or the slot's key file if the file opens the slot.
 
         Raises:
             CustodyError: KEYRING_LOCKED, KEYRING_UNAVAILABLE.
@@ -228,7 +233,7 @@ class Custody:
                 Path(str(slot.key_file)).unlink()
 
     def keyring_status(self) -> KeyringStatus:
-        """Check whether the OS keyring answers. This reads an entry that does not exist and writes nothing."""
+        """Check whether the OS keyring answers, by reading an entry that does not exist. Nothing is written."""
         name = self._keyring.name
         try:
             self._keyring.read("status")
@@ -257,13 +262,13 @@ class Custody:
         if len(held) > 1:
             raise CustodyError(
                 Code.KEY_WRONG,
-                "The key in this file is being replaced.",
-                f"Finish that first: see `{command()} key list` for the store that this file opens.",
+                "This key file contains more than one key, because its key is being replaced.",
+                f"Finish the replacement first: run `{command()} key list` for the store that this key file opens.",
             )
         return held[0].master_key
 
     def _asked(self) -> str | None:
-        """The passphrase, or None if nobody can be asked."""
+        """Return the passphrase, or None if nobody can be asked for it."""
         try:
             return None if self._ask_passphrase is None else self._ask_passphrase()
         except InputError as error:
@@ -298,12 +303,12 @@ class Custody:
             message = f"{what.get(slot.kind, 'The passphrase')} does not open this store."
             raise CustodyError(Code.KEY_WRONG, message, PUT_BACK) from None
         except EnvelopeMismatch:
-            raise CustodyError(Code.KEY_WRONG, "A key slot of the store belongs to another store.", PUT_BACK) from None
+            raise CustodyError(Code.KEY_WRONG, "This key slot belongs to a different store.", PUT_BACK) from None
         if data_key.generation != identity.generation:
             raise CustodyError(
                 Code.KEY_WRONG,
-                "The key belongs to another generation of this store.",
-                "Restore the store and the key that belong together.",
+                "The key belongs to a different generation of this store.",
+                "Restore a store and a key that belong together.",
             )
         return data_key
 
@@ -312,18 +317,18 @@ class Custody:
             text = self._keyring.read(_entry(store_id, slot.slot_id))
             if text is None:
                 raise CustodyError(
-                    Code.KEY_MISSING, "The system's keyring does not hold the key of this store.", PUT_BACK
+                    Code.KEY_MISSING, "The system's keyring does not contain this store's key.", PUT_BACK
                 )
             return [text.encode("utf-8", "replace")]  # text that is not a key does not open the slot
         if slot.kind == PASSPHRASE:
             if (derived := self._derived.get((slot.slot_id, slot.params))) is None:
-                raise CustodyError(Code.KEY_MISSING, "The passphrase of this key slot was not given.")
+                raise CustodyError(Code.KEY_MISSING, "No passphrase was given for this key slot.")
             return [derived]
         path = self.file_of(slot)
         if path is None:
             raise CustodyError(
                 Code.KEY_MISSING,
-                "This version of Claude Secrets does not know how the key of this store is kept.",
+                "This version of Claude Secrets does not support this store's kind of key slot.",
                 "Upgrade Claude Secrets.",
             )
         if self._check_key_file is not None:
@@ -340,7 +345,7 @@ def _nothing_opens(slots: Sequence[Slot]) -> CustodyError:
     if any(slot.kind == PASSPHRASE and not slot.is_recovery for slot in slots):
         hint = f"Start with --passphrase-fd N, or add a key file that opens the store: `{command()} key add-file PATH`."
         return CustodyError(
-            Code.KEY_MISSING, "The store opens with a passphrase, but nobody can be asked for it here.", hint
+            Code.KEY_MISSING, "The store needs its passphrase, but there is no way to ask for it here.", hint
         )
     if slots:
         hint = f"Run `{command()} recover use`."
@@ -354,7 +359,7 @@ def _entry(store_id: str, slot_id: str) -> str:
 
 @contextmanager
 def _another_way() -> Iterator[None]:
-    """Add to a keyring's error the command that keeps the key in a file instead."""
+    """Add to each keyring error a hint: the command that keeps the key in a file instead."""
     try:
         yield
     except CustodyError as error:

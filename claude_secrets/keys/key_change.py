@@ -1,8 +1,8 @@
-"""Replacing the key in a key file: the file gets both keys, the store's slot changes, then the old key is removed.
+"""Replace the key in a key file: add the new key to the file, update the store's slot, remove the old key.
 
-Always: if the process is killed at any moment, the file holds a key that opens the store. The caller holds the store's
-write lock, so two processes never change the file at once. If another store has put a new key into the same file, that
-key stays.
+Always: even if the process is killed at any moment, the key file contains a key that opens the store. The caller holds
+the store's write lock, so two processes never replace the store's key at once. If another store has added a new key to
+the same file, this store does not remove that key.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from claude_secrets.keys.slot import Slot
 
 
 def begin(custody: Custody, store_id: str, slot: Slot, data_key: DataKey) -> Slot:
-    """Add a new key to the key file of a slot; return the slot with the data key wrapped by the new key.
+    """Add a new key to a slot's key file. Return the slot with the data key wrapped by the new key.
 
     Raises:
         CustodyError: the file does not exist, or it cannot be replaced.
@@ -28,7 +28,7 @@ def begin(custody: Custody, store_id: str, slot: Slot, data_key: DataKey) -> Slo
 
 
 def hindrance(custody: Custody, slot: Slot) -> CustodyError | None:
-    """Why the key of a slot cannot be replaced here; None if it can, or if the slot has no key file."""
+    """Return the error that prevents replacing a slot's key file, or None. A slot without a key file gives None."""
     try:
         if (path := custody.file_of(slot)) is not None:
             key_file.refuse_fixed(path)
@@ -38,20 +38,21 @@ def hindrance(custody: Custody, slot: Slot) -> CustodyError | None:
 
 
 def is_unfinished(custody: Custody, store_id: str, slot: Slot) -> bool:
-    """Whether a process was killed while it replaced this store's key in the key file of a slot."""
+    """Return whether a process was killed while it was replacing this store's key in a slot's key file."""
     try:
         path = custody.file_of(slot)
         return path is not None and (
             key_file.has_draft(path, store_id) or any(key.coming_for == store_id for key in key_file.read_keys(path))
         )
-    except CustodyError:  # reported as the slot's failure
+    except CustodyError:  # the check of the slot itself reports this error
         return False
 
 
 def finish(custody: Custody, identity: StoreIdentity, slots: Sequence[Slot]) -> None:
-    """Remove from the key files the keys that open none of the `slots`, which are all slots of the store.
+    """Finish key replacements: delete from the key files every key that opens no slot.
 
-    If another store is also replacing its key in a file, all keys that may be its own stay.
+    `slots` must contain all slots of the store. If another store is also replacing its key in the same file, the keys
+    that may belong to that store are not removed.
 
     Raises:
         CustodyError: a file cannot be replaced.
@@ -62,7 +63,7 @@ def finish(custody: Custody, identity: StoreIdentity, slots: Sequence[Slot]) -> 
         key_file.remove_draft(path, store_id)
         held = key_file.read_keys(path)
         opening = {key for key in held if any(custody.opens(identity, s, key.master_key) for s in slots)}
-        of_another = any(key.coming_for not in ("", store_id) for key in held)  # a key without a mark may be its own
+        of_another = any(key.coming_for not in ("", store_id) for key in held)  # an unmarked key may be that store's
         kept = [key for key in held if key in opening or (of_another and key.coming_for != store_id)]
         if opening and any(key.coming_for == store_id for key in held):
             own = [key._replace(coming_for="") if key in opening else key for key in kept]

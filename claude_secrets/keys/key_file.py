@@ -1,9 +1,11 @@
-"""The key file: a master key in a file of the person, 0600, never in the directory of the store, never a link.
+"""Key files: a key file belongs to the person and contains a master key.
 
-While a store replaces its key, the file holds two: the old key, and the new key followed by the store's id.
+While a store's key is being replaced, the file contains two keys: the old key, and the new key followed by the store's
+id.
 
-Always: an existing file is only replaced by one that holds a key that opens its store. All checks are made on the open
-descriptor. No error repeats the content.
+Always: only the person can read a key file. A key file is not a link and is not in the store's directory. An existing
+key file is replaced only by a file that contains a key that opens the store. The checks of type, owner and mode use the
+open file descriptor. No error contains the file's content.
 """
 
 import os
@@ -22,11 +24,11 @@ from claude_secrets.small_file import LinkRefusedError, SmallFile, read_file, re
 PUT_BACK: Final = "Restore the key that belongs to this store; without it the store cannot be opened."
 
 _LIMIT: Final = 1024
-"""The most bytes of a key file that are read."""
+"""At most this many bytes of a key file are read."""
 
 
 class HeldKey(NamedTuple):
-    """A master key in a key file. `coming_for` is the id of the store that is changing to it, or empty."""
+    """A master key in a key file. `coming_for` is empty, or the id of the store that is changing to this key."""
 
     master_key: bytes
     coming_for: str = ""
@@ -36,11 +38,11 @@ class HeldKey(NamedTuple):
 
 
 def refuse_beside(path: Path, store: Path) -> None:
-    """Raise `CustodyError` KEY_MISSING for a key file in the directory of the store."""
+    """Raise `CustodyError` KEY_MISSING if the key file `path` is in the store's directory."""
     if _same_directory(path.parent, store.absolute().parent):
         raise CustodyError(
             Code.KEY_MISSING,
-            "The key file would be in the store's directory, so a copy of the directory would hold both.",
+            "The key file would be in the store's directory. A copy of that directory would contain store and key.",
             "Choose another directory for the key file.",
         )
 
@@ -52,10 +54,10 @@ def refuse_existing(path: Path) -> None:
 
 
 def write(path: Path, master_key: bytes) -> None:
-    """Make a new file that holds `master_key`, whole or not at all.
+    """Create a key file that contains `master_key`. If this fails, no partial file remains.
 
     Raises:
-        CustodyError: KEY_MISSING if no file can or may be made there; nothing is left behind.
+        CustodyError: KEY_MISSING if a file exists at `path` or a private file cannot be created there.
     """
     try:
         made = write_new(path, master_key + b"\n")
@@ -65,7 +67,7 @@ def write(path: Path, master_key: bytes) -> None:
         raise _there_already()
     kept = False
     try:
-        # Check by reading: some file systems do not keep modes or owners.
+        # Check by reading: some file systems do not store modes or owners.
         kept = read_keys(path) == [HeldKey(master_key)]
     except CustodyError:
         raise _unmade() from None
@@ -78,7 +80,7 @@ def write(path: Path, master_key: bytes) -> None:
 
 
 def read_keys(path: Path) -> list[HeldKey]:
-    """The keys in a key file, at least one. Content that is not a key counts as one that opens nothing.
+    """Return the keys in a key file, at least one. Malformed content is returned as a key that opens nothing.
 
     Raises:
         CustodyError: KEY_MISSING; KEY_WRONG for a link, another user's file or a file that others can read.
@@ -87,12 +89,13 @@ def read_keys(path: Path) -> list[HeldKey]:
 
 
 def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
-    """Replace the key file at `path` by one with these keys: whole or not at all, same owner and mode.
+    """Replace the content of the key file at `path` by `keys`, atomically. Owner and mode do not change.
 
-    The caller holds the write lock of the store `store_id`. A draft that this store left behind is replaced.
+    The caller must hold the write lock of the store `store_id`. If a killed process left a draft file for this store,
+    the draft is removed first.
 
     Raises:
-        CustodyError: KEY_MISSING if the file cannot be replaced; it stays as it was.
+        CustodyError: KEY_MISSING if the file cannot be replaced; the old file is then unchanged.
     """
     remove_draft(path, store_id)
     status = _read_private(path).status
@@ -105,18 +108,18 @@ def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
 
 
 def refuse_fixed(path: Path) -> None:
-    """Raise `CustodyError` KEY_MISSING for a key file that cannot be replaced here."""
+    """Raise `CustodyError` KEY_MISSING if the key file is a mount point or in a read-only directory."""
     if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_mount():
         raise _unreplaced()
 
 
 def has_draft(path: Path, store_id: str) -> bool:
-    """Whether a process was killed while it replaced the key file and left its draft."""
+    """Return whether a process left a draft file because it was killed while replacing the key file."""
     return os.path.lexists(_draft_of(path, store_id))
 
 
 def remove_draft(path: Path, store_id: str) -> None:
-    """Remove the draft of a killed process. The caller holds the store's write lock."""
+    """Remove a draft file that a killed process left. The caller must hold the store's write lock."""
     with suppress(OSError):  # there is no draft
         _draft_of(path, store_id).unlink()
 
@@ -137,11 +140,11 @@ def _line(key: HeldKey) -> bytes:
 
 
 def _read_private(path: Path) -> SmallFile:
-    """Read a key file. Refuse one that another user owns or others can read."""
+    """Read a key file. Refuse a file that another user owns or that others can read."""
     try:
         return read_file(path, limit=_LIMIT - 1, check=_check_private)
     except LinkRefusedError:
-        raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Put the file itself there.") from None
+        raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Replace the link by the file itself.") from None
     except OSError:
         raise CustodyError(
             Code.KEY_MISSING,
@@ -151,7 +154,7 @@ def _read_private(path: Path) -> SmallFile:
 
 
 def _same_directory(one: Path, other: Path) -> bool:
-    with suppress(OSError, RuntimeError):  # a missing directory or a loop of links is not the same
+    with suppress(OSError, RuntimeError):  # a missing directory or a loop of links counts as different
         return one.resolve() == other.resolve() or one.samefile(other)
     return False
 
@@ -165,16 +168,16 @@ def _there_already() -> CustodyError:
 def _unmade() -> CustodyError:
     return CustodyError(
         Code.KEY_MISSING,
-        "The key file cannot be made there.",
-        "Choose a path in an existing directory of yours, on a file system that keeps modes and owners.",
+        "The key file cannot be created at this path.",
+        "Choose a path in an existing directory that you own, on a file system that stores file modes and owners.",
     )
 
 
 def _unreplaced() -> CustodyError:
     return CustodyError(
         Code.KEY_MISSING,
-        "The key file cannot be replaced here: its directory is read-only, or the file is mounted there.",
-        "Remove its key slot (key remove), then add another one (key add-file).",
+        "The key file cannot be replaced: its directory is read-only, or the file is a mount point.",
+        "Remove the key file's slot (key remove), then add a new key file (key add-file).",
     )
 
 
@@ -184,6 +187,6 @@ def _check_private(status: os.stat_result) -> None:
     if sys.platform == "win32":  # Windows has access lists instead of modes
         return
     if status.st_uid != os.geteuid():
-        raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", "Make it yours (chown).")
+        raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", "Make yourself its owner (chown).")
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", "Make it readable only by you (chmod 600).")

@@ -1,6 +1,6 @@
-"""A key slot as the store keeps it: one wrapped copy of the data key, and where to find the key that unwraps it.
+"""A key slot: one wrapped copy of the data key, and where to find the master key that unwraps it.
 
-Always: pure; no key in a `repr`.
+Always: this module reads and writes nothing itself. No `repr` contains a key.
 """
 
 import json
@@ -21,7 +21,7 @@ PASSPHRASE: Final = "passphrase"
 
 
 class State(StrEnum):
-    """Whether the master key of a slot is certainly in its place, or is being put there or removed."""
+    """Whether a slot's master key is certainly stored, is being stored or is being removed."""
 
     THERE = ""
     COMING = "coming"
@@ -29,10 +29,11 @@ class State(StrEnum):
 
 
 class Slot(NamedTuple):
-    """One wrapped copy of the data key, as the store keeps it.
+    """One row of the store's key slots: a wrapped copy of the data key.
 
-    `kind` says where the master key is. `params` (JSON) holds the rest: the `path` of a key file; how a passphrase is
-    stretched and whether it is a `recovery` code; and the `state` while the key is being put in place or removed.
+    `kind` says whether the master key comes from the keyring, a key file or a passphrase. `params` is JSON. For a key
+    file it contains the `path`; for a passphrase, the stretching parameters and whether the passphrase is a `recovery`
+    code. It also contains a `state` while the master key is being stored or removed.
     """
 
     slot_id: str
@@ -45,12 +46,12 @@ class Slot(NamedTuple):
 
     @property
     def state(self) -> State:
-        """The state of the slot. An invalid state counts as leaving."""
+        """The slot's state. An invalid state is read as `LEAVING`."""
         state = self._params().get("state", "")
         return State(state) if isinstance(state, str) and state in set(State) else State.LEAVING
 
     def moved(self, state: State) -> "Slot":
-        """Return the slot in another state."""
+        """Return a copy of the slot with another `state`."""
         params = {key: value for key, value in self._params().items() if key != "state"}
         return self._replace(params=as_params(params if state is State.THERE else {**params, "state": state.value}))
 
@@ -61,15 +62,15 @@ class Slot(NamedTuple):
 
     @property
     def stretching(self) -> Stretching:
-        """How the slot's passphrase is stretched. Raises `CustodyError` KEY_WRONG."""
+        """The stretching parameters of the slot's passphrase. Raises `CustodyError` KEY_WRONG if they are invalid."""
         return Stretching.from_params(self._params())
 
     @property
     def key_file(self) -> Path | None:
-        """The absolute path of the slot's key file; None for another kind of slot.
+        """The absolute path of the slot's key file, or None if the slot has no key file.
 
         Raises:
-            CustodyError: KEY_WRONG if `params` do not hold such a path.
+            CustodyError: KEY_WRONG if a key file slot has no valid absolute path.
         """
         if self.kind != FILE:
             return None
@@ -77,7 +78,7 @@ class Slot(NamedTuple):
         with suppress(ValueError):  # a path that no file system can have
             if isinstance(path, str) and b"\0" not in os.fsencode(path) and Path(path).is_absolute():
                 return Path(path)
-        raise CustodyError(Code.KEY_WRONG, "A key slot of the store does not say where its key file is.", PUT_BACK)
+        raise CustodyError(Code.KEY_WRONG, "One of this store's key slots has no valid path to its key file.", PUT_BACK)
 
     def _params(self) -> dict[str, object]:
         try:
@@ -88,10 +89,10 @@ class Slot(NamedTuple):
 
 
 class NewSlot:
-    """A `slot` whose master key is not in its place yet.
+    """A new slot whose master key is not stored yet.
 
-    Record the slot first and call `place_key` then: if the process is killed in between, the key can be found again.
-    `place` and `remove` put the key in its place and remove it; by default they do nothing.
+    First record the slot in the store, then call `place_key`. If the process is killed in between, the recorded slot
+    shows where to look for the key. `place` stores the master key and `remove` deletes it; by default both do nothing.
     """
 
     def __init__(
@@ -102,16 +103,16 @@ class NewSlot:
         self._remove = remove
 
     def place_key(self) -> Slot:
-        """Put the master key in its place and return the slot. Raises `CustodyError`."""
+        """Store the master key and return the slot. Raises `CustodyError` if storing fails."""
         self._place()
         return self.slot
 
     def remove_key(self) -> None:
-        """Remove the master key again if that is possible. A key that stays behind opens nothing."""
+        """Try to delete the stored master key. If deleting fails, the remaining key opens nothing."""
         with suppress(CustodyError, OSError):
             self._remove()
 
 
 def as_params(params: dict[str, object]) -> str:
-    """Return `params` as a slot keeps them."""
+    """Return `params` as the JSON text of a slot's field."""
     return json.dumps(params, separators=(",", ":"))

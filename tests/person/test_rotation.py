@@ -530,7 +530,7 @@ def test_a_key_file_in_whose_place_nothing_can_be_put_loses_nothing(machine: Mac
         assert done.returncode != 0
         if kind == "of the same one":  # detected only when it is too late to ask
             done = machine.run("key", "rotate", "--data", "--yes", "--new-passphrase-fd", "0", stdin=NEW)
-            assert (done.returncode, "cannot be replaced here" in done.stderr) == (4, True)
+            assert (done.returncode, "cannot be replaced" in done.stderr) == (4, True)
         assert source.read_bytes() == before
         assert machine.run("--passphrase-fd", "0", "get", "T", stdin=OLD).stdout == "value"
     finally:
