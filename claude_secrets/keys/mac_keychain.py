@@ -1,7 +1,7 @@
-"""Read a password from the macOS keychain with the system's program `security`, which asks the person if it has to.
+"""Read a password from the macOS keychain with the system program `security`, which may ask the person.
 
-Always: the program runs with a cleaned environment, outside the project, and not longer than its deadline. Its output
-goes only to the caller, and no error repeats it.
+Always: `security` runs with a cleaned environment and outside the project. It is killed after the deadline. Only the
+caller gets the program's output; no error contains the output.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ from claude_secrets import programs
 from claude_secrets.errors import Code, CustodyError
 
 DEADLINE: Final = 60.0
-"""Seconds that the person has to answer the keychain's own question."""
+"""Seconds that the person has to answer the keychain's dialog."""
 
 _NOT_FOUND: Final = 44
 """The exit code for errSecItemNotFound."""
@@ -27,7 +27,7 @@ def password(
     forbidden: Sequence[Path],
     seconds: float = DEADLINE,
 ) -> bytes:
-    """Return the password of one entry, without the newline after it.
+    """Return the password of one keychain entry, without the trailing newline.
 
     No program is run from the directories in `forbidden`.
 
@@ -37,7 +37,7 @@ def password(
     cleaned = programs.clean(environment, forbidden)
     program = programs.find("security", cleaned["PATH"], forbidden)
     if program is None:
-        raise _unavailable("The program 'security', with which macOS reads the keychain, was not found.")
+        raise _unavailable("The macOS program 'security', which reads the keychain, was not found.")
     command = [program, "find-generic-password", "-s", service, "-a", account, "-w"]
     try:
         done = subprocess.run(  # noqa: S603  the program that was found above
@@ -53,15 +53,15 @@ def password(
     except subprocess.TimeoutExpired:  # from None: the exception holds the output so far
         raise _unavailable("The keychain did not answer in time.") from None
     except OSError:
-        raise _unavailable("The program 'security' cannot be run.") from None
+        raise _unavailable("The macOS program 'security' cannot be run.") from None
     if done.returncode == _NOT_FOUND:
         raise CustodyError(
             Code.KEY_MISSING,
-            f"The keychain has no entry of service '{service}' and account '{account}'.",
+            f"The keychain has no entry for service '{service}' and account '{account}'.",
             "Give the key on a file descriptor instead: --key-fd N",
         )
     if done.returncode != 0:
-        raise _unavailable("The keychain did not give the key.")
+        raise _unavailable("The keychain did not return the key.")
     return done.stdout.rstrip(b"\r\n")
 
 

@@ -1,8 +1,8 @@
-"""The operating system's keyring: choose its backend, find the session bus, ask it with a deadline.
+"""The operating system's keyring: choose the backend, find the session bus, read and write entries with a deadline.
 
-Always: only keyring's own backends for this platform are imported, never code that the environment or keyring's
-configuration names. No process is started. No question outlasts its deadline. A backend's exception never leaves this
-module. `keyring` is imported when the keyring is first asked.
+Always: this module imports only the `keyring` package's own backends for this platform, never code that the environment
+or the package's configuration names. The module starts no process. No caller waits longer than the deadline. Callers
+never see an exception of a backend. The `keyring` package is imported at the first access to the keyring.
 """
 
 import importlib
@@ -24,12 +24,12 @@ SERVICE: Final = "claude-secrets"
 """The service name of the keyring entries."""
 
 DEADLINE_WITH_DISPLAY: Final = 45.0
-"""Seconds a question may take if a person can answer the keyring's password dialog."""
+"""Seconds to wait for the keyring if a person can answer its password dialog."""
 
 DEADLINE_WITHOUT_DISPLAY: Final = 3.0
-"""Seconds a question may take if nobody is likely to answer."""
+"""Seconds to wait for the keyring if nobody is likely to answer a password dialog."""
 
-# keyring's own backends that keep their entries, with the names that people know; the first one is the default.
+# keyring's own backends that store entries permanently, with their usual names; the first backend is the default.
 # keyring's null, fail and chainer backends are left out; plaintext backends come from other packages.
 _SECRET_SERVICE: Final[Mapping[str, str]] = {
     "keyring.backends.SecretService.Keyring": "Secret Service",
@@ -43,7 +43,7 @@ _BACKENDS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 class _Backend(Protocol):
-    """The methods of keyring's `KeyringBackend` that are used here."""
+    """The methods of keyring's `KeyringBackend` that this module calls."""
 
     def get_password(self, service: str, username: str) -> str | None: ...
     def set_password(self, service: str, username: str, password: str) -> None: ...
@@ -51,12 +51,12 @@ class _Backend(Protocol):
 
 
 class SystemKeyring:
-    """The operating system's keyring. Each entry holds one short text.
+    """The operating system's keyring. Each entry contains one short text.
 
-    `environment` says which keyring there is (`DBUS_SESSION_BUS_ADDRESS`, `XDG_RUNTIME_DIR`, `DISPLAY`,
-    `WAYLAND_DISPLAY`, `PYTHON_KEYRING_BACKEND`); the session bus that was found is written into it. If the environment
-    was stripped, the bus's socket is looked for in `runtime_directory` (by default `/run/user/UID`). `deadline`, in
-    seconds, replaces the usual deadlines. Use an instance in one thread only.
+    These variables of `environment` determine the keyring: `DBUS_SESSION_BUS_ADDRESS`, `XDG_RUNTIME_DIR`, `DISPLAY`,
+    `WAYLAND_DISPLAY` and `PYTHON_KEYRING_BACKEND`. If the bus address is missing, the bus's socket is looked for in
+    `XDG_RUNTIME_DIR` or else in `runtime_directory` (by default `/run/user/UID`), and the address is added to
+    `environment`. `deadline`, in seconds, replaces the usual deadlines. Use an instance in one thread only.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SystemKeyring:
 
     @property
     def name(self) -> str:
-        """The keyring's name as people know it."""
+        """The keyring's usual name, such as "macOS Keychain"."""
         own = self._own_backends()
         return own.get(self._wanted(), next(iter(own.values())))
 
@@ -90,21 +90,22 @@ class SystemKeyring:
         return self._ask(lambda backend, _: backend.get_password(*place))
 
     def create(self, entry: str, text: str) -> None:
-        """Write a new entry and read it back. An existing entry stays as it is.
+        """Write a new entry and check it by reading. An existing entry is not changed.
 
         Raises:
-            CustodyError: KEYRING_LOCKED; KEYRING_UNAVAILABLE, also if the entry exists or was not kept.
+            CustodyError: KEYRING_LOCKED; KEYRING_UNAVAILABLE, also if the entry exists or the keyring did not keep it.
         """
         place = self._place(entry)
 
         def write(backend: _Backend, answer: "Future[None]") -> None:
-            # Read first: only reading waits for the keyring's password, so a late answer to its dialog writes nothing.
+            # Read first: the read, not the write, makes the keyring ask for its password. If the person answers too
+            # late, nothing is written.
             if backend.get_password(*place) is not None:
-                raise _unavailable("The system's keyring already has an entry of this name.")
+                raise _unavailable("The system's keyring already has an entry with this name.")
             if answer.cancelled():
                 return
             backend.set_password(*place, text)
-            # Read back: some backends drop writes silently.
+            # Read the entry back: some backends drop writes silently.
             kept = backend.get_password(*place) == text
             if answer.cancelled():
                 backend.delete_password(*place)
@@ -123,7 +124,7 @@ class SystemKeyring:
         self._ask(lambda backend, _: backend.delete_password(*place))
 
     def _ask(self, action: Callable[[_Backend, "Future[_T]"], _T]) -> _T:
-        """Run `action` on a daemon thread: if the keyring hangs, the caller goes on and the process can end."""
+        """Run `action` on a daemon thread, so that a hanging keyring cannot block the caller or the exit."""
         if self._blocked is not None and self._blocked.is_alive():
             raise _locked()
         backend = self._open()
@@ -136,7 +137,7 @@ class SystemKeyring:
             if not answer.cancel():  # the answer came at the last moment
                 return answer.result()
         except KeyboardInterrupt:
-            answer.cancel()  # otherwise the thread would still write
+            answer.cancel()  # otherwise the thread could still write the entry
             raise
         self._blocked = thread
         raise _locked()
@@ -148,8 +149,9 @@ class SystemKeyring:
         return DEADLINE_WITH_DISPLAY if display or self._platform in _BACKENDS else DEADLINE_WITHOUT_DISPLAY
 
     def _place(self, entry: str) -> tuple[str, str]:
-        # Windows finds an entry by its service only. keyring moves the entry of another user name aside to make room,
-        # and two processes that do so at once can lose one. So on Windows each entry is a service of its own.
+        # Windows finds an entry only by its service name. To store another user name for a service, keyring first moves
+        # the existing entry, and two processes that do this at once can lose an entry. So each entry on Windows gets
+        # its own service name.
         return (f"{SERVICE}:{entry}" if self._platform == "win32" else SERVICE, entry)
 
     def _own_backends(self) -> Mapping[str, str]:
@@ -163,8 +165,8 @@ class SystemKeyring:
         if wanted not in self._own_backends():
             raise CustodyError(
                 Code.KEYRING_UNAVAILABLE,
-                "PYTHON_KEYRING_BACKEND names a keyring that Claude Secrets does not use on this system.",
-                "Unset PYTHON_KEYRING_BACKEND; the system's own keyring is found without it.",
+                "PYTHON_KEYRING_BACKEND names a keyring that Claude Secrets does not support on this system.",
+                "Unset PYTHON_KEYRING_BACKEND. Claude Secrets then uses the system's own keyring.",
             )
         if self._platform not in _BACKENDS:
             self._find_session_bus()
@@ -173,7 +175,7 @@ class SystemKeyring:
         return self._backend
 
     def _find_session_bus(self) -> None:
-        """Put the address of the session bus into the process's own environment, where keyring reads it."""
+        """Set the session bus's address in `os.environ`, because keyring reads the address there."""
         address = self._environment.get("DBUS_SESSION_BUS_ADDRESS")
         if not address:
             directory = self._usual_runtime_directory()
@@ -195,11 +197,11 @@ def _load(wanted: str) -> _Backend:
     try:
         backend_class: Any = getattr(importlib.import_module(module), name)
         # keyring lets variables KEYRING_PROPERTY_* replace any attribute of a backend, also its methods and collection.
-        # A project could set them through a client's configuration.
+        # A project could set these variables through a client's configuration.
         settled = type(name, (backend_class,), {"set_properties_from_env": lambda _: None})
         return cast("_Backend", settled())
     except Exception:  # noqa: BLE001  a backend's import and construction may fail with anything
-        raise _unavailable("The system's keyring cannot be used from this Python.") from None
+        raise _unavailable("This Python installation cannot use the system's keyring.") from None
 
 
 def _work(action: Callable[[_Backend, "Future[_T]"], _T], backend: _Backend, answer: "Future[_T]") -> None:
@@ -232,7 +234,7 @@ def _locked() -> CustodyError:
     return CustodyError(
         Code.KEYRING_LOCKED,
         "The system's keyring is locked.",
-        "Unlock it (log in to the desktop, or answer its password dialog), then try again.",
+        "Unlock the keyring (log in to the desktop, or answer the keyring's password dialog), then try again.",
     )
 
 

@@ -1,6 +1,8 @@
-"""Passphrases: make master keys of them, and refuse weak new ones. store-format.md specifies the first.
+"""Passphrases: derive master keys from passphrases, and refuse new passphrases that are weak.
 
-Always: no error repeats a passphrase.
+docs/reference/store-format.md specifies how a master key is derived.
+
+Always: no error contains a passphrase.
 """
 
 import os
@@ -15,18 +17,19 @@ from claude_secrets.keys.strength import weakness
 from claude_secrets.paths import account_home
 
 SHORTEST: Final = 12
-"""The least number of characters in a passphrase."""
+"""The minimum number of characters in a new passphrase."""
 
-# The caps limit the work that a changed store can cause; the minima are Argon2's own (RFC 9106, 3.1).
+# The maxima limit the work that a manipulated store can cause. The minima are Argon2's own (RFC 9106, 3.1).
 _MOST: Final = {"iterations": 32, "lanes": 16, "memory_kib": 1024 * 1024}
 
 _KNOWN: Final = ("claude", "secrets", "claude-secrets", "anthropic")
 
 
 class Stretching(NamedTuple):
-    """How Argon2id (RFC 9106) stretches a passphrase. `salt` is in hexadecimal, `memory_kib` in KiB.
+    """The Argon2id parameters (RFC 9106) that stretch a passphrase. `salt` is hexadecimal, `memory_kib` is in KiB.
 
-    The defaults are the RFC's second recommended option (section 4), for machines that cannot spare 2 GiB.
+    The default values are the RFC's second recommended option (section 4), for machines that cannot spare 2 GiB of
+    memory.
     """
 
     salt: str
@@ -36,7 +39,7 @@ class Stretching(NamedTuple):
 
     @classmethod
     def new(cls) -> "Stretching":
-        """Make the default parameters with a new random salt."""
+        """Return the default parameters with a new random salt."""
         return cls(salt=os.urandom(16).hex())
 
     @classmethod
@@ -44,11 +47,11 @@ class Stretching(NamedTuple):
         """Read the parameters from a slot's `params`.
 
         Raises:
-            CustodyError: KEY_WRONG if they are invalid, or ask for more work than the caps allow.
+            CustodyError: KEY_WRONG if the parameters are invalid or exceed the maxima.
         """
         wrong = CustodyError(
             Code.KEY_WRONG,
-            "A key slot of the store has invalid stretching parameters, or they ask for too much work.",
+            "A key slot of the store has passphrase parameters that are invalid or demand too much work.",
             "Restore an undamaged copy of the store.",
         )
         if not isinstance(params, dict) or params.get("kdf") != "argon2id":
@@ -68,11 +71,14 @@ class Stretching(NamedTuple):
         return stretching
 
     def params(self) -> dict[str, object]:
-        """The parameters as a slot keeps them."""
+        """Return the parameters in the form that a slot stores."""
         return {"kdf": "argon2id", **self._asdict()}
 
     def master_key(self, passphrase: str) -> bytes:
-        """Derive the master key of a passphrase. Its Unicode is composed (NFC) first, because keyboards differ."""
+        """Derive the master key from a passphrase.
+
+        The passphrase is normalised to NFC first, because keyboards encode some characters differently.
+        """
         return stretched(
             unicodedata.normalize("NFC", passphrase).encode("utf-8"),
             salt=bytes.fromhex(self.salt),
@@ -83,9 +89,9 @@ class Stretching(NamedTuple):
 
 
 def check(passphrase: str, known: Sequence[str] = ()) -> str:
-    """Return a new passphrase that is long enough and hard to guess.
+    """Return `passphrase` unchanged if it is long enough and hard to guess.
 
-    `known` are words of the person, such as a project's name, that an attacker would try.
+    `known` contains words that an attacker would try for this person, such as a project's name.
 
     Raises:
         CallerError: INVALID_VALUE for any other passphrase.
@@ -100,7 +106,7 @@ def check(passphrase: str, known: Sequence[str] = ()) -> str:
 
 
 def known_words(*directories: Path) -> list[str]:
-    """Words that an attacker tries first for a person's passphrase: the names of the account and of `directories`."""
+    """Return words that an attacker would try first: the account's name and the names of `directories`."""
     return [account_home().name, *(directory.name for directory in directories)]
 
 

@@ -1,7 +1,9 @@
-"""Recovery codes: passphrases that the program draws. How they are drawn, shown and read.
+"""Recovery codes: random passphrases that Claude Secrets generates.
 
-Always: pure, except for the drawing. No error repeats a code. A code has groups of five characters; the last character
-of a group checks the group. docs/reference/store-format.md specifies it.
+A code has seven groups of five characters. The last character of each group checks the group for typing errors.
+docs/reference/store-format.md specifies recovery codes.
+
+Always: this module does no input or output. No error contains a code.
 """
 
 from typing import Final
@@ -16,7 +18,7 @@ _IN_GROUP: Final = 4  # without the check character: 7 * 4 characters of 31 are 
 
 
 def new_code() -> str:
-    """Draw a recovery code and return it as it is shown: `ABCD2-…`, seven groups."""
+    """Generate a recovery code. Return its seven groups in the form that the person sees: `ABCD2-…`."""
     import secrets
 
     groups = ["".join(secrets.choice(ALPHABET) for _ in range(_IN_GROUP)) for _ in range(GROUPS)]
@@ -24,7 +26,7 @@ def new_code() -> str:
 
 
 def read_code(text: str) -> str:
-    """Return a typed recovery code in the form of `new_code`. Case, blanks and dashes do not matter.
+    """Return a typed recovery code in the form of `new_code`. Case, spaces and dashes are ignored.
 
     Raises:
         CallerError: INVALID_VALUE, with the number of the mistyped group if it is known.
@@ -38,7 +40,7 @@ def read_code(text: str) -> str:
         which = f" Check group {short[0]}." if len(separate) == GROUPS and short else ""
         raise CallerError(
             Code.INVALID_VALUE,
-            f"A recovery code has {GROUPS} groups of {size} characters; this one has another length.{which}",
+            f"A recovery code has {GROUPS} groups of {size} characters; this code has a different length.{which}",
         )
     for number, group in enumerate(groups, start=1):
         if any(character not in ALPHABET for character in group) or _check_character(number, group[:-1]) != group[-1]:
@@ -47,11 +49,11 @@ def read_code(text: str) -> str:
 
 
 def _check_character(number: int, group: str) -> str:
-    """The character that checks a group of that number (from 1).
+    """Return the check character of a group. `number` is the group's position in the code, from 1.
 
-    A character's value is its index in the alphabet. The five characters of a group have the weights 1 to 5, and the
-    group's number has the weight 6. The weighted sum is 0 modulo 31. Because 31 is prime and the weights differ, one
-    wrong character, two swapped characters or a group in another group's place change the sum.
+    The check character makes a weighted sum 0 modulo 31. The five characters of the group have the weights 1 to 5, and
+    the group's number has the weight 6. A character's value is its index in the alphabet. Because 31 is prime and the
+    weights differ, the sum detects one wrong character, two swapped characters, or a group in the wrong position.
     """
     total = 6 * number + sum(weight * ALPHABET.index(character) for weight, character in enumerate(group, start=1))
     return ALPHABET[-total * pow(5, -1, len(ALPHABET)) % len(ALPHABET)]

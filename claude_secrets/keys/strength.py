@@ -1,16 +1,18 @@
-"""How hard a new passphrase is to guess, by an estimator that knows words, names, keyboards, repeats and dates.
+"""Estimates how hard a new passphrase is to guess.
 
-Always: pure. An answer contains no part of the passphrase and nothing that was recognised in it.
+The estimator, zxcvbn, recognises words, names, keyboard patterns, repetitions and dates.
+
+Always: the functions are pure. A reason contains no part of the passphrase and no word recognised in the passphrase.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 ENOUGH: Final = 11.0
-"""The least number of guesses, as a power of ten. With our stretching, they take a graphics card months."""
+"""The guesses that a passphrase must withstand, as a power of ten: a graphics card needs months with our stretching."""
 
 _LOOKED_AT: Final = 64
-"""How many characters the estimator sees. Its time grows faster than their square."""
+"""How many characters the estimator examines. Its running time grows faster than the square of this number."""
 
 _SEPARATORS: Final = str.maketrans("", "", " -_.,")
 
@@ -25,11 +27,14 @@ _REASONS: Final = {
 
 
 def weakness(passphrase: str, known: Sequence[str]) -> str | None:
-    """Why a passphrase is easy to guess, or None if it is not. `known` are words that an attacker tries first."""
+    """Return why a passphrase is easy to guess, or None if it is hard to guess.
+
+    `known` contains words that an attacker tries first.
+    """
     looked_at = passphrase[:_LOOKED_AT]
     forms = {looked_at}
     joined = looked_at.translate(_SEPARATORS)
-    if joined.isalnum():  # the estimator takes separators between words for random characters
+    if joined.isalnum():  # the estimator mistakes separators for random characters
         forms.add(joined)
     for form in forms:
         reason = _weakness(form, known)
