@@ -1,8 +1,9 @@
 """Opens the one-time page in the person's graphical browser.
 
-Always: only this module chooses the program. It ignores `BROWSER` and PATH, takes programs from the system's
-directories outside the forbidden ones, and removes entries that point into those from the child's environment. The
-child never touches our standard streams (output is the wire), and nobody waits for it to end.
+Always: only this module chooses the program that opens the page; the variables `BROWSER` and PATH have no influence.
+The program comes from the system's directories, never from a forbidden directory. Its environment has no entries that
+point into forbidden directories. The program does not get our standard streams, because standard output carries the
+protocol. The caller does not wait until the browser ends.
 """
 
 import os
@@ -21,11 +22,11 @@ _LINUX = (
     ("chromium",),
     ("google-chrome",),
     ("firefox",),
-    ("org.mozilla.firefox",),  # Flatpak's names for them
+    ("org.mozilla.firefox",),  # Flatpak's names for Firefox and Chromium
     ("org.chromium.Chromium",),
 )
 _FAILURE_LIMIT = 1.0
-"""Seconds within which a program that cannot open anything exits with an error."""
+"""A program that cannot open the page exits with an error within this many seconds."""
 
 
 def open_page(
@@ -36,12 +37,13 @@ def open_page(
     platform: str,
     places: Places | None = None,
 ) -> bool:
-    """Open `page` (its address or the path of its entry file) and return whether a program accepted it.
+    """Open `page`, an address or the path of an entry file. Return whether a program accepted it.
 
-    Takes up to a second for each program that fails.
+    Trying a program that fails takes up to a second.
 
-    Nothing is run or read from the `forbidden` directories (those of a project and of its work tree). Programs come
-    from `places`, by default the system's own. On Linux, DISPLAY or WAYLAND_DISPLAY must name a display.
+    No program is run and no file is read from the `forbidden` directories (a project's directory and its work tree).
+    Programs are looked up in `places`, by default the system's directories. On Linux, DISPLAY or WAYLAND_DISPLAY must
+    name a display.
 
     Raises:
         ValueError: `page` is neither an address on 127.0.0.1 nor an absolute path.
@@ -75,7 +77,7 @@ def _start_file(page: str) -> bool:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Start `command` in a session of its own; return False if it cannot be started or fails at once."""
+    """Start `command` in a new session. Return False if the command cannot be started or fails within a second."""
     try:
         process = subprocess.Popen(  # noqa: S603 - a program of the system, an address of our own
             command,
@@ -91,6 +93,6 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     try:
         return process.wait(_FAILURE_LIMIT) == 0
     except subprocess.TimeoutExpired:
-        # The program is the browser itself and goes on running. The thread collects its exit code at its end.
+        # The program is the browser itself and keeps running. The thread reaps the process when it ends.
         threading.Thread(target=process.wait, name="claude-secrets browser", daemon=True).start()
         return True

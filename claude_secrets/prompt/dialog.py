@@ -1,7 +1,8 @@
-"""Asks the person in a dialog on their desktop: a yes-or-no question, or for a value that is not shown.
+"""Shows the person a dialog on the desktop: a yes-or-no question, or a field for a hidden value.
 
-Always: a value comes back only through a pipe; a finished dialog leaves no window and no process; the program is one of
-the system's, independent of PATH; the child never touches our standard streams (output is the wire).
+Always: the dialog program returns a value only through a pipe. A finished dialog leaves no window and no process. The
+program comes from the system's directories, independent of PATH. The program does not get our standard streams, because
+standard output carries the protocol.
 """
 
 import ctypes
@@ -28,7 +29,7 @@ _POLL = 0.05
 """Seconds between two checks whether the dialog has been answered."""
 
 _GRACE = 1.0
-"""Seconds to read the output of a program that has ended, in case another process holds that output open."""
+"""Seconds to wait for an ended program's output, in case another process keeps the output open."""
 
 
 class _Ended(NamedTuple):
@@ -42,7 +43,7 @@ class _Ended(NamedTuple):
 if sys.platform == "win32":
 
     def powershell() -> str:
-        """Return the path of Windows' own PowerShell, as the system and not the environment names it."""
+        """Return the path of Windows' own PowerShell. The system, not the environment, provides the path."""
         place = ctypes.create_unicode_buffer(260)
         ctypes.windll.kernel32.GetSystemDirectoryW(place, len(place))
         return str(Path(place.value) / "WindowsPowerShell" / "v1.0" / "powershell.exe")
@@ -50,16 +51,17 @@ if sys.platform == "win32":
 else:
 
     def powershell() -> str:
-        """Return an empty path: only Windows has it."""
+        """Return an empty path, because only Windows has its own PowerShell."""
         return ""
 
 
 class Dialogs(NamedTuple):
-    """The dialogs that can be shown from here.
+    """The desktop dialogs of this machine.
 
-    Nothing is run or read from the `forbidden` directories (those of a project and of its work tree). `platform` is
-    `sys.platform`. Programs come from `places`, by default the system's own. The person has `seconds` to answer;
-    setting `cancelled` ends a dialog at once.
+    `platform` is `sys.platform`. No program is run and no file is read from the `forbidden` directories (a project's
+    directory and its work tree). Programs are looked up in `places`, by default the system's directories. In the
+    methods, `seconds` limits how long the person has to answer. Setting the event `cancelled` closes the dialog at
+    once.
     """
 
     environment: Mapping[str, str]
@@ -71,11 +73,11 @@ class Dialogs(NamedTuple):
         return f"Dialogs({self.platform!r})"
 
     def available(self) -> bool:
-        """Whether there is a dialog program and, on Linux, a display that DISPLAY or WAYLAND_DISPLAY names."""
+        """Return whether a dialog program was found. On Linux, DISPLAY or WAYLAND_DISPLAY must also be set."""
         return self._program() is not None
 
     def confirm(self, title: str, text: str, *, seconds: float, cancelled: threading.Event) -> DialogAnswer:
-        """Ask the question `text`. Enter, Escape and closing the window mean No."""
+        """Ask the question `text`. Pressing Enter, pressing Escape or closing the window means No."""
         shown = self._show(_asked(title, text, hidden=False), seconds, cancelled)
         if shown is None:
             return DialogAnswer.NONE
@@ -83,21 +85,22 @@ class Dialogs(NamedTuple):
         return family.answers.get((ended.code, ended.output), DialogAnswer.NONE)
 
     def read_hidden(self, title: str, text: str, *, seconds: float, cancelled: threading.Event) -> str | None:
-        """Return the value that was entered, which is not shown; None if there is none, for any reason.
+        """Ask for a value, which the dialog does not show. Return the value, or None if there is no valid value.
 
-        Input that is not UTF-8 also gives None.
+        None means that the person cancelled or did not answer in time. It also means that the dialog failed, or that
+        the input is empty or is not UTF-8.
         """
         shown = self._show(_asked(title, text, hidden=True), seconds, cancelled)
         if shown is None:
             return None
         family, ended = shown
-        # Without the newline the program did not finish its output.
+        # If the newline is missing, the program did not finish its output.
         if ended.code != family.entered or not ended.output.endswith(b"\n"):
             return None
         try:
             return ended.output[:-1].decode("utf-8") or None
         except UnicodeDecodeError:
-            return None  # not the exception: it carries the input
+            return None  # do not raise: the exception contains the input
 
     def _show(self, asked: Asked, seconds: float, cancelled: threading.Event) -> tuple[Family, _Ended] | None:
         program = self._program()
@@ -142,7 +145,7 @@ def _asked(title: str, text: str, *, hidden: bool) -> Asked:
 
 
 def _sendable(text: str) -> str:
-    # No argument can hold NUL or half a surrogate pair.
+    # An argument cannot contain NUL or a lone surrogate.
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
@@ -154,7 +157,7 @@ def _run(
     seconds: float,
     cancelled: threading.Event,
 ) -> _Ended | None:
-    """Run a dialog to its end; return None if it cannot be started, does not end in time, or is cancelled."""
+    """Run a dialog until it ends. Return None if the dialog cannot be started, takes too long or is cancelled."""
     deadline = time.monotonic() + seconds
     if cancelled.is_set() or seconds <= 0:
         return None
@@ -190,7 +193,7 @@ def _run(
 
 def _exchange(process: subprocess.Popen[bytes], given: bytes, output: list[bytes]) -> None:
     if process.stdin is not None:
-        # The program may end before it has read everything; closing writes, too.
+        # The program may end before it has read everything. Closing the pipe can fail, too, because it writes.
         with suppress(OSError), process.stdin:
             process.stdin.write(given)
     if process.stdout is not None:
@@ -199,7 +202,10 @@ def _exchange(process: subprocess.Popen[bytes], given: bytes, output: list[bytes
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process has ended. It is not reaped, so that its group's number cannot pass to another group."""
+    """Return whether the process has ended.
+
+    On Linux the process is not reaped, so that its process group's number cannot be reused for another group.
+    """
     if sys.platform == "linux":
         try:
             return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -210,11 +216,11 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the program and everything that it started in its session's group, and reap the program."""
+    """Kill the program and all processes in its process group, then reap the program."""
     if sys.platform == "win32":
         process.kill()
     else:
-        # The group is gone or (macOS) only a zombie.
+        # The group has ended or (on macOS) contains only a zombie.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()

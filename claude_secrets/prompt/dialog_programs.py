@@ -1,7 +1,7 @@
-"""Dialog programs: how to call each one so that it shows a text unchanged, and what its answers mean.
+"""Dialog programs: how to call each program so that it shows a text unchanged, and how to read its answer.
 
-Always: pure; the question is data for the program, never an option, markup or script source; only a choice that the
-person made counts as a Yes.
+Always: this module does no input or output. A program gets the question as data, never as an option, markup or script
+source. Only the person's own choice counts as a Yes.
 """
 
 import base64
@@ -17,7 +17,7 @@ _WIDTH = 80
 
 
 class DialogAnswer(StrEnum):
-    """A person's answer; `NONE` if nobody answered in time, nobody could be asked, or we cancelled the question."""
+    """A person's answer. `NONE`: nobody answered in time, nobody could be asked, or we cancelled the dialog."""
 
     YES = "yes"
     NO = "no"
@@ -25,7 +25,7 @@ class DialogAnswer(StrEnum):
 
 
 class Asked(NamedTuple):
-    """The title and text of a dialog; `hidden` if it reads a hidden value instead of a Yes or No."""
+    """A dialog's title and text. If `hidden` is true, the dialog asks for a hidden value, otherwise for Yes or No."""
 
     hidden: bool
     title: str
@@ -33,22 +33,22 @@ class Asked(NamedTuple):
 
 
 class Family(NamedTuple):
-    """How to call one kind of dialog program, and how to understand its result."""
+    """How to call one dialog program, and how to interpret its result."""
 
     words: Callable[[Asked], list[str]]
-    """Its arguments."""
+    """The program's arguments."""
     answers: Mapping[tuple[int, bytes], DialogAnswer]
-    """The meaning of its exit code and output after a question. Any other result means that nobody answered."""
+    """The answer for each pair of exit code and output. Any other pair means that nobody answered."""
     entered: int
-    """Its exit code if input was entered."""
+    """The program's exit code if the person entered a value."""
     given: Callable[[Asked], bytes] = lambda _asked: b""
-    """Its standard input."""
+    """The program's standard input."""
     environment: Mapping[str, str] = MappingProxyType({})
 
 
 _UTF8 = {"LC_ALL": "C.UTF-8", "CHARSET": "UTF-8"}
-"""In another encoding the programs replace the characters that it lacks with question marks. CHARSET is GLib's and
-overrides the locale, which the machine may lack."""
+"""In another encoding, the programs show some characters as question marks. CHARSET is a
+variable of GLib; it works even if the machine does not have the locale C.UTF-8."""
 
 
 def _zenity(asked: Asked) -> list[str]:
@@ -141,7 +141,7 @@ _SPOKEN = {(0, b"yes\n"): DialogAnswer.YES, (0, b"no\n"): DialogAnswer.NO}
 
 OSASCRIPT = Family(words=_osascript, answers=_SPOKEN, entered=0)
 
-# No double quotes: on a command line Windows and PowerShell read them differently.
+# The script has no double quotes, because Windows and PowerShell read them differently on a command line.
 _POWERSHELL_SCRIPT = """\
 $ErrorActionPreference = 'Stop'
 $given = @($input)
@@ -206,7 +206,7 @@ def _powershell(_asked: Asked) -> list[str]:
 
 
 def _powershell_given(asked: Asked) -> bytes:
-    # In ASCII, so that the console's code page (the encoding of standard input) does not matter.
+    # Base64 is ASCII, so the console's code page (the encoding of standard input) does not matter.
     words = ("hidden" if asked.hidden else "confirm", asked.title, asked.text)
     return b"".join(base64.b64encode(word.encode("utf-8")) + b"\n" for word in words)
 

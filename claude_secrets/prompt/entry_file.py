@@ -1,9 +1,9 @@
-"""A private file that redirects the person's browser to the one-time page with its key.
+"""A private file that redirects the person's browser to the one-time page's address with the page's key.
 
-It is for systems on which the page cannot see which user connects.
+The file is used on systems that do not show which user opened a connection to the page.
 
-Always: only the person can read it (mode 0600 in a directory of mode 0700; on Windows in their own temporary
-directory). It leads to 127.0.0.1 only, and it is removed when the page ends.
+Always: only the person can read the file (mode 0600 in a directory of mode 0700; on Windows in the person's temporary
+directory). The file redirects only to 127.0.0.1. It is removed when the page ends.
 """
 
 import html
@@ -27,7 +27,7 @@ _CONTENT = """\
 
 
 class EntryFile:
-    """The file for one address. Its `path` may appear in a command line: only the file itself holds the key."""
+    """The entry file for one page. Its `path` may appear in a command line, because only the content is secret."""
 
     def __init__(self, url: str) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="claude-secrets-"))
@@ -40,6 +40,6 @@ class EntryFile:
             raise
 
     def remove(self) -> None:
-        """Remove the file; do nothing if it is already removed."""
+        """Remove the file. If the file is already removed, do nothing."""
         with suppress(OSError):
             shutil.rmtree(self._directory)

@@ -1,4 +1,4 @@
-"""The binding of a one-time page to the first visitor who continues; a keyed page also requires its key.
+"""Binds a one-time page to the first visitor who clicks Continue. A keyed page also requires the page's key.
 
 Always: keys and cookies are compared in constant time; a cookie is valid for one page only.
 """
@@ -14,9 +14,9 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Binding:
-    """The binding of the page at `path`, which lives for `seconds`.
+    """The binding of one page to one visitor. `path` is the page's path, `seconds` is the page's lifetime.
 
-    `key` is empty if the first visitor needs only the address.
+    `key` is empty if the page is not keyed: then the first visitor needs only the address.
     """
 
     def __init__(self, path: str, seconds: float, *, keyed: bool) -> None:
@@ -28,34 +28,38 @@ class Binding:
 
     @property
     def claimed(self) -> bool:
-        """Whether someone has continued."""
+        """Whether a visitor has clicked Continue."""
         return bool(self._cookie)
 
     def may_claim(self, cookies: Sequence[str]) -> bool:
-        """Whether a visitor may continue, if nobody has yet."""
+        """Return whether a visitor with these cookies may be the first to click Continue."""
         return not self.key or is_among(self.key, cookies)
 
     def claim(self, visit: str) -> None:
-        """Bind the page to the visitor to whom it was shown with the id `visit`."""
+        """Bind the page to the visitor who clicked Continue. `visit` is the id in this visitor's copy of the page."""
         self._visit, self._cookie = visit, secrets.token_urlsafe(32)
 
     def is_claimed_by(self, visit: str, cookies: Sequence[str]) -> bool:
-        """Whether this is the visitor. The same `visit` again is a double click whose first answer was dropped."""
+        """Return whether this visitor has claimed the page.
+
+        A double click on Continue sends the same `visit` twice, and the browser drops the first answer.
+        """
         return is_among(self._visit, [visit]) or self.knows(cookies)
 
     def knows(self, cookies: Sequence[str]) -> bool:
-        """Whether these are the cookies of the visitor to whom the page is bound."""
+        """Return whether these cookies belong to the visitor who claimed the page."""
         return self.claimed and is_among(self._cookie, cookies)
 
     def invitation(self) -> Headers:
-        """Return the headers that let a visitor with the key continue.
+        """Return the headers that set a cookie with the key, so that the visitor can click Continue.
 
-        They come with the page itself: after a redirect, a visit that began in a file sends no strict cookie.
+        The page itself is sent with these headers. A redirect that sets the cookie would fail: if a navigation began in
+        a file, browsers do not send SameSite=Strict cookies after a redirect.
         """
         return (self._bound_by(self.key),) if self.key else ()
 
     def claimed_headers(self) -> Headers:
-        """Return the headers that redirect the visitor to the form and identify them from then on."""
+        """Return the headers that redirect the visitor to the form and set the cookie that identifies this visitor."""
         return (("Location", self._path), self._bound_by(self._cookie))
 
     def _bound_by(self, value: str) -> tuple[str, str]:
@@ -64,5 +68,5 @@ class Binding:
 
 
 def is_among(mine: str, given: Sequence[str]) -> bool:
-    """Whether `mine` is one of the given texts."""
+    """Return whether `mine` is one of the `given` texts, comparing in constant time."""
     return any(hmac.compare_digest(each.encode(), mine.encode()) for each in given)

@@ -1,6 +1,7 @@
-"""The other answers of the one-time page: how it ended, and what was wrong with a request.
+"""The one-time page's short answers: how the page ended, or what was wrong with a request.
 
-Always: fixed texts, except for a secret's name, a version's number and an error's own sentences; never a value.
+Always: the answers are fixed texts into which only a secret's name, a version number or an error's message and hint are
+inserted. No answer contains a value.
 """
 
 from http import HTTPStatus
@@ -12,7 +13,7 @@ from claude_secrets.prompt.page_html import message_page
 
 
 class Reply(NamedTuple):
-    """An answer to a visitor."""
+    """The HTTP response to a visitor."""
 
     status: HTTPStatus
     body: str = ""
@@ -23,7 +24,10 @@ class Reply(NamedTuple):
 
 
 def stored(name: str, done: Done) -> Reply:
-    """Say that the value is stored, and as which version: the text of the store's result may be a value."""
+    """Say that the value is stored, and show the version number.
+
+    The text of `done` is not shown, because it may be a value.
+    """
     version = done.data.get("version")
     told = f" (version {version})" if isinstance(version, int) else ""
     return _good(HTTPStatus.OK, "Stored", f"'{name}' is stored{told}. You can close this tab.")
@@ -36,7 +40,7 @@ def refused(error: SecretsError) -> Reply:
 
 
 def unreadable(status: HTTPStatus, path: str) -> Reply:
-    """Answer a request that never reached the page, without detail; `path` is that of the form."""
+    """Answer a request that was rejected before it reached the page. `path` is the path of the form."""
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         text = "A value has at most 1 MiB (1048576 bytes). Nothing was stored."
         return Reply(status, message_page("Too large", text, problem=True, back=path))
@@ -52,7 +56,7 @@ def _bad(status: HTTPStatus, title: str, *paragraphs: str) -> Reply:
 
 
 def nothing_stored(code: Code, why: str, question: InputQuestion) -> Refused:
-    """Return the result for the agent if a page ends without a value."""
+    """Return the agent's result if the page ended without storing a value."""
     return Refused(InputError(code, f"{why}; nothing was stored for '{question.name}'."))
 
 
@@ -63,13 +67,14 @@ NOT_YET = _bad(HTTPStatus.FORBIDDEN, "Not yet", "Open this page and click Contin
 BY_ITS_FILE = _bad(
     HTTPStatus.FORBIDDEN,
     "Not from here",
-    "This page opens only from the file that was opened in your browser. Nothing was stored.",
+    "Open this page through the file that Claude Secrets opened in your browser. Nothing was stored.",
 )
-CLOSED = _bad(HTTPStatus.GONE, "Closed", "This page has ended. A value that you enter here now is not stored.")
+CLOSED = _bad(HTTPStatus.GONE, "Closed", "This page is closed. A value that you enter here now is not stored.")
 STOPPED = _bad(
     HTTPStatus.FORBIDDEN,
     "Stopped",
     "Someone else opened this page; nothing was stored.",
-    "After one visitor had continued, another visitor came: a second browser, a browser that keeps no cookies, or"
-    " another program. If that was not you, find out who else uses this machine before the agent asks again.",
+    "After someone clicked Continue, the page was opened again: in a second browser, in a browser that keeps no"
+    " cookies, or by another program. If that was not you, find out who else uses this machine before the agent asks"
+    " again.",
 )
