@@ -1,8 +1,8 @@
-"""The one-time page on 127.0.0.1 on which the person enters a value: its state, and what each visit changes.
+"""The one-time page on 127.0.0.1 where the person enters a value: the page's state and how each request changes it.
 
-Always: the page is bound to the first visitor who continues, and any other visitor ends it. At most one value reaches
-`store`, and none after the page has ended. The person gets the last answer before the caller gets the result. The
-page's address is not a credential.
+Always: the page is bound to the first visitor who clicks Continue. After that, a request from any other visitor stops
+the page. `store` is called with at most one value, and never after the page has ended. The page sends its last answer
+to the person before the caller gets the result. Security does not depend on a secret page address.
 """
 
 import logging
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class PageState(StrEnum):
-    """The state of a page: waiting in the first two, ended in the others."""
+    """The state of a page. `OPEN` and `CLAIMED` mean that the page waits; in all other states the page has ended."""
 
     OPEN = "open"
     CLAIMED = "claimed"
@@ -59,11 +59,11 @@ class PageState(StrEnum):
 
 
 class InputPage:
-    """One question to the person, asked once, in their browser.
+    """A page that asks the person one question, once, in a browser.
 
-    `store` is called at most once, on a thread of the page's, and may block; it returns the page's result. `clock` and
-    `lifetime` are in seconds. If `keyed`, the address shows nothing by itself: the first visit has to use the address
-    followed by `/` and the `key`, which other users must not see.
+    The page calls `store` at most once, on one of its own threads. `store` may block, and it returns the page's result.
+    `clock` and `lifetime` are in seconds. If `keyed` is true, the address by itself does not show the question: the
+    first visit must use the address followed by `/` and `key`. Other users must not see this key.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class InputPage:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start to listen; the page's lifetime begins now.
+        """Start listening for visitors. The page's lifetime begins now.
 
         Raises:
             InputError: NO_INPUT_CHANNEL if the page cannot listen on 127.0.0.1 or cannot keep other users away.
@@ -104,7 +104,7 @@ class InputPage:
         except UnseenError:
             raise InputError(
                 Code.NO_INPUT_CHANNEL,
-                "The input page cannot be opened: /proc/net/tcp does not show which user a visitor is.",
+                "The input page cannot be opened: /proc/net/tcp does not show which user opens a connection.",
             ) from None
         except OSError:
             raise InputError(
@@ -118,7 +118,7 @@ class InputPage:
 
     @property
     def url(self) -> str:
-        """The address to open; available once the page was started."""
+        """The page's address, without the key. It is available after `start`."""
         if self._server is None:
             raise RuntimeError("the page was not started")
         return f"http://{self._server.host}{self.path}"
@@ -134,15 +134,18 @@ class InputPage:
         return self._state
 
     def result(self) -> Done | Refused | None:
-        """Return the result: that of `store`, `Refused` if nothing was stored, None while the page waits."""
+        """Return None while the page waits, then the result of `store`, or `Refused` if nothing was stored."""
         return self._result if self._finished.is_set() else None
 
     def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the result; return whether it is there."""
+        """Wait up to `timeout` seconds for the page's result. Return whether the page has a result."""
         return self._finished.wait(timeout)
 
     def add_listener(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once, on a thread of the page's, when the result is there; at once if it already is."""
+        """Call `callback` once, on one of the page's threads, when the page has a result.
+
+        If the page already has a result, call `callback` now, on the caller's thread.
+        """
         with self._lock:
             if not self._finished.is_set():
                 self._listeners.append(callback)
@@ -150,7 +153,7 @@ class InputPage:
         callback()
 
     def close(self) -> None:
-        """End the page in any state, and stop listening. A value that is being stored is still stored and reported."""
+        """End the page and stop listening. If a value is being stored now, this is completed and reported."""
         with self._lock:
             if not self._storing:
                 self._end(
@@ -162,10 +165,13 @@ class InputPage:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_CLOSING_LIMIT)
 
-    # Called by the transport.
+    # Called by the page's server.
 
     def visit(self, cookies: Sequence[str], *, keyed: bool) -> Reply:
-        """Answer a visit, `keyed` if its address held the key; a stranger's visit stops a claimed page."""
+        """Answer a GET request. `keyed` says whether the requested address contains the key.
+
+        If the page is claimed, a visit by anyone else stops the page.
+        """
         with self._lock:
             self._expire()
             if self._state is PageState.OPEN:
@@ -177,7 +183,7 @@ class InputPage:
             return self._form() if self._state is PageState.CLAIMED else self._ended()
 
     def submit(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply:
-        """Take a form: the claim, the value or the person's cancellation."""
+        """Answer a submitted form: a click on Continue, Store or Cancel."""
         with self._lock:
             self._expire()
             step = self._step(cookies, form)
@@ -185,14 +191,14 @@ class InputPage:
             return step
         if step is not None:
             self._keep(step)
-        # A second click on "Store" gets the answer to the first click, which the browser has dropped.
+        # On a second click on "Store", the browser drops the first click's answer. Both clicks get the same answer.
         if not self._decided.wait(_STORING_LIMIT):
             return page_replies.STORING
         with self._lock:
             return self._ended()
 
     def replied(self) -> None:
-        """Call the listeners, once: the person has the last answer."""
+        """Call the listeners, once, if the page has a result. The server calls this after each answer."""
         with self._lock:
             if self._result is None or self._finished.is_set():
                 return
@@ -207,7 +213,7 @@ class InputPage:
     # The steps. All but `_keep` and `_serve` are called with the lock held.
 
     def _step(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply | Entered | None:
-        """Return an answer to a form, a value to store now, or None to wait for the value that is being stored."""
+        """Return an answer to a form, a value to store now, or None if a value is already being stored."""
         if form.get("action") == "claim":
             return self._claim(cookies, form.get("visit", ""))
         if self._state is PageState.OPEN:
@@ -281,7 +287,7 @@ class InputPage:
             outcome = self._store(entered)
         except SecretsError as error:
             outcome = Refused(error)
-        except BaseException as error:  # noqa: BLE001 - nobody else on this thread would tell the waiting caller
+        except BaseException as error:  # noqa: BLE001 - otherwise the waiting caller would get no result
             _log.error("storing the entered value failed: %s", type(error).__name__)
         with self._lock:
             self._storing = False
@@ -294,7 +300,7 @@ class InputPage:
         if self._result is not None:
             return
         self._state, self._result = state, result
-        # A stopped page remains available, so that the visitor who had claimed it can see why.
+        # A stopped page remains available, so that the visitor who claimed the page can see why it stopped.
         self._closes = min(self._closes, self._expires if state is PageState.STOPPED else self._clock() + LINGER)
         self._decided.set()
 
@@ -340,4 +346,4 @@ class InputPage:
         return over
 
 
-_INTERNAL = Refused(SecretsError(Code.INTERNAL, "The value could not be stored: an internal error of claude-secrets."))
+_INTERNAL = Refused(SecretsError(Code.INTERNAL, "Claude Secrets has an internal error and could not store the value."))

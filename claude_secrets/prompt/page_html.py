@@ -1,7 +1,7 @@
 """The HTML of the one-time page, and its content security policy.
 
-Always: all text from elsewhere passes through `_text` or `_path`; the HTML has no script, nothing external and never a
-value.
+Always: `_text` or `_path` escapes every text that comes from the caller. The HTML contains no script, no external
+resource and never a value.
 """
 
 import base64
@@ -13,7 +13,7 @@ from claude_secrets.model import Access, InputQuestion
 from claude_secrets.untrusted_text import plain, quoted
 
 PROMPT_LIMIT = 500
-"""Characters of an agent's own words that the page shows, at most."""
+"""The page shows at most this many characters of an agent's own words."""
 
 _NOTE_LIMIT = 1000
 _STYLE = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ CONTENT_SECURITY_POLICY = (
 
 
 def claim_page(question: InputQuestion, *, path: str, visit: str) -> str:
-    """Return the first page: the question and one button. `visit` is an id that only this copy of the page has."""
+    """Return the first page, with the question and one button. `visit` is an id that is unique to this copy."""
     return _document(
         f"Enter {question.name}",
         _about(question)
@@ -40,7 +40,7 @@ stops if it is opened anywhere else.</p>
 
 
 def form_page(question: InputQuestion, *, path: str, closes: str, access: Access, problem: str | None = None) -> str:
-    """Return the form, with `problem` above the field if the last submission could not be stored."""
+    """Return the page with the form. If the last input could not be stored, `problem` is shown above the field."""
     said = f'<p class="problem" id="problem" role="alert">{_text(problem)}</p>\n' if problem else ""
     described = ' aria-invalid="true" aria-describedby="problem"' if problem else ""
     return _document(
@@ -54,8 +54,8 @@ def form_page(question: InputQuestion, *, path: str, closes: str, access: Access
 <span>Show what I type</span></label>
 <fieldset>
 <legend>Who may read it</legend>
-{_choice(Access.READABLE, access, "Agents may read it", "It can then appear in chats and their transcripts.")}
-{_choice(Access.USE_ONLY, access, "Use-only: not shown to agents", "They see its name; reading it needs your consent.")}
+{_choice(Access.READABLE, access, "Agents may read it", "The value can then appear in chats and their transcripts.")}
+{_choice(Access.USE_ONLY, access, "Use-only: not shown to agents", "They see the name. The value needs your consent.")}
 </fieldset>
 <div class="buttons">
 <button class="main" name="action" value="store">Store</button>
@@ -69,7 +69,7 @@ def form_page(question: InputQuestion, *, path: str, closes: str, access: Access
 
 
 def message_page(title: str, *paragraphs: str, problem: bool = False, back: str | None = None) -> str:
-    """Return a page with a message; `back` is the path of the form if that can still be used."""
+    """Return a page with a message. If `back` is given, the page links to the form at this path."""
     kind = ' class="problem"' if problem else ""
     body = "".join(f"<p{kind if number == 0 else ''}>{_text(text)}</p>\n" for number, text in enumerate(paragraphs))
     if back is not None:
@@ -136,7 +136,7 @@ def _choice(access: Access, chosen: Access, label: str, note: str) -> str:
 
 
 def _link(url: str) -> str:
-    """Return the project's address, as a link only if it leads exactly where it says."""
+    """Return the project's URL, as a link only if the shown text is exactly the link's target."""
     shown = plain(url, limit=_NOTE_LIMIT, mark="\ufffd")
     if shown == url and url.isascii() and url.startswith(("https://", "http://")):
         return f'<a href="{_text(url)}" target="_blank" rel="noopener noreferrer">{_text(url)}</a>'

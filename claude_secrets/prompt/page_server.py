@@ -1,8 +1,9 @@
-"""The one-time page's transport: HTTP on 127.0.0.1, one request per connection, with a limit on everything.
+"""The one-time page's HTTP server on 127.0.0.1: one request per connection, with limits on times and sizes.
 
-Always: a request reaches the page only with its exact Host and path, and a form from another Origin does not reach it.
-No part of a request is logged or repeated. No visitor can hold a thread for longer than the limits below. Another user
-of the machine is sent away before anything is read (`peer_user`).
+Always: a request reaches the page only if its Host and path are exactly those of the page. A form that comes from
+another Origin does not reach the page. The server never logs or repeats a part of a request. No visitor can occupy a
+thread for longer than the limits below. On Linux, connections from other users are refused before any data is read (see
+`peer_user`).
 """
 
 import logging
@@ -26,16 +27,17 @@ from claude_secrets.prompt.page_replies import Reply, unreadable
 from claude_secrets.prompt.peer_user import Visit
 
 BODY_LIMIT = 6 * VALUE_LIMIT + 4096
-"""Bytes of a request's body, at most: a form sends a newline, the byte that grows most, as %0D%0A."""
+"""The maximum size of a request's body in bytes. A newline grows most in a form: one byte becomes %0D%0A."""
 
 REQUEST_LIMIT = 10.0
 """Seconds that a whole request may take to arrive."""
 
 VISITORS_LIMIT = 32
-"""Requests that may be arriving at once; another one replaces the oldest."""
+"""The maximum number of requests that are arriving at once. If another request comes, the oldest is dropped."""
 
 _WAITING_LIMIT = 512
-"""Connections that may wait to be accepted. They are looked up together, so many cost little more than one."""
+"""The maximum number of connections that wait to be accepted. The server looks up their users together, so many
+connections cost little more than one."""
 
 _DISCARD_LIMIT = 4 * BODY_LIMIT
 _POLL = 0.1
@@ -51,7 +53,7 @@ _HEADERS = (
     ("X-Frame-Options", "DENY"),
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
-    # Not no-referrer: with that a browser sends "Origin: null" with the form.
+    # Not "no-referrer": browsers would then send "Origin: null" with the form.
     ("Referrer-Policy", "same-origin"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
@@ -62,23 +64,27 @@ _log = logging.getLogger(__name__)
 
 
 class Visited(Protocol):
-    """The page as its transport sees it. Its methods are called from several threads."""
+    """The page's interface for the server. The server calls the methods from several threads."""
 
     path: str
     key: str
 
     def visit(self, cookies: Sequence[str], *, keyed: bool) -> Reply:
-        """Return the answer to a GET; `cookies` are the visitor's for this page; `keyed`: the address held the key."""
+        """Return the answer to a GET request.
+
+        `cookies` are the values of the visitor's cookies for this page. `keyed` says whether the requested address
+        contains the key.
+        """
 
     def submit(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply:
-        """Return the answer to a form."""
+        """Return the answer to a POST request with a form."""
 
     def replied(self) -> None:
-        """Note that an answer was sent, or that it could not be."""
+        """Note that an answer was sent, or that sending it failed."""
 
 
 class _RefusedError(Exception):
-    """A request that never reaches the page."""
+    """Raised to refuse a request before it reaches the page."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status)
@@ -86,10 +92,11 @@ class _RefusedError(Exception):
 
 
 class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens on a random port of 127.0.0.1. Call `accept_visitors` and `drop_overdue` in turn; close it at the end.
+    """A server on a random port of 127.0.0.1. Call `accept_visitors` and `drop_overdue` in turn, then close it.
 
     Raises:
-        OSError: it cannot listen there; `peer_user.UnseenError` if the system does not show whose a connection is.
+        OSError: the server cannot listen. `peer_user.UnseenError`: the system does not show which user opens a
+            connection.
     """
 
     daemon_threads = True
@@ -111,7 +118,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             raise
 
     def accept_visitors(self) -> None:
-        """Wait a moment for connections; answer the person's own (and root's), and send the others away."""
+        """Wait a moment for connections. Answer connections of the person and of root; refuse all others."""
         visits = self._accepted()
         if not visits:
             return
@@ -128,7 +135,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def _accepted(self) -> list[Visit]:
         visits: list[Visit] = []
         self.socket.settimeout(_POLL)
-        with suppress(OSError):  # no connection, or no further one
+        with suppress(OSError):  # no connection, or no further connection
             while len(visits) < _WAITING_LIMIT:
                 visits.append(Visit(*self.socket.accept()))
                 self.socket.settimeout(0)
@@ -143,7 +150,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self.shutdown_request(visit.connection)
 
     def server_bind(self) -> None:
-        """Bind so that no other program can listen on the same port, on Windows either."""
+        """Bind the port exclusively on every system: no other program can listen on the same port."""
         if sys.platform == "win32":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         super().server_bind()
@@ -151,7 +158,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     # Any, here and below: socketserver's own type of a request includes datagrams.
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the request a deadline and a thread; if too many are arriving, drop the oldest."""
+        """Handle the request on a new thread, with a deadline. If too many requests are arriving, drop the oldest."""
         with self._lock:
             oldest = next(iter(self._arriving)) if len(self._arriving) >= VISITORS_LIMIT else None
             self._arriving[request] = time.monotonic() + REQUEST_LIMIT
@@ -160,17 +167,17 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().process_request(request, client_address)
 
     def arrived(self, request: socket.socket) -> None:
-        """Remove the deadline: the whole request was read, and its answer may take longer."""
+        """Remove the deadline of a request that was read completely. Answering the request may take longer."""
         with self._lock:
             self._arriving.pop(request, None)
 
     def shutdown_request(self, request: Any) -> None:
-        """End one connection."""
+        """Close one connection."""
         self.arrived(request)
         super().shutdown_request(request)
 
     def drop_overdue(self) -> None:
-        """Drop the requests that took too long to arrive."""
+        """Drop the requests that did not arrive completely before their deadline."""
         now = time.monotonic()
         with self._lock:
             overdue = [request for request, deadline in self._arriving.items() if deadline <= now]
@@ -187,11 +194,11 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def _drop(self, request: socket.socket) -> None:
         self.arrived(request)
-        with suppress(OSError):  # it has ended by itself
+        with suppress(OSError):  # the connection has already ended
             request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's own signature
-        """Log only the error's type: its text or traceback could contain parts of the request."""
+        """Log only the error's type, because the error's text or traceback could contain parts of the request."""
         kind, _, _ = sys.exc_info()
         if kind is not None and not issubclass(kind, OSError):  # OSError: the visitor went away
             _log.error("a request to the input page failed: %s", kind.__name__)
@@ -229,18 +236,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.server.page.submit(self._cookies(), form))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - http.server's own signature
-        """Answer without detail: http.server's own page repeats parts of the request."""
+        """Answer without details, because http.server's own error page repeats parts of the request."""
         self._send(unreadable(HTTPStatus(code), self.server.page.path))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own signature
-        """Log nothing: the client reads standard error."""
+        """Log nothing, because the client reads standard error, to which http.server logs."""
 
     def _require_address(self, *, keyed: bool) -> bool:
-        """Return whether the address holds the page's key after its path. With `keyed` false it must not."""
-        # Only a web page uses another name that leads here (DNS rebinding), not the person.
+        """Require the page's Host and path. Return whether the requested address also contains the page's key.
+
+        If `keyed` is false, an address with the key is refused, too.
+        """
+        # The person's browser uses exactly this host. Another name for 127.0.0.1 comes from a web page (DNS rebinding).
         if self._header("Host") != self.server.host:
             raise _RefusedError(HTTPStatus.FORBIDDEN)
-        # As it was sent: http.server normalises its own `path`.
+        # Read the address as it was sent, because http.server normalises its attribute `path`.
         page, target = self.server.page, self.requestline.split()[1]
         if keyed and page.key and is_among(target, [f"{page.path}/{page.key}"]):
             return True
@@ -261,7 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
         return values[0].strip() if values else None
 
     def _cookies(self) -> list[str]:
-        # By hand: http.cookies stops at the first odd cookie, and other programs on 127.0.0.1 set cookies here, too.
+        # Not with http.cookies, which stops at the first malformed cookie: the browser also sends the cookies of other
+        # programs on 127.0.0.1.
         cookies = (part.strip().partition("=") for part in ";".join(self.headers.get_all("Cookie", [])).split(";"))
         return [value for name, _, value in cookies if name == COOKIE]
 
@@ -278,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
                 body.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=8
             )
         except ValueError:
-            # From None: the exception carries the request.
+            # From None: the exception contains the request.
             raise _RefusedError(HTTPStatus.BAD_REQUEST) from None
         form = dict(pairs)
         if len(form) != len(pairs):
@@ -309,7 +320,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.page.replied()
 
     def _discard(self) -> None:
-        """Read and drop some of the unread request: closing first would reset the connection and lose the answer."""
+        """Read and discard the rest of the request, up to a limit.
+
+        Closing the connection with unread data would reset the connection, and the visitor would not get the answer.
+        """
         with suppress(OSError):  # the visitor has gone, or is overdue
             self.connection.shutdown(socket.SHUT_WR)
             left = _DISCARD_LIMIT

@@ -1,7 +1,8 @@
-"""The user behind a connection to one of our ports, from Linux's table of sockets (proc(5), `/proc/net/tcp`).
+"""Finds out which user opened a connection to our port, from Linux's socket table (proc(5), `/proc/net/tcp`).
 
-Always: only the person's own user and root are let in; a connection that the table does not show clearly is refused; no
-request is read. Other systems have no such table, so everybody is let in there.
+Always: on Linux, only connections from the person's own user and from root are accepted. A connection is refused if the
+table does not clearly show its user. This module reads no data from a connection. Systems other than Linux have no such
+table, so on them all connections are accepted.
 """
 
 import os
@@ -26,24 +27,25 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 # include/net/tcp_states.h
 _ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT, _LISTEN = 1, 4, 5, 8, 10
 _CONNECTED: Final = frozenset({_ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT})
-"""A visitor who has finished sending (`shutdown`) is in FIN_WAIT1 or 2. So is a closed socket, but it has no inode."""
+"""A visitor's socket that has finished sending (`shutdown`) is in state FIN_WAIT1 or FIN_WAIT2. A closed socket can be
+in the same states, but it has no inode."""
 _OUR_END: Final = frozenset({_ESTABLISHED, _CLOSE_WAIT})
 
 _ROOT: Final = 0
 """WSL's relay and other port forwarders run as root."""
 _NOBODY: Final = 65534
-"""A user namespace shows this number for every user whom it does not map, so it does not identify anybody."""
+"""A user namespace shows this number for every user that it does not map, so this number identifies nobody."""
 
 
 class Visit(NamedTuple):
-    """A connection that was accepted, and the address that it comes from."""
+    """An accepted connection and the address of its other end."""
 
     connection: socket.socket
     address: Address
 
 
 class Socket(NamedTuple):
-    """One row of the table. If no program holds the socket, `inode` is 0 and `uid` means nothing."""
+    """One row of the socket table. If no program has the socket open, `inode` is 0 and `uid` is meaningless."""
 
     local: Address
     remote: Address
@@ -57,15 +59,15 @@ class UnseenError(OSError):
 
 
 def tables() -> list[str]:
-    """Return the table's current texts: for IPv4 and, if the system has it, for IPv6."""
+    """Return the current texts of the IPv4 and IPv6 socket tables. A table that does not exist is left out."""
     return [path.read_text("ascii") for path in _TABLES if path.exists()]
 
 
 def rows(table: str, port: int) -> Iterator[Socket]:
-    """Yield the sockets in one text with `port` at either end; an IPv4 address inside an IPv6 one becomes IPv4."""
+    """Yield the sockets in one table whose local or remote port is `port`. IPv4-mapped IPv6 addresses become IPv4."""
     needle = f":{port:04X} "
     for line in table.splitlines():
-        # Other users may fill the table: a quick test skips most of its rows.
+        # Other users may fill the table, so a quick test first skips most rows.
         if needle in line and (match := _ROW.match(line)):
             local, local_port, remote, remote_port, state, uid, inode = match.groups()
             yield Socket(
@@ -78,7 +80,7 @@ def rows(table: str, port: int) -> Iterator[Socket]:
 
 
 def require_table(listening: socket.socket, look: Look = tables) -> None:
-    """Make sure that the table exists and contains `listening`; then it will also contain visitors.
+    """Check that the socket table contains our socket `listening`; it will then also contain visitors' sockets.
 
     Raises:
         UnseenError: the table does not contain `listening`.
@@ -91,9 +93,9 @@ def require_table(listening: socket.socket, look: Look = tables) -> None:
 
 
 def let_in(visits: Sequence[Visit], ours: Address, look: Look = tables) -> list[bool]:
-    """Return for each connection to `ours` whether its other end belongs to the person or to root.
+    """Return, for each visit, whether the visitor's user is the person or root. `ours` is our own address.
 
-    The table is read twice, however many connections there are.
+    The table is read exactly twice for any number of visits.
     """
     if sys.platform != "linux":
         return [True] * len(visits)
@@ -117,7 +119,7 @@ class _Owner(NamedTuple):
 
 
 def _owners(texts: Sequence[str], ours: Address) -> dict[Address, _Owner | None]:
-    """Return who has the other end of each connection to `ours`; None if that is not exactly one user."""
+    """Map each address that is connected to `ours` to its socket's owner, or to None if the owner is not clear."""
     owners: dict[Address, _Owner | None] = {}
     for row in (row for text in texts for row in rows(text, ours[1]) if row.remote == ours):
         owner = _Owner(row.uid, row.inode) if row.inode and row.state in _CONNECTED else None
@@ -126,7 +128,7 @@ def _owners(texts: Sequence[str], ours: Address) -> dict[Address, _Owner | None]
 
 
 def _address(digits: str) -> str:
-    """Return an address in its usual notation. The table has words of 32 bits, each in the machine's byte order."""
+    """Return an address in the usual notation. The table shows it as 32-bit words in the machine's byte order."""
     words = [int(digits[start : start + 8], 16) for start in range(0, len(digits), 8)]
     packed = struct.pack(f"={len(words)}I", *words).removeprefix(_MAPPED)
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

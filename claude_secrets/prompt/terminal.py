@@ -1,8 +1,8 @@
-"""Asks the person at their terminal: for a value that is not shown, or a yes-or-no question.
+"""Asks the person on the terminal: for a hidden value, or a yes-or-no question.
 
-Always: the terminal itself is used, not standard input or output. Its settings are restored, even if a signal ends the
-question. No value is shown, shortened or split unnoticed. Text that was typed before a question or pasted after its
-line answers no question and reaches no shell.
+Always: a question uses the terminal itself, not standard input or output. The terminal's settings are restored, even if
+a signal ends the question. A value is never shown, and never shortened or split without an error. Text that was typed
+before a question or pasted after the answer is discarded: it answers no question and reaches no shell.
 """
 
 import os
@@ -17,17 +17,17 @@ from claude_secrets.errors import CallerError, Cancelled, Code, InputError
 from claude_secrets.untrusted_text import plain
 
 _LINE_LIMIT: Final = 4095
-"""Bytes of a line that Linux terminals pass on. Any further bytes are lost without a sign."""
+"""The maximum length of a line in bytes on a Linux terminal. The terminal silently drops any further bytes."""
 
 _PASTE_GAP: Final = 0.05
-"""Seconds. A further line that comes within this time was pasted, not typed."""
+"""If more text arrives within this many seconds after a line, it was pasted, not typed."""
 
 _PASTE_SECONDS: Final = 5.0
-"""Seconds to wait for the end of a paste, or of a key that is held down, at most."""
+"""The maximum number of seconds to wait for the end of a paste or of a key that is held down."""
 
 
 def is_there() -> bool:
-    """Whether there is a terminal on which to ask."""
+    """Return whether this process has a terminal on which it can ask the person."""
     if sys.platform == "win32":
         return sys.stdin is not None and sys.stdin.isatty()
     try:
@@ -38,9 +38,9 @@ def is_there() -> bool:
 
 
 def read_hidden(prompt: str, *, other_way: str | None = None) -> str:
-    """Return one line typed without echo after `prompt`.
+    """Show `prompt` and return one line that is typed without echo.
 
-    `other_way` is the hint for a value that does not fit on one line.
+    `other_way` is the error's hint if the person enters more than one line or a line that is too long.
 
     Raises:
         Cancelled: Ctrl-C or Ctrl-D.
@@ -55,7 +55,7 @@ def read_hidden(prompt: str, *, other_way: str | None = None) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask `question`; return True only for a typed "y" or "yes". Text typed before the question does not count.
+    """Ask `question`; return True only for a typed "y" or "yes". Text typed before the question is ignored.
 
     Raises:
         Cancelled: Ctrl-C or Ctrl-D.
@@ -107,11 +107,11 @@ else:
         try:
             return typed.decode("utf-8")
         except UnicodeDecodeError:
-            # From None: the exception carries the input.
+            # From None: the exception contains the input.
             raise CallerError(Code.INVALID_VALUE, "The input is not valid UTF-8; nothing was changed.") from None
 
     def _typed(terminal: int, prompt: str, *, hidden: bool, other_way: str | None) -> bytes | None:
-        """Return the typed line; None if we were stopped in between and have to ask again."""
+        """Return the typed line, or None if the process was suspended and must ask again."""
         caught: list[int] = []
         line, more = b"", False
         with Signals() as signals:
@@ -136,7 +136,7 @@ else:
         return line.removesuffix(b"\n")
 
     def _obey(caught: Sequence[int]) -> None:
-        """Let the signals have their usual effect, now that the terminal's settings are restored."""
+        """Let the caught signals have their usual effect, after the terminal's settings were restored."""
         if signal.SIGINT in caught:
             raise Cancelled
         for number in caught:
@@ -147,10 +147,11 @@ else:
     def _echo(terminal: int, *, shown: bool) -> Iterator[None]:
         before = termios.tcgetattr(terminal)
         now = [*before]
-        now[0] |= termios.ICRNL  # these three flags: a program may have ended without restoring them
+        now[0] |= termios.ICRNL  # set three flags that an earlier program may have left changed
         now[3] |= termios.ICANON | termios.ISIG
         now[3] = now[3] | termios.ECHO if shown else now[3] & ~termios.ECHO
-        # TCSAFLUSH drops pending input, both times: text before the question is no answer, text after it no command.
+        # TCSAFLUSH discards pending input, here and in `_put_back`: text before the question must not become an answer,
+        # and text after the answer must not become a command.
         termios.tcsetattr(terminal, termios.TCSAFLUSH, now)
         try:
             yield
@@ -158,7 +159,7 @@ else:
             _put_back(terminal, before)
 
     def _put_back(terminal: int, settings: list[int | list[bytes | int]]) -> None:
-        """Restore the settings, unless the shell has the terminal again: it uses its own settings."""
+        """Restore the settings. Do nothing if the shell has the terminal again, because it uses its own settings."""
         while os.tcgetpgrp(terminal) == os.getpgrp():
             try:
                 termios.tcsetattr(terminal, termios.TCSAFLUSH, settings)
@@ -170,7 +171,7 @@ else:
 
     @contextmanager
     def _never_waiting(terminal: int) -> Iterator[None]:
-        """Let a read fail instead of wait if a signal's key has discarded the pending input."""
+        """Make reads fail instead of wait: a key such as Ctrl-C can discard the input before it is read."""
         os.set_blocking(terminal, False)
         try:
             yield
@@ -178,7 +179,7 @@ else:
             os.set_blocking(terminal, True)
 
     def _line(terminal: int, wakes: int, caught: Sequence[int]) -> bytes:
-        """Return one line with its newline; without a newline if Ctrl-D or a signal came first."""
+        """Return one line with its newline. If Ctrl-D or a signal comes first, the result has no newline."""
         while not caught:
             ready = select.select([terminal, wakes], [], [])[0]
             if terminal in ready and not caught:  # in the background a read could stop us
@@ -187,10 +188,10 @@ else:
         return b""
 
     def _drop_more(terminal: int) -> bool:
-        """Drop the text pasted after the line, and return whether there was any.
+        """Discard text that was pasted after the line. Return whether there was such text.
 
-        It would answer the next question or run in a shell. The terminal holds back a last line without a newline until
-        ICANON is switched off.
+        Otherwise the text would answer the next question or run in a shell. ICANON is switched off, because with ICANON
+        the terminal does not deliver a last line without a newline.
         """
         now = termios.tcgetattr(terminal)
         now[3] &= ~termios.ICANON
