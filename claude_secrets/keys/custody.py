@@ -303,7 +303,7 @@ class Custody:
             message = f"{what.get(slot.kind, 'The passphrase')} does not open this store."
             raise CustodyError(Code.KEY_WRONG, message, PUT_BACK) from None
         except EnvelopeMismatch:
-            raise CustodyError(Code.KEY_WRONG, "This key slot belongs to a different store.", PUT_BACK) from None
+            raise CustodyError(Code.KEY_WRONG, "This key slot belongs to another store.", PUT_BACK) from None
         if data_key.generation != identity.generation:
             raise CustodyError(
                 Code.KEY_WRONG,

@@ -270,7 +270,7 @@ class TestKeyringStates:
         for _ in range(2):
             error = failure_of(custody, slot)
             assert error.code is Code.KEYRING_LOCKED
-            assert "Unlock it" in str(error.hint)
+            assert "Unlock the keyring" in str(error.hint)
         # The keyring said so, not the deadline: nothing is still waiting.
         assert keyring_threads() == []
         status = custody.keyring_status()

@@ -81,8 +81,8 @@ def test_two_groups_that_changed_places_are_found(code: str, one: int, two: int)
 
 @given(CODES, st.integers(1, 34))
 def test_another_length_is_told(code: str, length: int) -> None:
-    assert "another length" in refusal(code.replace("-", "")[:length])
-    assert "another length" in refusal(code + code[:length])
+    assert "a different length" in refusal(code.replace("-", "")[:length])
+    assert "a different length" in refusal(code + code[:length])
 
 
 def test_the_group_that_is_too_short_is_named() -> None:

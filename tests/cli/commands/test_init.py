@@ -165,7 +165,7 @@ def test_a_locked_keyring_can_be_unlocked_instead(tmp_path: Path, locked_keyring
     machine.environment.update(locked_keyring)
     done = machine.run("init", at=below(machine.home, "fresh"))
     assert (done.returncode, "[KEYRING_LOCKED]" in done.stderr) == (0, True)
-    assert "Unlock it" in done.stdout
+    assert "Unlock the keyring" in done.stdout
 
 
 def test_where_the_store_does_not_open_no_step_is_named(machine: Machine) -> None:
