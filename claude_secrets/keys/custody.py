@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
 """The variable with the key file's path. It overrides the path in every slot. Making a store creates a missing file."""
 
-# Of several failures, report the one that the person can fix soonest.
+# If several slots fail, report the failure that the person can fix soonest.
 _TOLD_FIRST: Final = (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE, Code.KEY_WRONG, Code.KEY_MISSING)
 
 
@@ -205,7 +205,7 @@ class Custody:
             Slot(os.urandom(8).hex(), PASSPHRASE, as_params(params), b""),
             stretching.master_key(passphrase),
         )
-        self._derived[slot.slot_id, slot.params] = master_key  # so this process need not ask for it
+        self._derived[slot.slot_id, slot.params] = master_key  # so this process does not ask for the passphrase
         return NewSlot(self.wrapped_by(store_id, slot, master_key, data_key))
 
     def wrapped_by(self, store_id: str, slot: Slot, master_key: bytes, data_key: DataKey) -> Slot:
@@ -278,17 +278,17 @@ class Custody:
 
     def _open_with(self, passphrase: str, identity: StoreIdentity, slots: Sequence[Slot]) -> DataKey:
         for slot in slots:
-            with suppress(CustodyError, MemoryError):  # the slot says how much memory stretching takes
+            with suppress(CustodyError, MemoryError):  # the slot determines how much memory stretching needs
                 master_key = slot.stretching.master_key(passphrase)
                 data_key = self._unwrap_by(identity, slot, master_key)
-                self._derived[slot.slot_id, slot.params] = master_key  # so nobody is asked a second time
+                self._derived[slot.slot_id, slot.params] = master_key  # so the person is not asked a second time
                 return data_key
         wrong = "This recovery code belongs to another store." if slots[0].is_recovery else "The passphrase is wrong."
         raise CustodyError(Code.KEY_WRONG, wrong, "Try again.")
 
     def _unwrap(self, identity: StoreIdentity, slot: Slot) -> DataKey:
         *others, last = self._master_keys(identity.store_id, slot)
-        for master_key in others:  # a key file holds two keys while its key is being replaced
+        for master_key in others:  # a key file contains several keys while its key is replaced
             with suppress(CustodyError):
                 return self._unwrap_by(identity, slot, master_key)
         return self._unwrap_by(identity, slot, last)

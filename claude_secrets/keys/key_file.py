@@ -3,9 +3,9 @@
 While a store's key is being replaced, the file contains two keys: the old key, and the new key followed by the store's
 id.
 
-Always: only the person can read a key file. A key file is not a link and is not in the store's directory. An existing
-key file is replaced only by a file that contains a key that opens the store. The checks of type, owner and mode use the
-open file descriptor. No error contains the file's content.
+Always: a key file that is a link is refused. A key file that others can read is refused, except on Windows. No key file
+is made in the store's directory. An existing key file is replaced only by a file that contains a key that opens the
+store. The checks of type, owner and mode use the open file descriptor. No error contains the file's content.
 """
 
 import os

@@ -50,7 +50,7 @@ def password(
             timeout=seconds,
             check=False,
         )
-    except subprocess.TimeoutExpired:  # from None: the exception holds the output so far
+    except subprocess.TimeoutExpired:  # from None: the exception contains the output so far
         raise _unavailable("The keychain did not answer in time.") from None
     except OSError:
         raise _unavailable("The macOS program 'security' cannot be run.") from None

@@ -225,7 +225,7 @@ def _translated(error: Exception) -> CustodyError:
 def _is_own_socket(path: Path) -> bool:
     try:
         status = path.lstat()
-    except OSError:  # it does not exist, or we may not look at it
+    except OSError:  # the socket does not exist, or we may not inspect it
         return False
     return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
 

@@ -82,11 +82,11 @@ def _kdialog(asked: Asked) -> list[str]:
     # backslashes as escapes.
     lines = html.escape(_wrapped(asked.text)).replace("\\", "\\\\").replace("\n", "<br/>")
     shown = f'<p style="white-space:pre-wrap">{lines}</p>'
-    # In a window's title Qt reads [*] as the mark of a changed document, and [*][*] as the text [*].
+    # In a window's title, Qt reads [*] as the mark of a changed document and shows [*][*] as [*].
     named = f"--title={asked.title.replace('[*]', '[*][*]')}"
     if asked.hidden:
         return [named, f"--password={shown}"]
-    # Not --yesno: Yes is the default in all its variants, and no option changes that.
+    # --yesno is not used: Yes is the default in all its variants, and no option changes this default.
     return [named, "--default=No", f"--menu={shown}", "--", "no", "No", "yes", "Yes"]
 
 

@@ -210,7 +210,7 @@ class InputPage:
             except Exception as error:  # noqa: BLE001 - one listener's failure does not stop the next
                 _log.error("a listener of the input page failed: %s", type(error).__name__)
 
-    # The steps. All but `_keep` and `_serve` are called with the lock held.
+    # The steps. The caller of a step holds the lock, except for `_keep` and `_serve`.
 
     def _step(self, cookies: Sequence[str], form: Mapping[str, str]) -> Reply | Entered | None:
         """Return an answer to a form, a value to store now, or None if a value is already being stored."""

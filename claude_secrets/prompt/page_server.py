@@ -155,7 +155,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         super().server_bind()
 
-    # Any, here and below: socketserver's own type of a request includes datagrams.
+    # The type is Any, here and below, because socketserver's own type of a request includes datagrams.
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Handle the request on a new thread, with a deadline. If too many requests are arriving, drop the oldest."""

@@ -103,7 +103,7 @@ def let_in(visits: Sequence[Visit], ours: Address, look: Look = tables) -> list[
     # second reading then shows it without an inode.
     first, second = _owners(look(), ours), _owners(look(), ours)
     trusted = {os.getuid(), _ROOT} - {_NOBODY}
-    # Our own end comes last: if it was open during both readings, nobody else can have had the other end's address.
+    # Check our own end last: if it was open during both readings, no other socket can have had the visitor's address.
     return [
         (there := first.get(visit.address)) is not None
         and there == second.get(visit.address)

@@ -69,7 +69,7 @@ if sys.platform == "win32":
     import getpass
 
     def _ask(prompt: str, *, hidden: bool, other_way: str | None = None) -> str:  # noqa: ARG001  lines have no limit
-        # Without a console getpass would read an ordinary stream, visibly.
+        # Without a console, getpass would read from an ordinary stream and show the input.
         if sys.stdin is None or not sys.stdin.isatty():
             raise _no_terminal()
         try:
@@ -125,7 +125,7 @@ else:
                     if hidden or not line.endswith(b"\n"):
                         os.write(terminal, b"\n")
             except (OSError, termios.error):
-                if not caught:  # with a signal, the terminal hung up or we are in the background
+                if not caught:  # after a signal: the terminal hung up or we are in the background
                     raise
         if caught:
             _obey(caught)
@@ -182,7 +182,7 @@ else:
         """Return one line with its newline. If Ctrl-D or a signal comes first, the result has no newline."""
         while not caught:
             ready = select.select([terminal, wakes], [], [])[0]
-            if terminal in ready and not caught:  # in the background a read could stop us
+            if terminal in ready and not caught:  # a read in the background could suspend the process
                 with suppress(BlockingIOError):
                     return os.read(terminal, 65536)
         return b""
