@@ -1,6 +1,6 @@
-"""The start of the program: the console script imports this module, and `python -P -m claude_secrets` runs it.
+"""Start the program, from the console script or with `python -P -m claude_secrets`.
 
-Without `-P` Python imports its own modules from the working directory before any line of this file runs.
+Without `-P`, a file in the working directory can replace a module that Python imports before this file runs.
 """
 
 import os
@@ -10,12 +10,12 @@ import sys
 def _forget_working_directory() -> None:
     """Remove the working directory from the import path, in case `-P` is missing.
 
-    A repository's own `yaml.py` or `keyring.py` must not run. (So a checkout of this package can be imported only if
-    it is installed.)
+    A file in a repository, such as `yaml.py` or `keyring.py`, must not replace a module. A side effect is that a
+    checkout of this package cannot run unless it is installed.
     """
     try:
-        here = os.path.realpath(os.getcwd())  # noqa: PTH109  nothing may be imported before this is done
-    except FileNotFoundError:  # it was deleted
+        here = os.path.realpath(os.getcwd())  # noqa: PTH109  import nothing else before the path is clean
+    except FileNotFoundError:  # the working directory was deleted
         return
     sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != here]
 
@@ -25,11 +25,11 @@ if __name__ == "__main__":
 
 from claude_secrets import interrupts  # noqa: E402  the import path must be clean first
 
-interrupts.begin()  # before the imports that take long
+interrupts.begin()  # before the slow imports
 
 
 def entry() -> None:
-    """Run the command of this process, and end it."""
+    """Run this process's command, then end the process."""
     from claude_secrets.cli.main import entry
 
     entry()

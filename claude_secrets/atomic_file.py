@@ -1,7 +1,7 @@
-"""Make a new file as a draft, by one process at a time, and give it its own name when it is complete.
+"""Create a file atomically: one process writes a draft, which gets its final name when it is complete.
 
-Always: an existing file is never replaced. Only the process that holds the draft's lock changes the draft. A killed
-process releases its lock.
+Always: an existing file is never replaced. Only the process that holds the draft's lock changes the draft. If a process
+is killed, its lock is released.
 """
 
 import os
@@ -16,7 +16,10 @@ _WAIT: Final = 0.02
 
 
 class Draft:
-    """The draft at `path`, locked by this process. It is removed in the end unless `stays` is set."""
+    """A draft file at `path` that this process has locked.
+
+    At the end, `draft` removes the file unless `stays` is set.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -25,29 +28,32 @@ class Draft:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was written yet, not even by an earlier process that was killed."""
+        """Whether the draft has no content. An earlier process that was killed may have left content in it."""
         return os.fstat(self._descriptor).st_size == 0
 
     def write(self, data: bytes) -> None:
-        """Replace its content by `data`, private to the person, and sync it to the disk. Raises `OSError`."""
+        """Replace the draft's content with `data`, make the file private, and sync it to the disk. Raises `OSError`."""
         if sys.platform != "win32":
-            os.fchmod(self._descriptor, 0o600)  # for any umask
+            os.fchmod(self._descriptor, 0o600)  # the umask may have removed permissions
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         write_all(self._descriptor, data)
         os.fsync(self._descriptor)
 
     def stands_at(self, target: Path) -> bool:
-        """Whether `target` is this file."""
+        """Whether the path `target` leads to this draft file."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), target.stat())
         except OSError:
             return False
 
     def put_in_place(self, target: Path) -> bool:
-        """Give the file its own name. Return False if the name is taken; nothing is changed then. Raises `OSError`."""
+        """Give the draft its final name `target`.
+
+        Return False, without a change, if `target` exists. Raises `OSError`.
+        """
         try:
-            # A hard link fails if the name is taken. It is an atomic rename that never replaces a file.
+            # A hard link fails if the name exists, so it works like an atomic rename that never replaces a file.
             target.hardlink_to(self.path)
         except FileExistsError:
             return False
@@ -57,12 +63,12 @@ class Draft:
 
 @contextmanager
 def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
-    """Open and lock the draft at `path`, made if it is missing, and remove it in the end.
+    """Open and lock the draft at `path`, creating it if it is missing, and remove it when the `with` block ends.
 
-    Yields None if another process holds it for longer than `patience` seconds.
+    Yields None if another process keeps the draft locked for longer than `patience` seconds.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be created.
     """
     descriptor = _locked(path, time.monotonic() + patience)
     if descriptor is None:
@@ -72,7 +78,7 @@ def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
     try:
         yield begun
     finally:
-        if sys.platform == "win32":  # an open file cannot be removed there; the next process reuses one that is left
+        if sys.platform == "win32":  # Windows cannot remove an open file; the next process reuses a leftover
             os.close(descriptor)
         if not begun.stays:
             with suppress(OSError):
@@ -82,10 +88,10 @@ def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory and its missing parents. Each is private to the person, with any umask.
+    """Create a directory and its missing parents. Each new directory is private to the person, with any umask.
 
     Raises:
-        OSError: one cannot be made.
+        OSError: a directory cannot be created.
     """
     missing = [each for each in (directory, *directory.parents) if not os.path.lexists(each)]
     for each in reversed(missing):
@@ -98,17 +104,17 @@ def make_private(directory: Path) -> None:
 
 
 def write_new(path: Path, data: bytes) -> bool:
-    """Make a file that holds `data` and is private to the person. Return False if `path` is taken.
+    """Create a file that contains `data` and is private to the person. Return False if `path` exists.
 
-    On Linux a killed process leaves nothing; on other systems it can leave a draft.
+    If the process is killed, it can leave a draft, except on Linux file systems with nameless files (O_TMPFILE).
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be created.
     """
     if hasattr(os, "O_TMPFILE"):
         with suppress(OSError):  # the file system has no nameless files, or there is no /proc
             return _write_nameless(path, data)
-    # The name is random, so no other process uses it. The draft is removed in the end.
+    # The name is random, so no other process uses it. `draft` removes the draft.
     with draft(path.with_name(f".{path.name}.{os.urandom(8).hex()}"), patience=0) as begun:
         if begun is None:
             return False
@@ -143,7 +149,10 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a new name durable if the system can. The name already exists, so an error here is ignored."""
+    """Sync a directory to the disk, so that a new name in it is durable.
+
+    Errors are ignored, because the name already exists.
+    """
     if sys.platform == "win32":  # Windows cannot open directories; NTFS journals the name
         return
     with suppress(OSError):  # the directory cannot be read, or the file system cannot sync it
@@ -161,9 +170,9 @@ def _locked(path: Path, deadline: float) -> int | None:
         )
         try:
             if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o777 == 0:
-                os.fchmod(descriptor, 0o600)  # the umask removed it, and other processes must open it, too
+                os.fchmod(descriptor, 0o600)  # the umask removed all permissions, but other processes must open it
             if _lock(descriptor):
-                # The previous holder may have removed it between our opening and locking.
+                # The previous process may have removed the draft before this process locked it.
                 with suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(descriptor), path.lstat()):
                         return descriptor

@@ -1,6 +1,7 @@
-"""Turn off core dumps of this process, because it holds values.
+"""Turn off core dumps of this process, because they would contain secret values.
 
-Always: the hard limit stays, so programs that this process starts or becomes can get the original limits back.
+Always: the hard limit does not change, so the original limits can be restored for programs that this process starts or
+becomes.
 """
 
 import sys
@@ -13,8 +14,8 @@ _before: Final[list[tuple[int, int]]] = []
 def forbid() -> None:
     """Turn off core dumps of this process.
 
-    PR_SET_DUMPABLE would also hide the environment. Commands below this process could then not tell that a person runs
-    them.
+    PR_SET_DUMPABLE is not used, because it would also hide this process's environment. Commands that this process
+    starts could then not detect that a person runs them.
     """
     with suppress(ImportError):  # Windows has no core dumps
         import resource
@@ -22,13 +23,14 @@ def forbid() -> None:
         limits = resource.getrlimit(resource.RLIMIT_CORE)
         if not _before:
             _before.append(limits)
-        # One byte is too small for any file. With 1 Linux does not start a program in `core_pattern`; with 0 it does.
+        # One byte is too small for any core file. With the limit 1, Linux does not start the program that
+        # `core_pattern` names; with 0 it does.
         soft = 1 if sys.platform == "linux" and limits[1] else 0
         resource.setrlimit(resource.RLIMIT_CORE, (soft, limits[1]))
 
 
 def give_back() -> None:
-    """Restore the original limits, right before this process becomes another program."""
+    """Restore the original limits. Call this right before this process becomes another program."""
     if _before:
         import resource
 

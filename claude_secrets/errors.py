@@ -1,6 +1,7 @@
 """The errors that a person or an agent can get, each with a stable code.
 
-Always: an error names the secret and the remedy, and never a value, another project's path or an exception's text.
+Always: an error names the secret and says what to do. It never contains a value, another project's path or an
+exception's text.
 """
 
 from enum import StrEnum
@@ -8,7 +9,7 @@ from typing import Self
 
 
 class Code(StrEnum):
-    """The codes of all refusals and failures. They are stable, and clients may rely on them."""
+    """The codes of all refusals and failures. The codes are stable, so clients may rely on them."""
 
     INVALID_NAME = "INVALID_NAME"
     INVALID_VALUE = "INVALID_VALUE"
@@ -45,8 +46,8 @@ class Code(StrEnum):
 class SecretsError(Exception):
     """A refusal or failure that is shown to the caller.
 
-    `code` is stable. `message` says what is wrong. `hint` says what the person can do about it, and may be None. `rule`
-    is the id of the rule that decided, or empty. The subclasses group the codes by who can fix the cause.
+    `code` is stable. `message` says what is wrong. `hint` says what the person can do, and may be None. `rule` is the
+    ID of the rule that caused the refusal, or empty. The subclasses group errors by who can fix them.
     """
 
     def __init__(self, code: Code, message: str, hint: str | None = None, *, rule: str = "") -> None:
@@ -57,16 +58,16 @@ class SecretsError(Exception):
         self.rule = rule
 
     def with_hint(self, hint: str) -> Self:
-        """Return the same error with another hint."""
+        """Return a copy of this error with a different hint."""
         return type(self)(self.code, self.message, hint, rule=self.rule)
 
 
 class CallerError(SecretsError):
-    """An error that the caller can fix by another name, value or pattern."""
+    """An error that the caller can fix by passing a different name, value or pattern."""
 
 
 class DeniedError(SecretsError):
-    """A refusal whose cause the person can change: project, allowlist, trust, limits or access."""
+    """A refusal that the person can lift by changing the project, the allowlist, trust, limits or access."""
 
 
 class InputError(SecretsError):
@@ -84,5 +85,5 @@ class StoreError(SecretsError):
 class Cancelled(KeyboardInterrupt):
     """The person cancelled a question with Ctrl-C or Ctrl-D. The whole command ends, and nothing is changed.
 
-    It is not an `Exception`, so that no handler mistakes it for an answer.
+    This class is not an `Exception`, so `except Exception` cannot treat a cancelled question as an answered one.
     """

@@ -1,6 +1,6 @@
 """The exit codes of the command line.
 
-Always: this module imports nothing, because `interrupts` needs it before anything else is loaded.
+Always: this module imports nothing, because `interrupts` imports it before all other modules.
 """
 
 FAILED = 1
@@ -20,10 +20,10 @@ PARTLY_SCANNED = 5
 """`scan` found no value, but could not scan everything."""
 
 NOT_STARTED = 126
-"""The program of `exec` exists but cannot be started; the same code as of shells and env(1)."""
+"""`exec` found the program but cannot start it. Shells and env(1) use the same code."""
 
 NO_PROGRAM = 127
-"""There is no such program; the same code as of shells and env(1)."""
+"""`exec` did not find the program. Shells and env(1) use the same code."""
 
 INTERRUPTED = 130
-"""The person pressed Ctrl-C, or cancelled at a question."""
+"""The person pressed Ctrl-C, or cancelled a question."""

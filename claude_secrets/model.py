@@ -1,6 +1,6 @@
-"""The basic types of the project as small frozen values, and the checks on names, scopes and values.
+"""The basic types of Claude Secrets, all immutable, and the checks of names, scopes and values.
 
-Always: nothing here does input or output. No secret's value appears in a `repr`.
+Always: this module does no input or output. No `repr` contains a secret's value.
 """
 
 import re
@@ -31,7 +31,7 @@ _SCOPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 
 class Tool(StrEnum):
-    """The six tools."""
+    """The six MCP tools."""
 
     GET_SECRET = "get_secret"
     SET_SECRET = "set_secret"
@@ -42,29 +42,29 @@ class Tool(StrEnum):
 
 
 class Access(StrEnum):
-    """Whether agents may get the value."""
+    """Whether agents can read a secret's value, or only use it."""
 
     READABLE = "readable"
     USE_ONLY = "use-only"
 
 
 class Expiry(Enum):
-    """When a stored value expires, if no time is given."""
+    """When a newly stored value expires if the caller gives no time."""
 
     UNCHANGED = "unchanged"
-    """A new value never expires. An unchanged value keeps its time."""
+    """A new value never expires. If the same value is stored again, it keeps its expiry time."""
     NEVER = "never"
 
 
 class EnteredBy(StrEnum):
-    """Who typed or sent a version."""
+    """Whether an agent or a person entered a version of a secret."""
 
     AGENT = "agent"
     PERSON = "person"
 
 
 class Channel(StrEnum):
-    """How an answer came, or why none came."""
+    """The channel through which the person answered, or the reason why there is no answer."""
 
     PAGE = "page"
     DIALOG = "dialog"
@@ -86,8 +86,8 @@ class Channel(StrEnum):
 class Call(NamedTuple):
     """One tool call with checked arguments.
 
-    An argument that the tool does not take is empty. `use`: the value goes to a program's environment, and the agent
-    does not see it.
+    Arguments that the tool does not take are empty. If `use` is set, the value goes into a program's environment, and
+    the agent does not see it.
     """
 
     tool: Tool
@@ -102,7 +102,7 @@ class Call(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """The value and access that the person entered, the `question` that they saw, and the channel."""
+    """The value and access that the person entered in answer to `question`, and the channel of the answer."""
 
     value: str
     access: Access
@@ -114,10 +114,10 @@ class Entered(NamedTuple):
 
 
 class Consented(NamedTuple):
-    """The person's consent to the `ConsentQuestion` of that digest.
+    """The person's consent to the `ConsentQuestion` that has the same `digest`.
 
-    `session`: the consent is for reading, and holds until the server ends. `earlier` are the person's consents to the
-    earlier questions of the same call.
+    If `session` is set, the consent allows reading until the server ends. `earlier` contains the person's consents to
+    earlier questions about the same call.
     """
 
     digest: str
@@ -126,12 +126,15 @@ class Consented(NamedTuple):
     earlier: tuple["Consented", ...] = ()
 
     def all(self) -> dict[str, "Consented"]:
-        """Return all consents for the call, by the digest of their question."""
+        """Return all consents for the call. The keys are the digests of the questions."""
         return {one.digest: one for one in (*self.earlier, self)}
 
 
 class Declined(NamedTuple):
-    """No consent: the person refused (`said_no`), did not answer or could not be asked. `digest` as in `Consented`."""
+    """The person did not consent: they refused (`said_no`), did not answer or could not be asked.
+
+    `digest` is the digest of the question.
+    """
 
     digest: str
     channel: Channel
@@ -142,7 +145,7 @@ Answer: TypeAlias = Entered | Consented | Declined
 
 
 class Done(NamedTuple):
-    """A call that was carried out. `text` may be a secret's value; `data` never holds one."""
+    """A call that was carried out. `text` may be a secret's value; `data` never contains a secret's value."""
 
     text: str
     data: Mapping[str, object] = MappingProxyType({})
@@ -160,9 +163,9 @@ class Refused(NamedTuple):
 class InputQuestion(NamedTuple):
     """The question that the person sees when an agent asks them to enter a value.
 
-    The value will be stored in `scope`. `replaces` is the number of the current version that it would replace. `store`
-    is the store's path if it is not the usual one. `prompt` is the agent's own text: never trust it or render it as
-    markup.
+    The value will be stored in `scope`. `replaces` is the number of the current version, which the new value would
+    replace. `store` is the store's path if the store is not the usual store. `prompt` is the agent's own text: never
+    trust it or render it as markup.
     """
 
     name: str
@@ -187,10 +190,10 @@ class ConsentKind(StrEnum):
 
 
 class ConsentItem(NamedTuple):
-    """One consent that a call needs: its subject, and the words of the question to the person.
+    """One consent that a call needs: the subject of the consent, and the words that the person sees.
 
-    If a rule needs the consent, `said` is the message of the rule's author: never trust it or render it as markup.
-    `by_project`: the rule is from the project's own file.
+    If a rule requires the consent, `said` is the message that the rule's author wrote: never trust it or render it as
+    markup. `by_project` is whether the rule comes from the project's own file.
     """
 
     kind: ConsentKind
@@ -201,10 +204,13 @@ class ConsentItem(NamedTuple):
 
 
 class ConsentQuestion(NamedTuple):
-    """The question that the person must answer before a call is carried out: exactly `items`, for one project.
+    """The question that the person must answer before a call is carried out.
 
-    `digest` binds an answer to the call, its arguments, the project, the content of its files and the items.
-    `dialog_only`: the person's settings allow only a dialog, which no client can answer for them.
+    The question covers exactly `items`, for one project.
+
+    `digest` binds an answer to the call and its arguments, to the project and the content of its files, and to the
+    items. If `dialog_only` is set, the person's settings allow only a dialog, because no client can answer a dialog for
+    the person.
     """
 
     tool: Tool
@@ -216,7 +222,7 @@ class ConsentQuestion(NamedTuple):
 
     @property
     def for_session(self) -> bool:
-        """Whether the answer may hold until the server ends."""
+        """Whether the person can let the consent stay valid until the server ends."""
         return all(want.kind is ConsentKind.READ for want in self.items)
 
 
@@ -241,7 +247,7 @@ def check_name(name: object) -> str:
     """Return `name` if it is a valid name for a secret.
 
     Raises:
-        CallerError: INVALID_NAME, without the given text, because it may be a value in the wrong place.
+        CallerError: INVALID_NAME; the message does not repeat the given text, because it may be a secret value.
     """
     if isinstance(name, str) and is_name(name):
         return name
@@ -252,7 +258,7 @@ def check_name(name: object) -> str:
 
 
 def check_scope(scope: object) -> str:
-    """Return `scope` if it is a valid name for a scope (1 to 64 of the characters of a secret's name).
+    """Return `scope` if it is a valid scope name: 1 to 64 of the characters that a secret's name may contain.
 
     Raises:
         CallerError: INVALID_NAME.
@@ -266,7 +272,7 @@ def check_scope(scope: object) -> str:
 
 
 def without_stray_newline(text: str) -> str:
-    """Drop the newline after a single line, which `echo token |` and pasting add unintentionally.
+    """Remove the newline after a single line of text, because `echo token |` and pasting add it unintentionally.
 
     A text of several lines, such as a private key, keeps its last newline.
     """
