@@ -1,6 +1,6 @@
-"""The paths of the person's files, and the command by which the person runs this program.
+"""Find the person's files, and the command with which the person runs this program.
 
-Always: nothing is created.
+Always: this module creates no files or directories.
 """
 
 import os
@@ -23,25 +23,30 @@ STORE = "secrets.db"
 
 
 class OwnDirectories(NamedTuple):
-    """The directories of the person's own files: the account's, and the environment's if that is another one."""
+    """The directories of the person's own files.
+
+    `account` is in the account's home. `environment` is the directory that the environment sets, or None if it is the
+    same.
+    """
 
     account: Path
     environment: Path | None = None
 
     def all(self) -> tuple[Path, ...]:
-        """The directories that are read."""
+        """Return all directories from which the person's own files are read."""
         return (self.account,) if self.environment is None else (self.account, self.environment)
 
 
 def default_store() -> Path:
-    """Return the store to use if nothing names one: in the data directory that the environment sets."""
+    """Return the path of the default store, which is in the data directory that the environment sets."""
     return Path(platformdirs.user_data_path(APPLICATION, appauthor=False)) / STORE
 
 
 def usual_store(configured: Path | None) -> Path:
-    """Return the store that the person expects: the one of the account's own file, else the one in the account's home.
+    """Return the path of the usual store, which the environment cannot change.
 
-    `configured` is the path in that file.
+    This is `configured`, the path in the account's own `config.yml`. If `config.yml` sets no path, the usual store is
+    at the default path in the account's home.
     """
     if sys.platform == "win32":  # the environment cannot move the data directory on Windows
         return configured or default_store()
@@ -49,17 +54,20 @@ def usual_store(configured: Path | None) -> Path:
 
 
 def is_usual(store: Path, configured: Path | None) -> bool:
-    """Whether a store is the usual one."""
+    """Whether `store` leads to the usual store."""
     return same(store, usual_store(configured))
 
 
 def config_directory() -> Path:
-    """Return the directory of the person's own files (`policy.yml`) that the environment sets."""
+    """Return the directory that the environment sets for the person's own files, such as `policy.yml`."""
     return Path(platformdirs.user_config_path(APPLICATION, appauthor=False))
 
 
 def own_directories() -> OwnDirectories:
-    """Return the directories of the person's own files. HOME or XDG_CONFIG_HOME cannot replace the account's."""
+    """Return the directories of the person's own files.
+
+    HOME and XDG_CONFIG_HOME can add a directory, but they cannot replace the account's directory.
+    """
     environment = config_directory()
     if sys.platform == "win32":  # as in `usual_store`
         return OwnDirectories(environment)
@@ -83,7 +91,10 @@ def _of_account(directory: str) -> Path:
 
 
 def store_path(argument: str | None, environment: Mapping[str, str], configured: Path | None) -> Path:
-    """Return the store to use: `--store`, else `CLAUDE_SECRETS_STORE`, else `config.yml`'s, else the default store.
+    """Return the path of the store to use.
+
+    The path comes from `--store`, else from `CLAUDE_SECRETS_STORE`, else from `config.yml`. If none of them names a
+    store, the default store is used.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if `--store` is empty, or as `expanded`.
@@ -95,7 +106,7 @@ def store_path(argument: str | None, environment: Mapping[str, str], configured:
 
 
 def expanded(text: str) -> Path:
-    """Return the absolute path for a path that the person named, which may begin with `~` for a home.
+    """Return a path that the person named as an absolute path. A leading `~` or `~user` becomes the home directory.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if the path is empty or the home's user is unknown.
@@ -105,11 +116,11 @@ def expanded(text: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "The path begins with the home of an unknown user.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "The home directory in this path is unknown.") from None
 
 
 def working_directory() -> Path:
-    """Return the working directory. If it was deleted, return the root, which is never in a project."""
+    """Return the working directory. If it was deleted, return the root directory, which is never in a project."""
     try:
         return Path.cwd()
     except FileNotFoundError:
@@ -117,7 +128,7 @@ def working_directory() -> Path:
 
 
 def account_home() -> Path:
-    """Return the home of the account: on POSIX from the user database, because a client can set HOME."""
+    """Return the account's home directory. On POSIX it comes from the user database, because a client can set HOME."""
     if sys.platform != "win32":
         import pwd
 
@@ -127,24 +138,27 @@ def account_home() -> Path:
 
 
 def home_directories() -> frozenset[Path]:
-    """Return the home that the environment sets, and the account's home."""
+    """Return the home directory that the environment sets, and the account's home directory."""
     return frozenset(home.resolve() for home in (Path.home(), account_home()))
 
 
 def in_own_terminal(directory: Path | str, words: str) -> str:
-    """Return the part of a hint that says what the person must type, for hints that an agent may read first."""
+    """Return the part of a hint that tells the person what to type, and not to type it through the agent.
+
+    The hint also tells the agent not to run the command, because the agent may read the hint first.
+    """
     typed = f"cd {shlex.quote(str(directory))} && {command()} {words}"
     return f"not with `!` and not through the agent; in another terminal type exactly: {typed}"
 
 
 def command() -> str:
-    """Return the command by which the person runs this program, for hints in messages."""
+    """Return the command with which the person runs this program, for use in hints."""
     return shlex.join(command_words())
 
 
 @cache
 def command_words() -> tuple[str, ...]:
-    """Return the words by which the person, or a client's configuration, starts this program."""
+    """Return the words of the command that starts this program, for hints and for clients' configurations."""
     if "/uv/" in Path(sys.prefix).as_posix() and "archive-v0" in Path(sys.prefix).as_posix():
         source = _source()
         return ("uvx", APPLICATION) if source is None else ("uvx", "--from", source, APPLICATION)
@@ -154,10 +168,10 @@ def command_words() -> tuple[str, ...]:
 
 
 def _source() -> str | None:
-    """Return the checkout or repository from which this was installed, without credentials; None for a package index.
+    """Return the path or URL from which this package was installed, without credentials; None for a package index.
 
-    Without it a hint would name whatever package has this name on an index. `direct_url.json` is specified at
-    https://packaging.python.org/en/latest/specifications/direct-url/.
+    Without the path or URL, the command in a hint would run the package of this name from a package index.
+    `direct_url.json` is specified at https://packaging.python.org/en/latest/specifications/direct-url/.
     """
     import json
     from importlib.metadata import PackageNotFoundError, distribution
@@ -172,7 +186,7 @@ def _source() -> str | None:
         parts = urlsplit(url)
         if parts.scheme == "file" and "vcs_info" not in found:
             return url2pathname(parts.path)
-        if parts.scheme != "ssh":  # the user of ssh is no credential; other user names, and queries, can be
+        if parts.scheme != "ssh":  # an ssh user name is no credential, but other user names and queries can be
             parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
         elif parts.password is not None:
             return None

@@ -1,7 +1,7 @@
-"""Read a file that the person named, such as `.env`, and rewrite it only if it has not changed since.
+"""Read a file that the person named, such as `.env`, and rewrite it only if it has not changed since it was read.
 
-Always: links are followed, because the person named the file. The new file has the old one's permissions and owner. The
-old content stays in a private copy.
+Always: links are followed, because the person named the file. The new file has the permissions and owner of the old
+file. A private copy keeps the old content.
 """
 
 import os
@@ -19,7 +19,10 @@ _NAME_LIMIT: Final = 255
 
 
 class PlainFile(NamedTuple):
-    """A file as it was read. `asked` is the path that the person named, and `path` the real path without links."""
+    """A file and its content when it was read.
+
+    `asked` is the path that the person named. `path` is the real path, without links.
+    """
 
     asked: Path
     path: Path
@@ -39,7 +42,7 @@ def read_plain_file(asked: Path, *, limit: int) -> PlainFile:
     """Read a file of at most `limit` bytes.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS if there is no such file, or it is no plain file, cannot be read or is longer.
+        CallerError: INVALID_ARGUMENTS if the file does not exist, is not a plain file, cannot be read or is too long.
     """
     try:
         path = Path(os.path.realpath(asked, strict=True))
@@ -47,14 +50,14 @@ def read_plain_file(asked: Path, *, limit: int) -> PlainFile:
     except FileNotFoundError:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no such file.", "Check the path.") from None
     except OSError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "This is not a plain file, or it cannot be read.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "The path is not a plain file, or the file cannot be read.") from None
     if len(data) > limit:
         raise CallerError(Code.INVALID_ARGUMENTS, f"The file is larger than {limit // (1024 * 1024)} MiB.")
     return PlainFile(asked=asked, path=path, data=data, status=status)
 
 
 def copy_of(file: PlainFile) -> Path:
-    """Return the path of the copy that is made before a file is replaced."""
+    """Return the path of the copy that `rewrite` makes before it replaces a file."""
     return file.path.with_name(f"{file.path.name}.before-import")
 
 
@@ -64,7 +67,7 @@ def removal(path: Path) -> str:
 
 
 def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
-    """Check, before anything is changed, that `rewrite` can work.
+    """Check that `rewrite` can replace the file. Call this before anything is changed.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if a copy already exists or its name would be too long, or if the file or its
@@ -73,8 +76,9 @@ def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
     if os.path.lexists(copy_of(file)):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"A copy already exists and is never overwritten: {copy_of(file)}",
-            f"It holds the values from before an earlier import. If you no longer need it: {removal(copy_of(file))}",
+            f"A copy of the file already exists, and it is never overwritten: {copy_of(file)}",
+            "The copy contains the values from before an earlier import. "
+            f"If you no longer need the copy: {removal(copy_of(file))}",
         )
     if len(os.fsencode(copy_of(file).name)) > _NAME_LIMIT:
         too_long = "The file's name is too long to make a copy of the file next to it."
@@ -82,19 +86,19 @@ def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
     if not _can_be_given_back(file.status) or not os.access(file.path.parent, os.W_OK | os.X_OK):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            "The file cannot be replaced with the same owner: the file, its group or its directory is not yours.",
+            "The file cannot be replaced without a change of owner: the file, its group or its directory is not yours.",
             "Import without --rewrite.",
         )
 
 
 def rewrite(file: PlainFile, data: bytes) -> Path:
-    """Replace the file's content by `data`. The old content stays in a new copy that is private to the person.
+    """Replace the file's content with `data`. A new copy that is private to the person keeps the old content.
 
-    Returns the path of that copy.
+    Returns the path of the copy.
 
     Raises:
-        SecretsError: the file has changed since it was read, or it or its copy cannot be written. The file stays as it
-            is, and no copy stays.
+        SecretsError: the file has changed since it was read, or the file or its copy cannot be written. The file is
+            then unchanged, and no copy remains.
     """
     copy = copy_of(file)
     try:
@@ -102,7 +106,7 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
     except OSError:
         made = False
     if not made:
-        raise SecretsError(Code.INVALID_ARGUMENTS, f"The copy {copy} cannot be made, so {file.path} is left as it is.")
+        raise SecretsError(Code.INVALID_ARGUMENTS, f"The copy {copy} cannot be made, so {file.path} was not changed.")
     replaced = False
     try:
         _replace(file, data)
@@ -116,12 +120,12 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
 def _replace(file: PlainFile, data: bytes) -> None:
     def refuse_changed() -> None:
         if not _is_still(file):
-            raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} has changed and is left as it is.")
+            raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} has changed, so it was not rewritten.")
 
     try:
         replace_file(file.path, data, file.status, owner_must_stay=True, check=refuse_changed)
     except OSError:
-        raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} cannot be written, so it is left as it is.") from None
+        raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} cannot be written, so it was not changed.") from None
 
 
 def _is_still(file: PlainFile) -> bool:
@@ -136,7 +140,7 @@ def _is_still(file: PlainFile) -> bool:
 
 
 def _can_be_given_back(status: os.stat_result) -> bool:
-    if sys.platform == "win32":  # a new file takes the access list of its directory
+    if sys.platform == "win32":  # a new file inherits the access list of its directory
         return True
     groups = {os.getegid(), *os.getgroups()}
     return os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in groups)

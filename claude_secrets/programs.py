@@ -1,8 +1,8 @@
-"""Find the machine's programs that run for the person, and make their environment.
+"""Find the programs on this machine that run for the person, and make the environment for them.
 
-Always: nothing but the file system is read, and nothing is changed. A project cannot choose a program or the code that
-it loads by the environment or the PATH. Programs that ask or show the person something come only from the system's own
-directories, with any PATH.
+Always: this module reads only the file system, and changes nothing. A project cannot use PATH or another variable to
+choose a program or the code that a program loads. Programs that ask the person, or show them something, come only from
+the system's own directories, whatever PATH contains.
 """
 
 import os
@@ -17,20 +17,20 @@ from claude_secrets.variable_names import is_loading
 
 _ROOT: Final = 0
 _STEPS_LIMIT: Final = 400
-"""The most parts of one path, including the parts of the links on the way."""
+"""The most components of one path, including the components of the links in it."""
 
 _CONFIGURATION: Final = frozenset({"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS"})
-"""Without these the person's browser would run without their profile and settings."""
+"""The variables without which the person's browser would not find their profile and settings."""
 
 _PER_USER: Final = Path("/etc/profiles/per-user")
 """The directory in which NixOS, as root, puts the programs of each account."""
 
 
 class Places(NamedTuple):
-    """Directories of programs.
+    """Directories in which programs are looked up.
 
-    A directory or program counts only if root or `owner` owns it and nobody else can change it. The same must be true
-    of every directory and link on the way to it. Directories above `below` are not checked.
+    A directory or program is accepted only if root or `owner` owns it and nobody else can change it. Every directory
+    and link in its path must meet the same condition, except for the directories above `below`.
     """
 
     directories: Sequence[Path]
@@ -38,15 +38,15 @@ class Places(NamedTuple):
     below: Path = Path("/")
 
     def path(self, forbidden: Sequence[Path]) -> str:
-        """Return the directories that count and are outside `forbidden`, as a PATH."""
+        """Return the accepted directories outside `forbidden`, as a PATH."""
         return os.pathsep.join(
             str(each) for each in self.directories if not _inside(str(each), forbidden) and self._counts(each, "dir")
         )
 
     def find(self, name: str, forbidden: Sequence[Path]) -> str | None:
-        """Return the absolute path of the program `name`; None if no such program counts and is outside `forbidden`.
+        """Return the absolute path of the program `name`; None if there is no accepted one outside `forbidden`.
 
-        The path keeps its links, because some programs act by the name that they are called by.
+        Links in the path are not resolved, because some programs behave differently under different names.
         """
         for program in (directory / name for directory in self.directories):
             if os.access(program, os.X_OK) and not _inside(str(program), forbidden) and self._counts(program, "file"):
@@ -54,7 +54,7 @@ class Places(NamedTuple):
         return None
 
     def _counts(self, path: Path, kind: str) -> bool:
-        """Walk to `path` as the system does, and check each step."""
+        """Whether `path` is accepted. Follow the path as the system does, and check each directory, link and file."""
         here, rest = Path("/"), [*reversed(path.parts)]
         status = here.lstat()
         for _ in range(_STEPS_LIMIT):
@@ -108,13 +108,16 @@ def _system() -> Places:
 
 
 SYSTEM: Places = _system()
-"""The directories of programs that ask or show the person something. No environment or argument adds to them."""
+"""The directories of programs that ask the person, or show them something.
+
+No variable or argument can add a directory.
+"""
 
 
 def clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
     """Return `environment` without BROWSER and without variables that point into the `forbidden` directories.
 
-    The result always has a PATH, with absolute entries only.
+    The result always contains PATH, and PATH contains only absolute directories.
     """
     kept = {
         name: value
@@ -127,9 +130,10 @@ def clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str
 
 
 def clean_for(places: Places, environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str, str]:
-    """Return what `clean` returns, with `places` as PATH and without variables that make programs load code.
+    """Return the result of `clean`, with `places` as PATH and without variables that make programs load code.
 
-    The display, the bus and the proxy stay, because without them the person sees nothing.
+    The variables for the display, D-Bus and the proxy are not removed, because programs need them to show the person
+    anything.
     """
     kept = clean(environment, forbidden)
     good = {name: kept[name] for name in kept if name in _CONFIGURATION or not is_loading(name)}
@@ -137,13 +141,16 @@ def clean_for(places: Places, environment: Mapping[str, str], forbidden: Sequenc
 
 
 def find(name: str, path: str, forbidden: Sequence[Path]) -> str | None:
-    """Return the absolute path of the program `name` in the cleaned PATH `path`; None if it is inside `forbidden`."""
+    """Look up the program `name` in the cleaned PATH `path`, and return its absolute path.
+
+    Returns None if the program is not found, or is inside `forbidden`.
+    """
     program = shutil.which(name, path=path)
     return None if program is None or _inside(program, forbidden) else program
 
 
 def _inside(path: str, forbidden: Sequence[Path]) -> bool:
-    """Whether the absolute `path` is inside one of the directories, as written or after its links are resolved."""
+    """Whether `path` is absolute and inside one of the `forbidden` directories, before or after links are resolved."""
     if not Path(path).is_absolute():
         return False
     places = {Path(os.path.normpath(path)), Path(os.path.realpath(path))}

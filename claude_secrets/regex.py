@@ -1,6 +1,6 @@
 """Search texts for regular expressions (RE2) and for many byte strings at once, in linear time.
 
-Always: pure. The refusal of a pattern never repeats the pattern.
+Always: pure. The error for an invalid or slow pattern does not repeat the pattern.
 """
 
 import re
@@ -20,13 +20,13 @@ _OF_LINES = re.compile(r"\\[ACzZ]|\(\?(?!:)")
 """The parts of a pattern that mean the start or end of the whole text, change that meaning, or match any byte."""
 
 _BLOCK = 100
-"""The number of names that are searched in one scan."""
+"""The number of names that are searched at once."""
 
 _SEARCH_MEMORY = 1 << 18
 """The most bytes of memory that one search may use."""
 
 _QUICK = 20_000
-"""For this many byte strings the fastest automaton uses a quarter of a gigabyte."""
+"""With this many byte strings the fastest automaton takes a quarter of a gigabyte, so another automaton is used."""
 
 _MANY = 1000
 _PIECE = 1 << 20
@@ -37,10 +37,11 @@ _SEARCH_SECONDS = 1.0
 
 
 class Search:
-    """A search for an RE2 pattern anywhere in a text. It ignores case unless `case_sensitive` is set.
+    """Searches texts for an RE2 pattern. The search ignores case unless `case_sensitive` is set.
 
     Raises:
-        CallerError: INVALID_PATTERN if it is too long, or not valid RE2 (which has no back-references or look-around).
+        CallerError: INVALID_PATTERN if the pattern is too long, or is not valid RE2 (RE2 has no back-references or
+            look-around).
     """
 
     def __init__(self, pattern: str, *, case_sensitive: bool = False) -> None:
@@ -48,7 +49,7 @@ class Search:
         self._clock = _Clock()
 
     def matches(self, text: str) -> bool:
-        """Whether the pattern is found in a text.
+        """Whether a text contains a match of the pattern.
 
         Raises:
             CallerError: INVALID_PATTERN if all searches of this object together took too long.
@@ -58,9 +59,9 @@ class Search:
 
 
 class NameSearch:
-    """A `Search` in many secrets' names. One scan searches many names, each on its own line.
+    """Searches many secrets' names for one pattern. For speed, many names are searched at once, as lines of one text.
 
-    A pattern that sets the meaning of lines, or of the text's start or end, is searched in each name separately.
+    If a pattern contains flags or matches the start or end of the whole text, each name is searched separately.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -69,7 +70,7 @@ class NameSearch:
         self._clock = _Clock()
 
     def among(self, names: Sequence[str]) -> list[str]:
-        """Return the names in which the pattern is found.
+        """Return the names that contain a match of the pattern.
 
         Raises:
             CallerError: as `Search.matches`.
@@ -77,7 +78,7 @@ class NameSearch:
         if self._each is not None:
             return [name for name in names if self._each.matches(name)]
         matching = list[str]()
-        for start in range(0, len(names), _BLOCK):  # in blocks, so that the time is checked in between
+        for start in range(0, len(names), _BLOCK):  # in blocks, so that the time is checked after each block
             block = names[start : start + _BLOCK]
             with self._clock.counting():
                 matching += [block[line] for line in _lines_with(self._lines, block)]
@@ -85,14 +86,14 @@ class NameSearch:
 
 
 class _Clock:
-    """The time that searches for one pattern took. A search can be slow even in linear time."""
+    """Limits the total time of the searches for one pattern, because even a search in linear time can be slow."""
 
     def __init__(self) -> None:
         self._taken = 0.0
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Add the time of the block. Raises `CallerError` INVALID_PATTERN if the total is too long."""
+        """Add the time that the `with` block takes. Raises `CallerError` INVALID_PATTERN if the total is too long."""
         began = monotonic()
         yield
         self._taken += monotonic() - began
@@ -111,7 +112,7 @@ def _compiled(pattern: str, *, case_sensitive: bool = False, by_line: bool = Fal
     options.max_mem = _SEARCH_MEMORY
     options.never_capture = True
     options.never_nl = by_line
-    re2.purge()  # its cache would keep an agent's last 128 patterns and the memory of their matching
+    re2.purge()  # the cache would keep an agent's last 128 patterns and the memory that they use
     try:
         return re2.compile(f"(?m){pattern}" if by_line else pattern, options)
     except (re2.error, UnicodeEncodeError):
@@ -123,7 +124,7 @@ def _compiled(pattern: str, *, case_sensitive: bool = False, by_line: bool = Fal
 
 
 def _lines_with(pattern: Any, names: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers of the names in which a pattern is found. The pattern must not match line breaks."""
+    """Yield the index of each name that contains a match. The pattern must not match line breaks."""
     text = "\n".join(names).encode("ascii")
     ends = list(accumulate(len(name) + 1 for name in names))
     at = 0
@@ -134,7 +135,10 @@ def _lines_with(pattern: Any, names: Sequence[str]) -> Iterator[int]:
 
 
 class ByteSearch:
-    """Finds the places of several byte patterns (RE2) in a text. No pattern may be empty."""
+    """Finds the positions of matches of several byte patterns (RE2) in a text.
+
+    No pattern may match the empty string.
+    """
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
         import re2
@@ -145,7 +149,7 @@ class ByteSearch:
         self._pattern = re2.compile(b"|".join(patterns), options)
 
     def places(self, text: bytes) -> Iterator[int]:
-        """Yield the start of each match; matches do not overlap."""
+        """Yield the position at which each match starts. Matches do not overlap."""
         match = self._pattern.search(text)
         while match is not None:
             yield int(match.start())
@@ -153,7 +157,7 @@ class ByteSearch:
 
 
 class ByteStrings:
-    """Finds the places of many byte strings in a text, by the automaton of Aho and Corasick (1975)."""
+    """Finds the positions of many byte strings in a text, with the automaton of Aho and Corasick (1975)."""
 
     def __init__(self, strings: Iterable[bytes]) -> None:
         from ahocorasick_rs import BytesAhoCorasick, Implementation
@@ -164,11 +168,11 @@ class ByteStrings:
         self._automaton = BytesAhoCorasick(self._strings, implementation=quick)
 
     def within(self, text: bytes) -> set[bytes]:
-        """Return the byte strings that are in the text."""
+        """Return the byte strings that occur in the text."""
         present = set[bytes]()
         for _, piece in self._pieces(text):
             places = self._automaton.find_matches_as_indexes(piece)
-            if len(places) > _MANY:  # the overlapping matches would be far more
+            if len(places) > _MANY:  # there would be far more overlapping matches
                 present.update(string for string in self._strings if string in piece)
             elif places:
                 places = self._automaton.find_matches_as_indexes(piece, overlapping=True)
@@ -176,13 +180,16 @@ class ByteStrings:
         return present
 
     def places(self, text: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield each place where a byte string begins, and the byte string."""
+        """Yield the position and the byte string of each occurrence, including overlapping occurrences."""
         for at, piece in self._pieces(text):
             for number, start, _ in self._automaton.find_matches_as_indexes(piece, overlapping=True):
                 if start < _PIECE:
                     yield at + start, self._strings[number]
 
     def _pieces(self, text: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the start of each piece of the text, and the piece with the rest of a string that begins in it."""
+        """Split the text into pieces, and yield the position and the bytes of each piece.
+
+        A piece overlaps with the next one, so that a byte string that begins in a piece also ends in it.
+        """
         for at in range(0, len(text) if self._strings else 0, _PIECE):
             yield at, text[at : at + _PIECE + self._longest - 1] if len(text) > _PIECE else text

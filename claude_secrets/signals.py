@@ -1,6 +1,7 @@
-"""Handle signals for a while, so that work can be finished before they take effect.
+"""Handle signals temporarily, so that a program can finish its work before a signal takes effect.
 
-Always: a signal that was ignored when this process started stays ignored, except SIGCHLD inside the block.
+Always: a signal that was ignored when this process started stays ignored. The exception is SIGCHLD, which is handled
+during the `with` block.
 """
 
 import os
@@ -11,9 +12,9 @@ from typing import Self
 
 
 class Signals:
-    """Handles signals during a `with` block; afterwards they have their former handlers.
+    """Handles signals during a `with` block. After the block, the previous handlers are restored.
 
-    `descriptor` becomes readable when a signal comes.
+    `descriptor` becomes readable when a signal arrives.
     """
 
     def __init__(self) -> None:
@@ -24,19 +25,23 @@ class Signals:
 
     def __enter__(self) -> Self:
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
-        # If SIGCHLD stays ignored from our start, the system discards the exit status of the program.
+        # If SIGCHLD was ignored when this process started and stays ignored, the system discards the program's exit
+        # status.
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.set_wakeup_fd(-1)
         for number, before in self._before.items():
-            signal.signal(number, before)  # type: ignore[arg-type]  # it comes from signal.signal
+            signal.signal(number, before)  # type: ignore[arg-type]  # signal.signal returned `before`
         os.close(self.descriptor)
         os.close(self._wakes)
 
     def forward(self, to: Callable[[int], object], numbers: Iterable[int]) -> None:
-        """Forward signals by `to`. Its errors for a process that has ended or changed its user are ignored."""
+        """Call `to` with the number of each signal that arrives.
+
+        Errors of `to` are ignored if they mean that the process has ended or changed its user.
+        """
 
         def hand_on(number: int, _frame: object) -> None:
             with suppress(ProcessLookupError, PermissionError):
@@ -46,16 +51,16 @@ class Signals:
             self._set(number, hand_on)
 
     def ignore(self, *numbers: int) -> None:
-        """Ignore signals in this process; a program that it starts does not inherit that."""
+        """Ignore signals in this process, but not in the programs that this process starts."""
         for number in numbers:
             self._set(number, lambda *_: None)
 
     def clear(self) -> None:
-        """Empty `descriptor`, so that it is readable again only after the next signal."""
+        """Read everything from `descriptor`, so that it becomes readable again only at the next signal."""
         with suppress(BlockingIOError):
             while os.read(self.descriptor, 512):
                 pass
 
     def _set(self, number: int, handler: Callable[..., object]) -> None:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` relies on it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # under `nohup`, a signal must stay ignored
             self._before.setdefault(number, signal.signal(number, handler))

@@ -1,7 +1,8 @@
-"""Read a small plain file safely, and replace a file in one step. `atomic_file` makes new files.
+"""Read a small plain file safely, and replace a file atomically. To create a file, use `atomic_file`.
 
-Always: checks use the open descriptor, because the path may have become a link or a pipe since. A link is followed only
-if the caller allows it. No read waits for a pipe.
+Always: a file is opened first and checked afterwards, because another process could replace it with a link or a pipe
+between a check and the opening. A link is followed only if the caller allows links. A pipe never blocks
+the caller.
 """
 
 import errno
@@ -30,7 +31,7 @@ class LinkRefusedError(OSError):
 
 
 class SmallFile(NamedTuple):
-    """The bytes that were read from a file, and its status at that moment."""
+    """The content of a file, and the status of the file when it was read."""
 
     data: bytes
     status: os.stat_result
@@ -47,10 +48,11 @@ def read_file(
     directory: int | None = None,
     check: Callable[[os.stat_result], None] | None = None,
 ) -> SmallFile:
-    """Read a plain file, at most `limit` bytes and one more, which shows the caller that the file is too long.
+    """Read at most `limit` + 1 bytes of a plain file. If more than `limit` bytes are returned, the file is too long.
 
-    `follow`: the file may be a link. `directory` is the descriptor of an open directory that `path` is relative to.
-    `check` gets the status before anything is read, and raises if the file must not be read.
+    If `follow` is set, the file may be a link. `directory` is the descriptor of an open directory; `path` is relative
+    to this directory. `check` is called with the file's status before anything is read, and raises an error if the file
+    must not be read.
 
     Raises:
         LinkRefusedError: the file is a link, and `follow` is False.
@@ -80,14 +82,17 @@ def replace_file(
     draft: Path | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> None:
-    """Replace the file at `path` by one that holds `data` and has the permissions, owner and group of `status`.
+    """Replace the file at `path` with a file that contains `data` and has the permissions, owner and group of `status`.
 
-    `status` is that of the file as it was read, so that a file that came to `path` since cannot lend its owner.
+    Pass the `status` from when the file was read. Another file may have appeared at `path` since then, and the new file
+    must not get that file's owner.
 
-    Without `owner_must_stay` the file becomes the caller's if the system does not allow that owner and group. It then
-    has no set-user-ID or set-group-ID bit, which could name somebody else. `draft` is the path of the new file until it
-    is complete; by default a random name. `check` is called when the new file is complete, and raises if the old file
-    must stay.
+    If `owner_must_stay` is False, the new file may belong to the caller: this happens if the system does not allow that
+    owner and group. Without `owner_must_stay`, the set-user-ID and set-group-ID bits are cleared, because they could give the
+    file the rights of a different user.
+
+    `draft` is the path of the new file until the file is complete; by default it is a random name. `check` is called
+    when the new file is complete, and raises an error if the old file must not be replaced.
 
     Raises:
         OSError: the file cannot be replaced. After any error the old file is unchanged and the draft is gone.
@@ -98,7 +103,7 @@ def replace_file(
         check()
         draft.replace(path)
     finally:
-        with suppress(OSError):  # it was renamed to the file
+        with suppress(OSError):  # the draft was renamed to `path`
             draft.unlink()
     sync_directory(path.parent)
 
@@ -111,7 +116,7 @@ def _open(path: Path | str, *, follow: bool, directory: int | None) -> int:
     try:
         return os.open(path, _READ | _NOFOLLOW, dir_fd=directory)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EMLINK):  # the errors of systems for a link that is not followed
+        if error.errno in (errno.ELOOP, errno.EMLINK):  # the path is a link
             raise LinkRefusedError from None
         raise
 
@@ -119,7 +124,7 @@ def _open(path: Path | str, *, follow: bool, directory: int | None) -> int:
 def _make(draft: Path, data: bytes, status: os.stat_result, *, owner_must_stay: bool) -> None:
     descriptor = os.open(draft, _MAKE, 0o600)
     try:
-        if sys.platform != "win32":  # on Windows a file takes the access list of its directory
+        if sys.platform != "win32":  # on Windows a file inherits the access list of its directory
             try:
                 os.fchown(descriptor, status.st_uid, status.st_gid)
             except OSError:

@@ -8,10 +8,10 @@ from typing import Final
 
 
 def plain(text: str, *, limit: int | None = None, mark: str = "") -> str:
-    """Return `text` on one line, with each hidden character replaced by `mark` (by default removed).
+    """Return `text` on one line, with each invisible character replaced by `mark`, or removed if `mark` is empty.
 
-    A run of white space becomes one space. Text beyond `limit` characters is replaced by an ellipsis. Paths need a
-    visible `mark`, so that no path looks like another one.
+    A run of white space becomes one space. Text beyond `limit` characters is replaced by an ellipsis. For a path, pass
+    a visible `mark`, so that invisible characters cannot make two paths look the same.
     """
     shown = "".join(_shown(character, mark) for character in text)
     shown = " ".join(shown.split())
@@ -21,7 +21,7 @@ def plain(text: str, *, limit: int | None = None, mark: str = "") -> str:
 
 
 def shortened(path: str, limit: int = 80) -> str:
-    """Return a path of at most `limit` characters, with an ellipsis for the left-out middle."""
+    """Shorten a path to at most `limit` characters by replacing its middle with an ellipsis."""
     if len(path) <= limit:
         return path
     end = (limit - 1) * 2 // 3
@@ -29,7 +29,10 @@ def shortened(path: str, limit: int = 80) -> str:
 
 
 def quoted(text: str, *, limit: int | None = None, mark: str = "") -> str:
-    """Return `plain` text in quotation marks that no character inside it can close."""
+    """Return the result of `plain` in quotation marks.
+
+    Quotation marks inside the text are replaced, so that the text cannot end the quotation.
+    """
     inner = "".join(_inside(character, mark) for character in text)
     return f"“{plain(inner, limit=limit, mark=mark)}”"
 

@@ -1,10 +1,11 @@
-"""The names of variables that change what programs run, load, trust or write.
+"""Recognise environment variables that change which code programs run, which hosts they trust or where they write.
 
-Always: pure. The case of a name does not matter for `is_loading` and `is_redirecting`. The lists come from the manuals
-of the programs. The tests compare the shells' own variables with real shells.
+Always: pure. `is_loading` and `is_redirecting` ignore the case of a name. The lists come from the programs' manuals.
+The tests compare the list of the shells' own variables with real shells.
 
 Variables that only the project's own code reads (FLASK_APP, GUNICORN_CMD_ARGS) are not listed, because that code runs
-anyway. The address of one service (PGHOST, ANTHROPIC_BASE_URL) is not listed, because a project chooses its services.
+anyway. Variables that contain the address of one service (PGHOST, ANTHROPIC_BASE_URL) are not listed, because a project
+may choose the services that it uses.
 """
 
 import re
@@ -160,7 +161,8 @@ _REDIRECTING_FAMILIES: Final = re.compile(
 )
 
 # From bash(1) "Shell Variables", zshparam(1), zshmodules(1), dash(1). The shell sets these variables itself and may
-# drop an assigned value. A number evaluates an assigned expression, and the shell runs a $(...) in it.
+# drop an assigned value. A numeric variable evaluates the expression that is assigned to it, and the shell runs a
+# $(...) in the expression.
 _BASH: Final = """
 BASHOPTS BASHPID DIRSTACK EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HISTCMD LINENO MAILCHECK OPTIND PIPESTATUS
 PPID RANDOM SECONDS SHELLOPTS SRANDOM UID _
@@ -178,22 +180,22 @@ _SHELLS_OWN: Final = _names(_BASH, _ZSH)
 
 
 def is_loading(name: str) -> bool:
-    """Whether the variable changes which code programs find, load or run, or their configuration or display.
+    """Whether the variable changes which code programs find, load or run, or changes their configuration or display.
 
-    Anyone who chooses its value could run their own code.
+    Anyone who chooses the variable's value could make a program run other code.
     """
     return name.upper() in _LOADING or _LOADING_FAMILIES.fullmatch(name.upper()) is not None
 
 
 def is_redirecting(name: str) -> bool:
-    """Whether the variable sets which hosts programs talk to or trust, or where they write files.
+    """Whether the variable changes which hosts programs connect to or trust, or where programs write files.
 
-    Anyone who chooses its value could read the traffic or impersonate a host. Programs that show the person something
-    need these variables unchanged: a dialog its display, a browser its proxy.
+    Anyone who chooses the variable's value could read network traffic or impersonate a host. Programs that show the
+    person something need these variables unchanged: a dialog needs the display, and a browser needs the proxy.
     """
     return name.upper() in _REDIRECTING or _REDIRECTING_FAMILIES.fullmatch(name.upper()) is not None
 
 
 def is_shells_own(name: str) -> bool:
-    """Whether a shell treats the variable specially, and may not keep a value that is assigned to it."""
+    """Whether a shell gives the variable a special meaning, and may not store a value that is assigned to it."""
     return name in _SHELLS_OWN or name.startswith("BASH_")
