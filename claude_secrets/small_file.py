@@ -87,9 +87,9 @@ def replace_file(
     Pass the `status` from when the file was read. Another file may have appeared at `path` since then, and the new file
     must not get that file's owner.
 
-    If `owner_must_stay` is False, the new file may belong to the caller: this happens if the system does not allow that
-    owner and group. Without `owner_must_stay`, the set-user-ID and set-group-ID bits are cleared, because they could give the
-    file the rights of a different user.
+    If `owner_must_stay` is False, the new file belongs to the caller if the system does not allow that owner and group.
+    Without `owner_must_stay`, the set-user-ID and set-group-ID bits are also cleared, because they could give the file
+    the rights of a different user.
 
     `draft` is the path of the new file until the file is complete; by default it is a random name. `check` is called
     when the new file is complete, and raises an error if the old file must not be replaced.

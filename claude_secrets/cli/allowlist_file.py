@@ -1,6 +1,6 @@
 """Writes a project's `.claude/secrets.yml`.
 
-Always: the file is written completely or not at all, and a change that somebody else just made is not overwritten.
+Always: the file is written completely or not at all. A change that somebody else has just made is not overwritten.
 """
 
 import os
@@ -12,7 +12,7 @@ from claude_secrets.small_file import replace_file
 
 
 def create(project: Path, data: bytes) -> bool:
-    """Create a project's file; return False if the project already has one.
+    """Create a project's `.claude/secrets.yml`. Return False if the file already exists.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID if the file cannot be written.
@@ -27,7 +27,7 @@ def create(project: Path, data: bytes) -> bool:
         raise _unwritable(project) from None
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  it is open already
+        with open(descriptor, "wb") as file:  # noqa: PTH123  the file is open already
             file.write(data)
     except FileExistsError:
         return False
@@ -37,10 +37,12 @@ def create(project: Path, data: bytes) -> bool:
 
 
 def replace(project: Path, before: bytes, after: bytes) -> None:
-    """Replace the file's content `before` with `after`. Keeps the permissions, and the owner if the system allows it.
+    """Replace the content `before` of a project's `.claude/secrets.yml` with `after`.
+
+    The file keeps its permissions. It also keeps its owner if the system allows that.
 
     Raises:
-        DeniedError: ALLOWLIST_INVALID if the file cannot be written, or its content is no longer `before`.
+        DeniedError: ALLOWLIST_INVALID if the file cannot be written, or if its content is not `before`.
     """
     path = project / ".claude" / "secrets.yml"
 

@@ -1,4 +1,4 @@
-"""The options that every command takes, and the parsers of commands with verbs."""
+"""Add the options that all commands share, and the verbs of commands that have verbs."""
 
 import argparse
 from collections.abc import Mapping
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 def add_common(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:
     """Add the options that every command takes.
 
-    Without `default`, the parser sets no default, which would overwrite a value that was given before the command.
+    If `default` is omitted, the parser sets no default, because a default would overwrite an option that was given
+    before the command.
     """
     parser.add_argument("--project", metavar="DIR", default=default, help="the project's directory")
     parser.add_argument(
@@ -23,7 +24,7 @@ def add_common(parser: argparse.ArgumentParser, default: str | None = argparse.S
 
 
 def add_verbs(parser: argparse.ArgumentParser, lines: Mapping[str, str]) -> dict[str, argparse.ArgumentParser]:
-    """Add the verbs of a command, each with its one-line help, and return their parsers."""
+    """Add the verbs of a command, and return a parser for each verb. `lines` contains the help line of each verb."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", required=True)
     parsers = {}
     for verb, line in lines.items():

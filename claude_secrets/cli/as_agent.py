@@ -1,7 +1,7 @@
-"""The command line when an agent runs it: the gate decides, as it does for the MCP tools.
+"""Runs a command for an agent. The gate decides about the command, as it does about a call of an MCP tool.
 
-Always: the agent's project is found from the directory of the agent's own process. A later `cd`, options and variables
-do not change it. Commands that are only for the person are refused.
+Always: the agent's project is found from the working directory of the agent's own process. A later `cd`, an option or a
+variable cannot change the project. Agents cannot run commands that are only for the person.
 """
 
 import os
@@ -34,7 +34,9 @@ _SETTING_PREFIX: Final = "CLAUDE_SECRETS_"
 
 
 def run(agent: Agent, options: Namespace, given: Sequence[str], *, asks: bool) -> int:
-    """Run one command for an agent. `given` are its words; `asks` lets a server put questions to the person.
+    """Run one command for an agent.
+
+    `given` contains the words of the command line. If `asks` is set, a server may ask the person questions.
 
     Raises:
         DeniedError: PERSON_ONLY, or the gate's refusal.
@@ -58,7 +60,7 @@ def run(agent: Agent, options: Namespace, given: Sequence[str], *, asks: bool) -
 def _confined() -> DeniedError:
     return DeniedError(
         Code.PERSON_ONLY,
-        "In a container or sandbox this command cannot tell whether an agent runs it, so it is refused.",
+        "In a container or sandbox, this command is refused, because it cannot detect whether an agent runs it.",
         f"If the sandbox is yours, put `namespace: mine` into {own_directories().account / CONFIG}",
     )
 
@@ -66,13 +68,13 @@ def _confined() -> DeniedError:
 def _unseen(agent: Agent) -> DeniedError:
     return DeniedError(
         Code.NO_PROJECT,
-        f"An agent runs this command ({agent.sign}). Its project cannot be found, so nothing is allowed.",
-        "The agent can use the tools of the MCP server that its client started.",
+        f"An agent runs this command ({agent.sign}), but the agent's project cannot be found, so nothing is allowed.",
+        "The agent can instead use the tools of the MCP server that the agent's client started.",
     )
 
 
 class _Caller:
-    """The gate for the calls of one agent; `directory` is the working directory of the agent's process."""
+    """Passes one agent's calls to the gate. `directory` is the working directory of the agent's process."""
 
     def __init__(self, sign: str, directory: Path, given: Sequence[str], *, asks: bool) -> None:
         self.directory = directory
@@ -92,7 +94,7 @@ class _Caller:
         self._gate.close()
 
     def done(self, call: Call) -> Done:
-        """Carry out a call without asking anyone for consent. Raises `SecretsError` if the call is refused."""
+        """Carry out a call without asking the person for consent. Raises `SecretsError` if the call is refused."""
         gate = self._gate
         outcome = gate.call(call, self._where, client=self._client)
         if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
@@ -116,9 +118,9 @@ def _get(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
 
 def _set(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
     if options.access or options.expires:
-        raise _person_only("only the person may choose access and expiry", caller.given)
-    if sys.stdin is not None and sys.stdin.isatty():  # a person's terminal, or one where nobody types
-        raise CallerError(Code.INVALID_ARGUMENTS, "An agent must pass the value on standard input, not at a terminal.")
+        raise _person_only("only the person may choose a secret's access and expiry", caller.given)
+    if sys.stdin is not None and sys.stdin.isatty():  # a person's terminal, or a terminal where nobody types
+        raise CallerError(Code.INVALID_ARGUMENTS, "An agent must pass the value on standard input, not type it.")
     value = value_from_input(options.name, exact=options.exact)
     done = caller.done(Call(tool=Tool.SET_SECRET, name=options.name, value=value))
     say(done.text)
@@ -158,7 +160,7 @@ def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
     def values(names: Sequence[str]) -> dict[str, str]:
         values_by_name = {}
         for name in names:
-            with suppress(CallerError):  # not found: all missing names are reported together
+            with suppress(CallerError):  # not found; the caller reports all missing names together
                 values_by_name[name] = caller.done(Call(tool=Tool.GET_SECRET, name=name, use=True)).text
         return values_by_name
 
@@ -172,7 +174,11 @@ def _hook(options: Namespace, caller: _Caller, _before: dict[str, str]) -> int:
 
 
 def _serve(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
-    """Start a server for the agent's own project: clients mark servers and agents' commands alike."""
+    """Start a server that serves only the agent's own project.
+
+    Some clients set the same variables for their servers as for agents' commands, so an agent may have started this
+    server.
+    """
     environment = dict(os.environ)
     if named := options.project or before.get("CLAUDE_PROJECT_DIR"):
         environment["CLAUDE_PROJECT_DIR"] = str(expanded(named))
@@ -193,7 +199,7 @@ _ALLOWED: Final[dict[str, _Act]] = {
 
 
 def _refuse_options(options: Namespace, given: Sequence[str]) -> None:
-    if options.command == "serve":  # the person wrote its arguments into the client's configuration
+    if options.command == "serve":  # the person wrote the server's arguments into the client's configuration
         return
     for option in ("project", "store", "scope"):
         if getattr(options, option, None):
@@ -201,7 +207,7 @@ def _refuse_options(options: Namespace, given: Sequence[str]) -> None:
 
 
 def _person_only(what: str, given: Sequence[str]) -> SecretsError:
-    # The hint shows names and options; any other word may be a value in the wrong place.
+    # The hint shows names and options, and no other words, because another word may be a secret value.
     words = " ".join(word if _TOLD.fullmatch(word) else "…" for word in given)
     return DeniedError(
         Code.PERSON_ONLY,
@@ -211,10 +217,11 @@ def _person_only(what: str, given: Sequence[str]) -> SecretsError:
 
 
 def _stand_where(environment: Mapping[str, str], *, settings: bool) -> None:
-    """Find the person's own files as the agent's process does, even if variables have changed since it started.
+    """Find the person's own files with the variables of the agent's process, as this process may have other variables.
 
-    Changes the environment of this process, because the libraries for directories and keyrings read only that.
-    `settings` keeps this program's own variables: a client's configuration may choose the store and its key file.
+    This function changes `os.environ`, because the libraries for directories and keyrings read only `os.environ`. If
+    `settings` is set, this program's own variables are not changed, because a client's configuration may choose the
+    store and the key file.
     """
     for name in {*os.environ, *environment}:
         if name.startswith(_SETTING_PREFIX) and settings:

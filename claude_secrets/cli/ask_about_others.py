@@ -1,10 +1,10 @@
-"""Asks before a command uses, overwrites or grants a secret that was stored elsewhere.
+"""Asks the person before a command uses, overwrites or grants a secret that this project did not store.
 
-Elsewhere means in another project, or by the person outside any project.
+Messages call such a secret "stored elsewhere": another project stored it, or the person stored it outside any project.
 
-Always: the person first sees where the secret was stored and which other projects use it. `--yes` answers the
-question for scripts. An answer with a lasting effect also needs a person at the terminal, or `presence: any`. If nobody
-can be asked, the command is refused and nothing changes.
+Always: before the person answers, they see where the secret was stored and which other projects use it. Scripts can
+answer with `--yes`. If that answer has a lasting effect, it also needs a person at the terminal, or `presence: any` in
+the configuration. If nobody can be asked, the command is refused and nothing changes.
 """
 
 from argparse import ArgumentParser
@@ -26,7 +26,7 @@ from claude_secrets.policy.globs import glob_match
 
 _USERS_SHOWN = 3
 _LASTING = frozenset({"set", "import", "allow"})
-"""Commands that let the project use a scope from then on. With `--yes`, the other commands use it only this time."""
+"""Commands that allow the project to use a scope permanently. With `--yes`, other commands use the scope only once."""
 
 
 def add_yes(parser: ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_yes(parser: ArgumentParser) -> None:
 
 
 def require_name(person: Person, name: str, question: str, yes: Yes) -> None:
-    """Ask before a command makes a lasting change to a secret that was stored elsewhere.
+    """Ask before a command makes a lasting change to a secret that this project did not store.
 
     Raises:
         DeniedError: NOT_TRUSTED if nobody can be asked; PERSON_ONLY for `--yes` without a person at the terminal.
@@ -45,7 +45,7 @@ def require_name(person: Person, name: str, question: str, yes: Yes) -> None:
     theirs = others_secrets.of_others(person, [name])
     if not theirs:
         return
-    if yes.command == "allow" and theirs[0].origin == PERSON:  # granting the person's own secrets is what it is for
+    if yes.command == "allow" and theirs[0].origin == PERSON:  # `allow` is meant for the person's own secrets
         note(f"{name} was stored outside any project.")
         return
     line = f"{name} was {_stored(theirs[0])}."
@@ -59,9 +59,9 @@ def require_name(person: Person, name: str, question: str, yes: Yes) -> None:
 
 
 def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
-    """Show which stored names a pattern covers, ask before granting those of other projects, and return the names.
+    """Show the stored names that a pattern covers, ask before granting other projects' secrets, and return the names.
 
-    A pattern that covers every name always needs an answer, even if nothing is stored.
+    If a pattern covers every name, the person must always answer, even if no secret is stored.
 
     Raises:
         DeniedError: as `require_name`.
@@ -91,7 +91,7 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
 
 
 def require_scope(person: Person, yes: Yes) -> None:
-    """Ask before a command uses other projects' secrets in a scope that only the project's file claims.
+    """Ask before a command uses other projects' secrets only because the project's file names their scope.
 
     Raises:
         DeniedError: as `require_name`.
@@ -113,15 +113,15 @@ def require_scope(person: Person, yes: Yes) -> None:
 
     def claim() -> None:
         trust.grant_scope(person)
-        note(f"This project can use the scope now. To undo: {command()} revoke --all")
+        note(f"This project can use the scope from now on. To undo this: {command()} revoke --all")
 
-    after_success(claim)  # the person can still cancel the whole command at one of its later questions
+    after_success(claim)  # the person can still cancel the whole command at a later question
 
 
 def require_references(person: Person, names: Sequence[str], files: Sequence[Path], yes: Yes) -> None:
-    """Ask before a program or a shell gets secrets that only files named.
+    """Ask before a program or a shell gets secrets that a file names but the command line does not.
 
-    Outside a project, a file counts as the person's only if it is directly in their home directory.
+    Outside a project, a file is treated as the person's own only if it is directly in their home directory.
 
     Raises:
         DeniedError: NOT_TRUSTED if nobody can be asked.
@@ -136,7 +136,7 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
         place = "is used outside of a project"
     refusal = DeniedError(
         Code.NOT_TRUSTED,
-        f"The file names {listed}, which {place}. That needs your consent, and you cannot be asked here.",
+        f"The file names {listed}, which {place}. This needs your consent, but you cannot be asked here.",
         f"To allow it only this time, add --yes. {_for_good(person, theirs, anywhere=anywhere)}".rstrip(),
     )
     hint_at_main(person)
@@ -149,18 +149,18 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
 
 
 def whose(person: Person, name: str) -> str:
-    """Return the sentence that a question adds about a secret that was stored elsewhere; empty for any other."""
+    """Return a sentence for a question that says where a secret was stored; empty if the project may use the secret."""
     theirs = others_secrets.of_others(person, [name])
     return f" It was {_stored(theirs[0])}." if theirs else ""
 
 
 def _for_good(person: Person, theirs: Sequence[SecretFromElsewhere], *, anywhere: bool) -> str:
-    """Return the advice how to stop this question, and what that allows."""
+    """Return advice on how to stop this question from being asked, with a warning about what that allows."""
     if person.project is None and not anywhere:  # the home directory cannot become a project
         return ""
     name = theirs[0].name if len(theirs) == 1 else "NAME"
     begin = "" if person.project else f"{command()} init, then "
-    return f"To stop being asked (this project's agents can then use it, too): {begin}{command()} allow {name}"
+    return f"To stop being asked (this project's agents can then use the secret, too): {begin}{command()} allow {name}"
 
 
 def _listed(theirs: Sequence[SecretFromElsewhere]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Asks the person: passphrases, yes-or-no questions and hidden values.
+"""Asks the person for passphrases, for yes or no, and for values that are not shown.
 
-Always: a question is complete without the lines above it, which may have scrolled away. If the person refuses, the
-command ends and nothing changes; only `agreed` lets the command continue.
+Always: a question is complete without the lines above it, because those lines may have scrolled away. If the person
+refuses, the command ends and nothing changes. Only `agreed` lets the command continue after a refusal.
 """
 
 import os
@@ -63,11 +63,11 @@ def first_line(descriptor: int, what: str) -> str:
 
 
 def new_passphrase(what: str, descriptor: int | None) -> str:
-    """Read a new passphrase for `what`: typed twice, or from a file descriptor.
+    """Read a new passphrase for `what`. The person types it twice, unless it comes from a file descriptor.
 
     Raises:
         InputError: as `passphrase`.
-        CallerError: INVALID_VALUE if the two differ; INVALID_ARGUMENTS as `passphrase`.
+        CallerError: INVALID_VALUE if the two passphrases differ; INVALID_ARGUMENTS as `passphrase`.
     """
     if descriptor is not None:
         return passphrase("New passphrase", descriptor)
@@ -76,14 +76,14 @@ def new_passphrase(what: str, descriptor: int | None) -> str:
 
 
 def the_same_again(prompt: str, first: str) -> str:
-    """Ask for a new passphrase a second time, and return it. Raises as `new_passphrase`."""
+    """Ask the person to type a new passphrase again, and return it. Raises the errors of `new_passphrase`."""
     if passphrase(f"{prompt}, again", None) != first:
         raise CallerError(Code.INVALID_VALUE, "The two passphrases differ; nothing was changed.")
     return first
 
 
 def require_yes(question: str, *, yes: bool) -> None:
-    """Ask, unless `yes` was given in advance; end the command if the person refuses.
+    """Ask a yes-or-no question, unless `yes` already answers it. If the person refuses, end the command.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if nobody can answer.
@@ -101,9 +101,9 @@ def require_yes(question: str, *, yes: bool) -> None:
 
 
 def agreed(question: str, *, yes: bool) -> bool:
-    """Return whether the person agrees, now or with `--yes`; False if nobody can answer.
+    """Return whether the person says yes, or has passed `--yes`. Return False if nobody can answer.
 
-    The command continues either way: without agreement it leaves a step out.
+    After a refusal the command continues, but skips a step.
     """
     from claude_secrets.prompt.terminal import confirm
 
@@ -111,9 +111,11 @@ def agreed(question: str, *, yes: bool) -> bool:
 
 
 def ask(lines: Sequence[str], question: str, refusal: SecretsError) -> None:
-    """Show the lines and ask the question; end the command if the person refuses, raise `refusal` without a terminal.
+    """Show the lines and ask the question.
 
-    The lines may have scrolled away, so the question has to be complete without them.
+    If the person refuses, the command ends. If there is no terminal, `refusal` is raised.
+
+    The question must be complete without the lines, because they may have scrolled away.
     """
     from claude_secrets.prompt.terminal import confirm, is_there
 
@@ -133,7 +135,7 @@ def ask(lines: Sequence[str], question: str, refusal: SecretsError) -> None:
 def value_from_input(name: str, *, exact: bool) -> str:
     """Read the value of a secret from the terminal or standard input.
 
-    `exact` keeps a newline at the end of a single line from standard input.
+    The newline after a single line from standard input is removed, unless `exact` is set.
 
     Raises:
         CallerError: INVALID_VALUE.

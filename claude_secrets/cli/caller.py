@@ -1,6 +1,6 @@
-"""Finds out who runs this command: gathers the facts from which `detection` decides.
+"""Finds out whether a person or an agent runs this command: gathers the evidence, and lets `detection` decide.
 
-Always: the environment contributes only the marks of agents.
+Always: the environment is used only as evidence for an agent, never as evidence for a person.
 """
 
 import os
@@ -11,12 +11,15 @@ from claude_secrets.agent.detection import Agent, CallerEvidence, Start
 
 
 def find_agent(is_mine: Callable[[], bool]) -> Agent | None:
-    """Return the agent that runs this command; None if a person does. `is_mine` is as in `CallerEvidence`."""
+    """Return the agent that runs this command, or None if a person runs it. `CallerEvidence` explains `is_mine`."""
     return detection.find_agent(_view(is_mine))
 
 
 def note_who_started(is_mine: Callable[[], bool]) -> Start:
-    """Return who started this server, and record its client to recognise its agents later. `is_mine` as above."""
+    """Return who started this server, and record the client, so that the client's agents are recognised later.
+
+    `CallerEvidence` explains `is_mine`.
+    """
     view = _view(is_mine)
     start = detection.who_started(view)
     if start.client is not None and detection.may_be_recorded(start.client):
