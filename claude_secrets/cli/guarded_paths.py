@@ -1,7 +1,7 @@
-"""Finds the paths that hooks keep file tools away from: the store, its keys and the person's own files.
+"""Recognises the paths that hooks forbid to file tools: the store, its keys and the person's own files.
 
-Always: a path is judged by the file it leads to, through links, `..`, `~` and other spellings. Files that do not exist
-yet are guarded, too. Nothing is changed.
+Always: the file that a path leads to decides, not the spelling of the path. Links, `..` and `~` make no difference.
+Files that do not exist yet are guarded, too. This module changes nothing.
 """
 
 import os
@@ -18,7 +18,7 @@ from claude_secrets.policy.config import CONFIG
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON
 
 _LONGEST: Final = 4096
-"""The most characters of a path: no system opens a longer one."""
+"""The most characters of a path. No system opens a longer path."""
 
 _WILD: Final = frozenset("*?[")
 _ALTERNATIVES: Final = 200
@@ -33,14 +33,14 @@ _Number = tuple[int, int]
 
 
 class _Location(NamedTuple):
-    """The place of a file that may not exist yet: the nearest existing directory or file, and the names below it."""
+    """The location of a file that may not exist yet: the existing part of its path, and the names below that part."""
 
     number: _Number
     below: tuple[str, ...]
 
 
 class Guard:
-    """Guards the files of `stores`, `keys`, and the person's own files and directories.
+    """Guards the files of `stores`, the files `keys`, and the person's own files and directories.
 
     `bases` are the directories against which tools resolve relative paths.
     """
@@ -65,19 +65,19 @@ class Guard:
         )
 
     def owns(self, path: Path) -> bool:
-        """Return whether a path is one of the person's own files, or one of their directories or anything in it."""
+        """Return whether a path is one of the person's own files or directories, or is inside one of them."""
         return any(_is_within(path, one) for one in self._own)
 
     def holds_guarded(self, path: Path) -> bool:
-        """Return whether a path is guarded, or has anything guarded below it."""
+        """Return whether a path is guarded, or is a directory that contains a guarded file at any depth."""
         return any(_is_within(one, path) for one in self._kept | self._own)
 
     def has_key_below(self, path: Path) -> bool:
-        """Return whether a key is somewhere below a directory."""
+        """Return whether a directory contains a key file at any depth."""
         return any(_is_within(key, path) for key in self._keys)
 
     def leads(self, text: str) -> list[Path]:
-        """Return the paths that a text leads to if it is read as a path or a `file:` address."""
+        """Read a text as a path or a `file:` URL, and return the paths that it can lead to."""
         if not 0 < len(text) <= _LONGEST or "\0" in text or "\n" in text:
             return []
         if text[:5].lower() == "file:":
@@ -98,7 +98,7 @@ class Guard:
             if first and not os.path.lexists(base / first):  # rules out nearly every text that is no path
                 return set()
         path = os.path.join(base, text)  # noqa: PTH118  as above
-        # Some tools follow a link before they remove `..`, and others after.
+        # Some tools resolve links before they remove `..`, and others do so afterwards.
         return {_real(Path(path)), _real(Path(os.path.normpath(path)))}
 
     @cached_property
@@ -115,7 +115,7 @@ class Guard:
         for directory in self.leads("/".join(parts[:fixed]) or "/"):
             if not rest and self.keeps(directory):
                 return True
-            if ".." in rest:  # it leaves a directory that is not known
+            if ".." in rest:  # the `..` leaves a directory that is not known
                 return True
             for one in self._kept:
                 if one.is_relative_to(directory) and _fits(one.relative_to(directory).parts, rest):
@@ -124,7 +124,10 @@ class Guard:
 
 
 def texts(value: object, leaving_out: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Iterate over every text in a tool's input or output, including keys, except in the fields `leaving_out`."""
+    """Iterate over every text in a tool's input or output, including keys.
+
+    Texts in the fields `leaving_out` are skipped.
+    """
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -158,7 +161,7 @@ def _alternatives(pattern: str) -> Iterator[str]:
 
 
 def _at_homes(text: str) -> set[str]:
-    """Return the text, and the text with `~` replaced by the home directory of the environment and of the account."""
+    """Return the text, and the text with `~` replaced by the environment's and by the account's home directory."""
     if not text.startswith("~"):
         return {text}
     first, _, rest = text.partition("/")
@@ -198,7 +201,7 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _is_within(path: Path, outer: Path) -> bool:
-    """Return whether a path is `outer` or below it; both may be spelled differently, or not exist yet."""
+    """Return whether a path is `outer` or inside it. The paths may be spelled differently, and need not exist yet."""
     if path.is_relative_to(outer):
         return True
     place = _place(outer)

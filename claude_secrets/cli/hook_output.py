@@ -1,7 +1,8 @@
-"""The answers of hooks to a tool's output: replace the values in it, report them, or withhold the output.
+"""The answers of hooks to a tool's output: replace or report the values in the output, or withhold the output.
 
-Always: an answer contains no value, and no name of a secret that the project is not shown. A replaced output has the
-shape of the original; if it has another shape, Claude Code shows the model the original.
+Always: an answer contains no value, and no name of a secret that the project may not see. A replacement has the same
+shape as the original output, because Claude Code ignores a replacement of another shape and shows the model the
+original.
 """
 
 import re
@@ -13,15 +14,18 @@ from claude_secrets.cli.guarded_paths import texts
 from claude_secrets.paths import command
 
 SHORTEST: Final = 16
-"""The fewest characters of a value that is searched for; shorter values occur in texts by chance."""
+"""The fewest characters of a value that is searched for.
+
+Shorter values are not searched for, because they occur in texts by chance.
+"""
 
 _SHOWING: Final = 12
-"""The fewest characters of a text that can show such a value; of a value with several lines, one line is enough."""
+"""The fewest characters of a text that can show a value. (One line of a value with several lines is enough.)"""
 
 _KINDS: Final = ("type", "mode", "status", "media_type")
 _KIND: Final = re.compile(r"[a-z][a-z_/.+-]{,39}")
 _FIELD: Final = re.compile(r"[A-Za-z_]{,40}")
-"""Words by which Claude Code recognises the shape of an output. They stay in an output that is withheld."""
+"""Patterns of words by which Claude Code recognises the shape of an output. A withheld output keeps these words."""
 
 _IMAGE: Final = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=\s]*")
 _UNNAMED: Final = "/"
@@ -32,7 +36,7 @@ HookAnswer: TypeAlias = dict[str, object] | None
 
 
 class Shown(NamedTuple):
-    """The secrets whose values are in a text: the `names` that the project is shown, and whether there are `others`."""
+    """The secrets whose values are in a text: the `names` that the project may see, and whether there are `others`."""
 
     names: list[str]
     others: bool
@@ -53,7 +57,10 @@ def can_show(output: object) -> bool:
 
 
 def replaced(event: HookEvent, values: StoreValues) -> HookAnswer:
-    """Return the tool's output with each value replaced by its reference or `[a secret]`; None if it has no value."""
+    """Return the answer that replaces each value in the tool's output by a reference or by `[a secret]`.
+
+    Returns None if the output contains no value.
+    """
     from claude_secrets.redaction.finder import Finder, likely
     from claude_secrets.redaction.redactor import Redactor, reference
 
@@ -73,7 +80,7 @@ def replaced(event: HookEvent, values: StoreValues) -> HookAnswer:
 
 
 def reported(event: HookEvent, values: StoreValues) -> HookAnswer:
-    """Report which secrets' values the model has seen in an output that no hook can change."""
+    """Return the warning that a failed tool's output, which no hook can change, has shown values to the model."""
     shown = shown_in([str(event.get("error", ""))], values)
     if shown is None:
         return None
@@ -91,7 +98,7 @@ def reported(event: HookEvent, values: StoreValues) -> HookAnswer:
 
 
 def withheld(event: HookEvent | None, why: str) -> HookAnswer:
-    """Return the answer that withholds an output in which values could not be searched for.
+    """Return the answer that withholds a tool's output because the output could not be searched for values.
 
     `event` is None if the event itself could not be read.
     """
@@ -99,7 +106,7 @@ def withheld(event: HookEvent | None, why: str) -> HookAnswer:
     text = f"[Claude Secrets withheld this output because it could not check it for secrets ({why}). The person can "
     text += f"run {doctor} to find out what is wrong.]"
     person = f"Claude Secrets withheld a tool's output because it could not check it for secrets ({why}). Run {doctor}."
-    if event is None:  # without the output's shape a replacement would not be shown, so the model has to stop
+    if event is None:  # a replacement needs the output's shape, so instead the model must stop
         stopped: dict[str, object] = {"continue": False, "stopReason": person, "systemMessage": person}
         return {**stopped, **specific("PostToolUse", updatedToolOutput=text)}
     output = event.get("tool_response")
@@ -110,7 +117,7 @@ def withheld(event: HookEvent | None, why: str) -> HookAnswer:
 
 
 def unchecked(event: HookEvent | None, why: str) -> HookAnswer:
-    """Return the warning about an output that no hook can change and that could not be searched for values."""
+    """Return the warning that a failed tool's output, which no hook can change, could not be searched for values."""
     if event is not None and not can_show(event.get("error")):
         return None
     person = (
@@ -122,7 +129,7 @@ def unchecked(event: HookEvent | None, why: str) -> HookAnswer:
 
 
 def shown_in(output: Iterable[str], values: StoreValues) -> Shown | None:
-    """Return the secrets whose values are in the texts; None if there are no values."""
+    """Return the secrets whose values are in the texts, or None if the texts contain no value."""
     from claude_secrets.redaction.finder import Finder, likely
 
     data = [_bytes(text) for text in output]
@@ -136,7 +143,10 @@ def shown_in(output: Iterable[str], values: StoreValues) -> Shown | None:
 
 
 def _asked_for(event: HookEvent) -> str:
-    """Return the name that the agent passed to `get_secret`; the gate has decided whether it gets that value."""
+    """Return the name that the agent passed to `get_secret`.
+
+    The gate has already decided whether the agent gets this secret's value.
+    """
     tool, given = str(event.get("tool_name")), event.get("tool_input")
     if not (tool.startswith("mcp__") and tool.endswith("__get_secret") and isinstance(given, dict)):
         return ""
@@ -144,14 +154,17 @@ def _asked_for(event: HookEvent) -> str:
 
 
 def _without(asked: str, values: StoreValues) -> dict[str, str]:
-    """Return the values to search for, by name, without the value that was asked for and any value inside it."""
+    """Return the values to search for, by name.
+
+    The value that the agent asked for, and any value inside it, are left out.
+    """
     sought = {**values.named, **{f"{_UNNAMED}{number}": value for number, value in enumerate(values.others)}}
     answer = "" if asked in values.use_only else values.named.get(asked, "")
     return {name: value for name, value in sought.items() if len(value) >= SHORTEST and value not in answer}
 
 
 def _withheld(output: object, text: str, field: str = "") -> object:
-    """Return an output of the same shape in which `text` replaces every text that could show a value."""
+    """Return a copy of the output with the same shape, in which `text` replaces every text that could show a value."""
     if isinstance(output, str):
         is_shape = len(output) < _SHOWING or (field in _KINDS and _KIND.fullmatch(output)) or _IMAGE.fullmatch(output)
         return output if is_shape else text

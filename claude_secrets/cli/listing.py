@@ -14,24 +14,28 @@ from claude_secrets.person.person import Person
 from claude_secrets.store.records import Record
 
 _ANNOUNCED_SECONDS: Final = 14 * 86_400
-"""How long before its expiry a value is announced to the person."""
+"""Values that expire within this time are announced to the person."""
 
 
 def hint_at_main(person: Person) -> None:
-    """Hint how a linked git work tree can count as its main project, if it does not yet."""
+    """Print a hint if a linked git work tree does not count as its main project yet.
+
+    The hint says how to change that.
+    """
     project = trust.project_with_identity(person)
     if project is not None and project.unjoined is not None:
         main = short(project.unjoined)
-        hint(f"this git work tree of {main} does not count as that project yet; to change that: {command()} trust")
+        not_yet = f"this is a git work tree of {main}, but it does not count as that project yet"
+        hint(f"{not_yet}; to change this: {command()} trust")
 
 
 def here(person: Person) -> str:
-    """Return the person's project with a shortened path; "you" outside projects."""
+    """Return the shortened path of the person's project, or "you" outside projects."""
     return "you" if person.project is None else short(str(person.project.path))
 
 
 def short(origin: str) -> str:
-    """Return a project's identity with `~` for the home directory; "you" if it is the person."""
+    """Return an origin in short form: a project's path with `~` for the home directory, or "you" for the person."""
     if origin == PERSON:
         return "you"
     for home in home_directories():
@@ -56,7 +60,7 @@ def as_data(record: Record) -> dict[str, object]:
 
 
 class ExpiringSecret(NamedTuple):
-    """A secret whose value expires in `seconds`; 0 or less if it has expired."""
+    """A secret whose value expires in `seconds`. If the value has expired, `seconds` is 0 or less."""
 
     record: Record
     seconds: float
@@ -74,9 +78,9 @@ def expiries(records: Iterable[Record]) -> list[ExpiringSecret]:
 
 
 def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
-    """Print secrets as a table or as JSON; the table is followed by hints at those that have expired or soon will.
+    """Print secrets as JSON, or as a table with hints about secrets that have expired or soon expire.
 
-    `nothing` is printed if there are no secrets.
+    If there are no secrets, the text `nothing` is printed instead of the table.
     """
     shown = list(records)
     if as_json:

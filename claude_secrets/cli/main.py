@@ -20,15 +20,18 @@ from claude_secrets.cli.teardown import close_all, note_failure, run_after_succe
 from claude_secrets.errors import CallerError, Cancelled, Code, CustodyError, DeniedError, SecretsError
 
 _COLLECT_AFTER = 100_000
-"""The new objects after which Python collects garbage: more than a command or the server's start creates."""
+"""The number of new objects after which Python collects garbage.
+
+No command, and no start of the server, creates so many.
+"""
 
 
 def entry() -> NoReturn:
-    """Run this process's command and exit at once: a regular exit would take a tenth of most commands' time."""
+    """Run this process's command and call `os._exit`, because a regular exit takes a tenth of most commands' time."""
     gc.set_threshold(_COLLECT_AFTER)
     try:
         os._exit(main())
-    except KeyboardInterrupt:  # pressed while the command was ending
+    except KeyboardInterrupt:  # Ctrl-C was pressed while the command was ending
         os._exit(exit_codes.INTERRUPTED)
 
 
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(given)
         output.flush()
-    except BrokenPipeError:  # the reader has closed the pipe, as `head` does, which is no error to report
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does; this needs no report
         code = exit_codes.FAILED
     except output.UnwrittenError as error:
         output.error(f"The output could not be written: {error.strerror}.")
@@ -70,7 +73,7 @@ def _run(given: list[str]) -> int:
         raise
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
-        return min(code, exit_codes.FAILED) if command_in(given) == "hook" else code  # a hook with code 2 blocks
+        return min(code, exit_codes.FAILED) if command_in(given) == "hook" else code  # 2 would block the tool
     except Exception as error:  # noqa: BLE001  nothing may escape: a traceback could show a value
         fault = f"Something went wrong inside Claude Secrets ({type(error).__name__})."
         return _tell(SecretsError(Code.INTERNAL, fault))
@@ -111,7 +114,10 @@ def _command_of(agent: Agent | None, options: argparse.Namespace, given: Sequenc
 
 
 def _loosens(options: argparse.Namespace) -> bool:
-    """Return whether the command, as its module says, gives more access to agents or to the reader of its output."""
+    """Return whether the command gives more access to agents, or to readers of its output.
+
+    The command's module decides.
+    """
     says = getattr(module_of(options.command), "loosens", None)
     return bool(says is not None and says(options))
 
@@ -119,7 +125,7 @@ def _loosens(options: argparse.Namespace) -> bool:
 def _works_in_namespaces(options: argparse.Namespace) -> bool:
     try:
         return bool(_opening().works_in_namespaces(_opening().invocation_of(options)))
-    except SecretsError:  # an invalid file loosens nothing
+    except SecretsError:  # an invalid file gives no access
         return False
 
 

@@ -20,27 +20,27 @@ def described(copy: OldCopy) -> str:
 def ask_which_to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
     """Show the copies, ask whether to remove them, and return the copies to remove.
 
-    Call it before the command changes anything.
+    Call this function before the command changes anything.
     """
     copied = old_copies.list_copies(person.store.path)
     for copy in copied:
         if copy.store_id is None:
-            warn(f"{described(copy)} is named like a copy of the store but does not open as one; check it yourself")
+            warn(f"{described(copy)} is named like a copy of the store but cannot be opened; check this file yourself")
     proven = [copy for copy in copied if copy.store_id is not None]
     for copy in proven:
         note(f"A copy of the store: {described(copy)}")
     if not proven or agreed("Remove these copies?", yes=yes):
         return proven
-    warn("the copies stay: anyone with a key from that time can read everything that was in the store then")
+    warn("the copies were not removed: anyone with a key from the time of a copy can read everything in that copy")
     return []
 
 
 def remove_copies(person: Person, old: list[OldCopy]) -> None:
-    """Remove the copies, and say which of their key files stay."""
+    """Remove the copies, and print a hint for each of their key files that was not removed."""
     for copy in old:
         left = old_copies.key_files(copy, person.store)
         old_copies.remove_copy(copy)
         say(f"Removed {copy.path}.")
         for path in left:
-            command = "del" if sys.platform == "win32" else "rm"
-            hint(f"its key file stays, because another store may use it; if none does: {command} {quoted(path)}")
+            removal = f"{'del' if sys.platform == 'win32' else 'rm'} {quoted(path)}"
+            hint(f"the copy's key file was not removed, because another store may use it; if no store does: {removal}")

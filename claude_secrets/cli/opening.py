@@ -1,7 +1,7 @@
 """Opens the objects that a command works on: the project, the configuration, the store and the `Person`.
 
-Always: files that a project could have planted are refused before they are opened: a store, a key file, and links in
-place of the person's own files.
+Always: a file that a project could have planted is refused before it is opened. Such a file can be a store, a key file,
+or a link that replaces one of the person's own files.
 """
 
 import os
@@ -30,13 +30,14 @@ _MISTYPED: Final = (Code.INVALID_ARGUMENTS, Code.INVALID_NAME, Code.INVALID_VALU
 _IN_A_SCOPE = frozenset(
     {"get", "set", "delete", "rename", "history", "restore", "purge", "access", "exec", "export", "import", "allow"}
 )
-"""Commands whose NAME arguments mean secrets in the project's scope."""
+"""Commands whose NAME arguments are names of secrets in the project's scope."""
 
 
 class Invocation(NamedTuple):
-    """The parts of the command line that decide what is opened: the command and the options of every command.
+    """The parts of the command line that determine what is opened: the command and the options that all commands share.
 
-    `name` is the command's secret, for the log; empty if there is none. `yes` is whether `--yes` was given.
+    `name` is the name of the command's secret, for the audit log; empty if the command has no secret. `yes` is whether
+    `--yes` was given.
     """
 
     command: str
@@ -61,13 +62,13 @@ def invocation_of(options: Namespace) -> Invocation:
 
 
 def call_origin(invocation: Invocation) -> CallOrigin:
-    """Return where the command is called: the directory named by `--project`, or the working directory."""
+    """Return the command's `CallOrigin`: the directory that `--project` names, or the working directory."""
     named = expanded(invocation.project) if invocation.project else None
     return CallOrigin(argument=named, environment=None, root=None, working_directory=working_directory())
 
 
 def find_project(invocation: Invocation) -> Project | None:
-    """Return the project of the current directory, if any. Raises `DeniedError` if `--project` does not name one."""
+    """Return the current project, or None. Raises `DeniedError` if `--project` names a directory without a project."""
     try:
         return require_project(invocation)
     except DeniedError as error:
@@ -77,7 +78,7 @@ def find_project(invocation: Invocation) -> Project | None:
 
 
 def require_project(invocation: Invocation) -> Project:
-    """Return the project of the current directory. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST if there is none."""
+    """Return the current project. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST if there is no project."""
     where = call_origin(invocation)
     try:
         return locate(where, homes=home_directories())
@@ -92,12 +93,12 @@ def require_project(invocation: Invocation) -> Project:
 
 
 def allowlist_of(project: Project) -> Allowlist:
-    """Read the project's allowlist. Raises `DeniedError` if it is invalid."""
+    """Read the project's allowlist. Raises `DeniedError` if the allowlist is invalid."""
     return allowlist.read_allowlist(project.path)[1]
 
 
 def read_settings(invocation: Invocation, project: Project | None) -> Config:
-    """Read the person's `config.yml`. Raises `DeniedError` ALLOWLIST_INVALID."""
+    """Read the person's `config.yml`. Raises `DeniedError` ALLOWLIST_INVALID if the file is invalid."""
     return read_config(own_directories(), check_of_links(invocation, project))
 
 
@@ -107,25 +108,25 @@ def scripts_may(invocation: Invocation) -> bool:
 
 
 def works_in_namespaces(invocation: Invocation) -> bool:
-    """Return whether the configuration says that the namespaces in which this runs are the person's own."""
+    """Return whether the configuration says that the person works in namespaces of their own (`namespace: mine`)."""
     return read_settings(invocation, find_project(invocation)).namespace
 
 
 def yes_of(invocation: Invocation) -> Yes:
-    """Return what `--yes` answers for this command."""
+    """Return the `Yes` of this command: whether `--yes` was given, and whether it counts as the person's answer."""
     return Yes(given=invocation.yes, command=invocation.command, scripts_may=lambda: scripts_may(invocation))
 
 
 def check_of_links(invocation: Invocation, project: Project | None) -> CheckLink:
-    """Return the check that refuses the person's files if they are links through a project.
+    """Return a function that refuses a file of the person's if it is inside a project, or a link through a project.
 
-    Raises `DeniedError` at once if their directories are such links.
+    Raises `DeniedError` at once if a directory of such files is inside a project.
     """
     return planted.check_of_links(call_origin(invocation), project, home_directories())
 
 
 def open_store(invocation: Invocation, project: Project | None) -> Store:
-    """Return the store; it is refused if it or its key file belongs to a project."""
+    """Open the store. Raises an error if the store or its key file belongs to a project."""
     return _open(invocation, project, SHARED).store
 
 
@@ -140,14 +141,18 @@ def _open(invocation: Invocation, project: Project | None, scope: str, at: Path 
         config=config,
         ask_passphrase=lambda: passphrase("Passphrase of the store", invocation.passphrase_fd),
     )
-    close_at_end(person.store.close)  # writes the store's log back into its file
+    close_at_end(person.store.close)  # also writes SQLite's log back into the store's file
     return person
 
 
 def the_person(
     invocation: Invocation, project: Project | None, scope: str | None = None, *, at: Path | None = None
 ) -> Person:
-    """Return the `Person` for `scope`, or for the project's scope; uses the store `at` a path if one is given."""
+    """Return the `Person` for `scope` and for the store at the path `at`.
+
+    The default for `scope` is the project's scope. The default for `at` is the path of the store that the command line
+    or the configuration names.
+    """
     claimed = scope is None and project is not None
     if scope is None:
         scope = allowlist_of(project).scope if project else SHARED
@@ -167,10 +172,13 @@ def scoped_person(options: Namespace) -> Person:
 
 
 def _note(error: SecretsError, person: Person, invocation: Invocation) -> None:
-    """Log that the command failed, if the store is open. Mistyped arguments are not logged."""
+    """Record in the audit log that the command failed, if the store is open.
+
+    Errors in the arguments are not recorded.
+    """
     if error.code in _MISTYPED or not (person.store.exists() and person.store.unlocked):
         return
-    with suppress(SecretsError), person.store.write(durable=False) as tx:  # if it fails, still no value was given out
+    with suppress(SecretsError), person.store.write(durable=False) as tx:  # a failure to log reveals no value
         person.log(tx, invocation.command, invocation.name, refused=error.code)
 
 

@@ -164,18 +164,18 @@ def test_a_copy_that_changed_since_it_was_shown_stays(machine: Machine) -> None:
 def test_where_nobody_can_be_asked_or_says_no_they_stay_and_that_is_said(machine: Machine) -> None:
     aside = set_aside(machine, "--key-file", str(machine.home / "new.key"))
     done = machine.run("purge", "--deleted")
-    assert ("the copies stay" in done.stderr, aside.exists(), machine.key_file.exists()) == (True, True, True)
+    assert ("copies were not removed" in done.stderr, aside.exists(), machine.key_file.exists()) == (True, True, True)
     with at_a_terminal(machine) as shell:
         shell.type("cs purge --deleted\n")
         shell.see(re.escape(aside.name))
         shell.see(r"Remove these copies\? \[y/N\] ")
         shell.type("n\n")
-        shell.see("the copies stay")
+        shell.see("the copies were not removed")
         assert (aside.exists(), machine.key_file.exists()) == (True, True)
         shell.type("cs purge --deleted\n")
         shell.see(r"Remove these copies\? \[y/N\] ")
         shell.type("y\n")
-        shell.see("its key file stays")
+        shell.see("key file was not removed")
     assert not aside.exists()
 
 

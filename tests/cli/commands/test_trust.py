@@ -84,8 +84,8 @@ def test_what_is_stored_in_a_linked_work_tree_is_its_own_until_it_counts_as_the_
     for arguments in (["set", "OWN"], ["allow", "OTHER"]):
         done = machine.run(*arguments, at=tree, stdin="v")
         assert done.stderr == (
-            "hint: this git work tree of ~/work/main does not count as that project yet; "
-            "to change that: python -P -m claude_secrets trust\n"
+            "hint: this is a git work tree of ~/work/main, but it does not count as that project yet; "
+            "to change this: python -P -m claude_secrets trust\n"
         )
     machine.run("trust", "--yes", at=tree)
     assert machine.run("set", "NEW", at=tree, stdin="v").stderr == ""
