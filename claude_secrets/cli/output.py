@@ -1,8 +1,8 @@
 """Prints the output of the commands, line by line.
 
-Always: a control, format or line-breaking character is shown as U+FFFD, so that a name from elsewhere (a directory's
-name can have any character) cannot forge output. Errors, hints and warnings go to standard error; failures to write
-there are ignored. Failures of standard output are raised only by `flush`, so that a command finishes its work first.
+Always: a control, format or line-breaking character is shown as U+FFFD, so that a name, such as a directory's, cannot
+forge output. Errors, hints and warnings go to standard error, and failures to write to standard error are ignored.
+Failures to write to standard output are raised only by `flush`, so that a command finishes its work first.
 """
 
 import errno
@@ -16,14 +16,14 @@ from typing import Final
 
 
 class UnwrittenError(OSError):
-    """Standard output did not accept everything that was printed."""
+    """Some of the output could not be written to standard output."""
 
 
 _refused: Final[list[OSError]] = []
 
 
 def prepare() -> None:
-    """Make the streams accept any text: a directory's name need not be valid Unicode."""
+    """Make standard output and standard error accept any text, because a directory's name may be invalid Unicode."""
     _refused.clear()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -36,7 +36,7 @@ def say(line: str = "") -> None:
 
 
 def hint(line: str) -> None:
-    """Print a hint: what the person can do, or should know, on standard error."""
+    """Print a hint on standard error. A hint says what the person can do or should know."""
     _tell(f"hint: {line}")
 
 
@@ -51,7 +51,7 @@ def error(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """Print a note on standard error, so that it does not mix with the output that programs read."""
+    """Print a note on standard error, because programs may read the standard output."""
     _tell(line)
 
 
@@ -68,7 +68,7 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 class _Progress:
-    """Whether the terminal's last line shows progress; any other output erases that line first."""
+    """Whether the terminal's last line shows progress. Messages on standard error erase that line first."""
 
     is_shown = False
 
@@ -83,7 +83,10 @@ _progress: Final = _Progress()
 
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of long work if standard error is a terminal; call the result with done and total."""
+    """Show the progress of long work if standard error is a terminal.
+
+    Yields a function. Call it with the amount of work done and the total amount.
+    """
     stream = sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
     shown = -1
 
@@ -114,7 +117,9 @@ def write(data: bytes) -> None:
 
 
 def flush() -> None:
-    """Write out all buffered output. Call it before a question, so that the person has seen what it is about.
+    """Write out all buffered output.
+
+    Call this before a question, so that the person has seen the output before they answer.
 
     Raises:
         BrokenPipeError: the reader has closed the pipe.
@@ -131,7 +136,7 @@ def flush() -> None:
 
 
 def abandon() -> None:
-    """Drop output that cannot be written, so that Python does not try again when it exits."""
+    """Discard output that cannot be written, so that Python does not try to write it again when it exits."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, AttributeError, ValueError):

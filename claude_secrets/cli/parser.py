@@ -1,10 +1,10 @@
 """The argument parser: all commands, each with its one-line help.
 
-Each command is one file in `commands/` with `add_arguments(parser)` and `run(options) -> int`. Some also have
-`loosens(options)`, which says when a person must run the command.
+Each command is a module in `commands/` with `add_arguments(parser)` and `run(options) -> int`. Some of these modules
+also have `loosens(options)`, which returns whether a person must run the command.
 
-Always: no command takes a value as an argument, and errors do not repeat the arguments. A command's module is imported
-only when the command is named.
+Always: no command takes a secret's value as an argument, and errors do not repeat the arguments. A command's module is
+imported only if the arguments name the command.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def parse(given: list[str]) -> argparse.Namespace:
     """Parse the command line.
 
     Raises:
-        SystemExit: the arguments are invalid, or they ask for help.
+        SystemExit: the arguments are invalid, or help was requested.
     """
     name = command_in(given)
     if name is None and not any(word in ("-h", "--help", "--version") for word in given):
@@ -92,7 +92,7 @@ def _refuse_value_argument() -> NoReturn:
 
 
 def parser_of(name: str, program: str) -> argparse.ArgumentParser:
-    """Return the parser of one command, as `parse` uses it, for a program with the name `program`."""
+    """Return the parser that `parse` uses for the command `name`. Its messages call the program `program`."""
     parser = _Parser(prog=f"{program} {name}", description=COMMANDS[name], allow_abbrev=False)
     _add_options(parser, name)
     return parser
@@ -110,7 +110,7 @@ def module_of(name: str) -> ModuleType:
 
 
 def command_in(given: list[str]) -> str | None:
-    """Return the first word that is neither an option nor the value of a common option."""
+    """Return the command's name: the first word that is neither an option nor the value of a common option."""
     words = iter(given)
     for word in words:
         if word in ("--project", "--store", "--passphrase-fd"):
@@ -121,10 +121,10 @@ def command_in(given: list[str]) -> str | None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with errors in this program's format that do not repeat the arguments."""
+    """An `ArgumentParser` whose errors have this program's format and do not repeat the arguments."""
 
     def error(self, message: str) -> NoReturn:
-        # argparse repeats the words it rejects, and people do put values there.
+        # argparse's own message repeats the rejected words, and one of them may be a secret value.
         if message.startswith(("argument COMMAND:", "argument VERB:")):
             kind = message.partition(":")[0].removeprefix("argument ").lower()
             message = f"unknown {kind} (not shown, because it may be a secret value)"

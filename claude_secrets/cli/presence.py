@@ -1,7 +1,7 @@
-"""Commands that loosen something need a person at a terminal, unless the person's configuration allows scripts.
+"""Require a person at a terminal for commands that give more access, unless the configuration allows scripts.
 
-Always: this prevents accidents, and commands hidden in pasted text or scripts. It does not stop a program that gives
-itself a terminal.
+Always: this check prevents accidents, and stops commands that are hidden in pasted text or scripts. It does not stop a
+program that creates a terminal for itself.
 """
 
 import os
@@ -16,12 +16,13 @@ _AS_OUTPUT: Final = ', in bash and zsh as: eval "$(claude-secrets export)"'
 
 
 def require(what: str, scripts_may: Callable[[], bool], *, as_output: bool = False) -> None:
-    """Refuse an action, named `what`, without a person at a terminal, unless the configuration allows scripts.
+    """Refuse an action unless a person runs it at a terminal, or the configuration allows scripts.
 
-    `as_output`: a shell evaluates the command's output, so the hint shows how to do that.
+    `what` names the action in the error. If `as_output` is set, a shell must evaluate the command's output, and the
+    hint shows how.
 
     Raises:
-        DeniedError: PERSON_ONLY, or what `scripts_may` raises.
+        DeniedError: PERSON_ONLY, or an error from `scripts_may`.
     """
     from claude_secrets.policy.config import CONFIG
 
@@ -29,17 +30,17 @@ def require(what: str, scripts_may: Callable[[], bool], *, as_output: bool = Fal
         return
     raise DeniedError(
         Code.PERSON_ONLY,
-        f"{what} needs a person at a terminal, but it does not run in the foreground of one.",
+        f"{what} needs a person at a terminal, but this command does not run in a terminal's foreground.",
         f"Run it in a terminal{_AS_OUTPUT if as_output else ''}. "
         f"To allow it in your scripts, put `presence: any` into {own_directories().account / CONFIG}",
     )
 
 
 class Yes(NamedTuple):
-    """The answer that `--yes` gives to questions of `command`: whether it was `given`, and whether it counts.
+    """Whether `--yes` was `given` to `command`, and whether it counts as a person's answer.
 
-    It counts as a person's answer if `require_person` passes. `scripts_may` returns whether the configuration lets
-    scripts run commands that otherwise need a person at a terminal.
+    `--yes` counts as a person's answer if `require_person` raises no error. `scripts_may` returns whether the
+    configuration lets scripts run commands that otherwise need a person at a terminal.
     """
 
     given: bool
@@ -47,7 +48,7 @@ class Yes(NamedTuple):
     scripts_may: Callable[[], bool]
 
     def require_person(self, what: str) -> None:
-        """Refuse an action, named `what`, without a person at a terminal. Raises as `require`."""
+        """Call `require` for the action that `what` names. Raises the same errors as `require`."""
         require(what, self.scripts_may)
 
 
@@ -59,14 +60,14 @@ if sys.platform == "win32":
 else:
 
     def _in_foreground() -> bool:
-        """Whether this is the foreground process of its terminal: a person there started it and waits for it."""
+        """Whether this process is in the foreground of its terminal, so that a person started it and waits for it."""
         try:
             terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
-        except OSError:  # there is none
+        except OSError:  # there is no terminal
             return False
         try:
             return os.tcgetpgrp(terminal) == os.getpgrp()
-        except OSError:  # it has gone
+        except OSError:  # the terminal has gone
             return False
         finally:
             os.close(terminal)

@@ -22,23 +22,27 @@ _PIECE: Final = 1 << 20
 
 
 class Skips(NamedTuple):
-    """The globs of the paths that the person leaves out."""
+    """The globs of the paths that the person excludes from the scan."""
 
     globs: Sequence[str]
 
     def match(self, path: str) -> bool:
-        """Return whether a glob matches a path, a directory above it, or the name of either; `*` matches `/`, too."""
+        """Return whether a glob matches a path, one of its parent directories, or a single component of the path.
+
+        A `*` matches `/`, too.
+        """
         parts = path.split("/")
         names = {*parts, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))}
         return any(fnmatchcase(name, glob.removesuffix("/")) for glob in self.globs for name in names)
 
 
 class Files:
-    """The regular files at and below some paths, with their sizes.
+    """The regular files to search, with their sizes.
 
-    The store and its keys (`kept`) are left out, because values belong there. Git's own directories are searched except
-    for their objects, which are compressed: the addresses in `.git/config` often contain tokens. `histories` are the
-    git directories that were found, and `links` is the number of links.
+    The store and its keys (`kept`) are not searched, because they are meant to contain values. Git's own directories
+    are searched, because the URLs in `.git/config` often contain tokens. Git's objects are not searched, because they
+    are compressed. `histories` contains the git directories that were found. `links` is the number of links, which are
+    not followed.
     """
 
     def __init__(self, kept: set[Path], skips: Skips) -> None:
@@ -51,7 +55,7 @@ class Files:
         self.skipped = self.links = 0
 
     def add(self, path: Path) -> None:
-        """Add a file that the person has named, or a directory with everything below it.
+        """Add a file that the person has named, or all files in and below a directory.
 
         Raises:
             CallerError: INVALID_ARGUMENTS if the path does not exist, or is neither a file nor a directory.
@@ -76,7 +80,7 @@ class Files:
             )
 
     def sorted(self) -> list[tuple[Path, int]]:
-        """Return all files with their sizes, in order."""
+        """Return all files with their sizes, sorted by path."""
         return sorted(self._found.items())
 
     def _walk(self, top: Path) -> None:
@@ -102,7 +106,7 @@ class Files:
                 self.links += entry.is_symlink()
                 if not entry.is_dir(follow_symlinks=False):
                     self._take(path)
-                    if entry.name == ".git":  # a work tree or a submodule, with its history elsewhere
+                    if entry.name == ".git":  # a work tree or a submodule, whose history is in another directory
                         self.histories.append(path)
                 elif not (is_git and entry.name == "objects"):
                     waiting.append(path)
@@ -124,7 +128,7 @@ class Files:
 
 
 def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> Iterator[ScannedPlace | Unseen]:
-    """Search the files and their names; report the values and the files that could not be searched."""
+    """Search the files and their names. Yield the values that were found and the files that could not be searched."""
     paths = files.sorted()
     yield from in_names(finder, [str(path) for path, _ in paths])
     for path, why in sorted(files.unseen.items()):
@@ -135,7 +139,7 @@ def in_files(finder: Finder, files: Files, tell: Callable[[int, int], None]) -> 
             with open_plainly(path) as file:
                 yield from told_at(finder, look_through(finder, _pieces(file), file), str(path))
         except FileNotFoundError:
-            if path.parent.exists():  # otherwise its whole directory was removed
+            if path.parent.exists():  # otherwise the whole directory was removed
                 yield Unseen(redacted(finder, str(path)), Reason.CHANGED)
         except OSError:
             yield Unseen(redacted(finder, str(path)), Reason.UNREADABLE)
@@ -156,7 +160,7 @@ def open_plainly(path: Path) -> IO[bytes]:
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """Read as much as the file had when it was opened. Raises `ClosedError` if less can be read."""
+    """Read as many bytes as the file had when it was opened. Raises `ClosedError` if fewer bytes can be read."""
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise ClosedError(Reason.CHANGED)

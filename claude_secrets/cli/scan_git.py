@@ -1,4 +1,4 @@
-"""Searches a git repository for `scan`: its history and its staged files."""
+"""Searches a git repository's history and staged files for the command `scan`."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _ENTRY: Final = {size: re.compile(rb"[0-7]{5,6} ([^\0]+)\0.{%d}" % size, re.DOTA
 
 
 class GitScan:
-    """The search of one existing repository; `skipped` counts the paths that the person left out."""
+    """Searches one existing repository. `skipped` is the number of paths that the person excluded."""
 
     def __init__(self, finder: Finder, repository: Repository, skips: Skips, tell: _Tell) -> None:
         self._finder = finder
@@ -50,7 +50,7 @@ class GitScan:
         yield from in_names(self._finder, [one.path for one in blobs])
 
     def history(self) -> Iterator[ScannedPlace | Unseen]:
-        """Search everything that the repository has."""
+        """Search all objects of the repository, and the names of its branches, tags and other references."""
         try:
             yield from self._history()
         except CallerError as error:
@@ -73,7 +73,10 @@ class GitScan:
         yield from self._names([one.path for one in objects.here if not self._is_skipped(one.path)])
 
     def _names(self, paths: Sequence[str]) -> Iterator[ScannedPlace]:
-        """Search `paths`, and the names in trees: `paths` has only one path for each content."""
+        """Search `paths`, and the file names in tree objects.
+
+        The tree objects are needed because `paths` contains only one path for each object.
+        """
         leaks = [*in_names(self._finder, paths)]
         yield from leaks
         told = {place.name for place in leaks}
@@ -96,7 +99,7 @@ class GitScan:
         return self._repository.known_at(frozenset(number.encode("ascii") for number in numbers))
 
     def _told(self, one: Object, seen: Seen, known: Mapping[str, list[Known]]) -> Iterator[ScannedPlace | Unseen]:
-        """Report the results for one object under each of its known paths, at most `LISTED` of them."""
+        """Yield the results for one object under each of its known paths, but under no more than `LISTED` paths."""
         places = known.get(one.number) or ([Known(one.path, "")] if one.path else [])
         if not places:
             yield from told_at(self._finder, seen, f"git object {one.number[:12]}")
@@ -108,7 +111,7 @@ class GitScan:
             yield from told_at(self._finder, seen, place.path, f" ({commit}{more})")
 
     def _each(self, objects: Sequence[Object]) -> Iterator[tuple[Object, Seen]]:
-        """Search each object; once git stops answering, report the rest as not searched."""
+        """Search each object. If git stops answering, report the remaining objects as not searched."""
         number = 0
         try:
             for one, kind, pieces in self._repository.contents(objects):
@@ -148,4 +151,4 @@ def _why(error: CallerError) -> Reason:
 
 def _note_submodules(number: int) -> None:
     if number:
-        note(f"Not looked through: {number} submodule{'s' * (number != 1)}, because each is a repository of its own.")
+        note(f"Not looked through: {number} submodule{'s' * (number != 1)}, because each is a separate repository.")

@@ -1,4 +1,4 @@
-"""The outcome of `scan`, and how it is printed for people and programs."""
+"""Prints the outcome of `scan` for people and for programs."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -12,7 +12,7 @@ from claude_secrets.redaction.gap_reasons import Reason
 from claude_secrets.redaction.leaks import redacted
 
 LISTED: Final = 20
-"""The most places that are shown one by one."""
+"""The most locations that are shown one by one."""
 
 _WORDS: Final = {
     Reason.UNREADABLE: "it cannot be read",
@@ -24,14 +24,14 @@ _WORDS: Final = {
     Reason.TOO_DEEP: "it is an archive inside too many other archives",
     Reason.MISSING: "git does not have it, or cannot read it",
     Reason.NOT_FETCHED: "this clone has not fetched it",
-    Reason.IN_LFS: "git LFS keeps its content elsewhere",
+    Reason.IN_LFS: "its content is in git LFS, and was not fetched",
     Reason.UNMERGED: "it has a merge conflict, so it has no content to commit yet",
     Reason.NO_ANSWER: "git did not answer",
 }
 
 
 class ScannedPlace(NamedTuple):
-    """The place of a value, in a form that can be shown, and the name of its secret."""
+    """A location where a value was found, and the name of the secret. `where` contains no values."""
 
     where: str
     line: int
@@ -39,21 +39,21 @@ class ScannedPlace(NamedTuple):
 
 
 class Unseen(NamedTuple):
-    """A place that was not searched, in a form that can be shown, and why."""
+    """A location that was not searched, and the reason. `where` contains no values."""
 
     where: str
     why: Reason
 
 
 class Outcome(NamedTuple):
-    """The values that were found, and the places that could not be looked through."""
+    """The locations where values were found, and the locations that could not be searched."""
 
     found: Sequence[ScannedPlace]
     unseen: Sequence[Unseen]
 
 
 def told_at(finder: Finder, seen: Seen, path: str, where: str = "") -> list[ScannedPlace | Unseen]:
-    """Return the results for the content at a path; `where` is added to the path."""
+    """Return the results for the content at `path`. `where` is text to append to the path, such as " (staged)"."""
     return [
         Unseen(redacted(finder, path + one.inside) + where, one.why)
         if isinstance(one, Gap)
@@ -63,7 +63,7 @@ def told_at(finder: Finder, seen: Seen, path: str, where: str = "") -> list[Scan
 
 
 def outcome(told: Sequence[ScannedPlace | Unseen]) -> Outcome:
-    """Collect the results into an outcome, each once."""
+    """Collect the results into an `Outcome` without duplicates."""
     each = dict.fromkeys(told)
     return Outcome(
         [one for one in each if isinstance(one, ScannedPlace)], [one for one in each if isinstance(one, Unseen)]
@@ -71,7 +71,7 @@ def outcome(told: Sequence[ScannedPlace | Unseen]) -> Outcome:
 
 
 def tell(outcome: Outcome, what: str, *, as_json: bool) -> int:
-    """Print an outcome and return the exit code; `what` names what was searched for."""
+    """Print an outcome and return the exit code. `what` names the searched values, such as "stored value"."""
     if as_json:
         say_json(
             {
@@ -83,8 +83,8 @@ def tell(outcome: Outcome, what: str, *, as_json: bool) -> int:
         _tell_people(outcome, what)
     if outcome.found:
         names = sorted({one.name for one in outcome.found})
-        hint(f"replace these secrets where they are used, and here: {', '.join(names)}")
-        hint(f"to store a new value: {command()} set NAME; the old value stays in any history or transcript")
+        hint(f"replace these secrets at the services that use them, and in the store: {', '.join(names)}")
+        hint(f"to store a new value: {command()} set NAME; the old value remains in git history and transcripts")
         return VALUE_FOUND
     return PARTLY_SCANNED if outcome.unseen else 0
 
@@ -103,7 +103,7 @@ def _tell_people(outcome: Outcome, what: str) -> None:
             note(f"  {one.where}: {_WORDS[one.why]}")
         if number > LISTED:
             note(f"  and {number - LISTED} more (--json lists all)")
-        hint("to leave out paths that you know: --skip GLOB")
+        hint("to exclude paths that you have checked: --skip GLOB")
     places = f"{number} place{'s' * (number != 1)} could not be looked through."
     if outcome.found and number:
         note(places)

@@ -1,6 +1,6 @@
-"""The end of a command: last steps after success, notes of a failure, and what is closed in every case.
+"""Runs functions when a command ends: after success, after a failure, and in every case.
 
-The commands' modules register functions here, and `main` calls them.
+The commands' modules register the functions, and `main` calls them.
 """
 
 from collections.abc import Callable
@@ -13,23 +13,26 @@ _last: list[Callable[[], None]] = []
 
 
 def close_at_end(close: Callable[[], None]) -> None:
-    """Register `close` to be called when the command ends, in every case."""
+    """Register `close` to be called when the command ends, whether or not it succeeds."""
     _opened.append(close)
 
 
 def after_success(act: Callable[[], None]) -> None:
-    """Register `act` to be called when the command has done everything else; not if it fails or is cancelled."""
+    """Register `act` to be called as a last step of the command.
+
+    It is not called if the command fails or is cancelled.
+    """
     _last.append(act)
 
 
 def run_after_success() -> None:
-    """Call the functions registered for a command's success, in order."""
+    """Call the functions that `after_success` registered, in the order of registration."""
     while _last:
         _last.pop(0)()
 
 
 def close_all() -> None:
-    """Close everything, the newest first."""
+    """Call the functions that `close_at_end` registered, the newest first."""
     _last.clear()
     _noting.clear()
     while _opened:
@@ -42,6 +45,6 @@ def on_failure(note: Callable[[SecretsError], None]) -> None:
 
 
 def note_failure(error: SecretsError) -> None:
-    """Call the functions registered for a failure with the error that ends the command."""
+    """Call the functions that `on_failure` registered with the error that ends the command."""
     while _noting:
         _noting.pop()(error)

@@ -1,4 +1,4 @@
-"""Reads and writes times in forms for people: dates, and spans in minutes, hours or days."""
+"""Parses and formats times for people: dates, and spans in minutes, hours or days."""
 
 import re
 import time
@@ -18,13 +18,13 @@ def date(seconds: int) -> str:
 def left(seconds: float) -> str:
     """Format a remaining time in the largest unit that fits: `5 days`, `1 hour`."""
     for name, unit in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if (number := int(seconds / unit + 0.05)) > 0:  # a moment after "5d" there are 5 days left
+        if (number := int(seconds / unit + 0.05)) > 0:  # a moment after "5d" was typed, 5 days are left
             return f"{number} {name}{'s' * (number > 1)}"
     return "less than a minute"
 
 
 def before_now(text: str, option: str) -> float:
-    """Parse a day, a date with a time, or a span back from now (30m, 12h, 7d) as seconds since 1970.
+    """Parse a date, a date with a time, or a span before now (30m, 12h, 7d). Return it as seconds since 1970.
 
     Raises:
         CallerError: INVALID_ARGUMENTS, naming the `option`.
@@ -33,7 +33,7 @@ def before_now(text: str, option: str) -> float:
 
 
 def from_now(text: str, option: str) -> int:
-    """Parse a future day, a future date with a time, or a span from now (30m, 12h, 7d) as seconds since 1970.
+    """Parse a future date, with or without a time, or a span after now (30m, 12h, 7d). Return it as seconds since 1970.
 
     Raises:
         CallerError: INVALID_ARGUMENTS, naming the `option`.

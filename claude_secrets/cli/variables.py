@@ -1,7 +1,7 @@
-"""Builds a program's environment variables: from `.env` files with references, and from secrets under their own names.
+"""Builds a program's environment variables from `.env` files with references, and from single secrets.
 
-Always: all problems with names are reported before any value is fetched. An inserted value is not searched for
-references.
+Always: all problems with names are reported before any value is fetched. References inside an inserted value are not
+replaced.
 """
 
 import re
@@ -20,7 +20,7 @@ _USUAL_FILE: Final = ".env"
 
 
 class Choice(NamedTuple):
-    """The variables that the command line asks for: those of `files`, and the secrets named by `only`.
+    """The variables that the command line asks for: all variables in `files`, and one for each secret in `only`.
 
     `dangerous_too` also allows variables that make programs run other code or send data elsewhere.
     """
@@ -31,7 +31,7 @@ class Choice(NamedTuple):
 
 
 class Templates(NamedTuple):
-    """Variables with references in them, and the secrets that only files name, not the command line."""
+    """Variables that may contain references. `named_by_files` are the secrets that only files name."""
 
     variables: dict[str, str]
     named_by_files: tuple[str, ...]
@@ -39,10 +39,10 @@ class Templates(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A source of values: `values` returns the values of those names that exist, and `close` closes the source.
+    """A source of secrets' values. `values` returns the values of existing secrets by name. `close` closes the source.
 
-    `check` refuses secrets that files may not ask for. `shown` returns a word of the command line with its values
-    redacted; empty if the source cannot do that.
+    `check` raises an error if the files name secrets that they may not use. `shown` returns a word of the command line
+    with all values in it redacted; the result is empty if the source cannot redact.
     """
 
     values: Callable[[Sequence[str]], dict[str, str]]
@@ -52,7 +52,7 @@ class Source(NamedTuple):
 
 
 class Variables(NamedTuple):
-    """The variables with their final contents, and the values of the secrets in them by the secret's name."""
+    """The variables with their final contents, and the values of the secrets that they contain."""
 
     environment: dict[str, str]
     secrets: dict[str, str]
@@ -85,7 +85,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def templates(choice: Choice) -> Templates:
-    """Return the variables with their references.
+    """Return the variables, with references that are not replaced yet.
 
     Raises:
         CallerError: INVALID_ARGUMENTS, or INVALID_NAME with all names that cannot be used.
@@ -110,21 +110,24 @@ def templates(choice: Choice) -> Templates:
 
 
 def refuse_shells_own(names: Iterable[str]) -> None:
-    """Raise `CallerError` INVALID_NAME for the names of variables to which a shell gives a meaning of its own."""
+    """Raise `CallerError` INVALID_NAME if a shell gives one of the variables a special meaning."""
     wrong = [name for name in names if is_shells_own(name)]
     if wrong:
         raise CallerError(
             Code.INVALID_NAME,
             f"Refusing to print {listed(wrong)}: shells use such a variable themselves; assigning it can run code.",
-            "exec can set any variable, and --format dotenv or json can print it.",
+            "`exec` can set any variable, and --format dotenv or --format json can print any variable.",
         )
 
 
 def resolved(texts: dict[str, str], source: Source, *, on_missing: str = "error") -> Variables:
-    """Return the variables with each reference replaced by its value; `on_missing` is `error`, `empty` or `keep`.
+    """Return the variables with each reference replaced by the secret's value.
+
+    If a secret is missing, `on_missing` decides: `error` raises an error, `empty` inserts nothing, and `keep` keeps the
+    reference.
 
     Raises:
-        CallerError: NOT_FOUND with all missing names.
+        CallerError: NOT_FOUND, which lists all missing names.
     """
     names = references.names_in(texts.values())
     values = source.values(names) if names else {}

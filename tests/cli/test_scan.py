@@ -67,7 +67,7 @@ def test_values_in_files_are_found_in_every_form_with_their_line(machine: Machin
     assert [one[1:] for one in scan(machine, "plain.txt", at=place)] == [(2, "TOKEN"), (3, "TOKEN")]
     assert len(scan(machine, at=place)) == 4
     said = machine.run("scan", str(place))
-    assert "replace these secrets where they are used, and here: TOKEN, acme/SCOPED" in said.stderr
+    assert "replace these secrets at the services that use them, and in the store: TOKEN, acme/SCOPED" in said.stderr
     assert "values of fewer than 6 characters (1)" in said.stderr
 
 

@@ -409,7 +409,7 @@ def test_a_hook_before_a_commit_passes_usual_binaries_and_names_sealed_ones(mach
     git(repository, "add", ".")
     assert unseen(machine, "--staged", at=repository) == [("vendor/a.7z (staged)", "unsupported")]
     done = machine.run("scan", "--staged", at=repository)
-    assert "hint: to leave out paths that you know: --skip GLOB\n" in done.stderr
+    assert "hint: to exclude paths that you have checked: --skip GLOB\n" in done.stderr
     for glob in ("*.7z", "vendor", "vendor/", "vendor/*", "vendor/a.7z", "a.7z"):
         assert unseen(machine, "--staged", "--skip", glob, at=repository) == []
         done = machine.run("scan", "--staged", "--skip", "nothing", "--skip", glob, at=repository)
@@ -474,7 +474,7 @@ def test_submodules_are_noted_and_are_no_gap(machine: Machine, repository: Path)
     git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", f"file://{repository}", "inner")
     for words in (["--staged"], ["--git"]):
         assert unseen(machine, *words, at=outer) == []
-        assert "1 submodule, because each is a repository of its own" in machine.run("scan", *words, at=outer).stderr
+        assert "1 submodule, because each is a separate repository" in machine.run("scan", *words, at=outer).stderr
         commit(outer)
 
 
