@@ -80,7 +80,7 @@ class Channel(StrEnum):
     PAUSED = "paused"
     """The person did not answer several questions."""
     REFUSED = "refused"
-    """The person refused several questions of the project."""
+    """The person refused several of the project's questions."""
 
 
 class Call(NamedTuple):
@@ -209,8 +209,7 @@ class ConsentQuestion(NamedTuple):
     The question covers exactly `items`, for one project.
 
     `digest` binds an answer to the call and its arguments, to the project and the content of its files, and to the
-    items. If `dialog_only` is set, the person's settings allow only a dialog, because no client can answer a dialog for
-    the person.
+    items. If `dialog_only` is set, the person's settings require a dialog, which no client can answer for the person.
     """
 
     tool: Tool
@@ -291,7 +290,7 @@ def check_value(value: object) -> str:
     try:
         size = len(value.encode("utf-8"))
     except UnicodeEncodeError:
-        # From None, because the exception carries the value.
+        # From None, because the exception contains the value.
         raise CallerError(
             Code.INVALID_VALUE, "The value is not valid Unicode (it contains a lone surrogate)."
         ) from None

@@ -97,7 +97,7 @@ def store_path(argument: str | None, environment: Mapping[str, str], configured:
     store, the default store is used.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS if `--store` is empty, or as `expanded`.
+        CallerError: INVALID_ARGUMENTS if `--store` is empty, or for the same reasons as `expanded`.
     """
     if argument == "":  # perhaps an unset shell variable, so the default store would be a surprise
         raise CallerError(Code.INVALID_ARGUMENTS, "--store is empty; it must name a file.")
@@ -106,7 +106,7 @@ def store_path(argument: str | None, environment: Mapping[str, str], configured:
 
 
 def expanded(text: str) -> Path:
-    """Return a path that the person named as an absolute path. A leading `~` or `~user` becomes the home directory.
+    """Make a path absolute that the person named. A leading `~` or `~user` becomes the home directory.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if the path is empty or the home's user is unknown.

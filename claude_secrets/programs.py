@@ -1,8 +1,8 @@
 """Find the programs on this machine that run for the person, and make the environment for them.
 
 Always: this module reads only the file system, and changes nothing. A project cannot use PATH or another variable to
-choose a program or the code that a program loads. Programs that ask the person, or show them something, come only from
-the system's own directories, whatever PATH contains.
+choose a program or the code that a program loads. Programs that ask the person a question, or show them something, come
+only from the system's own directories, whatever PATH contains.
 """
 
 import os
@@ -44,7 +44,7 @@ class Places(NamedTuple):
         )
 
     def find(self, name: str, forbidden: Sequence[Path]) -> str | None:
-        """Return the absolute path of the program `name`; None if there is no accepted one outside `forbidden`.
+        """Return the absolute path of the program `name` outside `forbidden`; None if no such program is accepted.
 
         Links in the path are not resolved, because some programs behave differently under different names.
         """
@@ -108,7 +108,7 @@ def _system() -> Places:
 
 
 SYSTEM: Places = _system()
-"""The directories of programs that ask the person, or show them something.
+"""The directories of programs that ask the person a question, or show them something.
 
 No variable or argument can add a directory.
 """

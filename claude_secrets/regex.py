@@ -17,7 +17,7 @@ SEARCH_LIMIT = 1000
 """The most characters in a search pattern."""
 
 _OF_LINES = re.compile(r"\\[ACzZ]|\(\?(?!:)")
-"""The parts of a pattern that mean the start or end of the whole text, change that meaning, or match any byte."""
+"""The parts of a pattern that match the text's start or end, that set flags, or that match any byte."""
 
 _BLOCK = 100
 """The number of names that are searched at once."""
@@ -30,7 +30,10 @@ _QUICK = 20_000
 
 _MANY = 1000
 _PIECE = 1 << 20
-"""The number of bytes that are searched at once, because all matches of one search are in memory."""
+"""The number of bytes that are searched at once.
+
+The number is limited because all matches of one search are in memory.
+"""
 
 _SEARCH_SECONDS = 1.0
 """The most seconds that one search may take."""
@@ -73,7 +76,7 @@ class NameSearch:
         """Return the names that contain a match of the pattern.
 
         Raises:
-            CallerError: as `Search.matches`.
+            CallerError: the same errors as `Search.matches`.
         """
         if self._each is not None:
             return [name for name in names if self._each.matches(name)]

@@ -38,7 +38,7 @@ class Signals:
         os.close(self._wakes)
 
     def forward(self, to: Callable[[int], object], numbers: Iterable[int]) -> None:
-        """Call `to` with the number of each signal that arrives.
+        """Call `to` with the signal's number whenever one of the signals `numbers` arrives.
 
         Errors of `to` are ignored if they mean that the process has ended or changed its user.
         """

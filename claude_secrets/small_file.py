@@ -84,8 +84,8 @@ def replace_file(
 ) -> None:
     """Replace the file at `path` with a file that contains `data` and has the permissions, owner and group of `status`.
 
-    Pass the `status` from when the file was read. Another file may have appeared at `path` since then, and the new file
-    must not get that file's owner.
+    `status` must be the old file's status from when it was read. Another file may have appeared at `path` since then,
+    and the new file must not get the other file's owner.
 
     If `owner_must_stay` is False, the new file belongs to the caller if the system does not allow that owner and group.
     Without `owner_must_stay`, the set-user-ID and set-group-ID bits are also cleared, because they could give the file
@@ -131,7 +131,7 @@ def _make(draft: Path, data: bytes, status: os.stat_result, *, owner_must_stay: 
                 if owner_must_stay:
                     raise
             mode = stat.S_IMODE(status.st_mode) if owner_must_stay else status.st_mode & _PERMISSIONS
-            os.fchmod(descriptor, mode)  # after fchown, which clears bits
+            os.fchmod(descriptor, mode)  # after fchown, because fchown clears mode bits
         write_all(descriptor, data)
         os.fsync(descriptor)
     finally:

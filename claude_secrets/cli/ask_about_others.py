@@ -32,7 +32,7 @@ _LASTING = frozenset({"set", "import", "allow"})
 def add_yes(parser: ArgumentParser) -> None:
     """Add `--yes`."""
     parser.add_argument(
-        "--yes", action="store_true", help="answer yes to questions about secrets that were stored elsewhere"
+        "--yes", action="store_true", help="answer yes to questions about secrets that were stored outside this project"
     )
 
 
@@ -64,7 +64,7 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
     If a pattern covers every name, the person must always answer, even if no secret is stored.
 
     Raises:
-        DeniedError: as `require_name`.
+        DeniedError: for the same reasons as `require_name`.
     """
     names = [
         one.name for one in secrets.list_all(person) if one.scope == person.scope and glob_match(pattern, one.name)
@@ -81,8 +81,8 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
         yes.require_person(f"`{yes.command} --yes` for secrets that were stored elsewhere")
         return names
     if everything:
-        what = f"{pattern} covers every name: {counted(len(names), 'secret')}, {others}, and all later ones"
-        question = f"Let {here(person)} use {counted(len(names), 'secret')}, {others}, and list every later name?"
+        what = f"{pattern} covers every name: {counted(len(names), 'secret')}, {others}, and all names stored later"
+        question = f"Let {here(person)} use {counted(len(names), 'secret')}, {others}, and allowlist all later names?"
     else:
         what = f"{pattern} covers {counted(len(names), 'secret')}, {others}"
         question = f"Let {here(person)} use {counted(len(names), 'secret')} matching {pattern}, {others}?"
@@ -94,7 +94,7 @@ def require_scope(person: Person, yes: Yes) -> None:
     """Ask before a command uses other projects' secrets only because the project's file names their scope.
 
     Raises:
-        DeniedError: as `require_name`.
+        DeniedError: for the same reasons as `require_name`.
     """
     theirs = others_secrets.in_claimed_scope(person)
     if not theirs:

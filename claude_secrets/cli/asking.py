@@ -55,7 +55,7 @@ def first_line(descriptor: int, what: str) -> str:
             os.set_inheritable(descriptor, False)  # noqa: FBT003  it takes no keyword arguments
         with open(descriptor, "rb", closefd=False) as file:
             line = file.readline(_PASSPHRASE_LIMIT).decode("utf-8").rstrip("\r\n")
-    except (OSError, ValueError, TypeError, OverflowError):  # raised from None: a decoding error holds the passphrase
+    except (OSError, ValueError, TypeError, OverflowError):  # a decoding error contains the passphrase
         line = ""
     if not line:
         raise CallerError(Code.INVALID_ARGUMENTS, f"No {what} can be read from the file descriptor.") from None
@@ -66,8 +66,8 @@ def new_passphrase(what: str, descriptor: int | None) -> str:
     """Read a new passphrase for `what`. The person types it twice, unless it comes from a file descriptor.
 
     Raises:
-        InputError: as `passphrase`.
-        CallerError: INVALID_VALUE if the two passphrases differ; INVALID_ARGUMENTS as `passphrase`.
+        InputError: for the same reasons as `passphrase`.
+        CallerError: INVALID_VALUE if the two passphrases differ; INVALID_ARGUMENTS for the same reason as `passphrase`.
     """
     if descriptor is not None:
         return passphrase("New passphrase", descriptor)

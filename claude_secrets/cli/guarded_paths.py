@@ -1,7 +1,7 @@
 """Recognises the paths that hooks forbid to file tools: the store, its keys and the person's own files.
 
-Always: the file that a path leads to decides, not the spelling of the path. Links, `..` and `~` make no difference.
-Files that do not exist yet are guarded, too. This module changes nothing.
+Always: a path is recognised by the file that it leads to, even if the path is spelled with links, `..` or `~`. Files
+that do not exist yet are guarded, too. This module changes nothing.
 """
 
 import os
@@ -27,7 +27,7 @@ NO_PATHS: Final = frozenset(
     {"body", "comment", "content", "contents", "description", "message", "prompt", "subject", "summary", "text"}
     | {"title", "value", "newText", "new_str", "new_string", "new_text", "oldText", "old_str", "old_string", "old_text"}
 )
-"""Fields of tools that hold content or messages, never a path."""
+"""Fields in tools' inputs that contain text or messages, and never a path."""
 
 _Number = tuple[int, int]
 
@@ -40,7 +40,7 @@ class _Location(NamedTuple):
 
 
 class Guard:
-    """Guards the files of `stores`, the files `keys`, and the person's own files and directories.
+    """Guards the files of the stores `stores`, the key files `keys`, and the person's own files and directories.
 
     `bases` are the directories against which tools resolve relative paths.
     """

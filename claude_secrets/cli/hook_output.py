@@ -29,7 +29,7 @@ _FIELD: Final = re.compile(r"[A-Za-z_]{,40}")
 
 _IMAGE: Final = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=\s]*")
 _UNNAMED: Final = "/"
-"""The first character of the placeholders for secrets whose names are not shown; no name begins with it."""
+"""The first character of the placeholders for secrets whose names are not shown. No secret's name begins with it."""
 
 HookEvent: TypeAlias = Mapping[str, Any]
 HookAnswer: TypeAlias = dict[str, object] | None
@@ -106,7 +106,7 @@ def withheld(event: HookEvent | None, why: str) -> HookAnswer:
     text = f"[Claude Secrets withheld this output because it could not check it for secrets ({why}). The person can "
     text += f"run {doctor} to find out what is wrong.]"
     person = f"Claude Secrets withheld a tool's output because it could not check it for secrets ({why}). Run {doctor}."
-    if event is None:  # a replacement needs the output's shape, so instead the model must stop
+    if event is None:  # a replacement needs the shape of the output, which is unknown; so the model must stop
         stopped: dict[str, object] = {"continue": False, "stopReason": person, "systemMessage": person}
         return {**stopped, **specific("PostToolUse", updatedToolOutput=text)}
     output = event.get("tool_response")

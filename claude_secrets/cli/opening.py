@@ -194,4 +194,6 @@ def existing_person(invocation: Invocation) -> Person:
 
 def add_scope(parser: ArgumentParser) -> None:
     """Add `--scope`."""
-    parser.add_argument("--scope", help="use this scope instead of the project's (outside projects: 'shared')")
+    parser.add_argument(
+        "--scope", help="use this scope instead of the project's scope (outside projects, instead of 'shared')"
+    )

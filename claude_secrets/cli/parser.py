@@ -20,7 +20,7 @@ from claude_secrets.paths import command
 from claude_secrets.version import __version__
 
 COMMANDS: Final = {
-    "serve": "Run the MCP server on standard input and output (clients start it; the default on a pipe).",
+    "serve": "Run the MCP server on standard input and output, for clients (the default if standard input is a pipe).",
     "init": "Create .claude/secrets.yml here; choose where to keep the store's key (default: the OS keyring).",
     "set": "Store a secret. Asks for the value without showing it, or reads standard input.",
     "get": "Print a secret's value exactly as it is stored.",
@@ -40,13 +40,13 @@ COMMANDS: Final = {
     "allow": "Add a name to this project's allowlist and let the project use the secret.",
     "revoke": "Revoke this project's access to a name, or revoke all its grants.",
     "trust": "Review the secrets of other projects that this project asks for, and grant access.",
-    "projects": "List what you have let projects use besides their own secrets.",
+    "projects": "List the grants: what you have allowed projects to use in addition to their own secrets.",
     "policy": "Check policies, or explain what they decide.",
-    "log": "Show who asked for what and the outcome, or verify that the log is intact.",
+    "log": "Show the audit log (who asked for which secret, and the outcome), or verify that the log is intact.",
     "backup": "Write all secrets to one passphrase-protected file; verify or restore such a file.",
     "key": "List, add, remove or replace the keys that open the store.",
-    "recover": "Make a recovery code, or open the store with one if its key is lost.",
-    "doctor": "Check the key, store, project and allowlist, and say what to do.",
+    "recover": "Make a recovery code, or use a recovery code to open the store if the store's key is lost.",
+    "doctor": "Check the key, store, project and allowlist, and say how to fix problems.",
 }
 
 
@@ -65,7 +65,7 @@ def parse(given: list[str]) -> argparse.Namespace:
     parser = _Parser(
         prog=command(),
         description="Keeps credentials out of chats: encrypted, allowlisted per project, and decided by you.",
-        epilog="Without a command, and with a pipe as standard input, this runs the MCP server.",
+        epilog="Without a command, this runs the MCP server if standard input is a pipe.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"claude-secrets {__version__}")
@@ -92,7 +92,7 @@ def _refuse_value_argument() -> NoReturn:
 
 
 def parser_of(name: str, program: str) -> argparse.ArgumentParser:
-    """Return the parser that `parse` uses for the command `name`. Its messages call the program `program`."""
+    """Return the parser that `parse` uses for the command `name`. In its messages, the program's name is `program`."""
     parser = _Parser(prog=f"{program} {name}", description=COMMANDS[name], allow_abbrev=False)
     _add_options(parser, name)
     return parser

@@ -60,7 +60,7 @@ if sys.platform == "win32":
 else:
 
     def _in_foreground() -> bool:
-        """Whether this process is in the foreground of its terminal, so that a person started it and waits for it."""
+        """Whether this process is in its terminal's foreground: a person started it there and is waiting for it."""
         try:
             terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError:  # there is no terminal

@@ -90,7 +90,7 @@ class Files:
             try:
                 with os.scandir(directory) as listed:
                     entries = list(listed)
-            except FileNotFoundError:  # it was just removed
+            except FileNotFoundError:  # a process has just removed it
                 continue
             except OSError:
                 self.unseen[directory] = Reason.UNREADABLE
@@ -121,7 +121,7 @@ class Files:
             status = path.lstat()
             if stat.S_ISREG(status.st_mode) and not (path.name in self._names and path.resolve() in self._kept):
                 self._found[path] = status.st_size
-        except FileNotFoundError:  # it was just removed
+        except FileNotFoundError:  # a process has just removed it
             return
         except OSError:
             self.unseen[path] = Reason.UNREADABLE

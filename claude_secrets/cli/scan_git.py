@@ -19,7 +19,7 @@ from claude_secrets.redaction.leaks import redacted
 _Tell: TypeAlias = Callable[[int, int], None]
 _HISTORY: Final = "git history"
 _ENTRY: Final = {size: re.compile(rb"[0-7]{5,6} ([^\0]+)\0.{%d}" % size, re.DOTALL) for size in (20, 32)}
-"""One entry of a tree object, by the hash's size: 20 bytes for SHA-1, 32 for SHA-256."""
+"""The pattern of one entry of a tree object, by the size of the hashes: 20 bytes for SHA-1, 32 for SHA-256."""
 
 
 class GitScan:

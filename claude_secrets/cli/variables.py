@@ -31,7 +31,7 @@ class Choice(NamedTuple):
 
 
 class Templates(NamedTuple):
-    """Variables that may contain references. `named_by_files` are the secrets that only files name."""
+    """Variables that may contain references. `named_by_files` are secrets that files name but `only` does not."""
 
     variables: dict[str, str]
     named_by_files: tuple[str, ...]
@@ -75,7 +75,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="set a variable of this name to the secret's value; repeatable (without --file or --only: .env here)",
+        help="set the variable NAME to the secret's value; repeatable (without --file and --only: --file .env)",
     )
     parser.add_argument(
         "--allow-dangerous-names",
