@@ -82,7 +82,7 @@ def require_names(person: Person, pattern: str, yes: Yes) -> list[str]:
         return names
     if everything:
         what = f"{pattern} covers every name: {counted(len(names), 'secret')}, {others}, and all names stored later"
-        question = f"Let {here(person)} use {counted(len(names), 'secret')}, {others}, and allowlist all later names?"
+        question = f"Let {here(person)} use {counted(len(names), 'secret')}, {others}, and allowlist every later name?"
     else:
         what = f"{pattern} covers {counted(len(names), 'secret')}, {others}"
         question = f"Let {here(person)} use {counted(len(names), 'secret')} matching {pattern}, {others}?"

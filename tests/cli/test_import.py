@@ -613,7 +613,7 @@ def test_rewriting_twice_finds_nothing_to_do_before_it_looks_at_the_copy(machine
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == status
     file.write_text(f"{REWRITTEN}MORE=canary-more\n")
     code, error, said = machine.bring(str(file), "--yes", "--rewrite")
-    assert (code, error, "hint: It holds the values from before" in said) == (2, "INVALID_ARGUMENTS", True)
+    assert (code, error, "hint: The copy contains the values from before" in said) == (2, "INVALID_ARGUMENTS", True)
     assert machine.rows() == before
     command = said.rpartition(": rm ")[2].strip()
     subprocess.run(["sh", "-c", f"rm {command}"], check=True)
