@@ -1,1 +1,1 @@
-"""The person's operations on their own secrets, one file per subject."""
+"""The person's operations on their own secrets, one module per subject."""

@@ -1,7 +1,7 @@
 """Backups: write a whole store to one file that a passphrase opens, and make a store from such a file.
 
-Always: a backup is a store with its own key. It holds all secrets with their versions, but no grants, counters or
-events. It appears at its path complete or not at all. Callers pass the `Person` who asks.
+Always: a backup is a store with its own key. It contains all secrets and their versions, but no grants, counters or
+audit events. A backup's file appears only when it is complete. Callers pass the `Person` who runs the command.
 """
 
 import os
@@ -34,10 +34,10 @@ Progress = Callable[[int, int], None]
 
 
 class BackupContents(NamedTuple):
-    """The contents of a backup: how many secrets (deleted ones too) and versions it holds.
+    """The numbers of secrets (including deleted secrets) and versions in a backup.
 
-    `wrong`: a sentence for each problem. `logged`: whether the store's log has an entry for the backup; a damaged, full
-    or read-only store cannot log it.
+    `wrong` has a sentence for each problem that was found. `logged` says whether the store's log has an entry for the
+    backup. It is False if the entry could not be written, for example because the store is damaged or read-only.
     """
 
     secrets: int
@@ -49,8 +49,8 @@ class BackupContents(NamedTuple):
 def make(person: Person, path: Path, secret: str, progress: Progress) -> BackupContents:
     """Write a backup of the store to a new file at `path`, with `secret` as its passphrase.
 
-    The backup is a snapshot of one moment; others can go on writing. If the store is damaged, the backup holds every
-    record that opens.
+    The backup is a snapshot of one moment. Other processes can write to the store at the same time. If the store is
+    damaged, the backup contains every record that can still be opened.
 
     Raises:
         CallerError: INVALID_VALUE if the passphrase is easy to guess; INVALID_ARGUMENTS if `path` exists.
@@ -66,13 +66,13 @@ def make(person: Person, path: Path, secret: str, progress: Progress) -> BackupC
     try:
         with person.store.write(durable=False) as tx:
             person.log(tx, "backup")
-    except StoreError:  # a store that can only be read needs a backup most
+    except StoreError:  # a store that cannot be written still needs a backup
         return contents._replace(logged=False)
     return contents
 
 
 def _read_backup(store: Store, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
-    """Return the backup's contents and bytes, also for a damaged or read-only store."""
+    """Return a backup's contents and bytes. The store may be damaged or read-only."""
     try:
         with store.read() as tx:
             return _copied(tx, secret, progress)
@@ -88,7 +88,7 @@ def _read_backup(store: Store, secret: str, progress: Progress) -> tuple[BackupC
 
 
 def verify_backup(path: Path, secret: str) -> BackupContents:
-    """Open every row of a backup.
+    """Verify every row of a backup.
 
     Raises:
         CustodyError: the passphrase is wrong.
@@ -107,7 +107,10 @@ def _verified(tx: Transaction) -> BackupContents:
 
 
 def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
-    """Refuse a record that no command could handle: anyone who knows the passphrase can forge a backup."""
+    """Refuse a record with an invalid name, scope, value or expiry.
+
+    Anyone who knows the passphrase can forge a backup, so a backup may contain records that no command can handle.
+    """
     try:
         check_name(record.name)
         check_scope(record.scope)
@@ -123,12 +126,12 @@ def _check(record: Record, rows: Sequence[tuple[int, Envelope]]) -> None:
 
 
 def restore_backup(person: Person, path: Path, secret: str, progress: Progress) -> BackupContents:
-    """Copy everything from a backup into the store, which must be empty. Make the store if it does not exist.
+    """Copy all secrets and versions from a backup into an empty store. Create the store if it does not exist.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if the store holds secrets.
         CustodyError: the passphrase is wrong, or the store's own key cannot be fetched or made.
-        StoreError: as in `verify_backup`; nothing is changed.
+        StoreError: the same errors as in `verify_backup`. Nothing is changed.
     """
     with closing(_open_backup(path, secret)) as backup, backup.read(immutable=True) as source:
         contents = _verified(source)
@@ -137,7 +140,7 @@ def restore_backup(person: Person, path: Path, secret: str, progress: Progress) 
                 raise CallerError(
                     Code.INVALID_ARGUMENTS,
                     "The store already holds secrets; a backup can only be restored into an empty store.",
-                    "Name another store with --store, or add --aside to rename this one first.",
+                    "Name another store with --store, or add --aside to rename this store first.",
                 )
             for done, record in enumerate(list(records.iterate_all(source)), start=1):
                 rekey.copy_record(tx, record, records.rows(source, record))
@@ -147,15 +150,19 @@ def restore_backup(person: Person, path: Path, secret: str, progress: Progress) 
 
 
 def beside(store: Path, stamp: str) -> Path:
-    """Return the path for a store that will replace `store`: in the same directory, with links resolved."""
+    """Return the path at which a replacement for `store` is made.
+
+    After links are resolved, both stores are in the same directory.
+    """
     real = store.resolve()
     return real.with_name(f"{real.name}.restored-{stamp}")
 
 
 def take_place(store: Store, new: Store, stamp: str) -> Path:
-    """Replace `store` with a new one that was made at `beside`. Return the path to which the old one is renamed.
+    """Replace `store` with `new`. Return the path to which the old store is renamed.
 
-    At every moment one of the two stores is at the store's path.
+    `new` is the store that was made at the path from `beside`. At every moment there is a store at the path of `store`:
+    the old one or the new one.
 
     Raises:
         StoreError: STORE_BUSY if a client has the old store open.
@@ -172,7 +179,10 @@ def take_place(store: Store, new: Store, stamp: str) -> Path:
 
 
 def fold_log_or_refuse(store: Store) -> None:
-    """Fold the write-ahead log into the store's file. Raise `StoreError` STORE_BUSY if a client has the store open."""
+    """Move the changes in the write-ahead log into the store's file.
+
+    Raises `StoreError` STORE_BUSY if a client has the store open.
+    """
     store.close()
     real = store.path.resolve()
     with schema.translated():
@@ -183,13 +193,13 @@ def fold_log_or_refuse(store: Store) -> None:
             raise
         except sqlite3.DatabaseError:  # too damaged for a checkpoint; the file is kept as it is
             pass
-        # The last connection to close removes the log, so a log that is left means another open connection.
+        # The last connection removes the log when it closes. So if the log still exists, another connection is open.
         if real.with_name(f"{real.name}-wal").exists():
             raise StoreError(Code.STORE_BUSY, "A client has the store open.", "Stop all clients, then try again.")
 
 
 def discard(store: Store) -> None:
-    """Delete a new store that will not be used, and its key."""
+    """Delete a new store that will not be used, and delete its keys."""
     if not store.exists():
         return
     with store.read() as tx:
@@ -201,7 +211,7 @@ def discard(store: Store) -> None:
 
 
 def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
-    """Return every record that opens, as the bytes of a store with its own key."""
+    """Copy every record that can be opened to a new store with its own key. Return its contents and bytes."""
     store_id, data_key = os.urandom(16).hex(), DataKey.generate()
     custody = Custody(environment={}, clock=lambda: tx.now)
     slot = custody.new_passphrase_slot(store_id, data_key, secret, recovery=False).slot
@@ -237,7 +247,7 @@ def _open_backup(path: Path, secret: str) -> Store:
         backup.close()
         raise StoreError(
             Code.STORE_FORMAT,
-            "That is not a backup: a backup has exactly one key, a passphrase.",
+            "The file is not a backup: a backup has exactly one key, and that key is a passphrase.",
             "Name another file.",
         )
     return backup
@@ -247,7 +257,7 @@ def require(path: Path) -> None:
     """Raise `CallerError` INVALID_ARGUMENTS if there is no file at `path`."""
     try:
         there = path.is_file()
-    except OSError:  # no file can have such a name
+    except OSError:  # the path is not valid on this system
         there = False
     if not there:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup file at that path.", "Check the path.")

@@ -1,7 +1,7 @@
-"""The history of a secret: list its versions, restore one of them, and purge all of them.
+"""List a secret's versions, restore a version, or permanently remove a secret with all its versions.
 
-Always: restoring evicts no version. A purged secret is in no page of the store, unless `scrubbed` is False. Callers
-pass the `Person` who asks.
+Always: restoring a version removes no other version. After a purge, no page of the store's file contains the secret,
+except if `Purged.scrubbed` is False. Callers pass the `Person` who runs the command.
 """
 
 import sys
@@ -17,21 +17,24 @@ from claude_secrets.store.versions import Version
 
 
 class Restored(NamedTuple):
-    """The outcome of a restore: the earlier version, and the version that was stored."""
+    """The result of a restore: the version that was restored, and the result of storing its value again."""
 
     earlier: Version
     stored: Stored
 
 
 class Purged(NamedTuple):
-    """The purged records. `scrubbed` is False if old pages with them stay for now (`Store.scrub` says when)."""
+    """The records that were purged.
+
+    `scrubbed` is False if old pages of the store's file still contain their data. `Store.scrub` says when this happens.
+    """
 
     records: tuple[Record, ...]
     scrubbed: bool
 
 
 def history(person: Person, name: str) -> tuple[Record, list[Version]]:
-    """Return the record of a name, deleted or not, and all its versions, oldest first.
+    """Return a secret's record and all its versions, oldest first. The secret may be deleted.
 
     Raises:
         CallerError: NOT_FOUND.
@@ -45,12 +48,13 @@ def history(person: Person, name: str) -> tuple[Record, list[Version]]:
 
 
 def restore_version(person: Person, name: str, number: int | None = None) -> Restored:
-    """Make version `number` current again; without a number, the newest value before the current version.
+    """Make the value of version `number` current again.
 
-    This also restores a deleted secret. The name keeps its access.
+    If `number` is None, the newest value before the current version is restored. A deleted secret can also be restored.
+    The secret's access does not change.
 
     Raises:
-        CallerError: NOT_FOUND, also if the version is not kept or is a deletion.
+        CallerError: NOT_FOUND if the secret does not exist, or if the version is no longer stored or has no value.
         StoreError: STORE_TAMPERED.
     """
     check_name(name)
@@ -73,26 +77,28 @@ def deleted(person: Person) -> list[Record]:
 
 
 def purge(person: Person, name: str, shown: Record | None = None) -> Purged:
-    """Permanently remove a secret, deleted or not, with all its versions and the grants on it.
+    """Permanently remove a secret, all its versions and all grants on it. The secret may be deleted.
 
-    `shown` is the record as the person saw it.
+    `shown` is the record that the person was shown. If it is None, changes since then are not checked.
 
     Raises:
         CallerError: NOT_FOUND.
-        StoreError: STORE_BUSY if the record has changed since then.
+        StoreError: STORE_BUSY if the record is no longer equal to `shown`.
     """
     check_name(name)
     person.require_store(name)
     with person.store.write() as tx:
         record = _ever(tx, person, name)
         if shown is not None and record != shown:
-            raise StoreError(Code.STORE_BUSY, f"'{name}' has changed since then; nothing was purged.", "Try again.")
+            raise StoreError(
+                Code.STORE_BUSY, f"'{name}' has changed since it was shown; nothing was purged.", "Try again."
+            )
         _purge(tx, person, record)
     return Purged(records=(record,), scrubbed=person.store.scrub())
 
 
 def purge_deleted(person: Person, shown: list[Record]) -> Purged:
-    """Permanently remove the deleted secrets that were `shown`, except those that have changed since."""
+    """Permanently remove the deleted secrets in `shown`, except secrets that have changed since they were shown."""
     if not person.store.exists():
         return Purged(records=(), scrubbed=True)
     with person.store.write() as tx:

@@ -1,7 +1,7 @@
 """Read the files in which other programs keep secrets: recognise the kind, and parse the names and values.
 
-Always: pure. All problems of a file are found at once. No error, note or `repr` holds a value, or a word that only
-looks like a name: a line of an unquoted key looks like one.
+Always: pure. All problems of a file are reported together. No error, note or `repr` contains a value. Errors and notes
+about a .env file give line numbers instead of names, because a line of an unquoted private key can look like a name.
 """
 
 import json
@@ -38,7 +38,10 @@ class FileKind(StrEnum):
 
 
 class ImportedEntry(NamedTuple):
-    """A name and its value. `statements`: the numbers of the .env statements that set it; the last one counts."""
+    """A name and its value.
+
+    `statements` are the numbers of the .env statements that set the name. The value is from the last statement.
+    """
 
     name: str
     value: str
@@ -49,7 +52,7 @@ class ImportedEntry(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A problem in a file, and where it is."""
+    """A problem in a file, and its location."""
 
     code: Code
     where: str
@@ -57,7 +60,11 @@ class Problem(NamedTuple):
 
 
 class ImportedFile(NamedTuple):
-    """The contents of a file: entries with unique names, and `notes` on the rest. With `problems` it has no entries."""
+    """The contents of an imported file.
+
+    Each name occurs once in `entries`. `notes` say which parts of the file were left out or changed. If there are
+    `problems`, there are no entries.
+    """
 
     entries: tuple[ImportedEntry, ...] = ()
     notes: tuple[str, ...] = ()
@@ -65,10 +72,10 @@ class ImportedFile(NamedTuple):
 
 
 def recognise(name: str, data: bytes) -> tuple[FileKind, str]:
-    """Return the kind of a file, and whether its name or its content shows it.
+    """Return the kind of a file, and say whether the file's name or content shows the kind.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS if neither shows it.
+        CallerError: INVALID_ARGUMENTS if neither the name nor the content shows the kind.
     """
     name = PurePath(name).name.lower()
     if name == "secrets.encrypted":
@@ -91,9 +98,9 @@ def recognise(name: str, data: bytes) -> tuple[FileKind, str]:
 
 
 def read_entries(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> ImportedFile:
-    """Return the contents of a file.
+    """Return the entries of a file, with notes and problems.
 
-    `key` returns the TypeScript tool's key in base64. It is only called for that tool's store.
+    `key` returns the TypeScript tool's key in base64. It is called only if the file is a store of the TypeScript tool.
 
     Raises:
         CallerError: INVALID_VALUE if the file is not text, or is not a JSON object.
@@ -109,14 +116,16 @@ def read_entries(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> Impor
         return _from_json(_text(plain))
     except CallerError:
         # From None: the exception holds the unreadable text.
-        raise StoreError(Code.STORE_FORMAT, "The key opens the file, but its content is not a JSON object.") from None
+        raise StoreError(
+            Code.STORE_FORMAT, "The key opens the file, but the decrypted content is not a JSON object."
+        ) from None
 
 
 def rewrite(data: bytes, entries: Sequence[ImportedEntry]) -> bytes:
-    """Return the .env file with a reference instead of each value that belongs to one of the `entries`.
+    """Return the .env file with each value of the `entries` replaced by a reference.
 
     Raises:
-        CallerError: INVALID_VALUE if this file cannot be rewritten so.
+        CallerError: INVALID_VALUE if a value in this file cannot be replaced by a reference.
     """
     references = {number: reference(entry.name) for entry in entries for number in entry.statements}
     text = data.decode("utf-8")
@@ -132,7 +141,9 @@ def rewrite(data: bytes, entries: Sequence[ImportedEntry]) -> bytes:
 
 
 def mentioned_by(data: bytes) -> list[str]:
-    """Return the names to which the variables of a .env file refer, in this process's environment.
+    """Return the names in all references in a .env file's values.
+
+    Variables in the values are first replaced, also with variables from this process's environment.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if the file cannot be parsed.
@@ -172,17 +183,17 @@ def _from_dotenv(statements: Sequence[Statement]) -> ImportedFile:
         last = statements[places[-1]]
         if len(places) > 1:
             lines = ", ".join(str(statements[number].line) for number in places)
-            notes.append(f"lines {lines}: the same name; the last one counts")
+            notes.append(f"lines {lines}: these lines set the same name; only the last line is used")
         if last.meant is not None and not _left_out_of(last):
             given = tuple(number for number in places if not _left_out_of(statements[number]))
             entries.append(ImportedEntry(name, last.meant, given))
             if last.meant != last.value:
-                notes.append(f"line {last.line}: ${{…}} is replaced by the value that the file sets")
+                notes.append(f"line {last.line}: ${{…}} is replaced by the value that the file sets for that variable")
     return _contents(entries, notes, problems)
 
 
 def _left_out_of(statement: Statement) -> str | None:
-    """Return why a statement is left out of the import; None if it is not."""
+    """Return the reason why a statement is not imported, or None if the statement is imported."""
     if statement.value is None:
         return "a name without a value (a value of several lines must be quoted)"
     if statement.meant is None:
@@ -250,7 +261,7 @@ def _decrypted(data: bytes, key: Callable[[], bytes]) -> bytes:
     """Decrypt a store of the TypeScript tool: `{iv}:{tag}:{ciphertext}`, each in base64."""
     parts = [_decoded(part) for part in data.strip().split(b":")]
     if len(parts) != 3 or None in parts:
-        raise StoreError(Code.STORE_FORMAT, "This is not a store of the TypeScript tool, or only a part of one.")
+        raise StoreError(Code.STORE_FORMAT, "The file is not a complete store of the TypeScript tool.")
     iv, tag, ciphertext = (part or b"" for part in parts)
     secret = _decoded(key().strip())
     if secret is None or len(secret) != KEY_BYTES:

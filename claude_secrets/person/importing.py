@@ -1,7 +1,7 @@
-"""Importing: preview what storing imported names and values would change, then store exactly that.
+"""Preview what an import would change in the store, then store exactly what was previewed.
 
-Always: one transaction stores all that was shown, or nothing. No value is in a `repr`. Callers pass the `Person` who
-asks.
+Always: one transaction stores all previewed entries, or none of them. No `repr` contains a value. Callers pass the
+`Person` who runs the command.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,9 +27,10 @@ class Change(StrEnum):
 
 
 class Planned(NamedTuple):
-    """An entry, the effect of storing it, and the current version in the store (0: none).
+    """A previewed entry, the effect of storing it, and the secret's current version in the store (0 if there is none).
 
-    `origin` is where that version was stored. It is empty if that was here, or if this project has a grant on it.
+    `origin` is the origin of an existing secret that is neither the project's own nor granted to the project. For other
+    secrets it is empty.
     """
 
     entry: ImportedEntry
@@ -39,7 +40,7 @@ class Planned(NamedTuple):
 
 
 def preview(person: Person, entries: Iterable[ImportedEntry]) -> list[Planned]:
-    """Return what storing the entries would change, in their order.
+    """Return the effect of storing each entry, in the order of `entries`.
 
     Raises:
         CustodyError: the key cannot be fetched.
@@ -52,15 +53,17 @@ def preview(person: Person, entries: Iterable[ImportedEntry]) -> list[Planned]:
 
 
 def carry_out(person: Person, shown: Sequence[Planned]) -> list[Stored]:
-    """Store what was shown. In a project each secret becomes its own, or the project gets a grant on it.
+    """Store the previewed entries in `shown`.
+
+    Inside a project, each secret becomes the project's own, or the project gets a grant on the secret.
 
     Raises:
-        StoreError: STORE_BUSY if the store has changed since then, or the store cannot be written. Nothing is stored.
+        StoreError: the store has changed since the preview (STORE_BUSY), or it cannot be written. Nothing is stored.
     """
     with person.store.write() as tx:
         if any(_planned(tx, person, each.entry) != each for each in shown):
             raise StoreError(
-                Code.STORE_BUSY, "The store has changed since this was shown; nothing was imported.", "Try again."
+                Code.STORE_BUSY, "The store has changed since the preview; nothing was imported.", "Try again."
             )
         return [secrets.put(person, tx, each.entry.name, each.entry.value, action="import") for each in shown]
 

@@ -1,6 +1,6 @@
 """Inspect a whole store for the person: list damage, verify every row, and return every value for a scan.
 
-Always: only the log is changed. Callers pass the `Person` who asks.
+Always: these functions change only the log. Callers pass the `Person` who runs the command.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,9 @@ from claude_secrets.store import audit, counters, grants, records, salvage
 
 
 def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
-    """Return sentences that say what is damaged, record by record. `progress` receives the records done and in all.
+    """Return a sentence for each damage in the store's records.
+
+    `progress` receives the number of examined records and the number of all records.
 
     Raises:
         CustodyError: the key cannot be fetched.
@@ -23,10 +25,10 @@ def damages(person: Person, progress: Callable[[int, int], None]) -> list[str]:
 
 
 def every_value(person: Person, action: str, *, refused: Code | None = None) -> dict[str, str]:
-    """Return the current values of all secrets, to look for them elsewhere.
+    """Return the current values of all secrets, so that the caller can search other texts for the values.
 
-    The keys are names, or `SCOPE/NAME` outside the scope `shared`. The log records `action`, and its
-    code if it was `refused`.
+    The keys are `NAME` for secrets in the scope `shared`, and `SCOPE/NAME` for all others. The access is logged as
+    `action`, as done or with the code with which it was `refused`.
 
     Raises:
         StoreError: STORE_TAMPERED.
@@ -41,7 +43,7 @@ def every_value(person: Person, action: str, *, refused: Code | None = None) -> 
 
 
 def check_store(person: Person) -> tuple[int, int]:
-    """Verify every row of the store. Return how many secrets and versions it holds.
+    """Verify every row of the store. Return the number of secrets and the number of versions.
 
     Raises:
         StoreError: STORE_TAMPERED.

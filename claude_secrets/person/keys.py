@@ -1,8 +1,8 @@
-"""The keys of a store, for the person: listing, adding, removing and replacing key slots.
+"""List, add, remove and replace the key slots of the person's store.
 
-Always: whenever the process is killed, one slot still opens the store, and the store has a slot for every key. A slot
-is recorded before its key is put in place, and removed after its key is gone. In between it is COMING or LEAVING, and
-the next key command clears it away.
+Always: if the process is killed at any moment, at least one slot still opens the store, and the store has a slot for
+every key. A slot is recorded before its key is stored, and its state is COMING until then. A slot is removed after its
+key is deleted, and its state is LEAVING until then. The next key command completes or undoes an interrupted change.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from claude_secrets.store.transaction import Transaction
 
 
 class KeyInfo(NamedTuple):
-    """A key slot, when it was wrapped (seconds since 1970), and why it does not open the store here now.
+    """A key slot, and the result of trying to open the store with it on this computer now.
 
-    `failure` is None if it opens the store, or was not tried. `tried` is False if it needs a passphrase or code that
-    nobody was asked for.
+    `since` is the time when the data key was wrapped, in seconds since 1970. `failure` is None if the slot opens the
+    store or was not tried. `tried` is False if the slot needs a passphrase or code, for which the person was not asked.
     """
 
     slot: Slot
@@ -34,7 +34,7 @@ class KeyInfo(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Whether the person has this key, as far as is known here."""
+        """Whether the slot is finished and, as far as is known on this computer, opens the store."""
         return self.failure is None and self.slot.state is State.THERE
 
 
@@ -42,7 +42,7 @@ def list_keys(person: Person) -> list[KeyInfo]:
     """Return all key slots, oldest first.
 
     Raises:
-        CustodyError: none of them opens the store.
+        CustodyError: no key slot opens the store.
         StoreError: STORE_TAMPERED.
     """
     with person.store.read() as tx:
@@ -52,7 +52,7 @@ def list_keys(person: Person) -> list[KeyInfo]:
 
 
 def list_unopenable(person: Person) -> list[KeyInfo]:
-    """Return all key slots of a store that none of them opens; they are not verified. Raises `StoreError`."""
+    """Return all key slots of a store that cannot be opened. The slots are not verified. Raises `StoreError`."""
     identity, slots = person.store.key_state()
     return [_info(person, identity, slot) for slot in slots]
 
@@ -79,10 +79,12 @@ def add_file(person: Person, path: Path) -> Slot:
 
 
 def recover(person: Person, code: str, path: Path | None) -> Slot:
-    """Open the store with its recovery code, and make a new key for it in the OS keyring, or in a new file at `path`.
+    """Open the store with its recovery code, and add a new key.
+
+    The new key is stored in a new key file at `path`, or in the OS keyring if `path` is None.
 
     Raises:
-        CallerError: INVALID_VALUE, which names the mistyped group of the code.
+        CallerError: INVALID_VALUE if the code is mistyped. The message says which group of the code is wrong.
         CustodyError: the code belongs to another store, the keyring is unavailable, or the file cannot be made.
     """
     store = person.store
@@ -96,10 +98,10 @@ def recover(person: Person, code: str, path: Path | None) -> Slot:
 
 
 def create_code(person: Person, *, replacing: bool) -> str:
-    """Make a recovery code and return it; the code itself is stored nowhere.
+    """Make a recovery code and return it. The code itself is not stored.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS if there is one already and `replacing` is False.
+        CallerError: INVALID_ARGUMENTS if the store already has a recovery code and `replacing` is False.
     """
     data_key = person.store.fetch_key()
     clear_away(person)
@@ -112,7 +114,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
             raise CallerError(
                 Code.INVALID_ARGUMENTS,
                 "The store already has a recovery code.",
-                "Add --replace to make a new one; the old one then no longer opens the store.",
+                "Add --replace to make a new code. The old code then no longer opens the store.",
             )
         for slot in old:
             key_slots.change(tx, slot, None)
@@ -122,7 +124,7 @@ def create_code(person: Person, *, replacing: bool) -> str:
 
 
 def remove_key(person: Person, slot_id: str) -> Slot:
-    """Remove the slot whose id begins with `slot_id`. This deletes its keyring entry, but not its key file.
+    """Remove the slot whose id begins with `slot_id`. Its keyring entry is deleted, but its key file is not.
 
     Raises:
         CallerError: NOT_FOUND; INVALID_ARGUMENTS if no other slot would open the store.
@@ -145,21 +147,21 @@ def _removable(held: Sequence[KeyInfo], slot_id: str) -> tuple[Slot, list[Slot]]
     if len(chosen) != 1 or not slot_id:
         raise CallerError(
             Code.NOT_FOUND,
-            "No key slot, or more than one, has an id that begins like this.",
+            "The given text must be the beginning of exactly one key slot's id.",
             f"To see the ids: {command()} key list",
         )
     others = [info.slot for info in held if info.slot != chosen[0] and info.counts]
     if not others:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            "No other key opens the store here; without this one, nobody could open it.",
-            "Add another one first: key add-passphrase, key add-file or recover create.",
+            "This is the only key that opens the store here. Without this key, nobody could open the store.",
+            "Add another key first: key add-passphrase, key add-file or recover create.",
         )
     return chosen[0], others
 
 
 def replace_in_keyring(person: Person) -> list[Slot]:
-    """Replace the master key of each slot in this keyring. Return the new slots.
+    """Replace each of the store's master keys in this keyring. Return the new slots.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if this keyring has no key of the store.
@@ -172,7 +174,7 @@ def replace_in_keyring(person: Person) -> list[Slot]:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "No key of this store is in the system's keyring.",
-            "To replace another kind of key, add a new one and remove the old one.",
+            "To replace another kind of key, add a new key and remove the old key.",
         )
     made = []
     for slot in old:
@@ -183,12 +185,13 @@ def replace_in_keyring(person: Person) -> list[Slot]:
 
 
 def clear_away(person: Person) -> None:
-    """Finish what a killed process left: slots that are COMING or LEAVING, and key files with an old and a new key.
+    """Complete or undo the key changes that a killed process left unfinished.
 
-    A change that a locked keyring or a read-only directory prevents is left for the next call.
+    These changes are slots in the state COMING or LEAVING, and key files with both an old and a new key. If a locked
+    keyring or a read-only directory prevents a change, the next call tries it again.
 
-    If no finished slot opens the store here now, an unfinished slot that does is kept as THERE. This happens when a
-    keyring is restored to an earlier state.
+    If no slot in the state THERE opens the store, the first unfinished slot that opens the store gets the state THERE.
+    This case occurs when a keyring is restored to an earlier state.
     """
     with person.store.read() as tx:
         slots, identity = key_slots.list_all(tx), tx.cipher.identity
@@ -210,7 +213,7 @@ def clear_away(person: Person) -> None:
 
 
 def unfinished(person: Person) -> bool:
-    """Return whether `clear_away` has something to do."""
+    """Return whether there are unfinished key changes that `clear_away` should complete or undo."""
     with person.store.read() as tx:
         slots, store_id = key_slots.list_all(tx), tx.cipher.store_id
     return any(
@@ -220,7 +223,10 @@ def unfinished(person: Person) -> bool:
 
 
 def record_and_place(person: Person, new: Sequence[NewSlot], data_key: DataKey) -> None:
-    """Record slots as COMING, then put their keys in place. Raises `CustodyError`; `clear_away` undoes both."""
+    """Record slots with the state COMING, then store their keys.
+
+    Raises `CustodyError` if a key cannot be stored. `clear_away` then removes the slots and keys.
+    """
     if new:
         with person.store.write() as tx:
             refuse_another(data_key, tx)
@@ -249,7 +255,10 @@ def _with_passphrase(person: Person, new: str, action: str, *, recovery: bool) -
 
 
 def refuse_another(data_key: DataKey, tx: Transaction) -> None:
-    """Refuse to wrap a data key that was replaced after it was fetched: it would open nothing."""
+    """Raise `StoreError` STORE_BUSY if the store's data key was replaced after `data_key` was fetched.
+
+    A new slot that wraps the old data key would not open the store.
+    """
     if tx.cipher.generation != data_key.generation:
         raise StoreError(Code.STORE_BUSY, "Another process has replaced the store's key.", "Try again.")
 
@@ -280,7 +289,10 @@ def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, repl
 
 
 def _is_recorded(person: Person, slot: Slot) -> bool:
-    """Return whether the store has the slot; True if it cannot be read, so that the slot's key is not removed."""
+    """Return whether the store has the slot.
+
+    If the store cannot be read, this returns True, so that the slot's key is not removed.
+    """
     try:
         with person.store.read() as tx:
             return slot in key_slots.list_all(tx)
@@ -289,7 +301,7 @@ def _is_recorded(person: Person, slot: Slot) -> bool:
 
 
 def _remove(person: Person, slot: Slot, action: str, others: Sequence[Slot]) -> None:
-    """Remove a slot, provided that the store still has one of `others`, which open it."""
+    """Remove a slot if the store still has at least one of the slots in `others`, which open the store."""
     leaving = slot.moved(State.LEAVING)
     in_place = slot.kind == KEYRING or slot.state is not State.THERE
     with person.store.write() as tx:

@@ -1,4 +1,4 @@
-"""Read the log, and verify it."""
+"""Read and verify the log."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from claude_secrets.store.audit import LogEntry
 
 
 def entries(person: Person, keep: Callable[[LogEntry], bool]) -> list[LogEntry]:
-    """Return the entries of the log for which `keep` returns True, oldest first."""
+    """Return the log entries for which `keep` returns True, oldest first."""
     if not person.store.exists():
         return []
     with person.store.read() as tx:
@@ -16,7 +16,7 @@ def entries(person: Person, keep: Callable[[LogEntry], bool]) -> list[LogEntry]:
 
 
 def verify_log(person: Person) -> int:
-    """Verify every entry of the log against the store's head. Return how many there are.
+    """Verify every entry of the log against the store's head. Return the number of entries.
 
     Raises:
         StoreError: STORE_TAMPERED.

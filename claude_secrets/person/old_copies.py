@@ -1,7 +1,7 @@
-"""List and remove copies of a store that an upgrade or `backup restore --aside` left in its directory.
+"""List and remove old copies of a store, which an upgrade or `backup restore --aside` left in the store's directory.
 
-Always: a file is removed only if its name, its owner and its content prove that it is such a copy, and never through a
-link. The key files of a copy can be listed, but are never removed.
+Always: a file is removed only if its name, owner and content prove that it is an old copy of a store. A file that is a
+link is never removed. The key files of a copy can be listed, but are never removed.
 """
 
 import os
@@ -23,9 +23,10 @@ _NAME = re.compile(r"\.((aside|restored)-\d{8}-\d{6}|format-\d+)", re.ASCII)
 
 
 class OldCopy(NamedTuple):
-    """A file in the store's directory that is named like a copy. `store_id` is None if it is not a readable store.
+    """A file in the store's directory that has the name of an old copy.
 
-    `changed`: when it was last written, in seconds since 1970.
+    `changed` is the time of the last write, in seconds since 1970. `store_id` is None if the file is not a readable
+    store.
     """
 
     path: Path
@@ -34,7 +35,7 @@ class OldCopy(NamedTuple):
 
 
 def list_copies(store: Path) -> list[OldCopy]:
-    """Return all copies of the store at `store`, sorted by path."""
+    """Return all old copies of the store at `store`, sorted by path."""
     copies = {}
     for real in {store.absolute(), store.resolve()}:  # an upgrade and `--aside` follow links differently
         with suppress(OSError):  # no directory, no copies
@@ -45,7 +46,7 @@ def list_copies(store: Path) -> list[OldCopy]:
 
 
 def remove_copy(copy: OldCopy) -> None:
-    """Remove a copy with its SQLite logs. Its keys stay, because a store that is not known here may use them.
+    """Remove a copy and its SQLite log files. The copy's keys are not removed, because another store may use them.
 
     Raises:
         StoreError: STORE_UNAVAILABLE if the file has changed since it was listed, or cannot be removed.
@@ -60,7 +61,7 @@ def remove_copy(copy: OldCopy) -> None:
 
 
 def key_files(copy: OldCopy, store: Store) -> list[Path]:
-    """Return the key files that the copy names and the store does not."""
+    """Return the key files that the copy uses and the store does not use."""
     with suppress(SecretsError), closing(Store(copy.path, Custody(environment={}), lambda: 0.0)) as opened:
         used = {path.resolve() for path in store.key_files()}
         return [path for path in opened.key_files() if path.exists() and path.resolve() not in used]
@@ -84,7 +85,7 @@ def _is_own_file(path: Path) -> bool:
 
 
 def _store_id(path: Path) -> str | None:
-    """Return the id of the store in a file, without writing to the file; None if it holds no store."""
+    """Return the id of the store in a file, or None if the file is not a store. The file is not written."""
     address = f"file:{quote(str(path))}?immutable=1"
     with suppress(StoreError), schema.translated(), closing(sqlite3.connect(address, uri=True)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID:

@@ -1,7 +1,7 @@
-"""Find the secrets of others that a person's command would use, overwrite or grant.
+"""Find secrets that a person's command would use, overwrite or grant but that do not belong to the current project.
 
-Always: the origin of a secret and the grants decide whose it is, as for agents. Nothing is changed. Callers pass the
-`Person` who asks.
+Always: a secret's origin and the grants decide whether the secret belongs to a project, as they do for agents. These
+functions change nothing. Callers pass the `Person` who runs the command.
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,10 @@ from claude_secrets.store.transaction import Transaction
 
 
 class SecretFromElsewhere(NamedTuple):
-    """A secret that belongs to someone else: its origin, and the other projects that have a grant on it.
+    """A secret that does not belong to the current project.
 
-    `by_agent`: an agent stored the current version.
+    `users` are the other projects that have a grant on the secret. `by_agent` says whether an agent stored the current
+    version.
     """
 
     name: str
@@ -27,10 +28,10 @@ class SecretFromElsewhere(NamedTuple):
 
 
 def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = False) -> list[SecretFromElsewhere]:
-    """Return those of the names, in the person's scope, whose secrets are not the project's own or granted to it.
+    """Return the secrets with these names, in the person's scope, that are neither the project's own nor granted to it.
 
-    Outside a project, secrets that the person stored outside a project are their own. `also_the_persons` returns own
-    and granted secrets, too.
+    Outside a project, the secrets that the person stored outside a project count as own. If `also_the_persons` is true,
+    own and granted secrets are also returned.
     """
     if not person.store.exists():
         return []
@@ -41,7 +42,10 @@ def of_others(person: Person, names: Iterable[str], *, also_the_persons: bool = 
 
 
 def in_claimed_scope(person: Person) -> list[SecretFromElsewhere]:
-    """Return the secrets of others in the scope that the project's file names, unless it has a grant for the scope."""
+    """Return the secrets in the scope of the project's file that do not belong to the project.
+
+    If the project has a grant for the scope, the list is empty.
+    """
     if person.project is None or person.scope == SHARED or not person.store.exists():
         return []
     with person.store.read() as tx:
@@ -52,7 +56,10 @@ def in_claimed_scope(person: Person) -> list[SecretFromElsewhere]:
 
 
 def is_own(tx: Transaction, person: Person, record: Record) -> bool:
-    """Return whether a secret is the project's own or granted to it; outside a project, whether it is the person's."""
+    """Return whether a secret is the project's own or granted to the project.
+
+    Outside a project, return whether the person stored the secret outside a project.
+    """
     if person.project is None:
         return record.origin == PERSON
     identities = _identities(tx, person)
@@ -60,7 +67,7 @@ def is_own(tx: Transaction, person: Person, record: Record) -> bool:
 
 
 def _identities(tx: Transaction, person: Person) -> tuple[str, ...]:
-    """Return the project's identities; outside a project, the person's."""
+    """Return the project's identities or, outside a project, the person's identity."""
     project = person.project_with_identity(tx)
     return (PERSON,) if project is None else project.identities
 

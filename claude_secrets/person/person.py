@@ -1,6 +1,6 @@
-"""The person's handle on a store: the store, their current project, a scope and their configuration.
+"""The `Person` class, which combines a store with the person's current project, scope and configuration.
 
-Always: errors are `SecretsError`. Each command that changes something is written to the log.
+Always: all errors are `SecretsError`. Each command that changes the store is written to the log.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -22,7 +22,7 @@ from claude_secrets.store.transaction import Transaction
 
 
 class Person:
-    """The person's handle on one store, in `scope`, from inside `project` if there is one."""
+    """The person's handle on one scope of one store. `project` is the current project, or None."""
 
     def __init__(
         self,
@@ -50,10 +50,11 @@ class Person:
         config: Config,
         ask_passphrase: Callable[[], str],
     ) -> "Person":
-        """Return the handle on the store at `path`. Refuse a store or key file that a project could have planted.
+        """Return a handle on the store at `path`. Refuse a store or key file that a project could have planted.
 
-        `where` is where the person runs the command, and `config` is their own `config.yml`. `ask_passphrase` is called
-        if only a passphrase opens the store. The store's file is not opened yet.
+        `where` are the directories in which the person runs the command, and `config` are the settings in the person's
+        `config.yml`. `ask_passphrase` is called if only a passphrase opens the store. This method does not open the
+        store's file yet.
 
         Raises:
             StoreError: STORE_UNAVAILABLE if the store is inside a project.
@@ -70,13 +71,13 @@ class Person:
 
     @property
     def directories(self) -> list[Path]:
-        """The directory of the project, if there is one."""
+        """The current project's directory. The list is empty outside a project."""
         return [] if self.project is None else [self.project.path]
 
     def log(
         self, tx: Transaction, action: str, name: str = "", *, scope: str | None = None, refused: Code | None = None
     ) -> None:
-        """Log an action of the person, or the code with which it was `refused`."""
+        """Log an action of the person. If the action was refused, `refused` is the error code."""
         event = LogEvent(
             caller=Caller.PERSON,
             action=action,
@@ -89,19 +90,19 @@ class Person:
         self._log.add(tx, event)
 
     def existing(self, tx: Transaction, name: str) -> Record:
-        """Return the record of a secret that is not deleted. Raises `CallerError` NOT_FOUND."""
+        """Return a secret's record. Raises `CallerError` NOT_FOUND if the secret does not exist or is deleted."""
         record = records.find(tx, self.scope, name)
         if record is None or record.deleted:
             raise self.missing(name)
         return record
 
     def require_store(self, name: str) -> None:
-        """Raise `CallerError` NOT_FOUND if there is no store that could hold the name."""
+        """Raise `CallerError` NOT_FOUND for the name if the store does not exist."""
         if not self.store.exists():
             raise self.missing(name)
 
     def missing(self, name: str) -> CallerError:
-        """Return the error for a name without a secret."""
+        """Return the error for a secret that does not exist."""
         return CallerError(
             Code.NOT_FOUND,
             f"There is no secret '{name}' in scope '{self.scope}'.",
@@ -109,22 +110,22 @@ class Person:
         )
 
     def project_with_identity(self, tx: Transaction) -> Project | None:
-        """Return the project, if there is one, with the identity that its grants give it."""
+        """Return the project with its identity according to its grants, or None outside a project."""
         return self.project and self.project.with_identity(partial(grants.joins, tx))
 
     def identity(self, tx: Transaction) -> str | None:
-        """Return the identity that the project's grants give it; None outside a project."""
+        """Return the project's identity according to its grants, or None outside a project."""
         project = self.project_with_identity(tx)
         return project and project.identity
 
     def grant_scope(self, tx: Transaction) -> None:
-        """Grant the scope to the project."""
+        """Grant the person's scope to the project. The scope `shared` needs no grant."""
         identity = self.identity(tx)
         if identity and self.scope != SHARED:
             grants.add(tx, Grant(project=identity, scope=self.scope))
 
     def require_project(self) -> Project:
-        """Return the project. Raises `DeniedError` NO_PROJECT if there is none."""
+        """Return the project. Raises `DeniedError` NO_PROJECT outside a project."""
         if self.project is None:
             raise DeniedError(Code.NO_PROJECT, "This is not inside a project.", "Go to the project's directory.")
         return self.project

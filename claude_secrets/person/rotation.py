@@ -1,7 +1,8 @@
-"""Replace every key of a store: the data key, with which every record is sealed anew, and each key that unwraps it.
+"""Replace a store's data key and every key that unwraps it, and seal every record again with the new data key.
 
-Always: afterwards no earlier key, passphrase or code opens the store. The change is one transaction: the old keys are
-valid until it commits, the new keys from then on. `keys.clear_away` finishes what a killed process left.
+Always: after the change, no earlier key, passphrase or recovery code opens the store. The change is one transaction:
+the old keys are valid until it commits, and only the new keys are valid afterwards. If the process is killed,
+`keys.clear_away` removes the keys that are not valid.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,17 +20,19 @@ from claude_secrets.store.rekey import replace_data_key
 
 
 class Irreplaceable(NamedTuple):
-    """A slot whose key cannot be replaced, and why."""
+    """A slot whose key cannot be replaced, and the error that explains the reason."""
 
     slot: Slot
     failure: CustodyError
 
 
 def prepare(person: Person) -> tuple[list[Slot], list[Irreplaceable]]:
-    """Return all key slots, and those that a rotation loses because their key cannot be reached or replaced here.
+    """Return all key slots, and the slots that a rotation would remove.
+
+    A rotation removes a slot if the slot's key cannot be reached or replaced on this computer.
 
     Raises:
-        CustodyError: none of them opens the store.
+        CustodyError: no key slot opens the store.
         StoreError: STORE_TAMPERED.
     """
     keys.clear_away(person)
@@ -45,7 +48,7 @@ def prepare(person: Person) -> tuple[list[Slot], list[Irreplaceable]]:
 
 
 def check_new(person: Person, slots: Sequence[Slot], new: str) -> str:
-    """Return a new passphrase that is hard to guess and opens none of the current slots.
+    """Return `new` if this passphrase is hard to guess and opens none of `slots`.
 
     Raises:
         CallerError: INVALID_VALUE.
@@ -53,10 +56,12 @@ def check_new(person: Person, slots: Sequence[Slot], new: str) -> str:
     passphrase.check(new, passphrase.known_words(*person.directories))
     identity, custody = keys.identity_of(person), person.store.custody
     for slot in slots:
-        with suppress(CustodyError, MemoryError):  # a slot that cannot be tried does not open with it
+        with suppress(CustodyError, MemoryError):  # a slot that cannot be tried counts as not opened
             if slot.kind == PASSPHRASE and custody.opens(identity, slot, slot.stretching.master_key(new)):
                 raise CallerError(
-                    Code.INVALID_VALUE, "This passphrase already opens the store.", "Choose one that was never used."
+                    Code.INVALID_VALUE,
+                    "This passphrase already opens the store.",
+                    "Choose a passphrase that was never used.",
                 )
     return new
 
@@ -70,17 +75,17 @@ def replace_every_key(
     code: str,
     progress: Callable[[int, int], None],
 ) -> bool:
-    """Replace every key, and seal everything anew.
+    """Replace every key, and seal every record again with the new data key.
 
-    `slots` are the slots that the person was shown, and `losing` those that they agreed to lose. `passphrases` has a
-    new passphrase for each other passphrase slot, by slot id. `code` replaces the recovery code, if there is one.
-    `progress` receives the rows done and in all. Return False if pages sealed with the old key stay for now
-    (`Store.scrub` says when).
+    `slots` are the slots that the person was shown. `losing` are the slots that the person agreed to lose.
+    `passphrases` maps the ids of the other passphrase slots to new passphrases. `code` is the new recovery code; it is
+    ignored if the store has no recovery code. `progress` receives the numbers of finished rows and of all rows. Returns
+    False if old pages still contain data sealed with the old key (see `Store.scrub`).
 
     Raises:
         CallerError: INVALID_ARGUMENTS if no key would open the store.
-        StoreError: STORE_BUSY if the slots are not those that were shown, or another process replaced the data key.
-        CustodyError: a key cannot be put in place. After any error the old keys are still valid.
+        StoreError: STORE_BUSY if the store's slots differ from `slots`, or another process has replaced the data key.
+        CustodyError: a key cannot be stored. After any error the old keys are still valid.
     """
     _require_one([slot for slot in slots if slot not in losing])
     store, store_id = person.store, keys.identity_of(person).store_id
@@ -101,7 +106,7 @@ def replace_every_key(
             for slot in slots:
                 if slot.kind == FILE and slot not in losing:
                     key_slots.change(tx, slot, key_change.begin(store.custody, store_id, slot, data_key))
-                elif slot.kind == KEYRING:  # removed after its entry; until then the entry unwraps nothing
+                elif slot.kind == KEYRING:  # removed after its keyring entry, which unwraps nothing until then
                     key_slots.change(tx, slot, slot.moved(State.LEAVING)._replace(wrapped=b""))
                 else:
                     key_slots.change(tx, slot, new[slot].slot if slot in new else None)
@@ -118,12 +123,15 @@ def _require_one(kept: Sequence[Slot]) -> None:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "No key would be left to open the store.",
-            "Add another one first: key add-passphrase, key add-file or recover create.",
+            "Add another key first: key add-passphrase, key add-file or recover create.",
         )
 
 
 def _new(person: Person, slot: Slot, data_key: DataKey, texts: Mapping[str, str]) -> NewSlot:
-    """Return the new slot for one in the keyring, or for a passphrase or code with its new text in `texts`."""
+    """Return the slot that replaces a keyring slot or passphrase slot.
+
+    `texts` maps a passphrase slot's id to its new passphrase or recovery code.
+    """
     custody, store_id = person.store.custody, keys.identity_of(person).store_id
     if slot.kind == KEYRING:
         return custody.new_keyring_slot(store_id, data_key)

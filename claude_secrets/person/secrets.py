@@ -1,7 +1,7 @@
-"""Storing, reading, deleting and listing the person's secrets.
+"""Store, read, delete and list the person's secrets.
 
-Always: the allowlist does not bind the person; the keyring protects them. A secret that the person stores from inside
-a project may be used by that project.
+Always: the allowlist does not restrict the person, because the keyring protects the store. If the person stores a
+secret from inside a project, that project may use the secret.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ from claude_secrets.store.transaction import Transaction
 
 _READABLE_STILL: Final = {
     Code.STORE_TAMPERED: "the store fails verification: this value may be an older one, or one that was deleted",
-    Code.STORE_UNAVAILABLE: "the store is in a read-only place: it can be read, but not changed",
-    Code.STORE_FULL: "the disk is full: this is not in the log",
-    Code.STORE_BUSY: "the store is busy: this is not in the log",
+    Code.STORE_UNAVAILABLE: "the store is read-only: it can be read, but not changed",
+    Code.STORE_FULL: "the disk is full: this command is not in the log",
+    Code.STORE_BUSY: "the store is busy: this command is not in the log",
 }
 """The errors after which the person may still read a value, and the warning for each."""
 
@@ -30,11 +30,11 @@ def set_value(
 ) -> Stored:
     """Store a value. Inside a project the secret becomes the project's own, or the project gets a grant on it.
 
-    If an agent of another project stored the current version, or it was deleted, the secret no longer belongs to that
-    project.
+    If the secret was deleted, or an agent of another project stored its current version, the secret no longer belongs
+    to the other project.
 
-    `access` None keeps the access of the name; a new name gets the person's `default_access`, else readable. `expires`
-    is as in `records.put`.
+    If `access` is None, a secret that was stored before keeps its access. A new secret gets the person's
+    `default_access`, or `readable` if that is not set. `expires` is as in `records.put`.
     """
     check_name(name)
     check_value(value)
@@ -52,7 +52,7 @@ def put(
     action: str,
     expires: int | Expiry = Expiry.UNCHANGED,
 ) -> Stored:
-    """Do what `set_value` does, in an open transaction, and log it as `action`."""
+    """Store a value as `set_value` does, but in an open transaction, and log the change as `action`."""
     before, identity = records.find(tx, check_scope(person.scope), check_name(name)), person.identity(tx)
     stored = records.put(
         tx,
@@ -74,7 +74,9 @@ def put(
 
 
 def get_value(person: Person, name: str, *, warn: Callable[[str], None]) -> str:
-    """Return the current value, also if the store is damaged or cannot be written: `warn` then gets a warning.
+    """Return the current value.
+
+    If the store is damaged or cannot be written, the value is still returned, and `warn` is called with a warning.
 
     Raises:
         CallerError: NOT_FOUND.
@@ -86,7 +88,10 @@ def get_value(person: Person, name: str, *, warn: Callable[[str], None]) -> str:
 
 
 def get_values(person: Person, names: Sequence[str], action: str, *, warn: Callable[[str], None]) -> dict[str, str]:
-    """Return the current values of those `names` that exist, as `get_value` does. The log records `action`."""
+    """Return the current values of the secrets in `names` that exist. Each access is logged as `action`.
+
+    A store that is damaged or cannot be written is handled as in `get_value`.
+    """
     for name in names:
         check_name(name)
     if not person.store.exists():
@@ -111,7 +116,7 @@ def require(person: Person, name: str) -> None:
 
 
 def delete(person: Person, name: str) -> bool:
-    """Delete a secret; its versions are kept. Return False if there is none."""
+    """Delete a secret but keep its versions. Return False if the secret does not exist."""
     check_name(name)
     if not person.store.exists():
         return False
@@ -125,7 +130,9 @@ def delete(person: Person, name: str) -> bool:
 
 
 def set_access(person: Person, names: Sequence[str], access: Access) -> list[str]:
-    """Set the access of all names, or of none if one is missing. Return the names whose access changed.
+    """Set the access of all secrets in `names`. Return the names whose access changed.
+
+    If one of the secrets does not exist, no access is changed.
 
     Raises:
         CallerError: NOT_FOUND.
@@ -141,7 +148,7 @@ def set_access(person: Person, names: Sequence[str], access: Access) -> list[str
 
 
 def is_use_only(person: Person, name: str) -> bool:
-    """Return whether a name is use-only; False if it was never stored."""
+    """Return whether a secret is use-only, or False if it was never stored."""
     if not person.store.exists():
         return False
     with person.store.read() as tx:
@@ -150,10 +157,12 @@ def is_use_only(person: Person, name: str) -> bool:
 
 
 def rename(person: Person, name: str, new_name: str) -> None:
-    """Rename a secret, with its versions and grants. The store must have no versions of the new name in its scope.
+    """Rename a secret with its versions and grants.
+
+    The scope must have no secret, not even a deleted secret, with the new name.
 
     Raises:
-        CallerError: NOT_FOUND, or INVALID_NAME if the new name is taken.
+        CallerError: NOT_FOUND, or INVALID_NAME if the new name is already used.
     """
     check_name(name)
     check_name(new_name)
@@ -163,7 +172,7 @@ def rename(person: Person, name: str, new_name: str) -> None:
         if records.find(tx, person.scope, new_name) is not None:
             raise CallerError(
                 Code.INVALID_NAME,
-                f"The name '{new_name}' is taken by a secret, or by the kept versions of a deleted one.",
+                f"The name '{new_name}' is already used by a secret, or by a deleted secret whose versions are kept.",
                 "Choose another name.",
             )
         records.rename(tx, record, new_name)
@@ -176,7 +185,7 @@ def rename(person: Person, name: str, new_name: str) -> None:
 
 
 def list_all(person: Person) -> list[Record]:
-    """Return the secrets of all scopes that are not deleted, sorted by scope and name."""
+    """Return the secrets of all scopes, sorted by scope and name. Deleted secrets are left out."""
     if not person.store.exists():
         return []
     with person.store.read() as tx:
@@ -185,14 +194,14 @@ def list_all(person: Person) -> list[Record]:
 
 
 def search(person: Person, pattern: str) -> list[Record]:
-    """Return the secrets whose names match the RE2 pattern, case-insensitively, anywhere in the name."""
+    """Return the secrets whose names contain a match of the RE2 pattern. Upper and lower case are the same."""
     search, live = NameSearch(pattern), list_all(person)
     names = set(search.among([record.name for record in live]))
     return [record for record in live if record.name in names]
 
 
 def _unlogged(person: Person, names: Sequence[str], why: Code, warn: Callable[[str], None]) -> dict[str, str]:
-    """Return values from a store that cannot log the access, and warn."""
+    """Return values from a store that cannot log the access, and call `warn` with a warning."""
     whole, immutable = why is not Code.STORE_TAMPERED, why is Code.STORE_UNAVAILABLE
     with person.store.read(whole=whole, immutable=immutable) as tx:
         values = _values(person, tx, names)

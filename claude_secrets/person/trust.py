@@ -1,6 +1,6 @@
-"""Grants: the secrets of others that a project may use, and those that its allowlist asks for without a grant.
+"""List, add and revoke a project's grants, and find the grants that the project's allowlist still needs.
 
-Always: only a grant makes a linked work tree count as its main one. The files on disk cannot.
+Always: a linked work tree counts as its main work tree only if there is a grant for this. Files on disk are not enough.
 """
 
 from typing import NamedTuple
@@ -17,10 +17,11 @@ from claude_secrets.store.transaction import Transaction
 
 
 class Wanted(NamedTuple):
-    """The grants that a project's allowlist needs and does not have.
+    """The grants that a project's allowlist needs but the project does not have.
 
-    `main`: the project that this one, a linked work tree by its files, asks to count as. `scope`: the scope that it
-    asks to use. `secrets`: the secrets from elsewhere that it asks for. Neither lists what `main` already has.
+    `main` is the identity of the project in the main work tree, if Git's files say that this project is in a linked
+    work tree and there is no grant for this. `scope` is the scope that the project asks to use. `secrets` are the
+    secrets for which the project needs grants. `scope` and `secrets` leave out grants that `main` already has.
     """
 
     scope: str | None
@@ -32,9 +33,9 @@ class Wanted(NamedTuple):
 
 
 def wanted(person: Person, allowlist: Allowlist, *, required: bool = False) -> Wanted:
-    """Return the grants that the project's allowlist needs and does not have.
+    """Return the grants that the project's allowlist needs but the project does not have.
 
-    `required`: its own secrets need a grant, too.
+    If `required` is true, the project's own secrets also need grants.
     """
     if not person.store.exists():
         return _wanted(None, person, allowlist, required=required)
@@ -62,7 +63,7 @@ def _wanted(tx: Transaction | None, person: Person, allowlist: Allowlist, *, req
 
 
 def grant(person: Person, wanted: Wanted) -> None:
-    """Grant exactly what was shown."""
+    """Add exactly the grants in `wanted`, which the person was shown."""
     project = person.require_project()
     with person.store.write() as tx:
         if wanted.main is not None:
@@ -79,7 +80,7 @@ def grant(person: Person, wanted: Wanted) -> None:
 
 
 def project_with_identity(person: Person) -> Project | None:
-    """Return the project with the identity that its grants give it."""
+    """Return the project with its identity according to its grants, or None outside a project."""
     if not person.store.exists():
         return person.project
     with person.store.read() as tx:
@@ -87,7 +88,7 @@ def project_with_identity(person: Person) -> Project | None:
 
 
 def allow(person: Person, *names: str) -> None:
-    """Grant this project the secrets of these names, stored already or later."""
+    """Grant this project the secrets with these names. A secret need not be stored yet."""
     person.require_project()
     with person.store.write() as tx:
         identity = _standing(tx, person).identity
@@ -98,9 +99,10 @@ def allow(person: Person, *names: str) -> None:
 
 
 def revoke(person: Person, name: str | None = None) -> list[Grant]:
-    """Revoke the grants on a name or pattern, or (None) all grants of this project. Return the revoked grants.
+    """Revoke this project's grants on a name or pattern, and return them. If `name` is None, revoke all its grants.
 
-    With None, a work tree no longer counts as its main project. The main project's own grants stay.
+    After all grants are revoked, a linked work tree no longer counts as its main work tree. The grants of the main work
+    tree's project are not revoked.
     """
     project = person.require_project()
     if not person.store.exists():
@@ -116,7 +118,10 @@ def revoke(person: Person, name: str | None = None) -> list[Grant]:
 
 
 def _standing(tx: Transaction | None, person: Person) -> Project:
-    """Return the project with the identity that its grants give it. Raises `DeniedError` NO_PROJECT if none."""
+    """Return the project with its identity according to its grants.
+
+    Raises `DeniedError` NO_PROJECT outside a project.
+    """
     project = person.require_project()
     return project if tx is None else person.project_with_identity(tx) or project
 
