@@ -1,1 +1,1 @@
-"""Decide and carry out agents' calls (gate, consent, rate limits), and recognise that the caller is an agent."""
+"""Decide and carry out agents' calls (gate, consent, rate limits), and detect whether the caller is an agent."""

@@ -1,6 +1,7 @@
-"""The action of each tool, which runs once its call is allowed.
+"""The action of each tool. An action runs after its call was allowed.
 
-Always: an action runs in the transaction in which its call was decided, or without one if there is no store yet.
+Always: an action runs in the transaction in which its call was decided. If there is no store yet, the action runs
+without a transaction.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,8 +43,9 @@ Run: TypeAlias = Callable[[Transaction | None, Case], Outcome]
 class Action(NamedTuple):
     """The action for a call with valid arguments.
 
-    `run` gets None instead of a transaction if there is no store yet. `only_reads`: its audit event may be lost in a
-    power failure. `value` is the value that it stores, if any; such an action creates a missing store.
+    `run` receives None instead of a transaction if there is no store yet. If `only_reads` is true, a power failure may
+    lose the call's audit event. `value` is the value that the action stores, or empty. An action with a value creates
+    the store if there is none.
     """
 
     run: Run
@@ -52,7 +54,7 @@ class Action(NamedTuple):
 
     @property
     def stores(self) -> bool:
-        """Whether it stores a value."""
+        """Whether the action stores a value."""
         return bool(self.value)
 
     def __repr__(self) -> str:
@@ -178,7 +180,7 @@ def _delete(tx: Transaction | None, case: Case) -> Done:
 
 
 def _names(tx: Transaction | None, case: Case, *, search: NameSearch | None = None) -> Done:
-    """List, sorted, the existing names that the allowlist has and that this project is trusted with."""
+    """List the stored names that agents of the project may see, sorted. With `search`, list only matching names."""
     readable = {} if tx is None else list_visible(tx, case.snapshot)
     matching = list(readable) if search is None else search.among(list(readable))
     names = matching[:VISIBLE_LIMIT]

@@ -1,7 +1,7 @@
-"""Record each client that started a server, so that commands which its agents run later are recognised.
+"""Record each client that started a server, so that commands run by the client's agents are recognised later.
 
-Always: the directory comes from the account, not from the environment. A record names one process of one boot. Records
-help but do not protect: any program of the person's can delete them.
+Always: the directory of the records depends on the user account, not on the environment. A record identifies one
+process of one boot. Records help detection but are no protection: any program that runs as the person can delete them.
 """
 
 import os
@@ -22,7 +22,7 @@ _LIMIT: Final = 1000
 
 
 def directory() -> Path:
-    """The directory of the records: in the account's runtime directory, otherwise below its home."""
+    """The directory of the records, in the account's runtime directory or else in the account's home directory."""
     if sys.platform == "linux":
         runtime = Path("/run/user", str(os.getuid()))
         if _is_own(runtime):
@@ -31,7 +31,7 @@ def directory() -> Path:
 
 
 def read_records() -> frozenset[tuple[int, str]]:
-    """The clients recorded since the machine was started: ID and start time of each process."""
+    """The process ID and start time of each client that was recorded since the machine was started."""
     boot, records = _boot(), set()
     with suppress(OSError):  # there are no records, or they cannot be read
         for name in os.listdir(directory())[:_LIMIT]:  # noqa: PTH208  only the names are needed
@@ -42,7 +42,10 @@ def read_records() -> frozenset[tuple[int, str]]:
 
 
 def record_client(client: Process, lives: Callable[[int, str], bool]) -> None:
-    """Record a client and drop the records of clients that are gone. If that fails, detection uses other signs."""
+    """Record a client, and delete the records of clients that have ended.
+
+    An error is ignored: without the record, detection uses other signs.
+    """
     place, boot = directory(), _boot()
     with suppress(OSError):
         make_private(place)
@@ -64,12 +67,12 @@ def _meaning(name: str) -> tuple[str, int, str] | None:
 def _boot() -> str:
     try:
         return _BOOT.read_text(encoding="ascii").strip()
-    except OSError:  # on other systems a start is a calendar time, which no later process has
+    except OSError:  # on other systems the start time is a calendar time, which differs in each boot
         return "boot"
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a directory belongs to this user and nobody else may write in it."""
+    """Whether a directory belongs to this user and no other user may write in it."""
     try:
         status = path.lstat()
     except OSError:

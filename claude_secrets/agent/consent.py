@@ -1,7 +1,7 @@
-"""Consent: which items of a call need the person's consent, and what their answer does.
+"""Find the items of a call that need the person's consent, and apply the person's answer.
 
-Always: a question lists exactly the items that it asks for. An answer counts only for its own question. A grant is
-stored in the transaction that uses it.
+Always: a question lists every item for which it asks consent, and no other item. An answer is valid only for the
+question that was asked. A grant is stored in the same transaction in which the call uses it.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from claude_secrets.untrusted_text import shortened
 
 
 class Case(NamedTuple):
-    """A call with the current content of the files, the verdict of the rules, and the record that it is about.
+    """A call, the current policy, the verdict of the rules on the call, and the record of the call's secret.
 
     `record` is None if the secret never existed or there is no store.
     """
@@ -48,18 +48,18 @@ class Case(NamedTuple):
 
 
 class SessionReads:
-    """The use-only values that the person lets agents of a project read until this server ends."""
+    """The use-only values that the person lets a project's agents read until this server ends."""
 
     def __init__(self) -> None:
         self._allowed: set[tuple[Grant, int]] = set()
 
     def allow(self, case: Case) -> None:
-        """Remember a consent for the session."""
+        """Remember the person's consent until this server ends."""
         if case.record is not None:
             self._allowed.add((_grant(case), case.record.version))
 
     def holds(self, case: Case) -> bool:
-        """Whether the person consented for the session to this version of the secret."""
+        """Whether the person has let agents read this version of the secret until this server ends."""
         return case.record is not None and (_grant(case), case.record.version) in self._allowed
 
 
@@ -72,19 +72,22 @@ def is_trusted(tx: Transaction, snapshot: PolicySnapshot, record: Record) -> boo
 
 
 def is_scope_allowed(tx: Transaction | None, snapshot: PolicySnapshot) -> bool:
-    """Whether the project may use the scope its file names."""
+    """Whether the project may use the scope that the project's file names."""
     if not snapshot.claims_scope or snapshot.trust is Trust.OFF:
         return True
     return grants.holds_any(tx, snapshot.project.identities, snapshot.scope)
 
 
 def with_identity(tx: Transaction | None, snapshot: PolicySnapshot) -> PolicySnapshot:
-    """The snapshot with the identity by which the project counts (its main work tree's, if granted)."""
+    """The snapshot with the project's identity according to its grants.
+
+    With the person's grant, a linked work tree has the identity of its main work tree.
+    """
     return snapshot._replace(project=snapshot.project.with_identity(partial(grants.joins, tx)))
 
 
 def items_of(tx: Transaction | None, case: Case, session: SessionReads) -> tuple[ConsentItem, ...]:
-    """The items for which the call needs consent, in the order of asking."""
+    """The items for which the call needs consent, in the order in which the person is asked."""
     items, case = _trust_wants(tx, case)
     call = case.call
     trusted = all(want.kind is not ConsentKind.SECRET for want in items)
@@ -109,7 +112,8 @@ def items_of(tx: Transaction | None, case: Case, session: SessionReads) -> tuple
 def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[ConsentItem], Case]:
     """The items for which the call needs a grant, and the case as it will be once the first item is granted.
 
-    The project asks to count as its main work tree only if it then needs fewer grants.
+    The first item may be that the project counts as its main work tree. This item is included only if it makes other
+    grants unnecessary.
     """
     own, main = _grants_wanted(tx, case), case.snapshot.project.unjoined
     if not own or main is None:
@@ -145,23 +149,26 @@ def reads_use_only(case: Case) -> bool:
 
 
 def may_read(case: Case) -> bool:
-    """Whether an agent may read the value now without a question to the person."""
+    """Whether an agent may now read the value without a question to the person."""
     verdict = decisions.verdict(case.snapshot, Call(tool=Tool.GET_SECRET, name=case.call.name))
     return not (reads_use_only(case) or verdict.refused_by or verdict.approvals)
 
 
 def questions(case: Case, wanted: tuple[ConsentItem, ...]) -> list[ConsentQuestion]:
-    """The questions to ask, one after the other.
+    """The questions that the person is asked, one after the other.
 
-    An approval that the project's own rules require gets a separate question. Its text comes from the project's author
-    and must not appear next to items that the person would not approve.
+    Approvals that the project's own rules require are in a separate question. The project's author wrote the text of
+    these rules, and the text must not appear next to items that the person might not approve.
     """
     parts = (tuple(want for want in wanted if want.by_project is own) for own in (False, True))
     return [_question(case, part) for part in parts if part]
 
 
 def _question(case: Case, wanted: tuple[ConsentItem, ...]) -> ConsentQuestion:
-    """The question that lists the items. Its digest covers all facts that they follow from, like the version."""
+    """The question that lists the items.
+
+    The question's digest covers all facts on which the items depend, such as the secret's version.
+    """
     call, snapshot, record = case.call, case.snapshot, case.record
     bound = [
         call.tool.value,
@@ -181,9 +188,10 @@ def _question(case: Case, wanted: tuple[ConsentItem, ...]) -> ConsentQuestion:
 
 
 def require_consent(tx: Transaction | None, case: Case, session: SessionReads, answer: Answer | None) -> Ask | None:
-    """Return None if the call needs no consent or has it for exactly these items; otherwise return the question.
+    """Return the next question for the person, or None if the call needs no further consent.
 
-    Nothing is granted before the person has consented to the last question.
+    An earlier answer is accepted only for exactly the items that the call needs now. Nothing is granted before the
+    person has consented to the last question.
 
     Raises:
         DeniedError: the person refused, now or within the last ten minutes, or did not answer.
@@ -211,7 +219,11 @@ def require_consent(tx: Transaction | None, case: Case, session: SessionReads, a
 
 
 def remember_no(tx: Transaction, snapshot: PolicySnapshot, call: Call) -> None:
-    """Remember a refusal for a while. If it was to the scope or work tree, it holds for every call that needs that."""
+    """Remember the person's refusal for a while.
+
+    If the person refused the scope or work tree, the refusal also applies to other calls that need this scope or work
+    tree.
+    """
     record = records.find(tx, snapshot.scope, call.name) if call.name else None
     wanted, _ = _trust_wants(tx, Case(call, snapshot, decisions.verdict(snapshot, call), record))
     whole = [no for want in wanted if (no := _whole_no(snapshot, want))]
@@ -226,7 +238,7 @@ def _remembers_no(tx: Transaction, case: Case, wanted: tuple[ConsentItem, ...]) 
 
 
 def refusal(case: Case, want: ConsentItem) -> DeniedError:
-    """The error for a call without consent to `want`."""
+    """The error for a call if the person did not consent to the item `want`."""
     snapshot, project = case.snapshot, str(case.snapshot.project.path)
     match want.kind:
         case ConsentKind.WORK_TREE:
@@ -296,7 +308,7 @@ def _no(snapshot: PolicySnapshot, call: Call) -> str:
 
 
 def _whole_no(snapshot: PolicySnapshot, want: ConsentItem) -> str | None:
-    """The key of a refusal that covers more than one name, or None if `want` is about one name."""
+    """The key for remembering a refusal of a scope or work tree, or None if the item `want` is of another kind."""
     return {ConsentKind.SCOPE: f"no:{snapshot.scope}:", ConsentKind.WORK_TREE: f"no:worktree:{want.subject}"}.get(
         want.kind
     )

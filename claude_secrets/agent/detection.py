@@ -1,9 +1,9 @@
 """Detect the caller: whether an agent runs this process, and whether the person's own client started this server.
 
-Always: pure; `processes` gathers the facts. The caller is an agent if this process or one above it has a client's
-marker in its environment, or if a process above it is a client. A process that cannot be read counts as an agent,
-unless it opens sessions (sshd, systemd) or runs with privileges. If there are several signs, the topmost one decides
-where the agent works.
+Always: pure; `processes` reads the facts. The caller is an agent if this process or an ancestor has a client's marker
+in its environment, or if an ancestor is a client. An ancestor that cannot be read counts as an agent, except programs
+that open sessions (sshd, systemd) and privileged programs. If several ancestors show signs of an agent, the topmost of
+them decides in which directory the agent works.
 """
 
 import re
@@ -26,13 +26,14 @@ MARKERS: Final = frozenset(
         "CLAUDE_SECRETS_AGENT",
     }
 )
-"""Variables that clients set for programs which their agents run, and that no terminal of a person has."""
+"""Environment variables that clients set for their agents' programs. A person's terminal has none of them."""
 
 
 class Client(NamedTuple):
-    """The names of a program that runs an agent and never a person's terminal.
+    """Patterns that recognise a client: a program that runs an agent and never a person's terminal.
 
-    `program` matches its file or its own name. `script` matches the script that an interpreter runs.
+    `program` matches the program's file or the name that the process gives itself. `script` matches the script that an
+    interpreter runs.
     """
 
     name: str
@@ -66,17 +67,21 @@ UNREADABLE: Final = "a process that cannot be read"
 
 
 class Agent(NamedTuple):
-    """An agent that runs this process: the sign that shows it, and the agent's own process if that is visible."""
+    """An agent that runs this process.
+
+    `sign` says how the agent was recognised. `process` is the agent's own process, or None if it is not known.
+    """
 
     sign: str
     process: Process | None
 
 
 class Start(NamedTuple):
-    """Who started this server.
+    """The agent or the client that started this server.
 
-    `agent`: an agent started the server by hand, so the person is not asked on its behalf. Otherwise `client` is the
-    person's own client, if known, and `marked` says that this client sets a marker for the processes that it starts.
+    If `agent` is not None, an agent started the server by hand, and the server does not ask the person questions for
+    this agent. Otherwise `client` is the person's own client, or None if the client is not known. `marked` says whether
+    this client sets a marker for the processes that it starts.
     """
 
     agent: Agent | None
@@ -85,10 +90,10 @@ class Start(NamedTuple):
 
 
 class CallerEvidence(NamedTuple):
-    """The evidence about the caller.
+    """The facts from which the caller is detected.
 
-    `environment` is this process's own. `recorded` are clients that servers have seen, by process ID and start.
-    `is_mine` says whether the person works in namespaces of their own.
+    `environment` is this process's environment. `recorded` are the process IDs and start times of clients that started
+    servers. `is_mine` returns whether the person works in their own Linux namespaces.
     """
 
     environment: Mapping[str, str]
@@ -109,16 +114,18 @@ def find_agent(view: CallerEvidence) -> Agent | None:
 
 
 def who_started(view: CallerEvidence) -> Start:
-    """Find who started this server: the process at the other end of its standard input, which gives the answers.
+    """Find the agent or the client that started this server.
 
-    Processes between that one and this one only pass the input on, and may have the same marker as the server.
+    The client is the process at the other end of the server's standard input. The client also sends the person's
+    answers. Processes between the client and the server only pass the input on, and may have the same marker as the
+    server.
     """
     own = marker_in(view.environment)
     line = None if _is_confined(view) else _line(view)
     if line is None:
         return Start(find_agent(view))
     holder = _holder(view, line)
-    if holder is None:  # a file, a terminal, or a pipe from elsewhere: not from a client
+    if holder is None:  # standard input is a file, a terminal or another program's pipe, so there is no client
         return Start(_topmost(view, own, line))
     client = line[holder]
     top = holder
@@ -132,12 +139,12 @@ def who_started(view: CallerEvidence) -> Start:
 
 
 def marker_in(environment: Mapping[str, str]) -> str | None:
-    """The first variable in an environment that shows that an agent runs the process."""
+    """The first marker in an environment, which shows that an agent runs the process; None if there is no marker."""
     return next((name for name in environment if name in MARKERS and environment[name]), None)
 
 
 def client_of(process: Process) -> str | None:
-    """The name of the agent's client that a process is, by its program, or None if it is no known client."""
+    """The name of the client that a process runs, or None if its program is not a known client."""
     programs, scripts = _programs(process), _scripts(process)
     for client in CLIENTS:
         if client.program and any(map(client.program.search, programs)):
@@ -148,18 +155,24 @@ def client_of(process: Process) -> str | None:
 
 
 def _only_keeps_sessions(process: Process) -> bool:
-    """Whether it is the part of Claude Code that only starts sessions in the background and is no agent itself."""
+    """Whether the process is the part of Claude Code that only starts background sessions, and so is not an agent."""
     first, *words = process.arguments or ("",)
     return words[:2] == ["daemon", "run"] or first.endswith("claude bg-pty-host")
 
 
 def _works_in_many_places(process: Process) -> bool:
-    """Whether it is the part of Codex that runs agents of several projects, so its directory does not tell which."""
+    """Whether the process is the part of Codex that runs agents of several projects.
+
+    The directory of that process does not show the agent's project.
+    """
     return "app-server" in process.arguments[1:]
 
 
 def may_be_recorded(process: Process) -> bool:
-    """Whether a server may record the process as a client: not if a person may have a terminal below it."""
+    """Whether a server may record the process as a client.
+
+    A process that may also run a person's terminal must not be recorded.
+    """
     names = [*_programs(process), *_scripts(process)]
     return process.number > 1 and not any(map(_HOSTS.search, names)) and not any(map(_SHELLS.search, names))
 
@@ -170,11 +183,11 @@ _HOSTS: Final = re.compile(
     r"zellij|systemd|init|launchd|sshd|login|su|sudo|cron|crond|make|explorer)$"
     r"|/\.(vscode|cursor|windsurf)[^/]*server/|/jbr/bin/"
 )
-"""Editors, multiplexers and programs that open sessions: a person works below them, too."""
+"""Editors, multiplexers and programs that open sessions. They also run a person's terminals."""
 
 
 def _topmost(view: CallerEvidence, own: str | None, line: Sequence[Process]) -> Agent | None:
-    """The agent by the topmost sign: a client itself, or the process that started the marked process."""
+    """The agent that the topmost sign shows: the client itself, or the process that started the marked process."""
     for place in reversed(range(len(line))):
         sign = _sign(view, line, place)
         if sign is None:
@@ -188,7 +201,7 @@ def _topmost(view: CallerEvidence, own: str | None, line: Sequence[Process]) -> 
 
 
 def _sign(view: CallerEvidence, line: Sequence[Process], place: int) -> str | None:
-    """The sign that the process at this place in the line belongs to an agent."""
+    """The sign that the process `line[place]` belongs to an agent, or None."""
     process = line[place]
     if client := client_of(process):
         return client
@@ -201,14 +214,14 @@ def _sign(view: CallerEvidence, line: Sequence[Process], place: int) -> str | No
 
 
 def _hides(view: CallerEvidence, process: Process, above: Process | None) -> bool:
-    """Whether a process of this user hides its environment without having got privileges that would explain it."""
+    """Whether a process of this user hides its environment although it has no privileges that would explain this."""
     if process.user is None or process.user != view.processes.user() or process.privileged:
         return False
-    return above is not None and above.user != 0  # below root it opens a session, as sshd and systemd do
+    return above is not None and above.user != 0  # a child of a root process may be a session of sshd or systemd
 
 
 def _line(view: CallerEvidence) -> list[Process] | None:
-    """The processes above this one, or None if there are too many to look at."""
+    """The ancestors of this process, the parent first, or None if there are too many to examine."""
     line: list[Process] = []
     for process in view.processes.ancestors():
         if len(line) == _DEPTH:
@@ -222,7 +235,7 @@ def _is_confined(view: CallerEvidence) -> bool:
 
 
 def _holder(view: CallerEvidence, line: Sequence[Process]) -> int | None:
-    """The place in the line of the process at the other end of standard input."""
+    """The index in `line` of the process at the other end of standard input, or None."""
     for place, process in enumerate(line):
         holds = view.processes.holds_input(process)
         if holds or (holds is None and not _is_launcher(process)):
@@ -231,7 +244,7 @@ def _holder(view: CallerEvidence, line: Sequence[Process]) -> int | None:
 
 
 def _is_launcher(process: Process) -> bool:
-    """Whether the process only starts another one, which uses its standard input."""
+    """Whether the process only starts another process and leaves its standard input to the other process."""
     names = _programs(process)
     if any(map(_LAUNCHERS.search, names)) or any(map(_LAUNCHING_SCRIPTS.search, _scripts(process))):
         return True
@@ -240,7 +253,10 @@ def _is_launcher(process: Process) -> bool:
 
 
 def _is_one_program(client: Process, above: Process) -> bool:
-    """Whether `above` is the launcher of this client. A program that an agent starts has another session instead."""
+    """Whether `client` and its parent `above` are two processes of one client.
+
+    A program that an agent starts has a different session ID.
+    """
     if client.session != above.session:
         return False
     bundle = _BUNDLE.match(above.executable)
@@ -250,18 +266,18 @@ def _is_one_program(client: Process, above: Process) -> bool:
 
 
 def _programs(process: Process) -> list[str]:
-    """The names of a process's program: its file, its name and its first argument."""
+    """The names of a process's program: the executable's path, the process name and the first argument."""
     executable = process.executable.removesuffix(" (deleted)")
     return [_plain(name) for name in (executable, process.name, *process.arguments[:1])]
 
 
 def _scripts(process: Process) -> list[str]:
-    """The script that a process runs, if it is an interpreter."""
+    """The script that an interpreter process runs. The list is empty for other processes."""
     if not any(map(_INTERPRETERS.search, _programs(process))):
         return []
     return [_plain(word) for word in process.arguments[1:] if not word.startswith("-")][:1]
 
 
 def _plain(name: str) -> str:
-    """A program's name or path in POSIX spelling."""
+    """A program's name or path in lower case, with forward slashes and without `.exe`."""
     return PurePath(name).as_posix().lower().removesuffix(".exe") if name else ""

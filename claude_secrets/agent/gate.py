@@ -1,8 +1,9 @@
-"""The agents' gate: takes one call, returns `Done`, `Refused` or `Ask`. An agent has no other way to a secret.
+"""The agents' gate takes a call and returns `Done`, `Refused` or `Ask`. Agents can reach secrets only through the gate.
 
-Always: project, allowlist and rules are read again for each call, and once more inside its transaction. The decision
-comes before the look-up and does not depend on whether the name exists. The gate returns a question and does not ask
-it, and then no transaction is open. A call that cannot be logged is not carried out. One thread uses one gate.
+Always: the project, allowlist and rules are read for each call, and are read again inside the call's transaction. A
+call is decided before its secret is looked up, so the decision does not depend on whether the secret exists. The gate
+never asks the person: it returns the question, and no transaction is open while the person answers. A call that cannot
+be logged is not carried out. A gate is used by one thread only.
 """
 
 from collections.abc import Iterable, MutableMapping
@@ -31,10 +32,10 @@ from claude_secrets.store.transaction import Transaction
 
 
 class _Attempt:
-    """One call on its way through the gate, with the facts for its audit event.
+    """One call that the gate is processing, with the facts for the call's audit event.
 
-    `snapshot` is the policy by which the call was last decided. `named`: the name was checked, so it cannot be a
-    secret value that was passed as a name.
+    `snapshot` is the policy that decided the call last. `named` says that the call's name was checked. An unchecked
+    name is not logged, because it may be a secret value that was passed as the name.
     """
 
     def __init__(self, call: Call, answer: Answer | None, client: str) -> None:
@@ -45,7 +46,7 @@ class _Attempt:
         self.named = False
 
     def at(self, snapshot: PolicySnapshot) -> PolicySnapshot:
-        """Set the policy that applies, now that the arguments were checked."""
+        """Set the policy for the call, after the call's arguments were checked."""
         self.snapshot, self.named = snapshot, True
         return snapshot
 
@@ -75,8 +76,8 @@ class _Attempt:
 class Gate:
     """Carries out the six tools for agents of any project.
 
-    `config` are the directories of the person's own files. `tighten` and `check` are as in `SnapshotReader`.
-    `directories` remembers the directories that this process has seen so far.
+    `config` are the directories of the person's own files. `tighten` and `check` have the same meaning as in
+    `SnapshotReader`. `directories` remembers the directories that calls have named so far.
     """
 
     def __init__(
@@ -108,10 +109,10 @@ class Gate:
         passphrase: str | None = None,
         directories: Directories | None = None,
     ) -> "Gate":
-        """Make the gate to the store whose path `--store`, the environment or the person's `config.yml` gives.
+        """Make a gate. The store's path comes from `--store`, the environment or the person's `config.yml`.
 
-        `tighten` is the trust mode from the arguments; the environment can ask for a stricter one. `passphrase` opens a
-        store that has one. The store's file is not opened yet.
+        `tighten` is the trust mode from the command line's arguments; the environment can ask for a stricter mode.
+        `passphrase` is used if only a passphrase opens the store. This method does not open the store's file yet.
 
         Raises:
             CallerError: INVALID_ARGUMENTS if `--store` or the environment does not name a file.
@@ -135,7 +136,10 @@ class Gate:
         )
 
     def start(self, where: CallOrigin) -> None:
-        """Note the directories that this process was started with. A process for one call need not do this."""
+        """Remember the directories with which this process was started.
+
+        A process that makes only one call need not call this method.
+        """
         with suppress(SecretsError):  # each call reports the error
             self._directories.start(where)
             self._find(where)
@@ -146,16 +150,19 @@ class Gate:
         self._store.close()
 
     def hidden(self, where: CallOrigin) -> frozenset[Tool]:
-        """The tools that the policies of this place hide; none if these cannot be read, since then all calls fail."""
+        """The tools that the policies for calls from `where` hide.
+
+        If the policies cannot be read, no tool is hidden, because every call then fails.
+        """
         try:
             return self._snapshots.read(where, self._locate(where)).hidden
         except SecretsError:
             return frozenset()
 
     def entered_by_person(self, where: CallOrigin, names: Iterable[str]) -> frozenset[str]:
-        """Return those of `names` whose current value the person entered.
+        """Return the names in `names` whose current value was entered by the person.
 
-        Raises `SecretsError` as a call does.
+        Raises `SecretsError` if the project, its policy or the store cannot be read.
         """
         snapshot = self._snapshots.read(where, self._locate(where))
         with self._store.read() as tx:
@@ -163,9 +170,10 @@ class Gate:
             return frozenset(one.name for one in stored if one is not None and one.entered_by is EnteredBy.PERSON)
 
     def every_value(self, where: CallOrigin) -> StoreValues:
-        """All values of the store, for redacting them in other texts. They must never be handed out.
+        """All values of the store, for redacting these values in other texts. The values must never be shown to agents.
 
-        If the project cannot be read, no value has a name. Raises `SecretsError` if the store cannot be read.
+        If the project cannot be read, the values are returned without names. Raises `SecretsError` if the store cannot
+        be read.
         """
         if not self._store.exists():
             return StoreValues({}, frozenset(), frozenset())
@@ -187,9 +195,10 @@ class Gate:
             return None
 
     def call(self, call: Call, where: CallOrigin, answer: Answer | None = None, *, client: str = "") -> Outcome:
-        """Carry out one call. `answer` is the person's answer if an earlier try returned `Ask`.
+        """Carry out one call.
 
-        `client` is the name that the agent's program gives itself. Every `SecretsError` becomes `Refused`; any other
+        If an earlier try of the same call returned `Ask`, `answer` is the person's answer to that question. `client` is
+        the name that the agent's program gives itself. Every `SecretsError` is returned as `Refused`; any other
         exception is a bug.
         """
         attempt = _Attempt(call, answer, client)
@@ -203,7 +212,7 @@ class Gate:
     def _carry_out(self, attempt: _Attempt, where: CallOrigin) -> Outcome:
         call, answer = attempt.call, attempt.answer
         project = self._locate(where)
-        if not self._store.unlocked:  # do not ask for a key for a project without an allowlist
+        if not self._store.unlocked:  # do not fetch the key for a project without an allowlist
             attempt.snapshot = self._snapshots.read(where, project)
         there = self._store.exists()
         if there:
@@ -219,7 +228,7 @@ class Gate:
             case = self._decided(tx, call, attempt.at(consent.with_identity(tx, self._snapshots.read(where, project))))
             spent = rate_limits.spent_on(tx, case.snapshot, call.tool, case.verdict.limits, action.value)
             ask = consent.require_consent(tx, case, self._session, answer)
-            case = case._replace(snapshot=consent.with_identity(tx, case.snapshot))  # consent may change that
+            case = case._replace(snapshot=consent.with_identity(tx, case.snapshot))  # consent may change the identity
             outcome = ask or action.run(tx, case)
             if isinstance(outcome, Done):
                 rate_limits.spend(tx, spent)
@@ -228,7 +237,7 @@ class Gate:
 
     @staticmethod
     def _decided(tx: Transaction | None, call: Call, snapshot: PolicySnapshot) -> Case:
-        """Check the call against allowlist and rules, then look up its record. Raises `DeniedError`."""
+        """Check the call against the allowlist and rules, then look up the secret's record. Raises `DeniedError`."""
         verdict = decisions.decide(snapshot, call)
         record = records.find(tx, snapshot.scope, call.name) if tx is not None and call.name else None
         return Case(call, snapshot, verdict, record)
@@ -245,7 +254,7 @@ class Gate:
         return project
 
     def _guard(self, where: CallOrigin, project: Project) -> None:
-        """Refuse a store, key file or personal files inside the project: the project could have brought them along."""
+        """Refuse a store, key file or personal file inside the project, because the project could have planted it."""
         if (where, project) == self._guarded:
             return
         refuse_inside(self._store.path, store_inside, where, project, self._homes)
@@ -257,11 +266,14 @@ class Gate:
             self._guarded = (where, project)
 
     def _log_refusal(self, attempt: _Attempt, refused: Refused) -> None:
-        """Log the refusal, and remember it if the person refused. Without an open store the refusal counts unlogged."""
+        """Log the refusal. If the person refused, also remember the person's refusal.
+
+        If the store is not open, nothing is logged or remembered; the call is refused all the same.
+        """
         if not self._store.exists() or not self._store.unlocked:
             return
         answer, snapshot = attempt.answer, attempt.snapshot
-        # The store may be busy, full or damaged: nothing was given out.
+        # An error here (a busy, full or damaged store) is ignored, because the agent gets no secret.
         with suppress(SecretsError), self._store.write(durable=False) as tx:
             self._log.add(tx, attempt.event(refused))
             if isinstance(answer, Declined) and answer.said_no and snapshot is not None:

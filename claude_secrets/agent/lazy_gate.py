@@ -1,7 +1,9 @@
-"""The gate of a server, made once its store is known: `config.yml` may name the store, and may be refused at first.
+"""Make a server's gate as soon as the store's path is known.
 
-Always: only the configured store is used. While `config.yml` is refused, each call reports why. The first call after
-it is corrected works.
+`config.yml` may name the store, so the path is not known while `config.yml` is refused.
+
+Always: only the configured store is used. While `config.yml` is refused, each call reports the reason. After
+`config.yml` is corrected, the next call works.
 """
 
 from collections.abc import MutableMapping
@@ -16,9 +18,9 @@ from claude_secrets.policy.project import CallOrigin
 
 
 class LazyGate:
-    """Carries out calls as `Gate` does; one thread uses it.
+    """Carries out calls as `Gate` does. It is used by one thread only.
 
-    `store_argument` is the path of `--store`, if given. `passphrase` opens a store that has one. `tighten` is as in
+    `store_argument` is the path given with `--store`, or None. `tighten` and `passphrase` have the same meaning as in
     `Gate.open`.
     """
 
@@ -37,7 +39,7 @@ class LazyGate:
         self._gate: Gate | None = None
 
     def start(self, where: CallOrigin) -> None:
-        """As `Gate.start`; the directories are noted even if `config.yml` is refused.
+        """Do the same as `Gate.start`. The directories are remembered even if `config.yml` is refused.
 
         Raises:
             CallerError: INVALID_ARGUMENTS if `--store` or the environment does not name a file.
@@ -49,7 +51,7 @@ class LazyGate:
                 self._directories.start(where)
 
     def call(self, call: Call, where: CallOrigin, answer: Answer | None, *, client: str) -> Outcome:
-        """As `Gate.call`; `Refused` while the store is unknown because `config.yml` is refused."""
+        """Do the same as `Gate.call`. If the store is not known because `config.yml` is refused, return `Refused`."""
         try:
             gate = self._require_gate()
         except SecretsError as error:
@@ -57,7 +59,7 @@ class LazyGate:
         return gate.call(call, where, answer, client=client)
 
     def hidden(self, where: CallOrigin) -> frozenset[Tool]:
-        """As `Gate.hidden`."""
+        """Return the same as `Gate.hidden`, or no tools if the store is not known."""
         with suppress(SecretsError):
             return self._require_gate().hidden(where)
         return frozenset()
@@ -69,7 +71,7 @@ class LazyGate:
             self._gate.close()
 
     def _require_gate(self) -> Gate:
-        """Return the gate. Raises as `Gate.open` while its store is unknown."""
+        """Return the gate. If the store is not known yet, this raises the same errors as `Gate.open`."""
         if self._gate is None:
             self._gate = Gate.open(
                 self._environment,

@@ -1,7 +1,7 @@
-"""Facts about processes from the system: this one's ancestors, and which holds the other end of its standard input.
+"""Read facts about this process's ancestors, and find the process at the other end of its standard input.
 
-Always: nothing is started or changed. A fact that cannot be read is None, never a guess. `detection` interprets the
-facts. Each further system needs an implementation of `Processes`.
+Always: this module starts and changes nothing. A fact that cannot be read is None, never a guess. `detection`
+interprets the facts. Support for another operating system needs an implementation of `Processes`.
 """
 
 import os
@@ -21,11 +21,12 @@ _FIRST_USER_NAMESPACE: Final = 0xEFFFFFFD
 
 
 class Process(NamedTuple):
-    """One process, as far as this user may read it.
+    """The facts about one process that this user may read.
 
-    `user` is its effective user ID. `started` distinguishes it from a later process of the same ID within one boot.
-    `session` is its session ID; a process can leave a session and never join one. `name` is the name that it gives
-    itself. `privileged`: root gave its program capabilities that this process lacks.
+    `number` is the process ID, and `user` is the effective user ID. `started` is the start time, which differs from
+    that of a later process with the same ID in the same boot. `session` is the session ID; a process can leave its
+    session but cannot join another existing session. `name` is the name that the process gives itself. `privileged`
+    says that the process has capabilities that the current process does not have.
     """
 
     number: int
@@ -45,36 +46,36 @@ class Process(NamedTuple):
 
 
 class Processes(Protocol):
-    """The processes that one process can see."""
+    """The processes that the current process can see."""
 
     def ancestors(self) -> Iterator[Process]:
-        """The processes above this one, the nearest first, as far up as they are visible."""
+        """The ancestors of this process, the parent first. An ancestor that is not visible ends the list."""
         ...
 
     def user(self) -> int | None:
-        """The user whose processes let this one read their environments, or None if the system hides many of those."""
+        """The ID of this user, or None if the system hides the environments of many processes of this user."""
         ...
 
     def confined(self) -> bool:
-        """Whether this process may be unable to see or read the processes above it (namespaces, another /proc)."""
+        """Whether namespaces or another /proc may prevent this process from seeing or reading its ancestors."""
         ...
 
     def lives(self, number: int, started: str) -> bool:
-        """Whether the process with this ID and start still exists."""
+        """Whether the process with this ID and start time still exists."""
         ...
 
     def holds_input(self, process: Process) -> bool | None:
-        """Whether the process holds the other end of this one's standard input, or None if that is unknown."""
+        """Whether `process` has the other end of this process's standard input; None if that is unknown."""
         ...
 
 
 def here() -> Processes:
-    """The processes around this one."""
+    """The implementation of `Processes` for this operating system."""
     return _Linux() if sys.platform == "linux" else _Psutil()
 
 
 class _Linux:
-    """Linux, by proc(5): loading a library would slow every command."""
+    """Processes on Linux, read from /proc. A library is not used, because loading it would slow every command."""
 
     def ancestors(self) -> Iterator[Process]:
         number, mine = os.getppid(), _status(Path("/proc/self"))
@@ -87,7 +88,7 @@ class _Linux:
         return os.geteuid()
 
     def confined(self) -> bool:
-        """In a user namespace other than the system's own, or below a /proc that is not this process's."""
+        """Whether this process is not in the system's user namespace, or /proc is that of another PID namespace."""
         try:
             if Path("/proc/self").readlink().name != str(os.getpid()):
                 return True
@@ -107,7 +108,7 @@ class _Linux:
             if stat.S_ISSOCK(opened.st_mode):
                 return _maker_of_socket() == process.number
             link = os.readlink("/proc/self/fd/0")  # noqa: PTH115  the link's text is not a path
-            # The link of a named pipe holds a path instead. Anyone could have made that process open one.
+            # A named pipe's link is a path. Named pipes do not count, since anyone can make a process open one.
             return link.startswith("pipe:") and _writes_to(process.number, link)
         except OSError:
             return False
@@ -137,13 +138,16 @@ def _read_process(number: int, capabilities: int) -> Process | None:
 
 
 def _fields(place: Path) -> tuple[bytes, list[bytes]]:
-    """A process's name, and the fields after it in its `stat`. The name, in parentheses, may contain any bytes."""
+    """A process's name, and the fields after the name in the process's `stat` file.
+
+    The name is in parentheses, and may contain any bytes.
+    """
     name, _, rest = (place / "stat").read_bytes().partition(b"(")[2].rpartition(b")")
     return name, rest.split()
 
 
 def _status(place: Path) -> tuple[int, int] | None:
-    """A process's effective user and permitted capabilities, which are readable for processes of all users."""
+    """A process's effective user and permitted capabilities. They can be read for the processes of all users."""
     user = capabilities = None
     with suppress(OSError, ValueError, IndexError):
         for line in (place / "status").read_bytes().splitlines():
@@ -178,7 +182,7 @@ def _link(path: Path) -> str:
 
 
 def _maker_of_socket() -> int:
-    """The ID of the process that made the socket pair of standard input (unix(7), SO_PEERCRED)."""
+    """The ID of the process that created the socket pair of standard input; see SO_PEERCRED in unix(7)."""
     import socket  # loading it costs as much as all the rest here, and only servers need it
 
     with socket.socket(fileno=os.dup(0)) as end:
@@ -199,7 +203,7 @@ def _writes_to(number: int, pipe: str) -> bool:
 
 
 class _Psutil:
-    """Processes on other systems, by psutil."""
+    """Processes on other operating systems, read with psutil."""
 
     def ancestors(self) -> Iterator[Process]:
         import psutil

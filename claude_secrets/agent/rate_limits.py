@@ -1,6 +1,6 @@
-"""Limits on agents: the rate limits of rules, and the limits on bytes that agents store.
+"""Limits on agents: the rate limits of rules, and the limits on the number of bytes that agents store.
 
-Always: a call is counted only once it is carried out.
+Always: a call is counted only if it is carried out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ _BYTES: Final = "bytes"
 
 
 class Spent(NamedTuple):
-    """A counter after one more call or value, not yet written to the store."""
+    """The new state of a counter after one more call or value. It is not written to the store yet."""
 
     project: str
     what: str
@@ -35,7 +35,9 @@ class Spent(NamedTuple):
 def spent_on(
     tx: Transaction, snapshot: PolicySnapshot, tool: Tool, limits: Sequence[Applied], value: str
 ) -> list[Spent]:
-    """Return all counters as they will be after a call of `tool` that stores `value` (empty: stores nothing).
+    """Return the new state of all counters for a call of `tool` that stores `value`. Write nothing.
+
+    `value` is empty if the call stores no value.
 
     Raises:
         DeniedError: RATE_LIMITED.
@@ -52,7 +54,9 @@ def spent_on(
 
 
 def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied], tool: Tool) -> list[Spent]:
-    """Return the counters as they will be after one more call of `tool`, one per project and limit; write nothing.
+    """Return the new state of the counters for one more call of `tool`. Write nothing.
+
+    There is one counter for each project and limit.
 
     Raises:
         DeniedError: RATE_LIMITED.
@@ -67,9 +71,10 @@ def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied
 
 
 def check_size(tx: Transaction, *, projects: Iterable[str], size: int, per_minute: int, total: int) -> list[Spent]:
-    """Return each project's counter of bytes per minute as it will be after an agent's value of `size` bytes.
+    """Return the new state of each project's byte counter for a value of `size` bytes from an agent. Write nothing.
 
-    Agents may fill the store up to `total` bytes.
+    Agents may store `per_minute` bytes a minute in each project. With their values, the store may have up to `total`
+    bytes.
 
     Raises:
         DeniedError: RATE_LIMITED.
@@ -93,7 +98,7 @@ def spend(tx: Transaction, spent: Iterable[Spent]) -> None:
 
 
 def with_bytes(window: Window | None, *, size: int, limit: int, now: float) -> Window:
-    """Add the bytes of a value to a project's window for one minute.
+    """Return a project's one-minute window after the bytes of a value are added.
 
     Raises:
         DeniedError: RATE_LIMITED, with the seconds to wait.
@@ -111,16 +116,16 @@ def with_bytes(window: Window | None, *, size: int, limit: int, now: float) -> W
 
 
 def store_too_large(limit: int) -> StoreError:
-    """The refusal of a value that would make the store larger than agents may make it."""
+    """The error for a value from an agent that would make the store too large."""
     return StoreError(
         Code.STORE_FULL,
-        f"The store has no room for this value: agents may fill it up to {limit // MIB} MiB.",
-        "The person can make room (purge) or raise agent_mib_total in config.yml.",
+        f"This value would make the store larger than {limit // MIB} MiB, which is the limit for agents.",
+        "The person can permanently remove secrets (purge) or raise agent_mib_total in config.yml.",
     )
 
 
 def with_one_more(window: Window | None, *, applied: Applied, tool: Tool, now: float) -> Window:
-    """Add one more call to a limit's window.
+    """Return a limit's window after one more call is added.
 
     Raises:
         DeniedError: RATE_LIMITED, with the rule's id and the seconds to wait.

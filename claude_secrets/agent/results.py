@@ -1,4 +1,4 @@
-"""The tools' answers to allowed calls: a stored version, names, or that a secret does not exist.
+"""Make the tools' answers to allowed calls.
 
 Always: pure. Answers never contain a value.
 """
@@ -9,7 +9,7 @@ from claude_secrets.store.records import Stored
 
 
 def stored(text: str, stored: Stored) -> Done:
-    """The answer after a value was stored, or was already there."""
+    """The answer after a value was stored, or if the store already had the same value."""
     return Done(text=text, data={"version": stored.version, "changed": stored.changed})
 
 
@@ -20,7 +20,7 @@ def names(call: Call, *, total: int, names: list[str], use_only: list[str]) -> D
 
 
 def nothing_to_delete(name: str) -> Done:
-    """The answer if the secret to delete does not exist."""
+    """The answer to a deletion of a secret that does not exist."""
     return Done(text=f"There was no '{name}' to delete.", data={"deleted": False})
 
 

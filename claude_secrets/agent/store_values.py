@@ -1,6 +1,6 @@
-"""All values of a store, for finding them in other texts.
+"""Collect all values of a store, so that they can be found in other texts.
 
-Always: values are never handed out. Only values whose names the project may see have a name here.
+Always: the values are never shown to agents. A value is returned with its name only if the project may see the name.
 """
 
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from claude_secrets.store.transaction import Transaction
 class StoreValues(NamedTuple):
     """All current values of a store.
 
-    `named`: the values whose names the project may see, by name. `use_only`: the use-only names among them. `others`:
-    the remaining values, without those that are also in `named`.
+    `named` maps the names that the project may see to their values. `use_only` are the names in `named` that are
+    use-only. `others` are all values that are not in `named`.
     """
 
     named: dict[str, str]
@@ -25,7 +25,7 @@ class StoreValues(NamedTuple):
 
 
 def values_of_store(tx: Transaction, snapshot: PolicySnapshot | None) -> StoreValues:
-    """All current values of every scope. Without a snapshot there is no project, so no value has a name.
+    """All current values of every scope. If `snapshot` is None, there is no project, so `named` is empty.
 
     Raises:
         StoreError: STORE_TAMPERED.

@@ -1,6 +1,7 @@
-"""The stored names that agents of a project may see.
+"""Find the stored names that agents of a project may see.
 
-Always: only names that the allowlist has and that the project is trusted with; never values.
+Always: a name is visible only if the allowlist contains it and the project may use the secret. Values are never
+returned.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from claude_secrets.store.transaction import Transaction
 
 
 def list_visible(tx: Transaction, snapshot: PolicySnapshot) -> dict[str, bool]:
-    """The names that agents of a project may see, sorted, and whether agents may read their values."""
+    """The names that a project's agents may see, sorted. Each name is mapped to whether agents may read its value."""
     decided_by = ("shown", snapshot.project.identities, snapshot.trust, snapshot.data[0], tx.head.grants)
     names: dict[str, bool] | None = tx.remembered.get(decided_by)
     if names is None:
@@ -24,7 +25,7 @@ def list_visible(tx: Transaction, snapshot: PolicySnapshot) -> dict[str, bool]:
 
 
 def iterate_visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple[Record, AllowlistEntry]]:
-    """The secrets that allowlist and trust let agents of a project use, with their entries."""
+    """The secrets that the allowlist and the grants let a project's agents use, with their allowlist entries."""
     exact = snapshot.allowlist.names
     looked_up = (records.find(tx, snapshot.scope, name) for name in exact or ())
     yield from visible_among(tx, snapshot, records.iterate_all(tx) if exact is None else looked_up)
@@ -33,7 +34,7 @@ def iterate_visible(tx: Transaction, snapshot: PolicySnapshot) -> Iterator[tuple
 def visible_among(
     tx: Transaction, snapshot: PolicySnapshot, candidates: Iterable[Record | None]
 ) -> Iterator[tuple[Record, AllowlistEntry]]:
-    """The candidates that agents of the project may use, with their allowlist entries."""
+    """The records in `candidates` that the project's agents may use, with their allowlist entries."""
     for record in candidates:
         if record is None or record.deleted or record.scope != snapshot.scope:
             continue
@@ -44,7 +45,7 @@ def visible_among(
 
 
 def readable_by_name(secrets: Iterable[tuple[Record, AllowlistEntry]]) -> dict[str, bool]:
-    """Whether agents may read the value, by name."""
+    """A map from each secret's name to whether agents may read its value."""
     return {
         record.name: decisions.may_be_read(record=record.access, allowlisted=entry.access) for record, entry in secrets
     }
