@@ -35,7 +35,7 @@ from claude_secrets.store.records import Stored
 from claude_secrets.store.transaction import Transaction
 
 VISIBLE_LIMIT = 1000
-"""The most names that one list or search returns."""
+"""The largest number of names that one list or search returns."""
 
 Run: TypeAlias = Callable[[Transaction | None, Case], Outcome]
 

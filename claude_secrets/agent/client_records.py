@@ -18,7 +18,7 @@ from claude_secrets.atomic_file import make_private
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _LIMIT: Final = 1000
-"""The most records that are read."""
+"""The largest number of records that are read."""
 
 
 def directory() -> Path:
@@ -44,7 +44,7 @@ def read_records() -> frozenset[tuple[int, str]]:
 def record_client(client: Process, lives: Callable[[int, str], bool]) -> None:
     """Record a client, and delete the records of clients that have ended.
 
-    An error is ignored: without the record, detection uses other signs.
+    If the record cannot be written, the error is ignored, because detection also uses other signs.
     """
     place, boot = directory(), _boot()
     with suppress(OSError):

@@ -110,7 +110,7 @@ def items_of(tx: Transaction | None, case: Case, session: SessionReads) -> tuple
 
 
 def _trust_wants(tx: Transaction | None, case: Case) -> tuple[list[ConsentItem], Case]:
-    """The items for which the call needs a grant, and the case as it will be once the first item is granted.
+    """The items for which the call needs a grant, and the case as it will be after the first item is granted.
 
     The first item may be that the project counts as its main work tree. This item is included only if it makes other
     grants unnecessary.
@@ -199,7 +199,7 @@ def require_consent(tx: Transaction | None, case: Case, session: SessionReads, a
     asked = questions(case, items_of(tx, case, session))
     if not asked:
         return None
-    if isinstance(answer, Declined):  # a refusal stands even if a file changed after the question was asked
+    if isinstance(answer, Declined):  # a refusal stays valid even if a file changed after the question was asked
         declined = next((one for one in asked if one.digest == answer.digest), asked[0])
         raise refusals.refused_consent(refusal(case, declined.items[0]), answer)
     answers = answer.all() if isinstance(answer, Consented) else {}
@@ -260,7 +260,7 @@ def _is_name_trusted(tx: Transaction | None, case: Case) -> bool:
     if record is not None and tx is not None:
         return is_trusted(tx, snapshot, record)
     if snapshot.trust is not Trust.REQUIRED:
-        return True  # the name has no stored secret of another project
+        return True  # no secret of another project is stored under this name
     return grants.holds_any(tx, snapshot.project.identities, snapshot.scope, case.call.name)
 
 

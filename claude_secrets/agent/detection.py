@@ -1,9 +1,9 @@
 """Detect the caller: whether an agent runs this process, and whether the person's own client started this server.
 
-Always: pure; `processes` reads the facts. The caller is an agent if this process or an ancestor has a client's marker
-in its environment, or if an ancestor is a client. An ancestor that cannot be read counts as an agent, except programs
-that open sessions (sshd, systemd) and privileged programs. If several ancestors show signs of an agent, the topmost of
-them decides in which directory the agent works.
+Always: these functions are pure; `processes` reads the facts. The caller is an agent if this process or an ancestor has
+a client's marker in its environment, or if an ancestor is a client. An ancestor that cannot be read counts as an agent,
+except programs that open sessions (sshd, systemd) and privileged programs. If several ancestors show signs of an agent,
+the topmost of them decides in which directory the agent works.
 """
 
 import re
@@ -53,7 +53,7 @@ CLIENTS: Final = (
     Client("Copilot CLI", re.compile(r"/@github/copilot[^/]*/")),
     Client("Cursor Agent", re.compile(r"(^|/)cursor-agent$|/cursor-agent/versions/")),
 )
-"""Observed in the real clients, except the paths of Cursor's agent, which come from its installer."""
+"""The paths of Cursor's agent come from its installer. All other patterns were observed in the real clients."""
 
 _INTERPRETERS: Final = re.compile(r"(^|/)(node|nodejs|mainthread|bun|deno)$")
 _LAUNCHERS: Final = re.compile(r"(^|/)(uv|uvx|env|npx|pipx|cmd)$|^npm exec ")

@@ -34,8 +34,8 @@ from claude_secrets.store.transaction import Transaction
 class _Attempt:
     """One call that the gate is processing, with the facts for the call's audit event.
 
-    `snapshot` is the policy that decided the call last. `named` says that the call's name was checked. An unchecked
-    name is not logged, because it may be a secret value that was passed as the name.
+    `snapshot` is the policy that was used for the last decision on the call. `named` says that the call's name was
+    checked. An unchecked name is not logged, because it may be a secret value that was passed as the name.
     """
 
     def __init__(self, call: Call, answer: Answer | None, client: str) -> None:
@@ -74,7 +74,7 @@ class _Attempt:
 
 
 class Gate:
-    """Carries out the six tools for agents of any project.
+    """Carries out calls of the six tools for the agents of any project.
 
     `config` are the directories of the person's own files. `tighten` and `check` have the same meaning as in
     `SnapshotReader`. `directories` remembers the directories that calls have named so far.

@@ -18,7 +18,7 @@ from claude_secrets.policy.project import CallOrigin
 
 
 class LazyGate:
-    """Carries out calls as `Gate` does. It is used by one thread only.
+    """Carries out calls as `Gate` does. A `LazyGate` is used by one thread only.
 
     `store_argument` is the path given with `--store`, or None. `tighten` and `passphrase` have the same meaning as in
     `Gate.open`.

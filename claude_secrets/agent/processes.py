@@ -93,7 +93,7 @@ class _Linux:
             if Path("/proc/self").readlink().name != str(os.getpid()):
                 return True
             return Path("/proc/self/ns/user").stat().st_ino != _FIRST_USER_NAMESPACE
-        except OSError:  # a process that may mount can hide these files
+        except OSError:  # a process that may mount file systems can hide these files
             return True
 
     def lives(self, number: int, started: str) -> bool:
@@ -118,7 +118,7 @@ def _read_process(number: int, capabilities: int) -> Process | None:
     place = Path("/proc", str(number))
     try:
         name, fields = _fields(place)
-    except OSError:  # gone, or hidden from this user
+    except OSError:  # the process has ended, or is hidden from this user
         return None
     status = _status(place)
     return Process(
@@ -147,7 +147,7 @@ def _fields(place: Path) -> tuple[bytes, list[bytes]]:
 
 
 def _status(place: Path) -> tuple[int, int] | None:
-    """A process's effective user and permitted capabilities. They can be read for the processes of all users."""
+    """A process's effective user and permitted capabilities. Both can be read for the processes of all users."""
     user = capabilities = None
     with suppress(OSError, ValueError, IndexError):
         for line in (place / "status").read_bytes().splitlines():
@@ -169,7 +169,7 @@ def _environment(place: Path) -> dict[str, str] | None:
 def _words(path: Path) -> tuple[str, ...] | None:
     try:
         data = path.read_bytes()
-    except OSError:  # another user's process, or one that hides itself
+    except OSError:  # another user's process, or a process that hides itself
         return None
     return tuple(os.fsdecode(word) for word in data.removesuffix(b"\0").split(b"\0"))
 
@@ -183,7 +183,7 @@ def _link(path: Path) -> str:
 
 def _maker_of_socket() -> int:
     """The ID of the process that created the socket pair of standard input; see SO_PEERCRED in unix(7)."""
-    import socket  # loading it costs as much as all the rest here, and only servers need it
+    import socket  # loading `socket` costs as much as everything else in this module, and only servers need it
 
     with socket.socket(fileno=os.dup(0)) as end:
         peer = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
@@ -194,7 +194,7 @@ def _writes_to(number: int, pipe: str) -> bool:
     """Whether a process has a pipe open for writing."""
     directory = f"/proc/{number}/fd"
     for name in os.listdir(directory):  # noqa: PTH208  only the names are needed
-        with suppress(OSError):  # closed since then
+        with suppress(OSError):  # the file was closed since then
             path = f"{directory}/{name}"
             # The mode of the link itself shows how the file was opened.
             if os.readlink(path) == pipe and os.lstat(path).st_mode & stat.S_IWUSR:  # noqa: PTH115  as above
@@ -226,7 +226,7 @@ class _Psutil:
         except psutil.Error:
             return False
 
-    def holds_input(self, process: Process) -> bool | None:  # noqa: ARG002  reading that needs more rights
+    def holds_input(self, process: Process) -> bool | None:  # noqa: ARG002  finding this out needs more rights
         return None
 
 
@@ -245,6 +245,6 @@ def _by_psutil(process: "psutil.Process", parent: int) -> Process:
         "directory": lambda: Path(process.cwd()),
     }
     for field, look in looks.items():
-        with suppress(psutil.Error, OSError):  # the process is gone or another user's
+        with suppress(psutil.Error, OSError):  # the process has ended or belongs to another user
             parts[field] = look()
     return Process(number=process.pid, parent=parent, **parts)  # type: ignore[arg-type]  # each look returns its field

@@ -25,7 +25,7 @@ _BYTES: Final = "bytes"
 
 
 class Spent(NamedTuple):
-    """The new state of a counter after one more call or value. It is not written to the store yet."""
+    """The new state of a counter after one more call or value. This state is not in the store yet."""
 
     project: str
     what: str
@@ -73,8 +73,8 @@ def check(tx: Transaction, *, projects: Iterable[str], applied: Sequence[Applied
 def check_size(tx: Transaction, *, projects: Iterable[str], size: int, per_minute: int, total: int) -> list[Spent]:
     """Return the new state of each project's byte counter for a value of `size` bytes from an agent. Write nothing.
 
-    Agents may store `per_minute` bytes a minute in each project. With their values, the store may have up to `total`
-    bytes.
+    Agents may store `per_minute` bytes a minute in each project. A value that would make the store larger than `total`
+    bytes is refused.
 
     Raises:
         DeniedError: RATE_LIMITED.

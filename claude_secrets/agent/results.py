@@ -1,6 +1,6 @@
 """Make the tools' answers to allowed calls.
 
-Always: pure. Answers never contain a value.
+Always: these functions are pure. Answers never contain a value.
 """
 
 from claude_secrets.errors import CallerError, Code

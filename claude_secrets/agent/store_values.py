@@ -15,8 +15,8 @@ from claude_secrets.store.transaction import Transaction
 class StoreValues(NamedTuple):
     """All current values of a store.
 
-    `named` maps the names that the project may see to their values. `use_only` are the names in `named` that are
-    use-only. `others` are all values that are not in `named`.
+    `named` maps the names that the project may see to their values. `use_only` are the names in `named` whose secrets
+    are use-only. `others` are all values that are not in `named`.
     """
 
     named: dict[str, str]

@@ -1,7 +1,7 @@
 """Backups: write a whole store to one file that a passphrase opens, and make a store from such a file.
 
-Always: a backup is a store with its own key. It contains all secrets and their versions, but no grants, counters or
-audit events. A backup's file appears only when it is complete. Callers pass the `Person` who runs the command.
+Always: a backup is a store with its own key. A backup contains all secrets and their versions, but no grants, counters
+or audit events. A backup's file appears only when it is complete. Callers pass the `Person` who runs the command.
 """
 
 import os
@@ -37,7 +37,7 @@ class BackupContents(NamedTuple):
     """The numbers of secrets (including deleted secrets) and versions in a backup.
 
     `wrong` has a sentence for each problem that was found. `logged` says whether the store's log has an entry for the
-    backup. It is False if the entry could not be written, for example because the store is damaged or read-only.
+    backup. `logged` is False if the entry could not be written, for example because the store is damaged or read-only.
     """
 
     secrets: int
@@ -211,7 +211,7 @@ def discard(store: Store) -> None:
 
 
 def _copied(tx: Transaction, secret: str, progress: Progress) -> tuple[BackupContents, bytes]:
-    """Copy every record that can be opened to a new store with its own key. Return its contents and bytes."""
+    """Copy every record that can be opened to a new store with its own key. Return the store's contents and bytes."""
     store_id, data_key = os.urandom(16).hex(), DataKey.generate()
     custody = Custody(environment={}, clock=lambda: tx.now)
     slot = custody.new_passphrase_slot(store_id, data_key, secret, recovery=False).slot

@@ -79,7 +79,7 @@ def deleted(person: Person) -> list[Record]:
 def purge(person: Person, name: str, shown: Record | None = None) -> Purged:
     """Permanently remove a secret, all its versions and all grants on it. The secret may be deleted.
 
-    `shown` is the record that the person was shown. If it is None, changes since then are not checked.
+    `shown` is the record that the person was shown. If `shown` is None, the record may have changed.
 
     Raises:
         CallerError: NOT_FOUND.

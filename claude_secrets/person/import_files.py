@@ -1,7 +1,8 @@
 """Read the files in which other programs keep secrets: recognise the kind, and parse the names and values.
 
-Always: pure. All problems of a file are reported together. No error, note or `repr` contains a value. Errors and notes
-about a .env file give line numbers instead of names, because a line of an unquoted private key can look like a name.
+Always: these functions are pure. All problems of a file are reported together. No error, note or `repr` contains a
+value. Errors and notes about a .env file give line numbers instead of names, because a line of an unquoted private key
+can look like a name.
 """
 
 import json
@@ -20,7 +21,7 @@ from claude_secrets.keys.cipher import KEY_BYTES, TokenInvalid, open_gcm
 from claude_secrets.model import check_name, check_value
 
 SIZE_LIMIT: Final = 50 * 1024 * 1024
-"""The largest file that is read, in bytes."""
+"""The size of the largest file that is read, in bytes."""
 
 
 _CONTAINS_REFERENCE: Final = "contains a reference"
@@ -40,7 +41,7 @@ class FileKind(StrEnum):
 class ImportedEntry(NamedTuple):
     """A name and its value.
 
-    `statements` are the numbers of the .env statements that set the name. The value is from the last statement.
+    `statements` are the numbers of the .env statements that set the name. The last of these statements sets the value.
     """
 
     name: str
@@ -100,7 +101,7 @@ def recognise(name: str, data: bytes) -> tuple[FileKind, str]:
 def read_entries(kind: FileKind, data: bytes, key: Callable[[], bytes]) -> ImportedFile:
     """Return the entries of a file, with notes and problems.
 
-    `key` returns the TypeScript tool's key in base64. It is called only if the file is a store of the TypeScript tool.
+    `key` returns the TypeScript tool's key in base64, and is called only for a store of that tool.
 
     Raises:
         CallerError: INVALID_VALUE if the file is not text, or is not a JSON object.
@@ -141,9 +142,9 @@ def rewrite(data: bytes, entries: Sequence[ImportedEntry]) -> bytes:
 
 
 def mentioned_by(data: bytes) -> list[str]:
-    """Return the names in all references in a .env file's values.
+    """Return the secret names that a .env file's values refer to.
 
-    Variables in the values are first replaced, also with variables from this process's environment.
+    Each `${…}` in a value is replaced first, if necessary from this process's environment.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if the file cannot be parsed.
@@ -247,7 +248,7 @@ def _object(text: str) -> _Object:
         parsed = json.loads(text, object_pairs_hook=_Object)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-    except (ValueError, RecursionError):  # a number of thousands of digits; nested too deeply
+    except (ValueError, RecursionError):  # a number has thousands of digits, or the nesting is too deep
         where = "it is nested too deeply, or a number has too many digits"
     else:
         if isinstance(parsed, _Object):

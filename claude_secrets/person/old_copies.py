@@ -38,7 +38,7 @@ def list_copies(store: Path) -> list[OldCopy]:
     """Return all old copies of the store at `store`, sorted by path."""
     copies = {}
     for real in {store.absolute(), store.resolve()}:  # an upgrade and `--aside` follow links differently
-        with suppress(OSError):  # no directory, no copies
+        with suppress(OSError):  # if the directory cannot be listed, no copy is found
             for path in real.parent.iterdir():
                 if path.name.startswith(real.name) and _NAME.fullmatch(path.name[len(real.name) :]):
                     copies[path.resolve()] = path
@@ -85,7 +85,7 @@ def _is_own_file(path: Path) -> bool:
 
 
 def _store_id(path: Path) -> str | None:
-    """Return the id of the store in a file, or None if the file is not a store. The file is not written."""
+    """Return the id of the store in a file, or None if the file is not a store. The file is not changed."""
     address = f"file:{quote(str(path))}?immutable=1"
     with suppress(StoreError), schema.translated(), closing(sqlite3.connect(address, uri=True)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] == schema.APPLICATION_ID:

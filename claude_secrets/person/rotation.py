@@ -113,7 +113,7 @@ def replace_every_key(
             replace_data_key(tx, data_key, progress)
             person.log(tx, "key rotate --data")
     finally:
-        with suppress(SecretsError):  # `keys.unfinished` reports it
+        with suppress(SecretsError):  # `keys.unfinished` reports the changes that are left
             keys.clear_away(person)
     return store.scrub()
 

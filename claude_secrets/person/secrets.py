@@ -194,7 +194,7 @@ def list_all(person: Person) -> list[Record]:
 
 
 def search(person: Person, pattern: str) -> list[Record]:
-    """Return the secrets whose names contain a match of the RE2 pattern. Upper and lower case are the same."""
+    """Return the secrets whose names contain a match of the RE2 pattern. The search ignores case."""
     search, live = NameSearch(pattern), list_all(person)
     names = set(search.among([record.name for record in live]))
     return [record for record in live if record.name in names]

@@ -20,8 +20,8 @@ class Wanted(NamedTuple):
     """The grants that a project's allowlist needs but the project does not have.
 
     `main` is the identity of the project in the main work tree, if Git's files say that this project is in a linked
-    work tree and there is no grant for this. `scope` is the scope that the project asks to use. `secrets` are the
-    secrets for which the project needs grants. `scope` and `secrets` leave out grants that `main` already has.
+    work tree, but no grant lets it count as the main one. `scope` is the scope that the project asks to use. `secrets`
+    are the secrets for which the project needs grants. `scope` and `secrets` leave out grants that `main` already has.
     """
 
     scope: str | None
