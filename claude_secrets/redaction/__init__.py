@@ -1,1 +1,1 @@
-"""A value in text: its forms, finding it in a stream, replacing it with its reference, scanning for it."""
+"""Finds secrets' values in streams, files and archives, and replaces them with references."""

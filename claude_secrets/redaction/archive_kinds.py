@@ -1,6 +1,6 @@
-"""The kind of archive that a content is, by its first and last bytes.
+"""Recognises archives by their first and last bytes.
 
-Always: pure; bytes with which a text may begin do not count as the mark of an archive.
+Always: the module is pure. Bytes with which a text may begin are not taken for the signature of an archive.
 """
 
 import re
@@ -9,13 +9,13 @@ from typing import Final
 
 HEAD: Final = 1 << 10
 TAIL: Final = (1 << 16) + 22
-"""Bytes at the beginning and at the end of a content that decide its kind."""
+"""How many bytes at the beginning (`HEAD`) and at the end (`TAIL`) of a content decide its kind."""
 
 _BLOCK: Final = 512
 
 
 class ArchiveKind(Enum):
-    """The kinds of archive that a content can be."""
+    """The kinds of archive."""
 
     ZIP = 1
     MAYBE_ZIP = 2
@@ -67,7 +67,7 @@ _CHECKSUM: Final = re.compile(rb"[ \0]*([0-7]{1,7})[ \0]*")
 
 
 def kind_of(head: bytes, tail: bytes) -> ArchiveKind | None:
-    """The kind of archive that begins with `head` and ends with `tail`, if it is one."""
+    """Return an archive's kind, given its first and last bytes; None if the content is not an archive."""
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):
             return kind
@@ -83,7 +83,10 @@ def kind_of(head: bytes, tail: bytes) -> ArchiveKind | None:
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a content begins with a tar header, whose checksum is the sum of its bytes (signed in old archives)."""
+    """Whether a content begins with a tar header, that is, whether the checksum in the header is right.
+
+    The checksum is the sum of the header's bytes. Old archives sum signed bytes.
+    """
     checksum = _CHECKSUM.fullmatch(head[148:156])
     if checksum is None or len(head) < _BLOCK:
         return False
@@ -92,10 +95,10 @@ def is_tar(head: bytes) -> bool:
 
 
 def _is_lzma(head: bytes) -> bool:
-    """Whether this is a header of the .lzma format: it has no magic, only the sizes of a dictionary and of the content.
+    """Whether `head` is a header of the .lzma format, which has no signature.
 
-    As in xz, only sizes that programs write count: a dictionary of 2^n or 2^n + 2^(n-1), and content of unknown size or
-    less than 256 GiB.
+    The header contains the sizes of the dictionary and of the content. Like xz, this function accepts only sizes that
+    programs write. The dictionary has 2^n or 2^n + 2^(n-1) bytes; the content has less than 256 GiB or an unknown size.
     """
     dictionary = int.from_bytes(head[1:5], "little")
     size = head[5:13]

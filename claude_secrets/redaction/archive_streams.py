@@ -1,6 +1,7 @@
-"""Decompresses a file of bzip2, xz or lzma as one stream of bytes.
+"""Decompresses a bzip2, xz or lzma file into one stream of bytes.
 
-Always: data after the first stream is read or raises an error. Python's own file classes may drop it.
+Always: data after the first compressed stream is decompressed or raises an error. Python's own file classes may ignore
+data after the first stream.
 """
 
 import io
@@ -18,9 +19,10 @@ _PIECE: Final = 1 << 16
 
 
 class Streams(io.RawIOBase):
-    """All streams in a file, one after another. Zeros between them and at the end are padding.
+    """The decompressed content of all compressed streams in a file, one after another.
 
-    Damaged data raises the decompressor's own error, and truncated data raises `EOFError`.
+    Zero bytes between the streams and after the last stream are skipped as padding. Damaged data raises the
+    decompressor's own error, and truncated data raises `EOFError`.
     """
 
     def __init__(self, kind: ArchiveKind, file: IO[bytes]) -> None:
@@ -34,7 +36,7 @@ class Streams(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill a buffer at least in part and return the number of bytes; 0 at the end."""
+        """Read at least one byte into `buffer`, and return the number of bytes; at the end, return 0."""
         view = memoryview(buffer).cast("B")
         while True:
             if self._stream is None and not self._has_next():
@@ -51,12 +53,15 @@ class Streams(io.RawIOBase):
                 return len(said)
 
     def _has_next(self) -> bool:
-        """Begin with the next stream, if there is one. Raises `ValueError` if data follows an .lzma stream."""
+        """Begin the next compressed stream; return False if the file contains no other stream.
+
+        Raises `ValueError` if data follows an .lzma stream.
+        """
         while not (rest := self._rest.lstrip(b"\0")):
             self._rest = self._file.read(_PIECE)
             if not self._rest:
                 return False
-        if self._kind is ArchiveKind.LZMA:  # a file has only one
+        if self._kind is ArchiveKind.LZMA:  # an .lzma file contains only one stream
             raise ValueError
         self._rest, self._stream = rest, _new(self._kind)
         return True

@@ -1,7 +1,7 @@
-"""The members of an archive, as streams.
+"""Reads the members of an archive as streams.
 
-Always: pure except for reading the given file; nothing is written anywhere. A `Budget` limits all output. Every error
-that a damaged or hostile archive causes in its parser becomes a `ClosedError` or `ExhaustedError`.
+Always: the module only reads the given file and writes nothing. A `Budget` limits the number and the total size of the
+members. Every error that a damaged or hostile archive causes in its parser becomes a `ClosedError` or `ExhaustedError`.
 """
 
 import importlib
@@ -26,10 +26,10 @@ _LEAST: Final = 1 << 26
 _MOST: Final = 1 << 32
 _RATIO: Final = 100
 _DIRECTORY: Final = 1 << 25
-"""Bytes of a zip's directory, at most. Each entry becomes an object."""
+"""The maximum size of a zip's directory in bytes. Each entry of the directory becomes an object in memory."""
 
 _HEADERS: Final = 1 << 22
-"""Bytes before a member of a tar, at most. The parser holds long names and similar data in memory."""
+"""The maximum number of bytes before a tar member. The parser keeps long names and similar data in memory."""
 
 _ZIP_ENTRY: Final = b"PK\x01\x02"
 _ZIP64_END: Final = b"PK\x06\x06"
@@ -41,24 +41,24 @@ _ZIP_LOCAL_SIZE: Final = 30
 
 
 class ExhaustedError(Exception):
-    """The archives in one content produced more than their budget."""
+    """The archives in one content exceeded their shared budget."""
 
 
 class Budget:
-    """The output that archives in one content of `size` bytes may still produce; it bounds the time for a bomb."""
+    """Limits the output of all archives in one content of `size` bytes, so that a decompression bomb ends soon."""
 
     def __init__(self, size: int) -> None:
         self._bytes = min(_MOST, max(_LEAST, _RATIO * size))
         self._members = _MEMBERS
 
     def take(self, size: int) -> None:
-        """Count bytes of output. Raises `ExhaustedError`."""
+        """Subtract `size` bytes of output from the budget. Raises `ExhaustedError` if the budget is exceeded."""
         self._bytes -= size
         if self._bytes < 0:
             raise ExhaustedError
 
     def take_member(self) -> None:
-        """Count a member. Raises `ExhaustedError`."""
+        """Subtract one member from the budget. Raises `ExhaustedError` if the budget is exceeded."""
         self._members -= 1
         if self._members < 0:
             raise ExhaustedError
@@ -67,8 +67,8 @@ class Budget:
 class Member(NamedTuple):
     """A member of an archive.
 
-    `path` is empty for the only member of a compressed file. `notes` are other texts that the archive holds about the
-    member. Read the pieces before you take the next member.
+    `path` is empty for the content of a compressed file that is not a tar. `notes` are the archive's other texts about
+    the member, such as its owner's name. Read all `pieces` of a member before you request the next member.
     """
 
     path: str
@@ -78,15 +78,15 @@ class Member(NamedTuple):
 
 class _Reader(Protocol):
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes; none at the end."""
+        """Return up to `size` bytes; at the end, return no bytes."""
 
 
 def members(kind: ArchiveKind, file: IO[bytes], budget: Budget) -> Iterator[Member]:
-    """Return the members of an archive in a file that can seek.
+    """Return the members of an archive. `file` must be seekable.
 
     Raises:
-        ClosedError: it cannot be read, or only in part, or some members were left out.
-        ExhaustedError: the budget is spent.
+        ClosedError: the archive cannot be read to its end, or some members were left out.
+        ExhaustedError: the archive exceeds the budget.
     """
     if kind in (ArchiveKind.ZIP, ArchiveKind.MAYBE_ZIP):
         return _of_zip(file, budget, sure=kind is ArchiveKind.ZIP)
@@ -97,7 +97,7 @@ def members(kind: ArchiveKind, file: IO[bytes], budget: Budget) -> Iterator[Memb
 
 @contextmanager
 def _parsing() -> Iterator[None]:
-    """Turn a parser's error into a `ClosedError`: the archive is damaged, or its format is unknown to the parser."""
+    """Turn a parser's error into `ClosedError`: UNSUPPORTED if the parser cannot read the format, otherwise DAMAGED."""
     try:
         yield
     except (ClosedError, ExhaustedError):
@@ -150,7 +150,7 @@ def _of_zip(file: IO[bytes], budget: Budget, *, sure: bool) -> Iterator[Member]:
 
 
 def _check_directory(file: IO[bytes], *, sure: bool) -> bool:
-    """Whether a file has a zip's directory. Raises `ClosedError` if it is damaged or too large for memory."""
+    """Whether a file contains a zip directory. Raises `ClosedError` if the directory is damaged or too large."""
     begin = max(0, file.seek(0, io.SEEK_END) - TAIL)
     file.seek(begin)
     tail = file.read(TAIL)
@@ -168,9 +168,10 @@ def _check_directory(file: IO[bytes], *, sure: bool) -> bool:
 
 
 def _has_others(file: IO[bytes], archive: "ZipFile") -> bool:
-    """Whether there are entries that the directory does not name, such as those of a zip before this one.
+    """Whether a zip file contains entries that its directory does not list, for example another zip before this one.
 
-    The search covers the bytes before, between and after the named entries. A program or signatures may be there, too.
+    The search covers the bytes before, between and after the listed entries. These bytes may also be a program or
+    signatures, which are not entries.
     """
     end = 0
     for begin, size in sorted((info.header_offset, info.compress_size) for info in archive.infolist()):
@@ -184,7 +185,7 @@ def _has_others(file: IO[bytes], archive: "ZipFile") -> bool:
 
 
 def _has_entry(file: IO[bytes], begin: int, end: int) -> bool:
-    """Whether an entry of a zip begins in the part from `begin` to `end`."""
+    """Whether a zip entry begins between the offsets `begin` and `end`."""
     while end - begin >= _ZIP_LOCAL_SIZE:
         file.seek(begin)
         piece = file.read(min(_PIECE, end - begin))
@@ -195,7 +196,10 @@ def _has_entry(file: IO[bytes], begin: int, end: int) -> bool:
 
 
 class _Ahead:
-    """A stream whose first bytes are known. `room` limits the bytes that can be read until it is set again."""
+    """A stream whose first bytes (`head`) are known before they are read.
+
+    `room` is how many more bytes may be read; None means no limit.
+    """
 
     def __init__(self, stream: _Reader) -> None:
         self._stream = stream
@@ -204,7 +208,7 @@ class _Ahead:
         self.room: int | None = None
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes. Raises `ClosedError` beyond the room."""
+        """Return up to `size` bytes. Raises `ClosedError` if the bytes exceed `room`."""
         piece, self._rest = self._rest[:size], self._rest[size:]
         piece = piece or self._stream.read(size)
         if self.room is not None:
@@ -218,7 +222,7 @@ def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
     import tarfile
 
     class Header(tarfile.TarInfo):
-        """A header that raises an error if it is damaged; otherwise tarfile takes it for the end of the archive."""
+        """A header class that raises an error for a damaged header, which tarfile would take for the archive's end."""
 
         @classmethod
         def fromtarfile(cls, archive: tarfile.TarFile) -> "Header":
@@ -236,7 +240,7 @@ def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
             info = archive.next()
         if info is None:
             break
-        archive.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
+        archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all members
         budget.take_member()
         stream.room = None
         with _parsing():
@@ -247,7 +251,7 @@ def _of_tar(stream: _Ahead, budget: Budget) -> Iterator[Member]:
         yield Member(info.name, notes, _pieces(content or io.BytesIO(), budget))
     stream.room = None
     for piece in _pieces(archive.fileobj or io.BytesIO(), budget):
-        if piece.strip(b"\0"):  # another archive, appended as by `cat`
+        if piece.strip(b"\0"):  # another archive follows, appended for example by `cat`
             raise ClosedError(Reason.UNSUPPORTED)
 
 
@@ -260,7 +264,10 @@ def _of_compressed(kind: ArchiveKind, file: IO[bytes], budget: Budget) -> Iterat
 
 
 def _decompressed(kind: ArchiveKind, file: IO[bytes]) -> _Reader:
-    """Return a reader of a file's decompressed content, up to the file's end. Raises `ClosedError` UNSUPPORTED."""
+    """Return a reader that decompresses a file to its end.
+
+    Raises `ClosedError` UNSUPPORTED if this Python cannot decompress the format.
+    """
     if kind is ArchiveKind.GZIP:
         import gzip
 

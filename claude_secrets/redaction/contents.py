@@ -1,6 +1,6 @@
-"""Scans one content for values: a file, a git object or standard input, and the archives in it.
+"""Scans a file, a git object or standard input for values, including the archives inside it.
 
-Always: every part that could not be scanned is reported as a `Gap`, never skipped; values are held in memory only.
+Always: every part that could not be scanned is reported as a `Gap`, never skipped. Values are held only in memory.
 """
 
 import re
@@ -15,19 +15,22 @@ from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 from claude_secrets.redaction.leaks import leaks_in, leaks_in_names
 
 IN_NAME: Final = 0
-"""The line number for a value that is part of a name: of a file or a branch."""
+"""The line number that is reported for a value in the name of a file or branch."""
 
 _DEPTH: Final = 3
-"""How many levels of archives inside each other are scanned."""
+"""How many levels of nested archives are scanned."""
 
 _KEPT: Final = 1 << 26
-"""Bytes of an archive that is not a file itself, at most. It is kept in memory."""
+"""The maximum size in bytes of an archive that is not a file on disk. The archive is kept in memory."""
 
 _POINTER: Final = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n")
 
 
 class Spot(NamedTuple):
-    """A value of the secret `name`: on a line of the member `inside`, or of the content itself if that is empty."""
+    """A value of the secret `name` on a line of a content or of an archive member.
+
+    `inside` is the member's path; it is empty if the value is in the content itself.
+    """
 
     inside: str
     line: int
@@ -35,7 +38,10 @@ class Spot(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A part that could not be scanned: the member `inside`, or the content itself if that is empty."""
+    """A part of a content that could not be scanned, and the reason.
+
+    `inside` is the path of the archive member that could not be scanned; it is empty for the content itself.
+    """
 
     inside: str
     why: Reason
@@ -43,15 +49,15 @@ class Gap(NamedTuple):
 
 Seen: TypeAlias = list[Spot | Gap]
 OfLfs: TypeAlias = Callable[[str], IO[bytes] | None]
-"""Opens the object that git LFS keeps under a number, if it is on this machine."""
+"""Opens the git LFS object with a given SHA-256 hash, or returns None if the object is not on this machine."""
 
 
 def look_through(
     finder: Finder, pieces: Iterable[bytes], again: IO[bytes] | None = None, of_lfs: OfLfs | None = None
 ) -> Seen:
-    """Return where values are in a content, and which parts of it could not be scanned.
+    """Return the locations of values in a content, and the parts of the content that could not be scanned.
 
-    `again` is the same content as a file, if it is one.
+    If the content is a file on disk, `again` is that file, open for a second reading.
     """
     kept, seen = _Kept(pieces, again), list[Spot | Gap]()
     try:
@@ -63,7 +69,7 @@ def look_through(
 
 
 def pieces_of(file: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
-    """Yield a file in pieces. Raises `ClosedError` UNREADABLE."""
+    """Yield a file's content in pieces. Raises `ClosedError` UNREADABLE if reading fails."""
     try:
         while piece := file.read(size):
             yield piece
@@ -72,7 +78,7 @@ def pieces_of(file: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
 
 
 class _Kept:
-    """A content that is read once, and the copy of it that is kept to read it again."""
+    """A content that can be read twice: the second time from the file `again`, or from a copy in memory."""
 
     def __init__(self, pieces: Iterable[bytes], again: IO[bytes] | None) -> None:
         self._pieces = pieces
@@ -83,7 +89,7 @@ class _Kept:
         self.trouble: ClosedError | ExhaustedError | None = None
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the content as far as it can be read."""
+        """Yield the content in pieces, up to the first error. The error is kept in `trouble`."""
         try:
             for piece in self._pieces:
                 self.head += piece[: HEAD - len(self.head)]
@@ -94,11 +100,11 @@ class _Kept:
                 if self._memory is not None:
                     self._memory.write(piece)
                 yield piece
-        except (ClosedError, ExhaustedError) as trouble:  # raised later: the pieces so far are scanned first
+        except (ClosedError, ExhaustedError) as trouble:  # raised later, after the scan of the pieces before it
             self.trouble = trouble
 
     def file(self) -> IO[bytes]:
-        """Return the content again, from its start. Raises `ClosedError` TOO_LARGE."""
+        """Return the content as a file, for the second reading. Raises `ClosedError` TOO_LARGE if no copy was kept."""
         file = self._again or self._memory
         if file is None:
             raise ClosedError(Reason.TOO_LARGE)
@@ -107,14 +113,14 @@ class _Kept:
 
 
 class _Looker:
-    """Scans one content and the archives in it, which share a budget."""
+    """Scans one content and the archives inside it. All these archives share one budget."""
 
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
         self._budget: Budget | None = None
 
     def look_at(self, kept: _Kept, inside: str, depth: int, seen: Seen) -> None:
-        """Scan a content and the archives in it, and add to `seen`. Raises `ExhaustedError`."""
+        """Scan a content and the archives inside it, and add the results to `seen`. Raises `ExhaustedError`."""
         own = leaks_in(self._finder, kept.pieces())
         self._budget = self._budget or Budget(kept.size)
         inner: Seen = []
@@ -123,12 +129,12 @@ class _Looker:
         except ClosedError as closed:
             inner.append(Gap(inside, closed.why))
         finally:
-            told = {one.name for one in inner if isinstance(one, Spot)}  # more exact than the archive's own bytes
+            told = {one.name for one in inner if isinstance(one, Spot)}  # a line of a member is more exact
             seen += [Spot(inside, *leak) for leak in own if leak.name not in told]
             seen += inner
 
     def _look_into(self, kept: _Kept, budget: Budget, inside: str, depth: int, seen: Seen) -> None:
-        """Scan the archive that a content may be. Raises `ClosedError`, `ExhaustedError`."""
+        """If a content is an archive, scan its members. Raises `ClosedError` or `ExhaustedError`."""
         if kept.trouble is not None:
             raise kept.trouble
         kind = kind_of(kept.head, kept.tail)

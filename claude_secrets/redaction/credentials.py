@@ -1,6 +1,6 @@
-"""Recognises texts that look like credentials by the prefixes that services use.
+"""Recognises texts that look like credentials, by the prefixes that services use.
 
-Always: pure; the result is a guess, and never a reason to refuse anything.
+Always: the module is pure. Its result is a guess, and nothing is refused because of a guess.
 """
 
 import re
@@ -28,7 +28,7 @@ _ANY: Final = re.compile("|".join(f"(?<![A-Za-z0-9])({pattern})" for pattern in 
 
 
 def kinds_in(text: str) -> list[str]:
-    """Return the kinds of credentials that seem to be in `text`, such as `a GitHub token`; each kind once."""
+    """Return the kinds of credentials that `text` seems to contain, such as `a GitHub token`; list each kind once."""
     kinds = list(_KINDS)
     groups = (match.lastindex for match in _ANY.finditer(text))
     return list(dict.fromkeys(kinds[number - 1] for number in groups if number))

@@ -1,8 +1,8 @@
-"""Finds values in a stream of bytes, in every form of `forms`.
+"""Finds values in a stream of bytes, in every form that the module `forms` makes.
 
-Always: pure; linear for any values and any text. A plain value is found however the stream is cut. An encoded value is
-found, too, unless the text before it looks like the start of an escape. This protects against accidents only: someone
-who chooses the program can write a value in a form that is not searched for.
+Always: the module is pure and takes linear time for any values and any text. A plain value is found no matter where
+the stream is split. An encoded value is also found, except when the text before it looks like the start of an escape.
+The search protects only against accidents: someone who chooses the program can make it write a value in another form.
 """
 
 import sys
@@ -20,10 +20,10 @@ from claude_secrets.redaction.views import View
 from claude_secrets.regex import ByteStrings
 
 _WINDOWS: Final = (256, 1280)
-"""Bytes that contain the first `REACH` bytes of a form: usually, and if it is escaped, coloured and wrapped."""
+"""How many bytes contain the first `REACH` bytes of a form: usually, and if it is escaped, coloured and wrapped."""
 
 _DUMP_WINDOW: Final = 400
-"""The same for a dump."""
+"""How many bytes of a hexadecimal dump contain the first `REACH` bytes of a form."""
 
 _EIGHT: Final = 8
 
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 
 class Finder:
-    """Finds the values of secrets, given by name."""
+    """Finds secrets' values in data. `values` maps each secret's name to its value."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         forms = [form for name in sorted(values) for form in forms_of(name, values[name])]
@@ -54,10 +54,10 @@ class Finder:
         self._needles: dict[bytes, Needle] = {}
 
     def find(self, data: bytes, *, before: int | None, final: bool) -> tuple[list[Found], int]:
-        """Return the finds, in order, and the place from which on nothing is certain until more data comes.
+        """Return all matches, in order, and the position up to which they are certain.
 
-        `before` is the byte before `data`; `final`: no data comes after it. All overlapping finds are returned, but
-        those of one form are merged into one.
+        After that position, more data may change the result. `before` is the byte before `data`, and `final` means that
+        no data follows. Overlapping matches of one form are merged; overlapping matches of different forms are not.
         """
         looked = _Looked(data, final=final)
         finds, known = self._whole_words(data, before, final=final)
@@ -71,9 +71,9 @@ class Finder:
         return sorted(set(finds), key=lambda one: (one.start, -one.end, one.name)), known
 
     def is_chance(self, data: bytes, *, before: int | None) -> bool:
-        """Whether `data`, which may be the start of a value, is so short that it is probably a coincidence.
+        """Whether `data` looks like the start of a value, but probably by coincidence.
 
-        That is: fewer than six characters, and at most a third of a value.
+        A coincidence is assumed if only fewer than six characters match, and at most a third of the value.
         """
         ends = [(texts, view.text, texts.all_known(view.text)) for view, texts, _ in self._ends(data)]
         ends.append((self._begin[FormKind.WORD], data, self._begun_words(data, before)))
@@ -92,7 +92,7 @@ class Finder:
         )
 
     def _candidates(self, data: bytes) -> list[Form]:
-        """Return the forms that may be in `data`: all that are in it, and few others."""
+        """Return all forms that are in `data`, and possibly a few forms that are not."""
         forms = dict.fromkeys(self._always)
         for text in flats(data):
             for probe in self._probes.within(text):
@@ -132,7 +132,10 @@ class Finder:
         }
 
     def _ends(self, data: bytes) -> Iterator[tuple[View, "_Beginnings", int]]:
-        """Yield the views of the end of `data` where a form may begin, the forms' texts, and where the end begins."""
+        """Yield views of the end of `data`, in which the beginning of a form may be.
+
+        Each view comes with the beginnings to search for in it, and with the view's offset in `data`.
+        """
         for size in _WINDOWS:
             base = max(0, len(data) - size)
             bare = views.stripped(data[base:], final=False)
@@ -149,7 +152,7 @@ class Finder:
             yield view, self._begin[FormKind.NUMBERS], base
 
     def _begun(self, data: bytes, before: int | None) -> int:
-        """Return where the first form begins that may be unfinished at the end of `data`."""
+        """Return the start of the first form that may be cut off at the end of `data`."""
         begun = len(data)
         for view, texts, base in self._ends(data):
             known = texts.known(view.text)
@@ -158,7 +161,7 @@ class Finder:
         return min([begun, *(len(data) - known for known in self._begun_words(data, before))])
 
     def _begun_words(self, data: bytes, before: int | None) -> Iterator[int]:
-        """Yield how many bytes at the end of `data` may be the beginning of a word, or the whole word."""
+        """Yield the length of each ending of `data` that is a WORD form or the beginning of a WORD form."""
         for known in self._begin[FormKind.WORD].all_known(data, whole=True):
             start = len(data) - known
             if not _is_word(data[start - 1] if start else before):
@@ -166,7 +169,7 @@ class Finder:
 
 
 class _Beginnings:
-    """The beginnings of many texts."""
+    """Recognises the beginnings of many texts at the end of data."""
 
     def __init__(self, texts: Iterable[bytes]) -> None:
         self._texts = sorted(set(texts))
@@ -176,11 +179,14 @@ class _Beginnings:
         return bool(self._texts)
 
     def known(self, data: bytes) -> int:
-        """Return how many bytes (at most `REACH`) at the end of `data` begin a longer text."""
+        """Return the length of the longest ending of `data` (at most `REACH`) with which a longer text begins, or 0."""
         return next(self.all_known(data), 0)
 
     def all_known(self, data: bytes, *, whole: bool = False) -> Iterator[int]:
-        """Yield all such numbers, the highest first; `whole`: also those of whole texts."""
+        """Yield the length of each ending of `data` with which a longer text begins, the longest first.
+
+        If `whole`, endings that are complete texts are included.
+        """
         for known in range(min(len(data), REACH), 0, -1):
             if data[-known] in self._first:
                 begin = data[-known:]
@@ -197,14 +203,14 @@ class _Beginnings:
 
 
 class _Looked:
-    """The views of some data, each made when it is needed."""
+    """The views of `data`. A view is made when it is first needed."""
 
     def __init__(self, data: bytes, *, final: bool) -> None:
         self._data = data
         self._final = final
 
     def views(self, kind: FormKind) -> tuple[View, ...]:
-        """Return the views in which forms of this kind are looked for."""
+        """Return the views in which forms of this kind are searched for."""
         if kind is FormKind.NUMBERS:
             return self._numbers
         return self._folded if kind is FormKind.FOLDED else self._texts
@@ -227,7 +233,10 @@ class _Looked:
 
 
 def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: bool) -> int | None:
-    """Return where in `data` a find ends, with its padding or dump line; None if that needs more data."""
+    """Return the position in `data` where a match ends, including its padding or the rest of its dump line.
+
+    Return None if more data is needed to decide this.
+    """
     text = view.text
     if form.kind is FormKind.NUMBERS:
         stop = view.end(end)
@@ -243,7 +252,7 @@ def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: b
         end += 1
         rest = text[end : end + len(form.padding)]
         in_a_row = all(view.start(place) == view.end(place) for place in range(end, end + len(rest)))
-        if rest == form.padding and in_a_row:  # not after a line break, where something else may begin
+        if rest == form.padding and in_a_row:  # after a line break, `=` may be another text
             end += len(rest)
         elif not final and end + len(rest) == len(text) and form.padding.startswith(rest):
             return None
@@ -251,7 +260,7 @@ def _stop(form: Form, view: View, data: bytes, start: int, end: int, *, final: b
 
 
 def likely(values: Mapping[str, str], texts: Iterable[bytes]) -> dict[str, str]:
-    """Return the values that may be in `texts`, at little cost: all that are in them, and few others."""
+    """Quickly return all values that are in `texts`, and possibly a few values that are not."""
     every = [flat for text in texts for flat in flats(text)]
     parts: dict[int, set[str]] = {}
     candidates: set[str] = set()

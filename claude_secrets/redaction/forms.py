@@ -1,6 +1,7 @@
-"""The forms of a value in text: as it is, and escaped or encoded by the programs that people use.
+"""The forms in which a text may contain a value: unchanged, or escaped or encoded by common programs.
 
-Always: pure. `views` undoes escapes, wraps and dumps; this module makes the forms that remain. `finder` finds them.
+Always: the module is pure. The modules `views` and `hex_dumps` undo escapes, line wraps and dumps in a text. This
+module makes the forms that a value still has after that, and `finder` searches for these forms.
 """
 
 import base64
@@ -11,13 +12,13 @@ from typing import Final, NamedTuple
 from claude_secrets.redaction import views
 
 SHORT: Final = 6
-"""A value of fewer characters is found as a whole word only, and not across line breaks."""
+"""A value with fewer characters is found only as a whole word, and not across line breaks."""
 
 LINE: Final = 12
 """If a value has several lines, each line of at least this many characters is also found by itself."""
 
 REACH: Final = 40
-"""A probe is within this many bytes from the start of a form."""
+"""A probe is taken from this many bytes at the start of a form."""
 
 _PROBE: Final = 8
 _SHORTEST_PROBE: Final = 4
@@ -28,7 +29,7 @@ _SIMPLE: Final = re.compile(rb"[A-Za-z0-9!#()*+,./:;<=?@\[\]^_`{|}~-]*")
 _RUN: Final = re.compile(rb"[A-Za-z0-9]+")
 
 _ARMOR: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
-"""A line that every key has (RFC 7468), and that reveals nothing."""
+"""The first or last line of a key (RFC 7468). These lines reveal nothing about the key."""
 
 _QUOTES: Final = re.compile("'+")
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -36,10 +37,10 @@ _FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class FormKind(Enum):
-    """Where a form is looked for.
+    """Where a form is searched for.
 
-    TEXT: in a text, decoded or not. FOLDED: in a decoded text without blanks. NUMBERS: in hexadecimal. WORD: as a whole
-    word of the text as it is.
+    A TEXT form may be in the original or in the decoded text. A FOLDED form may be in the decoded text without blanks.
+    A NUMBERS form may be in hexadecimal numbers. A WORD form must be a whole word of the original text.
     """
 
     TEXT = 1
@@ -49,10 +50,11 @@ class FormKind(Enum):
 
 
 class Form(NamedTuple):
-    """A form of the value of the secret `name`: any of `texts`.
+    """A form of the value of the secret `name`. The form matches each of `texts`.
 
-    `probes`: each spelling has one of these without a gap in one of its `prefilter.flats`; empty if none is known.
-    `last`: in base64, the characters that may follow and hold the value's last bits; then `padding` may follow.
+    `probes` are short texts for a quick test: if data contains the form, one of the data's `prefilter.flats` contains a
+    probe. A form without probes cannot be tested in this way. `last` is for base64: the characters that may follow the
+    text and contain the value's last bits. After such a character, `padding` may follow.
     """
 
     name: str
@@ -67,7 +69,7 @@ class Form(NamedTuple):
 
 
 def forms_of(name: str, value: str) -> list[Form]:
-    """Return every form in which the value of a secret is looked for."""
+    """Return every form in which a secret's value is searched for."""
     text = value.rstrip("\r\n") or value  # programs often print a value without its last newline
     raw = text.encode()
     if len(text) < SHORT:
@@ -85,7 +87,7 @@ def forms_of(name: str, value: str) -> list[Form]:
 
 def _plain(name: str, text: str) -> list[Form]:
     raw, inner = text.encode(), text.strip(" \t\r\n>")
-    if _SIMPLE.fullmatch(raw):  # as most values are
+    if _SIMPLE.fullmatch(raw):  # most values are simple
         return [Form(name, FormKind.TEXT, (raw,), _probes(raw))]
     joined = _LINE_BREAK.sub("", inner)  # if a line's start is escaped, a view does not see it as indentation
     spellings = [inner.encode(), inner.replace(" ", "+").encode(), joined.encode()]
@@ -106,16 +108,17 @@ def _plain(name: str, text: str) -> list[Form]:
 
 
 def _probes(text: bytes) -> tuple[bytes, ...]:
-    """Return the longest run of letters and digits near the beginning, if it is long enough for a probe."""
+    """Return as probe the longest run of letters and digits near the text's beginning; none if all are too short."""
     runs = [run[:_PROBE] for run in _RUN.findall(text[:REACH])]
     best = max(runs, key=len, default=b"")
     return (best,) if len(best) >= _SHORTEST_PROBE else ()
 
 
 def _base64(name: str, raw: bytes, skipped: int) -> Form:
-    """Return the base64 characters (RFC 4648, sections 4 and 5) that only `raw` decides after `skipped` other bytes.
+    """Return the base64 form of `raw` after `skipped` other bytes (RFC 4648, sections 4 and 5).
 
-    The first of them can mix bits of `raw` (four at most) with bits of the byte before, so it is not replaced.
+    The form contains only characters that no other byte influences. The character before it may mix at most four bits
+    of `raw` with bits of the previous byte, so that character is not replaced.
     """
     encoded = base64.b64encode(bytes(skipped) + raw)
     core = encoded[-(-8 * skipped // 6) : 8 * (skipped + len(raw)) // 6]
@@ -136,7 +139,7 @@ def _padded(raw: bytes) -> set[bytes]:
 
 
 def _numbers(name: str, raw: bytes) -> Form:
-    """Return bytes in hexadecimal, as they are and with the bytes of each pair swapped, as `od -x` shows them."""
+    """Return the hexadecimal form of a value, also with the bytes of each pair swapped, as `od -x` prints them."""
     orders = [raw, *(_swapped(part) for part in (raw, raw[1:]) for part in (part, part + b"\0"))]
     texts = dict.fromkeys(order.hex().encode() for order in orders if len(order) >= SHORT)
     probes = [probe for text in texts for probe in (text[:_PROBE], text[:_PROBE].upper())]
@@ -150,7 +153,7 @@ def _swapped(raw: bytes) -> bytes:
 
 
 def _spelled(text: str) -> set[bytes]:
-    """Return the usual spellings of a value for which no decoded view works: it is too short, or nearly all quotes."""
+    """Return the usual spellings of a value that is too short for decoded views, or that is nearly all quotes."""
     import json
     from urllib.parse import quote, quote_plus
 
@@ -160,7 +163,7 @@ def _spelled(text: str) -> set[bytes]:
     spelled += [*percent, *(re.sub("%..", lambda forms: forms[0].lower(), one) for one in percent)]
     spelled += ["".join(c if c.isalnum() or c == "\n" or c > "\x7f" else f"\\{c}" for c in text)]
     ways = [("", "'\\''", ""), ("", "'\"'\"'", ""), ("'\"", "'", "\"'"), ("'", "\\'", "'")]
-    for before, each, after in ways:  # outside of 'quotes': each quote by itself, or a whole run
+    for before, each, after in ways:  # how shells quote single quotes: one by one, or a whole run
         parts = _QUOTES.split(text)
         runs = [before + each * len(run) + after for run in _QUOTES.findall(text)]
         spelled.append("".join(part + run for part, run in zip(parts, [*runs, ""], strict=True)))

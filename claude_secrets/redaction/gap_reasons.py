@@ -1,13 +1,13 @@
 """The reasons why a content could not be scanned.
 
-Always: pure; a reason says what is wrong with a content, never what the content is.
+Always: the module is pure. A reason names a problem and contains nothing of the content.
 """
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The stable codes of the reasons that `scan` reports; programs may rely on them."""
+    """The reasons that `scan` reports. Their codes are stable, so programs may rely on them."""
 
     UNREADABLE = "unreadable"
     CHANGED = "changed"
@@ -24,7 +24,7 @@ class Reason(StrEnum):
 
 
 class ClosedError(Exception):
-    """A content, or the rest of it, cannot be read; `why` is the reason."""
+    """A content cannot be read, or cannot be read to its end. `why` is the reason."""
 
     def __init__(self, why: Reason) -> None:
         super().__init__(why.value)

@@ -1,6 +1,6 @@
-"""Reads hexadecimal dumps as programs print them: the numbers without separators, and the extent of a dump's line.
+"""Reads the hexadecimal dumps that programs print: joins the numbers, and finds where a line ends.
 
-Always: pure; linear.
+Always: the module is pure and takes linear time.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 from claude_secrets.redaction.views import INDENT, View, decoded, has_escapes, nothing
 
 _OFFSET: Final = rb"(?:[0-9a-fA-F]{6,16}(?::|(?=[ \t])))?"
-"""The offset at the beginning of a dump's next line, if it has one."""
+"""The offset with which the next line of a dump may begin."""
 
 _BETWEEN: Final = rb"|(?<=0)[xX]|(?<=\\)\\*[xnrt]|(?<=[ \t\r:,;|-])[ \t:,;|-]*)"
 _BETWEEN_NUMBERS: Final = (
@@ -23,7 +23,10 @@ _BETWEEN_NUMBERS: Final = (
     ),
     re.compile(rb"[ \t\r\n:,;|\\0-](?:(?<=\n)%s%s" % (INDENT, _BETWEEN)),
 )
-"""A line may end with its characters, directly (xxd) or after a sign (hexdump), or consist of numbers only."""
+"""The bytes between two numbers of a dump, in three kinds of dump.
+
+A line shows its characters directly after the numbers (xxd), or after a sign (hexdump), or contains only numbers.
+"""
 
 _UNFINISHED_NUMBERS: Final = re.compile(
     rb"[ \t\r\n\\0](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?"
@@ -34,7 +37,7 @@ _MAY_GO_ON: Final = re.compile(rb"(?:[ \t:]{0,2}[0-9a-fA-F]{2}){0,64}(?:[ \t:]?[
 
 
 def every_reading(view: View, *, final: bool = True) -> Iterator[View]:
-    """Yield a view without the bytes between the numbers of a hexadecimal dump, for each plausible way to read it."""
+    """Yield views in which the numbers of hexadecimal dumps are joined, one view for each plausible reading."""
     for between in _BETWEEN_NUMBERS:
         yield _numbers(view, between)
     if not final and (rest := view.cut(_UNFINISHED_NUMBERS)) is not view:
@@ -48,9 +51,10 @@ def _numbers(view: View, between: re.Pattern[bytes] = _BETWEEN_NUMBERS[0]) -> Vi
 
 
 def end_of_line(text: bytes, end: int, last: bytes, *, final: bool) -> int | None:
-    """Return where a find ends whose last number ends at `end`; None if that needs more data.
+    """Return where a match ends in a dump, if the match's last number ends at `end`.
 
-    A dump shows a line's characters after its numbers. They belong to the find if they contain its last byte, `last`.
+    A dump shows a line's characters after its numbers. The match includes these characters if they contain the match's
+    last byte, `last`. Return None if more data is needed to decide this.
     """
     rest = _REST_OF_LINE.match(text, end)
     if rest is None:

@@ -1,7 +1,7 @@
-"""Finds leaks in bytes that come in pieces: the line and the secret's name, never the value.
+"""Finds leaks in bytes that come in pieces. A leak is reported as a line and a secret's name, never as the value.
 
-Always: pure; memory holds one piece and the part that may continue in the next one, however long the whole is. Texts
-with two or four bytes per character are searched as they are (which finds ASCII) and decoded.
+Always: the module is pure. However long the text is, memory contains only one piece, and the end of the text before
+it. Text with two or four bytes per character is searched twice: without decoding, which finds ASCII, and decoded.
 """
 
 import codecs
@@ -17,22 +17,22 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""The marks of UTF-32 come first: one of them begins like one of UTF-16."""
+"""Byte order marks. Those of UTF-32 come first, because one of them begins with a mark of UTF-16."""
 
 _CLASSES: Final = bytes(
     0 if byte == 0 else ord("a") if chr(byte) in "\t\r\n" or 0x20 <= byte < 0x7F or 0xC0 <= byte < 0xFF else 1
     for byte in range(256)
 )
-"""Three classes of bytes: NUL, those that most texts consist of, and the rest."""
+"""Three classes of bytes: NUL, the bytes of most texts, and all other bytes."""
 
 _WIDE: Final = ((b"a\0" * 5 + b"a", 2, "utf-16"), (b"a\0\0\0" * 5 + b"a", 4, "utf-32"))
-"""For text in wide characters: how it looks in these classes, the bytes of a character, and the encoding."""
+"""For each kind of wide characters: a pattern of byte classes, the bytes per character, and the encoding."""
 
 _CARRIED: Final = 1 << 14
-"""Bytes of a piece that are searched again with the next one. A value in wide characters is rarely longer."""
+"""How many bytes at a piece's end are searched again with the next piece. Few values in wide characters are longer."""
 
 _AROUND: Final = 1 << 12
-"""Bytes around wide characters that are searched, too."""
+"""How many bytes before and after wide characters are searched, too."""
 
 
 class Leak(NamedTuple):
@@ -43,7 +43,7 @@ class Leak(NamedTuple):
 
 
 def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> list[Leak]:
-    """Return all leaks in a text, in order; each secret counts once per line."""
+    """Return all leaks in a text, in order. Each secret is listed once per line."""
     plain, marked = _Search(finder), None
     guessed, line, carried = dict[str, list[Leak]](), 1, b""
     for number, piece in enumerate(pieces):
@@ -53,20 +53,20 @@ def leaks_in(finder: Finder, pieces: Iterable[bytes]) -> list[Leak]:
         if marked is not None:
             marked.feed(piece)
         window = carried + piece
-        if b"\0" in window:  # even after a mark, which may be there by chance
+        if b"\0" in window:  # even after a byte order mark, which may be a coincidence
             for leak in _guessed(finder, window, line):
                 guessed.setdefault(leak.name, []).append(leak)
         carried = window[-_CARRIED:]
         line += window.count(b"\n", 0, len(window) - len(carried))
-    # The last search wins for each secret: its lines are the most reliable.
+    # If several searches found a secret, the last one is used, because its line numbers are the most reliable.
     names = guessed | plain.finish() | ({} if marked is None else marked.finish())
     return sorted({leak for leaks in names.values() for leak in leaks})
 
 
 def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the names that contain a value, each cut at the value's end, with the name of the secret."""
+    """For each name that contains a value, yield the name up to the value's end, and the secret's name."""
     rows = [name.replace("\n", " ").encode("utf-8", "surrogateescape") for name in names]
-    # With a NUL, since an encoded value may continue after a line break.
+    # A NUL separates the names, because an encoded value may continue after a line break.
     for line in sorted({leak.line for leak in leaks_in(finder, [b"\0\n".join(rows)])}):
         row = rows[line - 1]
         for one in finder.find(row, before=None, final=True)[0]:
@@ -74,16 +74,16 @@ def leaks_in_names(finder: Finder, names: Iterable[str]) -> Iterator[tuple[str, 
 
 
 def redacted(finder: Finder, text: str) -> str:
-    """Return a path or another word that may be shown: references replace its values."""
+    """Return a text, such as a path, with references instead of values, so that it may be shown."""
     redactor = Redactor(finder)
     data = redactor.feed(text.encode("utf-8", "surrogateescape")) + redactor.finish()
     return data.decode("utf-8", "replace")
 
 
 def _guessed(finder: Finder, piece: bytes, line: int) -> Iterator[Leak]:
-    """Yield the leaks in parts of a piece that may be text in wide characters; the piece begins on `line`.
+    """Yield the leaks in those parts of a piece that may be text in wide characters. The piece begins on `line`.
 
-    A search without decoding finds most of them, but half a character can look like the beginning of an escape.
+    A search without decoding finds most of these leaks, but one byte of a wide character can look like an escape.
     """
     classes = piece.translate(_CLASSES)
     for run, width, encoding in _WIDE:
@@ -95,7 +95,7 @@ def _guessed(finder: Finder, piece: bytes, line: int) -> Iterator[Leak]:
 
 
 def _around(classes: bytes, run: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the first place of each group of runs, and the start and end of the bytes around the group."""
+    """Yield the first position of each group of runs, and the start and end of the bytes around the group."""
     first = start = end = -1
     at = classes.find(run)
     while at >= 0:
@@ -110,7 +110,7 @@ def _around(classes: bytes, run: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 class _Search:
-    """A search for values in one text, or in the text decoded from an encoding."""
+    """A search for values in one text. The text is decoded first if `encoding` is given."""
 
     def __init__(self, finder: Finder, encoding: str | None = None) -> None:
         self._finder = finder
@@ -120,11 +120,11 @@ class _Search:
         self._found: dict[Leak, None] = {}
 
     def feed(self, piece: bytes) -> None:
-        """Take more of the text."""
+        """Search the next piece of the text."""
         self._look(piece, final=False)
 
     def finish(self) -> dict[str, list[Leak]]:
-        """Return all leaks, by secret."""
+        """End the search, and return all leaks by the secret's name."""
         self._look(b"", final=True)
         leaks = dict[str, list[Leak]]()
         for leak in self._found:

@@ -1,6 +1,7 @@
-"""Finds one text in another, or its beginning at the other's end, in linear time for any two texts.
+"""Finds a text inside another text, or the first text's beginning at the second text's end.
 
-Always: pure. `bytes.find` is linear for one place; texts that overlap themselves need the methods below.
+Always: the module is pure and takes linear time for any two texts. `bytes.find` finds one occurrence in linear time.
+If occurrences can overlap, finding all of them in linear time needs the methods below.
 """
 
 from array import array
@@ -13,7 +14,7 @@ _TRIES: Final = 8
 
 
 class Needle:
-    """A text that is looked for."""
+    """A text to search for."""
 
     def __init__(self, text: bytes) -> None:
         self.text = text
@@ -22,7 +23,7 @@ class Needle:
         return f"Needle({len(self.text)} bytes)"
 
     def runs(self, text: bytes) -> Iterator[tuple[int, int]]:
-        """Yield its places in `text`, in order; overlapping places are merged into one."""
+        """Yield the start and end of each occurrence of the needle in `text`, in order. Merge those that overlap."""
         size = len(self.text)
         at = text.find(self.text)
         while at >= 0:
@@ -34,9 +35,9 @@ class Needle:
             at = text.find(self.text, last + size)
 
     def begun(self, text: bytes) -> int:
-        """Return where the longest beginning of it (16 bytes or more) starts at the end of `text`.
+        """If `text` ends with a beginning of the needle (16 bytes or more), return where the longest one starts.
 
-        If there is none, return the length of `text`.
+        Otherwise return the length of `text`.
         """
         base = max(0, len(text) - len(self.text) + 1)
         tail, head = text[base:], self.text[:_HEAD]
@@ -49,7 +50,7 @@ class Needle:
         return len(text) if at < 0 else base + at
 
     def _begun(self, tail: bytes) -> int:
-        """Return how many bytes at the end of `tail`, which is shorter, are its beginning."""
+        """Return how many bytes at the end of `tail` are the needle's beginning. `tail` is shorter than the needle."""
         text, borders, known = self.text, self._borders, 0
         for byte in tail:
             while known and text[known] != byte:
@@ -59,7 +60,10 @@ class Needle:
 
     @cached_property
     def _borders(self) -> "array[int]":
-        """For each beginning of it, the longest shorter one at its end (Knuth, Morris and Pratt, 1977)."""
+        """The failure function of the needle (Knuth, Morris and Pratt, 1977).
+
+        For each beginning of the needle, it is the length of the longest shorter beginning with which the former ends.
+        """
         text, known = self.text, 0
         borders = array("L", bytes(len(text) * array("L").itemsize))
         for place in range(1, len(text)):
@@ -71,7 +75,7 @@ class Needle:
 
 
 def _alike(text: bytes, one: int, other: int) -> int:
-    """Return how many bytes from `one` on equal those from `other` on; `other` comes after `one`."""
+    """Return how many bytes that begin at `one` are equal to the bytes that begin at `other`, a later position."""
     alike, step, most = 0, _HEAD, len(text) - other
     growing = True
     while alike < most and step:

@@ -1,6 +1,7 @@
-"""A quick filter before the search: it reduces a text to its letters and digits, and so rules out most texts.
+"""Quickly excludes most texts from the search, by reducing each text to its letters and digits.
 
-Always: pure; linear. Every run of letters and digits that a value has in any view is part of one of the `flats`.
+Always: the module is pure and takes linear time. If a value is in any view of a text, each run of the value's letters
+and digits is part of one of the text's `flats`.
 """
 
 import re
@@ -11,7 +12,7 @@ from claude_secrets.redaction import hex_dumps, views
 from claude_secrets.regex import ByteSearch
 
 _AROUND: Final = 1280
-"""Bytes before and after an encoded letter that are read: they contain the whole probe of a form."""
+"""How many bytes before and after an encoded letter are read. They contain the whole probe of a form."""
 
 _LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _OTHERS: Final = bytes(set(range(256)) - set(_LETTERS))
@@ -36,7 +37,10 @@ _DUMP: Final = ByteSearch(
 
 
 def flats(text: bytes) -> Iterator[bytes]:
-    """Yield texts of letters and digits only. One of them contains each run of these that any view of `text` has."""
+    """Yield texts of letters and digits only.
+
+    Each run of letters and digits in any view of `text` is part of one of the yielded texts.
+    """
     yield from _flat(text)
     if b"\x1b" in text:
         for part in _parts(text, views.colours(text)):
@@ -58,7 +62,7 @@ def _flat(text: bytes) -> Iterator[bytes]:
 
 
 def _parts(text: bytes, places: Iterator[int]) -> Iterator[bytes]:
-    """Yield the parts around the places, as few as possible."""
+    """Yield the parts of `text` around `places`. Parts that overlap are joined."""
     start = end = 0
     for place in places:
         if place - _AROUND > end:

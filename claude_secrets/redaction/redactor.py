@@ -1,6 +1,6 @@
 """Replaces the values in a stream with `[secret://NAME]`.
 
-Always: no byte of a value that was found is returned, even if several values overlap.
+Always: the output contains no byte of a value that was found, even if several values overlap.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from claude_secrets.redaction.finder import Finder
 
 _LONG: Final = 1 << 11
 _SHARE: Final = 8
-"""More than `_LONG` bytes that may become a value are searched again only when an eighth of them is new."""
+"""If more than `_LONG` bytes may become a value, they are searched again only when an eighth of them is new."""
 
 
 def reference(name: str) -> bytes:
-    """Return the text that replaces a value of that name."""
+    """Return the text that replaces the value of the secret `name`."""
     return f"[secret://{name}]".encode()
 
 
@@ -33,7 +33,7 @@ class Redactor:
         self._last = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take more of the stream, and return the output that is certain by now."""
+        """Process more of the stream, and return the output that more data cannot change."""
         self._held += data
         self._unsearched += len(data)
         if self._unsearched * _SHARE < len(self._held) > _LONG:
@@ -41,7 +41,7 @@ class Redactor:
         return self._let_go(final=False)
 
     def idle(self) -> bytes:
-        """Return bytes held back by chance; call this after a pause, since somebody may be waiting for them."""
+        """Return held-back bytes that are probably not a value. Call this after a pause: someone may wait for them."""
         sure = self._let_go(final=False) if self._unsearched else b""
         if not self._finder.is_chance(self._held, before=self._before):
             return sure
@@ -49,7 +49,7 @@ class Redactor:
         return sure + early
 
     def finish(self) -> bytes:
-        """Return the rest of the output at the end of the stream."""
+        """Return the remaining output at the end of the stream."""
         return self._let_go(final=True)
 
     def _let_go(self, *, final: bool) -> bytes:

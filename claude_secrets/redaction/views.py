@@ -1,7 +1,7 @@
-"""Views of a text: its escapes decoded, and its colours, line breaks and quotes removed.
+"""Views of a text: the text with escapes decoded, and with colours, line breaks and quotes removed.
 
-Always: pure; linear; every place in a view leads back to the text that it was made from. The forms that are looked for
-are decoded in the same way, so it does not matter which of several readings a decoder takes.
+Always: the module is pure and takes linear time. Each position in a view can be traced to a position in the original
+text. The values are decoded in the same way as the text, so an ambiguous escape is decoded alike in both.
 """
 
 import re
@@ -11,22 +11,22 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 _PASSES: Final = 4
-"""How often a text is decoded: three times for percent signs in JSON in HTML, and once more."""
+"""How often a text is decoded: three times for percent-encoding inside JSON inside HTML, and once more."""
 
 _END: Final = 200
 _COLOUR_END: Final = 600
-"""Bytes of an unfinished escape, and of an unfinished escape of a terminal, at most."""
+"""The maximum bytes of an unfinished escape (`_END`) and of an unfinished terminal sequence (`_COLOUR_END`)."""
 
 _COLOUR: Final = rb"(?:\[[0-9:;<=>?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[()][0-9A-Z]|[78=>DEHM])"
-"""The bytes after ESC in colours, cursor moves, titles and links of terminals (ECMA-48; xterm's control sequences)."""
+"""The bytes after ESC in terminal sequences: colours, cursor moves, titles, links (ECMA-48; xterm's sequences)."""
 
 INDENT: Final = rb"[ \t]{0,120}(?:(?:>|(?:[#*|]|//)(?=[ \t]))[ \t]{0,8}){0,8}"
 """The beginning of a wrapped line: blanks, and marks of quotations and comments."""
 
-# Each pattern begins with a set, which makes the search for the next match quick.
+# Each pattern begins with a character set, which makes the search for the next match quick.
 _STRIPPED: Final = re.compile(rb"[\x1b\0](?:(?<=\0)|(?<=\x1b)" + _COLOUR + rb")")
 _TURNED: Final = re.compile(rb"[\x1b\0 ](?:(?<= )(?:\x08|\r(?!\n))|(?<=\0)|(?<=\x1b)" + _COLOUR + rb")")
-"""The same, and the bytes with which programs on a terminal continue on the next line."""
+"""`_STRIPPED`, and the bytes with which terminal programs continue on the next line."""
 
 _GAPS: Final = rb"(?<=\n)" + INDENT + rb"|(?<=\r)\n" + INDENT + rb"|(?<=\0)|(?<=\x1b)" + _COLOUR
 _CONTINUED: Final = rb"|(?<=\\)(?<!\\\\)\\*+\r?\n" + INDENT
@@ -69,20 +69,20 @@ _RENDITION: Final = re.compile(rb"\x1b\[[0-9;:]{0,32}m")
 
 
 class View:
-    """A text that is made from the text of the view `below`, or given as it is (the bottom text).
+    """A text that was made from the view `below`. A view without `below` is the original text, called bottom text.
 
-    `loose`: where in the bottom text an unfinished escape begins, which more data may finish.
+    `loose` is the position in the bottom text of an unfinished escape at the end, which more data may complete.
     """
 
     def __init__(self, text: bytes, below: "View | None" = None, loose: int | None = None) -> None:
         self.text = text
         self.below = below
         self.loose = loose
-        # For each piece: where it begins, where that is in the view below, and where it ends there if it was decoded.
+        # For each piece: its start here, its start in the view below and, if it was decoded, its end in the view below.
         self._at, self._starts, self._ends = [0], [0], [0]
 
     def start(self, place: int) -> int:
-        """Return where in the bottom text the character at `place` begins."""
+        """Return the position in the bottom text where the character at `place` begins."""
         if self.below is None:
             return place
         number = bisect_right(self._at, place) - 1
@@ -90,14 +90,14 @@ class View:
         return self.below.start(self._starts[number] + inside)
 
     def end(self, place: int) -> int:
-        """Return where in the bottom text the character before `place` ends."""
+        """Return the position in the bottom text where the character before `place` ends."""
         if self.below is None:
             return place
         number = bisect_left(self._at, place) - 1
         return self.below.end(self._ends[number] or self._starts[number] + place - self._at[number])
 
     def replaced(self, tokens: re.Pattern[bytes], meaning: Callable[[re.Match[bytes]], bytes]) -> "View":
-        """Return a view in which each of the `tokens` is replaced by its meaning; this view if there are none."""
+        """Return a view in which the meaning replaces each match of `tokens`; return this view if nothing matches."""
         parts, at, starts, ends = list[bytes](), list[int](), list[int](), list[int]()
         out = done = 0
         for token in tokens.finditer(self.text):
@@ -123,7 +123,7 @@ class View:
         return made
 
     def cut(self, unfinished: re.Pattern[bytes]) -> "View":
-        """Return this view without an unfinished token at its end; the view itself if there is none."""
+        """Return a view without the unfinished token at the end; return this view if the end is not unfinished."""
         size = len(self.text)
         begin, colour = max(0, size - _END), self.text.rfind(b"\x1b", max(0, size - _COLOUR_END))
         match = unfinished.search(self.text, begin if colour < 0 else min(begin, colour))
@@ -139,7 +139,7 @@ class View:
 
 
 def stripped(text: bytes, *, final: bool = True) -> View:
-    """Return a text without colours and NULs: ASCII in UTF-16, of either byte order, becomes ASCII."""
+    """Return a view of a text without colours and NULs. This turns ASCII in UTF-16 (either byte order) into ASCII."""
     view = View(text)
     tokens = _TURNED if b" \x08" in text or b" \r" in text else _STRIPPED
     turns = not final and text.endswith((b" ", b" \r"))
@@ -149,7 +149,7 @@ def stripped(text: bytes, *, final: bool = True) -> View:
 
 
 def folded(view: View) -> View:
-    """Return a view without blanks: folding a text replaces some of them with line breaks."""
+    """Return a view without blanks, because folding a text replaces some blanks with line breaks."""
     return view.replaced(_BLANKS, nothing)
 
 
@@ -158,15 +158,16 @@ def _known(view: View, *, final: bool) -> View:
 
 
 def unwrapped(view: View, *, final: bool = True, continued: bool = True) -> View:
-    """Return a view without line breaks and quotes; if not `final`, also without an unfinished token at its end.
+    """Return a view without line breaks and quotes. If not `final`, an unfinished token at the end is removed, too.
 
-    `continued`: a backslash at the end of a line belongs to the line break, not to an escape that a wrap has cut.
+    If `continued`, a backslash at the end of a line belongs to the line break; otherwise it begins an escape that the
+    line break splits.
     """
     return _known(view, final=final).replaced(_WRAPS[continued], nothing).replaced(_QUOTES, nothing)
 
 
 def decoded(view: View, *, final: bool = True, continued: bool = True) -> View:
-    """Return a view as `unwrapped` does, and decode the escapes of JSON, URLs, HTML, XML and shells."""
+    """Return a view like that of `unwrapped`, and with the escapes of JSON, URLs, HTML, XML and shells decoded."""
     view = _known(view, final=final).replaced(_WRAPS[continued], nothing)
     for _ in range(_PASSES):
         source = _known(view, final=final)
@@ -177,14 +178,14 @@ def decoded(view: View, *, final: bool = True, continued: bool = True) -> View:
 
 
 def without_escapes(text: bytes) -> bytes:
-    """Return a text in which blanks replace everything that a decoder may take for an escape."""
+    """Return a text in which each possible escape is replaced with blanks."""
     while (blanked := _ESCAPES[True].sub(lambda token: b" " * len(token[0]), text)) != text:
         text = blanked
     return text
 
 
 def every_decoded(view: View, *, final: bool = True) -> Iterator[View]:
-    """Yield a view decoded in each plausible way."""
+    """Decode a view in each plausible way, and yield the results."""
     yield decoded(view, final=final)
     if has_escapes(view.text):  # the text may only look escaped
         yield unwrapped(view, final=final)
@@ -204,7 +205,7 @@ def printable(view: View, *, final: bool = True) -> View:
 
 
 def texts_of_decoded(text: bytes) -> Iterator[bytes]:
-    """Yield the texts of `every_decoded`, with their quotes, at less cost."""
+    """Yield the decoded texts of `every_decoded`, but with their quotes. This function is quicker."""
     for meant in {text, _PRINTABLE.sub(_of_printable, text)}:
         yield _text_of_decoded(meant, continued=True)
         if _AT_END_OF_LINE.search(meant):
@@ -221,22 +222,22 @@ def _text_of_decoded(text: bytes, *, continued: bool) -> bytes:
 
 
 def has_escapes(text: bytes) -> bool:
-    """Whether anything in a text may be an escape."""
+    """Whether a text may contain an escape."""
     return b"\\" in text or b"%" in text or b"&" in text
 
 
 def colours(text: bytes) -> Iterator[int]:
-    """Yield where terminals' colours and similar sequences begin."""
+    """Yield the positions of terminal colours and similar sequences in a text."""
     return (match.start() for match in _COLOURS.finditer(text))
 
 
 def without_colours(text: bytes) -> bytes:
-    """Return a text without terminals' colours and similar sequences."""
+    """Return a text without terminal colours and similar sequences."""
     return _COLOURS.sub(b"", text)
 
 
 def renditions(text: bytes) -> bytes:
-    """Return the sequences in a text that turn colours and similar attributes on and off."""
+    """Return only those terminal sequences of a text that turn colours and similar attributes on or off."""
     return b"".join(_RENDITION.findall(text))
 
 
@@ -245,7 +246,7 @@ def _of_printable(token: re.Match[bytes]) -> bytes:
 
 
 def nothing(_token: re.Match[bytes]) -> bytes:
-    """Return no bytes: the token is removed."""
+    """Return no bytes, so that the token is removed."""
     return b""
 
 
@@ -271,7 +272,7 @@ def _character(code: int) -> bytes:
 
 
 def _of_backslash(text: bytes) -> bytes:
-    """Return the meaning of an escape, which is given without its backslashes."""
+    """Return the meaning of a backslash escape. `text` is the escape without its backslashes."""
     letter = text[:1]
     if letter in b"uU":
         codes = [int(digits, 16) for digits in _HEXADECIMAL.findall(text)]
