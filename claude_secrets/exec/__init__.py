@@ -1,1 +1,1 @@
-"""Give programs their values and run them: references, `.env` files, child processes, terminals, reading git."""
+"""Runs programs with secrets' values: references, `.env` files, child processes, terminals. It also reads git."""

@@ -1,6 +1,7 @@
-"""Start a program as a child, with the exit, signals and descriptors that it would have under a shell.
+"""Start a program as a child process, with the same exit, signals and descriptors as if a shell started it.
 
-Always: the child has none of our signal handlers. A sealed child has no descriptor that leads around the filter.
+Always: the child has none of our signal handlers. A sealed child has no descriptor through which its output could
+bypass the filter.
 """
 
 import os
@@ -20,14 +21,14 @@ FORWARDED: Final = frozenset(
         *range(getattr(signal, "SIGRTMIN", 0), getattr(signal, "SIGRTMAX", -1) + 1),
     ]
 )
-"""Signals meant for the program that would otherwise end our process first."""
+"""Signals that are meant for the program. They would end our process if we did not forward them."""
 
 _PR_SET_PDEATHSIG: Final = 1
 _IGNORED_BY_PYTHON: Final = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)}
 
 
 def start_program(become_it: Callable[[], None]) -> int:
-    """Fork a child that becomes a program, and return its process ID once it has.
+    """Fork a child that becomes a program, and return the child's process ID when the program has started.
 
     Raises:
         OSError: the child cannot become the program.
@@ -58,10 +59,11 @@ def start_program(become_it: Callable[[], None]) -> int:
 
 
 def binding() -> Callable[[], None]:
-    """Return a function by which a child asks for SIGTERM when this thread ends, for example by SIGKILL.
+    """Return a function for the child: the kernel then sends the child SIGTERM when this thread ends, even by SIGKILL.
 
-    Without this the program would run on and nobody would redact its output. It works on Linux only. Processes that
-    the child starts do not get the signal. The kernel drops the request for a program with other rights (sudo).
+    Without the signal, the program would continue to run, and its output would not be redacted. The function has an
+    effect only on Linux. Processes that the child starts do not get the signal. If the program has other privileges
+    than we have (sudo), the kernel drops the request.
     """
     if sys.platform != "linux":
         return lambda: None
@@ -80,7 +82,7 @@ def binding() -> Callable[[], None]:
 def become(
     program: str, words: Sequence[str], environment: Mapping[str, str], ends: Mapping[int, int], *, sealed: bool
 ) -> None:
-    """In the child: put the descriptors `ends` in their places and become the program."""
+    """In the child: copy each descriptor in `ends` to its target number, and become the program."""
     for target, end in ends.items():
         os.dup2(end, target)
     if sealed:
@@ -92,7 +94,8 @@ def become(
 def _close_outlets() -> None:
     """In the child: close the descriptors above 2 that the program would inherit and could write to.
 
-    Descriptors that it can only read stay open: they carry nothing out, and the arguments may name them (`<(…)`).
+    Read-only descriptors stay open: no output can leave through them, and the program's arguments may name them, as
+    in `<(…)`.
     """
     import fcntl  # Windows has none
 
@@ -106,7 +109,7 @@ def _close_outlets() -> None:
 
 
 def forget_handlers() -> None:
-    """In a child: reset signals to their default action, except those that were ignored when we started."""
+    """In a child: reset signals to their default actions, except signals that were ignored when we started."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None) or number in _IGNORED_BY_PYTHON:
             signal.signal(number, signal.SIG_DFL)

@@ -1,7 +1,7 @@
-"""A .env file as python-dotenv reads it: its statements, its values, and its text with references.
+"""Reads .env files as python-dotenv does, and replaces values in their text with references.
 
-Always: pure. No error repeats the file's text. Rewriting changes only values, and the new text is parsed again before
-it is returned. Only this module imports `dotenv`, and only when there is a file.
+Always: the module is pure. No error repeats the file's text. Rewriting changes only values, and the new text is parsed
+again before it is returned. Only this module imports `dotenv`, and only when there is a file.
 """
 
 import io
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from dotenv.parser import Binding
 
 SIZE_LIMIT: Final = 16 << 20
-"""The most bytes that a .env file may have."""
+"""The maximum size of a .env file in bytes."""
 
 _VARIABLE: Final = re.compile(r"\$\{(?P<name>[^}:]*)(?::-[^}]*)?\}")
 """The same pattern as in python-dotenv's `variables`."""
 
-CUT: Final = "the value ends at the '#', with a quote or bracket left open; to keep the rest, put it in quotes"
-"""The warning about a `Statement` that is `cut`."""
+CUT: Final = "the value ends at the '#', inside an open quote or bracket; to keep the rest, quote the whole value"
+"""The warning about a `Statement` whose `cut` is true."""
 
 _BEFORE_VALUE: Final = re.compile(r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*")
 # Versions of python-dotenv differ in what a backslash before a quote means, so both patterns are tried.
@@ -42,12 +42,14 @@ class CannotRewrite(Exception):  # noqa: N818  this is a result, not a fault
 
 
 class Statement(NamedTuple):
-    """One statement: its name, its value (None: a name without `=`), and the line on which it begins.
+    """One statement of a .env file.
 
-    Without a name it is a comment or blank or, if `wrong`, text that cannot be parsed.
-    `padded`: it looks like the last line of base64, so its name may be part of a value.
-    `meant`: the value with each `${NAME}` replaced, or None if the file does not define all of them.
-    `cut`: the value is not quoted, and a `#` inside a quote or bracket in it starts a comment.
+    `name` is None for comments, blank lines and text that cannot be parsed. In the last case `wrong` is true.
+    `value` is None for a name without `=`.
+    `line` is the line on which the statement begins.
+    `padded` is true if the statement looks like the last line of base64, so that the name may be part of a value.
+    `meant` is the value with each `${NAME}` replaced; it is None if the file does not define all of these names.
+    `cut` is true if the value is not quoted, and a `#` inside one of its quotes or brackets starts a comment.
     """
 
     name: str | None
@@ -63,12 +65,12 @@ class Statement(NamedTuple):
 
     @property
     def said(self) -> tuple[str | None, str | None, bool]:
-        """The name and value of the statement, and whether it is wrong; not where it is in the file."""
+        """The statement's name, value and `wrong`, for a comparison that ignores lines."""
         return self.name, self.value, self.wrong
 
 
 def parse(text: str) -> list[Statement]:
-    """The statements of a file with the values that python-dotenv reads, after all line endings became newlines."""
+    """Return a file's statements, with the values that python-dotenv reads. All line endings are read as newlines."""
     given = dict[str, str]()
     statements = []
     for binding in _bindings(_lines(text)):
@@ -82,9 +84,9 @@ def parse(text: str) -> list[Statement]:
 
 
 def values(text: str, on_cut: Callable[[int], None] = lambda _line: None) -> dict[str, str]:
-    """The value of each name, with `${NAME}` replaced as python-dotenv does. A name without `=` is left out.
+    """Return the value of each name, with `${NAME}` replaced as python-dotenv does. A name without `=` is omitted.
 
-    `on_cut` is called with the line of each value that is `cut`.
+    `on_cut` is called with the line of each statement whose `cut` is true.
 
     Raises:
         CallerError: INVALID_ARGUMENTS, with the number of the first line that cannot be parsed.
@@ -103,10 +105,10 @@ def values(text: str, on_cut: Callable[[int], None] = lambda _line: None) -> dic
 
 
 def decoded(data: bytes) -> str:
-    """The text of a file's bytes.
+    """Return the text of a .env file with the bytes `data`.
 
     Raises:
-        CallerError: INVALID_ARGUMENTS if they are not UTF-8 or exceed `SIZE_LIMIT`.
+        CallerError: INVALID_ARGUMENTS if the bytes are not UTF-8 or exceed `SIZE_LIMIT`.
     """
     if len(data) > SIZE_LIMIT:
         raise CallerError(Code.INVALID_ARGUMENTS, f"The .env file has more than {SIZE_LIMIT >> 20} MiB.")
@@ -119,7 +121,7 @@ def decoded(data: bytes) -> str:
 def quoted(value: str) -> str | None:
     """Quote a value for a .env file so that python-dotenv reads it back exactly.
 
-    Returns None for a value with `${`: python-dotenv replaces that inside both kinds of quotes.
+    Returns None if the value contains `${`, because python-dotenv replaces `${NAME}` inside both kinds of quotes.
     """
     if "${" in value:
         return None
@@ -130,10 +132,10 @@ def quoted(value: str) -> str | None:
 
 
 def rewritten(text: str, references: Mapping[int, str]) -> str:
-    """Replace the values of some statements, given by their index, with `references`.
+    """Replace the values of some statements. `references` maps a statement's index to its new value, a reference.
 
     Raises:
-        CannotRewrite: the new text would not be read as the same statements with these values.
+        CannotRewrite: the new text would not be read as the same statements with the new values.
     """
     bindings, wanted = _bindings(text), parse(text)
     _refuse_references_inside(wanted, references)
@@ -151,14 +153,14 @@ def rewritten(text: str, references: Mapping[int, str]) -> str:
 
 
 def _refuse_references_inside(statements: Sequence[Statement], references: Mapping[int, str]) -> None:
-    """Raise `CannotRewrite` if a `${NAME}` in a value that is not replaced would expand to a reference."""
+    """Raise `CannotRewrite` if a value that stays in the file contains a `${NAME}` that would become a reference."""
     replaced = set[str | None]()
     for number, statement in enumerate(statements):
         if number in references:
             replaced.add(statement.name)
             continue
         if not replaced.isdisjoint(_variables_in(statement.value or "")):
-            raise CannotRewrite(f"Line {statement.line} uses ${{…}} for a value that would become a reference")
+            raise CannotRewrite(f"Line {statement.line} contains a ${{…}} whose value would become a reference")
         replaced.discard(statement.name)
 
 
@@ -171,7 +173,7 @@ def _variables_in(value: str) -> set[str]:
 
 
 def _filled(value: str, given: Mapping[str, str]) -> str | None:
-    """The value with its variables replaced, or None if one is not `given` and may come from the environment."""
+    """Return a value with its variables replaced; None if `given` lacks a variable, which may be in the environment."""
     if not _variables_in(value) <= given.keys():
         return None
     return _VARIABLE.sub(lambda match: given[match["name"]], value)
@@ -196,7 +198,7 @@ def _is_cut(binding: "Binding") -> bool:
 
 
 def _closes_later(text: str, end: int) -> bool:
-    """Whether quotes or brackets are open at position `end` of the text and all of them close after it."""
+    """Whether quotes or brackets are open at position `end` of the text, and all of them are closed after `end`."""
     there = ""
     for position, now in _open(text):
         if position < end:
@@ -207,9 +209,9 @@ def _closes_later(text: str, end: int) -> bool:
 
 
 def _open(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the position of each quote or bracket and the marks that must still close after it.
+    """Yield the position of each quote or bracket, and the closing marks that are still missing after this position.
 
-    Stops at a bracket that closes nothing.
+    Stops at a closing bracket that has no opening bracket.
     """
     expected = ""
     for match in _MARK.finditer(text):
@@ -227,7 +229,7 @@ def _open(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _first_line(binding: "Binding") -> int:
-    """The line on which the statement itself begins: the parser counts from the blank lines before it."""
+    """Return the line on which a statement begins. The parser instead counts from the blank lines before it."""
     text = binding.original.string
     blank = text[: len(text) - len(text.lstrip())]
     return binding.original.line + (blank.count("\n") if text.strip() else 0)
@@ -256,5 +258,5 @@ def _has_value(text: str, value: str) -> bool:
 
 
 def _lines(text: str) -> str:
-    """The text as programs that open the file read it."""
+    """Return the text as programs read it from a text file: with newlines as line endings."""
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,8 +1,8 @@
 """Read the objects of a git repository for the person, by running git.
 
 Always: git runs nothing that the repository configures (no hooks, filters, monitors or external programs) and fetches
-nothing. Contents are raw. Every git process has a deadline. If git has called us, for example as a hook, its
-environment variables choose the index and repository.
+nothing. Contents are not converted. Every git process has a time limit. If git started our process, for example as a
+hook, git's environment variables select the repository and the index.
 """
 
 import ast
@@ -22,10 +22,10 @@ from claude_secrets.redaction.gap_reasons import ClosedError, Reason
 _SETTINGS: Final = (
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
-    "core.multiPackIndex=false",  # each pack's own index says the same, and we check those
+    "core.multiPackIndex=false",  # each pack's own index has the same data, and we check it
     "core.quotePath=true",
-    "core.commitGraph=false",  # it may show another history than the commits do
-    "log.showSignature=false",  # showing them runs gpg.program
+    "core.commitGraph=false",  # its history may differ from that of the commits
+    "log.showSignature=false",  # showing signatures runs gpg.program
     "log.showRoot=true",
 )
 _SAFELY: Final = (
@@ -34,7 +34,7 @@ _SAFELY: Final = (
     "--no-replace-objects",
 )
 _OFFLINE: Final = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_GRAFT_FILE": os.devnull}
-"""Keeps git from fetching objects that a partial clone lacks: a fetch would run programs that the repository names."""
+"""Keeps git from fetching objects that a partial clone lacks. A fetch would run programs that the repository names."""
 
 _SAID_BY_GIT: Final = (
     "GIT_DIR",
@@ -44,7 +44,7 @@ _SAID_BY_GIT: Final = (
     "GIT_OBJECT_DIRECTORY",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
 )
-"""Variables that git sets for a hook: `git commit FILE` uses an index only for that commit (githooks(5))."""
+"""Variables that git sets for a hook. For example, `git commit FILE` uses a temporary index (githooks(5))."""
 
 _PIECE: Final = 1 << 20
 _SUBMODULE: Final = b"160000"
@@ -52,7 +52,7 @@ _SUBMODULE: Final = b"160000"
 
 
 class Object(NamedTuple):
-    """A blob, commit, tag or tree. `path` is one path that it has or had, or empty."""
+    """A blob, commit, tag or tree. `number` is its hash; `path` is one of its present or former paths, or empty."""
 
     number: str
     path: str
@@ -61,8 +61,8 @@ class Object(NamedTuple):
 class Objects(NamedTuple):
     """The objects of a repository.
 
-    `missing`: objects that its history names but the repository lacks. `is_whole` is false if git could not follow all
-    of the history or list all objects.
+    `here` are the objects in the repository. `missing` are objects that the history refers to but that the repository
+    lacks. `is_whole` is false if git could not follow the whole history, or could not list all objects.
     """
 
     here: list[Object]
@@ -71,7 +71,7 @@ class Objects(NamedTuple):
 
 
 class Staged(NamedTuple):
-    """The blobs that the next commit would add, the paths in conflict, and the number of submodules."""
+    """The blobs that the next commit would add, the paths with conflicts, and the number of changed submodules."""
 
     blobs: list[Object]
     unmerged: list[str]
@@ -79,7 +79,7 @@ class Staged(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A path that a blob has in the history, and the oldest commit that has it there."""
+    """A path of a blob in the history, and the oldest commit that contains the blob at this path."""
 
     path: str
     commit: str
@@ -96,18 +96,21 @@ class Repository:
         self._git = programs.find("git", self._environment["PATH"], forbidden)
 
     def require(self) -> None:
-        """Raise `CallerError` INVALID_ARGUMENTS if there is no git, or no repository."""
+        """Raise `CallerError` INVALID_ARGUMENTS if git is not installed, or cannot read a repository here."""
         self.directory()
 
     def directory(self) -> Path:
-        """The git directory that all work trees of this repository share. Raises `CallerError` as `require`."""
+        """Return the git directory that all work trees of this repository share.
+
+        Raises the same `CallerError` as `require`.
+        """
         said = os.fsdecode(self._run("rev-parse", "--git-common-dir").removesuffix(b"\n"))
         return Path(os.path.realpath(self._directory / said))
 
     def objects(self) -> Objects:
-        """List every object, reachable or not; those that a branch, tag or stash reaches come first.
+        """List all objects, reachable or not. Objects that a branch, tag or stash reaches come first.
 
-        Raises `CallerError` as `require`.
+        Raises the same `CallerError` as `require`.
         """
         listed = ("rev-list", "--objects", "--missing=print", "--all", "--indexed-objects", "--reflog")
         reached, code = self._output(*listed)
@@ -120,14 +123,14 @@ class Repository:
             here = set(b"".join(process.pieces()).split())
         if process.end():
             raise _unreadable()
-        # git skips a pack whose index it cannot read. It reports that only on standard error, and exits with 0.
+        # git skips a pack whose index it cannot read. It reports the problem only on standard error, and exits with 0.
         is_told = not process.has_complained or self.is_partial()  # git always warns about a partial clone
         is_whole = not code and is_told and all(map(git_packs.are_whole, self._stores()))
         ordered = [*(number for number in paths if number in here), *(here - paths.keys())]
         return Objects([Object(number.decode("ascii"), paths.get(number, "")) for number in ordered], missing, is_whole)
 
     def _stores(self) -> Iterator[Path]:
-        """The object directories: the repository's own and its alternates."""
+        """Yield the object directories: the repository's own directory, and its alternates."""
         own = self._run("rev-parse", "--git-path", "objects").removesuffix(b"\n")
         yield self._directory / os.fsdecode(own)
         for line in self._run("count-objects", "-v").splitlines():
@@ -137,27 +140,27 @@ class Repository:
                 yield self._directory / os.fsdecode(said)
 
     def references(self) -> list[str]:
-        """The names of branches, tags and other references. Raises `CallerError` as `objects`."""
+        """Return the names of branches, tags and other references. Raises the same `CallerError` as `require`."""
         listed = self._run("for-each-ref", "--format=%(refname)")
         return listed.decode("utf-8", "replace").splitlines()
 
     def is_shallow(self) -> bool:
-        """Whether this clone lacks the history before some commit (a shallow clone)."""
+        """Whether this is a shallow clone, which lacks older parts of the history."""
         return self._run("rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def is_partial(self) -> bool:
-        """Whether this clone may lack objects that its remote has (a partial clone)."""
+        """Whether this is a partial clone, which may lack objects that its remote has."""
         return bool(self._run("config", "--get-regexp", r"^remote\..*\.promisor$", or_else=b""))
 
     def submodules(self) -> int:
-        """The number of submodules in the index."""
+        """Return the number of submodules in the index."""
         entries = self._run("ls-files", "--stage", "-z", or_else=b"").split(b"\0")
         return sum(entry.startswith(_SUBMODULE) for entry in entries)
 
     def keep_out(self, path: Path) -> bool:
-        """Let this clone ignore a file, by a line in `info/exclude`, which is in no commit (gitignore(5)).
+        """Make git ignore a file in this clone, by a line in `info/exclude`, which is never committed (gitignore(5)).
 
-        Returns whether git now ignores the file. Raises `CallerError` as `objects`.
+        Returns whether git now ignores the file. Raises the same `CallerError` as `require`.
         """
         top = Path(os.fsdecode(self._run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
         exclude = Path(os.fsdecode(self._run("rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")))
@@ -174,7 +177,7 @@ class Repository:
         return bool(self._run("check-ignore", "--", str(path), or_else=b""))
 
     def staged(self) -> Staged:
-        """List the changes that the next commit would add. Raises `CallerError` as `require`."""
+        """List the changes that the next commit would contain. Raises the same `CallerError` as `require`."""
         raw = ("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-relative")
         words = self._run(*raw, "--no-ext-diff", "--no-textconv").split(b"\0")
         result, submodules = Staged([], [], 0), 0
@@ -190,9 +193,10 @@ class Repository:
         return result._replace(submodules=submodules)
 
     def contents(self, objects: Sequence[Object]) -> Iterator[tuple[Object, str, Iterator[bytes]]]:
-        """Yield each object with its kind and its content in pieces. Take the pieces before the next object.
+        """Yield each object with its kind and the pieces of its content.
 
-        The pieces of a missing or damaged object raise `ClosedError`. If git ended because of it, a new git is started.
+        Read the pieces of an object before you request the next object. Reading a missing or damaged object raises
+        `ClosedError`. If git ends because an object is damaged, a new git process is started for the next object.
 
         Raises:
             CallerError: INVALID_ARGUMENTS if git does not answer.
@@ -214,7 +218,7 @@ class Repository:
                 content = _Content(process, int(head[2]))
                 yield one, head[1].decode("ascii"), content.pieces()
                 with suppress(ClosedError):
-                    for _ in content.pieces():  # skip pieces that the caller did not take
+                    for _ in content.pieces():  # skip pieces that the caller did not read
                         pass
                 if content.is_cut:
                     return
@@ -223,9 +227,10 @@ class Repository:
             one = next(rest, None)
 
     def known_at(self, numbers: Container[bytes]) -> dict[str, list[Known]]:
-        """The paths that each blob has in the history, oldest first, with the oldest commit of each path.
+        """Return the paths of each blob in the history, oldest first.
 
-        Covers only the history that git can follow. Raises `CallerError` as `require`.
+        Each path comes with the oldest commit that contains the blob at this path. The result covers only the history
+        that git can follow. Raises the same `CallerError` as `require`.
         """
         by_blob = dict[str, dict[str, str]]()
         words = ("--all", "--reflog", "--topo-order", "--raw", "-c", "-z", "--no-abbrev", "--no-renames")
@@ -245,7 +250,7 @@ class Repository:
         return {number: [Known(*pair) for pair in reversed(paths.items())] for number, paths in by_blob.items()}
 
     def _run(self, *arguments: str, or_else: bytes | None = None) -> bytes:
-        """Return git's output, or `or_else` if git fails."""
+        """Return git's output. If git fails, return `or_else`; if that is None, raise `CallerError`."""
         said, code = self._output(*arguments)
         if not code:
             return said
@@ -265,15 +270,15 @@ class Repository:
 
 
 class _Content:
-    """The content of one object, as `cat-file --batch` gives it."""
+    """The content of one object in the output of `cat-file --batch`."""
 
     def __init__(self, process: GitProcess, size: int) -> None:
         self._process = process
-        self._left = size + 1  # with the newline after it
+        self._left = size + 1  # the content and the newline after it
         self.is_cut = False
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the content to its end. Raises `ClosedError` DAMAGED if git ends first."""
+        """Yield the content in pieces. Raises `ClosedError` DAMAGED if git ends before the content is complete."""
         while self._left:
             piece = self._process.read(min(self._left, _PIECE))
             if not piece:
@@ -292,7 +297,7 @@ def _refuse(why: Reason) -> bytes:
 
 
 def _by_nul(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the texts between NUL bytes."""
+    """Yield each text that ends with a NUL byte, without this byte."""
     held = b""
     for piece in pieces:
         *whole, held = (held + piece).split(b"\0")

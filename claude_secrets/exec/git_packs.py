@@ -1,6 +1,6 @@
-"""Check that git can find all objects in its packs: git skips a pack without a sound index.
+"""Check that each git pack has an intact index, because git skips the objects of a pack without an intact index.
 
-Always: only the indexes are read, in pieces.
+Always: the module reads only the indexes, in pieces.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ _HASHES: Final = ("sha1", "sha256")
 
 
 def are_whole(objects: Path) -> bool:
-    """Whether an object directory can be listed and each of its packs has a sound index."""
+    """Whether an object directory can be listed, and each of its packs has an intact index."""
     try:
         files = [*(objects / "pack").iterdir()] if objects / "pack" in objects.iterdir() else []
     except OSError:
@@ -23,7 +23,7 @@ def are_whole(objects: Path) -> bool:
 
 
 def _is_sound(index: Path) -> bool:
-    """Whether an index ends with the hash of all bytes before it; git itself does not check that."""
+    """Whether an index ends with the hash of all bytes before the hash. git itself does not check the hash."""
     try:
         return any(_ends_with_hash(index, name) for name in _HASHES)
     except OSError:

@@ -1,4 +1,4 @@
-"""One run of git whose output is read as it comes.
+"""Runs git, and reads its output as it arrives.
 
 Always: if git produces no output within the time limit, git and all processes that it started are killed.
 """
@@ -23,14 +23,17 @@ _PIECE: Final = 1 << 20
 
 
 class SilentError(CallerError):
-    """git did not answer."""
+    """git did not answer in time."""
 
     def __init__(self) -> None:
         super().__init__(Code.INVALID_ARGUMENTS, f"git did not answer within {SECONDS:g} seconds.")
 
 
 class GitProcess:
-    """A running git that takes lines on standard input. Of its standard error we keep only whether it wrote any."""
+    """A running git process that reads lines from standard input.
+
+    Text that git writes to standard error is discarded. `has_complained` returns whether there was any.
+    """
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(  # noqa: S603  git as it was found on a cleaned PATH
@@ -39,7 +42,7 @@ class GitProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
-            start_new_session=True,  # a group, to kill all that git started
+            start_new_session=True,  # a process group, to kill all processes that git started
         )
         self._waiting: float | None = None
         self._is_silent = False
@@ -60,7 +63,7 @@ class GitProcess:
         self.end()
 
     def ask(self, line: str) -> bytes:
-        """Write a line and return the first line of the answer, empty if git has ended. Raises `SilentError`."""
+        """Write a line, and return the first line of git's answer, or b"" if git has ended. Raises `SilentError`."""
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n".encode("ascii"))
             self._input.flush()
@@ -68,12 +71,12 @@ class GitProcess:
         return self._heard(self._output.readline())
 
     def read(self, size: int) -> bytes:
-        """Read `size` bytes, or fewer at the end. Raises `SilentError`."""
+        """Read `size` bytes of git's output, or fewer at the end of the output. Raises `SilentError`."""
         self._waiting = monotonic()
         return self._heard(self._output.read(size))
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield all of git's output as it comes. Raises `SilentError`."""
+        """Yield all of git's output as it arrives. Raises `SilentError`."""
         while True:
             self._waiting = monotonic()
             piece = self._heard(os.read(self._output.fileno(), _PIECE))
@@ -82,7 +85,7 @@ class GitProcess:
             yield piece
 
     def end(self) -> int:
-        """Close git's input and output, wait for its end and return its exit code."""
+        """Close git's input and output, wait until git has ended, and return its exit code."""
         with suppress(BrokenPipeError):
             self._input.close()
         self._output.close()
@@ -94,7 +97,7 @@ class GitProcess:
 
     @property
     def has_complained(self) -> bool:
-        """Whether git wrote anything to standard error; ask once it has ended."""
+        """Whether git wrote anything to standard error. Read this only after `end`."""
         return self._has_complained or self._complaints.is_alive()
 
     @property

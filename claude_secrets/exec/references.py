@@ -1,6 +1,6 @@
-"""References: `secret://NAME` in a text is replaced by the value of that secret.
+"""Replaces each reference `secret://NAME` in a text with the value of that secret.
 
-Always: pure. An inserted value is not searched again, so it may contain text that looks like a reference.
+Always: the module is pure. If an inserted value contains text that looks like a reference, that text is not replaced.
 """
 
 import re
@@ -16,17 +16,17 @@ _REFERENCE: Final = re.compile(re.escape(PREFIX) + r"([A-Za-z0-9_.-]*)")
 
 
 def reference(name: str) -> str:
-    """The reference to a secret."""
+    """Return the reference to a secret."""
     return f"{PREFIX}{name}"
 
 
 def mentioned(texts: Iterable[str]) -> list[str]:
-    """The name after each `secret://` in `texts`, each once, in order. It may be an invalid name."""
+    """Return the name after each `secret://` in `texts`, in order and without duplicates. A name may be invalid."""
     return list(dict.fromkeys(match[1] for text in texts for match in _REFERENCE.finditer(text)))
 
 
 def names_in(texts: Iterable[str]) -> list[str]:
-    """The names of all references in `texts`, each once, in order.
+    """Return the names of all references in `texts`, in order and without duplicates.
 
     Raises:
         CallerError: INVALID_NAME if no valid name follows a `secret://`.
@@ -38,14 +38,14 @@ def names_in(texts: Iterable[str]) -> list[str]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """Replace each reference in `text` by its value; a reference that `values` lacks stays as it is.
+    """Replace each reference in `text` with its value. If `values` lacks a name, its reference stays unchanged.
 
-    A name extends over all characters that a name may have.
+    The name in a reference ends before the first character that names cannot contain.
     """
     return _REFERENCE.sub(lambda match: values.get(match[1], match[0]), text)
 
 
 def missing(names: Iterable[str]) -> CallerError:
-    """The error that lists all referenced secrets that were not found."""
+    """Return the error that lists all referenced secrets that were not found."""
     listed = ", ".join(f"'{name}'" for name in names)
     return CallerError(Code.NOT_FOUND, f"These secrets were not found: {listed}.")

@@ -1,4 +1,4 @@
-"""The descriptors that a program writes to: a pseudo-terminal if our own stream is a terminal, otherwise a pipe."""
+"""Opens streams for a program's output: a pseudo-terminal if our own stream is a terminal, otherwise a pipe."""
 
 import fcntl
 import os
@@ -7,14 +7,17 @@ from contextlib import suppress
 
 
 def outlet(target: int) -> tuple[int, int]:
-    """Open our end and the program's end of a stream: a terminal if our stream `target` is one, otherwise a pipe."""
+    """Open a stream for a program's output, and return our end and the program's end.
+
+    The stream is a pseudo-terminal if our own stream `target` is a terminal; otherwise it is a pipe.
+    """
     if not os.isatty(target):
         return os.pipe()
     return _screen(target)
 
 
 def copy_size(of: int, to: int) -> bool:
-    """Copy the size of one terminal to another. Returns whether that changed it."""
+    """Copy the size of the terminal `of` to the terminal `to`. Returns whether the size of `to` changed."""
     with suppress(OSError):  # one of them is gone
         size = fcntl.ioctl(of, termios.TIOCGWINSZ, bytes(8))
         if fcntl.ioctl(to, termios.TIOCGWINSZ, bytes(8)) != size:
@@ -24,10 +27,10 @@ def copy_size(of: int, to: int) -> bool:
 
 
 def _screen(target: int) -> tuple[int, int]:
-    """Open a terminal for output, with the settings and size of our stream `target`: our end and the program's."""
+    """Open a pseudo-terminal with the settings and size of our stream `target`; return our end and the program's."""
     master, slave = os.openpty()
     settings = termios.tcgetattr(target)
-    settings[1] &= ~termios.OPOST  # our own terminal does that
+    settings[1] &= ~termios.OPOST  # our own terminal processes the output
     termios.tcsetattr(slave, termios.TCSANOW, settings)
     copy_size(target, slave)
     return master, slave

@@ -1,7 +1,7 @@
-"""Carry a program's output through filters to our own output.
+"""Copies a program's output through filters to our own output.
 
-Always: no stream waits for another. A slow reader holds up only its own stream, as a full pipe would. All bytes read
-are written, unless writing fails.
+Always: no stream waits for another stream. A slow reader delays only its own stream, as a full pipe would. No output
+is lost unless writing fails.
 """
 
 import errno
@@ -16,33 +16,33 @@ from typing import Final, Protocol
 
 CHUNK: Final = 1 << 18
 _AT_ONCE: Final = min(select.PIPE_BUF, 4096) if hasattr(select, "PIPE_BUF") else 512
-"""How many bytes can be written without waiting to a pipe that has room."""
+"""How many bytes can be written to a writable pipe without waiting."""
 
 _READS: Final = 64
-"""How many reads are enough to empty a pipe or terminal of output that the program left in it."""
+"""How many reads are enough to read all output that the program left in a pipe or terminal."""
 
 QUIET_SECONDS: Final = 0.1
-"""How long a stream is quiet before its filter is asked for text that it held back only by chance."""
+"""How long a stream must be quiet before its filter is asked for held-back text that is probably not a value."""
 
 
 class Filter(Protocol):
-    """A filter that a stream's output passes through."""
+    """A filter for the output of one stream."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes and return those that may be written now."""
+        """Process more bytes, and return the output that may be written now."""
 
     def idle(self) -> bytes:
-        """Return bytes that may be written because nothing more has come for a while."""
+        """Return held-back output that may be written, because no bytes have come for a while."""
 
     def finish(self) -> bytes:
-        """Return the rest."""
+        """Return the remaining output at the end of the stream."""
 
 
 class Stream:
-    """One stream of the program, from the descriptor `source` through a filter to our own `target`.
+    """One output stream of the program: from the descriptor `source` through a filter to our own descriptor `target`.
 
-    `open`: more may come. `waiting`: bytes still to be written. `lost`: why output could not be written; stays None if
-    the reader just closed its end.
+    `open` is true while more bytes may come. `waiting` contains the bytes that are not yet written. `lost` is the error
+    if output could not be written; it stays None if the reader only closed its end.
     """
 
     def __init__(self, source: int, target: int, through: Filter, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,7 +57,7 @@ class Stream:
         self._piece = sys.maxsize if stat.S_ISREG(os.fstat(target).st_mode) else _AT_ONCE
 
     def read(self) -> bool:
-        """Read the bytes that have come. Returns whether there were any."""
+        """Read the available bytes. Returns whether there were any."""
         try:
             data = os.read(self.source, CHUNK)
         except BlockingIOError:
@@ -73,7 +73,7 @@ class Stream:
         return self.open
 
     def write(self) -> None:
-        """Write as much as possible without waiting, once the target is ready."""
+        """Write as many bytes as possible without waiting. Call this when the target is ready."""
         try:
             self.waiting = self.waiting[os.write(self.target, self.waiting[: self._piece]) :]
         except BlockingIOError:  # we inherited the descriptor in non-blocking mode
@@ -84,28 +84,28 @@ class Stream:
             self.close()
 
     def quiet_in(self) -> float | None:
-        """In how many seconds the stream counts as quiet; None if its filter need not be asked then."""
+        """Return in how many seconds the filter must be asked for held-back text; None if it need not be asked."""
         if self.waiting or not self.open or self._quiet_at is None:
             return None
         return max(0.0, self._quiet_at - self._clock())
 
     def show(self) -> None:
-        """Release the text that the filter held back only by chance."""
+        """Release the held-back text that is probably not a value."""
         if self.open:
             self.waiting += self._through.idle()
         self._quiet_at = None
 
     def close(self) -> None:
-        """Stop reading and close the source."""
+        """Stop reading, and close the source."""
         if self.open:
             self.open = False
             os.close(self.source)
 
 
 def carry(streams: Sequence[Stream], reading: Iterable[int] = (), writing: Iterable[int] = ()) -> set[int]:
-    """Wait until a stream can read or write, and let it; return all descriptors that are ready.
+    """Wait until descriptors are ready, let the ready streams read or write, and return all ready descriptors.
 
-    `reading`, `writing`: further descriptors to wait for.
+    `reading` and `writing` are descriptors to wait for in addition to those of the streams.
     """
     wanted = dict.fromkeys(reading, select.POLLIN)
     for descriptor in writing:
@@ -129,7 +129,7 @@ def carry(streams: Sequence[Stream], reading: Iterable[int] = (), writing: Itera
 
 
 def _ready(wanted: Mapping[int, int], seconds: float | None) -> set[int]:
-    """Wait for descriptors that can be read or written, and return them; none after `seconds`."""
+    """Wait until descriptors can be read or written, and return these. Return none if `seconds` pass first."""
     if sys.platform == "darwin":  # its poll(2) does not support terminals
         reading = [number for number, events in wanted.items() if events & select.POLLIN]
         writing = [number for number, events in wanted.items() if events & select.POLLOUT]
@@ -142,7 +142,7 @@ def _ready(wanted: Mapping[int, int], seconds: float | None) -> set[int]:
 
 
 def drain(streams: Sequence[Stream]) -> None:
-    """Write out all output so far, without waiting for more."""
+    """Write all output that the program has produced so far, without waiting for more output."""
     reads = dict.fromkeys(streams, _READS)
     for stream in streams:
         if stream.open:

@@ -1,6 +1,6 @@
-"""Run a program whose output passes through a filter; for the program and the person nothing else changes.
+"""Run a program, and filter its output. Nothing else changes for the program and for the person.
 
-Always: we end as the program ends, by the same exit code or signal. No output is lost, unless writing fails. The
+Always: our process ends with the exit code or signal of the program. No output is lost unless writing fails. The
 terminal's settings are restored. If standard output is a terminal, the program gets a terminal too (`terminal_relay`).
 """
 
@@ -29,10 +29,10 @@ def run(
     *,
     sealed: bool,
 ) -> int:
-    """Run a program to its end and return its exit code; if a signal ended it, end by the same signal.
+    """Run a program to its end, and return its exit code. If a signal ends the program, end by the same signal.
 
-    If output could not be written, `tell` is called with the reason, and the code is not 0. A `sealed` program inherits
-    no descriptor above 2 that leads around the filter.
+    If output could not be written, `tell` is called with the error, and the exit code is not 0. A `sealed` program
+    inherits no descriptor above 2 through which its output could bypass the filter.
 
     Raises:
         OSError: the program cannot be started.
@@ -54,7 +54,7 @@ def run(
 
 
 def _open_what_is_closed() -> None:
-    """Open the standard streams that we were started without, so that no other file of ours gets their numbers."""
+    """Open each standard stream that is closed, so that no other file gets the stream's descriptor number."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -64,7 +64,7 @@ def _open_what_is_closed() -> None:
 
 
 def end_like(status: int) -> int:
-    """Return the exit code in a status of `waitpid`, or end by the signal in it."""
+    """Return the exit code in a `waitpid` status. If the status contains a signal, end by this signal."""
     if not os.WIFSIGNALED(status):
         return os.waitstatus_to_exitcode(status)
     number = os.WTERMSIG(status)
@@ -82,10 +82,10 @@ def _by_pipes(
     *,
     sealed: bool,
 ) -> tuple[int, list[Stream]]:
-    """Run with pipes. The program shares our standard input, process group and session, so job control works."""
+    """Run a program with pipes. It shares our standard input, process group and session, so job control works."""
     from claude_secrets.exec.screens import outlet
 
-    together = os.path.sameopenfile(1, 2)  # keeps the order of output to both
+    together = os.path.sameopenfile(1, 2)  # one pipe for 1 and 2 keeps the order of the output
     outlets = [(1, *outlet(1)), *([] if together else [(2, *outlet(2))])]
     ends = {1: outlets[0][2], 2: outlets[-1][2]}
     with Signals() as signals:
@@ -93,7 +93,7 @@ def _by_pipes(
         child = start_program(lambda: become(program, words, environment, ends, sealed=sealed))
 
         def hand_on(number: int) -> None:
-            if number not in _KEYS or not _at_a_terminal():  # else the program gets the key's signal itself
+            if number not in _KEYS or not _at_a_terminal():  # otherwise the terminal signals the program
                 os.kill(child, number)
 
         signals.forward(hand_on, {*FORWARDED, *_KEYS, signal.SIGCONT})
@@ -112,7 +112,7 @@ def _by_pipes(
 
 
 def _has_new_size(stream: Stream) -> bool:
-    """Copy the window size to the program's terminal. Returns whether it changed."""
+    """Copy the window size to the program's terminal. Returns whether the size changed."""
     if not stream.open or not os.isatty(stream.source):
         return False
     from claude_secrets.exec.screens import copy_size
@@ -121,7 +121,7 @@ def _has_new_size(stream: Stream) -> bool:
 
 
 def _at_a_terminal() -> bool:
-    """Whether the keys of a terminal send their signals to our process group."""
+    """Whether a terminal sends the signals of its keys, such as Ctrl-C, to our process group."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:  # we have no terminal
@@ -135,7 +135,10 @@ def _at_a_terminal() -> bool:
 
 
 def _leave(streams: Sequence[Stream]) -> None:
-    """Write out all output; if processes that the program started still write, leave a process that carries it."""
+    """Write all output so far, and leave a process for later output if there may be any.
+
+    Processes that the program started may still write. The process that we leave filters their output.
+    """
     drain(streams)
     rest = [stream for stream in streams if stream.open]
     if not rest or os.fork():
@@ -154,7 +157,7 @@ def _leave(streams: Sequence[Stream]) -> None:
 def _by_subprocess(
     program: str, words: Sequence[str], environment: Mapping[str, str], make_filter: Callable[[], Filter]
 ) -> int:
-    """Windows: run with pipes only, each read by a thread."""
+    """Windows: run a program with pipes only. A thread reads each pipe."""
     import subprocess
     import threading
 

@@ -1,7 +1,8 @@
-"""Run a program on its own pseudo-terminal: `supervise` uses this if standard output is a terminal.
+"""Run a program on its own pseudo-terminal. `supervise` uses this module if standard output is a terminal.
 
-Always: the program leads the foreground of its pseudo-terminal. A monitor process leads the session, so that the
-program can be stopped and continued. The person's terminal is raw only while we are in its foreground.
+Always: the program leads the foreground process group of its pseudo-terminal. A monitor process leads the session, so
+that the program can be stopped and continued. The person's terminal is in raw mode only while our process group is in
+the foreground of this terminal.
 """
 
 import fcntl
@@ -35,7 +36,9 @@ def run(
     *,
     sealed: bool,
 ) -> tuple[int, list[Stream]]:
-    """Run a program on a pseudo-terminal; return its `waitpid` status and its streams, which may still be open.
+    """Run a program on a pseudo-terminal, and return its `waitpid` status and its streams.
+
+    The streams may still be open, because processes that the program started may still write.
 
     Raises:
         OSError: the program cannot be started.
@@ -82,7 +85,7 @@ def _are_one_terminal(one: int, other: int) -> bool:
 
 
 def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int) -> NoReturn:
-    """Lead the session, start the program, and report when it starts, stops and ends; never returns."""
+    """Lead the session, start the program, and report when the program starts, stops and ends. Never returns."""
     try:
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
@@ -99,7 +102,7 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
         while True:
             _, status = os.waitpid(child, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
-                os.tcsetpgrp(slave, os.getpgrp())  # or our exit would hang up on processes that it left behind
+                os.tcsetpgrp(slave, os.getpgrp())  # our exit must not hang up on processes that it left
                 os.write(report, _REPORT.pack(_ENDED, status))
                 break
             os.write(report, _REPORT.pack(_STOPPED, status))
@@ -114,7 +117,7 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
 
 
 class _Relay:
-    """Carries bytes between the person's terminal and the program's, and stops and continues with the program."""
+    """Copies bytes between the person's terminal and the program's. Stops and continues together with the program."""
 
     def __init__(
         self, person: "_PersonsTerminal", master: int, streams: Sequence[Stream], reports: int, order: int
@@ -130,7 +133,7 @@ class _Relay:
         self._in_front = False
 
     def run(self, signals: Signals) -> int:
-        """Carry bytes until the program has ended; return its status."""
+        """Copy bytes until the program has ended, and return its `waitpid` status."""
         signals.forward(self._hand_on, {*FORWARDED, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP})
         self._take_turn()
         status: int | None = None
@@ -174,7 +177,7 @@ class _Relay:
         return None
 
     def _stop(self) -> None:
-        """Stop our whole process group, as the terminal would have; go on once somebody continues us."""
+        """Stop our whole process group, as the terminal would do. Continue the program when our group is continued."""
         drain(self._streams)
         self._person.restore()
         before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
@@ -185,7 +188,7 @@ class _Relay:
         os.write(self._order, b"C")
 
     def _take_turn(self) -> None:
-        """Read the person's input only while we are in the foreground."""
+        """Check whether we are in the foreground, because the person's input is read only in the foreground."""
         self._in_front = self._person.take()
 
     def _take_input(self) -> None:
@@ -197,7 +200,7 @@ class _Relay:
             self._in_front = False
 
     def _pass_on(self) -> None:
-        """Give the program the typed bytes, as many as its terminal takes."""
+        """Pass typed bytes to the program, as many as its terminal accepts."""
         if not self._streams[0].open:
             self._typed = b""
         with suppress(BlockingIOError):
@@ -206,22 +209,22 @@ class _Relay:
 
 
 class _PersonsTerminal:
-    """The settings and size of the terminal that we were started on."""
+    """The terminal on which we were started: its settings and size."""
 
     def __init__(self) -> None:
         self._settings = termios.tcgetattr(0) if os.isatty(0) else None
         self._raw = False
 
     def copy_to(self, slave: int) -> None:
-        """Copy the settings and the size to a new terminal."""
+        """Copy the settings and size of the person's terminal to a new terminal."""
         settings = termios.tcgetattr(1)
         if self._settings is None:
-            settings[1] &= ~termios.OPOST  # the person's terminal is not raw then, and processes output
+            settings[1] &= ~termios.OPOST  # the person's terminal is not raw, and processes output
         termios.tcsetattr(slave, termios.TCSANOW, settings)
         copy_size(1, slave)
 
     def take(self) -> bool:
-        """Make the terminal raw if we are in its foreground. Returns whether we are."""
+        """Make the terminal raw if we are in its foreground. Returns whether we are in the foreground."""
         if self._settings is None:
             return False
         try:
@@ -237,7 +240,7 @@ class _PersonsTerminal:
         return foreground
 
     def restore(self) -> None:
-        """Restore the settings."""
+        """Restore the settings of the person's terminal."""
         if self._raw and self._settings is not None:
             with suppress(termios.error):
                 termios.tcsetattr(0, termios.TCSADRAIN, self._settings)
