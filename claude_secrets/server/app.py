@@ -1,7 +1,7 @@
-"""The MCP server: connects the SDK's low-level server with the tools, the gate on its thread, and the prompts.
+"""The MCP server: connects the SDK's low-level server with the tools, the prompts, and the gate on its thread.
 
-Always: one outermost catch turns an internal error into a fixed text and logs only its type. No exception's text
-reaches the wire or standard error.
+Always: an internal error is caught and answered with a fixed text, and only its type is logged. No exception's text
+reaches the client or standard error.
 """
 
 import logging
@@ -55,11 +55,11 @@ CLOSING_SECONDS = 2.0
 LIST_FRESH_MS = 3_600_000
 CLIENT_LIMIT = 100
 QUESTIONS = 2
-"""The most consent questions for one call: one for its own items, one for approvals by the project's rules."""
+"""The most consent questions for one call: one for the call's items, and one for approvals by the project's rules."""
 
 
 class App:
-    """One server process: its gate, its prompts, and the place where its client works."""
+    """One server process, with its gate, its prompts, and the origin of its client's calls."""
 
     def __init__(
         self,
@@ -90,13 +90,13 @@ class App:
         self._asking_roots = anyio.Lock()
 
     async def serve(self) -> None:
-        """Serve this process's standard input and output to the end."""
+        """Serve the client on this process's standard input and output until the client is gone."""
         server: Server[Any] = Server(
             NAME,
             version=__version__,
             title="Claude Secrets",
             instructions=INSTRUCTIONS,
-            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_FRESH_MS, scope="private")},  # policies hide tools
+            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_FRESH_MS, scope="private")},  # policies can hide tools
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
         )
@@ -126,7 +126,7 @@ class App:
             outcome = await self._outcome(context, params, row.call(params.arguments))
         except SecretsError as error:
             outcome = Refused(error)
-        except Exception as error:  # noqa: BLE001  nothing may escape: the SDK would send its text
+        except Exception as error:  # noqa: BLE001  no error may escape: the SDK would send its text
             print(f"claude-secrets: internal fault: {type(error).__name__}", file=sys.stderr)  # noqa: T201
             outcome = Refused(SecretsError(Code.INTERNAL, "Something went wrong inside Claude Secrets."))
         return outcome if isinstance(outcome, InputRequiredResult) else _result(params.name, outcome)
@@ -156,7 +156,7 @@ class App:
         return await self._asker.ask(context, params, outcome.question, self._storing(gate))
 
     def _storing(self, gate: Callable[[Entered], Outcome]) -> Callable[[Entered], Outcome]:
-        """Return the function by which the page's thread stores a value: it calls the gate again."""
+        """Return a function with which the page's thread stores a value, by calling the gate again."""
 
         def store(entered: Entered) -> Outcome:
             storing = self._worker.submit(lambda: gate(entered))
@@ -171,10 +171,10 @@ class App:
         return store
 
     async def _whereabouts(self, context: Context) -> CallOrigin:
-        """Return where the call comes from. Asks a client of the handshake era once for its roots."""
+        """Return the origin of a call. A client of a protocol before 2026-07-28 is asked once for its roots."""
         if self._roots_known:
             return self._where
-        async with self._asking_roots:  # a second call waits for the first one's answer
+        async with self._asking_roots:  # a second call waits for the first call's answer
             if not self._roots_known:
                 with anyio.move_on_after(ROOTS_SECONDS):
                     self._where = self._where._replace(root=await _first_root(context))
@@ -186,7 +186,7 @@ class App:
 
 
 def _client(context: Context) -> str:
-    """The name that the agent's program gives itself; it can be any text."""
+    """Return the name and version that the agent's program reports for itself. They can be any text."""
     params = context.session.client_params
     return (
         "" if params is None else plain(f"{params.client_info.name} {params.client_info.version}", limit=CLIENT_LIMIT)
@@ -199,7 +199,7 @@ async def _first_root(context: Context) -> Path | None:
         return None
     try:
         roots = (await context.session.list_roots()).roots
-    except (MCPError, ValueError):  # a client that cannot answer counts as one without roots
+    except (MCPError, ValueError):  # a client that cannot answer is treated as a client without roots
         return None
     for root in roots:
         parts = urlsplit(str(root.uri))
@@ -213,11 +213,11 @@ def _result(tool: str, outcome: Done | Refused | Ask) -> CallToolResult:
         if ROWS[tool].output is None:
             return CallToolResult(content=[TextContent(text=outcome.text)])
         return CallToolResult(content=[TextContent(text=_json(outcome.data))], structured_content=dict(outcome.data))
-    if isinstance(outcome, Ask):  # the asker has answered it
+    if isinstance(outcome, Ask):  # the prompts answer every question before this
         raise TypeError
     error = outcome.error
     text = f"[{error.code}] {error.message}" + (f"\n{error.hint}" if error.hint else "")
-    # A directory's name may not be Unicode, and a lone surrogate in a result ends the SDK's server.
+    # A directory's name may be invalid Unicode, and a lone surrogate in a result ends the SDK's server.
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return CallToolResult(content=[TextContent(text=text)], is_error=True)
 

@@ -1,8 +1,9 @@
-"""Ask the person for consent: by the client's form, otherwise by a dialog; without either there is no consent.
+"""Ask the person for consent by a form in the client, or else by a dialog. If neither works, there is no consent.
 
-Always: only an exact `true` to the very question that was asked is consent, and only once. One question is open at a
-time, for at most `QUESTION_SECONDS`. After three questions without an answer the person is not asked for a while. After
-three refusals in ten minutes the person is not asked for that project.
+Always: only an exact `true`, as the answer to the question that was asked, is consent. Each answer is accepted only
+once. Only one question is open at a time, for at most `QUESTION_SECONDS`. After three unanswered questions in a row,
+the person is not asked for ten minutes. If the person refuses three times within ten minutes in a project, no further
+question is asked for that project until one of these refusals is ten minutes old.
 """
 
 import threading
@@ -47,7 +48,7 @@ _STATE: Final = "consent:"
 
 
 class _OpenQuestion(NamedTuple):
-    """2026-07-28: a question sent to a client, since when, and the person's earlier answers for the call."""
+    """Protocol 2026-07-28: a question to a client, its start time, and the person's earlier consents to the call."""
 
     question: ConsentQuestion
     since: float
@@ -55,10 +56,10 @@ class _OpenQuestion(NamedTuple):
 
 
 class ConsentPrompt:
-    """The consent questions of this process.
+    """Asks the consent questions of this process.
 
-    `dialogs` makes the dialogs for a project's directory. `now` returns seconds. If `asks` is false, the person is
-    never asked, because an agent started this server.
+    `dialogs` makes the dialogs for a project's directory. `now` returns the time in seconds. If `asks` is false, the
+    person is never asked, because an agent started this server.
     """
 
     def __init__(
@@ -81,9 +82,10 @@ class ConsentPrompt:
             scope.cancel()
 
     def given(self, params: CallToolRequestParams) -> Consented | Declined | None:
-        """2026-07-28: take the answer that a call carries for one of our questions; it counts only once.
+        """Protocol 2026-07-28: return the answer in a call to one of our questions. Each answer is accepted only once.
 
-        The SDK's boundary checks the sealed state. A response with another state is not an answer.
+        The SDK's `RequestStateBoundary` checks the sealed state. A response whose state names no open question of ours
+        is not an answer.
         """
         state = params.request_state or ""
         put = self._open.pop(state.removeprefix(_STATE), None) if state.startswith(_STATE) else None
@@ -95,7 +97,7 @@ class ConsentPrompt:
     async def put(
         self, context: Context, question: ConsentQuestion, earlier: Consented | Declined | None
     ) -> Consented | Declined | InputRequiredResult:
-        """Ask by the first channel that works. Return the answer, or the request that the client has to fulfil.
+        """Ask by the first channel that works. Return the answer, or the request that the client must fulfil.
 
         `earlier` is the answer to the previous question of the same call.
         """
@@ -119,7 +121,7 @@ class ConsentPrompt:
         with anyio.move_on_after(QUESTION_SECONDS) as scope:
             self._waiting.add(scope)
             async with self._turn:
-                if (refused := self._refused_before(question)) is not None:  # refused while this one waited
+                if (refused := self._refused_before(question)) is not None:  # refused while this question waited
                     return refused
                 channel = Channel.CLIENT if by_form else Channel.DIALOG
                 answer = await (_by_form(context, question) if by_form else self._by_dialog(question))
@@ -127,7 +129,7 @@ class ConsentPrompt:
         return self._counted(question, answer or Declined(digest=question.digest, channel=channel, said_no=False))
 
     def _refused_before(self, question: ConsentQuestion) -> Declined | None:
-        """Answer without asking if the person refused a moment ago or is not asked for a while; else None."""
+        """Return an answer without asking if the person refused recently or questions are paused; otherwise None."""
         now = self._now()
         self._noes = {what: since for what, since in self._noes.items() if now - since < NO_HOLDS_SECONDS}
         if any(what in self._noes for what in _subjects(question)):
@@ -181,7 +183,7 @@ class ConsentPrompt:
         return Declined(digest=question.digest, channel=Channel.DIALOG, said_no=answer is DialogAnswer.NO)
 
     def _counted(self, question: ConsentQuestion, answer: Consented | Declined) -> Consented | Declined:
-        """Count the questions in a row that stayed unanswered, and remember a refusal."""
+        """Record a refusal, count consecutive questions without an answer, and return the answer unchanged."""
         if answer.channel in (Channel.NONE, Channel.BUSY):
             return answer
         if isinstance(answer, Consented) or answer.said_no:
@@ -202,7 +204,7 @@ def _after(earlier: tuple[Consented, ...], answer: Consented | Declined) -> Cons
 
 
 def asked(question: ConsentQuestion) -> str:
-    """The question as text that makes sense without any other context."""
+    """Return the question as text that is clear without other context."""
     lines = "\n".join(f"• {_line(want)}" for want in question.items)
     project = quoted(shortened(question.project), mark=_MARK)
     return f"An agent wants to\n{lines}\nin the project {project}. Do you allow this?"
@@ -214,7 +216,11 @@ def _line(want: ConsentItem) -> str:
 
 
 def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
-    """The subjects of a question: a refusal is kept for the first one, and a refusal kept for any of them applies."""
+    """Return the subjects of a question.
+
+    A refusal is recorded for the question's first subject. A refusal that was recorded for any of a question's subjects
+    answers the question.
+    """
     own = (question.project, question.name or question.tool.value)
     whole = [(question.project, f"{w.kind} {w.subject}") for w in question.items if w.kind in _WHOLE]
     return [*whole, own]
@@ -225,13 +231,13 @@ _MARK: Final = "\ufffd"
 
 
 async def _by_form(context: Context, question: ConsentQuestion) -> Consented | Declined | None:
-    """Handshake era: the client shows a form."""
+    """Protocols before 2026-07-28: the client shows a form."""
     form = _form(question)
     try:
         response = await context.session.elicit_form(
             form.message, form.requested_schema, related_request_id=context.request_id
         )
-    except (MCPError, ValueError):  # it cannot show forms after all, or its answer is invalid
+    except (MCPError, ValueError):  # the client cannot show forms, or its answer is invalid
         return None
     return _meaning(response, question.digest)
 
@@ -246,7 +252,11 @@ def _form(question: ConsentQuestion) -> ElicitRequestFormParams:
 
 
 def _meaning(response: ElicitResult, digest: str) -> Consented | Declined:
-    """Interpret an answer: an exact `true` is consent, an exact `false` or declining a refusal, all else no answer."""
+    """Interpret a client's response.
+
+    An exact `true` is consent. An exact `false` is a refusal, and so is a declined form. Any other response is no
+    answer.
+    """
     content = response.content or {}
     approve = content.get("approve")
     if response.action == "accept" and approve is True:

@@ -1,7 +1,7 @@
-"""Ask the person for a value (input_secret): by the client's URL elicitation, else by the browser, else by a dialog.
+"""Ask the person for a value (input_secret): by the client's URL elicitation, else in a browser, else by a dialog.
 
-Always: the value goes from the page or the dialog to the gate, never through the client. There is one page for each
-project and name. A call waits at most `CALL_SECONDS`, a page at most its lifetime.
+Always: the value goes from the page or the dialog to the gate, never through the client. Calls for the same secret in
+the same project share one page. A call waits for at most `CALL_SECONDS`. A page waits for at most its lifetime.
 """
 
 import sys
@@ -44,7 +44,7 @@ PAGES_LIMIT: Final = 5
 """How many pages may wait for the person at the same time."""
 
 DIALOG_PROMPT_LIMIT: Final = 300
-"""The most characters of the agent's own words that a dialog shows."""
+"""The maximum number of characters of the agent's own words in a dialog."""
 
 _UNSEEN_VISITORS: Final = ("darwin", "win32")
 _KEY: Final = "page"
@@ -53,7 +53,7 @@ Key: TypeAlias = tuple[str, str]
 
 
 class _OpenPage:
-    """A page of this process: its store function, its start, and how it was shown to the person."""
+    """A page of this process, with its store function, its start time, and how it was shown to the person."""
 
     def __init__(self, page: InputPage, store: Callable[[Entered], Outcome], started: float) -> None:
         self.page = page
@@ -67,10 +67,10 @@ class _OpenPage:
 
 
 class ValuePrompt:
-    """The pages of this process.
+    """Asks the person for values, and manages the pages of this process.
 
     `environment` shows whether there is a display. `dialogs` makes the dialogs for a project's directory. `now` returns
-    seconds. If `asks` is false, the person is never asked, because an agent started this server.
+    the time in seconds. If `asks` is false, the person is never asked, because an agent started this server.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class ValuePrompt:
         question: InputQuestion,
         store: Callable[[Entered], Outcome],
     ) -> Done | Refused | InputRequiredResult:
-        """Ask the person, or join the page that already asks, and wait a while for the result."""
+        """Ask the person for a value, or use the page that already asks for it. Wait for at most `CALL_SECONDS`."""
         if not self._asks:
             return _not_asked(question)
         key = (question.project, question.name)
@@ -115,8 +115,8 @@ class ValuePrompt:
         if entry is None:
             if sum(other.page.result() is None for other in self._pages.values()) >= PAGES_LIMIT:
                 return _too_many(question)
-            # On these systems the page cannot see which user visits it. Others can read the address in the browser's
-            # command line, so it must not suffice.
+            # On these systems the page cannot see which user visits it. Other users can read the address in the
+            # browser's command line, so the address must not suffice.
             keyed = self._platform in _UNSEEN_VISITORS and not _elicits_urls(context)
             entry = _OpenPage(InputPage(question, store=store, keyed=keyed), store, self._now())
             entry.page.start()
@@ -137,7 +137,7 @@ class ValuePrompt:
         return result
 
     def _forget_old(self) -> None:
-        """Drop ended pages whose result no call collected within a page's lifetime."""
+        """Forget pages that ended long ago and whose result no call has collected."""
         for key, entry in list(self._pages.items()):
             if entry.page.result() is not None and self._now() - entry.started > 2 * LIFETIME:
                 del self._pages[key]
@@ -145,7 +145,7 @@ class ValuePrompt:
     async def _show(
         self, context: Context, params: CallToolRequestParams, question: InputQuestion, entry: _OpenPage
     ) -> Done | Refused | InputRequiredResult | None:
-        """Show the page to the person; return None once that is done. A dialog used instead returns its result."""
+        """Show the page, and return None if the call must wait for the page. Otherwise return the call's result."""
         page = entry.page
         if page.result() is not None:
             return None
@@ -165,7 +165,7 @@ class ValuePrompt:
         return None
 
     async def _is_in_browser(self, question: InputQuestion, entry: _OpenPage) -> bool:
-        """Open the page once in the person's browser. Returns whether that worked."""
+        """Open the page in the person's browser, but not a second time. Returns whether the browser was opened."""
         if not entry.in_browser:
             forbidden = grounds_of(Path(question.project))
             entry.in_browser = await anyio.to_thread.run_sync(
@@ -182,12 +182,12 @@ class ValuePrompt:
         entry.page.close()
         return _refused(
             Code.NO_INPUT_CHANNEL,
-            "The person cannot be asked from here: the client does not open addresses, and there is no display.",
-            f"The person can store the value themselves, in {question.project}: {command()} set {question.name}",
+            "The person cannot be asked: the client does not open web addresses, and there is no display.",
+            f"To store the value, the person can run in {question.project}: {command()} set {question.name}",
         )
 
     async def _ask_by_dialog(self, dialogs: Dialogs, question: InputQuestion, entry: _OpenPage) -> Done | Refused:
-        """Ask by a dialog, which closes when the call ends. A second call gets the result of the first one."""
+        """Ask by a dialog, which closes when the call ends. A second call gets the first call's result."""
         async with entry.turn:
             if entry.by_dialog is not None:
                 return entry.by_dialog
@@ -206,13 +206,13 @@ class ValuePrompt:
         return result
 
     async def _tell_client(self, context: Context, entry: _OpenPage) -> None:
-        """Handshake era: tell the client that the address is no longer needed."""
+        """Protocols before 2026-07-28: tell the client that the page's address is no longer needed."""
         if _elicits_urls(context) and context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             await context.session.send_elicit_complete(entry.elicitation_id, related_request_id=context.request_id)
 
 
 def _way_in(entry: _OpenPage) -> str:
-    """The browser's argument: the page's address or, for a keyed page, the path of a file that contains it."""
+    """Return the browser's argument: the page's address, or the path of a file with the address of a keyed page."""
     if not entry.page.key:
         return entry.page.url
     if entry.file is None:
@@ -234,7 +234,7 @@ async def _typed(dialogs: Dialogs, question: InputQuestion) -> str | None:
 
 
 async def _chosen(dialogs: Dialogs, question: InputQuestion) -> Access:
-    """Ask whether agents may read the value; without an answer keep the current access, or the default if new."""
+    """Ask whether agents may read the value. Without an answer, use the secret's current access or the default."""
     cancelled = threading.Event()
     text = f"May agents read the value of {question.name}?\nIt can then appear in chats and their transcripts."
     try:
@@ -248,7 +248,7 @@ async def _chosen(dialogs: Dialogs, question: InputQuestion) -> Access:
 
 
 def _dialog_text(question: InputQuestion) -> str:
-    """The question as text that makes sense without any other context."""
+    """Return the question as text that is clear without other context."""
     lines = [
         f"An agent in {_shown(question.project)} asks you for the secret {question.name}.",
         "What you enter goes to the encrypted store, not into the chat.",
@@ -283,12 +283,12 @@ async def _result_of(page: InputPage) -> Done | Refused | None:
 
 
 async def _elicit(context: Context, question: InputQuestion, entry: _OpenPage) -> ElicitResult:
-    """Handshake era: the client shows the address."""
+    """Protocols before 2026-07-28: the client shows the page's address."""
     try:
         return await context.session.elicit_url(
             _message(question), entry.page.url, entry.elicitation_id, related_request_id=context.request_id
         )
-    except MCPError:  # the client cannot show it after all
+    except MCPError:  # the client cannot show the address
         return ElicitResult(action="cancel")
 
 
@@ -305,7 +305,7 @@ def _input_required(question: InputQuestion, page: InputPage) -> InputRequiredRe
 
 
 def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | None:
-    """2026-07-28: the client's answer if the sealed state names this very page; otherwise None."""
+    """Protocol 2026-07-28: return the client's answer if the sealed state names this page; otherwise None."""
     response = (params.input_responses or {}).get(_KEY)
     return response if params.request_state == page.url and isinstance(response, ElicitResult) else None
 
@@ -327,7 +327,7 @@ def _too_many(question: InputQuestion) -> Refused:
     return _refused(
         Code.WAITING,
         f"The person is already being asked for {PAGES_LIMIT} other values, so '{question.name}' was not asked for.",
-        "Call again once the person has entered those.",
+        "Call input_secret again after the person has entered the other values.",
     )
 
 

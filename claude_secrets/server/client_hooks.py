@@ -1,6 +1,6 @@
-"""Knowledge about the client beyond its capabilities.
+"""Facts about a client that its declared capabilities do not show.
 
-Always: a client's own statements about itself only make us more careful.
+Always: the name that a client gives itself can only make us more careful.
 """
 
 from typing import Any, Final, TypeAlias
@@ -17,6 +17,6 @@ See https://code.claude.com/docs/en/hooks.
 
 
 def answers_by_hooks(context: Context) -> bool:
-    """Whether a file of the project can make the client answer instead of the person, or learn an address it opens."""
+    """Whether hooks in a project's file can answer questions instead of the person, or can read a page's address."""
     params = context.session.client_params
     return params is not None and params.client_info.name in _ANSWERED_BY_HOOKS

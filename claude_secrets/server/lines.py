@@ -1,6 +1,6 @@
-"""Convert one line of the wire to a message or an error reply, and a message to the line that is sent.
+"""Converts a received line to a message or an error reply, and a message to a line to send.
 
-Always: pure. A reply repeats nothing of the line except a valid id.
+Always: the module is pure. An error reply repeats nothing of the received line except a valid id.
 """
 
 import codecs
@@ -12,7 +12,7 @@ from mcp_types import JSONRPCMessage, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 LINE_LIMIT: Final = 8 * 1024 * 1024
-"""The most bytes of a line. A value of 1 MiB of control characters takes 6 MiB."""
+"""The maximum size of a line in bytes. A value of 1 MiB of control characters takes 6 MiB."""
 
 _BLANK: Final = "\ufeff \t\r\v\f"
 """Characters that may surround a message: blanks, and the byte order mark that some programs write before UTF-8."""
@@ -25,7 +25,7 @@ _INVALID_REQUEST: Final = -32600
 
 
 class BadLine(NamedTuple):
-    """A line that is not a message; `reply` is the message to answer with."""
+    """A line that is not a valid message. `reply` is the error message to send."""
 
     reply: bytes
 
@@ -41,14 +41,14 @@ TOO_LONG: Final = BadLine(
 
 
 def as_line(message: bytes) -> bytes:
-    """The line to send for a message in JSON. For every kind of reader, only its last byte ends a line."""
+    """Return the line to send for a JSON message. Every reader takes it for one line, which ends at its last byte."""
     for character, escape in _LINE_ENDS.items():
         message = message.replace(character, escape)
     return message + b"\n"
 
 
 def parse_line(line: bytes) -> JSONRPCMessage | BadLine | None:
-    """Return the message on a line, or None for a blank line."""
+    """Return the message on a line, a `BadLine` if the line is invalid, or None if the line is blank."""
     try:
         return _parse(line)
     except RecursionError:  # each parsing step has a different limit
@@ -57,7 +57,7 @@ def parse_line(line: bytes) -> JSONRPCMessage | BadLine | None:
 
 def _parse(line: bytes) -> JSONRPCMessage | BadLine | None:
     if b"\0" in line[:4] or line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        # Only zero bytes are the rest of a line end.
+        # A line of zero bytes is the rest of a line end in UTF-16 or UTF-32.
         return _bad(_PARSE_ERROR, _WIDE) if line.strip(b"\0\r") else None
     try:
         text = line.decode("utf-8").strip(_BLANK)
@@ -86,7 +86,7 @@ def _no_constant(_text: str) -> NoReturn:
 
 
 def _id(raw: Mapping[str, object]) -> str | int | None:
-    """The id, or None if it cannot be repeated in a reply."""
+    """Return the message's id, or None if there is no id that a reply can repeat."""
     given = raw.get("id")
     if isinstance(given, bool) or not isinstance(given, str | int) or _has_surrogates(given):
         return None

@@ -16,11 +16,12 @@ def serve(
     bound: bool,
     asks: bool,
 ) -> int:
-    """Serve MCP until the client is gone; return the exit code.
+    """Serve MCP until the client is gone, and return the exit code.
 
-    `project` is the directory of `--project`, and `store_argument` the path of `--store`, if given. `tighten` is the
-    trust mode that arguments or environment ask for. `passphrase` opens the store if one of its key slots has one.
-    `bound`: only the working directory's project is served. If `asks` is false, the person is never asked.
+    `project` is the directory from `--project`, if given. `store_argument` is the path from `--store`, if given.
+    `tighten` is the trust mode from the arguments or the environment. `passphrase` opens the store if the store has a
+    key slot with a passphrase. If `bound` is true, only the working directory's project is served. If `asks` is false,
+    the person is never asked.
     """
     from claude_secrets.server.app import run
 

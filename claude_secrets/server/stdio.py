@@ -1,7 +1,7 @@
-"""Standard input and output as a transport: bounded lines, an answer to each, and a clean end.
+"""Transports messages over standard input and output: limits lines, answers invalid lines, and ends cleanly.
 
-Always: only JSON-RPC reaches standard output; stray prints go to standard error. Open requests are answered before the
-end, within `GRACE_SECONDS`. Of a message this module reads only kind, method and id.
+Always: only JSON-RPC reaches standard output, and other prints go to standard error. The shutdown waits up to
+`GRACE_SECONDS` for the answers to open requests. This module reads only the kind, method and ids of a message.
 """
 
 import os
@@ -34,14 +34,14 @@ from mcp_types import (
 from claude_secrets.server.lines import LINE_LIMIT, TOO_LONG, BadLine, as_line, parse_line
 
 GRACE_SECONDS: Final = 5.0
-"""How long shutting down waits for calls that are being carried out."""
+"""How long the shutdown waits for calls in progress."""
 
 _CHUNK: Final = 1 << 16
 _AHEAD: Final = 64
 
 
 class _Wire:
-    """The two pipes, each with its own thread, so that a client that does not write or read cannot block the loop."""
+    """The input and output pipes. Each pipe has its own thread, so that a slow client cannot block the event loop."""
 
     def __init__(self, source: int, sink: int, loop: AbstractEventLoop) -> None:
         self._source, self._sink, self._loop = source, sink, loop
@@ -58,13 +58,13 @@ class _Wire:
         threading.Thread(target=self._write, name="stdout", daemon=True).start()
 
     def taken(self) -> None:
-        """Report that one line was handled, so that another may be read."""
+        """Report that a line was handled, so that the reading thread may read another line."""
         self._room.release()
 
     async def write(self, message: bytes) -> None:
-        """Write one message as a line; return when the pipe has it or the client has closed the pipe."""
+        """Write one message as a line. Return when the line is written or the client has closed the pipe."""
         line = as_line(message)
-        # Write here if possible: waking the other thread takes a fifth of the time of a whole call.
+        # Write in this thread if possible: waking the other thread takes a fifth of the time of a whole call.
         if self._unwritten == 0 and self._takes(line):
             self._put(line)
             return
@@ -75,7 +75,7 @@ class _Wire:
         self._unwritten -= 1
 
     def end(self) -> None:
-        """Begin to shut down; may be called from any thread, and more than once."""
+        """Begin the shutdown. This may be called from any thread, and more than once."""
         self._call(self.ended.set)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
@@ -106,7 +106,10 @@ class _Wire:
 
 
 def _room_in_pipe(sink: int) -> Callable[[bytes], bool]:
-    """Return a check whether a pipe takes a line without waiting: a writable pipe takes PIPE_BUF bytes."""
+    """Return a function that checks whether a pipe accepts a line without waiting.
+
+    A writable pipe accepts PIPE_BUF bytes.
+    """
     kind = os.fstat(sink).st_mode
     if sys.platform == "win32" or not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
         return lambda _line: False
@@ -116,7 +119,10 @@ def _room_in_pipe(sink: int) -> Callable[[bytes], bool]:
 
 
 def _split(source: int) -> Iterator[bytes | None]:
-    """Yield the lines of a pipe as they come. A line that is too long gives None and is skipped in bounded memory."""
+    """Yield the lines of a pipe as they arrive. Yield None instead of each line that is too long.
+
+    Lines that are too long are skipped in bounded memory.
+    """
     pending, skipping = bytearray(), False
     while chunk := os.read(source, _CHUNK):
         pending += chunk
@@ -133,9 +139,9 @@ def _split(source: int) -> Iterator[bytes | None]:
 
 
 class Front:
-    """Serves one SDK server on this process's standard input and output.
+    """Runs one SDK server on this process's standard input and output.
 
-    `on_end` is called when shutting down begins: calls that wait for the person should then give up.
+    `on_end` is called when the shutdown begins. It should end the calls that wait for the person.
     """
 
     def __init__(self, server: Server[Any], on_end: Callable[[], None]) -> None:
@@ -206,7 +212,7 @@ class Front:
 
 
 def _without_echo(message: JSONRPCMessage) -> JSONRPCMessage:
-    """Remove the unknown method's name from the SDK's error: replies never repeat a message's content."""
+    """Remove an unknown method's name from the SDK's error, because replies never repeat a message's content."""
     if isinstance(message, JSONRPCError) and message.error.code == METHOD_NOT_FOUND:
         return JSONRPCError(
             jsonrpc="2.0", id=message.id, error=ErrorData(code=METHOD_NOT_FOUND, message="Method not found")
@@ -216,7 +222,7 @@ def _without_echo(message: JSONRPCMessage) -> JSONRPCMessage:
 
 @contextmanager
 def _taken_streams() -> Iterator[tuple[int, int]]:
-    """Reserve the two descriptors for the wire: stray reads find an empty input, stray prints go to stderr."""
+    """Reserve standard input and output for messages. All other reads get no data; other prints go to stderr."""
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -226,17 +232,17 @@ def _taken_streams() -> Iterator[tuple[int, int]]:
     try:
         yield source, sink
     finally:
-        # The reading thread may still use `source`, so the process's end closes both descriptors.
+        # The reading thread may still use `source`, so both descriptors stay open until the process ends.
         os.dup2(sink, 1)
 
 
 def _let_signals_end(wire: _Wire) -> None:
-    """Let SIGINT, SIGTERM and SIGHUP begin to shut down, like the end of the input. Shutting down is brief."""
+    """Let SIGINT, SIGTERM and SIGHUP begin the shutdown, as the end of the input does. The shutdown is brief."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: wire.end())
     if sys.platform != "win32":  # on Windows the loop does this itself
-        # A signal that reaches another thread must wake this one, which runs the handlers.
+        # A signal that reaches another thread must wake this thread, which runs the handlers.
         woken, wakes = os.pipe()
         os.set_blocking(woken, False)
         os.set_blocking(wakes, False)

@@ -1,6 +1,7 @@
-"""The six tools, one row each: the texts that the model reads, and how arguments become a `Call`.
+"""The six tools: the texts about each tool that the model reads, and the conversion of arguments to a `Call`.
 
-Always: arguments are checked by hand and never repeated in an error. The list is the same at every start.
+Always: this module itself checks the arguments, and no error repeats an argument. The list of tools is the same at
+every start.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ A refusal begins with a code and says what the person can do.
 Tell the person that, and do not try to get around the refusal."""
 
 PROMPT_LIMIT: Final = 2000
-"""The most characters of input_secret's prompt; the page shows fewer."""
+"""The maximum number of characters of input_secret's prompt. The page shows fewer."""
 
 _NAME: Final = {
     "type": "string",
@@ -46,7 +47,7 @@ _NAMES: Final = {
 
 
 class Row(NamedTuple):
-    """One tool. `properties` are its arguments, all text; those in `optional` may be omitted."""
+    """One tool. `properties` are its arguments, which are all text. Arguments in `optional` may be omitted."""
 
     tool: Tool
     title: str
@@ -58,7 +59,7 @@ class Row(NamedTuple):
     destructive: bool = False
 
     def listed(self) -> ToolRow:
-        """The row in the form that clients get."""
+        """Return the tool in the form in which clients get it."""
         required = [name for name in self.properties if name not in self.optional]
         return ToolRow(
             name=self.tool.value,
@@ -76,10 +77,10 @@ class Row(NamedTuple):
         )
 
     def call(self, arguments: Mapping[str, object] | None) -> Call:
-        """Return the call with these arguments.
+        """Return the call of this tool with `arguments`.
 
         Raises:
-            CallerError: INVALID_ARGUMENTS.
+            CallerError: INVALID_ARGUMENTS if the tool does not accept the arguments.
         """
         given = arguments or {}
         expected = ", ".join(self.properties) or "no arguments"

@@ -1,6 +1,6 @@
-"""The one thread on which the gate, SQLite and the cryptography run.
+"""Runs the gate, SQLite and the cryptography on one thread.
 
-Always: it is a daemon thread, so that a keyring that hangs cannot keep the process alive.
+Always: the worker is a daemon thread, so that a keyring that hangs cannot keep the process alive.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ _T = TypeVar("_T")
 
 
 class Worker:
-    """Runs the given functions one after the other."""
+    """Runs functions on one thread, one after the other."""
 
     def __init__(self) -> None:
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="gate", daemon=True).start()
 
     def submit(self, function: Callable[[], _T]) -> "Future[_T]":
-        """Run `function` on the worker's thread; may be called from any thread."""
+        """Run `function` on the worker's thread, and return its future. This may be called from any thread."""
         future: Future[_T] = Future()
 
         def task() -> None:
