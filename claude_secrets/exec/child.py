@@ -88,7 +88,7 @@ def become(
     if sealed:
         _close_outlets()
     core_dumps.give_back()
-    os.execve(program, list(words), dict(environment))  # noqa: S606  what the person asked for, without a shell
+    os.execve(program, list(words), dict(environment))  # noqa: S606  the person chose the program; no shell
 
 
 def _close_outlets() -> None:
@@ -97,12 +97,12 @@ def _close_outlets() -> None:
     Read-only descriptors stay open: no output can leave through them, and the program's arguments may name them, as
     in `<(…)`.
     """
-    import fcntl  # Windows has none
+    import fcntl  # Windows does not have this module
 
     for number in [int(each.name) for each in Path("/dev/fd").iterdir()]:
         try:
             inherited = number > 2 and os.get_inheritable(number)
-        except OSError:  # the descriptor of the directory listing, closed by now
+        except OSError:  # the directory listing had this descriptor and is closed now
             continue
         if inherited and fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
             os.close(number)

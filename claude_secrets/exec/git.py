@@ -52,7 +52,7 @@ _SUBMODULE: Final = b"160000"
 
 
 class Object(NamedTuple):
-    """A blob, commit, tag or tree. `number` is its hash; `path` is one of its present or former paths, or empty."""
+    """A blob, commit, tag or tree. `number` is its hash. `path` is one of its present or former paths, or empty."""
 
     number: str
     path: str
@@ -96,7 +96,7 @@ class Repository:
         self._git = programs.find("git", self._environment["PATH"], forbidden)
 
     def require(self) -> None:
-        """Raise `CallerError` INVALID_ARGUMENTS if git is not installed, or cannot read a repository here."""
+        """Raise `CallerError` INVALID_ARGUMENTS if git is not found, or cannot read a repository here."""
         self.directory()
 
     def directory(self) -> Path:

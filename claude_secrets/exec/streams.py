@@ -130,7 +130,7 @@ def carry(streams: Sequence[Stream], reading: Iterable[int] = (), writing: Itera
 
 def _ready(wanted: Mapping[int, int], seconds: float | None) -> set[int]:
     """Wait until descriptors can be read or written, and return these. Return none if `seconds` pass first."""
-    if sys.platform == "darwin":  # its poll(2) does not support terminals
+    if sys.platform == "darwin":  # poll(2) does not support terminals on macOS
         reading = [number for number, events in wanted.items() if events & select.POLLIN]
         writing = [number for number, events in wanted.items() if events & select.POLLOUT]
         readable, writable, _ = select.select(reading, writing, [], seconds)

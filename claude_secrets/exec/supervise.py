@@ -59,8 +59,8 @@ def _open_what_is_closed() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
-            os.set_inheritable(number, True)  # noqa: FBT003  it takes no names
+            os.open(os.devnull, os.O_RDWR)  # the new descriptor gets the lowest free number
+            os.set_inheritable(number, True)  # noqa: FBT003  the function takes no keyword arguments
 
 
 def end_like(status: int) -> int:
@@ -105,7 +105,7 @@ def _by_pipes(
             if signals.descriptor in carry(streams, [signals.descriptor]):
                 signals.clear()
                 if any(_has_new_size(stream) for stream in streams):
-                    os.kill(child, signal.SIGWINCH)  # its terminal's own signal came before the new size
+                    os.kill(child, signal.SIGWINCH)  # our terminal's signal came before the program's new size
                 pid, ended = os.waitpid(child, os.WNOHANG)
                 status = ended if pid else None
     return status, streams
@@ -161,7 +161,7 @@ def _by_subprocess(
     import subprocess
     import threading
 
-    process = subprocess.Popen(  # noqa: S603  what the person asked for, without a shell
+    process = subprocess.Popen(  # noqa: S603  the person chose the program, and no shell runs it
         list(words), executable=program, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 

@@ -102,7 +102,7 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
         while True:
             _, status = os.waitpid(child, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
-                os.tcsetpgrp(slave, os.getpgrp())  # our exit must not hang up on processes that it left
+                os.tcsetpgrp(slave, os.getpgrp())  # our exit must not send SIGHUP to processes that it left
                 os.write(report, _REPORT.pack(_ENDED, status))
                 break
             os.write(report, _REPORT.pack(_STOPPED, status))
@@ -229,7 +229,7 @@ class _PersonsTerminal:
             return False
         try:
             foreground = os.tcgetpgrp(0) == os.getpgrp()
-        except OSError:  # it is not our own terminal
+        except OSError:  # standard input is not our own terminal
             foreground = False
         if foreground and not self._raw:
             self._settings = termios.tcgetattr(0)

@@ -41,7 +41,7 @@ class Streams(io.RawIOBase):
         while True:
             if self._stream is None and not self._has_next():
                 return 0
-            assert self._stream is not None  # noqa: S101  there is a next one
+            assert self._stream is not None  # noqa: S101  `_has_next` has begun it
             data, self._rest = self._rest, b""
             if not data and self._stream.needs_input and not (data := self._file.read(_PIECE)):
                 raise EOFError

@@ -45,7 +45,7 @@ class ExhaustedError(Exception):
 
 
 class Budget:
-    """Limits the output of all archives in one content of `size` bytes, so that a decompression bomb ends soon."""
+    """Limits the output of all archives in one content of `size` bytes, and so the time for a decompression bomb."""
 
     def __init__(self, size: int) -> None:
         self._bytes = min(_MOST, max(_LEAST, _RATIO * size))

@@ -73,7 +73,7 @@ class Finder:
     def is_chance(self, data: bytes, *, before: int | None) -> bool:
         """Whether `data` looks like the start of a value, but probably by coincidence.
 
-        A coincidence is assumed if only fewer than six characters match, and at most a third of the value.
+        A coincidence is assumed if fewer than six characters match and they are at most a third of the value.
         """
         ends = [(texts, view.text, texts.all_known(view.text)) for view, texts, _ in self._ends(data)]
         ends.append((self._begin[FormKind.WORD], data, self._begun_words(data, before)))
@@ -134,7 +134,7 @@ class Finder:
     def _ends(self, data: bytes) -> Iterator[tuple[View, "_Beginnings", int]]:
         """Yield views of the end of `data`, in which the beginning of a form may be.
 
-        Each view comes with the beginnings to search for in it, and with the view's offset in `data`.
+        Each view comes with the texts whose prefixes it may end with, and with its offset in `data`.
         """
         for size in _WINDOWS:
             base = max(0, len(data) - size)
@@ -161,7 +161,7 @@ class Finder:
         return min([begun, *(len(data) - known for known in self._begun_words(data, before))])
 
     def _begun_words(self, data: bytes, before: int | None) -> Iterator[int]:
-        """Yield the length of each ending of `data` that is a WORD form or the beginning of a WORD form."""
+        """Yield the length of each suffix of `data` that is a WORD form or a prefix of a WORD form."""
         for known in self._begin[FormKind.WORD].all_known(data, whole=True):
             start = len(data) - known
             if not _is_word(data[start - 1] if start else before):
@@ -169,7 +169,7 @@ class Finder:
 
 
 class _Beginnings:
-    """Recognises the beginnings of many texts at the end of data."""
+    """Recognises prefixes of many texts at the end of data."""
 
     def __init__(self, texts: Iterable[bytes]) -> None:
         self._texts = sorted(set(texts))
@@ -179,13 +179,13 @@ class _Beginnings:
         return bool(self._texts)
 
     def known(self, data: bytes) -> int:
-        """Return the length of the longest ending of `data` (at most `REACH`) with which a longer text begins, or 0."""
+        """Return the size of the longest suffix of `data` (at most `REACH`) that is a proper prefix of a text, or 0."""
         return next(self.all_known(data), 0)
 
     def all_known(self, data: bytes, *, whole: bool = False) -> Iterator[int]:
-        """Yield the length of each ending of `data` with which a longer text begins, the longest first.
+        """Yield the length of each suffix of `data` that is a proper prefix of a text, the longest first.
 
-        If `whole`, endings that are complete texts are included.
+        If `whole`, a suffix that is a complete text is included.
         """
         for known in range(min(len(data), REACH), 0, -1):
             if data[-known] in self._first:

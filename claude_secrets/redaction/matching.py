@@ -1,4 +1,4 @@
-"""Finds a text inside another text, or the first text's beginning at the second text's end.
+"""Finds a text (the needle) in another text, or a prefix of the needle at the other text's end.
 
 Always: the module is pure and takes linear time for any two texts. `bytes.find` finds one occurrence in linear time.
 If occurrences can overlap, finding all of them in linear time needs the methods below.
@@ -35,7 +35,7 @@ class Needle:
             at = text.find(self.text, last + size)
 
     def begun(self, text: bytes) -> int:
-        """If `text` ends with a beginning of the needle (16 bytes or more), return where the longest one starts.
+        """If `text` ends with a prefix of the needle (16 bytes or more), return where the longest such prefix starts.
 
         Otherwise return the length of `text`.
         """
@@ -50,7 +50,7 @@ class Needle:
         return len(text) if at < 0 else base + at
 
     def _begun(self, tail: bytes) -> int:
-        """Return how many bytes at the end of `tail` are the needle's beginning. `tail` is shorter than the needle."""
+        """Return the length of the longest prefix of the needle at the end of `tail`. `tail` is shorter."""
         text, borders, known = self.text, self._borders, 0
         for byte in tail:
             while known and text[known] != byte:
@@ -62,7 +62,7 @@ class Needle:
     def _borders(self) -> "array[int]":
         """The failure function of the needle (Knuth, Morris and Pratt, 1977).
 
-        For each beginning of the needle, it is the length of the longest shorter beginning with which the former ends.
+        For each prefix of the needle, it gives the length of the longest shorter prefix that is also the prefix's end.
         """
         text, known = self.text, 0
         borders = array("L", bytes(len(text) * array("L").itemsize))
@@ -75,7 +75,7 @@ class Needle:
 
 
 def _alike(text: bytes, one: int, other: int) -> int:
-    """Return how many bytes that begin at `one` are equal to the bytes that begin at `other`, a later position."""
+    """Return the length of the longest equal parts of `text` that begin at `one` and at `other`, a later position."""
     alike, step, most = 0, _HEAD, len(text) - other
     growing = True
     while alike < most and step:

@@ -123,7 +123,7 @@ class View:
         return made
 
     def cut(self, unfinished: re.Pattern[bytes]) -> "View":
-        """Return a view without the unfinished token at the end; return this view if the end is not unfinished."""
+        """Return a view without the unfinished token at the end; return this view if there is no such token."""
         size = len(self.text)
         begin, colour = max(0, size - _END), self.text.rfind(b"\x1b", max(0, size - _COLOUR_END))
         match = unfinished.search(self.text, begin if colour < 0 else min(begin, colour))

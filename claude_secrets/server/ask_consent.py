@@ -218,8 +218,8 @@ def _line(want: ConsentItem) -> str:
 def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
     """Return the subjects of a question.
 
-    A refusal is recorded for the question's first subject. A refusal that was recorded for any of a question's subjects
-    answers the question.
+    A refusal is recorded for the question's first subject. A question is also refused if a refusal was recorded for
+    any of its subjects.
     """
     own = (question.project, question.name or question.tool.value)
     whole = [(question.project, f"{w.kind} {w.subject}") for w in question.items if w.kind in _WHOLE]
@@ -268,5 +268,5 @@ def _meaning(response: ElicitResult, digest: str) -> Consented | Declined:
 def _elicits_forms(context: Context) -> bool:
     capabilities = context.session.client_capabilities
     elicitation = capabilities.elicitation if capabilities is not None else None
-    # An empty elicitation capability means forms.
+    # An empty elicitation capability means that the client supports forms.
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

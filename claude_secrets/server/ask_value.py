@@ -198,7 +198,7 @@ class ValuePrompt:
             if value is not None:
                 access = await _chosen(dialogs, question)
                 entered = Entered(value=value, access=access, question=question, channel=Channel.DIALOG)
-                with anyio.CancelScope(shield=True):  # report the result of storing
+                with anyio.CancelScope(shield=True):  # the result of storing is always reported
                     outcome = await anyio.to_thread.run_sync(lambda: entry.store(entered))
                     result = outcome if isinstance(outcome, Done | Refused) else result
             entry.by_dialog = result

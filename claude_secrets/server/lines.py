@@ -41,7 +41,7 @@ TOO_LONG: Final = BadLine(
 
 
 def as_line(message: bytes) -> bytes:
-    """Return the line to send for a JSON message. Every reader takes it for one line, which ends at its last byte."""
+    """Return the line to send for a JSON message. Every reader reads it as exactly one line."""
     for character, escape in _LINE_ENDS.items():
         message = message.replace(character, escape)
     return message + b"\n"
