@@ -252,7 +252,7 @@ def _dialog_text(question: InputQuestion) -> str:
     lines = [
         f"An agent in {_shown(question.project)} asks you for the secret {question.name}.",
         "What you enter goes to the encrypted store, not into the chat.",
-        "Then you are asked whether agents may read it.",
+        "After that, you are asked whether agents may read the value.",
     ]
     if question.replaces is not None:
         lines.append(f"It replaces version {question.replaces}.")
@@ -311,7 +311,7 @@ def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | No
 
 
 def _message(question: InputQuestion) -> str:
-    place = "It goes straight to the store, not through the chat."
+    place = "The value goes straight to the store, not through the chat."
     return f"Enter the secret {question.name} for {_shown(question.project)}. {place}"
 
 

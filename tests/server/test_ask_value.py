@@ -285,7 +285,7 @@ def test_a_directory_whose_name_is_not_unicode_is_told_of(machine: Machine) -> N
         call = {"name": "input_secret", "arguments": {"name": "TOKEN"}}
         wire.send({"jsonrpc": "2.0", "id": "q", "method": "tools/call", "params": call})
         question = wire.receive()
-        assert "/proj\ufffd. It goes" in question["params"]["message"]
+        assert "/proj\ufffd. The value goes" in question["params"]["message"]
         wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}})
         assert answer_of(wire, "q").startswith("[CANCELLED]")
 
