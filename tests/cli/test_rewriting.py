@@ -182,9 +182,9 @@ def test_a_value_that_leads_to_a_reference_is_left_alone(what: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("A=x\nB=${A}secret://STORED\n", "Line 2 uses"),
-        ("A=x\nB=${A}${HOME}\n", "Line 2 uses"),
-        ("A=x\nB=${A}-secret://STORED\nA=y\n", "Line 2 uses"),
+        ("A=x\nB=${A}secret://STORED\n", "Line 2 contains"),
+        ("A=x\nB=${A}${HOME}\n", "Line 2 contains"),
+        ("A=x\nB=${A}-secret://STORED\nA=y\n", "Line 2 contains"),
         ("A=x\nB=secret://A\n", "refer to A and"),
         ("A=x\nC=A\nB='-secret://A/'\n", "refer to A and"),
     ],

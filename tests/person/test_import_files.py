@@ -180,7 +180,7 @@ def test_variables_are_filled_in_as_far_as_the_file_gives_them(tmp_path: Path) -
 
 
 def test_no_reference_comes_to_stand_inside_another_value() -> None:
-    with pytest.raises(CallerError, match="Line 3 uses"):
+    with pytest.raises(CallerError, match="Line 3 contains"):
         rewritten("A=a\nB=${A}\nC=${HOME}/${A}\n")
     assert rewritten("A=a\nB=${A}\nC=${HOME}/x\n") == "A=secret://A\nB=secret://B\nC=${HOME}/x\n"
     assert rewritten("C=${A}/${HOME}\nA=a\n") == "C=${A}/${HOME}\nA=secret://A\n"
