@@ -1,6 +1,6 @@
 """The exit codes of the command line.
 
-Always: this module imports nothing, because `interrupts` imports it before all other modules.
+Always: this module has no imports, because `interrupts` needs it before any other module is loaded.
 """
 
 FAILED = 1

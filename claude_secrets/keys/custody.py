@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from claude_secrets.errors import Code, CustodyError, InputError
-from claude_secrets.keys import cipher, key_file
+from claude_secrets.keys import cipher, key_file, unopened
 from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, StoreIdentity, TokenInvalid
 from claude_secrets.keys.key_file import PUT_BACK
 from claude_secrets.keys.passphrase import Stretching
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 KEY_FILE_VARIABLE: Final = "CLAUDE_SECRETS_KEY_FILE"
 """The variable with the key file's path. It overrides the path in every slot. Making a store creates a missing file."""
-
-# If several slots fail, report the failure that the person can fix soonest.
-_TOLD_FIRST: Final = (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE, Code.KEY_WRONG, Code.KEY_MISSING)
 
 
 class KeyringStatus(NamedTuple):
@@ -99,14 +96,7 @@ class Custody:
         with_passphrase = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery]
         if with_passphrase and (text := self._asked()) is not None:
             return self._open_with(text, identity, with_passphrase)
-        if not failures:
-            raise _nothing_opens(slots)
-        told = min(failures, key=lambda failure: _TOLD_FIRST.index(failure.code) if failure.code in _TOLD_FIRST else -1)
-        if any(slot.is_recovery for slot in slots):
-            into = "" if any(slot.kind == KEYRING for slot in slots) else " --key-file PATH"
-            other = f"Or open the store with its recovery code: `{command()} recover use{into}`."
-            raise CustodyError(told.code, told.message, f"{told.hint} {other}")
-        raise told
+        raise unopened.error_of(failures, slots)
 
     def unlock_with_code(self, identity: StoreIdentity, slots: Sequence[Slot], code: str) -> DataKey:
         """Unwrap the data key with a recovery code that the person typed.
@@ -228,9 +218,11 @@ class Custody:
             entry = _entry(identity.store_id, slot.slot_id)
             if self._keyring.read(entry) is not None:
                 self._keyring.delete(entry)
-        elif slot.kind == FILE and self.probe(identity, slot) is None:
-            with suppress(OSError):
-                Path(str(slot.key_file)).unlink()
+        elif slot.kind == FILE:
+            path = Path(str(slot.key_file))  # CLAUDE_SECRETS_KEY_FILE may name another file, which stays
+            with suppress(OSError, CustodyError):
+                if any(self.opens(identity, slot, key.master_key) for key in key_file.read_keys(path)):
+                    path.unlink()
 
     def keyring_status(self) -> KeyringStatus:
         """Check whether the OS keyring answers, by reading an entry that does not exist. Nothing is written."""
@@ -339,18 +331,6 @@ class Custody:
 def _readiness(slot: Slot) -> tuple[bool, int]:
     kinds = (KEYRING, FILE, PASSPHRASE)
     return slot.state is not State.THERE, kinds.index(slot.kind) if slot.kind in kinds else len(kinds)
-
-
-def _nothing_opens(slots: Sequence[Slot]) -> CustodyError:
-    if any(slot.kind == PASSPHRASE and not slot.is_recovery for slot in slots):
-        hint = f"Start with --passphrase-fd N, or add a key file that opens the store: `{command()} key add-file PATH`."
-        return CustodyError(
-            Code.KEY_MISSING, "The store needs its passphrase, but there is no way to ask for it here.", hint
-        )
-    if slots:
-        hint = f"Run `{command()} recover use`."
-        return CustodyError(Code.KEY_MISSING, "Only the recovery code opens the store.", hint)
-    return CustodyError(Code.KEY_MISSING, "The store has no key slot, so nothing can open it.", PUT_BACK)
 
 
 def _entry(store_id: str, slot_id: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from claude_secrets.errors import Code, CustodyError
 from claude_secrets.keys.cipher import DataKey, StoreIdentity, wrap
-from claude_secrets.keys.custody import Custody
+from claude_secrets.keys.custody import KEY_FILE_VARIABLE, Custody
 from claude_secrets.keys.os_keyring import SystemKeyring
 from claude_secrets.keys.slot import Slot
 from tests.support import keyrings
@@ -814,6 +814,19 @@ class TestKeyFile:
         path.write_text("something else")
         place.custody().take_away(IDENTITY, slot)
         assert path.read_text() == "something else"
+
+    def test_discarding_takes_the_slots_own_file_and_not_the_one_in_the_environment(
+        self, slot: Slot, path: Path, tmp_path: Path
+    ) -> None:
+        named = tmp_path / "named"
+        for content in ("something else", path.read_text()):
+            named.write_text(content)
+            named.chmod(0o600)
+            kept = path.read_text()
+            Custody(environment={KEY_FILE_VARIABLE: str(named)}).take_away(IDENTITY, slot)
+            assert (named.read_text(), path.exists()) == (content, False)
+            path.write_text(kept)
+            path.chmod(0o600)
 
     def test_blanks_around_the_key_do_not_matter(self, place: FilePlace, slot: Slot, path: Path) -> None:
         path.write_text("\n " + path.read_text().strip() + "\r\n\n")
