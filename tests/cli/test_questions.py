@@ -33,7 +33,7 @@ QUESTIONS = {
     "purge --deleted": ("other", "Purge 68 deleted secrets, of all scopes? This cannot be undone."),
     "set OWN": ("other", "Overwrite OWN, and let ~/work/other use it?"),
     "allow OWN": ("other", "Let ~/work/other use OWN?"),
-    "access OWN --readable": ("other", "Let agents that may use OWN read its value?"),
+    "access OWN --readable": ("other", "Make OWN readable for every agent that may use it?"),
     "delete OWN": (
         "other",
         "Delete 'OWN' in scope 'shared'? (Its versions stay in the store.) It was stored in ~/work/own.",
@@ -44,7 +44,7 @@ QUESTIONS = {
     ),
     "backup restore old.backup --aside --key-file new.key": (
         "..",
-        f"Rename the store {STORE}, and make a new one with 137 secrets, 205 versions from ~/old.backup?",
+        f"Rename the store {STORE}, and make a new store with 137 secrets, 205 versions from ~/old.backup?",
     ),
 }
 """By command line: the directory in which it is typed, and its question."""

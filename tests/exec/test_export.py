@@ -121,7 +121,7 @@ def test_a_dotenv_file_cannot_hold_what_its_readers_replace(machine: Machine, he
     (here / ".env").write_text("A=secret://PLAIN\nB=secret://SHELL_CODE\nC=-secret://SHELL_CODE\n")
     done = machine.run("export", "--format", "dotenv", "--yes", at=here)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "[INVALID_VALUE] 'B', 'C': the value holds '${'" in done.stderr
+    assert "[INVALID_VALUE] 'B', 'C': the value contains '${'" in done.stderr
 
 
 @pytest.mark.parametrize("command", [["export"], ["exec", "--", "true"]], ids=["export", "exec"])

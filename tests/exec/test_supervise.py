@@ -382,7 +382,7 @@ IN_A_PROGRAMS_PLACE = {
     ),
     "./lost": (
         127,
-        "The program cannot be run: its interpreter does not exist (for a script, its first line names it).",
+        "The program cannot be run: its interpreter does not exist (the first line of a script names its interpreter).",
     ),
 }
 

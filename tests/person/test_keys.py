@@ -518,7 +518,7 @@ def test_a_key_that_is_coming_or_leaving_does_not_count(two_files: Machine, stat
         with store.write() as tx:
             key_slots.change(tx, slot, slot.moved(state))
     states, messages = told(machine)
-    assert (states, "was not finished" in messages[0]) == (["warn", "warn"], True)
+    assert (states, "is incomplete" in messages[0]) == (["warn", "warn"], True)
     assert messages[1] == "The store has only one key (key file)."
     machine.run("key", "list")
     assert told(machine) == (["warn"], ["The store has only one key (key file)."])

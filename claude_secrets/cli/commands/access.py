@@ -10,7 +10,7 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the names, and `--use-only` or `--readable`."""
+    """Add the names, `--use-only` and `--readable` to the parser."""
     parser.add_argument("names", metavar="NAME", nargs="+")
     access = parser.add_mutually_exclusive_group(required=True)
     access.add_argument(
@@ -28,15 +28,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def loosens(options: Namespace) -> bool:
-    """Return whether the command gives agents, or readers of its output, more access."""
+    """Return whether the command gives more access to agents or to readers of its output."""
     return options.access is Access.READABLE
 
 
 def run(options: Namespace) -> int:
-    """Change all names, or none if one is missing."""
+    """Set the access of all named secrets; change none of them if one does not exist."""
     person, yes = scoped_person(options), yes_of(invocation_of(options))
     for name in options.names if options.access is Access.READABLE else ():
-        ask_about_others.require_name(person, name, f"Let agents that may use {name} read its value?", yes)
+        ask_about_others.require_name(person, name, f"Make {name} readable for every agent that may use it?", yes)
     changed = secrets.set_access(person, options.names, options.access)
     for name in options.names:
         say(f"'{name}' is {'' if name in changed else 'already '}{options.access.value}.")

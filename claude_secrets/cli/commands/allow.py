@@ -1,4 +1,4 @@
-"""`allow`: add a name or pattern to this project's allowlist, and grant it."""
+"""`allow`: add a name or pattern to this project's allowlist, and grant access to the matching secrets."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -13,22 +13,22 @@ from claude_secrets.policy.globs import is_wild
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the name or pattern."""
+    """Add the name or pattern, and `--yes`, to the parser."""
     parser.add_argument(
         "name",
         metavar="NAME",
-        help="a name, or a quoted pattern: * is any run of characters, ? is one character",
+        help="a secret's name, or a quoted pattern: * matches any characters, ? matches one character",
     )
     ask_about_others.add_yes(parser)
 
 
 def loosens(_options: Namespace) -> bool:
-    """Return whether the command gives agents, or readers of its output, more access."""
+    """Return whether the command gives more access to agents or to readers of its output."""
     return True
 
 
 def run(options: Namespace) -> int:
-    """Grant the names first, then add the entry: if interrupted in between, agents are allowed nothing yet."""
+    """Grant the names, then add the allowlist entry. If the command is interrupted in between, agents gain nothing."""
     name = check_entry(options.name)
     invocation = invocation_of(options)
     project = require_project(invocation)
@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
     yes = yes_of(invocation)
     if is_wild(name):
         names = ask_about_others.require_names(person, name, yes)
-        use = "the project may use the stored secrets that it covers now"
+        use = "the project may use the matching secrets that are stored now"
     else:
         ask_about_others.require_name(person, name, f"Let {here(person)} use {name}?", yes)
         names, use = [name], "the project may use it"

@@ -1,4 +1,4 @@
-"""`backup`: write all secrets to one file that a passphrase opens; verify such a file; restore a store from it."""
+"""`backup`: write all secrets to a file that a passphrase protects, verify a backup, or restore a store from it."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -20,18 +20,23 @@ from claude_secrets.person.person import Person
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take a file, or `restore` and a file, and the options."""
+    """Add FILE, which may follow the word `restore`, and the options to the parser."""
     parser.usage = "%(prog)s [--verify] FILE | %(prog)s restore FILE [--aside]"
     parser.add_argument(
-        "words", metavar="FILE", nargs="+", help="the file to write; restore FILE: fill an empty store from it"
+        "words",
+        metavar="FILE",
+        nargs="+",
+        help="the backup to write; restore FILE: fill an empty store from this backup",
     )
-    parser.add_argument("--verify", action="store_true", help="open every record of the backup FILE; change nothing")
+    parser.add_argument(
+        "--verify", action="store_true", help="check that every record of the backup FILE opens; change nothing"
+    )
     parser.add_argument(
         "--aside",
         action="store_true",
-        help="restore: rename the existing store first",
+        help="with restore: rename the existing store first",
     )
-    parser.add_argument("--key-file", metavar="PATH", help="restore: keep the new store's key in this new file")
+    parser.add_argument("--key-file", metavar="PATH", help="with restore: keep the new store's key in this new file")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--backup-passphrase-fd", metavar="N", type=int, help="read the backup's passphrase from this file descriptor"
@@ -39,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def loosens(options: Namespace) -> bool:
-    """Return whether the command gives agents, or readers of its output, more access."""
+    """Return whether the command gives more access to agents or to readers of its output."""
     return bool(not options.verify)
 
 
@@ -65,7 +70,7 @@ def run(options: Namespace) -> int:
     if options.verify:
         backups.require(path)
         contents = backups.verify_backup(path, passphrase("Passphrase of the backup", descriptor))
-        say(f"The backup is intact: {_counted(contents)}; all of them open.")
+        say(f"The backup is intact: every record opens ({_counted(contents)}).")
         return 0
     return _make(path, invocation, descriptor)
 
@@ -77,15 +82,15 @@ def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
     secret = new_passphrase("the backup", descriptor)
     with progress("copying") as tell:
         contents = backups.make(person, path, secret, tell)
-    say(f"Wrote {path}: {_counted(contents)}. Grants and the log are not in it.")
+    say(f"Wrote {path}: {_counted(contents)}. The backup does not contain grants or the log.")
     for line in contents.wrong:
         warn(line)
     if not contents.logged:
-        warn("the store cannot be written, so its log has no entry for this")
+        warn("the store cannot be written to, so its log has no entry for this backup")
     if contents.wrong:
         hint(
-            "the store is damaged; the backup holds every record that opens. "
-            f"To make a new store from it: {command()} backup restore FILE --aside"
+            "the store is damaged, so the backup contains only the records that open. "
+            f"To make a new store from the backup: {command()} backup restore FILE --aside"
         )
     return FAILED if contents.wrong else 0
 
@@ -98,14 +103,14 @@ def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_
     verified = backups.verify_backup(path, secret)
     fill = partial(_fill, path=path, secret=secret, key_file=key_file)
     if aside and person.store.exists():
-        begin = f"make a new one with {_counted(verified)} from {short(str(path))}"
+        begin = f"make a new store with {_counted(verified)} from {short(str(path))}"
         question = f"Rename the store {short(str(person.store.path))}, and {begin}?"
         require_yes(question, yes=invocation.yes)
         contents = _restore_beside(person, invocation, fill)
     else:
         contents = fill(person)
     say(f"Restored {_counted(contents)} into {person.store.path}.")
-    hint("grants were not restored: projects ask again for secrets that are not their own")
+    hint("grants were not restored: projects must ask you again for secrets that they did not store themselves")
     return 0
 
 
@@ -128,7 +133,7 @@ def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> Back
 
 
 def _restore_beside(person: Person, invocation: Invocation, fill: Callable[[Person], BackupContents]) -> BackupContents:
-    """Fill a new store, then replace the old one with it."""
+    """Fill a new store, then rename the old store and move the new store to the old path."""
     backups.fold_log_or_refuse(person.store)
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     new = the_person(invocation, find_project(invocation), SHARED, at=backups.beside(person.store.path, stamp))

@@ -12,14 +12,14 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the name and `--yes`."""
+    """Add the name and `--yes` to the parser."""
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_scope(parser)
 
 
 def run(options: Namespace) -> int:
-    """Delete it, after asking."""
+    """Ask, then delete the secret."""
     name = check_name(options.name)
     person = scoped_person(options)
     secrets.require(person, name)

@@ -37,7 +37,7 @@ from claude_secrets.policy.project import Project
 
 
 class Finding(NamedTuple):
-    """One line: `state` is ok, warn or fail; `hint` says what to do."""
+    """One line of the report: `state` is ok, warn or fail, and `hint` says how to fix the problem."""
 
     about: str
     state: str
@@ -46,8 +46,8 @@ class Finding(NamedTuple):
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--deep` and `--json`."""
-    parser.add_argument("--deep", action="store_true", help="open every record, and list the damaged ones")
+    """Add `--deep` and `--json` to the parser."""
+    parser.add_argument("--deep", action="store_true", help="open every record, and list the damaged records")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -87,17 +87,17 @@ def _findings(invocation: Invocation, *, deep: bool) -> Iterator[Finding]:
 
 def _store_findings(person: Person, *, deep: bool) -> Iterator[Finding]:
     if not person.store.exists():
-        yield Finding("store", "ok", f"{person.store.path}: there is no store yet; the first secret creates it.")
+        yield Finding("store", "ok", f"{person.store.path}: there is no store yet. Your first secret creates it.")
         yield _no_key_yet()
         return
     try:
         yield from _keys(person)
-    except (CallerError, InputError):  # about a passphrase that was asked for: going on would ask again
+    except (CallerError, InputError):  # the error is about a typed passphrase: continuing would ask again
         raise
     except SecretsError as error:
         yield _failure("key", error)
     yield from _copies(person)
-    if not person.store.unlocked:  # reported above; going on would ask for a passphrase again
+    if not person.store.unlocked:  # reported above; continuing would ask for a passphrase again
         return
     yield _checked("store", lambda: _store(person))
     if person.project is not None and (main := person.project.main) is not None:
@@ -131,7 +131,7 @@ def _project(project: Project | None) -> Finding:
 def _allowlist(project: Project) -> Finding:
     allowlist = allowlist_of(project)
     if not allowlist.entries:
-        return Finding("allowlist", "warn", "It allows nothing.", f"To allow a name: {command()} allow NAME")
+        return Finding("allowlist", "warn", "The allowlist allows nothing.", f"To allow a name: {command()} allow NAME")
     rules = sum(len(of_tool) for of_tool in allowlist.rules.tools.values()) + len(allowlist.rules.everywhere)
     number = len(allowlist.entries)
     message = f"{number} {'entry' if number == 1 else 'entries'}, scope {allowlist.scope}, {rules} rules"
@@ -160,11 +160,11 @@ def _ignored(own: OwnFiles) -> Finding:
     link = ""
     if environment is not None and not os.path.lexists(account):
         link = f", or: ln -s {quoted(environment)} {quoted(account)}"
-    return Finding("policy", "warn", message, f"To make it count, put it in {account}{link}")
+    return Finding("policy", "warn", message, f"To apply these settings, put them in {account}{link}")
 
 
 def _exposed(person: Person | None) -> Iterator[Finding]:
-    """Report what other users could change: the store, its keys, the person's files, or directories that lead there."""
+    """Report if other users could change the store, its keys, the person's own files, or a directory on their paths."""
     places = [directory / name for directory in own_directories().all() for name in (CONFIG, POLICY, POLICY_JSON)]
     if person is not None:
         with suppress(SecretsError):  # reported with the store
@@ -191,13 +191,14 @@ def _store(person: Person) -> Finding:
 def _work_tree(person: Person, main: str) -> Finding:
     project = trust.project_with_identity(person)
     if project is not None and project.unjoined is None:
-        return Finding("work tree", "ok", f"It counts as a work tree of {main}.")
-    hint = f"If it should: {command()} trust"
-    return Finding("work tree", "warn", f"This is a git work tree of {main}, but does not count as that project.", hint)
+        return Finding("work tree", "ok", f"This directory counts as a work tree of {main}.")
+    hint = f"To let it count as that project: {command()} trust"
+    message = f"This is a git work tree of {main}, but you have not let it count as that project."
+    return Finding("work tree", "warn", message, hint)
 
 
 def _keys(person: Person) -> Iterator[Finding]:
-    """Report each key that does not open the store, and why, and whether fewer than two keys do."""
+    """Report each key that does not open the store, with the reason, and warn if only one key opens the store."""
     try:
         person.store.unlock()
         slots, error = keys.list_keys(person), None
@@ -211,13 +212,13 @@ def _keys(person: Person) -> Iterator[Finding]:
     if error is not None:
         yield _failure("key", error)
     elif unfinished:
-        hint = f"To finish it: {command()} key list"
-        yield Finding("key", "warn", f"The store opens ({kinds}), but a change of keys was not finished.", hint)
+        hint = f"To complete the change: {command()} key list"
+        yield Finding("key", "warn", f"The store opens ({kinds}), but a change of its keys is incomplete.", hint)
     elif len(counted) > 1:
         yield Finding("key", "ok", f"{len(counted)} keys open the store ({kinds}).")
     if len(counted) == 1:
-        then = "To add another" if error is None else "To add another, once the store opens"
-        hint = f"If it is lost, so are your secrets. {then}: {command()} recover create"
+        then = "To add another key" if error is None else "To add another key, once the store opens"
+        hint = f"If you lose this key, you lose your secrets. {then}: {command()} recover create"
         yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
 
 
@@ -238,16 +239,16 @@ def _dead_key(info: KeyInfo, *, opens: bool) -> Finding:
 def _copies(person: Person) -> Iterator[Finding]:
     for copy in old_copies.list_copies(person.store.path):
         if copy.store_id is None:
-            hint = "It does not open as a store, so no command removes it. Check it yourself."
+            hint = "This file does not open as a store, so no command removes it. Check the file yourself."
         else:
-            hint = f"It holds all that was in the store at that time. To remove it: {command()} purge --deleted"
+            hint = f"This copy contains all that was in the store then. To remove the copy: {command()} purge --deleted"
         yield Finding("copy", "warn", described(copy), hint)
 
 
 def _no_key_yet() -> Finding:
     status = Custody(environment=os.environ).keyring_status()
     if status.ok:
-        return Finding("key", "ok", f"{status.name} works; the first secret puts a key there.")
+        return Finding("key", "ok", f"{status.name} works. Your first secret puts the store's key there.")
     other = f"Or keep the key in a file: {command()} init --key-file PATH"
     return Finding("key", "fail", f"[{status.code}] {status.message}", f"{status.hint} {other}")
 
@@ -259,11 +260,11 @@ def _damage(person: Person) -> Iterator[Finding]:
     except SecretsError as error:
         yield _failure("damage", error)
         return
-    hint = f"To save what opens: {command()} backup FILE, then {command()} backup restore FILE --aside"
+    hint = f"To save the records that open: {command()} backup FILE, then {command()} backup restore FILE --aside"
     for line in wrong:
         yield Finding("damage", "fail", f"[{Code.STORE_TAMPERED}] {line}", hint if line == wrong[-1] else None)
     if not wrong:
-        yield Finding("damage", "ok", "Every record opens, with every version.")
+        yield Finding("damage", "ok", "Every version of every record opens.")
 
 
 def _expiry(person: Person) -> Iterator[Finding]:

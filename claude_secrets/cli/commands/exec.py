@@ -1,4 +1,4 @@
-"""`exec`: become a program with secrets in its environment, or run it as a child and redact its output."""
+"""`exec`: run a program with secrets in its environment; with `--redact`, also redact its output."""
 
 import errno
 import os
@@ -23,30 +23,30 @@ from claude_secrets.person import secrets
 from claude_secrets.person.person import Person
 
 _SHOWN: Final = 100
-"""The largest number of characters of a word that is shown."""
+"""A message shows at most this many characters of a word."""
 
 _SHELLS_OWN: Final = frozenset(" \t\n$`|&;<>(){}[]*?~'\"\\=")
 _BUILTIN: Final = re.compile(
     r"[!.:]|alias|bg|bind|case|cd|command|declare|eval|exec|exit|export|fg|for|function|if|jobs|let|local|popd|pushd|"
     "read|readonly|return|set|setopt|shift|shopt|source|times?|trap|type|typeset|ulimit|umask|unalias|unset|until|while"
 )
-"""Builtins and keywords of shells; checked only if there is no program with that name."""
+"""Builtins and keywords of shells. A word is compared with these only if no program has that name."""
 
 _WHY: Final = {
-    errno.ENOEXEC: "it is not a program for this machine, or a script whose first line begins with #!",
-    errno.ENOENT: "its interpreter does not exist (for a script, its first line names it)",
+    errno.ENOEXEC: "it is neither a program for this machine nor a script whose first line begins with #!",
+    errno.ENOENT: "its interpreter does not exist (the first line of a script names its interpreter)",
     errno.E2BIG: "its arguments and its environment are too long",
 }
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take files, names, and the program with its arguments."""
+    """Add files, names, and the program with its arguments to the parser."""
     parser.usage = "%(prog)s [--file FILE …] [--only NAME …] [--redact] [--yes] [--scope SCOPE] -- COMMAND …"
     variables.add_arguments(parser)
     parser.add_argument(
         "--redact",
         action="store_true",
-        help="replace each value in the program's output, plain or encoded, with [secret://NAME] (always for agents)",
+        help="in the program's output, replace each plain or encoded value with [secret://NAME] (always on for agents)",
     )
     add_scope(parser)
     ask_about_others.add_yes(parser)
@@ -54,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Become the program, or run it until it ends."""
+    """Replace this process with the program; with `--redact`, run the program as a child process."""
     person = scoped_person(options)
 
     def values(names: Sequence[str]) -> dict[str, str]:
@@ -82,7 +82,10 @@ def run(options: Namespace) -> int:
 
 
 def _without_values(person: Person, word: str) -> str:
-    """Return a word with references instead of stored values; empty if it may hold another credential."""
+    """Return a word with references instead of stored values.
+
+    The result is empty if the word may contain another credential, or if the stored values cannot be read.
+    """
     from claude_secrets.person.inspection import every_value
     from claude_secrets.redaction.credentials import kinds_in
     from claude_secrets.redaction.finder import Finder
@@ -105,14 +108,14 @@ def start(
     redact: bool,
     sealed: bool = False,
 ) -> int:
-    """Run the program and arguments in `given`, with its secrets and `environment`.
+    """Run the program that `given` names, with its arguments, the chosen secrets and `environment`.
 
-    Return its exit code, or NO_PROGRAM or NOT_STARTED.
+    Return the program's exit code; NO_PROGRAM or NOT_STARTED if it did not run.
 
-    `sealed` matters only with `redact`: the program inherits no descriptor above 2 to which it could write a value.
+    If `redact` and `sealed` are set, the program inherits no file descriptor above 2 that bypasses the redaction.
 
     Raises:
-        CallerError: there is no program to run, or an error of `variables`.
+        CallerError: `given` names no program, or `variables` refused the choice.
     """
     words = given[1:] if given[:1] == ["--"] else given
     if not words:
@@ -140,10 +143,10 @@ def start(
 
 
 def _found(word: str, path: str | None) -> str:
-    """Return the path of the program that a word names, looked up as shells do.
+    """Find a program by its name, as a shell does, and return its path.
 
     Raises:
-        OSError: why it cannot be run; FileNotFoundError if it does not exist.
+        OSError: the program cannot be run; FileNotFoundError if it does not exist.
     """
     program = shutil.which(word, path=path)
     if program is not None:
@@ -156,7 +159,7 @@ def _found(word: str, path: str | None) -> str:
 
 
 def _not_found(word: str, error: OSError, shown: str) -> int:
-    """Report that a word names no program that can be run. Return the exit code that shells use for that."""
+    """Report that a program does not exist or cannot be run. Return the exit code that a shell returns then."""
     name = f" '{shown[:_SHOWN]}{'…' * (len(shown) > _SHOWN)}'" if shown else ""
     if error.errno != errno.ENOENT:
         output.error(f"[{Code.INVALID_ARGUMENTS}] The program{name} cannot be run: {_why(error)}.")
@@ -168,7 +171,7 @@ def _not_found(word: str, error: OSError, shown: str) -> int:
 
 
 def _not_run(error: OSError) -> int:
-    """Report why an existing program did not start. Return the exit code that shells use for that."""
+    """Report why an existing program did not start. Return the exit code that a shell returns then."""
     output.error(f"[{Code.INVALID_ARGUMENTS}] The program cannot be run: {_WHY.get(error.errno or 0) or _why(error)}.")
     return NO_PROGRAM if error.errno == errno.ENOENT else NOT_STARTED
 

@@ -1,4 +1,4 @@
-"""`export`: print variables with their secrets for a shell, as a .env file or as JSON."""
+"""`export`: print variables with secret values, as shell commands, a .env file or JSON."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
@@ -13,29 +13,29 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take files, names, the format, and what to do about missing secrets."""
+    """Add files, names, `--format` and `--on-missing` to the parser."""
     variables.add_arguments(parser)
     parser.add_argument(
         "--format",
         choices=["shell", "dotenv", "json"],
         default="shell",
         help='shell (the default): for eval "$(claude-secrets export)" in any POSIX shell; dotenv: for python-dotenv '
-        "1.2.3 or later (never source it in a shell: a value could be run as code; docker --env-file keeps the "
-        "quotes)",
+        "1.2.3 or later (never source this format in a shell, which could run a value as code; docker --env-file "
+        "would keep the quotes)",
     )
     parser.add_argument(
         "--on-missing",
         choices=["error", "empty", "keep"],
         default="error",
-        help="what to do with a reference to a missing secret: error (the default) prints no variables, empty "
-        "removes the reference, keep leaves it",
+        help="what to do if a referenced secret is missing: error (the default) prints no variables, empty "
+        "removes the reference, keep prints the reference unchanged",
     )
     add_scope(parser)
     ask_about_others.add_yes(parser)
 
 
 def loosens(_options: Namespace) -> bool:
-    """Return whether the command gives agents, or readers of its output, more access."""
+    """Return whether the command gives more access to agents or to readers of its output."""
     return True
 
 
@@ -63,7 +63,7 @@ def run(options: Namespace) -> int:
 
 
 def _shell(environment: Mapping[str, str]) -> str:
-    """Return assignments in single quotes, inside which POSIX shells expand nothing (IEEE 1003.1, Shell, 2.2.2)."""
+    """Return exports with values in single quotes: POSIX shells expand nothing there (IEEE 1003.1, Shell, 2.2.2)."""
     quoted = {name: value.replace("'", "'\\''") for name, value in environment.items()}
     return "".join(f"export {name}='{value}'\n" for name, value in quoted.items())
 
@@ -74,7 +74,7 @@ def _dotenv(environment: Mapping[str, str]) -> str:
     if wrong:
         raise CallerError(
             Code.INVALID_VALUE,
-            f"{listed(wrong)}: the value holds '${{', which programs that read a .env file expand.",
+            f"{listed(wrong)}: the value contains '${{', which programs expand when they read a .env file.",
             "Use --format shell or json.",
         )
     return "".join(f"{name}={value}\n" for name, value in quoted.items())

@@ -1,4 +1,4 @@
-"""`get`: print a value."""
+"""`get`: print a secret's value."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -8,7 +8,7 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the name."""
+    """Add the name to the parser."""
     parser.add_argument("name", metavar="NAME")
     add_scope(parser)
 

@@ -1,11 +1,11 @@
-"""`history`: list the kept versions of a secret, without values."""
+"""`history`: list the stored versions of a secret, without their values."""
 
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import add_scope, scoped_person
-from claude_secrets.cli.output import note, say_json, table
+from claude_secrets.cli.output import counted, note, say_json, table
 from claude_secrets.cli.times import date
 from claude_secrets.model import EnteredBy
 from claude_secrets.paths import command
@@ -16,12 +16,14 @@ _SHOWN: Final = 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the name, `--all` and `--json`."""
+    """Add the name, `--all` and `--json` to the parser."""
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
-        "--all", action="store_true", help=f"every version (default: the newest {_SHOWN}, and all a person entered)"
+        "--all",
+        action="store_true",
+        help=f"list all versions (default: the newest {_SHOWN}, and those that a person entered)",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON; all versions")
+    parser.add_argument("--json", action="store_true", help="print all versions as JSON")
     add_scope(parser)
 
 
@@ -47,9 +49,9 @@ def run(options: Namespace) -> int:
         )
     table(rows)
     if len(shown) < len(kept):
-        note(f"{len(kept) - len(shown)} more, stored by agents: use --all to list them.")
+        note(f"Not listed: {counted(len(kept) - len(shown), 'version')} stored by agents. To list them, use --all.")
     if any(not version.deleted and version.number != record.version for version in kept):
-        note(f"To restore one: {command()} restore {options.name} --version NUMBER")
+        note(f"To restore a version: {command()} restore {options.name} --version NUMBER")
     return 0
 
 

@@ -27,11 +27,11 @@ def test_a_backup_is_made_verified_and_restored(machine: Machine, tmp_path: Path
     done = with_passphrase(machine, file)
     assert (done.returncode, done.stdout) == (
         0,
-        f"Wrote {file}: 1 secret, 2 versions. Grants and the log are not in it.\n",
+        f"Wrote {file}: 1 secret, 2 versions. The backup does not contain grants or the log.\n",
     )
     assert with_passphrase(machine, file).returncode == 2
     assert with_passphrase(machine, "--verify", file).stdout == (
-        "The backup is intact: 1 secret, 2 versions; all of them open.\n"
+        "The backup is intact: every record opens (1 secret, 2 versions).\n"
     )
     wrong = with_passphrase(machine, "--verify", file, passphrase="another one entirely")
     assert (wrong.returncode, wrong.stderr.split()[1]) == (4, "[KEY_WRONG]")

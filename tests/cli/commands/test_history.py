@@ -19,7 +19,7 @@ def test_history_shows_who_stored_what_and_restore_brings_it_back(machine: Machi
     assert (lines[1].split()[0], lines[1].split()[-1], "an agent" in lines[1]) == ("27", "deleted", True)
     assert (lines[-1].split()[0], "you" in lines[-1], "~/work/api" in lines[-1]) == ("1", True, True)
     assert len(lines) == 22
-    assert shown.stderr.splitlines()[0] == "6 more, stored by agents: use --all to list them."
+    assert shown.stderr.splitlines()[0] == "Not listed: 6 versions stored by agents. To list them, use --all."
     assert len(machine.run("history", "T", "--all", at=project).stdout.splitlines()) == 28
     told = json.loads(machine.run("history", "T", "--json", at=project).stdout)
     assert [told[0]["version"], told[0]["deleted"], told[-1]["entered_by"]] == [27, True, "person"]

@@ -101,7 +101,7 @@ def test_doctor_and_the_log_tell_as_whom_a_linked_work_tree_counts(machine: Mach
     assert found["project"]["message"] == str(tree)
     assert (found["work tree"]["state"], found["work tree"]["hint"]) == (
         "warn",
-        "If it should: python -P -m claude_secrets trust",
+        "To let it count as that project: python -P -m claude_secrets trust",
     )
     assert str(main) in found["work tree"]["message"]
     machine.run("trust", "--yes", at=tree)
