@@ -349,7 +349,10 @@ def test_whoever_was_let_use_a_name_is_told_of_when_it_moves(machine: Machine) -
     done = machine.run("set", "TAKEN", at=machine.home / "work" / "clone", stdin="v")
     assert "TAKEN was stored by an agent in ~/work/infra" in done.stderr
     for name, said in (
-        ("TAKEN", f"may still use it; to revoke that: python -P -m claude_secrets --project {infra} revoke TAKEN"),
+        (
+            "TAKEN",
+            f"may still use 'TAKEN'; to revoke its grant: python -P -m claude_secrets --project {infra} revoke TAKEN",
+        ),
         ("LEFT", "may no longer use it"),
     ):
         done = machine.run("set", name, "--yes", at=machine.home / "work" / "clone", stdin="v")

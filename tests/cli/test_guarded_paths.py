@@ -39,7 +39,7 @@ def test_file_tools_do_not_read_the_store_or_a_key(machine: Machine) -> None:
     hard.unlink()
     for above in ({"path": str(machine.home)}, {"path": "/", "glob": "**/master.key"}, {"path": "../.."}):
         said = hook(machine, "pre-tool-use", tool_name="Grep", tool_input=above)["hookSpecificOutput"]
-        assert "search in a narrower one" in said["permissionDecisionReason"]
+        assert "Search in a narrower directory" in said["permissionDecisionReason"]
     said = hook(machine, "pre-tool-use", at="../.keys", tool_name="Grep", tool_input={"pattern": "."})
     assert said["hookSpecificOutput"]["permissionDecision"] == "deny"
     assert hook(machine, "pre-tool-use", tool_name="Grep", tool_input={"pattern": "."}) == {}

@@ -188,7 +188,7 @@ def test_in_a_project_they_become_its_own_and_others_are_let_to_it(machine: Watc
     machine.run("set", "URL", stdin=VALUES["URL"])
     file = machine.file(".env", DOTENV)
     code, _, said = machine.bring(str(file), "--yes", at=project)
-    assert (code, "agents of this project cannot use all of them yet" in said) == (0, True)
+    assert (code, "agents of this project cannot use all imported secrets yet" in said) == (0, True)
     listed = {secret["name"]: secret for secret in json.loads(machine.run("list", "--json").stdout)}
     assert {name: secret["origin"] for name, secret in listed.items()} == {
         "TOKEN": str(project),
@@ -209,7 +209,7 @@ def test_they_come_into_the_scope_that_is_named(machine: Watched) -> None:
     file = machine.file(".env", DOTENV)
     code, error, said = machine.bring(str(file), "--scope", "acme", "--yes", "--rewrite")
     assert (code, error) == (2, "INVALID_ARGUMENTS")
-    assert "would be to scope 'shared', not 'acme'" in said
+    assert "would name secrets in scope 'shared', but the import uses 'acme'" in said
     assert machine.values("--scope", "acme") == {}
     assert machine.bring(str(file), "--scope", "acme", "--yes")[0] == 0
     assert machine.values("--scope", "acme") == VALUES
@@ -645,7 +645,7 @@ def test_of_a_link_the_target_is_rewritten_and_that_is_said(machine: Watched) ->
     link.symlink_to("files/target")
     code, _, said = machine.bring(str(link), "--yes", "--rewrite")
     assert (code, link.is_symlink(), target.read_bytes().decode()) == (0, True, REWRITTEN)
-    assert f"{link} is a link; the file {target} is rewritten" in said
+    assert f"{link} is a link to {target}, which will be rewritten" in said
     assert (target.parent / "target.before-import").read_bytes().decode() == DOTENV
     assert not (machine.home / ".env.before-import").exists()
 
@@ -679,7 +679,7 @@ def test_a_file_that_was_changed_meanwhile_is_left_alone(machine: Watched, how: 
 
     code, screen = on_a_terminal(machine, ["import", str(file), "--rewrite"], "y\n", meanwhile=meanwhile)
     assert (code, "so it was not " in screen) == (1, True)
-    assert "The secrets are imported nevertheless" in screen
+    assert "The secrets were imported. Run the command again" in screen
     assert machine.values() == VALUES
     left = {path.name: path.read_bytes().decode() for path in file.parent.iterdir()}
     assert (

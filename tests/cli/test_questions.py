@@ -30,7 +30,7 @@ QUESTIONS = {
     "exec --scope acme -- true": ("clone", "Let this command use 68 secrets for ~/work/clone/.env?"),
     "export --scope acme": ("clone", "Let this command use 68 secrets for ~/work/clone/.env?"),
     "import values.env": ("other", "Import 68 secrets from ~/work/other/values.env into scope 'shared'?"),
-    "purge --deleted": ("other", "Purge 68 deleted secrets, of all scopes? This cannot be undone."),
+    "purge --deleted": ("other", "Purge 68 deleted secrets in all scopes? This cannot be undone."),
     "set OWN": ("other", "Overwrite OWN, and let ~/work/other use it?"),
     "allow OWN": ("other", "Let ~/work/other use OWN?"),
     "access OWN --readable": ("other", "Make OWN readable for every agent that may use it?"),
@@ -40,7 +40,7 @@ QUESTIONS = {
     ),
     "purge OWN": (
         "other",
-        f"Purge 'OWN' of scope 'shared', 1 version, and the grants on it? This cannot be undone. {THERE}",
+        f"Purge 'OWN' of scope 'shared', with 1 version and all grants on it? This cannot be undone. {THERE}",
     ),
     "backup restore old.backup --aside --key-file new.key": (
         "..",

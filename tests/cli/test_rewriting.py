@@ -185,8 +185,8 @@ def test_a_value_that_leads_to_a_reference_is_left_alone(what: str) -> None:
         ("A=x\nB=${A}secret://STORED\n", "Line 2 contains"),
         ("A=x\nB=${A}${HOME}\n", "Line 2 contains"),
         ("A=x\nB=${A}-secret://STORED\nA=y\n", "Line 2 contains"),
-        ("A=x\nB=secret://A\n", "refer to A and"),
-        ("A=x\nC=A\nB='-secret://A/'\n", "refer to A and"),
+        ("A=x\nB=secret://A\n", "use A, so overwriting"),
+        ("A=x\nC=A\nB='-secret://A/'\n", "use A, so overwriting"),
     ],
 )
 def test_what_would_change_another_variable_is_refused(text: str, why: str, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_values_in_files_are_found_in_every_form_with_their_line(machine: Machin
     assert len(scan(machine, at=place)) == 4
     said = machine.run("scan", str(place))
     assert "replace these secrets at the services that use them, and in the store: TOKEN, acme/SCOPED" in said.stderr
-    assert "values of fewer than 6 characters (1)" in said.stderr
+    assert "1 stored value of fewer than 6 characters" in said.stderr
 
 
 def test_nothing_found_is_code_0_and_the_store_itself_is_no_leak(machine: Machine) -> None:

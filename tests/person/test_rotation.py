@@ -460,7 +460,7 @@ def test_at_a_terminal_a_new_passphrase_is_typed_twice(machine: Machine) -> None
         shell.type(f"{NEW}\n")
         shell.see(", again .*: ")
         shell.type(f"{NEW}\n")
-        shell.see(r"seal every record anew\? \[y/N\] ")
+        shell.see(r"seal every record with the new data key\? \[y/N\] ")
         shell.type("y\n")
         shell.see("Every record is sealed with a new data key")
     nothing = {"CLAUDE_SECRETS_KEY_FILE": str(machine.home / "no.key")}
@@ -476,7 +476,7 @@ def test_at_a_terminal_an_empty_line_gives_the_passphrase_up_and_no_is_no(machin
             shell.see(", or nothing to remove the slot .*: ")
             shell.type("\n")
             shell.see("will be removed")
-            shell.see(r"seal every record anew\? \[y/N\] ")
+            shell.see(r"seal every record with the new data key\? \[y/N\] ")
             shell.type(f"{answer}\n")
             shell.see("Nothing was changed" if answer == "n" else "Every record is sealed")
             kinds = re.findall(r'"kind": "(.*)"', machine.run("key", "list", "--json").stdout)

@@ -1,8 +1,8 @@
-"""`hook`: answer an event of Claude Code's hooks, from standard input to standard output.
+"""`hook`: read an event of a Claude Code hook from standard input, and answer it on standard output.
 
-Always: a hook that fails says so on standard error, without repeating its input. A failed hook blocks nothing, except
-that tool output that could not be searched is withheld. Each event gets one answer, in time. The formats are those of
-https://code.claude.com/docs/en/hooks (`hookSpecificOutput`).
+Always: a failed hook reports its failure on standard error, without repeating its input. A failed hook blocks nothing,
+but it withholds tool output that it could not search. Each event gets exactly one answer, within the time limit.
+https://code.claude.com/docs/en/hooks defines the formats of events and answers (`hookSpecificOutput`).
 """
 
 import json
@@ -39,13 +39,13 @@ SECONDS = 10.0
 """Seconds after which a hook gives up."""
 
 OUTPUT_SECONDS = 30.0
-"""Seconds after which a hook for tool output gives up. Claude Code waits longer, and then shows the output as it is."""
+"""Seconds after which a hook for tool output gives up. Claude Code waits longer, then shows output unchecked."""
 
 SIZE_LIMIT: Final = 64 << 20
 """The largest event, in bytes."""
 
 PROMPT_LIMIT: Final = 1 << 20
-"""The characters of a prompt that are searched for likely credentials: a megabyte takes about two seconds."""
+"""At most this many characters of a prompt are searched for likely credentials: a megabyte takes two seconds."""
 
 _KEPT: Final = "This is where Claude Secrets keeps its store or a key."
 
@@ -53,7 +53,7 @@ NAMES_LIMIT: Final = 100
 """The largest number of names that the model gets at the start of a session."""
 
 NAME_LENGTH: Final = 64
-"""The largest number of characters of such a name: a longer name could be a message."""
+"""The length of the longest name that the model gets then, in characters: a longer name could be a message."""
 
 _READING: Final = ("Read", "NotebookRead")
 _WRITING: Final = ("Edit", "MultiEdit", "Write", "NotebookEdit")
@@ -62,26 +62,26 @@ _PATHS: Final = ("file_path", "notebook_path", "path")
 _MOVING: Final = frozenset(
     ("move", "rename", "copy", "link", "symlink", "delete", "remove", "trash", "extract", "unzip")
 )
-"""Words in the names of tools that can change everything in a directory that they are given."""
+"""A tool with one of these words in its name may change everything in a directory that is its argument."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the event's name, and accept any: an argument error would exit with code 2, by which a hook blocks."""
+    """Add EVENT, and accept any word: an argument error exits with code 2, which tells Claude Code to block."""
     parser.add_argument("event", metavar="EVENT", nargs="?", default="", help=", ".join(EVENTS))
 
 
 def run(options: Namespace) -> int:
-    """Answer one event, for the project that it names."""
+    """Answer the event on standard input, for the project that the event names."""
     return answer(options.event, None)
 
 
 def answer(name: str, directory: Path | None) -> int:
-    """Answer the event on standard input, for an agent's project at `directory`, or for the project it names."""
+    """Answer the event on standard input, for the project at `directory`; if None, for the one that the event names."""
     return _answer(name, lambda event: EVENTS[name](_Hook(event, directory), event))
 
 
 def fail(name: str, error: Exception) -> int:
-    """Answer an event for which an error occurred before it was read."""
+    """Answer an event with a failure, because `error` occurred before the event was read."""
 
     def again(_: HookEvent) -> HookAnswer:
         raise error
@@ -92,8 +92,8 @@ def fail(name: str, error: Exception) -> int:
 def _answer(name: str, act: Callable[[HookEvent], HookAnswer]) -> int:
     if name not in EVENTS:
         note(
-            f"claude-secrets hook: no such event; the events are {', '.join(EVENTS)}. "
-            "Fix the command in your settings: until then this hook does nothing."
+            f"claude-secrets hook: unknown event; the events are {', '.join(EVENTS)}. "
+            "Fix the hook's command in your settings: until then, this hook does nothing."
         )
         return FAILED
     reply = _Reply(name)
@@ -113,13 +113,13 @@ def _answer(name: str, act: Callable[[HookEvent], HookAnswer]) -> int:
 
 
 class _UnreadableError(Exception):
-    """An event that cannot be read. The text says why, and repeats nothing of the event."""
+    """The event cannot be read. The error's text gives the reason, and does not repeat any part of the event."""
 
 
 def _read_event() -> HookEvent:
     data = sys.stdin.buffer.read(SIZE_LIMIT + 1) if sys.stdin is not None else b""
     if len(data) > SIZE_LIMIT:
-        while sys.stdin.buffer.read(1 << 20):  # the client must be able to write all of it
+        while sys.stdin.buffer.read(1 << 20):  # the client must be able to write the whole event
             pass
         raise _UnreadableError(f"the event is larger than {SIZE_LIMIT >> 20} MiB")
     try:
@@ -138,7 +138,7 @@ def _line(answer: HookAnswer) -> str:
 
 
 class _Reply:
-    """The one answer to an event: its result or, after the time limit, a failure."""
+    """The only answer to an event: the hook's result, or a failure if the time limit ends first."""
 
     def __init__(self, name: str) -> None:
         self.event: HookEvent | None = None
@@ -146,17 +146,17 @@ class _Reply:
         self._turn = threading.Lock()
 
     def begin_waiting(self) -> None:
-        """Start the time limit, which ends any wait: for a keyring, a client or a long search."""
+        """Start the time limit. At its end the hook fails, even while waiting for a keyring, a client or a search."""
         threading.Thread(target=self._give_up, daemon=True).start()
 
     def say(self, line: str) -> None:
-        """Answer, unless there is an answer already."""
+        """Print the answer, unless the event already has an answer."""
         self._turn.acquire()  # never released: the process ends after the first answer
         if line:
             say(line)
 
     def fail(self, why: str) -> None:
-        """Answer that the hook failed. `why` must repeat nothing of the event."""
+        """Answer that the hook failed. The reason `why` must not repeat any part of the event."""
         line = self._failure(why)
         self._turn.acquire()
         note(f"claude-secrets hook {self._name}: {why}")
@@ -169,7 +169,7 @@ class _Reply:
             return ""
         try:
             return _line(failed(self.event, why))
-        except (RecursionError, ValueError):  # nested too deeply, or with numbers that JSON cannot hold
+        except (RecursionError, ValueError):  # the event is nested too deeply, or has numbers that are not valid JSON
             return _line(failed(None, why))
 
     def _give_up(self) -> None:
@@ -182,7 +182,7 @@ class _Reply:
 
 
 class _Hook:
-    """The gate for the project in which an event happened."""
+    """A hook's access to the store, for the project in which the event happened."""
 
     def __init__(self, event: HookEvent, directory: Path | None) -> None:
         stands = event.get("cwd")
@@ -202,7 +202,7 @@ class _Hook:
         return gate
 
     def names(self) -> tuple[list[str], list[str]]:
-        """Return the names that agents of the project may use, and which of them are use-only."""
+        """Return the names that agents of the project may use, and the use-only names among them."""
         outcome = self._gate.call(Call(tool=Tool.LIST_SECRETS), self._where, client="hook")
         if not isinstance(outcome, Done):
             return [], []
@@ -210,11 +210,11 @@ class _Hook:
         return (names, use_only) if isinstance(names, list) and isinstance(use_only, list) else ([], [])
 
     def entered_by_person(self, names: Sequence[str]) -> frozenset[str]:
-        """Return those of the names whose values the person entered."""
+        """Return those `names` whose values the person entered."""
         return self._gate.entered_by_person(self._where, names)
 
     def values(self) -> StoreValues:
-        """Return all values of the store."""
+        """Return all values in the store."""
         return self._gate.every_value(self._where)
 
 
@@ -227,11 +227,11 @@ def _session_start(hook: _Hook, _event: HookEvent) -> HookAnswer:
     safe = [name for name in names if name in entered and len(name) <= NAME_LENGTH][:NAMES_LIMIT]
     listed = ", ".join(f'"{name}" (use-only)' if name in use_only else f'"{name}"' for name in safe)
     left = len(names) - len(safe)
-    rest = f"{left}{' more' * bool(safe)}, which list_secrets names" if left else ""
+    rest = f"{left}{' more' * bool(safe)} (call list_secrets for their names)" if left else ""
     text = (
         f"Claude Secrets keeps credentials for this project: {' and '.join(part for part in (listed, rest) if part)}. "
-        f"To use one without seeing it: `{command()} exec --only NAME -- COMMAND`, or secret://NAME in a .env file "
-        f"and `{command()} exec -- COMMAND`. If a credential is missing, call input_secret, which asks the person "
+        f"To use one without seeing its value: `{command()} exec --only NAME -- COMMAND`, or secret://NAME in a .env "
+        f"file and `{command()} exec -- COMMAND`. If a credential is missing, call input_secret, which asks the person "
         "for it; never ask for it in the chat."
     )
     return specific("SessionStart", additionalContext=text)
@@ -253,14 +253,14 @@ def _user_prompt_submit(hook: _Hook, event: HookEvent) -> HookAnswer:
     kinds = [] if shown else kinds_in(prompt[:PROMPT_LIMIT])
     if not shown and not kinds:
         return None
-    what = str(shown) if shown else f"what looks like {' and '.join(kinds)}"
+    what = str(shown) if shown else f"text that looks like {' and '.join(kinds)}"
     warning = (
-        f"Your prompt holds {what}. It is in this session's transcript and goes to the model; consider replacing it. "
-        "Next time, let the agent call input_secret, which asks you outside the chat."
+        f"Your prompt contains {what}. This value is in the session's transcript and goes to the model; "
+        "consider replacing it. Next time, let the agent call input_secret, which asks you outside the chat."
     )
-    instead = f" Use it as secret://{shown.names[0]}." if shown and shown.names else ""
-    offer = "" if shown else " Offer to call input_secret, so that it is stored instead."
-    advice = f"The person's prompt holds {what}. Do not repeat it, write it to a file or put it into a command."
+    instead = f" Use the reference secret://{shown.names[0]} instead." if shown and shown.names else ""
+    offer = "" if shown else " Offer to call input_secret, which stores the credential."
+    advice = f"The person's prompt contains {what}. Do not repeat it, write it to a file or put it into a command."
     return {"systemMessage": warning, **specific("UserPromptSubmit", additionalContext=advice + instead + offer)}
 
 
@@ -280,17 +280,17 @@ def _pre_tool_use(hook: _Hook, event: HookEvent) -> HookAnswer:
 
 
 def _touched(named: set[str], guard: Guard, *, own: bool, above: bool) -> HookAnswer:
-    """Return the refusal of a tool that gets these paths, or None.
+    """Return a refusal if the tool must not get one of these paths, or None.
 
-    `own`: also guard the person's own files. `above`: also guard directories that contain a guarded file.
+    `own`: also refuse the person's own files. `above`: also refuse directories that contain a guarded file.
     """
     for path in (path for text in named for path in guard.leads(text)):
         if guard.keeps(path):
             return _denied(_KEPT)
         if own and guard.owns(path):
-            return _denied("These are the person's own settings of Claude Secrets. Only the person changes them.")
+            return _denied("These are the person's own settings of Claude Secrets. Only the person may change them.")
         if above and guard.holds_guarded(path):
-            return _denied("That directory contains files that Claude Secrets needs.")
+            return _denied("That directory contains files that only Claude Secrets or the person may change.")
     return None
 
 
@@ -300,19 +300,19 @@ def _searched(tool: str, given: Mapping[str, object], guard: Guard) -> HookAnswe
     if any(guard.keeps(path) for path in guard.leads(directory)):
         return _denied(_KEPT)
     if tool == "Grep" and any(guard.has_key_below(path) for path in guard.leads(directory)):
-        return _denied("That directory contains a key of Claude Secrets: search in a narrower one.")
+        return _denied("That directory contains a key of Claude Secrets. Search in a narrower directory.")
     if isinstance(pattern, str) and guard.may_match(pattern, directory):
         return _denied(f"{_KEPT} Search in a narrower directory.")
     return None
 
 
 def _denied(why: str) -> HookAnswer:
-    advice = "To see names, call list_secrets; to use values, use references."
+    advice = "To see the names of secrets, call list_secrets. To use a value, write its reference, secret://NAME."
     return specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=f"{why} {advice}")
 
 
 def _guard(hook: _Hook) -> Guard:
-    """Return the guard of the person's files and stores; of the default store only if `config.yml` is broken."""
+    """Return the guard for the person's files and stores. A broken `config.yml` adds no store to the guard."""
     try:
         config = read_config(own_directories(), no_link_check)
     except SecretsError:
@@ -324,7 +324,7 @@ def _guard(hook: _Hook) -> Guard:
 
 
 def _keys(path: Path) -> list[Path]:
-    """Return the key files of a store; if it cannot be read, only the file that the environment names."""
+    """Return a store's key files. If the store cannot be read, return only the key file that the environment names."""
     with closing(Store.at(path, os.environ)) as store:
         try:
             return store.key_files()
@@ -336,7 +336,7 @@ _FAILED: Final[dict[str, Callable[[HookEvent | None, str], HookAnswer]]] = {
     "post-tool-use": hook_output.withheld,
     "post-tool-use-failure": hook_output.unchecked,
 }
-"""The answers to events that need one even if their hook fails."""
+"""The answers to those events that need an answer even if their hook fails."""
 
 EVENTS: Final[dict[str, Callable[[_Hook, HookEvent], HookAnswer]]] = {
     "session-start": _session_start,

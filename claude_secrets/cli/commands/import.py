@@ -26,30 +26,32 @@ from claude_secrets.store.records import Stored
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the file, its kind, and whether to overwrite secrets and rewrite the file."""
+    """Add FILE, its kind, and the options to overwrite secrets and to rewrite the file."""
     parser.add_argument("file", metavar="FILE", help="a .env file, a JSON object of strings, or secrets.encrypted")
     parser.add_argument(
         "--from",
         dest="kind",
         choices=[*FileKind],
-        help="the kind of file; by default recognised by its name or content",
+        help="the kind of file (by default, recognised by the file's name or content)",
     )
     parser.add_argument(
         "--rewrite",
         action="store_true",
-        help="dotenv: replace each imported value with secret://NAME; FILE.before-import keeps a copy",
+        help="dotenv: replace each imported value with secret://NAME; the old file is saved as FILE.before-import",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the values of existing secrets that differ")
     parser.add_argument(
-        "--key-fd", metavar="N", type=int, help="typescript: read its key (base64) from this file descriptor"
+        "--overwrite", action="store_true", help="overwrite secrets that are already stored with another value"
+    )
+    parser.add_argument(
+        "--key-fd", metavar="N", type=int, help="typescript: read the file's key (base64) from this file descriptor"
     )
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_scope(parser)
 
 
 def run(options: Namespace) -> int:
-    """Read the file, show what would change, ask, store all secrets at once, and rewrite the file last."""
+    """Read the file, show the planned changes, and ask. Then store all secrets at once, and rewrite the file last."""
     file = plain_file.read_plain_file(expanded(options.file), limit=import_files.SIZE_LIMIT)
     kind = _kind(file, options.kind, rewrite=options.rewrite, has_key=options.key_fd is not None)
     invocation = invocation_of(options)
@@ -88,8 +90,8 @@ def _kind(file: PlainFile, named: str | None, *, rewrite: bool, has_key: bool) -
     if (rewrite and kind is not FileKind.DOTENV) or (has_key and kind is not FileKind.TYPESCRIPT):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"The file is read as {kind}, but --rewrite is only for dotenv and --key-fd only for typescript.",
-            "Name the kind of file with --from.",
+            f"The file is read as {kind}. --rewrite needs a dotenv file, and --key-fd needs a typescript file.",
+            "To read the file as another kind, use --from.",
         )
     return kind
 
@@ -113,12 +115,12 @@ def _refuse_problems(contents: ImportedFile) -> None:
     if contents.problems:
         raise CallerError(
             contents.problems[0].code,
-            f"{counted(len(contents.problems), 'problem')} in the file, as listed; nothing was imported.",
+            f"The file has {counted(len(contents.problems), 'problem')}, listed above; nothing was imported.",
         )
 
 
 def _rewriting(file: PlainFile, contents: ImportedFile) -> bytes | None:
-    """Return the file's new content; None if nothing in it changes."""
+    """Return the file's content with references instead of values; None if that changes nothing."""
     after = import_files.rewrite(file.data, contents.entries)
     if after == file.data:
         return None
@@ -127,12 +129,13 @@ def _rewriting(file: PlainFile, contents: ImportedFile) -> bytes | None:
 
 
 def _refuse_another_scope(person: Person) -> None:
-    """Refuse to write references that would name other secrets than the imported ones."""
+    """Refuse `--rewrite` if the references would name secrets in another scope than the import's."""
     meant = allowlist_of(person.project).scope if person.project else SHARED
     if meant != person.scope:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"References in that file would be to scope '{meant}', not '{person.scope}'; nothing was imported.",
+            f"The file's references would name secrets in scope '{meant}', but the import uses '{person.scope}'; "
+            "nothing was imported.",
             "Import without --scope, or without --rewrite.",
         )
 
@@ -170,16 +173,16 @@ def _refuse_overwriting(planned: Sequence[Planned], file: PlainFile, *, overwrit
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             f"Already stored with another value: {', '.join(names)}. Nothing was imported.",
-            "To overwrite (earlier versions are kept), add --overwrite.",
+            "To overwrite these secrets, add --overwrite (earlier versions are kept).",
         )
     if rewrite:
         elsewhere = [name for name in names if name in import_files.mentioned_by(file.data)]
         if elsewhere:
             raise CallerError(
                 Code.INVALID_ARGUMENTS,
-                f"Other variables in the file refer to {', '.join(elsewhere)} and would get the new values; "
+                f"Other variables in the file use {', '.join(elsewhere)}, so overwriting would change them, too; "
                 "nothing was imported.",
-                "If they should, import twice: first with --overwrite, then with --rewrite.",
+                "To change them anyway, import twice: first with --overwrite, then with --rewrite.",
             )
 
 
@@ -189,13 +192,13 @@ def _is_to_do(planned: Sequence[Planned], after: bytes | None) -> bool:
 
 def _ask(planned: Sequence[Planned], file: PlainFile, person: Person, yes: Yes, *, rewrite: bool) -> None:
     if yes.given and any(each.origin for each in planned):
-        yes.require_person("`import --yes` of names that belong to others")
+        yes.require_person("`import --yes` for secrets that were stored elsewhere")
     asked = f"Import {_counted(planned)} from {short(str(file.asked))} into scope '{person.scope}'"
     if rewrite:
         if file.is_linked:
-            note(f"note: {file.asked} is a link; the file {file.path} is rewritten")
+            note(f"note: {file.asked} is a link to {file.path}, which will be rewritten")
         if file.status.st_nlink > 1:
-            note("note: the file has another name (a hard link), and the values stay there")
+            note("note: the file also has another name (a hard link), under which the values will stay readable")
         asked += ", and replace the values in the file with references"
     require_yes(f"{asked}?", yes=yes.given)
 
@@ -220,34 +223,34 @@ def _tell(planned: Sequence[Planned], stored: Sequence[Stored], person: Person, 
         return
     allowlist = allowlist_of(person.project)
     if any(allowlist.entry_for(each.entry.name) is None for each in planned):
-        hint(f"agents of this project cannot use all of them yet; to allow each: {command()} allow NAME")
+        hint(f"agents of this project cannot use all imported secrets yet; to allow a secret: {command()} allow NAME")
 
 
 def _rewrite(file: PlainFile, after: bytes, *, as_json: bool) -> Path:
-    """Write the references into the file. The secrets stay stored even if this fails."""
+    """Replace the values in the file with references. The secrets stay stored even if the rewriting fails."""
     _keep_out_of_git(plain_file.copy_of(file))
     try:
         copy = plain_file.rewrite(file, after)
     except SecretsError as error:
-        hint_again = "The secrets are imported nevertheless. Try again; then only the file is rewritten."
+        hint_again = "The secrets were imported. Run the command again to rewrite the file."
         raise error.with_hint(hint_again) from None
     if not as_json:
-        say(f"Rewrote {file.path}: it now has references instead of the values.")
-    hint(f"the copy of the old file still holds the values; to remove it: {plain_file.removal(copy)}")
+        say(f"Rewrote {file.path}: the file now contains references instead of the values.")
+    hint(f"the copy of the old file still contains the values; to remove the copy: {plain_file.removal(copy)}")
     if b"#" in after:
-        hint("comments were not changed; check whether one of them holds a value")
-    hint("if the file was ever committed, git's history may hold the values, too: get new values from their issuers")
+        hint("comments in the file were not changed; check whether a comment contains a value")
+    hint("if the file was ever committed, git's history may contain the values: get new values from their issuers")
     return copy
 
 
 def _keep_out_of_git(copy: Path) -> None:
-    """Make git ignore the copy before it exists: `git add -A` would otherwise commit the values."""
+    """Make git ignore the copy before the copy exists. Otherwise, `git add -A` would add the values."""
     try:
         ignored = Repository(copy.parent, os.environ, grounds_of(copy.parent)).keep_out(copy)
     except CallerError:  # there is no git, or no repository
         ignored = not any((ground / ".git").exists() for ground in grounds_of(copy.parent))
     if not ignored:
-        hint(f"git does not ignore {copy}, which holds the values: do not commit it")
+        hint(f"git does not ignore {copy}: do not commit that file, because it contains the values")
 
 
 def _as_data(

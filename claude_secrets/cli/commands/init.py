@@ -21,7 +21,7 @@ from claude_secrets.policy.project import CallOrigin, locate
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--here`, and where to keep the key."""
+    """Add `--here`, and the options for keeping the key, to the parser."""
     parser.add_argument(
         "--here", action="store_true", help="make a separate project in a directory that belongs to another project"
     )
@@ -39,9 +39,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Ask all questions first, then make the allowlist and the store if they are missing."""
+    """Ask all questions. Then make the allowlist if it is missing, and the store if an option chooses its key."""
     if options.key_file and options.passphrase:
-        raise CallerError(Code.INVALID_ARGUMENTS, "Choose --key-file or --passphrase; add the other one with `key`.")
+        raise CallerError(
+            Code.INVALID_ARGUMENTS, "Choose --key-file or --passphrase; to add a second key later, use `key`."
+        )
     key_file = None if options.key_file is None else expanded(options.key_file)
     chosen = key_file is not None or options.passphrase
     invocation = invocation_of(options)
@@ -65,15 +67,15 @@ def run(options: Namespace) -> int:
 
 
 def _directory(invocation: Invocation, *, chosen: bool) -> Path | None:
-    """Return the project's directory; None to make only a store, because no project can be here."""
+    """Return the project's directory, or None if no project can be here and only a store is made."""
     where = call_origin(invocation)
     directory = (where.argument or where.working_directory).resolve()
     if any(home.is_relative_to(directory) for home in home_directories()):
         if invocation.project or not chosen:
             raise DeniedError(
                 Code.NO_PROJECT,
-                "Your home directory and the directories above it are never a project.",
-                "Go to the project's directory, or name it with --project.",
+                "Your home directory and the directories above it cannot be projects.",
+                "Change to the project's directory, or name that directory with --project.",
             )
         return None
     if not directory.is_dir():
@@ -87,7 +89,7 @@ def _passphrase(directory: Path | None, descriptor: int | None) -> str:
 
 
 def _ask_before_hiding(directory: Path) -> None:
-    """Ask before a directory that belongs to a project becomes another project.
+    """Ask before making a separate project in a directory that belongs to another project.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if nobody can be asked.
@@ -122,11 +124,11 @@ def _make_key_file(invocation: Invocation, key_file: Path) -> None:
         make_private(key_file.parent)
     store.create_with_key_file(key_file)
     say(f"Made the store {store.path} with its key in {key_file}.")
-    say("Keep a copy of the key file in a safe place: without it, nobody can open the store.")
+    say("Keep a copy of the key file in a safe place: without the file, nobody can open the store.")
 
 
 def _what_opens_nothing(invocation: Invocation) -> tuple[str, str] | None:
-    """Return why the next commands could not open or make the store, and what to do; None if they can."""
+    """Return the reason why the next commands cannot open or make the store, and a remedy; None if they can."""
     store = open_store(invocation, None)
     if not store.exists():
         status = None if store.custody.named_file is not None else store.custody.keyring_status()
@@ -149,21 +151,21 @@ def _say_next(invocation: Invocation, directory: Path | None, missing: tuple[str
         return
     why, remedy = missing
     if open_store(invocation, None).exists():
-        warn(f"the store does not open here, so no secret can be allowed or stored yet: {why}")
+        warn(f"the store cannot be opened here, so no secret can be allowed or stored yet: {why}")
         hint(remedy)
         return
-    warn(f"the store's key cannot be kept anywhere yet: {why}")
-    say("Next, choose where to keep the key, with one of these:")
+    warn(f"there is no place yet to keep the store's key: {why}")
+    say("Next, choose where to keep the key, and run one of these commands:")
     say(f"  {typed} init --key-file ~/claude-secrets.key")
-    say("      in a file, which your clients' servers also read")
+    say("      keeps the key in a file, which your clients' servers also read")
     say(f"  {typed} init --passphrase")
-    say("      nowhere: you type a passphrase for each command, and servers read it with --passphrase-fd")
+    say("      keeps no key: you type a passphrase for each command, and servers read it with --passphrase-fd")
     say(f"Or use a keyring. {remedy}")
     say(f"Then: {typed} allow NAME, and {typed} set NAME")
 
 
 def _repeated(invocation: Invocation) -> list[str]:
-    """Return the options that the next commands need as well."""
+    """Return those options of this command that the next commands need, too."""
     words = []
     for name, value in (("project", invocation.project), ("store", invocation.store)):
         if value:

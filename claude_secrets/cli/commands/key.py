@@ -24,20 +24,20 @@ _VERBS = {
     "add-passphrase": "add a passphrase that opens the store",
     "add-file": "add a new key file at PATH that opens the store",
     "remove": "remove the slot whose id begins with SLOT",
-    "rotate": "replace the key in the keyring with a new one; all other keys stay as they are",
+    "rotate": "replace the key in the keyring with a new key; the other keys do not change",
 }
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take a verb and its arguments."""
+    """Add the verbs and their arguments to the parser."""
     verbs = add_verbs(parser, _VERBS)
     verbs["list"].add_argument("--json", action="store_true", help="as JSON")
     verbs["add-file"].add_argument("path", metavar="PATH", help="the new file; it must not exist yet")
-    verbs["remove"].add_argument("slot", metavar="SLOT", help="the slot's id, or the beginning of it")
+    verbs["remove"].add_argument("slot", metavar="SLOT", help="the slot's id, or the first characters of the id")
     verbs["rotate"].add_argument(
         "--data",
         action="store_true",
-        help="replace every key, passphrase and code, and the data key; seal every record anew",
+        help="replace the data key and every key, passphrase and code; seal every record with the new data key",
     )
     for verb in ("remove", "rotate"):
         verbs[verb].add_argument("--yes", action="store_true", help="do not ask")
@@ -51,12 +51,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def loosens(options: Namespace) -> bool:
-    """Return whether the command gives agents, or readers of its output, more access."""
+    """Return whether the command gives more access to agents or to readers of its output."""
     return bool(options.verb != "list")
 
 
 def run(options: Namespace) -> int:
-    """Do what the verb says."""
+    """Run the chosen verb."""
     verb = options.verb
     person = existing_person(invocation_of(options))
     if verb == "list":
@@ -68,14 +68,14 @@ def run(options: Namespace) -> int:
     elif verb == "add-file":
         path = expanded(options.path)
         say(f"Added key slot {keys.add_file(person, path).slot_id}: the key file {path} now opens the store, too.")
-        hint("keep a copy of it, but not where you keep a copy of the store")
+        hint("keep a copy of the key file, but not in the place where you keep a copy of the store")
     elif verb == "remove":
         _remove(person, options.slot, yes=options.yes)
     elif options.data:
         _rotate_data(person, options.new_passphrase_fd, yes=options.yes)
     else:
         for slot in keys.replace_in_keyring(person):
-            say(f"The keyring has a new key for the store (slot {slot.slot_id}); the old one is deleted.")
+            say(f"The keyring has a new key for the store (slot {slot.slot_id}); the old key is deleted.")
         hint(f"anyone who had an old key may have kept the data key; to lock them out: {command()} key rotate --data")
     return 0
 
@@ -88,7 +88,7 @@ def _list(person: Person, *, as_json: bool) -> None:
         return
     table([("SLOT", "KIND", "SINCE", "WHERE", ""), *(_row(info) for info in slots)])
     if sum(info.counts for info in slots) == 1:
-        hint(f"if that key is lost, so are your secrets; to add a second one: {command()} recover create")
+        hint(f"if you lose that key, you lose your secrets; to add a second key: {command()} recover create")
 
 
 def _row(info: KeyInfo) -> tuple[str, ...]:
@@ -98,12 +98,12 @@ def _row(info: KeyInfo) -> tuple[str, ...]:
     if info.failure is not None:
         state = f"does not open the store here: {info.failure.message}"
     if slot.state is not State.THERE:
-        state = "unfinished; the next key command clears it away"
+        state = "unfinished; the next key command completes or undoes the change"
     return (slot.slot_id, kind_of(slot), date(info.since)[:10], where, state)
 
 
 def kind_of(slot: Slot) -> str:
-    """Return the name of a slot's kind."""
+    """Return the kind of a key slot as a text, such as "key file"."""
     return "recovery code" if slot.is_recovery else "key file" if slot.kind == FILE else slot.kind
 
 
@@ -125,49 +125,49 @@ def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
     slot = keys.remove_key(person, slot_id)
     say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
     if slot.kind == FILE:
-        hint(f"the file {slot.key_file} no longer opens the store; delete it")
+        hint(f"delete the file {slot.key_file}: its key no longer opens the store")
     hint(f"anyone who used that key may have kept the data key; to lock them out: {command()} key rotate --data")
 
 
 def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
     slots, fixed = rotation.prepare(person)
     for each in fixed:
-        warn(f"key slot {each.slot.slot_id} ({_where(each.slot)}) cannot be kept: {each.failure.message}")
+        warn(f"key slot {each.slot.slot_id} ({_where(each.slot)}) will be removed: {each.failure.message}")
     losing = [each.slot for each in fixed]
     passphrases = _new_passphrases(person, slots, losing, descriptor)
     for slot in slots:
         if slot.kind == FILE and slot not in losing:
-            warn(f"{_path(person, slot)} gets a new key; any other store that uses this key file would no longer open")
-    require_yes("Replace all keys and the data key, and seal every record anew?", yes=yes)
+            warn(f"{_path(person, slot)} gets a new key; this key file will no longer open any other store")
+    require_yes("Replace all keys and the data key, and seal every record with the new data key?", yes=yes)
     old = old_copies.ask_which_to_remove(person, yes=yes)
     with _new_code(person, slots, losing) as code, progress("sealing") as tell:
         scrubbed = rotation.replace_every_key(person, slots, losing, passphrases=passphrases, code=code, progress=tell)
     say("Every record is sealed with a new data key. Old keys, passphrases and codes no longer open the store.")
     if keys.unfinished(person):
-        warn("an old key is not deleted yet; it opens nothing, and the next key command deletes it")
+        warn("an old key has not been deleted yet; it opens nothing, and the next key command deletes it")
     if not scrubbed:
-        warn("old pages stay in the store's files for now: another program uses it, or there is no space")
+        warn("old data stays in the store's files for now: another program is using the store, or the disk is full")
     old_copies.remove_copies(person, old)
     hint("older copies and backups of the store still open with the old keys and passphrases")
-    hint("if someone else has one of them, replace the secrets themselves where they are used")
+    hint("if someone else has such a copy or backup, get new values for your secrets from their issuers")
 
 
 def _new_passphrases(
     person: Person, slots: Sequence[Slot], losing: list[Slot], descriptor: int | None
 ) -> dict[str, str]:
-    """Return a new passphrase for each passphrase slot, by id. If nothing is typed for a slot, add it to `losing`."""
+    """Return a new passphrase for each passphrase slot, by slot id. Add the slots without a new one to `losing`."""
     wanting = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery and slot not in losing]
     if descriptor is None and wanting and not is_at_terminal():
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"Key slot {wanting[0].slot_id} needs a new passphrase, and nobody can type one here.",
+            f"Key slot {wanting[0].slot_id} needs a new passphrase, but there is no terminal at which to type it.",
             "Add --new-passphrase-fd N.",
         )
     if descriptor is not None and len(wanting) != 1:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            f"--new-passphrase-fd gives one passphrase, but the store has {len(wanting) or 'none'}.",
-            "Remove the others first (key remove), or type them at a terminal without it.",
+            f"--new-passphrase-fd replaces exactly one passphrase, but the store has {len(wanting) or 'none'}.",
+            "First remove the other passphrases (key remove), or run the command at a terminal without this option.",
         )
     given = {}
     for slot in wanting:
@@ -195,13 +195,15 @@ def _new_passphrase(slot: Slot, descriptor: int | None) -> str | None:
 
 @contextmanager
 def _new_code(person: Person, slots: Sequence[Slot], losing: Sequence[Slot]) -> Iterator[str]:
-    """Yield a new recovery code. If the store has one, show the new one first; after a failure, say which is valid."""
+    """Yield a new recovery code. If it replaces an old code, show it first; on failure, say which code is valid."""
     code, old = new_code(), [slot for slot in slots if slot.is_recovery and slot not in losing]
     if not old:
         yield code
         return
-    note("This is the new recovery code; it is not shown again. Write it down, and keep the old one until this command")
-    note("says that every record is sealed anew. Until then, the old one may still be the valid one.")
+    note(
+        "This is the new recovery code; it is not shown again. Write it down. Keep the old code until this command says"
+    )
+    note("that every record is sealed with a new data key. Until then, the old code may still be the valid one.")
     say(code)
     flush()
     done = False

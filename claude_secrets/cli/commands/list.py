@@ -1,4 +1,4 @@
-"""`list`: list the person's secrets, without values."""
+"""`list`: list the person's secrets, without their values."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -9,13 +9,13 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--scope` and `--json`."""
-    parser.add_argument("--scope", help="only this scope")
+    """Add `--scope` and `--json` to the parser."""
+    parser.add_argument("--scope", help="list only the secrets in this scope")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(options: Namespace) -> int:
-    """List the secrets of all scopes, or of one."""
+    """List the secrets of all scopes, or of the scope that `--scope` names."""
     every = secrets.list_all(scoped_person(options))
     chosen = [record for record in every if options.scope in (None, record.scope)]
     show(chosen, as_json=options.json, nothing=f"No secrets are stored. To store one: {command()} set NAME")

@@ -1,4 +1,4 @@
-"""`log`: show who asked for what, when, and with what outcome."""
+"""`log`: show the audit log, with the caller, time and outcome of each event."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -14,10 +14,12 @@ from claude_secrets.store.audit import EventOutcome, LogEntry
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the filters; `--project` is one of them here."""
+    """Add the filters to the parser. The common option `--project` also filters the log."""
     parser.add_argument("--name", help="only events about this secret")
-    parser.add_argument("--tool", help="only this tool or command")
-    parser.add_argument("--since", metavar="WHEN", help="a day such as 2026-11-23, or 30m, 12h, 7d ago")
+    parser.add_argument("--tool", help="only events of this tool or command")
+    parser.add_argument(
+        "--since", metavar="WHEN", help="only events since a day such as 2026-11-23, or since 30m, 12h or 7d ago"
+    )
     parser.add_argument("--denied", action="store_true", help="only refused calls")
     parser.add_argument("--verify", action="store_true", help="check that no event was changed, moved or removed")
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -29,7 +31,7 @@ def run(options: Namespace) -> int:
     named = None if options.project is None else _named(invocation, options.project)
     person = the_person(invocation, named if isinstance(named, Project) else None, "shared")
     if options.verify:
-        say(f"The log is intact: {log.verify_log(person)} entries, each as it was written.")
+        say(f"The log is intact ({log.verify_log(person)} entries): no entry was changed, moved or removed.")
         return 0
     since = None if options.since is None else before_now(options.since, "--since")
     project = trust.project_with_identity(person)
@@ -56,7 +58,7 @@ def run(options: Namespace) -> int:
 
 
 def _named(invocation: Invocation, path: str) -> Project | str:
-    """Return the project that `--project` names, at `path`; if it is no longer a project, return its path."""
+    """Return the project at `path`, which `--project` names. If it is no longer a project, return its real path."""
     try:
         return require_project(invocation)
     except DeniedError:

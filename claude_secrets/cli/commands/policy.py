@@ -1,4 +1,4 @@
-"""`policy`: check that a policy is valid, or explain what it would decide."""
+"""`policy`: check that a policy is valid, or explain how the policies decide a call."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -28,12 +28,12 @@ _FILE_LIMIT = 1 << 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `check [FILE]` or `explain TOOL [NAME]`."""
+    """Add `check [FILE]` and `explain TOOL [NAME]` to the parser."""
     verbs = add_verbs(
         parser,
         {
-            "check": "check that policies are valid: FILE, or this project's and your own",
-            "explain": "show which rule decides a call of TOOL here, and why",
+            "check": "check that FILE is a valid policy; without FILE, check this project's policy and your own",
+            "explain": "show which rule decides a call of TOOL in this project, and why",
         },
     )
     verbs["check"].add_argument("file", metavar="FILE", nargs="?")
@@ -43,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Check or explain."""
+    """Check policies, or explain a decision."""
     invocation = invocation_of(options)
     if options.verb == "explain":
         return _explain(invocation, Tool(options.tool), options.name)
@@ -62,12 +62,12 @@ def run(options: Namespace) -> int:
 
 
 def _say_of(directory: Path, rules: Rules) -> None:
-    """Report the valid policy in one of the person's own directories, or that there is none."""
+    """Report that the policy in one of the person's own directories is valid, or that it does not exist."""
     there = [path for name in (POLICY, POLICY_JSON) if (path := directory / name).exists()]
     if there:
         say(f"{there[0]}: valid, {_count(rules)}")
     else:
-        say(f"{directory / POLICY}: there is no such file, and no {POLICY_JSON}; the built-in limits apply")
+        say(f"{directory}: there is no {POLICY} and no {POLICY_JSON}; the built-in limits apply")
 
 
 def _check_file(path: Path) -> int:
@@ -77,7 +77,7 @@ def _check_file(path: Path) -> int:
     except FileNotFoundError:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no file at that path.", "Check the path.") from None
     except OSError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "It is not a regular file, or it cannot be read.") from None
+        raise CallerError(Code.INVALID_ARGUMENTS, "The file is not a regular file, or it cannot be read.") from None
     say(f"{path}: valid, {_count(parse_policy(data, path.name))}")
     return 0
 
@@ -112,7 +112,7 @@ def _explain(invocation: Invocation, tool: Tool, name: str) -> int:
         say("Refused by the allowlist.")
     else:
         asked = "; you are asked first" if verdict.approvals else ""
-        say(f"Allowed for secrets that are this project's own or granted to it{asked}.")
+        say(f"Allowed for secrets that this project stored itself or has a grant on{asked}.")
     return 0 if allowed and verdict.refused_by is None else DENIED
 
 

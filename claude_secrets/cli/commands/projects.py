@@ -12,19 +12,19 @@ from claude_secrets.store.grants import Grant
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--json`."""
+    """Add `--json` to the parser."""
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(options: Namespace) -> int:
-    """List all grants, by project."""
+    """List all grants, grouped by project."""
     invocation = invocation_of(options)
     grants = trust.list_grants(the_person(invocation, find_project(invocation), "shared"))
     if options.json:
         say_json([_as_data(grant) for grant in grants])
         return 0
     if not grants:
-        note("No project has any grants. (Each may use the secrets that it stored itself.)")
+        note("No project has any grants. (A project needs no grant for the secrets that it stored itself.)")
         return 0
     for project, of_project in groupby(grants, key=lambda grant: grant.project):
         say(short(project))
@@ -36,7 +36,7 @@ def run(options: Namespace) -> int:
 
 def _words(grant: Grant) -> str:
     if grant.main is not None:
-        return f"counts as a work tree of {short(grant.main)}, and may use everything that project may"
+        return f"counts as a work tree of {short(grant.main)}, and may use everything that project may use"
     scope = "" if grant.scope == "shared" else f" (scope {grant.scope})"
     return f"{grant.name}{scope}" if grant.name else f"the scope {grant.scope}"
 

@@ -16,15 +16,15 @@ from claude_secrets.person.person import Person
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take a name or `--deleted`, and `--yes`."""
+    """Add the name, `--deleted` and `--yes` to the parser."""
     parser.add_argument("name", metavar="NAME", nargs="?")
-    parser.add_argument("--deleted", action="store_true", help="all deleted secrets, in all scopes")
+    parser.add_argument("--deleted", action="store_true", help="purge all deleted secrets, in all scopes")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_scope(parser)
 
 
 def run(options: Namespace) -> int:
-    """Show what will be removed, ask, and remove it."""
+    """Show the secrets and old copies of the store that will be removed, ask, and remove them."""
     if bool(options.name) == options.deleted:
         raise CallerError(Code.INVALID_ARGUMENTS, "Name a secret, or add --deleted.", "purge NAME, or purge --deleted")
     person = scoped_person(options)
@@ -34,27 +34,27 @@ def run(options: Namespace) -> int:
     for record in purged.records:
         say(f"Purged '{record.name}' of scope '{record.scope}'.")
     if not purged.scrubbed:
-        warn("old pages stay in the store's files for now: another program uses it, or there is no space")
-        hint(f"to remove them later: {command()} purge --deleted")
+        warn("old data stays in the store's files for now: another program is using the store, or the disk is full")
+        hint(f"to remove the old data later: {command()} purge --deleted")
     elif purged.records:
-        hint("earlier backups still hold it")
+        hint("earlier backups still contain the purged secrets")
     old_copies.remove_copies(person, old)
     return 0
 
 
 def _one(person: Person, name: str, *, yes: bool) -> Callable[[], Purged]:
-    """Ask, and return the function that purges the secret."""
+    """Ask whether to purge the secret, and return the function that purges it."""
     record, versions = history.history(person, name)
     require_yes(
-        f"Purge '{record.name}' of scope '{record.scope}', {counted(len(versions), 'version')}, "
-        f"and the grants on it? This cannot be undone.{whose(person, record.name)}",
+        f"Purge '{record.name}' of scope '{record.scope}', with {counted(len(versions), 'version')} "
+        f"and all grants on it? This cannot be undone.{whose(person, record.name)}",
         yes=yes,
     )
     return lambda: history.purge(person, name, record)
 
 
 def _deleted(person: Person, *, yes: bool) -> Callable[[], Purged]:
-    """Ask, and return the function that purges the deleted secrets."""
+    """Ask whether to purge the deleted secrets, and return the function that purges them."""
     deleted = history.deleted(person)
     if deleted:
         note(f"{counted(len(deleted), 'deleted secret')}:")
@@ -62,7 +62,7 @@ def _deleted(person: Person, *, yes: bool) -> Callable[[], Purged]:
         note(f"'{record.name}' of scope '{record.scope}'")
     if deleted:
         number = counted(len(deleted), "deleted secret")
-        require_yes(f"Purge {number}, of all scopes? This cannot be undone.", yes=yes)
+        require_yes(f"Purge {number} in all scopes? This cannot be undone.", yes=yes)
     else:
         note("There are no deleted secrets.")
     return lambda: history.purge_deleted(person, deleted)

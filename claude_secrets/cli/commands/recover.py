@@ -1,4 +1,4 @@
-"""`recover`: make a recovery code, or open the store with it when its key is lost."""
+"""`recover`: make a recovery code, or use the code to open a store whose key is lost."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -12,7 +12,7 @@ from claude_secrets.person import keys
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `create` or `use`."""
+    """Add `create` and `use`, with their options, to the parser."""
     verbs = add_verbs(
         parser,
         {
@@ -20,21 +20,23 @@ def add_arguments(parser: ArgumentParser) -> None:
             "use": "open the store with the code (typed, or from standard input), and put a new key into the keyring",
         },
     )
-    verbs["use"].add_argument("--key-file", metavar="PATH", help="put the new key into this new file instead")
+    verbs["use"].add_argument(
+        "--key-file", metavar="PATH", help="put the new key into this new file, not into the keyring"
+    )
     verbs["create"].add_argument("--replace", action="store_true", help="replace the current code with a new one")
 
 
 def loosens(_options: Namespace) -> bool:
-    """Return whether the command gives agents, or readers of its output, more access."""
+    """Return whether the command gives more access to agents or to readers of its output."""
     return True
 
 
 def run(options: Namespace) -> int:
-    """Make a code, or use it."""
+    """Make a recovery code, or open the store with the code."""
     person = existing_person(invocation_of(options))
     if options.verb == "create":
         code = keys.create_code(person, replacing=options.replace)
-        note("Write this code down, and keep it away from your computer: it opens your secrets without any other")
+        note("Write this code down, and keep it away from your computer: the code opens your secrets without any other")
         note("key. It is not shown again.")
         say(code)
         hint(f"when the key is lost: {command()} recover use")
@@ -47,8 +49,8 @@ def run(options: Namespace) -> int:
         if path is None and error.code is Code.KEYRING_UNAVAILABLE:
             raise error.with_hint(f"To put the new key into a file: {command()} recover use --key-file PATH") from None
         raise
-    where = "the keyring has" if path is None else f"the file {path} holds"
-    say(f"The code opens the store, and {where} a new key for it (slot {slot.slot_id}).")
+    where = "the keyring" if path is None else f"the file {path}"
+    say(f"The code opened the store, and a new key for the store is in {where} (slot {slot.slot_id}).")
     if any(info.failure is not None for info in keys.list_keys(person)):
-        hint(f"slots whose keys are lost can be removed; to list them: {command()} key list")
+        hint(f"you can remove key slots whose keys are lost; to list all key slots: {command()} key list")
     return 0

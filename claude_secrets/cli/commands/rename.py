@@ -8,14 +8,14 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take both names."""
+    """Add the old and the new name to the parser."""
     parser.add_argument("name", metavar="OLD")
     parser.add_argument("new_name", metavar="NEW")
     add_scope(parser)
 
 
 def run(options: Namespace) -> int:
-    """Rename it, with its versions and grants."""
+    """Rename the secret. Its versions and grants move to the new name."""
     secrets.rename(scoped_person(options), options.name, options.new_name)
-    say(f"'{options.name}' is now '{options.new_name}'. Allowlists that name it must be changed by hand.")
+    say(f"Renamed '{options.name}' to '{options.new_name}'. You must edit allowlists that contain the old name.")
     return 0

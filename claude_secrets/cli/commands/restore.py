@@ -12,20 +12,20 @@ from claude_secrets.person import history
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the name and `--version`."""
+    """Add the name and `--version` to the parser."""
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
         "--version",
         metavar="NUMBER",
         dest="number",
         type=int,
-        help="the version to restore (see history); by default the newest value before the current one",
+        help="the version to restore (see history); by default, the newest value before the current version",
     )
     add_scope(parser)
 
 
 def run(options: Namespace) -> int:
-    """Restore the value as a new version."""
+    """Store the value of an earlier version as a new version."""
     person = scoped_person(options)
     done = history.restore_version(person, options.name, options.number)
     earlier, stored = done.earlier, done.stored
@@ -35,7 +35,8 @@ def run(options: Namespace) -> int:
     who = "you" if earlier.entered_by is EnteredBy.PERSON else "an agent"
     say(
         f"Restored '{options.name}': version {stored.version} has the value that {who} stored as version "
-        f"{earlier.number} on {date(earlier.created)[:10]} from {short(earlier.origin)}. It is {stored.access.value}."
+        f"{earlier.number} on {date(earlier.created)[:10]} from {short(earlier.origin)}. "
+        f"The secret is {stored.access.value}."
     )
-    hint(f"if that is the wrong version: {command()} history {options.name}")
+    hint(f"if that is the wrong version, choose another: {command()} history {options.name}")
     return 0

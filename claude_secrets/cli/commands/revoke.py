@@ -1,4 +1,4 @@
-"""`revoke`: revoke this project's grants on names, and remove a name from its allowlist."""
+"""`revoke`: revoke this project's grants on a name and remove the name from its allowlist, or revoke all grants."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -14,13 +14,15 @@ from claude_secrets.store.grants import Grant
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take a name or `--all`."""
+    """Add the name and `--all` to the parser."""
     parser.add_argument("name", metavar="NAME", nargs="?", help="a name, or a quoted pattern of names")
-    parser.add_argument("--all", action="store_true", help="every grant of this project; its allowlist is not changed")
+    parser.add_argument(
+        "--all", action="store_true", help="revoke every grant of this project; the allowlist does not change"
+    )
 
 
 def run(options: Namespace) -> int:
-    """Revoke all grants, or the grants on a name together with its own entry in the allowlist."""
+    """Revoke all grants, or remove a name's entry from the allowlist and revoke the grants on the name."""
     if bool(options.name) == options.all:
         raise CallerError(Code.INVALID_ARGUMENTS, "Name one secret, or use --all.")
     invocation = invocation_of(options)
@@ -37,7 +39,7 @@ def run(options: Namespace) -> int:
     _tell(trust.revoke(the_person(invocation, project), name))
     entry = covering(allowlist_of(project), name)
     if entry is not None:
-        hint(f"the allowlist still covers '{name}' by its entry {entry.pattern}")
+        hint(f"the allowlist still allows '{name}': its entry {entry.pattern} covers this name")
     return 0
 
 
@@ -50,5 +52,5 @@ def _tell(taken: list[Grant]) -> None:
 
 def _words(grant: Grant) -> str:
     if grant.main is not None:
-        return f"counting as a work tree of {short(grant.main)} (which keeps its own grants)"
+        return f"the permission to count as a work tree of {short(grant.main)} (that project keeps its own grants)"
     return f"the name {grant.name}" if grant.name else f"the scope {grant.scope}"

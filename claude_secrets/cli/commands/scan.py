@@ -1,4 +1,4 @@
-"""`scan`: look for stored values where they should not be."""
+"""`scan`: look for stored values in files, git history and transcripts, where they should not be."""
 
 import os
 import sys
@@ -25,32 +25,32 @@ _INPUT: Final = "-"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the paths and the other places to look through."""
+    """Add the paths, and the options for other places to search, to the parser."""
     parser.add_argument(
         "path",
         metavar="PATH",
         nargs="*",
-        help="files and directories, or - for standard input (by default this directory)",
+        help="files and directories, or - for standard input (by default, the current directory)",
     )
-    parser.add_argument("--git", action="store_true", help="everything in the history of the git repository here")
+    parser.add_argument("--git", action="store_true", help="search the whole history of the git repository here")
     parser.add_argument(
-        "--staged", action="store_true", help="everything that the next commit would add (for a pre-commit hook)"
+        "--staged", action="store_true", help="search everything that the next commit would add (for a pre-commit hook)"
     )
     parser.add_argument(
-        "--transcripts", action="store_true", help="Claude Code's directory, with its session transcripts"
+        "--transcripts", action="store_true", help="search Claude Code's directory, with its session transcripts"
     )
     parser.add_argument(
         "--skip",
         metavar="GLOB",
         action="append",
         default=[],
-        help="skip files and directories if their name, or their path below the scanned directory, matches; repeatable",
+        help="skip files and directories whose name, or path below the scanned directory, matches GLOB; repeatable",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 class _Asked(NamedTuple):
-    """The places to look through. `reads_input`: also standard input."""
+    """The places to search. `reads_input`: standard input is one of them."""
 
     paths: Sequence[str]
     reads_input: bool
@@ -61,7 +61,7 @@ class _Asked(NamedTuple):
 
 
 def run(options: Namespace) -> int:
-    """Look for every stored value in every form; report where it is found, and what could not be looked through."""
+    """Search for every stored value in every form. Report where a value was found, and what could not be searched."""
     asked = _Asked(
         paths=[path for path in options.path if path != _INPUT],
         reads_input=_INPUT in options.path,
@@ -86,7 +86,7 @@ def run(options: Namespace) -> int:
     _note_histories(files, repository if asked.git else None)
     short = len(values) - len(long)
     if short:
-        note(f"Not looked for: values of fewer than {SHORT} characters ({short}).")
+        note(f"Not looked for: {counted(short, 'stored value')} of fewer than {SHORT} characters.")
     what = f"stored value of {SHORT} characters or more" if short else "stored value"
     return tell(result, what, as_json=options.json)
 
@@ -121,20 +121,20 @@ def _repository() -> Repository:
 
 
 def _require_input(passphrase_fd: int | None) -> None:
-    """Raise `CallerError` INVALID_ARGUMENTS if standard input has nothing to look through."""
+    """Raise `CallerError` INVALID_ARGUMENTS if standard input cannot be searched."""
     if sys.stdin is None:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no standard input.")
     if sys.stdin.isatty():
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            "Standard input is a terminal, so there is nothing to look through.",
+            "Standard input is a terminal, so there is nothing to search.",
             f"PROGRAM | {command()} scan -",
         )
     if passphrase_fd == 0:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
-            "Standard input cannot hold both the passphrase and the content to look through.",
-            "Give the passphrase on another descriptor, such as --passphrase-fd 3.",
+            "Standard input cannot provide both the passphrase and the content to search.",
+            "Pass the passphrase through another file descriptor, such as --passphrase-fd 3.",
         )
 
 
@@ -157,11 +157,12 @@ def _claude_code() -> Path:
 
 
 def _note_histories(files: Files, repository: Repository | None) -> None:
-    """Say which repositories' history was not looked through; `repository` is the one whose history was."""
+    """Say which repositories' histories were not searched. `repository` is the only one whose history was searched."""
     left = files.histories
     if repository is not None:
         looked_through = repository.directory()
         left = [path for path in left if path.is_dir() and path.resolve() != looked_through]
     if left:
         of = f"the git repository {left[0].parent}" if len(left) == 1 else f"{len(left)} git repositories"
-        note(f"Not looked through: the history of {of}. To do so, run there: {command()} scan --git")
+        note(f"Not looked through: the history of {of}.")
+        note(f"To look through a repository's history, run in that repository: {command()} scan --git")

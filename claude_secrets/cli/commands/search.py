@@ -8,13 +8,17 @@ from claude_secrets.person import secrets
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the pattern and `--json`."""
-    parser.add_argument("pattern", metavar="PATTERN", help="RE2, matched anywhere in the name, ignoring case")
+    """Add the pattern and `--json` to the parser."""
+    parser.add_argument(
+        "pattern",
+        metavar="PATTERN",
+        help="an RE2 regular expression that matches anywhere in the name and ignores case",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(options: Namespace) -> int:
-    """List the secrets that match."""
+    """List the secrets whose names match the pattern."""
     matching = secrets.search(scoped_person(options), options.pattern)
     show(matching, as_json=options.json, nothing="No secret names match.")
     return 0

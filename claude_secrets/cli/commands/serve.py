@@ -11,15 +11,15 @@ from claude_secrets.policy.config import Trust
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--trust`."""
+    """Add `--trust` to the parser."""
     modes = [mode.name.lower() for mode in Trust]
     parser.add_argument(
-        "--trust", choices=modes, help="use a stricter mode than your config.yml sets; a looser one has no effect"
+        "--trust", choices=modes, help="use a stricter mode than your config.yml sets; a looser mode has no effect"
     )
 
 
 def run(options: Namespace) -> int:
-    """Serve the person's own client until it disconnects."""
+    """Serve the person's own client until the client disconnects."""
     project = expanded(options.project) if options.project else None
     return start(options, environment=os.environ, project=project, bound=False, asks=True)
 
@@ -29,8 +29,8 @@ def start(
 ) -> int:
     """Serve until the client disconnects.
 
-    `bound`: serve only the project of the working directory. `asks`: the person can be asked, because their own client
-    started the server.
+    `bound`: serve only the project of the working directory. `asks`: the server can ask the person, because the
+    person's own client started the server.
     """
     from claude_secrets.server.serve import serve
 

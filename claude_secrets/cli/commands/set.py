@@ -16,7 +16,7 @@ from claude_secrets.person.person import Person
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take the name; the value comes from the terminal or standard input."""
+    """Add the name and the options. The value is not an argument: it comes from the terminal or standard input."""
     parser.add_argument("name", metavar="NAME")
     access = parser.add_mutually_exclusive_group()
     access.add_argument(
@@ -30,12 +30,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--readable", dest="access", action="store_const", const=Access.READABLE, help="agents may read the value"
     )
     parser.add_argument(
-        "--exact", action="store_true", help="keep the final newline of a single line from standard input"
+        "--exact", action="store_true", help="if standard input is a single line, keep the newline at its end"
     )
     parser.add_argument(
         "--expires",
         metavar="WHEN",
-        help="remind you when the value expires: a date (2027-01-31), a time from now (90d) or never",
+        help="when to remind you that the value expires: a date (2027-01-31), a time from now (90d) or never",
     )
     add_scope(parser)
     ask_about_others.add_yes(parser)
@@ -65,20 +65,20 @@ def run(options: Namespace) -> int:
     if stored.moved_from is not None and stored.moved_from != PERSON:
         hint(_left(person, name, stored.moved_from))
     if project and allowlist_of(project).entry_for(name) is None:
-        hint(f"agents of this project cannot use it yet; to let them: {command()} allow {name}")
+        hint(f"agents of this project cannot use '{name}' yet; to allow it: {command()} allow {name}")
     hint_at_main(person)
     return 0
 
 
 def _left(person: Person, name: str, origin: str) -> str:
-    """Return a hint on whether the project that the name belonged to may still use it."""
+    """Return a hint that says whether the secret's former project may still use the secret."""
     there = f"--project {shlex.quote(origin)}"
     if any(
         (grant.project, grant.scope, grant.name) == (origin, person.scope, name) for grant in trust.list_grants(person)
     ):
-        return f"{short(origin)} may still use it; to revoke that: {command()} {there} revoke {name}"
+        return f"{short(origin)} may still use '{name}'; to revoke its grant: {command()} {there} revoke {name}"
     allow = f"{command()} {there} allow {name}"
-    return f"it was stored from {short(origin)}, whose agents may no longer use it; to let them: {allow}"
+    return f"agents of {short(origin)}, which stored '{name}' before, may no longer use it; to allow it: {allow}"
 
 
 def _expires(text: str | None) -> int | Expiry:

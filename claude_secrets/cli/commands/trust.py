@@ -1,4 +1,4 @@
-"""`trust`: review which secrets from elsewhere this project asks for, and grant access."""
+"""`trust`: review which secrets this project asks for but did not store, and grant access."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -13,17 +13,17 @@ from claude_secrets.policy.config import Trust
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Take `--yes`."""
+    """Add `--yes` to the parser."""
     parser.add_argument("--yes", action="store_true", help="do not ask; grant everything that is shown")
 
 
 def loosens(_options: Namespace) -> bool:
-    """Return whether the command gives agents, or readers of its output, more access."""
+    """Return whether the command gives more access to agents or to readers of its output."""
     return True
 
 
 def run(options: Namespace) -> int:
-    """Show exactly what is not granted yet, ask, and grant exactly that."""
+    """Show the access that the project asks for but does not have yet, ask, and grant exactly this access."""
     invocation = invocation_of(options)
     project = require_project(invocation)
     person = the_person(invocation, project)
@@ -33,9 +33,9 @@ def run(options: Namespace) -> int:
         return 0
     say(f"{project.path} asks to {_counted(wanted)}:")
     if wanted.main is not None:
-        say(f"  to count as a work tree of {short(wanted.main)}, and to use everything that project may")
+        say(f"  to count as a work tree of {short(wanted.main)}, and to use everything that project may use")
     if wanted.scope is not None:
-        say(f"  the scope {wanted.scope}, to keep its secrets in")
+        say(f"  to keep its secrets in the scope {wanted.scope}")
     for record in wanted.secrets:
         state = "deleted there" if record.deleted else record.access.value
         say(f"  {record.name}, stored from {short(record.origin)} ({state})")
@@ -47,7 +47,7 @@ def run(options: Namespace) -> int:
 
 
 def _counted(wanted: Wanted) -> str:
-    """Return a summary of all that is asked for, because the list above may have scrolled away."""
+    """Return a summary of the requested access, because the list above the question may have scrolled away."""
     parts = [f"use {counted(len(wanted.secrets), 'secret')}"] if wanted.secrets else []
     if wanted.scope is not None:
         parts.append(f"keep secrets in the scope {wanted.scope}")

@@ -48,12 +48,12 @@ def test_a_session_begins_without_the_names_that_agents_chose(tmp_path: Path) ->
         wire.call("set_secret", name=message, value=VALUE)
         wire.call("set_secret", name="TAKEN", value=VALUE)
     said = str(hook(machine, "session-start"))
-    assert "for this project: 2, which list_secrets names. To use" in said
+    assert "for this project: 2 (call list_secrets for their names). To use" in said
     assert (message in said, "TAKEN" in said) == (False, False)
     machine.run("set", "TAKEN", at=project, stdin=KEPT)
     machine.run("set", "L" * 65, at=project, stdin=KEPT)
     said = str(hook(machine, "session-start"))
-    assert ' project: "TAKEN" and 2 more, which list_secrets names. To use' in said
+    assert ' project: "TAKEN" and 2 more (call list_secrets for their names). To use' in said
     assert (message in said, "LLL" in said) == (False, False)
     with machine.server(project) as wire:
         wire.call("set_secret", name="TAKEN", value=VALUE)
@@ -67,7 +67,7 @@ def test_a_session_begins_with_a_hundred_names_at_most(tmp_path: Path) -> None:
     many.write_text(json.dumps({f"NAME_{number:03}": f"{VALUE}-{number}" for number in range(105)}))
     machine.run("import", str(many), "--yes", at=project)
     said = hook(machine, "session-start")["hookSpecificOutput"]["additionalContext"]
-    assert (said.count("NAME_"), '"NAME_099" and 5 more, which list_secrets names' in said) == (100, True)
+    assert (said.count("NAME_"), '"NAME_099" and 5 more (call list_secrets for their names)' in said) == (100, True)
 
 
 def test_a_prompt_with_a_value_is_warned_of(machine: Machine) -> None:

@@ -172,7 +172,7 @@ def test_where_the_store_does_not_open_no_step_is_named(machine: Machine) -> Non
     machine.key_file.rename(machine.home / "away")
     done = machine.run("init", at=below(machine.home, "fresh"))
     assert (done.returncode, "allow NAME" in done.stdout) == (0, False)
-    assert "the store does not open here" in done.stderr
+    assert "the store cannot be opened here" in done.stderr
     assert "[KEY_MISSING]" in done.stderr
 
 

@@ -11,9 +11,9 @@ def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> 
     environment = {"XDG_CONFIG_HOME": str(other.parent)}
     (other / "policy.yml").write_text('version: "1"\ndefault: deny\n')
     said = machine.run("policy", "check", environment=environment).stdout.splitlines()
-    own = machine.home / ".config/claude-secrets/policy.yml"
+    own = machine.home / ".config/claude-secrets"
     assert said[-2:] == [
-        f"{own}: there is no such file, and no policy.json; the built-in limits apply",
+        f"{own}: there is no policy.yml and no policy.json; the built-in limits apply",
         f"{other / 'policy.yml'}: valid, 0 rules, denies by default",
     ]
     explained = machine.run("policy", "explain", "get_secret", "A", at=machine.project("api"), environment=environment)
@@ -46,7 +46,7 @@ def test_a_policy_is_checked_and_explained(machine: Machine) -> None:
     allowed = machine.run("policy", "explain", "get_secret", "DEV_A", at=project)
     assert (
         allowed.returncode,
-        "Allowed for secrets that are this project's own or granted to it; you are asked first." in allowed.stdout,
+        "Allowed for secrets that this project stored itself or has a grant on; you are asked first." in allowed.stdout,
     ) == (0, True)
     assert machine.run("policy", "explain", "get_secret", "OTHER", at=project).returncode == 3
     assert (

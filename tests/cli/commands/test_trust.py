@@ -56,7 +56,7 @@ def test_in_a_linked_work_tree_trust_asks_whether_it_counts_as_the_main_one(mach
     machine.run("set", "ELSEWHERE", stdin="v")
     done = machine.run("trust", "--yes", at=tree)
     assert done.stdout.splitlines()[1:3] == [
-        "  to count as a work tree of ~/work/main, and to use everything that project may",
+        "  to count as a work tree of ~/work/main, and to use everything that project may use",
         "  ELSEWHERE, stored from you (readable)",
     ]
     assert json.loads(machine.run("projects", "--json").stdout) == [
@@ -64,10 +64,12 @@ def test_in_a_linked_work_tree_trust_asks_whether_it_counts_as_the_main_one(mach
         {"project": str(tree), "scope": None, "name": None, "work_tree_of": str(main)},
     ]
     listed = machine.run("projects").stdout
-    assert "~/work/tree\n  counts as a work tree of ~/work/main, and may use everything that project may\n" in listed
+    assert (
+        "~/work/tree\n  counts as a work tree of ~/work/main, and may use everything that project may use\n" in listed
+    )
     assert "already has access to everything it asks for" in machine.run("trust", at=tree).stdout
     assert "already has access to everything it asks for" in machine.run("trust", at=main).stdout
-    taken = "Revoked: counting as a work tree of ~/work/main (which keeps its own grants).\n"
+    taken = "Revoked: the permission to count as a work tree of ~/work/main (that project keeps its own grants).\n"
     assert machine.run("revoke", "--all", at=tree).stdout == taken
     assert [row["project"] for row in json.loads(machine.run("projects", "--json").stdout)] == [str(main)]
 
