@@ -175,7 +175,7 @@ def _exposed(person: Person | None) -> Iterator[Finding]:
             directories.setdefault(step, place)
     for step, place in directories.items():
         if (problem := exposed(step)) is not None:
-            whose = "" if step == place else f", on the way to {place.name},"
+            whose = "" if step == place else f", on the path to {place.name},"
             yield Finding("places", "warn", f"{step}{whose} {problem[0]}.", problem[1])
 
 

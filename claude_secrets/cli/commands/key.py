@@ -76,7 +76,7 @@ def run(options: Namespace) -> int:
     else:
         for slot in keys.replace_in_keyring(person):
             say(f"The keyring has a new key for the store (slot {slot.slot_id}); the old key is deleted.")
-        hint(f"anyone who had an old key may have kept the data key; to lock them out: {command()} key rotate --data")
+        hint(f"anyone who had an old key may have copied the data key; to lock them out: {command()} key rotate --data")
     return 0
 
 
@@ -126,7 +126,7 @@ def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
     say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
     if slot.kind == FILE:
         hint(f"delete the file {slot.key_file}: its key no longer opens the store")
-    hint(f"anyone who used that key may have kept the data key; to lock them out: {command()} key rotate --data")
+    hint(f"anyone who used that key may have copied the data key; to lock them out: {command()} key rotate --data")
 
 
 def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:

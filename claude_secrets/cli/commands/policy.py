@@ -129,4 +129,4 @@ def _effect(rule: Rule, call: Call) -> str:
         return "counts the call"
     if rule.kind is RuleKind.APPROVE:
         return "asks you" if rule.asks(decisions.arguments(call)) else "does not apply"
-    return "refuses" if rule.refuses(decisions.arguments(call)) else "passes"
+    return "refuses" if rule.refuses(decisions.arguments(call)) else "does not refuse"

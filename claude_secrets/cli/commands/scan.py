@@ -152,7 +152,7 @@ def _files(asked: _Asked, files: Files) -> Files:
 def _claude_code() -> Path:
     path = Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
     if not path.is_dir():
-        raise CallerError(Code.INVALID_ARGUMENTS, f"Claude Code has no directory {path}.")
+        raise CallerError(Code.INVALID_ARGUMENTS, f"Claude Code's directory does not exist: {path}.")
     return path
 
 

@@ -37,7 +37,7 @@ def run(options: Namespace) -> int:
     if wanted.scope is not None:
         say(f"  to keep its secrets in the scope {wanted.scope}")
     for record in wanted.secrets:
-        state = "deleted there" if record.deleted else record.access.value
+        state = "deleted" if record.deleted else record.access.value
         say(f"  {record.name}, stored from {short(record.origin)} ({state})")
     require_yes(f"Let agents of {short(str(project.path))} {_counted(wanted)}?", yes=options.yes)
     trust.grant(person, wanted)

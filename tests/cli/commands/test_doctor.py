@@ -94,7 +94,7 @@ def test_doctor_warns_of_directories_that_others_can_write(machine: Machine, pla
     mode = directory.stat().st_mode
     directory.chmod(0o777)
     (said,) = told_by_doctor(machine, "places")
-    assert said.startswith(f"{directory}, on the way to ")
+    assert said.startswith(f"{directory}, on the path to ")
     assert said.endswith(f" can be written by others. chmod go-w {directory}")
     directory.chmod(0o1777)
     assert told_by_doctor(machine, "places") == []
