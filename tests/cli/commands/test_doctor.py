@@ -126,7 +126,7 @@ def test_doctor_finds_a_row_that_was_changed(machine: Machine) -> None:
 def test_doctor_looks_deep(machine: Machine, tmp_path: Path) -> None:
     for name in ("A", "B"):
         machine.run("set", name, stdin="v")
-    assert "Every record opens" in machine.run("doctor", "--deep").stdout
+    assert "Every version of every record opens" in machine.run("doctor", "--deep").stdout
     with attacker.attacker(machine.store) as connection:
         connection.execute("UPDATE versions SET token = x'00' WHERE rowid = 2")
     done = machine.run("doctor", "--deep")

@@ -121,7 +121,7 @@ def test_the_person_is_told_of_an_event_that_there_is_not(machine: Machine, word
         done = machine.run("hook", *words, stdin=stdin)
         assert (done.returncode, done.stdout) == (1, "")
         (said,) = done.stderr.splitlines()
-        assert "post-tool-use, post-tool-use-failure. Fix the command in your settings" in said
+        assert "post-tool-use, post-tool-use-failure. Fix the hook's command in your settings" in said
         assert not re.search("canary|KeyError", said)
     assert agent_runs(machine, f"$cs hook {shlex.join(words)}").returncode == 1
 
