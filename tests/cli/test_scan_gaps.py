@@ -236,7 +236,7 @@ def test_standard_input_is_read_also_together_with_paths(machine: Machine) -> No
     )  # fmt: skip
     assert (packed.returncode, b"-!:1" in packed.stdout) == (3, True)
     done = machine.run("scan", "-", "--passphrase-fd", "0", stdin="x")
-    assert (done.returncode, "cannot hold both" in done.stderr) == (2, True)
+    assert (done.returncode, "cannot provide both" in done.stderr) == (2, True)
 
 
 @POSIX
