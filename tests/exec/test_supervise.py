@@ -375,10 +375,10 @@ IN_A_PROGRAMS_PLACE = {
     "kept": (126, "The program 'kept' cannot be run: Permission denied."),
     "./plain/more": (126, "The program './plain/more' cannot be run: Not a directory."),
     "./round": (126, "The program './round' cannot be run: Too many levels of symbolic links."),
-    "./bad": (126, "The program cannot be run: it is not a program for this machine, or a script whose first line"),
+    "./bad": (126, "The program cannot be run: it is neither a program for this machine nor a script whose first line"),
     "./no-first-line": (
         126,
-        "The program cannot be run: it is not a program for this machine, or a script whose first",
+        "The program cannot be run: it is neither a program for this machine nor a script whose first",
     ),
     "./lost": (
         127,
