@@ -1,1 +1,1 @@
-"""Decide and carry out agents' calls (gate, consent, rate limits), and detect whether the caller is an agent."""
+"""Decide whether agents' calls are allowed, carry them out, and detect whether a caller is an agent."""

@@ -61,7 +61,7 @@ def _confined() -> DeniedError:
     return DeniedError(
         Code.PERSON_ONLY,
         "In a container or sandbox, this command is refused, because it cannot detect whether an agent runs it.",
-        f"If the sandbox is yours, put `namespace: mine` into {own_directories().account / CONFIG}",
+        f"If you set up this sandbox yourself, put `namespace: mine` into {own_directories().account / CONFIG}",
     )
 
 

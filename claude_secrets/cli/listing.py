@@ -25,7 +25,7 @@ def hint_at_main(person: Person) -> None:
     project = trust.project_with_identity(person)
     if project is not None and project.unjoined is not None:
         main = short(project.unjoined)
-        not_yet = f"this is a git work tree of {main}, but it does not count as that project yet"
+        not_yet = f"this is a git work tree of {main}, but it may not use that project's secrets yet"
         hint(f"{not_yet}; to change this: {command()} trust")
 
 

@@ -49,7 +49,8 @@ class Statement(NamedTuple):
     `line` is the line on which the statement begins.
     `padded` is true if the statement looks like the last line of base64, so that the name may be part of a value.
     `meant` is the value with each `${NAME}` replaced; it is None if the file does not define all of these names.
-    `cut` is true if the value is not quoted, and a `#` inside one of its quotes or brackets starts a comment.
+    `cut` is true if a `#` cuts the value short: the value as a whole is not quoted, but it contains quotes or brackets,
+    and a `#` inside them starts a comment.
     """
 
     name: str | None

@@ -222,7 +222,10 @@ def _without_echo(message: JSONRPCMessage) -> JSONRPCMessage:
 
 @contextmanager
 def _taken_streams() -> Iterator[tuple[int, int]]:
-    """Reserve standard input and output for messages. All other reads get no data; other prints go to stderr."""
+    """Reserve standard input and output for MCP messages.
+
+    Other code that reads standard input gets no data, and its prints go to standard error.
+    """
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

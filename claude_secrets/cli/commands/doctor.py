@@ -191,9 +191,9 @@ def _store(person: Person) -> Finding:
 def _work_tree(person: Person, main: str) -> Finding:
     project = trust.project_with_identity(person)
     if project is not None and project.unjoined is None:
-        return Finding("work tree", "ok", f"This directory counts as a work tree of {main}.")
-    hint = f"To let it count as that project: {command()} trust"
-    message = f"This is a git work tree of {main}, but you have not let it count as that project."
+        return Finding("work tree", "ok", f"This git work tree is treated as the project {main}.")
+    hint = f"To let it use that project's secrets: {command()} trust"
+    message = f"This is a git work tree of {main}, but you have not let it use that project's secrets."
     return Finding("work tree", "warn", message, hint)
 
 

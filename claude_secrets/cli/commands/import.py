@@ -182,7 +182,7 @@ def _refuse_overwriting(planned: Sequence[Planned], file: PlainFile, *, overwrit
                 Code.INVALID_ARGUMENTS,
                 f"Other variables in the file use {', '.join(elsewhere)}, so overwriting would change them, too; "
                 "nothing was imported.",
-                "To change them anyway, import twice: first with --overwrite, then with --rewrite.",
+                "To change these variables anyway, import the file twice: first with --overwrite, then with --rewrite.",
             )
 
 

@@ -86,7 +86,7 @@ def test_what_is_stored_in_a_linked_work_tree_is_its_own_until_it_counts_as_the_
     for arguments in (["set", "OWN"], ["allow", "OTHER"]):
         done = machine.run(*arguments, at=tree, stdin="v")
         assert done.stderr == (
-            "hint: this is a git work tree of ~/work/main, but it does not count as that project yet; "
+            "hint: this is a git work tree of ~/work/main, but it may not use that project's secrets yet; "
             "to change this: python -P -m claude_secrets trust\n"
         )
     machine.run("trust", "--yes", at=tree)
@@ -103,7 +103,7 @@ def test_doctor_and_the_log_tell_as_whom_a_linked_work_tree_counts(machine: Mach
     assert found["project"]["message"] == str(tree)
     assert (found["work tree"]["state"], found["work tree"]["hint"]) == (
         "warn",
-        "To let it count as that project: python -P -m claude_secrets trust",
+        "To let it use that project's secrets: python -P -m claude_secrets trust",
     )
     assert str(main) in found["work tree"]["message"]
     machine.run("trust", "--yes", at=tree)
