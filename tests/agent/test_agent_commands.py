@@ -1,4 +1,4 @@
-"""An agent that runs commands counts as that agent: in its own project, under the same rules, however it calls them."""
+"""Commands that an agent runs count as that agent's: same project, same rules, however the agent starts them."""
 
 import json
 import re
@@ -53,7 +53,10 @@ def agent_runs(
     shell: str = "bash",
     environment: Mapping[str, str] = {},
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script as an agent of a project, below a client of that name; in the script `$cs` is the program."""
+    """Run a shell script as an agent in the project `at`, started by a client called `client`.
+
+    In the script, `$cs` is the program.
+    """
     here = f"b={shlex.quote(str(machine.home / 'work' / 'b'))} python={shlex.quote(sys.executable)} uv={UV}"
     prelude = f"cs={shlex.quote(shlex.join(PROGRAM))} {here}; export cs b python uv; "
     prelude += "setopt shwordsplit; " if shell == "zsh" else ""
@@ -123,7 +126,9 @@ NOT_NOTICED = {
     "what it starts inherits": "{} bash -c 'exec 5>&1; bash -c \"echo deeper >&5\"'",
     "a substituted process of its own": "{} bash -c 'exec 5> >(cat >own); echo a >&5; exec 5>&-; wait $!; cat own'",
 }
-"""Usual uses of descriptors that carry output only through the filter, or none. Written before the other tables."""
+"""Common uses of file descriptors in which output reaches the agent only through the filter, or there is no output.
+This table was written before the others.
+"""
 
 
 @pytest.mark.parametrize("habit", NOT_NOTICED)
@@ -179,7 +184,7 @@ def test_nor_has_it_on_a_terminal(machine: Machine) -> None:
     assert "canary" not in done.stdout
     assert "[secret://TOKEN]" in done.stdout
     assert done.stdout.count("Bad file descriptor") == 1
-    # At the end of its input `script` types an end of file, which the terminal may echo as ^@ anywhere.
+    # When its input ends, `script` sends an end-of-file character, which the terminal may echo as ^@ at any point.
     assert "read" in done.stdout.replace("^@", "").splitlines(), done
 
 
@@ -211,7 +216,7 @@ def test_the_persons_programs_inherit_what_they_are_handed(machine: Machine) -> 
 
 
 def test_what_security_says_that_leads_around_the_filter_does(machine: Machine) -> None:
-    """Two known holes: if one is fixed, this test fails, and the sentence in security-model.md must change with it."""
+    """Test two known holes. If this test fails because one is fixed, change the sentence in security-model.md."""
     script = f"""$python -c '
 import socket, subprocess, sys
 ours, its = socket.socketpair()
@@ -244,7 +249,7 @@ ATTEMPTS = {
 @pytest.mark.parametrize("command", ["get B_TOKEN", "exec --only B_TOKEN -- printenv B_TOKEN", "list"])
 def test_an_agent_gets_nothing_of_another_project(machine: Machine, attempt: str, command: str) -> None:
     words = f"$cs {command}"
-    if attempt in ("naming it", "another scope"):  # before the program's own arguments
+    if attempt in ("naming it", "another scope"):  # an option must precede the program that `exec` runs
         option = ATTEMPTS[attempt].removeprefix("{} ")
         script = words.replace(" -- ", f" {option} -- ") if " -- " in words else f"{words} {option}"
     else:
@@ -276,7 +281,7 @@ DESCENDS = {
     '\'import ctypes, os, subprocess, sys; ctypes.CDLL(None).prctl(4, 0); os.environ.pop("CLAUDECODE");'
     " subprocess.run(sys.argv[1:])' {}",
 }
-"""Ways to remove the marker that keep the client above the process."""
+"""Ways to remove the marker while the client stays an ancestor of the process."""
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])
@@ -291,7 +296,7 @@ def test_an_agent_below_a_client_that_is_known_by_its_name_stays_one(machine: Ma
 
 
 def test_the_same_client_without_a_mark_or_a_name_would_be_the_person(machine: Machine) -> None:
-    """The value that the other tests are refused does exist."""
+    """Show that the value exists: without a marker or a client's name, the same call returns it."""
     assert agent_runs(machine, "cd $b && exec $cs get B_TOKEN", marker="").stdout == "canary-b-value"
 
 
@@ -327,10 +332,10 @@ def test_a_client_without_a_name_is_known_once_it_has_started_a_server(
     assert (done.returncode, done.stdout) == (3, "")
     assert "[NOT_TRUSTED]" in done.stderr
     (record,) = (tmp_path / "clients").iterdir()
-    # The person at the same time.
+    # Meanwhile the person's own commands still work.
     again = machine.run("get", "B_TOKEN", at=machine.home / "work" / "b", environment=records)
     assert again.stdout == "canary-b-value"
-    # The next server drops records of another boot and of processes that are gone.
+    # The next server deletes records from another boot, and records of processes that have ended.
     old = record.with_name("another-boot.1.1")
     old.touch()
     agent_runs(machine, "true", marker="", server=PROGRAM, environment=server)
@@ -349,7 +354,7 @@ def test_erasing_the_record_is_not_enough_where_the_name_tells(machine: Machine,
 
 
 def test_what_security_says_that_leaves_the_descent_does(machine: Machine) -> None:
-    """A known hole: if it is fixed, this test fails, and the sentence in security-model.md must change with it."""
+    """Test a known hole. If this test fails because the hole is fixed, change the sentence in security-model.md."""
     script = "(setsid sh -c 'unset CLAUDECODE; cd $b; sleep 0.3; exec $cs get B_TOKEN' >~/orphan-said 2>&1 &) ; true"
     agent_runs(machine, script, client="claude")
     until(lambda: (machine.home / "orphan-said").exists() and (machine.home / "orphan-said").read_text() != "")
@@ -377,7 +382,7 @@ def test_an_agent_does_not_answer_its_own_questions(machine: Machine, way: str, 
     mark = "CLAUDECODE" if client == "claude" else "CLAUDE_SECRETS_AGENT"
     if way == "uv":
         require_real(UV.exists(), "uv")
-    if client == "runtime" and "unset" in BY_HAND[way]:  # a known hole: the marker was the only sign
+    if client == "runtime" and "unset" in BY_HAND[way]:  # a known hole: only the marker showed the agent
         assert "replaces its shell" in SECURITY
         return
     script = BY_HAND[way].replace("CLAUDECODE", mark)
@@ -390,7 +395,7 @@ def test_an_agent_does_not_answer_its_own_questions(machine: Machine, way: str, 
 
 
 def test_the_persons_own_client_is_asked(machine: Machine) -> None:
-    """The questions that the other tests do not get do exist."""
+    """Show that the person's client does get the questions that the agents in the other tests do not get."""
     done = agent_runs(machine, "exec $python ~/answers.py KEPT $cs", marker="")
     assert "canary-kept-value" in done.stdout
     assert done.stdout.count("asked {") == 2

@@ -1,4 +1,4 @@
-"""Consent at the gate: the questions to the person, and for what and how long an answer counts."""
+"""Consent at the gate: which questions the person gets, and what an answer covers and for how long."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ GET = Call(tool=Tool.GET_SECRET, name="TOKEN")
 
 
 class Asked:
-    """One call at one gate, and the question that it leads to."""
+    """A call at a gate, and the question that the call leads to."""
 
     def __init__(self, world: World, project: Path, call: Call = GET, gate: Gate | None = None) -> None:
         self.gate = gate or world.gate()
@@ -576,7 +576,7 @@ def test_required_and_off_hold_for_work_trees_too(world: World) -> None:
     assert text(Asked(world, tree).yes()) == "v"
 
 
-# Modes of trust
+# The settings of `trust`
 
 
 def test_required_needs_a_grant_even_for_what_the_project_stores(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Detection of the caller on process trees from tables: one row for each case, under each system's rules."""
+"""Detect the caller in made-up process trees: one table row for each case, under the rules of each system."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ MARK: Final = {"CLAUDECODE": "1"}
 
 
 class Tree:
-    """Processes from a table, the nearest first. `input_from` names the process at the other end of our input."""
+    """A made-up process tree: our ancestors, the nearest first. `input_from` names the process that sends our input."""
 
     def __init__(
         self, *line: Process, input_from: str | None = None, tells: bool = True, confined: bool = False
@@ -54,7 +54,7 @@ def process(
     privileged: bool = False,
     session: int = 50,
 ) -> Process:
-    """One process of the person in their project."""
+    """Return a process that the person runs in their project."""
     return Process(
         number=0,
         parent=0,
@@ -74,7 +74,7 @@ INIT: Final = process("systemd", None, user=0)
 BASH: Final = process("bash")
 TERMINAL: Final = process("gnome-terminal-")
 MANAGER: Final = process("systemd", None)
-"""`systemd --user`, which nobody can read; init started it."""
+"""`systemd --user`: init started it, and no other process can read its details."""
 CLAUDE: Final = process("claude", program="/home/p/.local/share/claude/versions/2.1.330")
 MARKED: Final = process("bash", MARK, words=["bash", "-c", "..."])
 RUNTIME: Final = process("python3", words=["python3", "runtime.py"])
@@ -212,7 +212,7 @@ def test_too_many_processes_hide_nothing() -> None:
     assert detection.find_agent(CallerEvidence({}, Tree(*[BASH] * 5000))) == Agent(detection.UNREADABLE, None)
 
 
-# Who started a server: the client's name and whether it marks the processes that it starts, or None for an agent.
+# The starter of each server: the client's name and whether it marks the processes that it starts, or None for an agent.
 STARTS: Final[Mapping[str, tuple[Tree, Mapping[str, str], tuple[str, bool] | None]]] = {
     "Claude Code": (Tree(CLAUDE, BASH, input_from="claude"), MARK, ("claude", True)),
     "Claude Code through uvx": (Tree(UVX, CLAUDE, BASH, input_from="claude"), MARK, ("claude", True)),

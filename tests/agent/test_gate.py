@@ -611,7 +611,7 @@ def test_names_and_values_cannot_be_read_from_the_store(world: World) -> None:
         assert text.encode() not in content
 
 
-# What an environment must not choose
+# Settings that an environment must not choose
 
 
 def asked_at(world: World, gate: Gate) -> InputQuestion:
@@ -691,7 +691,7 @@ def test_a_file_of_the_persons_that_becomes_a_link_into_the_project_denies_every
     for refused in (
         [(own, inside)],
         [(own, between), (between, outside), (between, inside)],
-        [(own, inside), (inside, outside)],  # the project also chooses where a link inside it leads
+        [(own, inside), (inside, outside)],  # the project controls the target of a link inside it
     ):
         lead((own, outside))
         assert agent.get("TOKEN") == "v"
@@ -703,4 +703,4 @@ def test_a_file_of_the_persons_that_becomes_a_link_into_the_project_denies_every
         assert agent.refused(Tool.GET_SECRET, "TOKEN") is Code.ALLOWLIST_INVALID
     assert isinstance(
         Agent(world, world.project("other"))(Tool.LIST_SECRETS), Done
-    )  # for another project it is a dotfile
+    )  # for another project it is an ordinary dotfile

@@ -1,4 +1,4 @@
-"""Gate and store compared with a dictionary, in steps that Hypothesis draws.
+"""Compare the gate and the store with a dictionary, in random steps that Hypothesis chooses.
 
 Two servers (each a gate with its own connection) and the person act on one store. In between, processes are killed in
 the middle of a write, transactions fail, grants are given and revoked, and the data key is replaced.
@@ -41,7 +41,7 @@ value = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, m
 
 @dataclass(frozen=True)
 class Version:
-    """A stored value (None: a deletion), the origin, and whether an agent stored it."""
+    """A stored value (None for a deletion), its origin, and whether an agent stored it."""
 
     value: str | None
     origin: str
@@ -50,7 +50,7 @@ class Version:
 
 @dataclass
 class Secret:
-    """The model's state of one name."""
+    """The state that the model expects of one secret."""
 
     access: Access = Access.READABLE
     versions: list[Version] = field(default_factory=list)
@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         steps=st.lists(st.tuples(st.sampled_from(STEPS), name, value), min_size=1, max_size=8),
     )
     def an_agent_works(self, project: str, server: int, steps: list[tuple[str, str, str]]) -> None:
-        """Several steps without another process in between, because a server caches unchanged data."""
+        """Do several steps with no other process in between, to test the server's cache of unchanged data."""
         for step, name, value in steps:
             if step == "edit":
                 self.allowed[project] ^= {name}
@@ -256,11 +256,11 @@ class Machine(RuleBasedStateMachine):
         if now != (before.current.value if before else None):
             assert now == value
             self.stored(name, value, self.identity(project), by_agent=True)
-        elif now == value:  # it is unknown whether the value was stored again
+        elif now == value:  # unknown: the same value may have been stored again
             self.an_agent_calls(self.agents[project, 0], project, Tool.SET_SECRET, name, value + "!")
 
     def _set_and_die(self, project: str, name: str, value: str, steps: int) -> None:
-        """In a child process: set a value, and exit at that SQL statement or right after the last one."""
+        """Set a value in a child process, which exits at SQL statement number `steps` or right after the last one."""
         left = steps
 
         def count(_statement: str) -> None:

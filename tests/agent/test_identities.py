@@ -1,7 +1,7 @@
-"""Project identities in the real product: no file on the disk gives a project another identity.
+"""Project identities in the real program: no file on the disk gives a project another project's identity.
 
-In the first part an agent with a shell in `evil` may write anywhere, and `victim` has the secret. The second part is a
-table of people for whom nothing may change.
+In the first part, an agent with a shell in the project `evil` may write any file, and the secret belongs to the project
+`victim`. The second part is a table of ordinary projects whose results must not change.
 """
 
 import random
@@ -35,7 +35,7 @@ class Scene:
         shutil.rmtree(self.evil / ".git")
 
     def get_nothing(self, wire: Wire) -> None:
-        """Check that no tool gives the agent anything of the victim's."""
+        """Check that no tool gives the agent a name or a value of the victim's."""
         assert wire.code("get_secret", name="TOKEN") in REFUSED
         assert wire.code("set_secret", name="TOKEN", value="x") in REFUSED
         assert wire.code("delete_secret", name="TOKEN") in REFUSED
@@ -59,7 +59,7 @@ def forged_work_tree(scene: Scene) -> Path:
 
 
 def forged_bare_repository(scene: Scene) -> Path:
-    """An archive, unpacked in the victim's parent directory, that contains a project with the victim's name."""
+    """Unpack an archive in the victim's parent directory. It contains a project with the victim's name."""
     inner = scene.evil / "victim"
     (inner / ".claude").mkdir(parents=True)
     (inner / ".claude" / "secrets.yml").write_text('allow: "*"\n')
@@ -73,7 +73,7 @@ def forged_bare_repository(scene: Scene) -> Path:
 
 
 def four_files_in_a_monorepo(scene: Scene) -> Path:
-    """A directory of a repository claims to be a work tree of a neighbouring directory."""
+    """Let a directory of a repository claim to be a work tree of a neighbouring directory."""
     shutil.rmtree(scene.victim / ".git")
     (scene.work / ".git").mkdir()
     make_linked(scene.victim, scene.evil)
@@ -81,7 +81,7 @@ def four_files_in_a_monorepo(scene: Scene) -> Path:
 
 
 def moved_git_file(scene: Scene) -> Path:
-    """Git itself makes the work tree. Then its `.git` file is moved, and git repairs its own entry."""
+    """Let git make a work tree, move the tree's `.git` file to `evil`, and let git repair its own entry."""
     shutil.rmtree(scene.victim / ".git")
     git(scene.victim, "init", "--quiet")
     git(scene.victim, "commit", "--quiet", "--allow-empty", "--message=first")
@@ -92,7 +92,7 @@ def moved_git_file(scene: Scene) -> Path:
 
 
 def taken_over_work_tree(scene: Scene) -> Path:
-    """The `.git` file of a work tree that the person trusted is moved to another directory."""
+    """Let the person trust a work tree, and then move the tree's `.git` file to `evil`."""
     tree = scene.machine.project("tree")
     shutil.rmtree(tree / ".git")
     entry = make_linked(scene.victim, tree)
@@ -131,7 +131,7 @@ def test_no_files_on_the_disk_give_a_project_anothers_secret(scene: Scene, forge
 
 
 def test_whatever_files_say_a_project_stands_as_itself_until_the_person_says_otherwise(tmp_path: Path) -> None:
-    """The files of work trees and repositories, in random mixtures of right and wrong contents."""
+    """Write the git files of work trees and repositories with random mixtures of right and wrong contents."""
     chance = random.Random(20261123)
     world = World(tmp_path)
     victim, evil = world.project("victim"), world.project("evil")
@@ -174,7 +174,7 @@ def put_a_link(scene: Scene, place: Path) -> None:
 
 
 def put_the_victim(scene: Scene, place: Path) -> None:
-    """The victim's directory takes the name of a directory of evil's, and a link replaces it at its old place."""
+    """Move the victim's directory to `place`, a path of evil's, and leave a link at its old path."""
     place.rename(scene.work / "aside")
     scene.victim.rename(place)
     scene.victim.symlink_to(place)
@@ -231,7 +231,7 @@ def test_a_project_that_loses_its_allowlist_does_not_become_the_one_around_it(sc
         assert wire.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
 
 
-# People for whom nothing may change
+# Ordinary projects, whose results must not change
 
 
 def ordinary(scene: Scene) -> Path:

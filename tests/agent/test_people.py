@@ -1,4 +1,4 @@
-"""People who must not notice the detection of agents: each counts as a person, in a real process tree."""
+"""Agent detection never mistakes these people for agents. Each case is a real process tree."""
 
 import os
 import shlex
@@ -23,7 +23,7 @@ VALUE = "Zq9-token-value-8841XY"
 SHOW = f"{PROGRAM} projects >/dev/null 2>&1 && {PROGRAM} get TOK"
 SHELL = f"TERM=dumb PS1={shlex.quote(PROMPT)} exec bash --norc --noprofile -i"
 WIDE = (31, 500)
-"""Two commands: the first is only for the person, and so is the second outside of a project."""
+"""Two commands. Only the person may run the first one anywhere, and the second one outside of a project."""
 
 EDITOR = (
     "import os, pty, subprocess, sys\n"
@@ -77,7 +77,7 @@ def test_a_login_at_a_terminal_who_loosens_something(person: Account) -> None:
 
 @pytest.fixture
 def ssh(person: Account, tmp_path: Path) -> Iterator[list[str]]:
-    """The words that run a command over ssh on this machine, with a real sshd."""
+    """Return the command prefix that runs a command on this machine over ssh, through a real sshd."""
     require("ssh")
     key = tmp_path / "key"
     for file in (key, tmp_path / "host"):

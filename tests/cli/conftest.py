@@ -19,7 +19,7 @@ def machine_with_two_projects(shared_machine: Machine) -> Machine:
 
 @pytest.fixture
 def breakable(bare_machine: Machine) -> Machine:
-    """A machine with one secret that only one test uses, so that the test can break a part of it."""
+    """A machine with one secret. Only one test uses this machine, so the test may break parts of it."""
     machine = bare_machine.use_key_file()
     machine.keep("TOKEN", VALUE, at=machine.project("a"))
     return machine

@@ -1,4 +1,4 @@
-"""Replacing a project's allowlist: what the new file keeps of the old one, and when the file is not replaced."""
+"""Replacing a project's allowlist: what the new file keeps of the old file, and when replacing is refused."""
 
 import os
 import stat

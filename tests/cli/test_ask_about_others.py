@@ -1,4 +1,4 @@
-"""A clone's files do not speak for the person: commands ask before they use secrets that were stored elsewhere."""
+"""In a clone, commands ask the person before its files can make them use secrets that were stored outside of it."""
 
 import json
 import re
@@ -94,7 +94,7 @@ def test_the_person_is_shown_where_it_is_from_and_asked(machine: Machine, termin
         assert "OWN" not in asked
         terminal.type(f"{answer}\n")
         terminal.see(expected)
-    # Also if the shell evaluates the output.
+    # The question also comes if the shell evaluates the output.
     terminal.type(f'eval "$({CS} export)"\n')
     terminal.see(r"\[y/N\] ")
     terminal.type("y\n")

@@ -1,6 +1,7 @@
-"""Every question that a command asks at the terminal: cancelled, left empty, or answered by pasting text.
+"""Every question at the terminal: the person cancels it, leaves it empty, or answers it by pasting text.
 
-A table lists every question of every command. A test compares it with the source, so that none is missing.
+A table lists every question of every command. One test compares the table with the source, so that no question is
+missing.
 """
 
 import ast
@@ -35,14 +36,14 @@ from tests.support.terminals import PROMPT, Bash, Running
 WORDS = "correct horse battery staple"
 OTHER_WORDS = "quiet lantern orbit mustard velvet"
 CODE = "the recovery code"
-"""The placeholder for the store's recovery code in the table."""
+"""The table's placeholder for the store's recovery code."""
 PASTED = "canary-of-a-paste\ny\n"
 
 
 class Asked(NamedTuple):
-    """A question: the text that shows it, the functions of the command line that lead to it, and its answer.
+    """A question: its text on the screen, the chain of the command line's functions that asks it, and its answer.
 
-    `may_be_empty`: an empty line is an answer.
+    If `may_be_empty`, an empty line is a valid answer.
     """
 
     shows: str
@@ -57,7 +58,7 @@ class Asked(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A command line, the directory below the home directory in which it runs, and its questions in order."""
+    """A command line, its working directory relative to the home directory, and its questions in order."""
 
     line: str
     at: str
@@ -201,16 +202,16 @@ OPEN_NO_STORE = {"serve", "hook", "policy", "init"}
 """Commands that never ask for the passphrase, because nobody can answer or because they open no store."""
 
 EXEMPT = {
-    ("as_agent._set", "asking.value_from_input"),  # an agent's command refuses a terminal before
+    ("as_agent._set", "asking.value_from_input"),  # an agent's command refuses a terminal before it asks
     ("serve.run", "serve.start"),
-    ("serve.start", "asking.passphrase"),  # it reads only the descriptor of --passphrase-fd
+    ("serve.start", "asking.passphrase"),  # `serve` reads only the descriptor of --passphrase-fd
 }
 
 INPUTS = {"Ctrl-C": "\x03", "Ctrl-D": "\x04", "nothing": "\n", "a paste": PASTED}
 
 
 class Scene(NamedTuple):
-    """A machine that no test changes, and the words that replace `SLOT` and `CODE`."""
+    """A machine that no test changes, and the values for the placeholders `SLOT` and `CODE`."""
 
     machine: Machine
     slot: str = ""
@@ -265,7 +266,7 @@ def run(machine: Machine, *words: str, at: Path | None = None, stdin: str | None
 
 
 def cases(rows: list[Row]) -> list[object]:
-    """Every question of the rows with every input; usually with one, each in its turn."""
+    """Pair each question with one kind of input in turn, or with all kinds if TESTS_DEEP is set."""
     found: list[object] = []
     for row in rows:
         for number, asked in enumerate(row.questions):
@@ -277,7 +278,7 @@ def cases(rows: list[Row]) -> list[object]:
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    """Return every file below a directory, except those that SQLite leaves if a killed process wrote nothing."""
+    """Return all files below a directory with their contents, except `-shm` files and empty `-wal` files of SQLite."""
     found = {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     return {path: data for path, data in found.items() if not path.endswith("-shm") and (data or "-wal" not in path)}
 
@@ -297,7 +298,7 @@ def test_neither_where_the_store_has_to_be_opened_first(
 
 
 def break_off(scene: Scene, asked: Path, row: Row, number: int, what: str) -> None:
-    """Answer the earlier questions, give the input to this one, and check that nothing has changed."""
+    """Answer the earlier questions, give input `what` to question `number`, and check that nothing has changed."""
     machine, question = scene.machine, row.questions[number]
     before = contents(machine.home)
     words = [scene.slot if word == "SLOT" else word for word in shlex.split(row.line)]
@@ -320,14 +321,14 @@ def break_off(scene: Scene, asked: Path, row: Row, number: int, what: str) -> No
 
 
 def said(shown: str) -> str:
-    """Return the last line, which says the outcome; no other line may say it."""
+    """Return the last line, which says the outcome. Check that at most one line says "Cancelled"."""
     lines = [line for line in shown.splitlines() if not line.startswith("hint: ")]
     assert sum("Cancelled" in line for line in lines) <= 1
     return lines[-1]
 
 
 def expected(question: Asked, what: str) -> tuple[int, str]:
-    """Return the exit code and the last line."""
+    """Return the expected exit code and last line."""
     if what in ("Ctrl-C", "Ctrl-D"):
         return 130, "Cancelled; nothing was changed."
     if what == "a paste":
@@ -349,10 +350,10 @@ def test_the_table_has_every_place_that_asks() -> None:
 
 
 def places_that_ask() -> set[tuple[str, str]]:
-    """Return every function of the command line that calls an asking function, with that function.
+    """Return each call that can ask, as a pair: a function of the command line, and the asking function that it calls.
 
-    `opening.the_person` asks only for some commands; a separate test compares those with the table. A function that is
-    passed on without being called asks only when another function calls it.
+    `opening.the_person` asks only for some commands; a separate test compares those commands with the table. A function
+    that only calls an asking function in a lambda does not count as asking.
     """
     calls = {call for path in Path(main.__file__).parent.rglob("*.py") for call in calls_in(path)}
     asking = {"terminal.read_hidden", "terminal.confirm"}
@@ -364,7 +365,7 @@ def places_that_ask() -> set[tuple[str, str]]:
 
 
 def calls_in(path: Path) -> Iterator[tuple[str, str, bool]]:
-    """Return a module's calls of functions of its own, the command line or the terminal, and whether a lambda calls."""
+    """Yield each call in a module: the calling function, the called function, and whether a lambda makes the call."""
     tree = ast.parse(path.read_text())
     known = {}
     for node in ast.walk(tree):
@@ -392,7 +393,7 @@ def test_a_signal_ends_it_with_the_terminal_as_it_was(keyed: Scene, words: list[
     before = contents(machine.home)
     with Running([*PROGRAM, *words], machine.home / "work" / "clone", machine.environment) as running:
         running.see("(: |] )")
-        if words[0] == "delete":  # output that is not visible yet could still be on its way to the terminal
+        if words[0] == "delete":  # once this echo is visible, no earlier output is still on its way
             running.type("half a canary")
             running.see("half a canary")
         running.process.send_signal(number)
@@ -409,7 +410,7 @@ def test_a_hidden_question_goes_on_hidden_after_it_was_stopped(tmp_path: Path, h
         usual = bash.settings()
         bash.type(f"{shlex.join(PROGRAM)} set NEW\n")
         bash.see(r"\(not shown\): ")
-        if isinstance(how, str):  # a key comes after the earlier input, but a signal could overtake it
+        if isinstance(how, str):  # a key arrives after this input, but a signal could arrive before it
             bash.type("canary-half")
         if isinstance(how, str):
             bash.type(how)
@@ -428,7 +429,7 @@ def test_a_hidden_question_goes_on_hidden_after_it_was_stopped(tmp_path: Path, h
 
 
 def foreground(bash: Bash) -> int:
-    """Return the process group that has the terminal."""
+    """Return the terminal's foreground process group."""
     return os.tcgetpgrp(bash._terminal)
 
 
@@ -456,7 +457,7 @@ def test_a_stopped_question_can_be_ended(tmp_path: Path) -> None:
         bash.see(f"Stopped.*\n{PROMPT}")
         bash.type("sleep 1000\n")
         wait_until(lambda: foreground(bash) not in (shell, asking), "something else has the terminal")
-        bash.type("a line for that\n")  # the question must not read it, because reading would stop it again
+        bash.type("a line for that\n")  # the asking process must not read this: reading would stop it again
         bash.see("a line for that\n")
         os.kill(asking, signal.SIGTERM)
         os.kill(asking, signal.SIGCONT)
@@ -475,7 +476,7 @@ def test_ctrl_c_while_a_passphrase_is_stretched_ends_it(tmp_path: Path, locked: 
     with Running([*PROGRAM, "get", "T"], machine.home, machine.environment) as running:
         running.see(r"\(not shown\): ")
         running.type(f"{WORDS}\n")
-        # It takes 64 MiB, and nothing before takes as much.
+        # Stretching takes 64 MiB, and nothing before it takes as much.
         wait_until(lambda: memory(running.process.pid) > 64 * 2**20, "it is stretched")
         running.type("\x03")
         assert running.ended() == 130
@@ -489,7 +490,7 @@ def memory(pid: int) -> int:
 
 
 def has_socket(pid: int) -> bool:
-    """Return whether a process is connected to another one, such as the session bus."""
+    """Return whether a process has an open socket, for example to the session bus."""
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
             if str(link.readlink()).startswith("socket:"):
@@ -513,7 +514,7 @@ def test_ctrl_c_while_the_keyring_waits_for_its_password_leaves_nothing_behind(
         try:
             if frozen == "before the question":
                 keyring.freeze()
-            patient = {**machine.environment, "DISPLAY": ":0"}  # waits longer for a password dialog
+            patient = {**machine.environment, "DISPLAY": ":0"}  # waits longer with a display
             with Running([*PROGRAM, *line.split()], machine.home, patient) as running:
                 if frozen == "after it":
                     running.see(r"\(not shown\): ")

@@ -1,4 +1,4 @@
-"""Hooks before a tool runs: no tool reads the store or a key, and none changes the person's own files."""
+"""Hooks that run before a tool: no tool reads the store or a key, and no tool changes the person's own files."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def decided(machine: Machine, tool: str, given: object, *, at: str = "a", **envi
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine with a configuration, a dotfile that is a link, and a project with links to all of these."""
+    """A machine with personal files, one of them a link to a dotfile, and a project with links to all of them."""
     machine = Machine(tmp_path_factory.mktemp("guarded")).use_key_file()
     project = machine.project("a")
     machine.run("set", "TOKEN", at=project, stdin=VALUE)

@@ -1,4 +1,4 @@
-"""Hooks after a tool ran: values in its output are replaced, and output that cannot be searched is withheld."""
+"""Hooks that run after a tool: they replace values in its output, and withhold output that they cannot search."""
 
 import base64
 import json
@@ -91,7 +91,7 @@ def test_nor_is_one_that_is_too_deep_or_too_large(machine: Machine) -> None:
     too_deep = '{"tool_response": ' + "[" * 100_000 + "]" * 100_000 + "}"
     too_large = '{"tool_response": "' + "x" * hook_command.SIZE_LIMIT + '"}'
     for stdin, told in (
-        (deep, r"withheld .*\((RecursionError|the event is nested too deeply)\)|secret://TOKEN"),  # by Python's version
+        (deep, r"withheld .*\((RecursionError|the event is nested too deeply)\)|secret://TOKEN"),  # per Python version
         (too_deep, r"withheld .*\(the event is nested too deeply\)"),
         (too_large, r"withheld .*\(the event is larger than 64 MiB\)"),
     ):

@@ -30,7 +30,7 @@ VECTORS = {
     for vector in json.loads((Path(__file__).parents[1] / "vectors" / "typescript.json").read_text(encoding="utf-8"))
 }
 CANARY = "canary"
-"""Part of every value in these tests: it may be in no output and in no argument."""
+"""A part of every value in these tests. No output and no argument may contain it."""
 
 DOTENV = """\
 # canary in a comment
@@ -63,7 +63,7 @@ WHERE = {"TOKEN": "line 2", "ALONE": "line 8", "EMPTY": "line 9", "THERE": "line
 
 
 class Watched(Machine):
-    """A machine that checks that no value is in the arguments or the output of `import`."""
+    """A machine that checks each command except `get`: no value is in its arguments or its output."""
 
     def run(
         self, *arguments: str, at: Path | None = None, stdin: str | None = None, environment: Mapping[str, str] = {}
@@ -74,7 +74,7 @@ class Watched(Machine):
         return done
 
     def bring(self, *arguments: str, at: Path | None = None, stdin: str | None = None) -> tuple[int, str, str]:
-        """Import without a terminal; return the exit code, the error's code and all output."""
+        """Run `import` without a terminal. Return the exit code, the error's code and all output."""
         done = self.run("import", *arguments, at=at, stdin=stdin)
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: [")]
         assert len(errors) == int(done.returncode != 0), done.stderr
@@ -107,7 +107,7 @@ def watched_machine(tmp_path: Path) -> Watched:
 def on_a_terminal(
     machine: Machine, arguments: list[str], answer: str, *, meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[int, str]:
-    """Run a command on a real terminal, do something while its question is shown, and answer."""
+    """Run a command on a real terminal. Call `meanwhile` while the question is shown, and then answer."""
     questions = [("[y/N]", answer)]
     code, screen = terminals.on_a_terminal(machine, arguments, machine.home, questions, meanwhile=meanwhile)
     assert CANARY not in screen
@@ -233,7 +233,7 @@ def test_new_secrets_have_the_access_that_the_person_configured(machine: Watched
     assert listed == {"TOKEN": "readable", "URL": "use-only", "KEY": "use-only"}
 
 
-# What is asked, and what is refused
+# Questions and refusals
 
 
 def test_each_name_is_shown_with_what_becomes_of_it(machine: Watched) -> None:
@@ -715,7 +715,7 @@ def test_where_it_cannot_be_written_it_is_left_without_a_copy(tmp_path: Path, mo
 
 
 def test_a_process_that_is_killed_leaves_the_old_file_or_the_new(machine: Watched) -> None:
-    """Killed at the rename: the file is complete, the copy remains, and no other file has a value."""
+    """Kill the process at the rename: the file and its copy are complete, and no other file contains a value."""
     file = machine.file(".env", DOTENV)
     code = (
         "import os, signal, sys, pathlib\n"
@@ -747,7 +747,7 @@ def test_what_is_not_ones_own_is_found_before_anything_happens(
     file = plain_file.read_plain_file(path, limit=1000)
     if what == "user":
         monkeypatch.setattr(os, "geteuid", lambda: file.status.st_uid + 1)
-    if what == "group":  # not as root, which may set any group
+    if what == "group":  # no longer root, who may set any group
         monkeypatch.setattr(os, "geteuid", lambda: 1234)
         file = file._replace(status=os.stat_result([*file.status[:4], 1234, 4321, *file.status[6:]]))
     if what == "directory":
@@ -760,7 +760,7 @@ def test_what_is_not_ones_own_is_found_before_anything_happens(
     assert caught.value.code is Code.INVALID_ARGUMENTS
 
 
-# Nowhere else
+# No other place contains a value
 
 
 def test_no_value_is_left_anywhere_but_where_it_belongs(machine: Watched) -> None:

@@ -1,4 +1,4 @@
-"""Every question is complete by itself, because the list above it and its heading may have scrolled away."""
+"""Every question is clear without the list above it, because that list may have scrolled out of view."""
 
 import itertools
 import re
@@ -47,12 +47,12 @@ QUESTIONS = {
         f"Rename the store {STORE}, and make a new store with 137 secrets, 205 versions from ~/old.backup?",
     ),
 }
-"""By command line: the directory in which it is typed, and its question."""
+"""For each command line: the directory in which it is typed, and its question."""
 
 
 @pytest.fixture(scope="module", name="machine")
 def machine_with_many_secrets(shared_machine: Machine) -> Machine:
-    """A machine with 68 secrets in the scope acme, which another project claims, 68 deleted ones, and 68 in a file."""
+    """A machine with 68 secrets in a scope that another project claims, 68 deleted secrets, and 68 names in a file."""
     infra, clone, other, own = (shared_machine.project(name) for name in ("infra", "clone", "other", "own"))
     for project in (infra, clone):
         (project / ".claude" / "secrets.yml").write_text(yaml.safe_dump({"scope": "acme", "allow": "*"}))
@@ -95,6 +95,6 @@ def test_a_question_says_how_many_and_of_what(machine: Machine, line: str, colum
 
 
 def window(shown: str, columns: int) -> list[str]:
-    """Return the last content of a terminal of that width, as one text."""
+    """Return the last rows that a terminal of that width shows, as one text."""
     rows = [line[at : at + columns] for line in shown.splitlines() for at in range(0, max(len(line), 1), columns)]
     return ["".join(rows[-ROWS:])]

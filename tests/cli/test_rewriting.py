@@ -119,7 +119,7 @@ def environment(data: bytes, secrets: Mapping[str, str]) -> dict[str, str] | str
 
 
 def imported(data: bytes, secrets: Mapping[str, str], *, overwrite: bool) -> tuple[bytes, dict[str, str]] | None:
-    """Return the file and the secrets after `import --rewrite`; None if it refuses."""
+    """Return the file and the secrets after `import --rewrite`, or None if the import is refused."""
     contents = import_files.read_entries(FileKind.DOTENV, data, bytes)
     if contents.problems:
         return None

@@ -32,7 +32,7 @@ def machine_with_secrets(machine: Machine) -> Machine:
 
 
 def scan(machine: Machine, *arguments: str, at: Path | None = None) -> list[tuple[str, int, str]]:
-    """Return the places found; check the exit code, and that no value is shown."""
+    """Return the places found. Check the exit code, and that no value is shown."""
     done = machine.run("scan", "--json", *arguments, at=at)
     found = [(one["where"], one["line"], one["name"]) for one in json.loads(done.stdout)["found"]]
     assert done.returncode == (3 if found else 0), done.stderr
@@ -253,7 +253,7 @@ def test_nothing_that_a_repository_configures_is_run(machine: Machine) -> None:
     (place / ".git" / "signed").write_text(signed)
     git(place, "update-ref", "HEAD", git(place, "hash-object", "-w", "-t", "commit", ".git/signed").strip())
     git(place, "log")
-    assert (place / "was-run").exists()  # without protection git would run it
+    assert (place / "was-run").exists()  # the trap works: plain git runs the program
     (place / "was-run").unlink()
     (place / "git").write_text(f"#!/bin/sh\n{touch}\n")
     (place / "git").chmod(0o755)

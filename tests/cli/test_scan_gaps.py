@@ -1,4 +1,4 @@
-"""`scan` names what it cannot search, with an exit code of its own; and cases that must not count as such."""
+"""`scan` reports what it cannot search, with a separate exit code. It does not report anything else as such a gap."""
 
 import gzip
 import io
@@ -61,7 +61,7 @@ def commit(place: Path, message: str = "x") -> str:
 
 
 def unseen(machine: Machine, *words: str, at: Path | None = None, stdin: str | None = None) -> list[tuple[str, str]]:
-    """Return the places that were not searched, and why; check that text, JSON and exit codes agree."""
+    """Return the places that were not searched, and why. Check that text, JSON and exit codes agree."""
     done = machine.run("scan", "--json", *words, at=at, stdin=stdin)
     said = json.loads(done.stdout)
     told = [(one["where"], one["why"]) for one in said["not_looked_through"]]
@@ -281,7 +281,7 @@ def test_a_loose_object_that_is_missing_or_damaged_is_named_and_the_rest_is_look
 
 
 def staged(machine: Machine, place: Path, how: str) -> tuple[int, list[str]]:
-    """Run `scan --staged` with the object of `b` missing or damaged, and restore it afterwards."""
+    """Run `scan --staged` while git's object of the file `b` is missing or damaged, then restore the object."""
     file = loose(place, git(place, "rev-parse", ":b").strip())
     content = file.read_bytes()
     file.chmod(0o644)
@@ -436,7 +436,7 @@ def test_every_path_of_a_content_in_history_is_told(machine: Machine, repository
     first = commit(repository)
     git(repository, "mv", "b", "renamed")
     second = commit(repository)
-    git(repository, "mv", "renamed", "b")  # renamed back: its first commit is still the first one
+    git(repository, "mv", "renamed", "b")  # the old name again: the commit in which it first appeared is unchanged
     commit(repository)
     git(repository, "checkout", "--quiet", "-b", "side", first)
     commit(repository, "side")

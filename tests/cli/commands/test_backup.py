@@ -45,7 +45,7 @@ def test_a_backup_is_made_verified_and_restored(machine: Machine, tmp_path: Path
     assert restored.stdout == f"Restored 1 secret, 2 versions into {other.store}.\n"
     assert other.run("get", "T", environment=key_file).stdout == "canary-two"
     aside = ["restore", file, "--aside", "--key-file", str(tmp_path / "new.key")]
-    assert with_passphrase(machine, *aside).returncode == 2  # nobody to ask
+    assert with_passphrase(machine, *aside).returncode == 2  # nobody can be asked
     printed = done.stdout + done.stderr + wrong.stderr + restored.stdout + restored.stderr
     assert not any(word in printed for word in ("canary", PASSPHRASE, "another one"))
     for words in (["restore"], ["a", "b"], ["restore", file, "--verify"], ["verify", file]):

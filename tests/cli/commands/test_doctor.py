@@ -21,7 +21,7 @@ def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -
         "allowlist": "ok",
         "policy": "ok",
         "store": "ok",
-        "key": "warn",  # it is the only one
+        "key": "warn",  # it is the store's only key
     }
     (project / ".claude" / "secrets.yml").write_text("allow: [\n")
     machine.key_file.unlink()

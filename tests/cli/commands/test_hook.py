@@ -1,4 +1,4 @@
-"""`hook` answers each event of Claude Code. No answer holds a value, and a failing hook blocks nothing."""
+"""`hook` answers each event of Claude Code. No answer contains a value, and a hook that fails blocks nothing."""
 
 import json
 import re
@@ -162,7 +162,7 @@ def test_eight_megabytes_are_answered(machine: Machine, event: str) -> None:
     if event == "user-prompt-submit":
         stray = "ghp_" + "a1B2" * 9
         assert "looks like" in hook(machine, event, prompt=f"{stray} {words}")["systemMessage"]
-        megabyte = "some words of it " * 70_000  # only this part is searched: more would take too long
+        megabyte = "some words of it " * 70_000  # only the beginning of a prompt is searched; more would take too long
         assert hook(machine, event, prompt=f"{megabyte}{stray}") == {}
 
 

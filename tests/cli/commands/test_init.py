@@ -1,4 +1,4 @@
-"""`init` never hides a project without asking, and the next commands that it prints work."""
+"""`init` asks before it hides another project, and the next commands that it prints work."""
 
 import re
 import shlex
@@ -53,7 +53,7 @@ UNNOTICED: dict[str, Callable[[Path], tuple[Path, list[str]]]] = {
     "a directory beside": lambda work: (below(repository(work / "a", project=True).parent, "b"), []),
     "a project above home alone": lambda work: (below(repository(work.parent / "b", project=True).parent, "c"), []),
 }
-"""Cases in which `init` hides no project and must not ask: a directory, and options."""
+"""Cases in which `init` hides no project and must not ask: the directory and the options of each."""
 
 
 def submodule(directory: Path) -> Path:
@@ -110,7 +110,7 @@ def test_at_a_terminal_it_is_asked(machine: Machine, answer: str, made: bool, co
     assert (inner / FILE).exists() == made
 
 
-# The next commands
+# The next commands that `init` prints
 
 
 def test_where_the_keyring_works_it_is_chosen_without_a_word(
@@ -233,7 +233,7 @@ def test_directories_that_are_made_are_private_whatever_the_umask_is(tmp_path: P
     made = {path: path.stat().st_mode & 0o777 for path in (home / "a").rglob("*")}
     assert {store, key, backup, key.parent.parent} <= {*made}
     assert made == {path: 0o700 if path.is_dir() else 0o600 for path in made}
-    assert (home / "a").stat().st_mode & 0o777 == 0o755  # which existed before
+    assert (home / "a").stat().st_mode & 0o777 == 0o755  # this directory existed before
 
 
 def test_init_never_replaces_a_store_or_a_key_file(machine: Machine) -> None:

@@ -45,7 +45,7 @@ def test_a_persons_failed_commands_are_in_the_log(machine: Machine) -> None:
         ("purge", "MISSING", "--yes"),
         ("access", "MISSING", "--use-only"),
         ("exec", "--only", "MISSING", "--", "true"),
-        ("set", "THERE"),  # an empty value is a typing error, and is not logged
+        ("set", "THERE"),  # an empty value counts as a typing error and is not logged
     ]
     for arguments in failing:
         assert machine.run(*arguments, at=project, stdin="").returncode != 0, arguments

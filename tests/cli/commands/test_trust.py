@@ -1,4 +1,4 @@
-"""`allow`, `trust`, `projects` and `revoke`: the grants of a project, and work trees that count as their main one."""
+"""`allow`, `trust`, `projects` and `revoke`: a project's grants, and work trees that count as their main work tree."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_trust_shows_what_is_new_and_grants_that_alone(machine: Machine) -> None
 
 
 def linked(machine: Machine) -> tuple[Path, Path]:
-    """A project, and a linked git work tree of it according to the files."""
+    """Return a project, and a directory whose files make it a linked git work tree of that project."""
     main, tree = machine.project("main"), machine.project("tree")
     (tree / ".git").rmdir()
     make_linked(main, tree)
