@@ -1,4 +1,4 @@
-"""Fixtures of all tests. No test, and no program that it starts, sees the developer's home, session or keyring."""
+"""Fixtures of all tests. Tests and the programs that they start never see the developer's home, session or keyring."""
 
 import tempfile
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def rounds(pytestconfig: pytest.Config) -> int:
-    """How often the tests of tests/faults kill a process."""
+    """The number of times that each test in tests/faults kills a process."""
     number = pytestconfig.getoption("--rounds")
     assert isinstance(number, int)
     return number
@@ -42,7 +42,7 @@ def rounds(pytestconfig: pytest.Config) -> int:
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where each test has a directory for the person's own: beside thousands of others a number would cost a search."""
+    """The parent of each test's home directory, without a number: pytest would search thousands of them for one."""
     return tmp_path_factory.mktemp("people", numbered=False)
 
 

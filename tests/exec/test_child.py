@@ -1,4 +1,4 @@
-"""The started program: its resource limits, and that it ends when the process that redacts it ends."""
+"""The program that `exec` starts: its resource limits, and its end when the redacting process ends."""
 
 import os
 import shlex
@@ -96,7 +96,7 @@ def test_a_program_that_is_started_by_what_was_just_killed_ends_too(machine: Mac
 
 
 def wait_for_end(number: str) -> None:
-    """Return when a process has ended, even if its parent has not waited for it."""
+    """Wait until a process has ended. A process that its parent has not waited for counts as ended."""
     ends = time.monotonic() + DEADLINE
     while (status := Path(f"/proc/{number}/stat")).exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() < ends

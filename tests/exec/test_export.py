@@ -1,4 +1,4 @@
-"""`export`: shells and other readers read exactly the stored values from it."""
+"""`export`: shells and other programs read exactly the stored values from its output."""
 
 import io
 import json

@@ -94,7 +94,7 @@ LAST_LINES = [
 def test_the_last_line_of_a_program_that_waits_is_shown_whole(
     tmp_path_factory: pytest.TempPathFactory, seed: int, to: str
 ) -> None:
-    """Some of the stored values begin with the text at the end of these lines."""
+    """Each stored value begins with the last character of one of these lines."""
     assert len(LAST_LINES) == 24
     machine = Machine(tmp_path_factory.mktemp("waits")).use_key_file()
     names, chosen = [f"S{number}" for number in range(5)], random.Random(seed)
@@ -129,7 +129,7 @@ def test_the_last_line_of_a_program_that_waits_is_shown_whole(
 
 
 def test_a_long_value_of_one_letter_is_found_in_time(machine: Machine) -> None:
-    machine.run("set", "LETTER", at=machine.home, stdin="a" * 100_000)  # close to the limit of an environment
+    machine.run("set", "LETTER", at=machine.home, stdin="a" * 100_000)  # close to the size limit of environments
     letters = "import os\nfor _ in range(16): os.write(1, b'a' * %d)"
     for size, shown in ((1 << 16, b"[secret://LETTER]"), (3000, b"a" * 48_000)):
         words = [*exec_words("--only", "LETTER"), sys.executable, "-c", letters % size]
@@ -151,7 +151,7 @@ def test_a_value_in_two_halves_is_never_shown(machine: Machine) -> None:
 
 
 class Keeping:
-    """A filter that holds back all bytes and releases them when nothing more comes."""
+    """A filter that holds back all bytes until the input ends or pauses."""
 
     def __init__(self) -> None:
         self.kept = b""

@@ -80,7 +80,7 @@ def test_interrupting_and_being_killed(bash: Bash) -> None:
     before = bash.settings()
     bash.type("$RUN sleep 100\n")
     bash.see("100\n")
-    time.sleep(1)  # until the program has begun; an earlier key gives the same result
+    time.sleep(1)  # until the program runs; an earlier key gives the same result
     bash.type("\x03")
     bash.see("ready> ")
     assert bash.run("echo $?") == "130\n"
@@ -119,7 +119,7 @@ def test_what_was_printed_before_stopping_is_shown_before(bash: Bash) -> None:
 
 
 def test_a_signal_that_comes_early_leaves_the_terminal_as_it_was(bash: Bash, here: Path) -> None:
-    # The signal must come in the first milliseconds, so it is sent before the program can begin.
+    # The signal must come in the first milliseconds, so this wrapper sends it before the program can begin.
     (here / "early.py").write_text(
         "import os, signal, sys\n"
         "from claude_secrets.exec import terminal_relay\n"

@@ -1,7 +1,7 @@
-"""All kinds of writing, as operations that one process does and another checks.
+"""Every kind of write, as operations that one process carries out and another process checks.
 
-Always: an operation is plain data. `ExpectedStore.after` says what the store must contain after it, and shares no code
-with the program. A process reports an operation on a pipe only after the program has returned.
+Always: an operation is plain data. `ExpectedStore.after` predicts the store's content after an operation, and shares no
+code with the program. A process reports an operation on a pipe only after the program has returned.
 """
 
 import json
@@ -39,7 +39,7 @@ LABELS = "CREATE TABLE labels (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID"
 
 @dataclass(frozen=True)
 class StorePlace:
-    """A store, its other files, and the environment that leads to its keyring."""
+    """The paths of a store and its other files, and the environment that leads to its keyring."""
 
     root: Path
     environment: Mapping[str, str]
@@ -61,7 +61,7 @@ class StorePlace:
 
 @dataclass
 class ExpectedStore:
-    """The expected content of a store: the values of each name, oldest first, None for a deletion; extra key slots."""
+    """The expected content of a store: each name's values (oldest first, None for a deletion), and extra key slots."""
 
     values: dict[str, list[str | None]] = field(default_factory=dict)
     slots: list[str] = field(default_factory=list)
@@ -95,7 +95,7 @@ class ExpectedStore:
         return {name: history[-1] for name, history in self.values.items()}
 
     def possible_operations(self, dice: random.Random, serial: int) -> list[Operation]:
-        """Return the operations that are possible now."""
+        """Return operations that the store allows now, with random names and values."""
         there = [name for name, history in self.values.items() if history[-1] is not None]
         free = [name for name in NAMES if name not in self.values]
         again = [name for name in self.values if self.earlier(name) not in (None, self.values[name][-1])]
@@ -121,7 +121,7 @@ class ExpectedStore:
 
 
 def do(place: StorePlace, operation: Operation) -> None:
-    """Do one operation with the program until it ends."""
+    """Carry out one operation with the program's own code."""
     person = place.person()
     with closing(person.store):
         _DOING[operation["do"]](place, person, operation)
@@ -182,7 +182,7 @@ _DOING: dict[str, Callable[[StorePlace, Person, Operation], object]] = {
 
 
 def migrate(directory: Path) -> None:
-    """Migrate a store of format 1 to format 2, which is a stand-in: no format 2 exists yet."""
+    """Migrate a store from format 1 to a made-up format 2, because no real format 2 exists yet."""
     path = directory / "secrets.db"
     if not path.exists():
         directory.mkdir(exist_ok=True)
@@ -193,7 +193,7 @@ def migrate(directory: Path) -> None:
 
 
 class later_version:  # noqa: N801  used as a context, like the functions of contextlib
-    """A later version of the program, with format 2, which has one more table."""
+    """Turns the program into a later version, whose format 2 has one more table."""
 
     def __enter__(self) -> None:
         wanted = [*schema._SCHEMAS[1], ("table", "labels", "labels", LABELS)]
@@ -211,24 +211,24 @@ def _add_labels(tx: Transaction) -> None:
 
 
 def held(path: Path) -> Store:
-    """Open the copy of the vector that `migrate` starts from, at `path`."""
+    """Open the store at `path`, a copy of the vector that `migrate` starts from."""
     vectors = json.loads((DIRECTORY / "vectors.json").read_text())
     master_key = next(vector["master_key"] for vector in vectors if vector["name"] == VECTOR)
     return Store(path, HeldKey(master_key), lambda: TIME)
 
 
 def cheap() -> Stretching:
-    """Return a weak, fast stretching of passphrases; other tests check the real one."""
+    """Return weak, fast settings for stretching passphrases; other tests check the real settings."""
     return Stretching(salt=os.urandom(16).hex(), iterations=1, lanes=1, memory_kib=64)
 
 
 def quick() -> None:
-    """Use the weak, fast stretching of passphrases in this process from now on."""
+    """Stretch passphrases with the weak, fast settings in this process from now on."""
     type.__setattr__(Stretching, "new", staticmethod(cheap))
 
 
 def work(root: Path, environment: Mapping[str, str], operations: Sequence[Operation], done: Connection) -> None:
-    """Do operations one after the other, and report each when it is done."""
+    """Do the operations one after the other, and report each operation when it is done."""
     quick()
     place = StorePlace(root, environment)
     done.send("begun")
@@ -238,11 +238,11 @@ def work(root: Path, environment: Mapping[str, str], operations: Sequence[Operat
 
 
 def main() -> None:
-    """`python -m tests.faults.operations JSON`: do one operation in this process, with the keyring on its thread."""
+    """`python -m tests.faults.operations JSON`: do one operation, all of it in one thread."""
     from claude_secrets.keys import os_keyring
 
     class Inline:
-        """A stand-in for a thread that does its work at once, so that all system calls come in one order."""
+        """A stand-in for a thread: `start` does the work at once, so system calls always have the same order."""
 
         def __init__(self, *, target: Callable[..., object], args: tuple[object, ...], **_: object) -> None:
             self._work = partial(target, *args)

@@ -35,7 +35,7 @@ from tests.support.requirements import require
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 SYSCALLS = "pwrite64,write,fdatasync,fsync,ftruncate,unlink,unlinkat,link,linkat,rename,sendmsg,sendto"
-"""The system calls with which a running process changes anything: each is a moment to be killed at."""
+"""The system calls that change something outside of the process. A test kills the process at each of them."""
 
 Step: TypeAlias = tuple[str, int]
 """A system call, and its number among the calls of its kind, as strace counts them."""
@@ -73,7 +73,7 @@ def check(
     operation: Operation | None,
     acknowledged: list[Operation],
 ) -> ExpectedStore:
-    """Check that the store is as before the interrupted operation or as after it, and that no other file is left."""
+    """Check that the store has its state before or after the interrupted operation, and that no other file is left."""
     found = held(place)
     after = before.after(operation) if operation else before
     assert found in (before.current(), after.current()), operation
@@ -96,7 +96,7 @@ def check(
     backed_up = {done["file"] for done in [*acknowledged, operation or {}] if done and done["do"] == "backup"}
     assert {path.name for path in place.root.iterdir() if path.is_file()} <= backed_up | {"kept.backup"}
     key_files = {slot.key_file for slot in slots if slot.key_file}
-    if operation and operation["do"] == "remove":  # the person deletes the file
+    if operation and operation["do"] == "remove":  # the command asks the person to delete the file
         for path in set((place.root / "keys").iterdir()) - key_files:
             path.unlink()
     assert set((place.root / "keys").iterdir()) == key_files, operation
@@ -107,7 +107,7 @@ def check(
 
 
 def check_other(place: StorePlace, operation: Operation, *, sure: bool) -> None:
-    """Check an operation's other file: complete if the operation was acknowledged, otherwise complete or absent."""
+    """Check the other file that an operation writes: complete if `sure`, otherwise complete or absent."""
     if operation["do"] == "backup":
         file = place.root / operation["file"]
         assert file.exists() or not sure
@@ -116,7 +116,7 @@ def check_other(place: StorePlace, operation: Operation, *, sure: bool) -> None:
     if operation["do"] in ("first run", "restore backup"):
         path = place.root / operation["at"] / "secrets.db"
         wanted = {"FIRST": operation["value"]} if operation["do"] == "first run" else {"NAME_0": "value 0"}
-        if not sure:  # the next operation finishes it or starts again
+        if not sure:  # repeating the operation finishes it or starts again
             operations.do(place, operation) if not path.exists() or held(place, path) != wanted else None
         assert held(place, path) == wanted
         assert {file.name for file in path.parent.iterdir()} <= {"secrets.db", "secrets.db-wal", "secrets.db-shm"}
@@ -132,7 +132,7 @@ def check_other(place: StorePlace, operation: Operation, *, sure: bool) -> None:
 
 
 def check_keyring(place: StorePlace, keyring: RealKeyring, directories: list[Path]) -> None:
-    """Check that the keyring has one entry for each slot of the stores, and no other."""
+    """Check that the keyring has one entry for each slot of the stores, and no other entry."""
     wanted = set()
     for directory in directories:
         path = directory / "secrets.db"
@@ -190,7 +190,7 @@ def test_killed_at_random(place: StorePlace, keyring: RealKeyring, rounds: int) 
 
 
 def _forget(place: StorePlace, plan: list[Operation]) -> None:
-    """Remove the files that the operations made besides the store, with their keys."""
+    """Remove the other files that the operations made, and the keys of those files."""
     for operation in plan:
         (place.root / operation.get("file", "nothing")).unlink(missing_ok=True)
         path = place.root / operation.get("at", "nothing") / "secrets.db"
@@ -225,7 +225,7 @@ STEPS: list[tuple[list[Operation], Operation]] = [
 def test_killed_between_two_steps(
     place: StorePlace, keyring: RealKeyring, rounds: int, first: list[Operation], operation: Operation
 ) -> None:
-    """Kill at the first system call that changes anything, at the second, and so on: at all, or at `rounds` of them."""
+    """Kill the process at each system call that changes something, or at two random calls if `rounds` is below 200."""
     tracer = require("strace")
     known = ExpectedStore({"NAME_0": ["value 0"]})
     for earlier in first:
@@ -248,7 +248,7 @@ def test_killed_between_two_steps(
 
 
 def test_killed_while_every_key_is_replaced(place: StorePlace, keyring: RealKeyring, rounds: int) -> None:
-    """Either all old keys open the store and no new one does, or the reverse; tidying removes all of the others."""
+    """Either only the old keys open the store, or only the new keys do. Tidying removes the keys that open nothing."""
     tracer, known = require("strace"), ExpectedStore({"NAME_0": ["value 0"]})
     first: list[Operation] = [
         {"do": "add file", "kind": "file", "file": "k"},
@@ -337,7 +337,7 @@ def _run(place: StorePlace, operation: Operation, wrapper: list[str]) -> bool:
 
 
 def _steps(place: StorePlace, operation: Operation, tracer: str) -> list[Step]:
-    """Do the operation, and return its steps."""
+    """Do the operation under strace, and return its system calls."""
     trace = place.root / "trace"
     assert not _run(place, operation, _traced(tracer, str(trace)))
     calls = re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE)

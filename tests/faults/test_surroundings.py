@@ -1,6 +1,6 @@
 """Faults of disks, files, clocks and keyrings, for every command that writes.
 
-Each failure has its code and hint, none prints a traceback or leaves a half-done change, and everything works again
+Each failure has its code and hint. None prints a traceback or leaves an unfinished change, and everything works again
 when the cause is gone.
 """
 
@@ -117,7 +117,7 @@ def test_a_full_disk(machine: Machine) -> None:
         filler = disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(disk).free))
         for name in COMMANDS:
-            if name == "backup":  # which is written elsewhere
+            if name == "backup":  # the backup goes to another disk
                 assert "has no entry for this" in run(machine, name).stderr
                 (machine.home / "made.backup").unlink()
                 continue
@@ -131,10 +131,10 @@ def test_a_full_disk(machine: Machine) -> None:
 @pytest.mark.parametrize("name", ["set new", "purge", "key rotate --data", "key add-file", "backup"])
 def test_a_limit_on_the_size_of_files(machine: Machine, name: str) -> None:
     before, files = state(machine), names(machine)
-    # Python ignores the signal, so writing fails as it does on a full disk.
+    # Python ignores SIGXFSZ, so a write fails as it does on a full disk.
     limit = machine.store.stat().st_size // 1024 + 4
     done = run(machine, name, "bash", "-c", f'ulimit -f {limit}; exec "$@"', "-")
-    if done.returncode == 0:  # there is enough room, at least if old pages stay where they are
+    if done.returncode == 0:  # this change fits below the limit
         assert name != "set new"
     else:
         assert code(done) in {Code.STORE_FULL, Code.STORE_UNAVAILABLE, Code.KEY_MISSING}
@@ -152,7 +152,7 @@ def test_a_read_only_directory(machine: Machine) -> None:
     machine.store.parent.chmod(0o500)
     for name in COMMANDS:
         done = run(machine, name, *bound)
-        if name == "backup":  # which needs reading alone
+        if name == "backup":  # a backup only reads the store
             assert (done.returncode, "has no entry for this" in done.stderr) == (0, True)
             (machine.home / "made.backup").unlink()
         else:
@@ -180,7 +180,7 @@ def test_a_backup_to_a_full_disk(machine: Machine, tmp_path: Path) -> None:
 
 
 def crash(machine: Machine) -> None:
-    """Leave the store as a killed process does: with changes in its log that are not in its file yet."""
+    """Leave the store as a killed process does: with changes in SQLite's log that are not in the database file yet."""
     script = (
         "import os; from claude_secrets.store.store import Store; from claude_secrets.cli.main import main; "
         "Store.close = lambda self: None; main(['set', 'A']); os._exit(0)"
@@ -388,7 +388,7 @@ def test_a_keyring_entry_that_is_deleted_in_mid_session(with_keyring: Machine, k
         server.text("set_secret", name="T", value="v")
         ((entry, key),) = keyring_session.entries().items()
         keyring_session.remove(entry)
-        assert server.text("get_secret", name="T") == "v"  # the key is in its memory
+        assert server.text("get_secret", name="T") == "v"  # the server has the key in memory
         server.text("set_secret", name="T", value="w")
     for name in COMMANDS:
         assert code(run(machine, name)) is Code.KEY_MISSING, name

@@ -1,5 +1,5 @@
-"""Fuzzing: what any bytes must not do to what reads them. `python -m tests.fuzz` runs one target for as long as asked.
+"""Fuzzing: no input may break a promise of the code that reads it. `python -m tests.fuzz` runs one target.
 
-`targets.py` has one function for each reader, which raises where a promise is broken; `corpus/` has inputs to begin
-with, a directory for each; `tests/test_fuzz.py` makes a short run of all.
+`targets.py` has a function for each reader, which raises if the reader breaks a promise. `corpus/` has a directory of
+initial inputs for each target. `tests/test_fuzz.py` runs every target for a short time.
 """

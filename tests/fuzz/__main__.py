@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz TARGET [--seconds N]`: a long run, guided by coverage where atheris is installed."""
+"""`python -m tests.fuzz TARGET [--seconds N]`: a long run. With `--guided`, atheris guides the run by coverage."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from tests.fuzz.mutate import mutations
 
 
 def main() -> None:
-    """Run one target, or all in turn; an input that breaks a promise is left as `fuzz-TARGET-fault`."""
+    """Run one target, or all in turn. Write an input that breaks a promise to the file `fuzz-TARGET-fault`."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("target", choices=[*corpus.TARGET_NAMES, "all"])
     parser.add_argument("--seconds", type=int, default=60, help="how long each target runs (60)")
@@ -27,7 +27,7 @@ def main() -> None:
     for name in corpus.TARGET_NAMES if options.target == "all" else [options.target]:
         count, slowest = _unguided(TARGETS[name], name, options.seconds, options.seed)
         told = f"{name}: {count} inputs in {options.seconds} s, seed {options.seed}, the slowest {slowest:.2f} s"
-        print(told, flush=True)  # noqa: T201  what a command says
+        print(told, flush=True)  # noqa: T201  the output of a command
 
 
 def _unguided(target: Callable[[bytes], None], name: str, seconds: int, seed: int) -> tuple[int, float]:
@@ -52,7 +52,7 @@ def _guided(name: str, seconds: int, seed: int) -> None:
     with atheris.instrument_imports(include=["claude_secrets", "yaml", "dotenv"]):
         from tests.fuzz.targets import TARGETS
     words = [f"-max_total_time={seconds}", f"-seed={seed}", "-timeout=20", f"-artifact_prefix=fuzz-{name}-"]
-    with tempfile.TemporaryDirectory() as found:  # it keeps in the first directory what reaches something new
+    with tempfile.TemporaryDirectory() as found:  # atheris saves inputs with new coverage in the first directory
         atheris.Setup([sys.argv[0], *words, found, *map(str, corpus.directories(name))], TARGETS[name])
         atheris.Fuzz()
 

@@ -1,4 +1,4 @@
-"""The inputs that each target begins with."""
+"""The initial inputs of each target."""
 
 from pathlib import Path
 from typing import Final
@@ -21,12 +21,12 @@ TARGET_NAMES: Final = (
 
 
 def directories(target: str) -> list[Path]:
-    """Where the inputs of a target are."""
+    """Return the directories that contain a target's initial inputs."""
     target = "line" if target == "wire" else target
     return [HERE / "corpus" / target, *([VECTORS] if target == "store" else [])]
 
 
 def seeds(target: str) -> list[bytes]:
-    """The inputs of a target."""
+    """Return a target's initial inputs."""
     found = [path for directory in directories(target) for path in sorted(directory.iterdir())]
     return [path.read_bytes() for path in found if path.is_file() and path.suffix in ("", ".db")]

@@ -1,4 +1,4 @@
-"""Small changes of inputs, drawn from a seed: a run can be repeated."""
+"""Small random changes of inputs. The same seed gives the same changes, so a run can be repeated."""
 
 import random
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _LARGEST: Final = 1 << 16
 
 
 def mutations(seeds: Sequence[bytes], count: int, seed: int) -> list[bytes]:
-    """So many inputs, each a seed that was changed in one place or several."""
+    """Return `count` inputs: each is a random one of `seeds` with one to six changes."""
     chosen = random.Random(seed)
     return [_changed(bytearray(chosen.choice(seeds)), seeds, chosen) for _ in range(count)]
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes, and raises where what it feeds them to breaks its promise."""
+"""The fuzz targets: each gives any bytes to one reader, and raises if the reader breaks its promise."""
 
 import json
 import tempfile
@@ -42,7 +42,7 @@ CALLS: Final = [Call(tool=tool, name="GITHUB_TOKEN", value="v", pattern="", prom
 
 
 def line(data: bytes) -> None:
-    """A line of the wire is a message, nothing, or gets an error reply that repeats nothing but a valid id."""
+    """Check that a line is a message, is nothing, or gets an error reply that repeats only a valid id."""
     for one in data.split(b"\n"):
         found = parse_line(one)
         if isinstance(found, BadLine):
@@ -56,7 +56,7 @@ def line(data: bytes) -> None:
 
 
 def allowlist(data: bytes) -> None:
-    """An allowlist is understood or denies everything, without being repeated."""
+    """Check that an allowlist is valid, or is refused with an error that repeats nothing of it."""
     try:
         found = parse_allowlist(data)
     except DeniedError as error:
@@ -70,17 +70,17 @@ def allowlist(data: bytes) -> None:
 
 
 def policy_yaml(data: bytes) -> None:
-    """A policy in YAML likewise; what it says is decided without a fault."""
+    """Check that a YAML policy decides calls without a fault, or is refused by an error that repeats nothing of it."""
     _policy(data, "policy.yml")
 
 
 def policy_json(data: bytes) -> None:
-    """A policy in JSON likewise."""
+    """Check that a JSON policy decides calls without a fault, or is refused by an error that repeats nothing of it."""
     _policy(data, "policy.json")
 
 
 def dotenv_text(data: bytes) -> None:
-    """A .env file is read as python-dotenv reads it, or refused; its references are found and filled."""
+    """Check that a .env file is read as python-dotenv reads it, or refused, and that its references are filled."""
     text = data.decode("utf-8", "replace")
     try:
         found = dotenv_file.values(text)
@@ -95,7 +95,7 @@ def dotenv_text(data: bytes) -> None:
 
 
 def source(data: bytes) -> None:
-    """A file to import from is read, or what is wrong with it is told, without its values."""
+    """Check that a file to import gives either entries with different names or problems."""
     for kind in FileKind:
         with suppress(SecretsError):
             found = read_source(kind, data, lambda: b"k" * 44)
@@ -105,7 +105,7 @@ def source(data: bytes) -> None:
 
 
 def redactor(data: bytes) -> None:
-    """What comes out does not depend on the chunks, and no value of six characters or more is left in it."""
+    """Check that the output does not depend on the chunks, and contains no value of six or more characters."""
     head, _, text = data[:4096].partition(b"\0")
     values = {
         f"S{number}": value
@@ -124,7 +124,7 @@ def redactor(data: bytes) -> None:
 
 
 def pattern(data: bytes) -> None:
-    """A search pattern is refused, or finds in many names what it finds in each."""
+    """Check that a pattern is refused, or finds the same names in a list as it finds one by one."""
     head, _, rest = data.decode("utf-8", "replace").partition("\n")
     names = [name for name in rest.split("\n") if name.isascii() and name.isprintable() and name][:150]
     try:
@@ -136,7 +136,7 @@ def pattern(data: bytes) -> None:
 
 
 def store(data: bytes) -> None:
-    """A store's file of any bytes is refused with a code, or opens; looking at it changes nothing that opens."""
+    """Check that a store file of any bytes is refused with a code, or opens and returns a value stored in it."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "data", "secrets.db")
         path.parent.mkdir(mode=0o700)
@@ -159,7 +159,7 @@ def store(data: bytes) -> None:
 
 @cache
 def _master_key() -> str:
-    """The key of the vectors, which are what the corpus of stores is made from."""
+    """Return the master key of the vectors from which the corpus of stores is made."""
     vectors = json.loads((DIRECTORY / "vectors.json").read_text())
     return str(next(one["master_key"] for one in vectors if one["name"] == VECTOR))
 
@@ -204,4 +204,4 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__.replace("_", "-"): target
     for target in (wire, line, allowlist, policy_yaml, policy_json, dotenv_text, source, redactor, pattern, store)
 }
-"""By name."""
+"""The targets by name."""

@@ -1,4 +1,4 @@
-"""The real server under any bytes: it answers each line as JSON-RPC, keeps its secret, and goes on."""
+"""The real server with any bytes as input: it answers each line in JSON-RPC, reveals no secret, and keeps running."""
 
 import atexit
 import json
@@ -16,7 +16,7 @@ _numbers: Final = count()
 
 
 def wire(data: bytes) -> None:
-    """The lines of `data`, and a ping after them that has to be answered."""
+    """Send the lines of `data` and then a ping, and check that the server answers the ping."""
     server = _server()
     asked = f"after-{next(_numbers)}"
     ping = json.dumps({"jsonrpc": "2.0", "id": asked, "method": "ping"}).encode()
@@ -33,7 +33,7 @@ def wire(data: bytes) -> None:
 
 @cache
 def _server() -> Wire:
-    """One server for all inputs, with a secret that no project of its may have."""
+    """Start one server for all inputs. Its store has a secret that its project may not use."""
     root = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, root)
     machine = Machine(root).use_key_file()

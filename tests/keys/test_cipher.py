@@ -99,7 +99,7 @@ def test_a_cell_of_another_type_is_no_token(cell: bytes) -> None:
 
 def test_a_token_in_a_text_cell_is_no_token() -> None:
     with pytest.raises(TokenInvalid):
-        cipher().open("version", "aa:1", sealed().decode())  # type: ignore[arg-type]  # what SQLite may give
+        cipher().open("version", "aa:1", sealed().decode())  # type: ignore[arg-type]  # SQLite may return this
 
 
 @pytest.mark.parametrize("plaintext", [b"", b"{}", b"[]\n", b"null\n", b'{"kind":\n', b"\xff\n", b"\n"])
@@ -173,7 +173,7 @@ def test_no_exception_carries_a_key_or_a_token() -> None:
             attempt()
         assert str(caught.value) == ""
         assert caught.value.__context__ is None or caught.value.__suppress_context__
-        # A log prints source lines, types and messages, but no values.
+        # A logged traceback shows source lines, types and messages, but no values.
         assert not any(CANARY in line for line in traceback.format_exception(caught.value))
 
 

@@ -42,7 +42,7 @@ def failure_of(custody: Custody, slot: Slot, identity: StoreIdentity = IDENTITY)
 
 
 def everything_said(error: BaseException | None) -> str:
-    """All text that an error and the errors behind it could show."""
+    """Return all text that an error and the errors in its chain could show."""
     said = []
     while error is not None:
         said += [repr(error), str(error), repr(error.args), repr(vars(error)), *traceback.format_exception(error)]
@@ -51,7 +51,7 @@ def everything_said(error: BaseException | None) -> str:
 
 
 class KeyPlace(Protocol):
-    """The place of the master keys of one kind of slot, with methods to change them from outside."""
+    """Access from outside to the master keys of one kind of slot."""
 
     def custody(self) -> Custody: ...
     def make(self, store_id: str, data_key: DataKey) -> Slot: ...
@@ -196,7 +196,7 @@ class SlotContract:
         place.custody().take_away(IDENTITY, slot)
         assert place.text(STORE, slot) is None
         assert place.text(STORE, other) is not None
-        place.custody().take_away(IDENTITY, slot)  # the second time does nothing
+        place.custody().take_away(IDENTITY, slot)  # a second call does nothing
 
     def test_neither_key_appears_in_the_slot(self, place: KeyPlace) -> None:
         data_key = DataKey.generate()
@@ -241,7 +241,7 @@ except CustodyError as error:
 
 
 def probe(action: str, environment: Mapping[str, str], *, slot: Slot | None = None, **run: object) -> str:
-    """Return the answer of custody with its default settings in a process of its own."""
+    """Return what custody with default settings answers in a separate process."""
     fields = [slot.slot_id, slot.kind, slot.params, slot.wrapped.decode()] if slot else None
     arguments = json.dumps([STORE, action, fields])
     options: dict[str, object] = {"command": [sys.executable, "-c", PROBE, arguments], "cwd": None, **run}
@@ -271,7 +271,7 @@ class TestKeyringStates:
             error = failure_of(custody, slot)
             assert error.code is Code.KEYRING_LOCKED
             assert "Unlock the keyring" in str(error.hint)
-        # The keyring said so, not the deadline: nothing is still waiting.
+        # The keyring itself reported the lock, not the deadline: no thread is still waiting.
         assert keyring_threads() == []
         status = custody.keyring_status()
         assert (status.ok, status.code) == (False, Code.KEYRING_LOCKED)
@@ -333,7 +333,7 @@ class TestDeadline:
         keyring_session.freeze()
         assert failure_of(custody, slot).code is Code.KEYRING_LOCKED
         [waiting] = keyring_threads()
-        keyring._deadline = 3600.0  # the next answer comes without waiting, or never
+        keyring._deadline = 3600.0  # the next call must fail at once, without waiting
         assert failure_of(custody, slot).code is Code.KEYRING_LOCKED
         assert keyring_threads() == [waiting]
         keyring_session.thaw()
@@ -355,7 +355,7 @@ class TestDeadline:
 
     def test_a_process_ends_while_the_keyring_still_does_not_answer(self, keyring_session: RealKeyring) -> None:
         keyring_session.freeze()
-        said = probe("make", keyring_session.environment)  # with the default deadline without a display
+        said = probe("make", keyring_session.environment)  # the short default deadline: there is no display
         assert said.startswith("KEYRING_LOCKED")
 
     def test_a_display_lets_a_person_answer(self) -> None:
@@ -398,7 +398,7 @@ def type_password(xdotool: str, session: RealKeyring) -> None:
     def answered() -> bool:
         if window := dialog():
             do("windowfocus", "--sync", window)
-            do("key", "ctrl+a")  # replace the text of an earlier attempt, which the dialog may have missed
+            do("key", "ctrl+a")  # replaces text of an earlier attempt that the dialog may have missed
             do("type", "--delay", "50", keyrings.PASSWORD)
             do("key", "Return")
         try:
@@ -470,7 +470,7 @@ PlaintextKeyring = Keyring = Backend
 
 
 class Clone:
-    """A repository that contains keyring backends, which leave a mark when any of their code runs."""
+    """A repository with keyring backends, which create the file `mark` when any of their code runs."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -485,7 +485,7 @@ class Clone:
         )
 
     def springs(self, environment: Mapping[str, str]) -> bool:
-        """Whether plain keyring would run the repository's code, which shows that the trap works."""
+        """Return whether plain keyring runs the repository's code: this shows that the trap works."""
         subprocess.run(
             [sys.executable, "-c", "import keyring; keyring.get_keyring()"],
             cwd=self.directory,
@@ -600,7 +600,7 @@ class StandInBackend:
 
 
 class TestOtherSystems:
-    """macOS and Windows with stand-ins for their backends: which one is chosen, and which calls it gets."""
+    """macOS and Windows with stand-ins for their backends: which backend is chosen, and which calls it gets."""
 
     @pytest.fixture(params=["darwin", "win32"])
     def platform(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -1,4 +1,4 @@
-"""Passphrases and recovery codes: a code is read however it is typed, and every typing error in it is found."""
+"""Passphrases and recovery codes: a code is accepted in every spelling, and every typing error in it is found."""
 
 import random
 import string
@@ -192,7 +192,7 @@ def test_every_recovery_code_would_do(code: str) -> None:
 
 @given(st.text(string.ascii_lowercase, min_size=16, max_size=16).filter(lambda text: len(set(text)) > 8))
 def test_sixteen_letters_by_chance_do(text: str) -> None:
-    # Hypothesis prefers simple texts, which chance does not produce. So the letters are drawn here.
+    # Hypothesis prefers simple texts, which random choice rarely produces. So the test draws the letters itself.
     dice = random.Random(text)
     assert passphrase.check("".join(dice.choices(string.ascii_lowercase, k=16)))
 
@@ -231,7 +231,7 @@ def test_a_poor_passphrase_is_refused_with_a_reason_and_not_repeated(text: str) 
         passphrase.check(text, KNOWN)
     assert time.monotonic() - began < 10
     assert (caught.value.code, "five words" in str(caught.value.hint)) == (Code.INVALID_VALUE, True)
-    # Every message is a fixed text: none repeats what was typed or what was recognised in it.
+    # Every message is a fixed text: it does not repeat the passphrase or a word that was recognised in it.
     reasons = {f"This passphrase is easy to guess: {reason}." for reason in (*REASONS.values(), "it is too short")}
     assert caught.value.message in {*reasons, "A passphrase must have at least 12 characters."}
     assert BAD_ONES[text] in caught.value.message

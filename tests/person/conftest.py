@@ -1,4 +1,4 @@
-"""Fixtures of the tests of what the person does."""
+"""Fixtures for the tests of the person's operations."""
 
 import os
 
@@ -9,6 +9,6 @@ from claude_secrets.keys.passphrase import Stretching
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passphrases are stretched a little only: how well is tested elsewhere."""
+    """Stretch passphrases with weak, fast settings; other tests check the real settings."""
     cheap = staticmethod(lambda: Stretching(salt=os.urandom(16).hex(), iterations=1, lanes=1, memory_kib=64))
     monkeypatch.setattr(Stretching, "new", cheap)

@@ -1,4 +1,4 @@
-"""Backups are consistent, sealed and restorable elsewhere, also from a damaged store."""
+"""Backups are consistent and sealed. A backup can be made of a damaged store, and restored on another machine."""
 
 import os
 import random
@@ -52,7 +52,7 @@ def make(world: World, name: str = "backup") -> tuple[Path, BackupContents]:
 
 
 def stated(store: Store) -> list[tuple[object, ...]]:
-    """Everything that a backup must keep: each version with its value."""
+    """Return everything that a backup must contain: each version with its value."""
     found = []
     with store.read() as tx:
         for record in records.verify_all(tx)[0]:
@@ -70,7 +70,7 @@ def stated(store: Store) -> list[tuple[object, ...]]:
 
 
 def elsewhere(world: World, name: str = "other") -> Person:
-    """A person on another machine, without a store."""
+    """Return the person on another machine, which has no store."""
     root = world.root / name
     (root / "keys").mkdir(parents=True)
     custody = Custody(environment={"CLAUDE_SECRETS_KEY_FILE": str(root / "keys" / "k")})
@@ -239,7 +239,7 @@ def test_a_backup_that_is_none_or_is_damaged_is_refused_and_nothing_is_made(full
     else:
         changed = data[:9000] + bytes([data[9000] ^ 1]) + data[9001:]
         path.write_bytes({"text": b"notes of mine", "empty": b"", "cut": data[:20000], "changed": changed}[fault])
-    if fault == "changed":  # one bit of any token
+    if fault == "changed":  # one changed bit of a token
         with closing(sqlite3.connect(path)) as connection:
             token = bytearray(connection.execute("SELECT token FROM versions WHERE rowid = 1").fetchone()[0])
             token[40] ^= 1
@@ -252,7 +252,7 @@ def test_a_backup_that_is_none_or_is_damaged_is_refused_and_nothing_is_made(full
 
 
 def test_a_backup_is_of_one_moment_while_others_write(world: World) -> None:
-    # Within one transaction both names always have the same number.
+    # Each transaction gives both names the same number.
     person = world.person()
     for number in range(30):
         secrets.set_value(person, f"FILLER_{number}", "x" * 2000)

@@ -121,7 +121,7 @@ def test_settings_reach_the_agents_writes(world: World) -> None:
     agent.set("T", "five")
     assert kept(world) == [5, 6]
     agent.done(Tool.DELETE_SECRET, "T")
-    assert kept(world) == [5, 6, 7]  # the fifth was current a moment ago
+    assert kept(world) == [5, 6, 7]  # version 5 was current a moment ago
     world.time += 31 * DAY
     agent.set("T", "six")
     assert kept(world) == [7, 8]
@@ -191,7 +191,7 @@ def test_who_entered_it_and_from_where_comes_back_with_the_value(world: World) -
     history.restore_version(world.person(), "T", 1)
     record, _ = history.history(world.person(), "T")
     assert (record.origin, record.entered_by) == (str(clone), AGENT)
-    # So the next one who enters a value takes the name over again.
+    # So the next caller who stores a value takes the name over again.
     assert secrets.set_value(world.person(api), "T", "of the person again").moved_from == str(clone)
 
 
@@ -256,7 +256,7 @@ def test_expiry_belongs_to_the_value(world: World) -> None:
 
 
 def tokens(world: World, name: str) -> list[bytes]:
-    """The tokens of a secret's record and versions."""
+    """Return the tokens of a secret's record and versions."""
     with closing(world.store()) as store, store.read() as tx:
         key = tx.cipher.index("record", SHARED, name)
         rows = tx.connection.execute("SELECT token FROM versions WHERE record = ?", (key,)).fetchall()
@@ -265,9 +265,9 @@ def tokens(world: World, name: str) -> list[bytes]:
 
 
 def pieces_left(world: World, found: list[bytes]) -> int:
-    """Count the pieces of those tokens that are anywhere in the store's files."""
+    """Count the pieces of these tokens in the store's files."""
     everything = world.stored_bytes()
-    # All tokens begin alike (version, time); random bytes follow.
+    # All tokens begin with the same bytes (version, time); random bytes follow.
     pieces = {token[at : at + 12] for token in found for at in range(16, len(token) - 12, 6)}
     assert len(pieces) > 10
     return sum(everything[at : at + 12] in pieces for at in range(len(everything)))
@@ -327,7 +327,7 @@ def test_all_deleted_ones_go_and_no_other(crowded: World) -> None:
     person = crowded.person()
     secrets.set_value(crowded.person(scope="acme"), "T", "v")
     secrets.delete(crowded.person(scope="acme"), "T")
-    trust.allow(crowded.person(crowded.project("api")), "T")  # of the scope "shared"
+    trust.allow(crowded.person(crowded.project("api")), "T")  # T in the scope "shared"
     live = [record.name for record in secrets.list_all(person)]
     shown = history.deleted(person)
     assert ("acme", "T") in [(record.scope, record.name) for record in shown]

@@ -1,4 +1,4 @@
-"""Files of other programs: the entries read from each kind, the problems found, and rewriting."""
+"""Importing files of other programs: the entries read from each kind of file, the problems found, and rewriting."""
 
 import io
 import json
@@ -31,7 +31,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")
     lambda text: "secret://" not in text
 )
 ODD = st.text("'\"\\ \n#$={}`ab\ufeff\u2028\x00\t", min_size=1, max_size=20)
-VALUES = (ODD | TEXT).filter(lambda text: "${" not in text)  # which programs that read the file expand
+VALUES = (ODD | TEXT).filter(lambda text: "${" not in text)  # other readers of the file expand ${
 
 
 def no_key() -> bytes:
@@ -50,7 +50,7 @@ SEALING_KEY = bytes(range(32))
 
 
 def sealed(held: dict[str, str]) -> bytes:
-    """A store of the TypeScript tool that holds these values."""
+    """Return a store of the TypeScript tool that contains these values."""
     iv = bytes(16)
     both = AESGCM(SEALING_KEY).encrypt(iv, json.dumps(held).encode(), None)
     return b":".join(b64encode(part) for part in (iv, both[-16:], both[:-16]))
@@ -72,7 +72,7 @@ def double(value: str) -> str:
 
 
 def bare(value: str) -> str | None:
-    """A value without quotes, if it needs none."""
+    """Return a value that needs no quotes as it is, and None for a value that needs them."""
     plain = (
         value == value.strip() != "=" and value[0] not in "'\"#" and not set(value) & set("\n") and " #" not in value
     )
@@ -81,7 +81,7 @@ def bare(value: str) -> str | None:
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
-    """A .env file, and the values that python-dotenv reads from it."""
+    """Draw a .env file, and the values that python-dotenv reads from it."""
     newline = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     meant = draw(st.dictionaries(NAMES, VALUES, min_size=1, max_size=6))
     lines = []

@@ -1,4 +1,4 @@
-"""The keys of a store: adding, removing, replacing and recovering, with a real keyring where one matters."""
+"""Adding, removing, replacing and recovering a store's keys. Some tests use a real keyring."""
 
 import json
 import subprocess
@@ -62,7 +62,7 @@ def ring(tmp_path: Path, keyring_session: RealKeyring) -> Iterator[Ring]:
 
 
 def rotated(person: Person) -> None:
-    """Replace all keys of a store without passphrases."""
+    """Replace all keys of a store that no passphrase opens."""
     found, _ = rotation.prepare(person)
     rotation.replace_every_key(
         person, found, [], passphrases={}, code=recovery_code.new_code(), progress=lambda *_: None
@@ -140,7 +140,7 @@ def test_the_last_key_that_opens_the_store_is_never_removed(world: World) -> Non
         assert caught.value.code is Code.INVALID_ARGUMENTS
     other = world.root / "keys" / "other.key"
     keys.add_file(world.person(), other)
-    other.unlink()  # so it would not open the store
+    other.unlink()  # so this key cannot open the store
     with pytest.raises(CallerError):
         keys.remove_key(world.person(), only.slot_id)
     keys.add_passphrase(world.person(), WORDS)
@@ -206,7 +206,7 @@ def test_removing_a_slot_of_the_keyring_takes_its_entry_along(ring: Ring) -> Non
 def test_a_keyring_that_is_locked_in_the_middle_of_it_loses_nothing(ring: Ring) -> None:
     keys.add_passphrase(ring.person(), WORDS)
     person = ring.person(passphrase=WORDS)
-    assert value(person) == "value"  # the key is in its memory
+    assert value(person) == "value"  # the process has the key in memory
     slot = slot_of(person, KEYRING)
     ring.keyring.lock()
     with pytest.raises(CustodyError, match="KEYRING_LOCKED"):
@@ -241,7 +241,7 @@ def test_no_key_is_deleted_by_what_somebody_wrote_into_the_store(ring: Ring) -> 
     assert len(ring.keyring.entries()) == 1
 
 
-# Two at once
+# Two processes at once
 
 
 def test_of_two_who_change_a_slot_the_second_finds_out(world: World) -> None:
@@ -299,7 +299,7 @@ def test_a_key_file_is_looked_for_where_the_environment_says(tmp_path: Path) -> 
     assert machine.run("get", "T", environment=named).stdout == "v"
     project = machine.project("api")
     with machine.server(project, environment=named) as server:
-        assert server.code("get_secret", name="T") == "NOT_TRUSTED"  # so it is open
+        assert server.code("get_secret", name="T") == "NOT_TRUSTED"  # this shows that the store is open
     inside = project / "k"
     inside.write_bytes(moved.read_bytes())
     inside.chmod(0o600)
@@ -327,7 +327,7 @@ def test_the_first_write_makes_the_key_where_the_environment_says(tmp_path: Path
     named = {"CLAUDE_SECRETS_KEY_FILE": str(key_file)}
     assert machine.run("set", "T", stdin="v", environment=named).returncode == 0
     assert key_file.stat().st_mode & 0o777 == 0o600
-    assert machine.run("get", "T").stdout == "v"  # its path is in the slot
+    assert machine.run("get", "T").stdout == "v"  # the slot contains the key file's path
     other = Machine(tmp_path / "other")
     provided = {"CLAUDE_SECRETS_KEY_FILE": str(key_file)}
     assert other.run("set", "T", stdin="w", environment=provided).returncode == 0
@@ -445,7 +445,7 @@ def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
 
 
 def told(machine: Machine, *words: str, stdin: str | None = None) -> tuple[list[str], list[str]]:
-    """The states and messages that `doctor` reports about keys."""
+    """Return the states and messages that `doctor` reports about keys."""
     done = machine.run(*words, "doctor", "--json", stdin=stdin)
     found = [each for each in json.loads(done.stdout) if each["about"] == "key"]
     return [each["state"] for each in found], [each["message"] for each in found]

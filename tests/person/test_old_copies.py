@@ -1,4 +1,4 @@
-"""Copies of the store that upgrades and restores left are listed, and removed only if they are proven to be copies."""
+"""Store copies left by upgrades and restores are listed, and removed only if they are proven to be copies."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_copies_are_named_and_removed_with_their_logs_and_their_key_file_is_name
 ) -> None:
     aside = set_aside(machine, "--key-file", str(machine.home / "new.key"))
     upgraded = machine.store.with_name("secrets.db.format-1")
-    left = machine.store.with_name("secrets.db.restored-20260101-000000")  # by a restore that was killed
+    left = machine.store.with_name("secrets.db.restored-20260101-000000")  # left by a killed restore
     for copy in (upgraded, left):
         shutil.copy(machine.store, copy)
     logs = [aside.with_name(f"{aside.name}{suffix}") for suffix in ("-wal", "-shm")]

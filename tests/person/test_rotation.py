@@ -1,4 +1,4 @@
-"""After `key rotate --data` a key that was copied before opens nothing, and the person's new keys open everything."""
+"""After `key rotate --data`, keys that a thief copied earlier open nothing, and all of the person's new keys work."""
 
 import itertools
 import os
@@ -41,7 +41,7 @@ root_only = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, rea
 
 
 class Owner:
-    """A person with a store that several kinds of keys open, and a thief with a copy of all of them."""
+    """A person whose store several kinds of keys open, and a thief who has a copy of every key."""
 
     def __init__(self, root: Path, kinds: tuple[str, ...], environment: Mapping[str, str]) -> None:
         self.root, self.kinds, self.environment = root, kinds, dict(environment)
@@ -95,7 +95,7 @@ def opens(store: Store, code: str | None = None) -> bool:
 
 
 def nowhere(root: Path) -> dict[str, str]:
-    """The environment of a machine without a keyring."""
+    """Return the environment of a machine without a keyring."""
     return {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={root / 'nobody'}", "XDG_RUNTIME_DIR": str(root)}
 
 
@@ -129,7 +129,7 @@ def test_what_a_thief_copied_opens_nothing_and_each_new_key_opens_all(
         return {kind: by for kind, by in found.items() if kind in kinds}
 
     if FILE in kinds:
-        owner.key_file.rename(tmp_path / "away")  # so that it is the copy that opens, now and later
+        owner.key_file.rename(tmp_path / "away")  # so that only the copied file can open the store
     assert thief() == dict.fromkeys(kinds, True)
     if FILE in kinds:
         (tmp_path / "away").rename(owner.key_file)
@@ -146,7 +146,7 @@ def test_what_a_thief_copied_opens_nothing_and_each_new_key_opens_all(
     assert KEYRING not in kinds or opens(owner.store())
     assert PASSPHRASE not in kinds or opens(owner.store(ask=NEW, environment=alone))
     assert "code" not in kinds or opens(owner.store(environment=alone), owner.code)
-    for entry in fresh:  # the thief has the old key at every name
+    for entry in fresh:  # the thief puts the old key into every entry
         emptied.remove(entry)
         for old in entries.values():
             emptied.put(entry, old)
@@ -154,13 +154,13 @@ def test_what_a_thief_copied_opens_nothing_and_each_new_key_opens_all(
         emptied.put(entry, old)
     assert thief() == dict.fromkeys(kinds, False)
     assert every_slot_resists(owner, [*entries.values(), *([copy.read_text().strip()] if FILE in kinds else [])], code)
-    owner.path = old_store  # a thief of the old store, too, has its content: this is documented, not prevented
+    owner.path = old_store  # old keys still open an old store file: this is documented, not prevented
     assert FILE not in kinds or thief()[FILE]
     assert PASSPHRASE not in kinds or thief()[PASSPHRASE]
 
 
 def every_slot_resists(owner: Owner, stolen: list[str], code: str) -> bool:
-    """No stolen key unwraps any slot of the store, of whichever kind."""
+    """Return whether every slot of the store resists all stolen keys."""
     with closing(owner.store()) as store:
         custody, found = store.custody, store.slots()
     with attacker.attacker(owner.path) as connection:
@@ -330,7 +330,7 @@ def test_a_locked_keyring_changes_nothing(tmp_path: Path, keyring_session: RealK
         with pytest.raises(CustodyError, match="KEYRING_LOCKED"):
             rotation.replace_every_key(person, found, [], passphrases={}, code="", progress=lambda *_: None)
         assert owner.key_file.read_bytes() == before
-        found, _ = rotation.prepare(person)  # the key that was coming has to wait for the keyring, too
+        found, _ = rotation.prepare(person)  # the unfinished new key also needs the keyring
         lost = [slot for slot in found if slot.kind == KEYRING]
         rotation.replace_every_key(person, found, lost, passphrases={}, code="", progress=lambda *_: None)
         assert value(person) == "value"
@@ -353,7 +353,7 @@ def test_a_key_file_keeps_its_owner_and_mode_and_is_never_without_a_key(world: W
 
 
 def test_a_key_that_another_store_is_changing_to_is_left_alone(world: World, tmp_path: Path) -> None:
-    """Two stores share a key file. One is killed while it changes its key, and the other clears up."""
+    """Two stores share a key file. A key change of the first store is interrupted; then the second store tidies up."""
     environment = {"CLAUDE_SECRETS_KEY_FILE": str(world.key_file)}
     with closing(Store(tmp_path / "second" / "s.db", Custody(environment=environment), lambda: 1.0)) as second:
         secrets.set_value(Person(store=second), "T", "of the second")
@@ -425,7 +425,7 @@ def test_a_thief_at_the_command_line_gets_nothing(machine: Machine) -> None:
 
 
 def refused(machine: Machine, *words: str, stdin: str | None = None) -> str:
-    """Return the messages of a rotation that is refused and changes nothing."""
+    """Run a rotation, check that it is refused and changes nothing, and return its messages."""
 
     def seen() -> object:
         files = {path: path.read_bytes() for path in machine.key_file.parent.iterdir()}
@@ -528,7 +528,7 @@ def test_a_key_file_in_whose_place_nothing_can_be_put_loses_nothing(machine: Mac
         machine.run("key", "list")
         done = machine.run("key", "rotate", "--data", "--new-passphrase-fd", "0", stdin=NEW)
         assert done.returncode != 0
-        if kind == "of the same one":  # detected only when it is too late to ask
+        if kind == "of the same one":  # the program finds this only after its questions
             done = machine.run("key", "rotate", "--data", "--yes", "--new-passphrase-fd", "0", stdin=NEW)
             assert (done.returncode, "cannot be replaced" in done.stderr) == (4, True)
         assert source.read_bytes() == before
