@@ -1,4 +1,4 @@
-"""Test the project's file: its valid content, the refusal of invalid content with its place, and reading its bytes."""
+"""Test the project's file: valid content, refusal of invalid content with line and column, and reading the bytes."""
 
 import os
 import sys
@@ -32,12 +32,12 @@ MARKER = "content-of-the-file"
 
 
 def refusal(data: bytes) -> DeniedError:
-    """Return the error for an invalid file, and check that it repeats nothing of the file."""
+    """Return the error for an invalid file. Check that the error repeats nothing of the file."""
     with pytest.raises(DeniedError) as caught:
         parse_allowlist(data)
     assert caught.value.code is Code.ALLOWLIST_INVALID
     shown = "".join(traceback.format_exception(caught.value))
-    # The traceback also shows lines of this test, but not the content of a parametrized file.
+    # The traceback also shows source lines of this test, but not the content of a parametrized file.
     assert MARKER not in shown
     return caught.value
 
@@ -446,7 +446,7 @@ def test_nothing_falls_back_to_an_earlier_allowlist(project: Path) -> None:
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The texts that the parser received."""
+    """Return a list that gets an entry each time the parser runs."""
     given: list[bytes] = []
     true = strict_yaml._document
 
@@ -463,7 +463,7 @@ def test_a_file_is_parsed_once_for_its_bytes_and_no_more_if_it_is_refused(
     project: Path, parsed: list[bytes], text: str
 ) -> None:
     file, said = project / ".claude" / "secrets.yml", set()
-    file.write_text(text.format(f"P{abs(hash(text))}"))  # different from earlier tests
+    file.write_text(text.format(f"P{abs(hash(text))}"))  # a text that no earlier test used
     for _ in range(5):
         try:
             said.add(str(read_allowlist(project)[1]))

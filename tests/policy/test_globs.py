@@ -13,7 +13,7 @@ NAMES = st.text(alphabet="ab", max_size=12)
 
 
 def simply(pattern: str, name: str) -> bool:
-    """Whether a glob matches, by the simplest definition, which takes exponential time."""
+    """Return whether a glob matches, by the simplest definition, which takes exponential time."""
     if not pattern:
         return not name
     if pattern[0] == "*":

@@ -1,4 +1,4 @@
-"""Test who owns and can write the person's own files: other users' files are refused, and usual ones are accepted."""
+"""Test the owners of the person's own files: files that other users control are refused, usual files are accepted."""
 
 import os
 import struct
@@ -57,7 +57,7 @@ OWN: Group = (ME, "alice", [])
 ROOTS: Group = (0, "root", [])
 USERS: Group = (100, "users", [])
 
-# Usual files, which must be accepted: a file's mode, owner and group; and the users and groups of the machine.
+# Usual cases, which must be accepted: the file's mode, owner and group, and the machine's users and groups.
 PEOPLE: dict[str, Case] = {
     "a usual one": (0o644, ME, ME, [ALICE, ROOT], [OWN, ROOTS]),
     "umask 002 and a group of one's own": (0o664, ME, ME, [ALICE, ROOT], [OWN, ROOTS]),
@@ -156,7 +156,7 @@ def test_an_access_list_that_lets_another_user_write_is_found(config: Path) -> N
         with pytest.raises(DeniedError) as caught:
             read_own(config, no_link_check)
         assert "chmod go-w" in str(caught.value.hint)
-    config.chmod(0o644)  # this also limits the users and groups of the access list
+    config.chmod(0o644)  # the mode also limits the entries of the access list
     assert read_own(config, no_link_check) == b"trust: ask"
 
 

@@ -22,7 +22,7 @@ MARKER = "content-of-the-file"
 
 
 def write(directory: Path, rule: str) -> Path:
-    """Write a policy that is valid except perhaps for the rule."""
+    """Write a policy with the given rule. Everything else in the policy is valid."""
     (directory / "policy.yml").write_text(
         f'version: "1"\ndefault: allow\ntools:\n  set_secret:\n    rules:\n      - {rule}\n'
     )
@@ -42,7 +42,7 @@ def refusal(directory: Path) -> DeniedError:
 
 
 def limits(directory: Path) -> dict[str, tuple[int, int]]:
-    """Return the calls and seconds of each tool that the person's rules or the built-in ones limit."""
+    """Return the limit of each tool that a rule of the person's or a built-in rule limits: calls and seconds."""
     person = own(directory).rules
     found = {tool: rules for policy in (person, built_in(person)) for tool, rules in policy.tools.items()}
     return {tool.value: (rules[0].limit, rules[0].seconds) for tool, rules in found.items()}

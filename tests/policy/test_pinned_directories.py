@@ -1,4 +1,4 @@
-"""Test the directories that a process was given: compared at every call, held open, and closed in the end."""
+"""Test the directories that a process was given: they are compared at every call, held open, and closed in the end."""
 
 import gc
 import os
@@ -137,7 +137,7 @@ def test_a_project_s_directory_is_compared_too(directories: Directories, tmp_pat
 def test_a_project_that_lies_around_no_place_is_none_that_was_found_there(
     directories: Directories, tmp_path: Path
 ) -> None:
-    """An attacker may change a directory between two checks, so that each check sees another project."""
+    """An attacker may change a directory between two checks, so that the checks see different projects."""
     assert is_refused(directories, at(made(tmp_path / "evil")), made(tmp_path / "victim"))
 
 

@@ -23,7 +23,7 @@ def inside(
     argument: Path | None = None,
     homes: frozenset[Path] | None = None,
 ) -> bool:
-    """Whether `path` is refused for a call from these places."""
+    """Return whether `path` is refused for a call that comes from these directories."""
     where = CallOrigin(argument, environment, root, at)
     homes = homes or disk.homes
     try:

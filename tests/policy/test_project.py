@@ -80,7 +80,7 @@ def test_an_allowlist_that_is_a_link_is_not_passed_over_for_the_project_above(di
     disk.repository("work", "api")
     inner = disk.directory("work", "api", "inner")
     (inner / ".claude").mkdir()
-    (inner / ".claude" / "secrets.yml").symlink_to(target)  # one link is broken, the other leads to itself
+    (inner / ".claude" / "secrets.yml").symlink_to(target)  # one link is broken, the other links to itself
     assert disk.locate(inner).path == inner
 
 

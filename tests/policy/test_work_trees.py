@@ -121,7 +121,7 @@ def test_a_work_tree_with_relative_links_is_recognised(disk: Disk) -> None:
     linked = disk.home / "work" / "linked"
     git(api, "worktree", "add", "--quiet", str(linked))
     entry = api / ".git" / "worktrees" / "linked"
-    # What git writes since 2.48 with worktree.useRelativePaths.
+    # Git writes this since 2.48 with worktree.useRelativePaths.
     (linked / ".git").write_text("gitdir: ../api/.git/worktrees/linked\n")
     (entry / "gitdir").write_text("../../../../linked/.git\n")
     assert disk.locate(linked).main == str(api)
@@ -180,7 +180,7 @@ def test_a_link_in_the_place_of_git_s_file_tells_of_none(disk: Disk) -> None:
 
 
 def test_a_repository_it_made_up_inside_tells_of_no_main_work_tree(disk: Disk) -> None:
-    """Anyone who can write in a project could invent many main work trees, and each would reset the counts."""
+    """Anyone who can write in a project could invent many main work trees. Each would reset the rate limits' counts."""
     clone = disk.project("work", "clone")
     entry = disk.directory("work", "clone", "fake", ".git", "worktrees", "x")
     (clone / ".git").write_text("gitdir: fake/.git/worktrees/x\n")

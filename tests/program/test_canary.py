@@ -1,4 +1,4 @@
-"""After sessions in which every code appears, values and keys are only where they belong."""
+"""After sessions that produce every error code, values and keys are only where they belong."""
 
 import base64
 import json
@@ -28,7 +28,8 @@ PASSPHRASE = "canary-passphrase-1dbe/+=?&%~ü-end"
 TYPED = "canary-typed-c0ffee/+=?&%~ü-end"
 RENEWED = "canary-renewed-77aa31c4/+=?&%~ü-end"
 SHORTEST = 12
-"""Characters of an encoded form that are searched for: enough to rule out an accidental match."""
+"""The shortest piece of an encoded value that is searched for, in characters. Shorter pieces could match by accident.
+"""
 
 
 def forms(secret: str) -> set[bytes]:
@@ -38,7 +39,7 @@ def forms(secret: str) -> set[bytes]:
     found |= {urllib.parse.quote(secret, safe=safe).encode() for safe in ("", "/")}
     for shift in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            # The first group mixes with the preceding bytes, the last one with the following bytes.
+            # The first base64 group also encodes preceding bytes, and the last group also encodes following bytes.
             found.add(encode(bytes(shift) + raw)[4:-4])
     assert all(len(form) >= SHORTEST for form in found)
     return found
@@ -102,7 +103,7 @@ def evidence(tmp_path: Path) -> Evidence:
 
 
 def test_the_search_finds_each_form_it_looks_for(evidence: Evidence) -> None:
-    """Without this the search could miss a form: it must find a planted value in every form."""
+    """Check the search itself: it must find a planted value in every form."""
     for form in forms(VALUE):
         evidence.pieces = {"planted": b"before " + form + b" after"}
         assert evidence.search({"value": VALUE}) == ["value in planted"]
@@ -130,7 +131,7 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
 
 
 def what_hooks_say(evidence: Evidence, project: Path, state: int) -> None:
-    """In one of several states of the store and its key; usually each event is told in another way in each state."""
+    """Call every hook in one state of the store and its key. Each hook gets one kind of input in turn, or all kinds."""
     told = {"cwd": str(project), "prompt": VALUE, "tool_response": {VALUE: [VALUE]}, "error": VALUE}
     for number, event in enumerate(EVENTS):
         for given in in_turn((json.dumps(told), json.dumps(told)[:-1], VALUE), state + number, 1):
@@ -338,7 +339,7 @@ def what_the_person_enters(evidence: Evidence, project: Path, browser: Browser) 
 
 
 def what_is_kept(evidence: Evidence, project: Path) -> str:
-    """Use versions, backups, passphrases and a recovery code, rightly and wrongly; return the recovery code."""
+    """Use versions, backups, passphrases and a recovery code, correctly and incorrectly. Return the recovery code."""
     machine = evidence.machine
     for words in (["history", "T"], ["restore", "T"], ["restore", "T", "--version", VALUE], ["purge", VALUE, "--yes"]):
         evidence.run(*words, at=project)

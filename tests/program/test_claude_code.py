@@ -1,4 +1,4 @@
-"""Claude Code itself runs our commands and hooks; a stand-in on loopback is its model and sees everything it sends."""
+"""The real Claude Code runs our commands and hooks. A stand-in model on loopback receives everything that it sends."""
 
 import json
 import re
@@ -146,7 +146,7 @@ def test_its_shell_gets_nothing_of_another_project(machine: Machine, escape: str
 
 
 def test_its_own_server_is_the_persons(machine: Machine) -> None:
-    """Nobody can be asked because the session has no terminal, and not because an agent started the server."""
+    """The call is refused because the session has no terminal to ask at, not because an agent started the server."""
     machine.run("set", "OTHER", at=machine.project("other"), stdin=CANARY)
     servers = {"secrets": {"command": PROGRAM[0], "args": PROGRAM[1:]}}
     (machine.home / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
@@ -195,7 +195,7 @@ def test_its_hooks_tell_it_the_names_and_keep_the_value_from_the_model(machine: 
 
 
 def test_without_the_hooks_the_value_would_be_seen(machine: Machine) -> None:
-    """Shows that the value would reach the model, so that the other tests prove something."""
+    """Show that without the hooks the value reaches the model. Otherwise the other tests would prove nothing."""
     (machine.home / "work" / "api" / "leaked.txt").write_text(f"{TOKEN}\n")
     assert len(holding_the_value(machine, claude(machine, "base64 leaked.txt"))) >= 2
 
@@ -303,7 +303,7 @@ def test_without_the_key_the_model_sees_no_output(machine: Machine, tool: str, g
 
 
 def test_what_cannot_be_read_stops_claude_code_before_the_model_sees_it(machine: Machine) -> None:
-    """The event reaches the hook truncated, as one that is too large would."""
+    """The hook gets only the first bytes of the event, as if the event were too large."""
     use_hooks(machine)
     settings = machine.home / ".claude" / "settings.json"
     whole = shlex.join(PROGRAM) + " hook post-tool-use"

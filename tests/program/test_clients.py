@@ -53,7 +53,7 @@ def test_claude_code_lists_the_server_as_connected(claude_code: ClaudeCode) -> N
 
 
 def test_claude_code_connects_where_there_is_no_project(claude_code: ClaudeCode) -> None:
-    # The server must start anywhere: each call reports what is missing.
+    # The server must start without a project, too: each call then reports what is missing.
     (claude_code.project / ".claude" / "secrets.yml").unlink()
     claude_code("add", "claude-secrets", "--", *PROGRAM)
     assert line_of(claude_code("list"), "claude-secrets").endswith("✔ Connected")
@@ -67,6 +67,6 @@ def test_claude_code_connects_where_config_yml_is_refused(claude_code: ClaudeCod
 
 
 def test_claude_code_does_not_call_a_server_connected_that_is_not(claude_code: ClaudeCode) -> None:
-    # The exit code is always 0, so this shows that the printed line means something.
+    # `claude mcp list` always exits with 0. This test shows that its output tells failures apart.
     claude_code("add", "claude-secrets", "--", *PROGRAM, "no-such-command")
     assert "✔ Connected" not in claude_code("list")

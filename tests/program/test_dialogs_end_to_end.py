@@ -1,4 +1,4 @@
-"""Dialogs from a tool call to the store: with the real server, real zenity and kdialog, and an invisible display."""
+"""Dialogs, from a tool call to the store, with the real server, real zenity and kdialog, and an invisible display."""
 
 import sys
 from collections.abc import Iterator

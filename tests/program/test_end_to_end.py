@@ -155,7 +155,7 @@ def test_a_thousand_writes_from_two_processes_under_changing_names_store_thirty_
             stored += not result.get("isError")
         for wire in wires:
             assert wire.close() == 0
-    # The window slides: on a slow machine the first writes no longer count before all writes were tried.
+    # The limit's window slides: on a slow machine, the first writes leave the window before all writes were tried.
     assert 30 <= stored <= 30 + 30 * (time.monotonic() - began) / 60
     assert stored + len(refusals) == 1000
     told = r"\[RATE_LIMITED\] .* wait [0-9]+ seconds \(rule /tools/set_secret/limits/set_secret_rate\)\."
@@ -304,7 +304,7 @@ STRANGE_LINES = {
 
 @pytest.fixture(scope="module")
 def long_lived(shared_machine: Machine) -> Iterator[Wire]:
-    """A server that hears one strange thing after another; it neither ends of them nor says anything of them."""
+    """A server that gets one strange line after another. It must neither end nor write to its standard error."""
     with shared_machine.server(shared_machine.project("api")) as wire:
         yield wire
         assert wire.close() == 0

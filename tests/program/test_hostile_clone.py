@@ -24,7 +24,7 @@ def machine_with_canaries(machine: Machine) -> Machine:
 
 
 def plant(machine: Machine) -> tuple[Path, Path]:
-    """Create a clone with code under the names of our imports; return its directory and the file that code writes."""
+    """Create a clone with modules named like our imports. Return its directory and the file that they would write."""
     clone = machine.project("clone", "*")
     marker = machine.home / "it-ran"
     for module in ("yaml", "keyring", "re2", "mcp", "sqlite3", "evil", "claude_secrets_evil"):
@@ -215,7 +215,7 @@ def test_a_file_of_the_persons_that_leads_through_the_project_denies_everything(
     if name == "config.yml":
         for command in (["get", "PERSONAL"], ["list"], ["trust"]):
             assert "[ALLOWLIST_INVALID]" in machine.run(*command, at=clone).stderr
-    assert machine.run("get", "PERSONAL").stdout == CANARY  # elsewhere it is an ordinary dotfile
+    assert machine.run("get", "PERSONAL").stdout == CANARY  # outside of the project it is an ordinary dotfile
 
 
 def test_a_file_of_the_persons_that_others_can_write_denies_everything(machine: Machine) -> None:

@@ -82,7 +82,7 @@ SESSION = (
 def strike(
     machine: Machine, number: int, moment: int, *arguments: str, stdin: bytes
 ) -> tuple[subprocess.CompletedProcess[bytes], str]:
-    """Run the program with a signal at one moment (0: none); return the result and `signalled_program.py`'s report."""
+    """Run the program and send it a signal at one moment (0: never). Return the result and the report."""
     report = machine.home / "report"
     report.unlink(missing_ok=True)
     done = subprocess.run(
@@ -146,7 +146,7 @@ def test_a_command_that_is_interrupted_at_any_moment_ends_with_130_and_prints_no
     machine: Machine, name: str
 ) -> None:
     arguments, stdin = COMMANDS[name]
-    if name == "exec":  # it becomes another program, which does not report at its end
+    if name == "exec":  # `exec` becomes another program, which writes no report
         whole = moments(machine, "get", "TOKEN", stdin=stdin)
     else:
         whole = moments(machine, *arguments, stdin=stdin)

@@ -21,7 +21,7 @@ def kept() -> RecordingStore:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts a page that ends with the test."""
+    """Return a function that starts a page. The page ends with the test."""
     pages: list[InputPage] = []
 
     def start(page: InputPage) -> InputPage:
@@ -36,7 +36,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The browsers and dialogs that the test started; all of them end with it."""
+    """The browsers and dialogs that the test started. All of them end with the test."""
     processes: list[subprocess.Popen[bytes]] = []
     real = subprocess.Popen
 

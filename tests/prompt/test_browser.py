@@ -1,4 +1,4 @@
-"""Opening the person's browser: which program runs, with what, and what a project cannot change about it."""
+"""Opening the browser: the program that runs, its arguments and environment, and what a project cannot change."""
 
 import os
 import shlex
@@ -40,7 +40,7 @@ class Programs:
         make(directory)
         note = shlex.quote(str(self.said / name))
         script = directory / name
-        # With sh's builtins only: PATH has nothing else.
+        # The script uses only sh's builtins, because PATH has no other programs.
         script.write_text(
             f"#!/bin/sh\nexport -p > {note}.env\npwd > {note}.cwd\nread line && echo > {note}.stdin\n"
             f'echo noise\necho noise >&2\nfor word; do echo "$word"; done > {note}\n{then}\n'
@@ -53,7 +53,7 @@ class Programs:
         return open_page(URL, chosen, forbidden=[self.project], platform="linux", places=places)
 
     def called(self, name: str) -> list[str] | None:
-        """Return its arguments, once everything that was started has ended; None if it was not called."""
+        """Return this program's arguments, once all started programs have ended. Return None if it was not called."""
         for process in self.started:
             process.wait(DEADLINE)
         note = self.said / name
@@ -102,7 +102,7 @@ def test_a_browser_that_stays_open_is_not_waited_for(programs: Programs) -> None
 def test_a_browser_outlives_what_ends_the_server(programs: Programs) -> None:
     programs.put(programs.system, "chromium", "exec /bin/sleep 600")
     assert programs.open()
-    # A signal from the terminal goes to our own process group.
+    # A signal from the terminal reaches only our own process group.
     assert os.getpgid(programs.started[0].pid) != os.getpgrp()
 
 
@@ -265,7 +265,7 @@ def test_a_real_chromium_comes_to_the_address(programs: Programs, browser: Brows
         visited.set()
         return look(cookies, keyed=keyed)
 
-    page.visit = watched  # type: ignore[method-assign]  # to see it
+    page.visit = watched  # type: ignore[method-assign]  # records the visit
     page.start()
     try:
         environment = {"DISPLAY": ":7", "HOME": str(browser.home)}

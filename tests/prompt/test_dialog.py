@@ -41,7 +41,7 @@ each_program = pytest.mark.parametrize("program", ["zenity", "kdialog"])
 
 
 class Asking:
-    """A question that is being asked, on a thread of its own."""
+    """A question that is asked in a separate thread."""
 
     def __init__(self, ask: Callable[[threading.Event], DialogAnswer | str | None]) -> None:
         self.cancelled = threading.Event()
@@ -96,7 +96,7 @@ class Desk:
         self.screen.press(self.window(), *{"zenity": ["Tab", "Return"], "kdialog": ["Down", "Return"]}[self.program])
 
     def left(self) -> bool:
-        """Whether a window remains."""
+        """Return whether a window remains."""
         return bool(self.screen.windows(TITLE))
 
 
@@ -214,7 +214,7 @@ def test_cancelling_takes_the_window_away(desk: Desk, started: list[subprocess.P
 @each_program
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_deadline_takes_the_window_away(desk: Desk, started: list[subprocess.Popen[bytes]], hidden: bool) -> None:
-    # It does not matter whether it had time to show its window.
+    # The result is the same whether or not the program had time to show its window.
     asking = desk.read_hidden(seconds=2.0) if hidden else desk.confirm(seconds=2.0)
     assert asking.answer() is (None if hidden else DialogAnswer.NONE)
     assert_gone(started)
@@ -222,7 +222,7 @@ def test_the_deadline_takes_the_window_away(desk: Desk, started: list[subprocess
 
 
 def assert_gone(started: list[subprocess.Popen[bytes]]) -> None:
-    """Check that it was killed with its whole group, and reaped."""
+    """Check that the dialog's program was killed with its whole process group, and reaped."""
     [process] = started
     assert process.returncode == -signal.SIGKILL
     with pytest.raises(ProcessLookupError):
@@ -246,7 +246,7 @@ LITERAL = "a <b>bold</b> & &amp; _x __y \\n \\\\ \\t ü \U0001f600\n<qt>second</
 @each_program
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_text_is_shown_as_it_is(desk: Desk, hidden: bool) -> None:
-    """Compare it pixel by pixel with a text that gives each character by its number, in the program's own notation."""
+    """Compare the dialog pixel by pixel with a dialog whose text gives each character by its number."""
     asking = desk.read_hidden(LITERAL) if hidden else desk.confirm(LITERAL)
     desk.window()
     pictures = collect_pictures(desk)
@@ -344,7 +344,7 @@ class ProgramStandIn:
 
     @property
     def place(self) -> tuple[str, bool]:
-        """Return its working directory, and whether it leads a session."""
+        """Return the program's working directory, and whether the program leads a session."""
         _, _, directory, session, process, _ = self._noted()
         return directory, session == process
 
@@ -408,7 +408,7 @@ def test_powershell_gets_the_text_as_input_of_a_constant_script(
     arguments = powershell_stand_in.arguments
     assert arguments[:-1] == ["-NoLogo", "-NoProfile", "-NonInteractive", "-STA", "-Command"]
     assert arguments[-1].startswith("$ErrorActionPreference")
-    # It has no characters that Windows' command lines and PowerShell read differently.
+    # The script has no characters that Windows' command lines and PowerShell read differently.
     assert '"' not in arguments[-1]
     assert arguments[-1].isascii()
     assert ask(WINDOWS, text, hidden=hidden, title=text) == "yes"
@@ -571,7 +571,7 @@ def test_what_a_dialog_started_ends_with_it(machine: StandInMachine, tmp_path: P
 def alive(number: int) -> bool:
     try:
         os.kill(number, 0)
-        # In a container perhaps nobody reaps it.
+        # In a container, perhaps no process reaps it.
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False

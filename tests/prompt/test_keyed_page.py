@@ -1,4 +1,4 @@
-"""On systems that do not show whose a visit is, a private file leads to the page, and its address is not enough."""
+"""If the system does not show who visits, only a private file leads to the page. The page's address is not enough."""
 
 import re
 import stat
@@ -46,7 +46,7 @@ def test_who_has_the_key_comes_in_and_the_key_is_used_up(page: InputPage, kept: 
     assert claimed.status == 303
     assert page.key not in claimed.head
     person.cookie = (claimed.header("Set-Cookie") or "").partition(";")[0]
-    # Anyone who learns the key now (the browser's history has it) is a second visitor.
+    # Anyone who learns the key now, for example from the browser's history, counts as a second visitor.
     late = Visitor(page)
     late.cookie = cookie
     assert late.get().status == 403

@@ -72,7 +72,7 @@ def refusal(page: InputPage) -> SecretsError:
 
 
 def is_gone(page: InputPage) -> bool:
-    """Whether it stops listening before the deadline."""
+    """Return whether the page stops listening before the deadline."""
     thread = page._thread
     assert thread is not None
     thread.join(DEADLINE)
@@ -437,7 +437,8 @@ def test_a_failure_inside_is_logged_by_its_kind_only(
     assert CANARY not in "".join(capfd.readouterr()) + caplog.text
 
 
-# Requests that never reach the page. `person` has claimed it: a request that reached it would stop it or store.
+# Requests that never reach the page. `person` has claimed the page, so a request that reached it would end the page or
+# store a value.
 
 
 def test_it_listens_on_loopback_only(page: InputPage) -> None:
@@ -572,7 +573,7 @@ def test_an_oversized_body_is_refused_and_the_page_goes_on(
 ) -> None:
     body = b"action=store&access=readable&value=" + b"x" * BODY_LIMIT
     with connect(page) as connection:
-        # All of it can be sent: a browser does not show the answer if the connection breaks in the middle.
+        # The client can send the whole body: a browser shows no answer if the connection breaks in the middle.
         connection.sendall(person.head(len(body)) + body)
         answer = read(connection)
     assert (answer.status, "at most 1 MiB" in answer.body) == (413, True)
@@ -589,7 +590,7 @@ def test_a_body_that_breaks_off_is_not_stored(page: InputPage, person: Visitor, 
     assert (page.state, kept.entered) == (PageState.CLAIMED, [])
 
 
-# Visitors who only hold a connection.
+# Visitors who only keep a connection open.
 
 
 def test_silent_visitors_do_not_keep_the_person_away(page: InputPage, kept: RecordingStore) -> None:

@@ -1,4 +1,4 @@
-"""The HTML of the one-time page: all text from elsewhere is quoted, cut and stripped, and never markup."""
+"""The HTML of the one-time page: text from callers is escaped, cut and stripped, and never becomes markup."""
 
 import html
 import re

@@ -69,7 +69,7 @@ def test_a_person_enters_several_lines_and_chooses_who_may_read_them(browser: Br
     assert asked.wait(DEADLINE)
     assert [(e.value, e.access) for e in kept.entered] == [("first\n\n  second 🔑\n", Access.READABLE)]
     assert set(requested) == {asked.url}
-    # Only the icon that the browser asks for was not found.
+    # Only the icon that the browser requests was not found.
     assert [text for text in complaints if "404" not in text] == []
 
 
@@ -118,7 +118,7 @@ def focused(page: Page) -> dict[str, str]:
 
 
 def focus_on(page: Page, tag: str, text: str) -> None:
-    """Press Tab until the focus is there; check that it is visible at each step."""
+    """Press Tab until this element has the focus. Check at each step that the focus is visible."""
     for _ in range(12):
         page.keyboard.press("Tab")
         there = focused(page)
@@ -154,7 +154,7 @@ def test_an_empty_submission_is_told_and_the_person_can_go_on(browser: Browser, 
     assert [entered.value for entered in kept.entered] == ["now"]
 
 
-# Hidden: the browser would need minutes to lay out a line of millions of characters.
+# The field is hidden, because the browser would need minutes to lay out a line of millions of characters.
 FILL = "(field, size) => { field.style.display = 'none'; field.value = 'x'.repeat(size) }"
 
 

@@ -1,4 +1,4 @@
-"""The user behind a visitor of the one-time page: with made-up tables, the real one, and other users' real programs."""
+"""The user of a visitor of the one-time page, with made-up socket tables, the real table, and real other users."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ each_way = pytest.mark.parametrize("mapped", [False, True], ids=["IPv4", "IPv4 i
 
 
 class Pair:
-    """A connection on 127.0.0.1: `theirs` came in at `ours`."""
+    """A connection on 127.0.0.1 from the visitor's socket `theirs` to our address."""
 
     def __init__(self, *, mapped: bool = False, at: str | None = None) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
@@ -75,7 +75,7 @@ def written(address: tuple[str, int], *, mapped: bool = False) -> str:
 
 
 def row(local: str, remote: str, *, state: int = 1, uid: int = ME, inode: int = 58072, number: int = 0) -> str:
-    """Return one line, as `get_tcp4_sock` and `get_tcp6_sock` print it."""
+    """Return one line of the table, as the kernel's `get_tcp4_sock` and `get_tcp6_sock` print it."""
     return (
         f"{number:4d}: {local} {remote} {state:02X} 00000000:00000000 00:00000000 00000000"
         f" {uid:5d} {0:8d} {inode} 2 00000000de6c29f0 20 4 30 10 -1"
@@ -89,7 +89,7 @@ def text(*lines: str) -> str:
 def decided(pair: Pair, *lines: str) -> bool:
     """Return whether a table with these lines lets in the pair's visitor.
 
-    V is its address and O ours; X has our port at another address.
+    In the lines, V is the visitor's address, O is our address, and X is another address with our port.
     """
     visit = pair.accept()
     places = {V: visit.address, O: pair.address, X: ("127.0.0.2", pair.address[1])}
@@ -160,7 +160,7 @@ def test_a_row_of_ipv4_in_ipv6_is_as_good(pair: Pair, uid: int, expected: bool) 
 )
 @pytest.mark.parametrize("uid", [ROOT, ME])
 def test_a_socket_that_changes_between_two_looks_is_refused(pair: Pair, uid: int, then: dict[str, Any] | None) -> None:
-    """If another user's socket is closed between two columns of a row, the row can have its inode and root's number."""
+    """If another user's socket closes while its row is printed, the row can combine its inode with root's user id."""
     visit = pair.accept()
     where = (written(visit.address), written(pair.address))
     texts = [text(row(*where, uid=uid)), text(*([] if then is None else [row(*where, **{"uid": uid, **then})]))]
@@ -175,8 +175,8 @@ def test_what_stands_for_everyone_is_not_the_person(pair: Pair, monkeypatch: pyt
     assert not decided(pair, row(V, O, uid=65534))
 
 
-# Written by a real kernel, on a machine with the usual order of bytes: a listener, a visitor, a closed socket that
-# waits, and a closed socket that has sent its last data.
+# Output of a real kernel on a little-endian machine: a listener, a visitor, a closed socket that waits, and a closed
+# socket that has sent its last data.
 KERNEL = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:8067 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 58070 1 000000006de6c29f 100 0 0 10 0
@@ -251,7 +251,7 @@ def test_a_socket_that_nobody_has_any_more_is_refused_even_ones_own(mapped: bool
 
 def test_who_comes_from_an_address_later_lends_it_to_nobody_earlier() -> None:
     """The data of a reset connection can still be read when its address already belongs to another connection."""
-    pair = Pair(at="127.0.0.77")  # from which no other program connects
+    pair = Pair(at="127.0.0.77")  # no other program connects from this address
     try:
         pair.theirs.sendall(b"planted")
         pair.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -298,7 +298,7 @@ def test_without_a_table_there_is_no_page(tmp_path: Path, monkeypatch: pytest.Mo
         _ = page.url
 
 
-# The page, and others.
+# The page and other users.
 
 
 @pytest.fixture
@@ -356,7 +356,7 @@ def test_another_user_changes_nothing_and_is_shown_nothing(
     assert_sent_away(talk(STRANGER, port_of(page), data, how=how, mapped=mapped, times=times))
     assert seen_by(page, kept) == before == (PageState.OPEN, True, 0)
     assert person.claim().status == 303
-    # Not even with the person's own cookie.
+    # Another user is refused even with the person's own cookie.
     for who in (person, Visitor(page)):
         data = request_of(who)
         assert_sent_away(talk(STRANGER, port_of(page), data, how=how, mapped=mapped, times=times))
@@ -385,7 +385,7 @@ def test_another_users_curl_is_sent_away_and_ones_own_is_not(page: InputPage) ->
 
 @pytest.fixture
 def friends_page(page: InputPage, monkeypatch: pytest.MonkeyPatch) -> InputPage:
-    """A page that takes a number other than root's for the person's."""
+    """A page for which `FRIEND`, a user id other than root's, is the person's user id."""
     monkeypatch.setattr(os, "getuid", lambda: FRIEND)
     return page
 
@@ -396,7 +396,7 @@ def friends_page(page: InputPage, monkeypatch: pytest.MonkeyPatch) -> InputPage:
 def test_ones_own_user_and_root_can_do_it_all(
     friends_page: InputPage, kept: RecordingStore, number: int, how: str, mapped: bool
 ) -> None:
-    """Use the same client with which another user is refused."""
+    """This uses the client with which another user is refused in the other tests."""
     own, port = Visitor(friends_page), port_of(friends_page)
     [shown] = talk(number, port, see(own), how=how, mapped=mapped)
     assert shown.startswith("HTTP/1.0 200 OK\r\n")
@@ -412,7 +412,7 @@ def test_ones_own_user_and_root_can_do_it_all(
 
 
 def test_whoever_else_comes_without_end_the_person_is_served(page: InputPage, kept: RecordingStore) -> None:
-    """Some hold their connections and send nothing; others send the person's request and leave."""
+    """Some strangers keep connections open and send nothing. Others send the person's request and leave."""
     person = Visitor(page)
     with subprocess.Popen(
         python_as(STRANGER, FLOOD, str(port_of(page)), claim(person).decode("latin-1")),

@@ -1,4 +1,4 @@
-"""Asking at a real terminal (a pseudo-terminal): input is not shown, shortened or split unnoticed."""
+"""Asking at a real terminal (a pseudo-terminal): hidden input is not shown, and no input is cut or split unnoticed."""
 
 import json
 import os
@@ -39,7 +39,7 @@ json.dump(told, sys.stdout)
 
 
 class Terminal:
-    """A person at a terminal on which a process of its own session asks. Its standard streams are not the terminal."""
+    """A person at a terminal. A process in its own session asks there; its standard streams are not the terminal."""
 
     def __init__(self, function: str, text: str, *, typed_before: bytes = b"", raw: bool = False) -> None:
         self._person, self._line = os.openpty()

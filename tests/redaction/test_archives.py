@@ -1,4 +1,4 @@
-"""Archives are scanned under any name; those that cannot be are reported, and bombs cost bounded time."""
+"""Archives are scanned whatever their names are. Unreadable archives are reported, and bombs take limited time."""
 
 import bz2
 import gzip
@@ -53,7 +53,7 @@ def seen(content: bytes, size: int = 1 << 20) -> Seen:
 
 
 class Pipe(io.BytesIO):
-    """A file that cannot seek, so that a zip has each entry's sizes after it."""
+    """A file that cannot seek, so `zipfile` writes each entry's sizes after the entry."""
 
     def seekable(self) -> bool:
         return False
@@ -161,7 +161,7 @@ def damaged(content: bytes) -> bytes:
 
 
 def lacking(name: str) -> bytes:
-    """Return a zip of three entries whose directory names two."""
+    """Return a zip with three entries, of which its directory lists only two."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for each in "abc":
@@ -240,7 +240,7 @@ def test_what_is_found_before_the_damage_is_told() -> None:
 
 
 def repeated(member: bytes, times: int) -> bytes:
-    """Return a zip whose directory names the same bytes many times."""
+    """Return a zip whose directory lists the same bytes many times."""
     content = zipped(("a", member))
     begin, size, at = content.index(b"PK\x01\x02"), *struct.unpack("<LL", content[-10:-2])
     entries = content[begin : begin + size] * times
@@ -248,7 +248,7 @@ def repeated(member: bytes, times: int) -> bytes:
 
 
 def long_header() -> bytes:
-    """Return a tar header that the parser would hold in memory."""
+    """Return a long tar header, which the parser would keep in memory."""
     info = {"name": "x", "size": 200 << 20, "type": tarfile.XHDTYPE}
     create = tarfile.TarInfo._create_header  # type: ignore[attr-defined]
     return bytes(create(info, tarfile.USTAR_FORMAT, "ascii", "strict")) + bytes(200 << 20)

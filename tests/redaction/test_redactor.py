@@ -1,4 +1,4 @@
-"""A redactor lets no value through in any listed form, however wrapped and cut, and changes nothing else."""
+"""A redactor lets no value through in any listed form, however it is wrapped or cut, and changes nothing else."""
 
 import base64
 import binascii
@@ -43,7 +43,7 @@ def redacted(data: bytes, values: dict[str, str], cuts: Iterable[int] = ()) -> b
 
 
 def json_of(value: str, depth: int, *, ascii_only: bool = True) -> bytes:
-    """Return a JSON string in a JSON string, to this depth, without the outer quotes."""
+    """Return a value as a JSON string, nested in JSON strings to this depth, without the outer quotes."""
     for _ in range(depth):
         value = json.dumps(value, ensure_ascii=ascii_only)
     return value.removeprefix(value[: value.find('"') + 1] if depth == 1 else value[: 2**depth - 1])[
@@ -52,7 +52,7 @@ def json_of(value: str, depth: int, *, ascii_only: bool = True) -> bytes:
 
 
 def each(value: str, form: str) -> bytes:
-    """Return each character of a value by its code point."""
+    """Return a value with each character written as its code point."""
     return "".join(form.format(ord(character)) for character in value).encode()
 
 
@@ -67,7 +67,7 @@ def csv_field(value: str) -> bytes:
 
 
 def quotes_apart(value: str, before: str, each: str, after: str) -> bytes:
-    """Return a value in 'quotes', with every run of quotes outside of them."""
+    """Return a value in single quotes, with every run of single quotes outside of them."""
     inner = re.sub("'+", lambda run: before + "".join(each + one for one in run[0]) + after, value)
     return f"'{inner}'".encode()
 
@@ -100,7 +100,7 @@ TEXTS: dict[str, Callable[[str], bytes]] = {
     "quoted for a shell by dash": lambda value: quotes_apart(value, "'\"", "", "\"'"),
     "quoted for a shell by zsh": lambda value: quotes_apart(value, "'", "\\", "'"),
 }
-"""Forms in which short values are found, too."""
+"""Forms in which even short values are found."""
 
 ESCAPED: dict[str, Callable[[str], bytes]] = {
     "JSON three deep": lambda value: json_of(value, 3),
@@ -200,7 +200,7 @@ WRAPPINGS: dict[str, Callable[[bytes], bytes]] = {
     "with a link": lambda data: wrapped(data, 33, b"\x1b]8;;https://example.com/a\x1b\\"),
 }
 LEFT_OUT = "\r\n\t '\"\\$>\0"
-"""Characters that may remain of a value that begins or ends with them."""
+"""Characters that may remain visible if a value begins or ends with them."""
 
 
 def _a_value(text: str) -> str:
@@ -208,7 +208,7 @@ def _a_value(text: str) -> str:
 
 
 def _is_little(value: str) -> bool:
-    """Whether it has little but quotes and line breaks; then only the spellings of `forms._spelled` are found."""
+    """Return whether a value is mostly quotes and line breaks: only its spellings in `forms._spelled` are found."""
     return len(views.decoded(views.stripped(value.encode())).text.decode("utf-8", "replace")) < SHORT
 
 
@@ -256,7 +256,7 @@ tokens = st.text(string.ascii_letters + string.digits + "-_.~+/:!@^*", min_size=
 
 
 def is_usual(encoding: str, wrapping: str) -> bool:
-    """Whether any program wraps a value that is spelled in this way."""
+    """Return whether real programs wrap a value that is spelled in this way."""
     return b"\\" not in ENCODINGS[encoding]("a/b:c") or not ("JSON" in wrapping or "continued" in wrapping)
 
 
@@ -301,7 +301,7 @@ def test_nor_does_one_in_hexadecimal_pairs(
 
 
 def without_quotes(out: bytes) -> bytes:
-    """Remove the quoting around a value, and padding that a wrap has cut off."""
+    """Remove the quotes around a value, and padding that a wrap has cut off."""
     end = re.compile(rb"(?<=\])[^\]a]*?={1,2}(?=\a\Z)")
     out = end.sub(b"", out)
     return re.sub(rb"(?<=\a)['\\]|['\0]|=\n(?=\a)|(?<=\])(?:\x1b\[[0-9;]*m)+", b"", out)
@@ -480,7 +480,7 @@ ALIKE = {
 
 @pytest.mark.parametrize("name", ALIKE)
 def test_texts_like_a_long_value_take_no_longer_than_others(name: str) -> None:
-    """If it were not linear, each of these would take hours instead of seconds."""
+    """If the search did not take linear time, each of these texts would take hours instead of seconds."""
     value = ALIKE[name]
     half, around = value[: len(value) // 2].encode(), value.encode()
     for text in (half, half + b"c" + half, around[:-1] + b"c" + around[:-1], around, b"x" + around * 2):
