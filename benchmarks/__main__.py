@@ -71,7 +71,7 @@ def _measure(part: str, root: Path, report: Report, *, quick: bool) -> None:
 def _warm(
     root: Path, sizes: tuple[int, ...], rounds: int, sessions: int, report: Report
 ) -> dict[str, dict[int, float]]:
-    """Rows of warm calls; returns each tool's ratio by the number of stored secrets, ten of them visible."""
+    """Measure and report warm calls. Return each tool's ratio by the number of stored secrets (ten are visible)."""
     commit = calls.durable_commit(root, rounds)
     shown: dict[str, dict[int, float]] = {tool: {} for tool in calls.TOOLS}
     peaks, raw = {}, {}

@@ -19,13 +19,13 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 SESSIONS = 5
-"""How many processes of each server a whole measurement takes: one can be lucky in where its threads run."""
+"""Processes of each server in a whole measurement. The speed of a single process depends on where its threads run."""
 WARMING = 20
-"""Calls of each tool, in each process, that are not counted."""
+"""Warm-up calls of each tool in each process, which are not counted."""
 
 
 class Tool(NamedTuple):
-    """A tool, and its arguments by the number of the call."""
+    """A tool, and a function that draws its arguments."""
 
     name: str
     arguments: Callable[[random.Random], Mapping[str, object]]
@@ -48,7 +48,7 @@ class Warm(NamedTuple):
 
 
 def warm(home: Home, rounds: int, *, sessions: int = SESSIONS) -> tuple[dict[str, Warm], int]:
-    """Each tool against the empty one, in turn, in so many processes of each; and the server's peak memory in bytes."""
+    """Measure each tool against the empty one in `sessions` pairs of processes. Return peak memory in bytes, too."""
     pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in TOOLS}
     peak = 0
     for number in range(sessions):

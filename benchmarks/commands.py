@@ -57,7 +57,7 @@ def _ratio(home: Home, words: Sequence[str], given: bytes, rounds: int) -> float
 
 
 def _seconds(command: Sequence[str], given: bytes, home: Home) -> float:
-    begun = time.perf_counter()  # no timeout, because with one Python polls for the end at intervals
+    begun = time.perf_counter()  # no timeout: with a timeout, Python polls for the end at intervals
     subprocess.run(command, input=given, stdout=subprocess.DEVNULL, cwd=home.project, env=home.environment, check=True)
     return time.perf_counter() - begun
 

@@ -15,7 +15,7 @@ from mcp_types import (
 )
 
 TEXT = "x" * 100
-"""As long as the values in the measurements."""
+"""A text as long as the values in the measurements."""
 
 
 async def _list_tools(_context: object, _params: PaginatedRequestParams | None) -> ListToolsResult:

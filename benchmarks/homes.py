@@ -23,9 +23,9 @@ _LETTERS = string.ascii_letters + string.digits
 
 
 class Home:
-    """A home directory below `root` with `stored` secrets of 100 bytes; the project may use those in `allow`.
+    """A home directory below `root` with `stored` secrets of 100 bytes; the project may use the secrets in `allow`.
 
-    `keyring` is an environment that leads to a keyring; without one the key is in a file.
+    `keyring` is an environment that leads to a keyring. Without it, the key is in a file.
     """
 
     def __init__(self, root: Path, stored: int, *, allow: str, keyring: Mapping[str, str] | None = None) -> None:

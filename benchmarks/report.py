@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Report:
-    """The measurements of one run: rows, printed at once, and `figures`, by which runs can be compared.
+    """The measurements of one run: rows, which are printed at once, and `figures`, which make runs comparable.
 
     `shown` is the plot's data: each tool's ratio by the number of stored secrets.
     """

@@ -1,4 +1,4 @@
-"""The files under .github: what they may do, what they name, and what they tell people who report something."""
+"""The files under .github: permissions, pinned actions, Python versions, and texts for people who report."""
 
 import re
 import tomllib

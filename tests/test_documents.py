@@ -1,4 +1,4 @@
-"""What the documents show of the program, compared with the program; their links, lengths and line widths."""
+"""The documents compared with the real program, and the documents' links, lengths and line widths."""
 
 import json
 import os
@@ -37,14 +37,14 @@ LINKED = {
     "modelcontextprotocol.io",
     "semver.org",
 }
-"""The hosts that documents link to: packages are named, not linked at where somebody happens to get them."""
+"""The hosts that documents may link to. Documents name packages without a link to a download."""
 
 LONGEST = {"README.md": 150, "ARCHITECTURE.md": 100, "SECURITY.md": 40}
 WIDTH = 100
 """Columns of prose; tables and code may be wider."""
 
 COLUMNS = 100
-"""How wide the terminal is in which excerpts were printed."""
+"""The width of the terminal in which excerpts were printed."""
 
 
 def relative(path: Path) -> str:
@@ -59,12 +59,12 @@ def text_of(name: str) -> str:
 
 
 def blocks(name: str, language: str) -> list[str]:
-    """The fenced blocks of one language in a document."""
+    """Return the fenced blocks of one language in a document."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text_of(name), re.MULTILINE | re.DOTALL)
 
 
 def shell_lines(names: Iterable[str]) -> list[str]:
-    """Each line of a shell block of these documents, without its comment."""
+    """Return each line of the shell blocks in these documents, without its comment."""
     lines = [
         line.partition(" #")[0].rstrip()
         for name in names
@@ -75,7 +75,7 @@ def shell_lines(names: Iterable[str]) -> list[str]:
 
 
 def rows(name: str) -> list[list[str]]:
-    """The cells of the first table of a document, without its first two lines."""
+    """Return the cells of a document's first table, without the table's first two lines."""
     table = re.search(r"(?:^\|.*\n)+", text_of(name), re.MULTILINE)
     assert table is not None, name
     lines = [line.replace("\\|", "/").strip("|") for line in table[0].splitlines()]
@@ -86,7 +86,7 @@ def rows(name: str) -> list[list[str]]:
 
 
 def excerpts() -> list[tuple[str, str]]:
-    """Each `$ claude-secrets …` of a console block with what is shown below it."""
+    """Return each `$ claude-secrets …` line of the console blocks, with the output shown below it."""
     shown = []
     for name in NAMES:
         for block in blocks(name, "console"):
@@ -97,7 +97,7 @@ def excerpts() -> list[tuple[str, str]]:
 
 
 def printed(machine: Machine, *arguments: str) -> str:
-    """What the program prints, errors included, to a person without any secrets."""
+    """Return what the program prints, errors included, for a person without any secrets."""
     return subprocess.run(
         [PROGRAM, *arguments],
         env={**machine.environment, "COLUMNS": str(COLUMNS), "NO_COLOR": "1"},
@@ -126,7 +126,7 @@ def test_an_excerpt_is_what_the_program_prints(command: str, output: str, tmp_pa
 
 KEY = "claude-secrets init --key-file ~/claude-secrets.key"
 TYPED = {"claude-secrets set GITEA_TOKEN": "a-value-of-the-documents\n"}
-"""What the person types, which comes from standard input here."""
+"""The person's typed input. Here it comes from standard input."""
 
 USED = "claude-secrets exec --redact --only GITEA_TOKEN -- sh -c 'echo \"the token is $GITEA_TOKEN\"'"
 
@@ -147,7 +147,7 @@ RUN = {
         "claude-secrets recover create",
     ],
 }
-"""The lines that are run here, in this order, after the key file that a machine without a keyring needs first."""
+"""The lines that a test runs, in this order. It first makes a key file, which a machine without a keyring needs."""
 
 NEEDS = {
     "uv tool install .": "a package index: .ci/run runs it",
@@ -225,7 +225,7 @@ def test_an_option_in_a_document_is_one_of_the_program() -> None:
         told = set(
             re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"```(?:sh|json).*?```", "", text_of(name), flags=re.DOTALL))
         )
-        assert told - known <= {"--from", "--env-file"}, name  # uvx's and docker's
+        assert told - known <= {"--from", "--env-file"}, name  # options of uvx and docker
 
 
 def test_every_command_has_its_reference() -> None:
@@ -287,7 +287,7 @@ def test_the_configuration_that_is_shown_has_every_key() -> None:
 
 
 def anchors(document: Path) -> set[str]:
-    """The anchors of a document's headings, as the code host makes them."""
+    """Return the anchors of a document's headings, as the code host makes them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -19,7 +19,8 @@ PACKAGE = Path(claude_secrets.__file__).parent
 LINE_LIMIT = 350
 FUNCTION_LIMIT = 50
 
-# The folders, lowest first; `root` are the modules in no folder. A folder may import itself and the folders in IMPORTS.
+# The folders, lowest first; `root` means the modules in no folder. A folder may import itself and the folders in
+# IMPORTS.
 LAYERS: list[set[str]] = [
     {"root"},
     {"keys", "policy", "prompt", "redaction"},

@@ -1,4 +1,4 @@
-"""How hints name this program: as it was started, and from where it was installed."""
+"""How hints name this program: by the command that started it, and by the source of its installation."""
 
 import json
 import shlex
@@ -21,7 +21,7 @@ def forgotten() -> Iterator[None]:
 
 
 class Installed:
-    """What `importlib.metadata` knows of the package: a stand-in for one that uvx unpacked."""
+    """A stand-in for what `importlib.metadata` knows of a package that uvx unpacked."""
 
     def __init__(self, direct_url: object) -> None:
         self._text = None if direct_url is None else json.dumps(direct_url)

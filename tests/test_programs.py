@@ -1,4 +1,4 @@
-"""Test the directories of programs that ask or show the person something: only the system's root chooses them."""
+"""Test where programs that ask or show the person something are found: only root can choose those directories."""
 
 import os
 import shlex
@@ -29,7 +29,7 @@ URL = "http://127.0.0.1:1234/page"
 
 
 class System:
-    """A system in a directory, with a program in it that answers yes and writes a note."""
+    """A made-up system below a directory, with a program that answers yes and writes a note."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
@@ -48,7 +48,7 @@ class System:
         return Places(directories=list(directories) or [self.bin], owner=os.getuid(), below=self.root)
 
     def asks(self, *directories: Path, **environment: str) -> bool:
-        """Whether a dialog's program is found, and whether it also ran and answered yes."""
+        """Return whether a dialog program is found. Check that a program that is found also runs and answers yes."""
         places = self.places(*directories)
         found = places.find("zenity", []) is not None
         dialogs = Dialogs({"DISPLAY": ":7", **environment}, [], "linux", places)
@@ -161,7 +161,7 @@ def test_what_cannot_be_run_is_passed_over(system: System, what: str) -> None:
 
 
 def test_a_program_keeps_the_name_that_it_is_called_by(system: System) -> None:
-    """As in /snap/bin: several links lead to one program, which acts by the name that it is called by."""
+    """As in /snap/bin: several links lead to one program, which acts by the name of the link."""
     (system.bin / "snap").symlink_to("zenity")
     assert system.places().find("snap", []) == str(system.bin / "snap")
 

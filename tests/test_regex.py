@@ -66,7 +66,7 @@ def test_a_pattern_that_others_take_for_ever_over_is_answered(pattern: str) -> N
 
 @pytest.mark.parametrize("pattern", ["(?:a?){1000}" * 9 + "z", "(?:(?:a?){1000}){1000}z", "(?:[ab]?){999}" * 60 + "z"])
 def test_a_pattern_that_is_slow_on_every_name_ends_the_search(pattern: str) -> None:
-    """A server's store is locked during a search, which would otherwise take 100 seconds."""
+    """Without a limit, this search would take 100 seconds, during which the server's store is locked."""
 
     def find() -> None:
         search = Search(pattern)

@@ -1,4 +1,4 @@
-"""Test the objects that modules pass to each other: none shows a secret's value, none has texts to swap by mistake."""
+"""Test the objects that modules pass to each other: none shows a secret's value or lets texts be swapped by mistake."""
 
 import ast
 from http import HTTPStatus
@@ -58,7 +58,9 @@ BY_KEYWORDS = {
     "Record",
     "Rule",
 }
-"""The types with several texts that could be swapped by mistake, because a named tuple takes them by position, too."""
+"""Types with several text fields, which a caller could swap by mistake because a named tuple takes them by position,
+too.
+"""
 
 
 def test_values_with_several_texts_are_made_by_keywords() -> None:

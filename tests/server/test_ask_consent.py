@@ -147,9 +147,9 @@ NO_YES: list[list[dict[str, object]]] = [
         {"action": "cancel"},
     ],
 ]
-"""Answers that are not consent, one server for each list.
+"""Answers that are not consent. Each list is for a separate server.
 
-A refusal follows after two unanswered questions, since a third unanswered question in a row would start a pause.
+A list has a refusal after every two unanswered questions, because a third one in a row would start a pause.
 """
 
 
@@ -223,7 +223,7 @@ def test_a_question_that_waited_for_its_turn_is_not_put_after_a_no(machine: Mach
             wire.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call})
         question = wire.receive()
         assert question["params"]["mode"] == "form"
-        wire.request("ping", {})  # both calls have arrived
+        wire.request("ping", {})  # after this answer, both calls have arrived
         wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}})
         answers = {answer["id"]: answer["result"]["content"][0]["text"] for answer in (wire.receive(), wire.receive())}
         assert sorted(answers) == ["one", "two"]
@@ -326,7 +326,7 @@ class Modern:
 
 
 def question_of(answer: dict[str, Any]) -> tuple[str, str]:
-    """The state and the key of the question in an answer."""
+    """Return the state, and the question's key, from an answer."""
     result = answer["result"]
     assert result["resultType"] == "input_required", answer
     (key,) = result["inputRequests"]

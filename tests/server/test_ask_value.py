@@ -1,4 +1,4 @@
-"""How input_secret reaches the person: also with no answer, with several answers, or when the server ends."""
+"""How input_secret asks the person: also with no answer, with several answers, or when the server ends."""
 
 import json
 import os
@@ -219,7 +219,7 @@ def stand_in(path: Path, script: str) -> None:
 
 @pytest.mark.parametrize("state", [None, "forged", "replayed"])
 def test_an_answer_without_the_state_of_this_page_is_no_answer(machine: Machine, state: str | None) -> None:
-    """2026-07-28: a false claim that the person accepted leads to a new question or an error; nothing is stored."""
+    """In protocol 2026-07-28, a false claim of acceptance leads to a new question or an error. Nothing is stored."""
     with Wire(PROGRAM, machine.project("api"), machine.environment) as wire:
         first = modern(wire, {"name": "input_secret", "arguments": {"name": "TOKEN"}})
         assert first["result"]["resultType"] == "input_required"
@@ -267,7 +267,7 @@ def test_a_root_that_contradicts_the_environment_is_refused(machine: Machine) ->
 
 
 def list_with_root(wire: Wire, uri: str) -> dict[str, Any]:
-    """Call list_secrets and answer the server's question for roots with one."""
+    """Call list_secrets, and answer the server's request for roots with one root."""
     call = {"name": "list_secrets", "arguments": {}}
     wire.send({"jsonrpc": "2.0", "id": "list", "method": "tools/call", "params": call})
     while (message := wire.receive()).get("id") != "list":
@@ -311,7 +311,7 @@ def test_what_could_not_be_stored_in_time_is_never_stored(tmp_path: Path, monkey
 
 
 def test_a_page_that_could_not_be_opened_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for a machine on which nothing can listen; a real one would fail before the page."""
+    """Simulate a machine on which no socket can listen. On a real one, the server would fail before the page."""
 
     def no_server(_page: object) -> None:
         raise OSError

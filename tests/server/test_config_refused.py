@@ -67,7 +67,7 @@ def machine_with_store_elsewhere(bare_machine: Machine) -> Machine:
 
 
 def correct(config: Path) -> None:
-    """Restore the file."""
+    """Replace `config.yml` with a valid file."""
     config.parent.chmod(0o700)
     shutil.rmtree(config.parent)
     config.parent.mkdir(mode=0o700)
@@ -105,7 +105,7 @@ def test_a_server_that_starts_with_a_refused_config_says_so_at_each_call_until_i
 
 
 def said_to_the_person(machine: Machine, project: Path, wrapper: list[str]) -> str:
-    """The error of the person's own commands, as the first line of a refusal."""
+    """Return the first line of the error that the person's own commands print."""
     done = subprocess.run(
         [*wrapper, *PROGRAM, "list"], cwd=project, env=machine.environment, capture_output=True, text=True, check=False
     )

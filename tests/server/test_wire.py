@@ -1,4 +1,4 @@
-"""The wire with real programs' lines: byte order marks, blanks and line ends are accepted and never sent."""
+"""Lines as real clients write them: the server accepts byte order marks, blanks and other line ends, and sends none."""
 
 import json
 import subprocess
@@ -21,9 +21,9 @@ MODERN = "2026-07-28"
 VERSIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", MODERN]
 
 Writer = Callable[[int, bytes], bytes]
-"""How a client writes its message of that number: the bytes with the line end."""
+"""A function that returns a client's message with that number: the bytes, with the line end."""
 
-# Clients for which nothing may change.
+# Clients that must keep working.
 WRITERS: dict[str, Writer] = {
     "as everybody does": lambda _, message: message + b"\n",
     "a mark before the first message": lambda number, message: (BOM if number == 0 else b"") + message + b"\n",

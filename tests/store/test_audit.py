@@ -1,4 +1,4 @@
-"""The audit log in the store: what it reports, which events it counts together, what it removes, what it detects."""
+"""The audit log in the store: reporting events, counting events together, removing old events, detecting changes."""
 
 import contextlib
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def test_identical_events_of_a_process_come_together_and_nothing_else_does(on_di
     asked = LogEvent(caller="agent", action="get_secret", outcome="asked", project="/work/api")
     add(store, log, DENIED, GET, DENIED, other, GET, DENIED, asked, asked)
     assert [count for _, _, count in told(store)] == [3, 2, 1, 2]
-    add(store, AuditLog(), DENIED)  # another process, or this one started again
+    add(store, AuditLog(), DENIED)  # as from another process, or after a restart
     assert [count for _, _, count in told(store)] == [3, 2, 1, 2, 1]
 
 
@@ -73,7 +73,7 @@ def test_a_refusal_whose_transaction_was_rolled_back_is_counted_afresh(on_disk: 
         log.add(tx, DENIED)
         raise KeyError
     assert told(store) == []
-    add(store, log, GET)  # gets the number that the refusal had
+    add(store, log, GET)  # this event gets the number of the rolled-back refusal
     add(store, log, DENIED, DENIED)
     assert [count for _, _, count in told(store)] == [1, 2]
 

@@ -1,4 +1,4 @@
-"""Making a store: whole and private or not at all, and only one store with one key if several processes start."""
+"""Creating a store: complete and private or not at all. Processes that start together make one store with one key."""
 
 import multiprocessing
 import os
@@ -128,7 +128,7 @@ def test_a_key_that_cannot_be_made_leaves_no_store(bare: StoreOnDisk, tmp_path: 
 
 
 class FirstWriteToFile(Custody):
-    """Custody whose first write keeps the key in a file, so that races need no keyring."""
+    """Custody that keeps a new store's key in a file, so that tests of races need no keyring."""
 
     def __init__(self, key_file: Path) -> None:
         super().__init__(environment=dict(NO_KEYRING))
@@ -139,7 +139,7 @@ class FirstWriteToFile(Custody):
 
 
 class Beaten(FirstWriteToFile):
-    """Custody in a process that is always too late: something that ignores drafts puts a store in place first."""
+    """Custody in a process that is always too late: another process, which ignores drafts, creates the store first."""
 
     def __init__(self, path: Path, key_file: Path, winner: StoreOnDisk) -> None:
         super().__init__(key_file)
@@ -229,7 +229,7 @@ def test_a_draft_beside_a_store_is_removed_and_no_key_with_it(on_disk: StoreOnDi
     put(on_disk.store(), "TOKEN", "v")
     on_disk.close()
     draft = on_disk.path.with_name(".secrets.db.claude-secrets-draft")
-    for content in (on_disk.path.read_bytes(), b"", b"notes"):  # a copy of the store also names its key
+    for content in (on_disk.path.read_bytes(), b"", b"notes"):  # a copied store also names the store's key
         draft.write_bytes(content)
         assert get(on_disk.store(), "TOKEN") == "v"
         assert not draft.exists()

@@ -1,5 +1,6 @@
-"""Migrating a store to a later format. There is none yet, so the tests use a stand-in for format 2: one more table, and
-one more field.
+"""Migrating a store to a later format.
+
+No later format exists yet, so the tests use a made-up format 2 with one more table and one more field.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Files that are not a store, read-only places and full disks: the right code, and nothing is changed."""
+"""Files that are not a store, read-only directories and full disks: each gives the right code and changes nothing."""
 
 import os
 import shutil
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, limits a
 
 @pytest.fixture(name="on_disk")
 def keep_with_token(on_disk: StoreOnDisk) -> StoreOnDisk:
-    """A store with one secret, closed."""
+    """Create a store with one secret, and close it."""
     put(on_disk.store(), "TOKEN", "before")
     return on_disk.close()
 
 
 def step(path: Path, *step: str, bound: bool = False) -> str:
-    """Run one step in a process of its own. A `bound` process obeys file modes even if the tests run as root."""
+    """Run one step in a separate process. A `bound` process obeys file modes even if the tests run as root."""
     wrapper = []
     if bound and os.geteuid() == 0:
         wrapper = [require("setpriv"), "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
@@ -156,7 +156,7 @@ def test_in_a_read_only_place_with_changes_in_the_log_the_person_is_not_given_an
     on_disk: StoreOnDisk,
 ) -> None:
     put(on_disk.store(), "TOKEN", "after")
-    files = on_disk.files()  # the files of a running or a killed process
+    files = on_disk.files()  # as a running or a killed process leaves them
     on_disk.close()
     for name in ("secrets.db", "secrets.db-wal"):
         on_disk.path.with_name(name).write_bytes(files[name])

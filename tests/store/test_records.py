@@ -195,7 +195,7 @@ def test_an_older_version_that_was_tampered_with_is_found_when_the_history_is_ve
         put(store, "TOKEN", value)
     change(on_disk, "DELETE FROM versions WHERE version = 1")
     assert get(store, "TOKEN") == "b"
-    put(store, "TOKEN", "c")  # a new version does not hide it
+    put(store, "TOKEN", "c")  # a new version must not hide the missing version
     with pytest.raises(StoreError) as caught:
         contents(store)
     assert caught.value.code is Code.STORE_TAMPERED

@@ -130,7 +130,7 @@ def test_the_key_is_asked_for_outside_any_transaction_and_once(
 
 
 def another(root: Path) -> StoreOnDisk:
-    """A second store with its own key, closed."""
+    """Create a second store with its own key, and close it."""
     root.mkdir()
     on_disk = StoreOnDisk(root).create()
     put(on_disk.store(), "TOKEN", "of the other store")
@@ -175,7 +175,7 @@ def test_a_file_that_was_removed_under_a_running_store_is_unavailable_and_not_ma
 
 
 def test_an_older_copy_put_back_whole_is_read_as_it_is(on_disk: StoreOnDisk) -> None:
-    """A limit of format 1, store-format.md, section 7. If this test fails, the format got better: say so there."""
+    """A known limit of format 1. If this test fails, the format got better: change store-format.md, section 7."""
     put(on_disk.store(), "TOKEN", "old")
     copy = on_disk.close().path.read_bytes()
     put(on_disk.store(), "TOKEN", "new")

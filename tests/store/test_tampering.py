@@ -1,8 +1,8 @@
 """Someone changes the store's file without its key: the change is detected or gains nothing.
 
-The attacks cover each row of each table, and everything else that an SQLite file can hold. After each attack an agent
-tries everything it can. Each try either ends as it did before the attack or is refused as tampering, and the tries that
-rely on the attacked row are refused. `doctor` detects every attack.
+The attacks cover each row of each table, and everything else that an SQLite file can contain. After each attack, an
+agent tries everything it can. Each try either ends as it did before the attack or is refused as tampering. Every try
+that relies on the attacked row is refused. `doctor` detects every attack.
 """
 
 import sqlite3
@@ -138,7 +138,7 @@ NEWEST = {"AGENT 2", "OWN 1", "FOREIGN 1", "NEW 2", "acme TOKEN 1"}
 
 
 class Case(NamedTuple):
-    """One attack on one row; the server has read everything before, or is new and must fetch the key."""
+    """One attack on one row. A running server has read everything before; a new server must fetch the key."""
 
     table: str
     label: str
@@ -147,7 +147,7 @@ class Case(NamedTuple):
 
 
 def must_be_refused(case: Case) -> set[str]:
-    """The tries that rely on the attacked row."""
+    """Return the tries that rely on the attacked row."""
     table, label, attack, server = case
     if table in {"store", "records"} or (table == "key_slots" and server == "new"):
         return set(TRIES)
@@ -172,14 +172,14 @@ def held(seen: Seen, before: Seen) -> set[str]:
             refused.add(what.partition(" ")[2])
         else:
             expected = before[what]
-            # A refused change did not happen, so the state before it may still be seen.
+            # A refused change did not happen, so later tries may still see the state before it.
             later = what.startswith(("20 ", "21 ", "17 ", "18 "))
             assert outcome == expected or (later and refused), (what, outcome, expected)
     return refused
 
 
 def test_every_table_and_every_row_is_attacked(scenario: TamperingScenario, keys: dict[str, dict[str, Key]]) -> None:
-    """A new table fails here until its rows have names in `ROWS` and its tries in `must_be_refused`."""
+    """This test fails for a new table until `ROWS` names its rows and `must_be_refused` names its tries."""
     connection = sqlite3.connect(scenario.final)
     found = {table: set(attacker.keys(connection, table)) for table in attacker.tables(connection)}
     connection.close()
@@ -214,7 +214,7 @@ def test_an_attack_on_a_row_is_found_or_gains_nothing(
         assert scene.check() in REFUSALS
 
 
-# Going back
+# Restoring older rows and tables
 
 
 STEPS = {
@@ -255,7 +255,7 @@ def test_no_part_of_a_change_can_be_taken_back(
             for table in tables:
                 attacker.revert(connection, table, scenario.moments[step])
         assert moment_of(scene.path, scenario) is None
-        # The store's head says which moment agents may see: an attacker who reverts the head gains no more than that.
+        # The store's head decides which moment agents see. An attacker who reverts the head gains only that.
         refused = held(scene.seen(), scenario.known[step if "store" in tables else after])
         # An access change also seals the version again, but no agent is given a version of a use-only secret.
         # Only the person reads the log.
@@ -270,7 +270,7 @@ def test_rows_of_different_moments_never_make_a_store(
 ) -> None:
     pasts = scenario.past
     head = data.draw(st.sampled_from(list(pasts)), label="the store's head")
-    # Most of the file is of the head's moment, because a mixture of all moments is detected too easily.
+    # Most rows come from the head's moment, because a mixture of all moments is detected too easily.
     away = data.draw(st.lists(st.sampled_from(list(pasts)), min_size=1, max_size=3), label="other moments")
     with scenario.attacked(tmp_path / "attacked", scenario.moments[head]) as scene:
         with attacker.attacker(scene.path) as connection:
@@ -286,7 +286,7 @@ def test_rows_of_different_moments_never_make_a_store(
 
 
 def take_over(connection: sqlite3.Connection, table: str, row: tuple[object, ...], *, present: bool) -> None:
-    """Make a row as it is in another moment: present with this content, or absent."""
+    """Change a row to its state at another moment: present with this content, or absent."""
     values = dict(zip(attacker.columns(connection, table), row, strict=True))
     if present:
         attacker.insert(connection, table, values)

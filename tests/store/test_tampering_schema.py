@@ -1,5 +1,6 @@
-"""Someone without the key changes the tables of the file, or makes its key slots point elsewhere. As in
-`test_tampering.py`, each try is refused or gains nothing; nothing crashes or waits.
+"""Someone without the key changes the tables of the file, or makes its key slots name other places.
+
+As in `test_tampering.py`, each try is refused or gains nothing. Nothing crashes or waits.
 """
 
 import os
@@ -129,7 +130,7 @@ def test_text_that_is_no_text_is_refused_or_gains_nothing(
     assert scene.check() in {"STORE_TAMPERED", "KEY_WRONG", "KEY_MISSING"}
 
 
-# Key slots that point elsewhere
+# Key slots that name other places
 
 
 def slot(connection: sqlite3.Connection, **cells: object) -> Key:

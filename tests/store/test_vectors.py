@@ -1,4 +1,4 @@
-"""The vectors of format 1: good ones hold exactly their stated content, faulty ones are refused with their code."""
+"""The vectors of format 1: good stores contain exactly what is stated, faulty stores are refused with their code."""
 
 import json
 import shutil
@@ -82,7 +82,7 @@ def test_each_faulty_vector_differs_from_the_good_one_in_one_thing(tmp_path: Pat
     good = rows("good-everything.db", tmp_path)
     for vector in FAULTY:
         table = vector["name"].partition("-")[2]
-        if table in good and vector["name"] != "swapped-store":  # that one swaps its row with a record
+        if table in good and vector["name"] != "swapped-store":  # this vector also changes a record
             found = rows(vector["file"], tmp_path)
             assert {name for name in good if found[name] != good[name]} == {table}, vector["name"]
 
@@ -97,7 +97,7 @@ def test_vectors_are_never_made_over_those_that_are_there(tmp_path: Path) -> Non
 def test_the_generator_makes_what_is_here(tmp_path: Path) -> None:
     generate.main(tmp_path)
     made = json.loads((tmp_path / "vectors.json").read_text())
-    keys = {"master_key"}  # every run draws new ones
+    keys = {"master_key"}  # every run makes new keys
     assert [{k: v for k, v in entry.items() if k not in keys} for entry in made] == [
         {k: v for k, v in entry.items() if k not in keys} for entry in VECTORS
     ]

@@ -32,7 +32,7 @@ exec cat
 
 
 class Account(NamedTuple):
-    """A user with a home directory, and the words that take a command to where the user can run the program."""
+    """A user with a home directory, and the command prefix that brings the program within this user's reach."""
 
     name: str
     number: int
@@ -98,7 +98,7 @@ def account(name: str) -> Iterator[Account]:
 
 @contextmanager
 def _reachable() -> Iterator[tuple[str, ...]]:
-    """Yield the words that make the program usable for everyone, even if it is installed in a closed home directory."""
+    """Yield the command prefix that makes the program usable for everyone, even if its home directory is closed."""
     needed = [Path(sys.base_prefix), Path(sys.prefix), Path(claude_secrets.__file__).parent.parent]
     needed = [path for path in set(needed) if not any(path.is_relative_to(other) for other in needed if other != path)]
     closed = {top for path in needed for top in _closed(path)}

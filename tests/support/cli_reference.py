@@ -22,7 +22,7 @@ PYTHON: Final = (3, 11)
 """The Python version that makes the file: argparse formats its help differently in other versions."""
 
 TERMINAL: Final = {"COLUMNS": "90", "NO_COLOR": "1"}
-"""The environment that argparse reads. It keeps two columns free."""
+"""The environment that argparse reads. argparse leaves two of the columns free."""
 
 EXIT_CODES: Final = {
     "FAILED": "An error, or something was not found. `doctor` found a problem.",

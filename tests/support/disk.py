@@ -1,4 +1,4 @@
-"""A home directory with projects and repositories, which git itself creates."""
+"""A home directory with projects, and with repositories that git itself creates."""
 
 import os
 import subprocess

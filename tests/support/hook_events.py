@@ -27,7 +27,7 @@ def hook(machine: Machine, event: str, *, at: str = "a", **fields: object) -> di
 
 
 def broken(machine: Machine, what: str) -> tuple[dict[str, str], list[str]]:
-    """Break something, and return the variables and options that belong to it."""
+    """Break one part of the machine. Return the environment and the options with which a command meets that fault."""
     environment: dict[str, str] = {}
     options: list[str] = []
     match what:

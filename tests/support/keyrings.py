@@ -1,6 +1,6 @@
 """A real gnome-keyring on a private D-Bus that cannot reach the developer's own session.
 
-The `environment` of each contains only the variables that lead a program to it: `DBUS_SESSION_BUS_ADDRESS`,
+Each `environment` contains only the variables that lead a program to the keyring: `DBUS_SESSION_BUS_ADDRESS`,
 `XDG_RUNTIME_DIR`, and `DISPLAY` if there is a display. Merge it into a subprocess's environment, or pass it to
 `SystemKeyring`.
 """
@@ -23,7 +23,7 @@ PASSWORD = "the-keyring-password"
 
 _PATIENCE = 20.0
 
-# Without a directory of services, the bus starts nothing on demand and has only the programs started here.
+# Without a directory of services, the bus starts no program on demand: only the programs started here are on it.
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -63,7 +63,7 @@ class PrivateBus:
         wait_until(self._listens, "the bus is there")
 
     def _listens(self) -> bool:
-        # The socket's file exists a moment before anything listens on it.
+        # The socket's file exists a moment before a program listens on it.
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(self.socket))
@@ -151,13 +151,13 @@ class RealKeyring(PrivateBus):
         self._daemon.send_signal(signal.SIGCONT)
 
     def _connection(self) -> Any:
-        from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]  # it ships none
+        from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]  # it has no types
 
         return open_dbus_connection(self.environment["DBUS_SESSION_BUS_ADDRESS"])
 
     def _locked(self) -> bool | None:
         import secretstorage
-        from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]  # it ships none
+        from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]  # it has no types
 
         with closing(self._connection()) as connection:
             # Asking for the name before our daemon owns it makes the bus start another daemon, which is locked.

@@ -32,7 +32,7 @@ PROGRAM = [sys.executable, "-P", str(Path(__file__).with_name("program.py"))]
 
 
 class Machine:
-    """A home directory, an environment such as MCP clients pass on, and the program."""
+    """A home directory, an environment like the one that MCP clients pass on, and the program."""
 
     def __init__(self, root: Path) -> None:
         self.home = root / "home"
@@ -53,7 +53,8 @@ class Machine:
     def use_key_file(self) -> Self:
         """Create the store with its key in a file, as a person without a keyring does.
 
-        In this process: so many tests begin with it that starting `init` each time would take minutes.
+        This runs in the test's own process: so many tests begin with it that starting `init` each time would take
+        minutes.
         """
         self.key_file.parent.mkdir()
         self.project("setup", [])
@@ -65,7 +66,7 @@ class Machine:
     def keep(
         self, name: str, value: str, *, at: Path | None = None, access: Access | None = None, scope: str = SHARED
     ) -> None:
-        """Store a value as the person's `set` does in that directory or at home; in this process, too."""
+        """Store a value, as the person's `set` does in that directory or at home, but in the test's own process."""
         store = Store(self.store, Custody(environment=self.environment), time.time)
         person = Person(store=store, project=located(at) if at else None, scope=scope)
         secrets.set_value(person, name, value, access)

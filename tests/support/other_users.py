@@ -22,7 +22,7 @@ ROOT = 0
 DEADLINE = 60.0
 
 _PYTHON = str(next(path for path in (Path("/usr/bin/python3"), Path(sys.executable).resolve()) if path.exists()))
-"""The system's Python, if there is one: other users may not enter the directory of the tests' own."""
+"""The system's Python, if there is one. Other users may not enter the directory of the Python that runs the tests."""
 
 _CLIENT = """
 import errno, json, socket, struct, sys
@@ -96,8 +96,8 @@ def python_as(number: int, script: str, *arguments: str) -> list[str]:
 def talk(number: int, port: int, data: bytes, *, how: str = "open", mapped: bool = False, times: int = 1) -> list[str]:
     """Send `data` to a port of 127.0.0.1 as the user with that id, and return each answer.
 
-    `how` says what happens to the connection then: it stays `open` or `half-closed` until the answer has come, or it is
-    `closed` or `reset` at once. `mapped` connects through an IPv6 socket.
+    `how` says what happens to the connection after the data: it stays `open` or `half-closed` until the answer has
+    come, or it is `closed` or `reset` at once. With `mapped`, the connection uses an IPv6 socket.
     """
     told = json.dumps([port, data.decode("latin-1"), how, mapped, times])
     done = subprocess.run(

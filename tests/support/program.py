@@ -1,7 +1,7 @@
-"""The program as whole-program tests run it: the real one, with settings from variables that only tests use.
+"""The real program as whole-program tests run it, with settings from environment variables that only tests use.
 
-The variables set what an environment must not choose, such as the account's home and the places of programs. The
-program itself never sees them.
+The variables set what a real environment must not choose, such as the account's home and the directories of programs.
+The program itself never sees them.
 """
 
 import os
@@ -14,7 +14,9 @@ ACCOUNT_HOME = "TESTS_ACCOUNT_HOME"
 """Names the account's home if it differs from HOME."""
 
 CLIENT_RECORDS = "TESTS_CLIENT_RECORDS"
-"""Names where servers record their clients. Without it they do not: in most tests the client is also the person."""
+"""The directory in which servers record their clients. By default they record nothing, because in most tests the client
+also acts as the person.
+"""
 
 ASKED = "TESTS_ASKED"
 """Names a file that gets a line for each question at the terminal: the functions of the command line that led to it."""
@@ -26,7 +28,7 @@ GIT_SECONDS = "TESTS_GIT_SECONDS"
 """The seconds without output after which git is ended."""
 
 PLACES = "TESTS_PLACES"
-"""The directories, written as a PATH, that replace the system's places of programs."""
+"""The directories, written as a PATH, that replace the system's directories of programs."""
 
 
 def main() -> None:
@@ -85,7 +87,7 @@ def _note_who_asks(file: str) -> None:
 
 
 def _take(places: str) -> None:
-    # Does not use `tests.support.program_places`: it is not on the program's own import path.
+    # This does not use `tests.support.program_places`, which is not on the program's own import path.
     from claude_secrets import programs
 
     directories = [Path(os.path.realpath(each)) for each in places.split(os.pathsep)]

@@ -1,4 +1,4 @@
-"""Directories that tests use as the system's own places of programs."""
+"""Directories that tests use as the system's own directories of programs."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from claude_secrets.programs import Places
 
 
 def taken(*directories: Path) -> Places:
-    """Return places that are trusted although the user who runs the tests owns them, and not root."""
+    """Return directories that are trusted although the user who runs the tests owns them, and not root."""
     real = [Path(os.path.realpath(each)) for each in directories]
     below = Path(os.path.commonpath(real)) if real else Path("/")
     return Places(directories=directories, owner=os.getuid(), below=below)

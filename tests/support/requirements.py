@@ -1,4 +1,4 @@
-"""Real programs that a machine may lack: a test that needs one skips and names it.
+"""Real programs that a machine may lack: a test that needs a missing program is skipped and names it.
 
 `CLAUDE_SECRETS_REQUIRE_REAL=1` in the environment makes every such skip a failure.
 """
@@ -12,14 +12,14 @@ REQUIRED = os.environ.get("CLAUDE_SECRETS_REQUIRE_REAL") == "1"
 
 
 def require(program: str) -> str:
-    """Return the absolute path of `program`; without it, skip the running test or fail as `require_real`."""
+    """Return the absolute path of `program`. Without it, skip the running test or fail, as `require_real` does."""
     path = shutil.which(program)
     require_real(path is not None, program)
     return str(path)
 
 
 def require_real(condition: object, name: str) -> None:
-    """Skip the running test unless `condition` holds, or fail it if real parts are required."""
+    """Skip the running test unless `condition` is true. If real parts are required, fail it instead."""
     if condition:
         return
     message = f"the real part is missing: {name}"

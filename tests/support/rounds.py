@@ -8,10 +8,10 @@ _Each = TypeVar("_Each")
 
 
 def rounds(few: int, many: int) -> int:
-    """Return the number for this run."""
+    """Return `many` if TESTS_DEEP is set, otherwise `few`."""
     return many if os.environ.get("TESTS_DEEP") else few
 
 
 def in_turn(everything: Sequence[_Each], number: int, few: int) -> list[_Each]:
-    """So many of them for the case of that number, which go on where those of the case before ended; or all."""
+    """Return `few` items for case `number`, beginning after those of the case before. With TESTS_DEEP, return all."""
     return [everything[(number * few + each) % len(everything)] for each in range(rounds(few, len(everything)))]

@@ -1,9 +1,9 @@
 """Make docs/pictures/session.svg from a real session. `python -m tests.support.session_picture` rewrites the file.
 
-An agent asks for a secret, the person types it in the browser, and the agent's program uses it, redacted. Run this in
-a shell of your own: below an agent's client, the shell of the picture counts as that agent's.
+An agent asks for a secret, the person types it in the browser, and the agent's program uses it with redacted output.
+Run this in your own shell: if an agent's client started that shell, the commands of the picture count as that agent's.
 
-Always: everything runs in a throw-away home; each text after a call or a command is one that the program gave; the
+Always: everything runs in a temporary home. Each text after a call or a command is real output of the program. The
 picture needs no font, script or file from elsewhere.
 """
 
@@ -37,7 +37,7 @@ COLUMNS: Final = 75
 
 
 class Turn(NamedTuple):
-    """What one of the two does and sees. `given` is typed by them, `shown` is what the program answers."""
+    """One step of the agent or the person: they type `given`, and the program answers `shown`."""
 
     who: str
     where: str

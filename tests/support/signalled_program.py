@@ -1,7 +1,7 @@
 """Runs the program and sends it a signal at one moment: `python -P FILE REPORT NUMBER MOMENT ARGUMENTS…`.
 
-Moments are counted in calls and returns of Python, from when the program has set its handler for interrupts. The file
-REPORT gets `sent`, or the number of moments. The program itself does not know about this.
+A moment is a call or a return in Python. Counting begins when the program has set its handler for interrupts. The file
+REPORT gets `sent`, or the number of moments if no signal was sent. The program itself does not know about this.
 """
 
 import itertools

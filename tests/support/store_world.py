@@ -3,7 +3,7 @@
 `StoreOnDisk` is only the store. `World` adds the person and projects, and `Agent` the agents of one project.
 
 `python -m tests.support.store_world STORE STEP [NAME [VALUE]]` takes one step (`STEPS`) on a store in a separate
-process and prints the result, for tests that take rights or disk space away from that process.
+process and prints the result. Tests use it to take rights or disk space away from that process.
 """
 
 import os
@@ -156,7 +156,7 @@ def allowlist(project: Path) -> Allowlist:
 
 
 def decided(gate: Gate, call: Call, project: Path, answer: Answer | None = None) -> Outcome:
-    """Return the outcome of a call; if it needs consent, `answer` gives it, or else nobody can be asked."""
+    """Return the outcome of a call. If it needs consent, the person gives `answer`; without it, nobody can be asked."""
     outcome = gate.call(call, at(project), answer)
     if answer is None and isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
         nobody = Declined(digest=outcome.question.digest, channel=Channel.NONE, said_no=False)

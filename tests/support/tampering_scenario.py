@@ -1,7 +1,7 @@
 """A store with a history, for tests in which an attacker changes it without its key.
 
 Always: the program itself makes the history, through the interfaces of agents and the person. Every row has a name
-here, and for each moment it is known what agents can see.
+here. For each moment, the scenario records what agents can see.
 """
 
 import shutil
@@ -67,7 +67,7 @@ class TamperingScenario(World):
 
     def close(self) -> Self:
         super().close()
-        self._stores.clear()  # too many to close all of them each time
+        self._stores.clear()  # closing all of them again each time takes too long
         return self
 
     def _person(self, name: str | None = None, *, scope: str = "shared") -> Person:
@@ -166,7 +166,7 @@ class TamperingScenario(World):
 
     @contextmanager
     def attacked(self, directory: Path, source: Path | None = None) -> "Iterator[Scene]":
-        """Copy the file as it was at the end, for an attack, with its agents and the person."""
+        """Yield a copy of the file for an attack, with its agents and the person. By default, copy the final file."""
         directory.mkdir(exist_ok=True)
         path = Path(shutil.copyfile(source or self.final, directory / "secrets.db"))
         path.chmod(0o600)
@@ -220,7 +220,7 @@ class Scene:
         return f"{outcome.text} {dict(outcome.data)}"
 
     def seen(self) -> Seen:
-        """Try every action of agents, each that changes something after those that look at it."""
+        """Try every action of agents: first reading, then changes, and then reading again."""
         tries = ["list api", "list clone", "list acme", *(f"get {name}" for name in NAMES), "get TOKEN from acme"]
         tries += ["get OWN from clone", "ask", "set", "set again", "set once more", "delete OWN", "get OWN", "list api"]
         return {f"{number} {what}": self.try_(what) for number, what in enumerate(tries)}

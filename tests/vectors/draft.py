@@ -1,4 +1,4 @@
-"""A store that is being made into a vector, and what is stated of it."""
+"""A store that becomes a vector, and the content that `vectors.json` states for it."""
 
 import secrets
 import shutil
@@ -17,14 +17,14 @@ from claude_secrets.store.transaction import Transaction
 from tests.vectors.held import KEY_FILE, TIME, HeldKey
 
 API = "/work/api"
-"""The project whose agents store things."""
+"""The project whose agents store secrets."""
 
 Entry: TypeAlias = dict[str, object]
-"""What `vectors.json` states of one vector."""
+"""The entry of one vector in `vectors.json`."""
 
 
 class Draft:
-    """A store that is being made into a vector."""
+    """A store that becomes a vector."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,7 +63,7 @@ class Draft:
             grants.remove(tx, Grant(project=project, scope=scope, name=name))
 
     def new_slot(self, *, replacing: bool = False) -> None:
-        """Wrap the data key once more, in a further slot or in place of the last."""
+        """Wrap the data key again, in an additional slot or in a slot that replaces the last one."""
         with self.store.write() as tx:
             slots = key_slots.list_all(tx)
             custody = HeldKey(self.master_key)
@@ -87,7 +87,7 @@ class Draft:
             )
 
     def log(self, outcome: str, *, seconds: float = 0.0) -> None:
-        """Log an event, `seconds` after everything else; refusals of one draft come together."""
+        """Log an event `seconds` after everything else. The log counts the refusals of one draft together."""
         event = LogEvent(
             caller="agent", action="get_secret", outcome=outcome, project=API, name="API_TOKEN", code="NOT_FOUND"
         )
@@ -96,25 +96,25 @@ class Draft:
             self._audit.add(tx, event)
 
     def cut(self, *, seconds: float) -> None:
-        """Let the log go of what is old, `seconds` after everything else."""
+        """Remove old events from the log, `seconds` after everything else."""
         with self.store.write() as tx:
             tx.now += seconds
             audit.cut(tx)
 
     def contents(self) -> Entry:
-        """What is in the store, as `vectors.json` states it."""
+        """Return the store's content in the form of `vectors.json`."""
         with self.store.read() as tx:
             return stated(tx)
 
     def snapshot(self) -> Path:
-        """A copy of the file as it is now."""
+        """Copy the file as it is now, and return the copy's path."""
         self.store.close()
         copy = self.path.with_name(f"{len(list(self.path.parent.iterdir()))}.older")
         return Path(shutil.copyfile(self.path, copy))
 
 
 def stated(tx: Transaction) -> Entry:
-    """Everything in a store as plain data, every row of it verified."""
+    """Verify every row of a store, and return its content as plain data."""
     found = sorted(records.verify_all(tx)[0], key=lambda record: (record.scope, record.name))
     tx.verify_table("counters", tx.head.counters)
     tx.verify_table("key_slots", tx.head.slots)

@@ -1,12 +1,13 @@
 """Makes the vectors: `python -m tests.vectors.generate` from the top of the source tree.
 
-Writes `*.db` and `vectors.json` beside this file, each store as the program itself writes it (with a small page size,
-the log folded in), then with SQLite alone one fault in a copy. Refuses where there are vectors already: those of a
-format that was released never change. While a format is not released:
+Writes `*.db` and `vectors.json` next to this file. The program itself writes each store (with a small page size, and
+with the log folded in). A faulty store is a copy in which SQLite then makes one change. The command refuses to run if
+there are vectors already, because the vectors of a released format never change. While a format is not released, run
 `rm tests/vectors/*.db tests/vectors/vectors.json; python -m tests.vectors.generate`.
 
-Each entry of `vectors.json` has `name`, `about`, `file`, `master_key` and either `secrets`, `deleted`, `grants` and
-`events` (a good store: exactly these are in it) or `code` (a reader that verifies the whole store must refuse with it).
+Each entry of `vectors.json` has `name`, `about`, `file` and `master_key`. The entry of a good store also has `secrets`,
+`deleted`, `grants` and `events`: the store contains exactly these. The entry of a faulty store has `code`: a reader
+that verifies the whole store must refuse it with this code.
 """
 
 import json
@@ -29,7 +30,7 @@ ACME = "/work/acme"
 CHARACTERS = "".join(map(chr, range(32))) + "\x7f line one\nline two\r\n e\u0301 🔑 \u2028 \U0010ffff \ufeff"
 
 
-# Good ones
+# Good stores
 
 
 def empty(_: Draft) -> None:
@@ -106,11 +107,11 @@ def logged(draft: Draft) -> None:
 GOOD = [empty, versions, use_only, deleted, scopes, granted, characters, renamed, two_slots, logged]
 
 
-# One fault each
+# Stores with one fault each
 
 
 def everything(draft: Draft) -> Path:
-    """A store with at least two rows in each table that can have them; returns an older state of all its tables."""
+    """Fill a store with at least two rows in each table that can have them. Return a copy of an earlier state."""
     draft.put("API_TOKEN", "first", origin=API)
     draft.put("DEPLOY_KEY", "v", access=Access.READABLE)
     draft.put("GONE", "v")
@@ -142,7 +143,7 @@ def fault(path: Path, older: Path, table: str, kind: str) -> None:
             attacker.change(connection, table, key, last, attacker.truncated(cell, 100))
         elif kind == "reverted":
             attacker.revert(connection, table, older)
-        elif table == "store":  # it has one row: a record's head takes the place of its own
+        elif table == "store":  # it has one row, whose head a record's head replaces
             head = attacker.row(connection, "records", attacker.keys(connection, "records")[0])["head"]
             own = attacker.row(connection, table, key)["head"]
             attacker.change(connection, table, key, "head", head)
@@ -156,7 +157,7 @@ def fault(path: Path, older: Path, table: str, kind: str) -> None:
 
 FAULTS = ["swapped", "copied", "deleted", "reverted", "truncated"]
 
-# Where no slot opens any more it is the key that is wrong.
+# If no slot opens, the error is a wrong key.
 FAULT_CODES = {("swapped", "key_slots"): Code.KEY_WRONG}
 
 STATEMENTS: dict[str, tuple[str, Code]] = {
@@ -178,7 +179,7 @@ STATEMENTS: dict[str, tuple[str, Code]] = {
 
 
 def shrink(path: Path) -> None:
-    """Make the file small, and leave it in the mode that the format asks for."""
+    """Make the file small, and leave it in the journal mode that the format requires."""
     connection = sqlite3.connect(path, isolation_level=None)
     for statement in ("journal_mode = DELETE", "page_size = 1024"):
         connection.execute(f"PRAGMA {statement}")
@@ -188,7 +189,7 @@ def shrink(path: Path) -> None:
 
 
 def generate(directory: Path) -> list[Entry]:
-    """Make all vectors in `directory` and return what is stated of each."""
+    """Make all vectors in `directory`, and return their entries for `vectors.json`."""
     entries: list[Entry] = []
 
     def new(name: str, about: str, draft: Draft, expected: Entry, **more: object) -> Path:
@@ -230,7 +231,7 @@ def generate(directory: Path) -> list[Entry]:
 
 
 def _give_slots(path: Path, master_key: str, scratch: Path) -> None:
-    """Give the store the slots of another one that has the same master key."""
+    """Give the store the slots of another store that has the same master key."""
     other = scratch / "foreign" / "secrets.db"
     foreign = Store(other, HeldKey(master_key), lambda: TIME)
     foreign.create_with_key_file(KEY_FILE)
@@ -248,7 +249,7 @@ def _another_program(path: Path) -> None:
 
 
 def main(directory: Path = DIRECTORY) -> None:
-    """Make the vectors, unless there are some."""
+    """Make the vectors. If there are vectors already, exit with an error."""
     if (directory / "vectors.json").exists() or list(directory.glob("*.db")):
         sys.exit(f"There are vectors in {directory} already; those of a released format never change.")
     entries = generate(directory)

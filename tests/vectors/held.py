@@ -1,7 +1,7 @@
 """Opening a vector with the master key that `vectors.json` gives for it.
 
-A key file's path is absolute, and a vector must open on any machine: its slots name `KEY_FILE`, which exists nowhere,
-and `HeldKey` gives the master key in that file's place.
+A slot names its key file by an absolute path, but a vector must open on any machine. So the slots name `KEY_FILE`,
+which does not exist on any machine, and `HeldKey` gives the master key instead.
 """
 
 import secrets
@@ -17,11 +17,11 @@ from claude_secrets.keys.slot import NewSlot, Slot
 DIRECTORY = Path(__file__).parent
 KEY_FILE = Path("/nonexistent/claude-secrets/master.key")
 TIME = 1_800_000_000.0
-"""When everything in the vectors was stored."""
+"""The time at which everything in the vectors was stored."""
 
 
 class HeldKey(Custody):
-    """Custody that finds `master_key` wherever a slot names a key file; other slots it leaves to `Custody`."""
+    """Custody that uses `master_key` for every slot with a key file, and leaves other slots to `Custody`."""
 
     def __init__(self, master_key: str) -> None:
         super().__init__(environment={"XDG_RUNTIME_DIR": "/nonexistent"})
@@ -44,6 +44,6 @@ class HeldKey(Custody):
         return NewSlot(self.wrapped(store_id, data_key, path, secrets.token_hex(8)))
 
     def wrapped(self, store_id: str, data_key: DataKey, path: Path, slot_id: str) -> Slot:
-        """A slot of a given id, as a key file's."""
+        """Return a key file's slot with the given id."""
         token = wrap(self._held, data_key, store_id=store_id, slot_id=slot_id, slot_kind="file", now=TIME)
         return Slot(slot_id, "file", f'{{"path":"{path}"}}', token)

@@ -1,7 +1,8 @@
-"""Makes the vectors of what came to format 1 later: `python -m tests.vectors.later` from the top of the source tree.
+"""Makes the vectors of later additions to format 1: `python -m tests.vectors.later` from the top of the source tree.
 
-Writes `later/*.db` and `later/vectors.json`, and refuses where there are any: they never change. Each entry has, beside
-what `generate.py` says, `passphrase` and `code` where a slot of the store opens by one.
+Writes `later/*.db` and `later/vectors.json`. Refuses to run if there are any, because they never change. Each entry has
+the fields that `generate.py` describes. If a passphrase or a recovery code opens the store, its entry also has
+`passphrase` and `code`.
 """
 
 import json
@@ -70,7 +71,7 @@ MAKERS: list[Callable[[Draft], Entry]] = [with_passphrase, on_the_way, with_gaps
 
 
 def main(directory: Path = LATER) -> None:
-    """Make them, unless there are some."""
+    """Make the vectors. If there are vectors already, exit with an error."""
     if directory.exists() and list(directory.iterdir()):
         sys.exit(f"There are vectors in {directory} already; they never change.")
     directory.mkdir(exist_ok=True)
