@@ -1,4 +1,4 @@
-"""docs/reference/cli.md is what the parsers say."""
+"""docs/reference/cli.md matches the parsers."""
 
 import re
 import sys

@@ -82,7 +82,7 @@ def test_what_others_can_change_is_not_run(system: System, which: str, mode: int
 
 
 def test_a_group_may_add_to_a_directory_in_which_it_can_replace_nothing(system: System) -> None:
-    """As in /nix/store. The exception is for directories, not for programs."""
+    """/nix/store is such a directory. The exception applies to directories, not to programs."""
     for path in (system.root / "usr", system.program):
         if os.getuid() == 0:
             os.chown(path, 0, STRANGER)
@@ -233,7 +233,7 @@ def test_a_preloaded_library_of_a_handed_in_environment_is_not_loaded(system: Sy
     assert said.read_text() == ""
 
 
-# The table of this system.
+# The built-in table for this system.
 
 
 def test_the_systems_own_places_hold_its_programs_and_nothing_handed_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -453,7 +453,7 @@ def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: 
         assert done.stdout.count('"id"') == 3
     assert "canary-a" in agent_runs(machine, "cd /; $cs", stdin=stdin).stdout
     for script in ("$cs --project $b", "CLAUDE_PROJECT_DIR=$b $cs", "cd $b && $cs"):
-        done = agent_runs(machine, script, stdin=stdin, at="../..")  # no project there
+        done = agent_runs(machine, script, stdin=stdin, at="../..")  # this directory is in no project
         assert ("canary" in done.stdout, done.stdout.count("[NO_PROJECT]")) == (False, 2)
 
 

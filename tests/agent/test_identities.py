@@ -24,7 +24,7 @@ REFUSED = {"NOT_TRUSTED", "PROJECT_CONFLICT", "NO_PROJECT", "NO_ALLOWLIST"}
 
 
 class Scene:
-    """A person's machine with their own project, which has a secret, and a project that they do not trust."""
+    """A machine with the person's own project, which has a secret, and a project that the person does not trust."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -50,7 +50,7 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(Machine(tmp_path).use_key_file())
 
 
-# Files that an agent with a shell writes before it calls
+# Files that an agent with a shell writes before it calls a tool
 
 
 def forged_work_tree(scene: Scene) -> Path:

@@ -163,7 +163,7 @@ def test_a_terminal_of_systemds_user_instance(person: Account) -> None:
     ],
 )
 def test_a_terminal_of_an_editor_whose_agent_has_our_server(person: Account, editor: str, variables: list[str]) -> None:
-    """The editors are stand-ins: programs of these names that start the same processes."""
+    """The editors are fake programs with these names, which start the same processes as the real ones."""
     program = person.home / editor
     if not program.exists():
         program.symlink_to(sys.executable)

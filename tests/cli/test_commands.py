@@ -1,4 +1,4 @@
-"""The person's commands together: the output of each, its effects and its exit code."""
+"""The person's commands, used together: the output, the effects and the exit code of each."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The output of the commands: lost output is reported, and no text can pose as another one."""
+"""The output of the commands: lost output is reported, and no printed text can imitate another text."""
 
 import shlex
 import shutil
@@ -55,7 +55,7 @@ CHANGING = [
 
 @pytest.fixture
 def printing(machine: Machine) -> Machine:
-    """A machine on which each of these commands has something to print."""
+    """A machine on which every command in `PRINTING` has something to print."""
     project = machine.project("api", ["T"])
     for value in ("older value", "canary-value-1234567"):
         machine.keep("T", value, at=project)

@@ -1,4 +1,4 @@
-"""The parser: the command lines of `key`, `recover` and `policy` in scripts, and the options of each verb."""
+"""The parser: command lines of `key`, `recover` and `policy` that scripts use, and the options of each verb."""
 
 import pytest
 

@@ -69,7 +69,7 @@ def run(machine: Machine, name: str, *wrapper: str) -> "subprocess.CompletedProc
 
 
 def code(done: "subprocess.CompletedProcess[str]") -> Code:
-    """Return the code of a command that failed as it should."""
+    """Return the error code of a command that was expected to fail."""
     assert done.returncode in (1, 2, 4), done
     lines = [line for line in done.stderr.splitlines(keepends=True) if not line.startswith("warning: ")]
     found = ERROR.fullmatch("".join(lines))

@@ -1,4 +1,4 @@
-"""Sealing and opening: what a token is bound to, and that no key or value is shown."""
+"""Sealing and opening tokens: a token is bound to its context, and no key or value is shown."""
 
 import json
 import traceback
@@ -35,7 +35,7 @@ def sealed(kind: str = "version", place: str = "aa:1", by: Cipher | None = None)
     return (by or cipher()).seal(kind, place, {"revision": 1}, now=NOW, payload=CANARY.encode())
 
 
-# What a token is bound to
+# The context of a token
 
 
 def test_a_token_opens_where_it_was_sealed() -> None:

@@ -908,4 +908,4 @@ class TestSeveralSlots:
             slot_kind="file",
             now=1_800_000_000,
         )
-        assert slot.wrapped[:12] == again[:12]  # Fernet's version and time come first
+        assert slot.wrapped[:12] == again[:12]  # the token begins with Fernet's version and time

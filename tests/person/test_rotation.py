@@ -119,7 +119,7 @@ def test_what_a_thief_copied_opens_nothing_and_each_new_key_opens_all(
     shutil.copyfile(owner.path, old_store)
 
     def thief() -> dict[str, bool]:
-        """Return whether each stolen key opens a store by itself."""
+        """Return, for each kind of stolen key, whether it opens the store by itself."""
         found = {
             KEYRING: opens(owner.store()),
             FILE: opens(owner.store(environment=with_file)),

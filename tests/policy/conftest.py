@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the policy."""
+"""Fixtures for the policy's tests."""
 
 from pathlib import Path
 

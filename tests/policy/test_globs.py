@@ -1,4 +1,4 @@
-"""Test globs: which names they match, and that matching takes limited work."""
+"""Test globs: which names they match, and that matching does a limited amount of work."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""Test finding the project: the places to search, and the refusal of places that lead to different projects."""
+"""Test finding the project: the places to search, and the refusal if these places lead to different projects."""
 
 import json
 import os

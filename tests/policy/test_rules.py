@@ -405,7 +405,7 @@ def test_what_is_not_supported_is_refused_with_its_place(name: str) -> None:
     assert caught.value.mark.line >= 1
 
 
-# Types: the accepted and the refused ones
+# Accepted and refused types
 
 EVERY_FIELD = {
     "version": "1",

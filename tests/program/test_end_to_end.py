@@ -228,7 +228,7 @@ def test_a_read_only_directory_has_its_code_and_changes_nothing(machine: Machine
 
 
 def without_override() -> list[str]:
-    """Return the words that make root obey file modes, as other users must; empty if the tests do not run as root."""
+    """Return the command prefix that makes root obey file modes. It is empty if the tests do not run as root."""
     if os.geteuid() != 0:
         return []
     require("setpriv")

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of prompts."""
+"""Fixtures for the tests of prompts."""
 
 import os
 import signal

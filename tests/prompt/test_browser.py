@@ -205,7 +205,7 @@ def test_our_own_streams_stay_our_own(programs: Programs, capfd: pytest.CaptureF
 
 @contextmanager
 def open_input(text: str) -> Iterator[None]:
-    """Put `text` on this process' own standard input."""
+    """Replace this process's standard input with `text`."""
     kept = os.dup(0)
     reading, writing = os.pipe()
     os.write(writing, text.encode())

@@ -71,7 +71,7 @@ class Desk:
             "PATH": "/nowhere",
             "HOME": str(root),
             "XDG_RUNTIME_DIR": str(root / "run"),
-            "DBUS_SESSION_BUS_ADDRESS": "disabled:",  # otherwise a bus is started and remains
+            "DBUS_SESSION_BUS_ADDRESS": "disabled:",  # otherwise a session bus starts and stays
         }
 
     def dialogs(self, **environment: str) -> Dialogs:
@@ -287,7 +287,7 @@ def by_number(program: str, text: str, *, hidden: bool) -> list[str]:
     if program == "zenity":
         if not hidden:
             return ["--question", "--default-cancel", f"--text={entities}"]
-        # An underscore is doubled both before and after C escapes are read.
+        # Even an underscore that is written as a C escape must be doubled.
         octal = "".join(f"\\{byte:03o}" for byte in text.replace("_", "__").encode())
         return ["--entry", "--hide-text", f"--text={octal}"]
     shown = f'<p style="white-space:pre-wrap">{entities}</p>'.replace("\n", "<br/>")

@@ -76,7 +76,7 @@ class Terminal:
                 self.shown += os.read(self._person, 65536)
 
     def type(self, keys: bytes) -> None:
-        """Type in parts that the terminal accepts at once."""
+        """Type the text in parts, each small enough for the terminal."""
         while keys:
             written = os.write(self._person, keys[:1024])
             keys = keys[written:]

@@ -77,7 +77,7 @@ def odd_tar() -> bytes:
 
 
 def signed_tar() -> bytes:
-    """Return a tar of an old program: its checksum is the sum of the header's bytes as signed numbers."""
+    """Return a tar as old programs write it: the checksum adds the header's bytes as signed numbers."""
     info = tarfile.TarInfo("Gr\udcf6\udcdfe")
     info.size = len(TEXT)
     header = bytearray(info.tobuf(tarfile.USTAR_FORMAT, "ascii", "surrogateescape"))

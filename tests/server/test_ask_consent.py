@@ -43,7 +43,7 @@ class Person:
         answer = self._answers.pop(0) if self._answers else "nothing"
         if answer == "nothing":
             await anyio.sleep(DEADLINE)
-        # Built without the model's checks, since another vendor's client could send this.
+        # This skips the model's checks, because another vendor's client could send the same.
         return ElicitResult.model_construct(**answer)  # type: ignore[arg-type]
 
 
@@ -307,7 +307,7 @@ def test_a_cancelled_call_is_not_carried_out_when_the_yes_comes_late(machine: Ma
         assert again.code("get_secret", name="TOKEN") == "NOT_TRUSTED"
 
 
-# 2026-07-28: the client keeps the state.
+# Protocol 2026-07-28: the client keeps the state.
 
 
 class Modern:

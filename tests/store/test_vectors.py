@@ -28,7 +28,7 @@ def named(vectors: list[dict[str, Any]]) -> list[Any]:
 
 
 def read(vector: dict[str, Any], tmp_path: Path) -> dict[str, object]:
-    """Return the content of the vector's store, all of it verified."""
+    """Verify the whole store of the vector, and return its content."""
     path = shutil.copyfile(DIRECTORY / vector["file"], tmp_path / "secrets.db")
     with closing(Store(path, HeldKey(vector["master_key"]), lambda: TIME)) as store, store.read() as tx:
         return stated(tx)

@@ -1,4 +1,4 @@
-"""The vectors of later additions to format 1, read by the program and by hand."""
+"""The vectors of later additions to format 1, read by the program and by this module's own code."""
 
 import json
 import shutil

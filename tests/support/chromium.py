@@ -32,7 +32,7 @@ class Browser:
     def page(
         self, url: str, *, scheme: Literal["light", "dark"] = "light", width: int = 1000, height: int = 900
     ) -> Iterator[Page]:
-        """Open a page at `url`. It belongs to the calling thread, so several people can work at the same time."""
+        """Open a page at `url` for the calling thread. Several threads can each act as a person at the same time."""
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(
                 executable_path=self.executable, args=ARGUMENTS, env={"HOME": str(self.home), "LANG": "C.UTF-8"}

@@ -63,7 +63,7 @@ def _common_options() -> str:
 
 
 def _command(name: str) -> Iterator[str]:
-    """Yield the section of a command and those of its verbs."""
+    """Yield a command's section and the sections of its verbs."""
     parser = parser_of(name, APPLICATION)
     yield _section("##", name, parser)
     for verb, one in _verbs(parser).items():

@@ -160,7 +160,8 @@ class RealKeyring(PrivateBus):
         from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]  # it has no types
 
         with closing(self._connection()) as connection:
-            # Asking for the name before our daemon owns it makes the bus start another daemon, which is locked.
+            # Asking for the service before our daemon owns its name makes the bus start another daemon, which is
+            # locked.
             owned = message_bus.NameHasOwner("org.freedesktop.secrets")
             if not connection.send_and_get_reply(owned, timeout=_PATIENCE).body[0]:
                 return None

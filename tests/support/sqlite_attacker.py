@@ -1,4 +1,4 @@
-"""The changes that an attacker can make with the store's file and SQLite, but without a key. Works on any table."""
+"""The changes that an attacker can make to any table with the store's file and SQLite, but without a key."""
 
 import sqlite3
 from collections.abc import Iterator

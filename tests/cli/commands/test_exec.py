@@ -1,4 +1,4 @@
-"""`exec` becomes the program, or says why it cannot."""
+"""`exec` replaces itself with the program, or reports why it cannot."""
 
 import sys
 
