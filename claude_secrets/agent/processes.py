@@ -208,9 +208,10 @@ class _Psutil:
     def ancestors(self) -> Iterator[Process]:
         import psutil
 
-        above = psutil.Process().parents()
-        for process, parent in zip(above, [*(one.pid for one in above[1:]), 0], strict=True):
-            yield _by_psutil(process, parent)
+        above = psutil.Process().parents()  # on Windows it is empty if the parent has ended
+        numbers = [process.pid for process in above] + [0]
+        for index, process in enumerate(above):
+            yield _by_psutil(process, parent=numbers[index + 1])
 
     def user(self) -> int | None:
         return None

@@ -20,7 +20,7 @@ from claude_secrets.paths import command
 from claude_secrets.version import __version__
 
 COMMANDS: Final = {
-    "serve": "Run the MCP server on standard input and output, for clients (the default if standard input is a pipe).",
+    "serve": "Run the MCP server on standard input and output (the default if standard input is a pipe).",
     "init": "Create .claude/secrets.yml here; choose where to keep the store's key (default: the OS keyring).",
     "set": "Store a secret. Asks for the value without showing it, or reads standard input.",
     "get": "Print a secret's value exactly as it is stored.",

@@ -547,3 +547,9 @@ def test_both_ways_of_looking_at_processes_see_the_same() -> None:
         if one.environment is not None:
             seen = one._replace(executable=one.executable.removesuffix(" (deleted)"))
             assert seen == other._replace(started=one.started, privileged=one.privileged)
+
+
+def test_psutil_may_find_no_ancestors(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On Windows a process outlives its parent and then has none. Here a stand-in says so.
+    monkeypatch.setattr("psutil.Process.parents", lambda _: [])
+    assert list(processes._Psutil().ancestors()) == []
