@@ -15,11 +15,14 @@ from typing import NamedTuple
 import platformdirs
 
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.windows_profile import profile_directory
 
 APPLICATION = "claude-secrets"
 
-
 STORE = "secrets.db"
+
+_IN_PROFILE = ".claude-secrets"
+"""The directory in the Windows profile. A store in AppData would be private to packaged clients (`windows_package`)."""
 
 
 class OwnDirectories(NamedTuple):
@@ -39,7 +42,10 @@ class OwnDirectories(NamedTuple):
 
 def default_store() -> Path:
     """Return the path of the default store, which is in the data directory that the environment sets."""
-    return Path(platformdirs.user_data_path(APPLICATION, appauthor=False)) / STORE
+    if sys.platform == "win32":
+        return home() / _IN_PROFILE / STORE
+    else:
+        return Path(platformdirs.user_data_path(APPLICATION, appauthor=False)) / STORE
 
 
 def usual_store(configured: Path | None) -> Path:
@@ -48,8 +54,6 @@ def usual_store(configured: Path | None) -> Path:
     This is `configured`, the path in the account's own `config.yml`. If `config.yml` sets no path, the usual store is
     at the default path in the account's home.
     """
-    if sys.platform == "win32":  # the environment cannot move the data directory on Windows
-        return configured or default_store()
     return configured or _of_account(".local/share") / STORE
 
 
@@ -60,18 +64,18 @@ def is_usual(store: Path, configured: Path | None) -> bool:
 
 def config_directory() -> Path:
     """Return the directory that the environment sets for the person's own files, such as `policy.yml`."""
-    return Path(platformdirs.user_config_path(APPLICATION, appauthor=False))
+    if sys.platform == "win32":
+        return home() / _IN_PROFILE
+    else:
+        return Path(platformdirs.user_config_path(APPLICATION, appauthor=False))
 
 
 def own_directories() -> OwnDirectories:
     """Return the directories of the person's own files.
 
-    HOME and XDG_CONFIG_HOME can add a directory, but they cannot replace the account's directory.
+    HOME, USERPROFILE and XDG_CONFIG_HOME can add a directory, but they cannot replace the account's directory.
     """
-    environment = config_directory()
-    if sys.platform == "win32":  # as in `usual_store`
-        return OwnDirectories(environment)
-    account = _of_account(".config")
+    account, environment = _of_account(".config"), config_directory()
     return OwnDirectories(account, None if same(account, environment) else environment)
 
 
@@ -87,7 +91,11 @@ def same(path: Path, other: Path) -> bool:
 
 
 def _of_account(directory: str) -> Path:
-    return account_home() / ("Library/Application Support" if sys.platform == "darwin" else directory) / APPLICATION
+    if sys.platform == "win32":
+        return account_home() / _IN_PROFILE
+    else:
+        support = "Library/Application Support" if sys.platform == "darwin" else directory
+        return account_home() / support / APPLICATION
 
 
 def store_path(argument: str | None, environment: Mapping[str, str], configured: Path | None) -> Path:
@@ -127,19 +135,35 @@ def working_directory() -> Path:
         return Path(os.sep)
 
 
+def home() -> Path:
+    """Return the home directory that the environment sets, or the account's if the environment sets none."""
+    try:
+        return Path.home()
+    except RuntimeError:  # Windows without USERPROFILE
+        return account_home()
+
+
 def account_home() -> Path:
-    """Return the account's home directory. On POSIX it comes from the user database, because a client can set HOME."""
-    if sys.platform != "win32":
+    """Return the account's home directory, which the environment cannot change.
+
+    On POSIX it comes from the user database, and on Windows it is the profile directory.
+
+    Raises:
+        RuntimeError: the system knows no home directory, and neither does the environment.
+    """
+    if sys.platform == "win32":
+        return profile_directory() or Path.home()
+    else:
         import pwd
 
         with suppress(KeyError):  # a container's user may have no entry, and only HOME
             return Path(pwd.getpwuid(os.getuid()).pw_dir)
-    return Path.home()
+        return Path.home()
 
 
 def home_directories() -> frozenset[Path]:
     """Return the home directory that the environment sets, and the account's home directory."""
-    return frozenset(home.resolve() for home in (Path.home(), account_home()))
+    return frozenset(each.resolve() for each in (home(), account_home()))
 
 
 def in_own_terminal(directory: Path | str, words: str) -> str:

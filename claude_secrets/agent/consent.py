@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from claude_secrets import paths
 from claude_secrets.errors import DeniedError
 from claude_secrets.model import (
     PERSON,
@@ -295,7 +296,7 @@ _DOING: Final = {
 
 
 def _short(path: str) -> str:
-    home = Path.home()
+    home = paths.home()
     return shortened(str(Path("~") / Path(path).relative_to(home)) if Path(path).is_relative_to(home) else path)
 
 

@@ -165,7 +165,7 @@ def _at_homes(text: str) -> set[str]:
     if not text.startswith("~"):
         return {text}
     first, _, rest = text.partition("/")
-    homes = {Path(first).expanduser()} if first != "~" else {Path.home(), paths.account_home()}
+    homes = {Path(first).expanduser()} if first != "~" else {paths.home(), paths.account_home()}
     return {text, *(str(home / rest) for home in homes)}
 
 

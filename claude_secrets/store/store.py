@@ -15,7 +15,7 @@ from claude_secrets.errors import Code, CustodyError, StoreError
 from claude_secrets.keys.cipher import Cipher, DataKey, StoreIdentity
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import PASSPHRASE, NewSlot, Slot
-from claude_secrets.store import creation, migrations, schema
+from claude_secrets.store import creation, location, migrations, schema
 from claude_secrets.store.connection import Connection, KeyReplaced, OpenedFile
 from claude_secrets.store.transaction import Transaction
 
@@ -203,6 +203,9 @@ class Store:
         return slot
 
     def _create(self, make_slot: Callable[[str, DataKey], NewSlot]) -> Slot | None:
+        location.refuse_private(self.path)
+        if self.custody.named_file is not None:
+            location.refuse_private(self.custody.named_file, "key file")
         return creation.create(self.path, self.custody, make_slot, self._now)
 
     @contextmanager
@@ -242,8 +245,11 @@ class Store:
 
     def _open(self, *, immutable: bool = False) -> Connection:
         """Return the open connection. If the path no longer leads to the opened file, open a new connection."""
+        location.refuse_private(self.path)
         with schema.translated():
             status = self.path.stat()
+            if not immutable:  # such a file is never changed
+                location.refuse_second_name(self.path, status)
         file = OpenedFile(status.st_dev, status.st_ino, immutable)
         if self._connection is None or self._connection.file != file:
             self.close()

@@ -108,7 +108,7 @@ KEYED = [
     Row(
         "access AWS_KEY --readable",
         "work/clone",
-        [Asked("read its", f"access.run ask_about_others.require_name {ABOUT_OTHERS}")],
+        [Asked("Make AWS", f"access.run ask_about_others.require_name {ABOUT_OTHERS}")],
     ),
     Row("trust", "work/clone", [Asked("Let ", f"trust.run {YES}")]),
     Row("exec -- true", "work/clone", [Asked("Let this command", f"exec.run {REFERENCES} {ABOUT_OTHERS}")]),
@@ -151,7 +151,7 @@ KEYED = [
     Row("delete AWS", "work/evil", [SCOPE, Asked("Delete 'AWS'", YES)]),
     Row("purge AWS", "work/evil", [SCOPE, Asked("Purge 'AWS'", YES), PURGED]),
     Row("allow AWS", "work/evil", [SCOPE, Asked("use AWS", ABOUT_OTHERS)]),
-    Row("access AWS --readable", "work/evil", [SCOPE, Asked("read its", ABOUT_OTHERS)]),
+    Row("access AWS --readable", "work/evil", [SCOPE, Asked("Make AWS", ABOUT_OTHERS)]),
     Row("exec -- true", "work/evil", [SCOPE, Asked("Let this command", ABOUT_OTHERS)]),
     Row("export", "work/evil", [SCOPE, Asked("Let this command", ABOUT_OTHERS)]),
     Row("import values.env", "work/evil", [SCOPE, Asked("Import 1 secret", YES)]),

@@ -474,7 +474,7 @@ def test_keys_that_open_are_counted_and_not_slots(two_files: Machine) -> None:
         assert (str(second) in messages[0], why in messages[0]) == (True, True), messages
         assert messages[1] == "The store has only one key (key file)."
         listed = machine.run("key", "list")
-        assert (why in listed.stdout, "if that key is lost" in listed.stderr) == (True, True)
+        assert (why in listed.stdout, "if you lose that key" in listed.stderr) == (True, True)
         second.write_bytes(key)
         second.chmod(0o600)
     machine.key_file.unlink()

@@ -411,7 +411,7 @@ def test_a_thief_at_the_command_line_gets_nothing(machine: Machine) -> None:
     assert done.returncode == 0, done.stderr
     new_code = done.stdout.splitlines()[0]
     assert recovery_code.read_code(new_code) == new_code != code
-    assert [words in done.stderr for words in ("keep the old one until", "replace the secrets themselves")] == [
+    assert [words in done.stderr for words in ("Keep the old code until", "get new values for your secrets")] == [
         True
     ] * 2
 

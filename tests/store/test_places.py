@@ -94,7 +94,7 @@ def test_another_format_is_refused_and_says_what_to_upgrade(on_disk: StoreOnDisk
         with pytest.raises(StoreError) as caught:
             attempt()
         assert caught.value.code is Code.STORE_FORMAT
-        assert f"format {version};" in caught.value.message
+        assert f"format {version}," in caught.value.message
         assert "Upgrade" in (caught.value.hint or "")
     assert on_disk.path.read_bytes() == before
 

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from claude_secrets.cli.asking import new_passphrase, passphrase, require_yes
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import Invocation, existing_person, find_project, invocation_of, the_person
 from claude_secrets.cli.output import counted, hint, progress, say, warn
-from claude_secrets.errors import CallerError, Code
+from claude_secrets.errors import CallerError, Code, StoreError
 from claude_secrets.exit_codes import FAILED
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command, expanded
@@ -78,7 +79,8 @@ def run(options: Namespace) -> int:
 def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
     backups.refuse_taken(path)
     person = existing_person(invocation)
-    person.store.require_key()
+    with suppress(StoreError):  # `backups.make` can also read a read-only store
+        person.store.require_key()
     secret = new_passphrase("the backup", descriptor)
     with progress("copying") as tell:
         contents = backups.make(person, path, secret, tell)

@@ -1,6 +1,7 @@
 """`doctor`: check the key, the store, the project and its allowlist, and say how to fix problems."""
 
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -34,6 +35,7 @@ from claude_secrets.policy.ownership import exposed, quoted
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, OwnFiles, read_own_files
 from claude_secrets.policy.planted import way_to
 from claude_secrets.policy.project import Project
+from claude_secrets.windows_package import is_in_appdata
 
 
 class Finding(NamedTuple):
@@ -102,6 +104,9 @@ def _store_findings(person: Person, *, deep: bool) -> Iterator[Finding]:
     yield _checked("store", lambda: _store(person))
     if person.project is not None and (main := person.project.main) is not None:
         yield _checked("work tree", lambda: _work_tree(person, main))
+    if sys.platform == "win32" and is_in_appdata(person.store.path):
+        hint = "Move the store to .claude-secrets in your user profile, and name it in config.yml (`store: PATH`)."
+        yield Finding("store", "warn", "The store is in AppData, so servers of Claude Desktop refuse it.", hint)
     if deep:
         yield from _damage(person)
     yield from _expiry(person)

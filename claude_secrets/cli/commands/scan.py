@@ -14,7 +14,7 @@ from claude_secrets.cli.scan_git import GitScan
 from claude_secrets.cli.scan_outcome import ScannedPlace, Unseen, outcome, tell, told_at
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec.git import Repository
-from claude_secrets.paths import command, expanded, working_directory
+from claude_secrets.paths import command, expanded, home, working_directory
 from claude_secrets.person.inspection import every_value
 from claude_secrets.policy.planted import grounds_of
 from claude_secrets.redaction.contents import look_through, pieces_of
@@ -150,7 +150,7 @@ def _files(asked: _Asked, files: Files) -> Files:
 
 
 def _claude_code() -> Path:
-    path = Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude")
+    path = Path(os.environ.get("CLAUDE_CONFIG_DIR") or home() / ".claude")
     if not path.is_dir():
         raise CallerError(Code.INVALID_ARGUMENTS, f"Claude Code's directory does not exist: {path}.")
     return path

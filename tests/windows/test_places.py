@@ -1,0 +1,60 @@
+"""Where Claude Secrets keeps the person's files on Windows."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="this is not Windows")
+
+SHOW = """
+import sys
+from pathlib import Path
+from claude_secrets import paths, windows_package, windows_profile
+for found in (paths.default_store(), paths.usual_store(None), *paths.own_directories(), paths.account_home(),
+              windows_package.package_name(), windows_package.private_to(Path(sys.argv[1]))):
+    print(found)
+"""
+
+
+def shown(**changes: str | None) -> list[str]:
+    """Return what a process sees whose environment differs from this one's by the changes; None removes a variable."""
+    environment = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+    in_appdata = str(Path(os.environ["LOCALAPPDATA"]) / "claude-secrets" / "secrets.db")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", SHOW, in_appdata],
+        env=environment,
+        stdin=subprocess.PIPE,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_everything_is_in_the_profile_and_nothing_in_appdata() -> None:
+    profile = Path(os.environ["USERPROFILE"])
+    own = profile / ".claude-secrets"
+    assert shown()[:5] == [str(own / "secrets.db"), str(own / "secrets.db"), str(own), "None", str(profile)]
+
+
+@pytest.mark.parametrize("variable", ["LOCALAPPDATA", "APPDATA"])
+def test_appdata_moves_nothing(variable: str, tmp_path: Path) -> None:
+    assert shown(**{variable: str(tmp_path)}) == shown()
+
+
+def test_another_profile_in_the_environment_adds_a_directory_and_replaces_none(tmp_path: Path) -> None:
+    usual, other = shown(), tmp_path / ".claude-secrets"
+    assert shown(USERPROFILE=str(tmp_path))[:5] == [str(other / "secrets.db"), *usual[1:3], str(other), usual[4]]
+
+
+def test_without_a_profile_in_the_environment_windows_names_it() -> None:
+    assert shown(USERPROFILE=None, HOMEDRIVE=None, HOMEPATH=None) == shown()
+
+
+def test_outside_a_package_a_store_in_appdata_is_shared() -> None:
+    assert shown()[5:] == ["None", "None"]
