@@ -111,7 +111,7 @@ def write_new(path: Path, data: bytes) -> bool:
     Raises:
         OSError: the file cannot be created.
     """
-    if hasattr(os, "O_TMPFILE"):
+    if sys.platform == "linux":
         with suppress(OSError):  # the file system has no nameless files, or there is no /proc
             return _write_nameless(path, data)
     # The name is random, so no other process uses it. `draft` removes the draft.
@@ -122,23 +122,25 @@ def write_new(path: Path, data: bytes) -> bool:
         return begun.put_in_place(path)
 
 
-def _write_nameless(path: Path, data: bytes) -> bool:
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        descriptor = os.open(".", os.O_WRONLY | os.O_TMPFILE, 0o600, dir_fd=directory)
+if sys.platform == "linux":
+
+    def _write_nameless(path: Path, data: bytes) -> bool:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            Draft(path, descriptor).write(data)
-            # Python follows the link in /proc only if it is given a descriptor of the directory.
-            os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=directory, follow_symlinks=True)
-            with suppress(OSError):  # the file already exists
-                os.fsync(directory)
+            descriptor = os.open(".", os.O_WRONLY | os.O_TMPFILE, 0o600, dir_fd=directory)
+            try:
+                Draft(path, descriptor).write(data)
+                # Python follows the link in /proc only if it is given a descriptor of the directory.
+                os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=directory, follow_symlinks=True)
+                with suppress(OSError):  # the file already exists
+                    os.fsync(directory)
+            finally:
+                os.close(descriptor)
+        except FileExistsError:
+            return False
         finally:
-            os.close(descriptor)
-    except FileExistsError:
-        return False
-    finally:
-        os.close(directory)
-    return True
+            os.close(directory)
+        return True
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -153,14 +155,13 @@ def sync_directory(directory: Path) -> None:
 
     Errors are ignored, because the name already exists.
     """
-    if sys.platform == "win32":  # Windows cannot open directories; NTFS journals the name
-        return
-    with suppress(OSError):  # the directory cannot be read, or the file system cannot sync it
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    if sys.platform != "win32":  # Windows cannot open directories; NTFS journals the name
+        with suppress(OSError):  # the directory cannot be read, or the file system cannot sync it
+            descriptor = os.open(directory, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def _locked(path: Path, deadline: float) -> int | None:

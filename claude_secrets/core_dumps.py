@@ -5,7 +5,6 @@ becomes.
 """
 
 import sys
-from contextlib import suppress
 from typing import Final
 
 _before: Final[list[tuple[int, int]]] = []
@@ -17,7 +16,7 @@ def forbid() -> None:
     PR_SET_DUMPABLE is not used, because it would also hide this process's environment. Commands that this process
     starts could then not detect that a person runs them.
     """
-    with suppress(ImportError):  # Windows has no core dumps
+    if sys.platform != "win32":  # Windows has no core dumps
         import resource
 
         limits = resource.getrlimit(resource.RLIMIT_CORE)
@@ -31,7 +30,7 @@ def forbid() -> None:
 
 def give_back() -> None:
     """Restore the original limits. Call this right before this process becomes another program."""
-    if _before:
+    if sys.platform != "win32" and _before:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, _before[0])

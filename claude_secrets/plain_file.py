@@ -140,7 +140,8 @@ def _is_still(file: PlainFile) -> bool:
 
 
 def _can_be_given_back(status: os.stat_result) -> bool:
-    if sys.platform == "win32":  # a new file inherits the access list of its directory
-        return True
-    groups = {os.getegid(), *os.getgroups()}
-    return os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in groups)
+    possible = True  # on Windows a new file inherits the access list of its directory
+    if sys.platform != "win32":
+        groups = {os.getegid(), *os.getgroups()}
+        possible = os.geteuid() in (0, status.st_uid) and (os.geteuid() == 0 or status.st_gid in groups)
+    return possible

@@ -8,6 +8,7 @@ only from the system's own directories, whatever PATH contains.
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -99,7 +100,7 @@ def _system() -> Places:
         "/run/current-system/profile/bin",  # Guix
         "/nix/var/nix/profiles/default/bin",
     ]
-    if _PER_USER.is_dir():
+    if sys.platform != "win32" and _PER_USER.is_dir():
         import pwd
 
         with suppress(KeyError):  # no account

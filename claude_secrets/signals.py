@@ -6,28 +6,31 @@ during the `with` block.
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Self
 
 
 class Signals:
-    """Handles signals during a `with` block. After the block, the previous handlers are restored.
+    """Handles signals of POSIX during a `with` block. After the block, the previous handlers are restored.
 
     `descriptor` becomes readable when a signal arrives.
     """
 
     def __init__(self) -> None:
         self.descriptor, self._wakes = os.pipe()
-        os.set_blocking(self.descriptor, False)
-        os.set_blocking(self._wakes, False)
+        if sys.platform != "win32":
+            os.set_blocking(self.descriptor, False)
+            os.set_blocking(self._wakes, False)
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
-        # If SIGCHLD was ignored when this process started and stays ignored, the system discards the program's exit
-        # status.
-        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        if sys.platform != "win32":
+            # If SIGCHLD was ignored when this process started and stays ignored, the system discards the program's
+            # exit status.
+            self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
 
     def __exit__(self, *_: object) -> None:

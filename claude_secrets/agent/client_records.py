@@ -77,6 +77,6 @@ def _is_own(path: Path) -> bool:
         status = path.lstat()
     except OSError:
         return False
-    if sys.platform == "win32":
-        return stat.S_ISDIR(status.st_mode)
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+    if sys.platform != "win32" and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+        return False
+    return stat.S_ISDIR(status.st_mode)

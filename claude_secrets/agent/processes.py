@@ -85,7 +85,10 @@ class _Linux:
             number = process.parent
 
     def user(self) -> int | None:
-        return os.geteuid()
+        number: int | None = None
+        if sys.platform == "linux":
+            number = os.geteuid()
+        return number
 
     def confined(self) -> bool:
         """Whether this process is not in the system's user namespace, or /proc is that of another PID namespace."""
@@ -105,7 +108,7 @@ class _Linux:
     def holds_input(self, process: Process) -> bool | None:
         try:
             opened = os.fstat(0)
-            if stat.S_ISSOCK(opened.st_mode):
+            if sys.platform == "linux" and stat.S_ISSOCK(opened.st_mode):
                 return _maker_of_socket() == process.number
             link = os.readlink("/proc/self/fd/0")  # noqa: PTH115  the link's text is not a path
             # A named pipe's link is a path. Named pipes do not count, since anyone can make a process open one.
@@ -181,13 +184,15 @@ def _link(path: Path) -> str:
         return ""
 
 
-def _maker_of_socket() -> int:
-    """The ID of the process that created the socket pair of standard input; see SO_PEERCRED in unix(7)."""
-    import socket  # loading `socket` costs as much as everything else in this module, and only servers need it
+if sys.platform == "linux":
 
-    with socket.socket(fileno=os.dup(0)) as end:
-        peer = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", peer)[0])
+    def _maker_of_socket() -> int:
+        """The ID of the process that created the socket pair of standard input; see SO_PEERCRED in unix(7)."""
+        import socket  # loading `socket` costs as much as everything else in this module, and only servers need it
+
+        with socket.socket(fileno=os.dup(0)) as end:
+            peer = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", peer)[0])
 
 
 def _writes_to(number: int, pipe: str) -> bool:
@@ -236,8 +241,6 @@ def _by_psutil(process: "psutil.Process", parent: int) -> Process:
 
     parts: dict[str, object] = {}
     looks: dict[str, Callable[[], object]] = {
-        "user": lambda: process.uids().effective if sys.platform != "win32" else None,
-        "session": lambda: os.getsid(process.pid) if sys.platform != "win32" else None,
         "started": lambda: str(process.create_time()),
         "name": process.name,
         "executable": process.exe,
@@ -245,6 +248,8 @@ def _by_psutil(process: "psutil.Process", parent: int) -> Process:
         "environment": process.environ,
         "directory": lambda: Path(process.cwd()),
     }
+    if sys.platform != "win32":
+        looks |= {"user": lambda: process.uids().effective, "session": lambda: os.getsid(process.pid)}
     for field, look in looks.items():
         with suppress(psutil.Error, OSError):  # the process has ended or belongs to another user
             parts[field] = look()

@@ -111,11 +111,11 @@ def _room_in_pipe(sink: int) -> Callable[[bytes], bool]:
     A writable pipe accepts PIPE_BUF bytes.
     """
     kind = os.fstat(sink).st_mode
-    if sys.platform == "win32" or not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
-        return lambda _line: False
-    poll = select.poll()
-    poll.register(sink, select.POLLOUT)
-    return lambda line: len(line) <= select.PIPE_BUF and poll.poll(0) == [(sink, select.POLLOUT)]
+    if sys.platform != "win32" and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind)):
+        poll = select.poll()
+        poll.register(sink, select.POLLOUT)
+        return lambda line: len(line) <= select.PIPE_BUF and poll.poll(0) == [(sink, select.POLLOUT)]
+    return lambda _line: False
 
 
 def _split(source: int) -> Iterator[bytes | None]:

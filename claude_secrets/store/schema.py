@@ -223,9 +223,8 @@ def _check_file(path: Path) -> None:
 
 def _tighten(path: Path) -> None:
     """Remove all permissions of the group and of other users (POSIX). Check first that the file is a store."""
-    if sys.platform == "win32":
-        return
-    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-        with suppress(OSError):  # missing, or on a read-only disk: it can still be read, and `doctor` warns
-            if file.stat().st_mode & 0o077:
-                file.chmod(0o600)
+    if sys.platform != "win32":
+        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            with suppress(OSError):  # missing, or on a read-only disk: it can still be read, and `doctor` warns
+                if file.stat().st_mode & 0o077:
+                    file.chmod(0o600)
