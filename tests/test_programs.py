@@ -18,10 +18,12 @@ from tests.support.display import Screen
 from tests.support.keyrings import wait_until
 from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.other_users import STRANGER
+from tests.support.posix import skip_without
 from tests.support.program_places import make
 from tests.support.requirements import require_real
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these tests need the owners and links of Unix")
+skip_without("POSIX owners and links")
+assert sys.platform != "win32"
 
 TITLE = "Claude Secrets asks"
 PATIENCE = 60.0

@@ -7,19 +7,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from claude_secrets.agent import detection, processes
 from claude_secrets.cli.parser import COMMANDS
-from tests.support.agent_shells import ANSWERS_ITSELF, CLIENT, CONVERSATION
+from tests.support.agent_shells import ANSWERS_ITSELF, CONVERSATION, UV, agent_runs
 from tests.support.machine import DEADLINE, PROGRAM, Machine
-from tests.support.requirements import require, require_real
+from tests.support.posix import skip_without
+from tests.support.requirements import require_real
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX shells", allow_module_level=True)
+skip_without("POSIX shells")
+assert sys.platform != "win32"
 
 
 @pytest.fixture(scope="module", name="machine")
@@ -41,41 +42,6 @@ def machine_with_two_projects(shared_machine: Machine) -> Machine:
     return shared_machine
 
 
-def agent_runs(
-    machine: Machine,
-    script: str,
-    *,
-    at: str = "a",
-    marker: str = "CLAUDECODE",
-    stdin: str = "",
-    client: str = "runtime",
-    server: Sequence[str] = (),
-    shell: str = "bash",
-    environment: Mapping[str, str] = {},
-) -> subprocess.CompletedProcess[str]:
-    """Run a shell script as an agent in the project `at`, started by a client called `client`.
-
-    In the script, `$cs` is the program.
-    """
-    here = f"b={shlex.quote(str(machine.home / 'work' / 'b'))} python={shlex.quote(sys.executable)} uv={UV}"
-    prelude = f"cs={shlex.quote(shlex.join(PROGRAM))} {here}; export cs b python uv; "
-    prelude += "setopt shwordsplit; " if shell == "zsh" else ""
-    program = machine.home / client
-    if not program.exists():
-        program.symlink_to(sys.executable)
-    return subprocess.run(
-        [program, "-c", CLIENT, marker, "|".join(server), require(shell), prelude + script],
-        input=stdin,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=DEADLINE,
-        cwd=machine.home / "work" / at,
-        env={**machine.environment, **environment},
-        check=False,
-    )
-
-
-UV = Path(sys.executable).with_name("uv")
 MODEL = Path(__file__).parents[2] / "docs" / "explanation" / "security-model.md"
 SECURITY = " ".join(MODEL.read_text("utf-8").split())
 

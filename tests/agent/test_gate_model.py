@@ -244,13 +244,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(project=project, name=name, value=value, steps=st.integers(1, 40))
     def a_server_is_killed_as_it_sets(self, project: str, name: str, value: str, steps: int) -> None:
-        if sys.platform == "win32" or self.refusal(project, name) is not None:
+        if not self._is_killed_as_it_sets(project, name, value, steps):
             return
-        child = os.fork()
-        if child == 0:
-            self._set_and_die(project, name, value, steps)
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == KILLED
         before = self.secrets.get(name)
         now = self._current(name)
         if now != (before.current.value if before else None):
@@ -258,6 +253,18 @@ class Machine(RuleBasedStateMachine):
             self.stored(name, value, self.identity(project), by_agent=True)
         elif now == value:  # unknown: the same value may have been stored again
             self.an_agent_calls(self.agents[project, 0], project, Tool.SET_SECRET, name, value + "!")
+
+    def _is_killed_as_it_sets(self, project: str, name: str, value: str, steps: int) -> bool:
+        """Kill a server as it sets a value. Do nothing and return False if it may not set it, or on Windows."""
+        killed = False
+        if sys.platform != "win32" and self.refusal(project, name) is None:
+            child = os.fork()
+            if child == 0:
+                self._set_and_die(project, name, value, steps)
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == KILLED
+            killed = True
+        return killed
 
     def _set_and_die(self, project: str, name: str, value: str, steps: int) -> None:
         """Set a value in a child process, which exits at SQL statement number `steps` or right after the last one."""

@@ -13,11 +13,12 @@ import pytest
 
 from tests.support.account import PROGRAM, Account, account
 from tests.support.machine import DEADLINE
+from tests.support.posix import skip_without
 from tests.support.requirements import require
 from tests.support.terminals import PROMPT, Bash
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX processes", allow_module_level=True)
+skip_without("POSIX users, sessions and shells")
+assert sys.platform != "win32"
 
 VALUE = "Zq9-token-value-8841XY"
 SHOW = f"{PROGRAM} projects >/dev/null 2>&1 && {PROGRAM} get TOK"

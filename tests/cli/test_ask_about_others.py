@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from tests.support.machine import PROGRAM, Machine
+from tests.support.posix import skip_without
 from tests.support.terminals import PROMPT, Bash
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX terminals", allow_module_level=True)
+skip_without("POSIX terminals")
+assert sys.platform != "win32"
 
 CS = shlex.join(PROGRAM)
 SHOW = "exec -- printenv A"

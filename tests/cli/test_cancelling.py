@@ -23,15 +23,16 @@ from claude_secrets.cli import main, opening
 from claude_secrets.cli.parser import COMMANDS
 from tests.support.keyrings import real_keyring, wait_until
 from tests.support.machine import PROGRAM, Machine
+from tests.support.posix import skip_without
 from tests.support.program import ASKED
 from tests.support.rounds import in_turn
-
-if sys.platform == "win32":
-    pytest.skip("these are POSIX terminals", allow_module_level=True)
-
-from termios import ECHO
-
 from tests.support.terminals import PROMPT, Bash, Running
+
+if sys.platform != "win32":
+    from termios import ECHO
+
+skip_without("POSIX terminals")
+assert sys.platform != "win32"
 
 WORDS = "correct horse battery staple"
 OTHER_WORDS = "quiet lantern orbit mustard velvet"

@@ -23,6 +23,7 @@ from claude_secrets.store import records
 from claude_secrets.store.grants import Grant
 from tests.support import terminals
 from tests.support.machine import DEADLINE, PROGRAM, Machine
+from tests.support.posix import give_away, is_root, make_pipe
 from tests.support.store_world import Agent, World
 
 VECTORS = {
@@ -345,7 +346,7 @@ def test_all_problems_are_listed_at_once(machine: Watched) -> None:
 
 def test_what_is_no_plain_file_or_too_long_is_refused(machine: Watched) -> None:
     directory = machine.file("x", "").parent
-    os.mkfifo(directory / "pipe.env")
+    make_pipe(directory / "pipe.env")
     (directory / "directory.env").mkdir()
     (directory / "loop.env").symlink_to("loop.env")
     with (directory / "long.json").open("wb") as file:
@@ -570,8 +571,8 @@ def test_git_takes_the_copy_into_no_commit(machine: Watched, ignored: str, name:
 
 def test_rewriting_keeps_the_owner_and_all_of_the_mode(machine: Watched) -> None:
     file = machine.file(".env", DOTENV)
-    if os.geteuid() == 0:  # only root can change a file's owner
-        os.chown(file, 1234, 4321)
+    if is_root():  # only root can change a file's owner
+        give_away(file, 1234, 4321)
     file.chmod(0o2640)
     before = file.stat()
     assert machine.bring(str(file), "--yes", "--rewrite")[0] == 0

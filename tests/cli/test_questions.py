@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from tests.support.machine import PROGRAM, Machine
-
-if sys.platform == "win32":
-    pytest.skip("these are POSIX terminals", allow_module_level=True)
-
+from tests.support.posix import skip_without
 from tests.support.terminals import Running
+
+skip_without("POSIX terminals")
+assert sys.platform != "win32"
 
 NAMES = [f"SERVICE_{number:02}_TOKEN" for number in range(68)]
 ROWS = 24

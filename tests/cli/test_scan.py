@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -18,6 +17,7 @@ from claude_secrets.redaction.contents import IN_NAME
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.leaks import Leak, leaks_in
 from tests.support.machine import PROGRAM, Machine
+from tests.support.posix import is_root, make_pipe
 
 VALUE = "canary/" + "q7Rt+" * 9
 SCOPED = "canary-in-another-scope"
@@ -150,12 +150,12 @@ def test_what_powershell_writes_is_read(machine: Machine, encoding: str) -> None
 
 
 def test_what_is_no_file_is_an_error_and_what_is_closed_is_told(machine: Machine) -> None:
-    os.mkfifo(machine.home / "pipe")
+    make_pipe(machine.home / "pipe")
     done = machine.run("scan", "pipe", at=machine.home)
     assert (done.returncode, "neither a file nor a directory" in done.stderr) == (2, True)
     (machine.home / "closed").mkdir(mode=0)
     done = machine.run("scan", str(machine.home))
-    assert ("1 directories could not be read" in done.stderr) == (os.getuid() != 0)
+    assert ("1 directories could not be read" in done.stderr) == (not is_root())
 
 
 @pytest.mark.parametrize("words", [["-a"], ["file"], ["--include", "file"], []])

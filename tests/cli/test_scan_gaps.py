@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import zipfile
@@ -25,6 +24,7 @@ from tests.cli.test_scan import SCOPED, VALUE, git
 from tests.support.account import PROGRAM as INSTALLED
 from tests.support.account import Account, account
 from tests.support.machine import PROGRAM, Machine
+from tests.support.posix import make_pipe, process_group, unix_socket
 from tests.support.terminals import Bash
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="these are POSIX files")
@@ -185,7 +185,7 @@ def test_a_file_that_shrinks_or_goes_while_it_is_read_is_named(machine: Machine)
 
 @POSIX
 def test_special_files_on_the_command_line_are_refused_with_what_to_do(machine: Machine) -> None:
-    os.mkfifo(machine.home / "pipe")
+    make_pipe(machine.home / "pipe")
     for path in ("pipe", "/dev/zero", "/dev/null"):
         done = machine.run("scan", path)
         assert (done.returncode, done.stdout) == (2, "")
@@ -196,11 +196,11 @@ def test_special_files_on_the_command_line_are_refused_with_what_to_do(machine: 
 def test_a_walk_meets_special_files_and_links_and_only_counts_the_links(machine: Machine) -> None:
     place = machine.home / "place"
     place.mkdir()
-    os.mkfifo(place / "pipe")
+    make_pipe(place / "pipe")
     (place / "dangling").symlink_to("nowhere")
     (place / "loop").symlink_to("loop")
     (place / "device").symlink_to("/dev/zero")
-    with socket.socket(socket.AF_UNIX) as listener:
+    with unix_socket() as listener:
         listener.bind(str(place / "s"))
         assert unseen(machine, str(place)) == []
     assert machine.run("scan", str(place)).stderr == "Not followed: 3 links.\n"
@@ -374,7 +374,7 @@ def test_a_git_that_hangs_is_ended_and_named(machine: Machine, repository: Path)
     groups = {int(number) for number in (machine.home / "hung").read_text().split()}
     for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            assert os.getpgid(process.pid) not in groups or process.status() == psutil.STATUS_ZOMBIE
+            assert process_group(process.pid) not in groups or process.status() == psutil.STATUS_ZOMBIE
 
 
 def packed(name: str, content: bytes) -> bytes:

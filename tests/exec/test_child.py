@@ -12,9 +12,10 @@ import pytest
 
 from tests.support.exec_values import exec_words
 from tests.support.machine import DEADLINE, PROGRAM, Machine
+from tests.support.posix import skip_without
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX shells and terminals", allow_module_level=True)
+skip_without("POSIX shells and terminals")
+assert sys.platform != "win32"
 
 CORE = "ulimit -Sc; ulimit -Hc"
 

@@ -20,11 +20,12 @@ from claude_secrets.exec import dotenv_file
 from claude_secrets.variable_names import is_loading, is_shells_own
 from tests.support.exec_values import TOKEN, VALUES
 from tests.support.machine import DEADLINE, PROGRAM, Machine
+from tests.support.posix import skip_without
 from tests.support.requirements import require
 from tests.support.rounds import rounds
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX shells and terminals", allow_module_level=True)
+skip_without("POSIX shells and terminals")
+assert sys.platform != "win32"
 
 VARIABLES = {"bash": "compgen -v", "dash": "set", "zsh": "typeset +m '*'"}
 

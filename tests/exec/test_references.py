@@ -8,9 +8,10 @@ import pytest
 
 from tests.support.exec_values import TOKEN, VALUES
 from tests.support.machine import Machine
+from tests.support.posix import skip_without
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX shells and terminals", allow_module_level=True)
+skip_without("POSIX shells and terminals")
+assert sys.platform != "win32"
 
 
 def test_references_stand_anywhere_in_the_values_of_a_file(machine: Machine, here: Path) -> None:

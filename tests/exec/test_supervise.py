@@ -18,9 +18,10 @@ import pytest
 from claude_secrets.exec.streams import QUIET_SECONDS, Stream, carry
 from tests.support.exec_values import TOKEN, exec_words
 from tests.support.machine import DEADLINE, PROGRAM, Machine
+from tests.support.posix import skip_without
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX shells and terminals", allow_module_level=True)
+skip_without("POSIX shells and terminals")
+assert sys.platform != "win32"
 
 PROGRAMS = {
     "an exit code": "exit 7",

@@ -11,11 +11,12 @@ import pytest
 
 from tests.support.exec_values import exec_words
 from tests.support.machine import Machine
+from tests.support.posix import skip_without
 from tests.support.requirements import require
 from tests.support.terminals import Bash
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX shells and terminals", allow_module_level=True)
+skip_without("POSIX shells and terminals")
+assert sys.platform != "win32"
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import pytest
 
 from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_own
 from tests.support.machine import Machine
+from tests.support.posix import skip_without
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX shells and terminals", allow_module_level=True)
+skip_without("POSIX shells and terminals")
+assert sys.platform != "win32"
 
 HARMLESS = {
     "an application's own settings and secrets": """

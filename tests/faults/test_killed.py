@@ -30,9 +30,11 @@ from claude_secrets.store.store import Store
 from tests.faults import operations
 from tests.faults.operations import PASSPHRASES, ExpectedStore, Operation, StorePlace
 from tests.support.keyrings import RealKeyring
+from tests.support.posix import skip_without
 from tests.support.requirements import require
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+skip_without("signals that kill a process at a chosen moment")
+assert sys.platform != "win32"
 
 SYSCALLS = "pwrite64,write,fdatasync,fsync,ftruncate,unlink,unlinkat,link,linkat,rename,sendmsg,sendto"
 """The system calls that change something outside of the process. A test kills the process at each of them."""

@@ -21,9 +21,11 @@ import pytest
 from claude_secrets.errors import Code
 from tests.support.keyrings import RealKeyring
 from tests.support.machine import PROGRAM, Machine
+from tests.support.posix import skip_without
 from tests.support.requirements import require, require_real
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, limits and mounts of POSIX")
+skip_without("POSIX file modes, limits and mounts")
+assert sys.platform != "win32"
 
 PASSPHRASE = "correct horse battery staple"
 

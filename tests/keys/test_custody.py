@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from claude_secrets.keys.os_keyring import SystemKeyring
 from claude_secrets.keys.slot import Slot
 from tests.support import keyrings
 from tests.support.keyrings import RealKeyring, stripped, wait_until
+from tests.support.posix import give_away, is_root, make_pipe
 from tests.support.requirements import require, require_real
 
 STORE = "00112233445566778899aabbccddeeff"
@@ -439,8 +441,8 @@ class TestStrippedEnvironment:
         (tmp_path / "link" / "bus").symlink_to(keyring_session.socket)
         assert refused(tmp_path / "file")
         assert refused(tmp_path / "link")
-        if os.geteuid() == 0:
-            os.chown(keyring_session.socket, 65534, 65534)
+        if is_root():
+            give_away(keyring_session.socket, 65534, 65534)
             assert refused(keyring_session.runtime)
 
     def test_a_process_with_nothing_but_what_clients_pass_on_reaches_the_users_own_bus(
@@ -451,7 +453,8 @@ class TestStrippedEnvironment:
             'mount --bind "$1" /run/user/0/bus; shift; exec "$@"'
         )
         namespace = ["unshare", "--mount", "sh", "-c", inside, "sh", str(keyring_session.socket)]
-        if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run([*namespace, "true"], check=False).returncode:
+        can_enter = is_root() and shutil.which("unshare") is not None
+        if not can_enter or subprocess.run([*namespace, "true"], check=False).returncode:
             pytest.skip("a /run/user of our own takes root and a mount namespace")
         command = [*namespace, sys.executable, "-c", PROBE, json.dumps([STORE, "make", None])]
         assert probe("make", {}, command=command).startswith("made ")
@@ -718,8 +721,8 @@ class TestKeyFile:
         assert place.custody().unlock(IDENTITY, [slot]).generation == 1
 
     def test_one_of_another_user_is_refused(self, place: FilePlace, slot: Slot, path: Path) -> None:
-        if os.geteuid() == 0:
-            os.chown(path, 65534, 65534)
+        if is_root():
+            give_away(path, 65534, 65534)
         else:
             slot = Slot(slot.slot_id, "file", json.dumps({"path": "/etc/passwd"}), slot.wrapped)
         error = failure_of(place.custody(), slot)
@@ -733,7 +736,7 @@ class TestKeyFile:
 
     def test_a_pipe_in_its_place_is_refused_and_does_not_block(self, place: FilePlace, slot: Slot, path: Path) -> None:
         path.unlink()
-        os.mkfifo(path, 0o600)
+        make_pipe(path, 0o600)
         assert failure_of(place.custody(), slot).code is Code.KEY_WRONG
 
     def test_a_directory_or_a_device_in_its_place_is_refused(self, place: FilePlace, slot: Slot, path: Path) -> None:

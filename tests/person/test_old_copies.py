@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from claude_secrets.person import old_copies
 from tests.person.test_rotation import at_a_terminal
 from tests.support.keyrings import RealKeyring
 from tests.support.machine import Machine
+from tests.support.posix import give_away, is_root
 
 PASSPHRASE = "five parrots juggle quartz lemons"
 
@@ -143,11 +143,11 @@ def test_a_link_and_a_directory_are_not_followed(machine: Machine, tmp_path: Pat
     assert machine.run("get", "OLD").stdout == "of before"
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="giving files away takes root")
+@pytest.mark.skipif(not is_root(), reason="giving files away takes root")
 def test_a_file_of_another_user_is_no_copy(machine: Machine) -> None:
     path = machine.store.with_name("secrets.db.format-1")
     shutil.copy(machine.store, path)
-    os.chown(path, 65534, -1)
+    give_away(path, 65534)
     assert old_copies.list_copies(machine.store) == []
 
 

@@ -28,6 +28,7 @@ from tests.person.test_keys import rotated, value
 from tests.support import sqlite_attacker as attacker
 from tests.support.keyrings import RealKeyring
 from tests.support.machine import PROGRAM, Machine
+from tests.support.posix import is_root, user
 from tests.support.requirements import require, require_real
 from tests.support.store_world import Agent, World
 from tests.support.terminals import Bash
@@ -37,7 +38,7 @@ NEW = "seven otters iron velvet ladders"
 KINDS = (KEYRING, FILE, PASSPHRASE, "code")
 COMBINATIONS = [found for size in range(1, 5) for found in itertools.combinations(KINDS, size) if found != ("code",)]
 
-root_only = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="mounts take root")
+root_only = pytest.mark.skipif(not is_root(), reason="mounts take root")
 
 
 class Owner:
@@ -347,7 +348,7 @@ def test_a_key_file_keeps_its_owner_and_mode_and_is_never_without_a_key(world: W
     before = world.key_file.read_bytes()
     rotated(world.person())
     status = world.key_file.stat()
-    assert (status.st_mode & 0o777, status.st_uid) == (0o400, os.geteuid())
+    assert (status.st_mode & 0o777, status.st_uid) == (0o400, user())
     assert world.key_file.read_bytes() != before
     assert value(world.person()) == "value"
 
@@ -485,7 +486,7 @@ def test_at_a_terminal_an_empty_line_gives_the_passphrase_up_and_no_is_no(machin
 
 def test_a_key_file_that_cannot_be_replaced_is_named_and_kept_unless_it_is_given_up(machine: Machine) -> None:
     machine.key_file.parent.chmod(0o500)
-    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"] if is_root() else []
     if bound:
         require("setpriv")
 

@@ -27,6 +27,7 @@ from claude_secrets.policy.allowlist import (
     read_allowlist_file,
 )
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Node
+from tests.support.posix import make_pipe
 
 MARKER = "content-of-the-file"
 
@@ -377,7 +378,7 @@ def test_a_directory_that_is_a_link_is_refused(project: Path, tmp_path: Path) ->
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in directories on Windows")
 def test_a_named_pipe_in_the_files_place_is_refused_and_not_waited_for(project: Path) -> None:
-    os.mkfifo(project / ".claude" / "secrets.yml")
+    make_pipe(project / ".claude" / "secrets.yml")
     assert unread(project).code is Code.ALLOWLIST_INVALID
 
 
@@ -408,7 +409,7 @@ def test_no_way_of_refusing_a_file_leaves_it_open(project: Path) -> None:
     file = project / ".claude" / "secrets.yml"
     before = open_files()
     unread(project)
-    os.mkfifo(file)
+    make_pipe(file)
     unread(project)
     file.unlink()
     file.mkdir()

@@ -1,6 +1,5 @@
 """Test the person's own files, `policy.yml` or `policy.json` and `config.yml`: an invalid one denies everything."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from claude_secrets.policy.personal_files import OwnFiles, read_config, read_own
 from claude_secrets.policy.rules import built_in
 from claude_secrets.policy.rules_parser import RATE_LIMIT
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT, Node, parse
+from tests.support.posix import make_pipe
 
 MARKER = "content-of-the-file"
 
@@ -276,7 +276,7 @@ def test_what_is_no_plain_file_denies(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in directories on Windows")
 def test_a_named_pipe_in_the_files_place_denies_and_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "policy.yml")
+    make_pipe(tmp_path / "policy.yml")
     refusal(tmp_path)
 
 

@@ -1,6 +1,5 @@
 """Test linked work trees: files name the main work tree, but cannot give a project another project's identity."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.project import CallOrigin, Project, locate
 from tests.support.disk import Disk, git, make_linked
+from tests.support.posix import make_pipe
 
 
 def test_a_linked_work_tree_is_itself_and_knows_the_main_one(disk: Disk) -> None:
@@ -202,7 +202,7 @@ def test_a_git_file_without_sense_changes_no_identity(disk: Disk, content: bytes
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in directories on Windows")
 def test_a_named_pipe_in_the_place_of_gits_file_is_not_waited_for(disk: Disk) -> None:
     clone = disk.project("work", "clone")
-    os.mkfifo(clone / ".git")
+    make_pipe(clone / ".git")
     assert disk.locate(clone).main is None
 
 

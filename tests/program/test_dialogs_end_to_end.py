@@ -8,11 +8,14 @@ import pytest
 from tests.support.display import Screen
 from tests.support.keyrings import wait_until
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
+from tests.support.posix import skip_without
 from tests.support.program import PLACES
 from tests.support.program_places import make
 from tests.support.requirements import require
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="displays here are for Unix")
+skip_without("X displays")
+assert sys.platform != "win32"
+
 PATIENCE = 60.0
 
 

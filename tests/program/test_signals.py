@@ -13,15 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
+from tests.support.posix import skip_without
 from tests.support.requirements import require_real
 from tests.support.rounds import rounds
+
+skip_without("POSIX signals")
+assert sys.platform != "win32"
 
 STRUCK = [sys.executable, "-P", str(Path(__file__).parents[1].joinpath("support", "signalled_program.py"))]
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 INTERRUPTED = 130
 MOMENTS = 12
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot be sent these signals")
 
 
 @pytest.fixture(scope="module", name="machine")

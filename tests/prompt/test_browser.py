@@ -16,12 +16,14 @@ from claude_secrets.prompt.page import InputPage
 from claude_secrets.prompt.page_replies import Reply
 from tests.support.chromium import ARGUMENTS, Browser
 from tests.support.page_client import QUESTION, RecordingStore
+from tests.support.posix import skip_without
 from tests.support.program_places import make, taken
+
+skip_without("shell for the stand-ins")
+assert sys.platform != "win32"
 
 URL = "http://127.0.0.1:1234/page"
 DEADLINE = 20.0
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are shell scripts")
 
 
 class Programs:

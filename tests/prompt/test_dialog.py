@@ -18,8 +18,12 @@ from claude_secrets.prompt import dialog
 from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from tests.support.display import Screen
 from tests.support.keyrings import wait_until
+from tests.support.posix import skip_without
 from tests.support.program_places import make, taken
 from tests.support.requirements import require
+
+skip_without("X displays, and no shell for the stand-ins")
+assert sys.platform != "win32"
 
 TITLE = "Claude Secrets asks"
 DEADLINE = 60.0
@@ -36,7 +40,6 @@ HOSTILE = [
     "<b>bold</b> &amp; _x \\n",
 ]
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="displays and stand-ins here are for Unix")
 each_program = pytest.mark.parametrize("program", ["zenity", "kdialog"])
 
 

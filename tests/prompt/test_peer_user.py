@@ -20,6 +20,7 @@ from claude_secrets.prompt.peer_user import UnseenError, Visit, let_in, require_
 from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.other_users import FLOOD, FRIEND, ROOT, STRANGER, as_user, python_as, talk
 from tests.support.page_client import DEADLINE, QUESTION, RecordingStore, Serve, Visitor
+from tests.support.posix import user
 from tests.support.requirements import require
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the table is Linux's")
@@ -377,7 +378,7 @@ def test_another_users_curl_is_sent_away_and_ones_own_is_not(page: InputPage) ->
     words = [require("curl"), "-s", "-o", os.devnull, "-w", "%{http_code}", "--max-time", "20", page.url]
     codes = [
         subprocess.run(as_user(number, *words), capture_output=True, cwd="/", check=False, timeout=DEADLINE).stdout
-        for number in (STRANGER, os.getuid())
+        for number in (STRANGER, user())
     ]
     assert codes[0] in {b"403", b"000"}
     assert codes[1] == b"200"

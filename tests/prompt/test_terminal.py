@@ -11,11 +11,14 @@ from typing import Any, Self
 
 import pytest
 
-if sys.platform == "win32":
-    pytest.skip("these are POSIX terminals", allow_module_level=True)
+from tests.support.posix import skip_without
 
-import termios
-import tty
+if sys.platform != "win32":
+    import termios
+    import tty
+
+skip_without("POSIX terminals")
+assert sys.platform != "win32"
 
 DEADLINE = 20.0
 PROMPT = "Value of GITEA_TOKEN: "

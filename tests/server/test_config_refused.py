@@ -1,7 +1,6 @@
 """A server whose `config.yml` is refused: it connects, reports the error at each call, and works after a correction."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import pytest
 
 from tests.program.test_end_to_end import ARGUMENTS, without_override
 from tests.support.machine import PROGRAM, Machine, Wire
+from tests.support.posix import give_away, is_root, make_pipe
 from tests.support.requirements import require_real
 
 Fault = Callable[[Path, Path], object]
@@ -28,9 +28,9 @@ def link_nowhere(config: Path, _: Path) -> None:
     config.symlink_to(config.with_name("gone"))
 
 
-def make_pipe(config: Path, _: Path) -> None:
+def pipe_instead(config: Path, _: Path) -> None:
     config.unlink()
-    os.mkfifo(config)
+    make_pipe(config)
 
 
 def make_directory(config: Path, _: Path) -> None:
@@ -46,11 +46,11 @@ FAULTS: dict[str, Fault] = {
     "too long": lambda config, _: config.write_bytes(b"#" * 20_000),
     "another name": lambda config, _: config.with_name("config.yaml").touch(),
     "everybody writes it": lambda config, _: config.chmod(0o666),
-    "another user's": lambda config, _: os.chown(config, 4242, -1),
+    "another user's": lambda config, _: give_away(config, 4242),
     "a link into the project": link_into,
     "a link that leads nowhere": link_nowhere,
     "a directory": make_directory,
-    "a named pipe": make_pipe,
+    "a named pipe": pipe_instead,
     "unreadable": lambda config, _: config.chmod(0),
     "a directory that cannot be listed": lambda config, _: config.parent.chmod(0),
 }
@@ -81,7 +81,7 @@ def test_a_server_that_starts_with_a_refused_config_says_so_at_each_call_until_i
     project = machine.project("api")
     config = machine.home / ".config" / "claude-secrets" / "config.yml"
     mine, wrapper = machine.home / "mine" / "secrets.db", without_override()
-    require_real(fault != "another user's" or os.geteuid() == 0, "root, who can give files away")
+    require_real(fault != "another user's" or is_root(), "root, who can give files away")
     assert machine.run("set", "TOKEN", "--readable", at=project, stdin="value").returncode == 0
     FAULTS[fault](config, project)
     # The person's own commands ignore a file of another name.

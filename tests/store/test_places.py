@@ -12,10 +12,12 @@ import pytest
 
 from claude_secrets.errors import Code, StoreError
 from tests.support import store_world
+from tests.support.posix import skip_without
 from tests.support.requirements import require, require_real
 from tests.support.store_world import StoreOnDisk, contents, get, put
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, limits and mounts of POSIX")
+skip_without("POSIX file modes, limits and mounts")
+assert sys.platform != "win32"
 
 
 @pytest.fixture(name="on_disk")

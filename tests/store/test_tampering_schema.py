@@ -3,7 +3,6 @@
 As in `test_tampering.py`, each try is refused or gains nothing. Nothing crashes or waits.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.store.test_tampering import held
 from tests.support import sqlite_attacker as attacker
+from tests.support.posix import make_pipe
 from tests.support.sqlite_attacker import Key
 from tests.support.tampering_scenario import ROWS, Scene, TamperingScenario
 
@@ -176,7 +176,7 @@ def test_slots_that_all_point_elsewhere_are_refused(scene: Scene, scenario: Tamp
 def test_a_slot_that_points_to_a_pipe_does_not_make_anyone_wait(
     scene: Scene, scenario: TamperingScenario, tmp_path: Path
 ) -> None:
-    os.mkfifo(tmp_path / "pipe")
+    make_pipe(tmp_path / "pipe")
     with attacker.attacker(scene.path) as connection:
         slot(connection, params=f'{{"path": "{tmp_path}/pipe"}}')
     held(scene.seen(), scenario.known["the end"])

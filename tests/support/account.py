@@ -1,6 +1,5 @@
 """A real second user of this machine who can run the installed program; only root can create one."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import claude_secrets
 from tests.support.machine import DEADLINE
+from tests.support.posix import give_away, is_root
 from tests.support.requirements import require, require_real
 
 PROGRAM = Path(sys.executable).with_name("claude-secrets")
@@ -64,17 +64,17 @@ class Account(NamedTuple):
         file = self.home / path
         for directory in reversed(file.relative_to(self.home).parents):
             (self.home / directory).mkdir(exist_ok=True)
-            os.chown(self.home / directory, self.number, self.number)
+            give_away(self.home / directory, self.number, self.number)
         file.write_text(text)
         file.chmod(mode)
-        os.chown(file, self.number, self.number)
+        give_away(file, self.number, self.number)
         return file
 
 
 @contextmanager
 def account(name: str) -> Iterator[Account]:
     """Create a user of that name, and remove it afterwards."""
-    require_real(sys.platform == "linux" and os.geteuid() == 0, "root, to make a second user")
+    require_real(sys.platform == "linux" and is_root(), "root, to make a second user")
     for program in ("useradd", "userdel", "setpriv", "nsenter", "unshare", "mount"):
         require(program)
     home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir="/tmp"))
@@ -85,7 +85,7 @@ def account(name: str) -> Iterator[Account]:
         capture_output=True,
     )
     number = int(subprocess.check_output(["id", "-u", name]))
-    os.chown(home, number, number)
+    give_away(home, number, number)
     home.chmod(0o755)
     try:
         with _reachable() as enter:

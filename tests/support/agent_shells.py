@@ -2,6 +2,15 @@
 
 import json
 import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.support.machine import DEADLINE, PROGRAM, Machine
+from tests.support.requirements import require
+
+UV = Path(sys.executable).with_name("uv")
 
 CLIENT = """
 import os, subprocess, sys
@@ -84,3 +93,37 @@ CONVERSATION = f"""
 }} >IN &
 """
 """A shell script that talks to a server through two named pipes, IN and OUT; the shell can then become that server."""
+
+
+def agent_runs(
+    machine: Machine,
+    script: str,
+    *,
+    at: str = "a",
+    marker: str = "CLAUDECODE",
+    stdin: str = "",
+    client: str = "runtime",
+    server: Sequence[str] = (),
+    shell: str = "bash",
+    environment: Mapping[str, str] = {},
+) -> subprocess.CompletedProcess[str]:
+    """Run a shell script as an agent in the project `at`, started by a client called `client`.
+
+    In the script, `$cs` is the program.
+    """
+    here = f"b={shlex.quote(str(machine.home / 'work' / 'b'))} python={shlex.quote(sys.executable)} uv={UV}"
+    prelude = f"cs={shlex.quote(shlex.join(PROGRAM))} {here}; export cs b python uv; "
+    prelude += "setopt shwordsplit; " if shell == "zsh" else ""
+    program = machine.home / client
+    if not program.exists():
+        program.symlink_to(sys.executable)
+    return subprocess.run(
+        [program, "-c", CLIENT, marker, "|".join(server), require(shell), prelude + script],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=DEADLINE,
+        cwd=machine.home / "work" / at,
+        env={**machine.environment, **environment},
+        check=False,
+    )

@@ -7,7 +7,6 @@ Each `environment` contains only the variables that lead a program to the keyrin
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.posix import unix_socket
 from tests.support.requirements import require, require_real
 
 PASSWORD = "the-keyring-password"
@@ -64,7 +64,7 @@ class PrivateBus:
 
     def _listens(self) -> bool:
         # The socket's file exists a moment before a program listens on it.
-        with socket.socket(socket.AF_UNIX) as probe:
+        with unix_socket() as probe:
             try:
                 probe.connect(str(self.socket))
             except OSError:
@@ -144,11 +144,11 @@ class RealKeyring(PrivateBus):
 
     def freeze(self) -> None:
         """Stop the daemon from answering, as an unanswered password dialog does."""
-        self._daemon.send_signal(signal.SIGSTOP)
+        self._daemon.send_signal(signal.Signals["SIGSTOP"])
 
     def thaw(self) -> None:
         """Let the daemon answer again, beginning with the requests that came while it was frozen."""
-        self._daemon.send_signal(signal.SIGCONT)
+        self._daemon.send_signal(signal.Signals["SIGCONT"])
 
     def _connection(self) -> Any:
         from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]  # it has no types
@@ -232,7 +232,7 @@ def stripped(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _stop(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
-    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.Signals["SIGCONT"])
     process.terminate()
     try:
         process.wait(5)

@@ -4,7 +4,6 @@ The users have no accounts and need none. Without root, tests need `sudo -n` to 
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from tests.support.posix import is_root, user
 from tests.support.requirements import require, require_real
 
 STRANGER = 54321
@@ -81,7 +81,7 @@ os._exit(0)
 
 def as_user(number: int, *command: str) -> list[str]:
     """Return the command line that runs `command` with a user id; skip the running test if that is not possible."""
-    if number == os.geteuid():
+    if number == user():
         return list(command)
     path = require("setpriv")
     require_real(_can_become_others(path), "other users (root, or sudo without a password)")
@@ -110,12 +110,12 @@ def talk(number: int, port: int, data: bytes, *, how: str = "open", mapped: bool
 
 
 def _rights() -> Sequence[str]:
-    return [] if os.geteuid() == 0 else [shutil.which("sudo") or "", "-n"]
+    return [] if is_root() else [shutil.which("sudo") or "", "-n"]
 
 
 @cache
 def _can_become_others(setpriv: str) -> bool:
-    if os.geteuid() != 0 and shutil.which("sudo") is None:
+    if not is_root() and shutil.which("sudo") is None:
         return False
     words = [*_rights(), setpriv, f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "--"]
     done = subprocess.run(

@@ -92,7 +92,8 @@ def _take(places: str) -> None:
 
     directories = [Path(os.path.realpath(each)) for each in places.split(os.pathsep)]
     below = Path(os.path.commonpath(directories))
-    programs.SYSTEM = programs.Places(directories=directories, owner=os.getuid(), below=below)
+    if sys.platform != "win32":  # owners decide only there
+        programs.SYSTEM = programs.Places(directories=directories, owner=os.getuid(), below=below)
 
 
 if __name__ == "__main__":

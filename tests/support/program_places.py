@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 from claude_secrets.programs import Places
+from tests.support.posix import user
 
 
 def taken(*directories: Path) -> Places:
     """Return directories that are trusted although the user who runs the tests owns them, and not root."""
     real = [Path(os.path.realpath(each)) for each in directories]
     below = Path(os.path.commonpath(real)) if real else Path("/")
-    return Places(directories=directories, owner=os.getuid(), below=below)
+    return Places(directories=directories, owner=user(), below=below)
 
 
 def make(directory: Path) -> Path:

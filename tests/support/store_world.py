@@ -255,9 +255,10 @@ def _person_get(store: Store, name: str) -> str:
 
 
 def _limited_put(store: Store, name: str, letter: str, count: str) -> str:
-    import resource  # exists only on POSIX systems
+    if sys.platform != "win32":  # Windows has no such limits
+        import resource
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, resource.RLIM_INFINITY))
     return str(put(store, name, letter * int(count)).version)
 
 

@@ -1,14 +1,12 @@
 """A person at a terminal, with an interactive bash or with one program."""
 
-import fcntl
 import os
-import pty
 import re
 import select
 import signal
 import struct
 import subprocess
-import termios
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +14,14 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.machine import DEADLINE, PROGRAM, Machine
+from tests.support.posix import MissingModule
+
+if sys.platform == "win32":
+    fcntl = pty = termios = MissingModule("POSIX terminals")
+else:
+    import fcntl
+    import pty
+    import termios
 
 PROMPT = "ready> "
 
@@ -29,7 +35,8 @@ class Screen:
 
     def settings(self) -> list[object]:
         """Return the terminal's settings, as `stty` would show them."""
-        return termios.tcgetattr(self._terminal)
+        settings: list[object] = termios.tcgetattr(self._terminal)
+        return settings
 
     def type(self, text: str) -> None:
         """Type text; Enter is a newline, and ^C and ^Z are their control characters."""
@@ -121,7 +128,7 @@ class Bash(Screen):
     def __exit__(self, *_: object) -> None:
         os.close(self._terminal)
         with suppress(ProcessLookupError):
-            os.kill(self._process, signal.SIGKILL)
+            os.kill(self._process, signal.Signals["SIGKILL"])
         os.waitpid(self._process, 0)
 
     def resize(self, size: tuple[int, int]) -> None:

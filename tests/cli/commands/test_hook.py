@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.test_agent_commands import agent_runs
+from tests.support.agent_shells import agent_runs
 from tests.support.hook_events import EVENTS, KEPT, STOPPING_NOTHING, UNREADABLE, VALUE, broken, hook
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 from tests.support.program import HOOK_SECONDS

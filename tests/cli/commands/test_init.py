@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.machine import PROGRAM, Machine
-
-if sys.platform == "win32":
-    pytest.skip("these are POSIX terminals", allow_module_level=True)
-
+from tests.support.posix import skip_without
 from tests.support.terminals import Running
+
+skip_without("POSIX terminals")
+assert sys.platform != "win32"
 
 FILE = Path(".claude") / "secrets.yml"
 WORDS = "correct horse battery staple"
