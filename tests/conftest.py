@@ -12,6 +12,7 @@ from tests.support import keyrings
 from tests.support.chromium import Browser
 from tests.support.keyrings import x_display
 from tests.support.machine import Machine
+from tests.support.program import bar_own_keyring
 from tests.support.requirements import require
 from tests.support.store_world import World
 
@@ -26,6 +27,8 @@ _REMOVED = (
     "WAYLAND_DISPLAY",
     "BROWSER",
 )
+
+bar_own_keyring()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

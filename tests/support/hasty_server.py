@@ -12,6 +12,7 @@ from claude_secrets.model import Call
 from claude_secrets.policy.config import Trust
 from claude_secrets.prompt.page import InputPage
 from claude_secrets.server import app, ask_consent, ask_value
+from tests.support.program import bar_own_keyring
 
 
 def broken_call(_gate: object, call: Call, *_: object, client: str) -> None:
@@ -19,6 +20,7 @@ def broken_call(_gate: object, call: Call, *_: object, client: str) -> None:
 
 
 if __name__ == "__main__":
+    bar_own_keyring()
     vars(ask_value).update(CALL_SECONDS=1.0, InputPage=partial(InputPage, lifetime=float(sys.argv[1])))
     vars(ask_consent).update(QUESTION_SECONDS=1.0)
     if "--broken" in sys.argv:

@@ -8,6 +8,7 @@ Each `environment` contains only the variables that lead a program to the keyrin
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,10 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.posix import unix_socket
+from tests.support.program import OWN_KEYRINGS
 from tests.support.requirements import require, require_real
 
 PASSWORD = "the-keyring-password"
@@ -180,7 +184,13 @@ def private_directory() -> Iterator[Path]:
 
 @contextmanager
 def real_keyring(*, display: str = "") -> Iterator[RealKeyring]:
-    """Start an unlocked gnome-keyring on a bus of its own. `display` is an X display for its password dialog."""
+    """Start an unlocked gnome-keyring on a bus of its own. `display` is an X display for its password dialog.
+
+    On macOS and Windows this skips the running test: the program uses only the system's keyring there, and that is the
+    developer's own.
+    """
+    if sys.platform in OWN_KEYRINGS:
+        pytest.skip("this system has no private keyring, and tests do not use the developer's own")
     require("dbus-daemon")
     with private_directory() as directory, ExitStack() as stack:
         yield RealKeyring(directory, stack, display=display)

@@ -30,6 +30,9 @@ DEADLINE = 30.0
 PROGRAM = [sys.executable, "-P", str(Path(__file__).with_name("program.py"))]
 """The program, with the environment's home as the account's home; see `tests/support/program.py`."""
 
+_OF_WINDOWS = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT")
+"""The variables that processes on Windows need: without them, a process lacks sockets, random bytes or its shell."""
+
 
 class Machine:
     """A home directory, an environment like the one that MCP clients pass on, and the program."""
@@ -49,6 +52,9 @@ class Machine:
             "LANG": "C.UTF-8",
             "XDG_RUNTIME_DIR": str(session),  # so that the developer's own keyring is not found by its usual socket
         }
+        if sys.platform == "win32":
+            self.environment |= {name: os.environ[name] for name in _OF_WINDOWS if name in os.environ}
+            self.environment |= {"USERPROFILE": str(self.home), "TEMP": str(session), "TMP": str(session)}
 
     def use_key_file(self) -> Self:
         """Create the store with its key in a file, as a person without a keyring does.

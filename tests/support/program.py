@@ -30,9 +30,36 @@ GIT_SECONDS = "TESTS_GIT_SECONDS"
 PLACES = "TESTS_PLACES"
 """The directories, written as a PATH, that replace the system's directories of programs."""
 
+OWN_KEYRINGS = {"darwin": "keyring.backends.macOS", "win32": "keyring.backends.Windows"}
+"""The modules that reach the developer's own keyring. No variable leads them to another one, unlike on Linux."""
+
+_KEYCHAIN_PROGRAM = "/usr/bin/security"
+"""The program of macOS that reaches the developer's own keychain."""
+
+
+def bar_own_keyring(platform: str = sys.platform) -> None:
+    """Bar this process from the developer's own keyring on macOS and Windows, until the process ends.
+
+    The program then finds no keyring, as on a machine without one. On Linux the environment already decides this.
+    """
+    module = OWN_KEYRINGS.get(platform)
+    if module is not None:
+        sys.modules[module] = None  # type: ignore[assignment]  # this makes the import fail
+    if platform == "darwin":
+        sys.addaudithook(_refuse_keychain_program)
+
+
+def _refuse_keychain_program(event: str, arguments: tuple[Any, ...]) -> None:
+    if event not in {"subprocess.Popen", "os.posix_spawn", "os.exec"}:
+        return
+    program, words = arguments[0], arguments[1] or [""]
+    if _KEYCHAIN_PROGRAM in {os.fsdecode(program or ""), os.fsdecode(words[0])}:
+        raise PermissionError("Tests do not use the developer's own keychain.")
+
 
 def main() -> None:
     """Run the program on this process's arguments."""
+    bar_own_keyring()
     from claude_secrets import interrupts
 
     interrupts.begin()
