@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from playwright.sync_api import Page, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 DEADLINE = 20_000.0
 """Milliseconds that a step may take before the test fails."""
@@ -31,8 +32,10 @@ class Browser:
     @contextmanager
     def page(
         self, url: str, *, scheme: Literal["light", "dark"] = "light", width: int = 1000, height: int = 900
-    ) -> Iterator[Page]:
+    ) -> Iterator["Page"]:
         """Open a page at `url` for the calling thread. Several threads can each act as a person at the same time."""
+        from playwright.sync_api import sync_playwright  # not on every system on which the tests run
+
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(
                 executable_path=self.executable, args=ARGUMENTS, env={"HOME": str(self.home), "LANG": "C.UTF-8"}

@@ -40,7 +40,10 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.home = root / "home"
         self.home.mkdir(parents=True)
-        self.store = self.home / ".local" / "share" / "claude-secrets" / "secrets.db"
+        in_profile = self.home / ".claude-secrets"
+        on_windows = sys.platform == "win32"
+        self.store = (in_profile if on_windows else self.home / ".local/share/claude-secrets") / "secrets.db"
+        self.own_files = in_profile if on_windows else self.home / ".config" / "claude-secrets"
         self.key_file = self.home / ".keys" / "master.key"
         session = root / "session"
         session.mkdir(mode=0o700)
@@ -88,20 +91,17 @@ class Machine:
 
     def configure(self, *lines: str) -> None:
         """Write the person's configuration."""
-        config = self.home / ".config" / "claude-secrets"
-        config.mkdir(parents=True, exist_ok=True)
-        (config / "config.yml").write_text("".join(f"{line}\n" for line in lines))
+        self.own_files.mkdir(parents=True, exist_ok=True)
+        (self.own_files / "config.yml").write_text("".join(f"{line}\n" for line in lines))
 
     def forget_configuration(self) -> Path:
         """Remove the person's configuration, and return its directory's path."""
-        config = self.home / ".config" / "claude-secrets"
-        shutil.rmtree(config)
-        return config
+        shutil.rmtree(self.own_files)
+        return self.own_files
 
     def write_limit(self, per_minute: int) -> None:
-        config = self.home / ".config" / "claude-secrets"
         rules = {tool: {"rules": [{"rate_limit": f"{per_minute}/minute"}]} for tool in ("set_secret", "input_secret")}
-        (config / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": rules}))
+        (self.own_files / "policy.yml").write_text(yaml.safe_dump({"version": "1", "default": "allow", "tools": rules}))
 
     def run(
         self, *arguments: str, at: Path | None = None, stdin: str | None = None, environment: Mapping[str, str] = {}

@@ -36,10 +36,18 @@ def shown(**changes: str | None) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_everything_is_in_the_profile_and_nothing_in_appdata() -> None:
-    profile = Path(os.environ["USERPROFILE"])
-    own = profile / ".claude-secrets"
-    assert shown()[:5] == [str(own / "secrets.db"), str(own / "secrets.db"), str(own), "None", str(profile)]
+@pytest.fixture
+def account() -> str:
+    """The profile that Windows names. The environment of the tests names another one."""
+    home = shown()[4]
+    assert home != os.environ["USERPROFILE"]
+    return home
+
+
+def test_everything_is_in_the_profile_and_nothing_in_appdata(account: str) -> None:
+    own = Path(account) / ".claude-secrets"
+    store = str(own / "secrets.db")
+    assert shown(USERPROFILE=account)[:5] == [store, store, str(own), "None", account]
 
 
 @pytest.mark.parametrize("variable", ["LOCALAPPDATA", "APPDATA"])
@@ -47,13 +55,13 @@ def test_appdata_moves_nothing(variable: str, tmp_path: Path) -> None:
     assert shown(**{variable: str(tmp_path)}) == shown()
 
 
-def test_another_profile_in_the_environment_adds_a_directory_and_replaces_none(tmp_path: Path) -> None:
-    usual, other = shown(), tmp_path / ".claude-secrets"
-    assert shown(USERPROFILE=str(tmp_path))[:5] == [str(other / "secrets.db"), *usual[1:3], str(other), usual[4]]
+def test_another_profile_in_the_environment_adds_a_directory_and_replaces_none(account: str, tmp_path: Path) -> None:
+    usual, other = shown(USERPROFILE=account), tmp_path / ".claude-secrets"
+    assert shown(USERPROFILE=str(tmp_path))[:5] == [str(other / "secrets.db"), *usual[1:3], str(other), account]
 
 
-def test_without_a_profile_in_the_environment_windows_names_it() -> None:
-    assert shown(USERPROFILE=None, HOMEDRIVE=None, HOMEPATH=None) == shown()
+def test_without_a_profile_in_the_environment_windows_names_it(account: str) -> None:
+    assert shown(USERPROFILE=None, HOMEDRIVE=None, HOMEPATH=None) == shown(USERPROFILE=account)
 
 
 def test_outside_a_package_a_store_in_appdata_is_shared() -> None:

@@ -1,0 +1,73 @@
+"""The key in the Credential Manager of Windows.
+
+These tests use the entries of the account that runs them, and remove them. They run only if `TESTS_CREDENTIAL_MANAGER`
+is set, which says that the account is a throw-away one.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.machine import Machine
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "win32", reason="this is not Windows"),
+    pytest.mark.skipif("TESTS_CREDENTIAL_MANAGER" not in os.environ, reason="the account may be a developer's own"),
+]
+
+
+_NOT_FOUND = 1168
+
+
+def run(machine: Machine, *arguments: str, stdin: str = "", code: int = 0) -> str:
+    """Run the program itself, which may use the account's own Credential Manager."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "claude_secrets", *arguments, "--store", str(machine.store)],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        cwd=machine.project("api"),
+        env=machine.environment,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "canary" not in done.stderr
+    return done.stdout
+
+
+def slots(machine: Machine) -> list[str]:
+    return [slot["slot"] for slot in json.loads(run(machine, "key", "list", "--json"))]
+
+
+def entries() -> set[str]:
+    """Return the names of this program's entries in Credential Manager."""
+    win32cred = importlib.import_module("win32ctypes.pywin32.win32cred")  # other systems do not have it
+    try:
+        names = {str(entry["TargetName"]) for entry in win32cred.CredEnumerate()}
+    except OSError as error:
+        assert error.args[0] == _NOT_FOUND  # noqa: PT017  there is no entry at all
+        return set()
+    return {name for name in names if "claude-secrets" in name}
+
+
+def test_a_key_is_made_replaced_and_removed(tmp_path: Path) -> None:
+    machine, before = Machine(tmp_path), entries()
+    run(machine, "set", "T", stdin="canary")
+    (first,) = slots(machine)
+    (made,) = entries() - before
+    assert (first in made, run(machine, "get", "T")) == (True, "canary")
+    run(machine, "key", "rotate")
+    (second,) = slots(machine)
+    (made,) = entries() - before
+    assert (second in made, second != first, run(machine, "get", "T")) == (True, True, "canary")
+    run(machine, "key", "add-file", str(tmp_path / "my.key"))
+    run(machine, "key", "remove", second, "--yes")
+    assert (entries() - before, run(machine, "get", "T")) == (set(), "canary")
+    (tmp_path / "my.key").unlink()
+    assert run(machine, "get", "T", code=4) == ""

@@ -1,0 +1,88 @@
+"""The server on Windows: the six tools in both eras of the protocol, several servers at once, and a killed one."""
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp_types import CallToolResult, TextContent
+
+from tests.support.machine import PROGRAM, Machine
+
+pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="this is not Windows")
+
+TOOLS = ["get_secret", "set_secret", "delete_secret", "list_secrets", "search_secrets", "input_secret"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path).use_key_file()
+
+
+def text(result: CallToolResult) -> str:
+    (block,) = result.content
+    assert isinstance(block, TextContent)
+    return block.text
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+def test_all_six_tools_under_the_official_client(machine: Machine, mode: str) -> None:
+    value = "first line\r\nsecond 🔑 line\n"
+    server = StdioServerParameters(
+        command=PROGRAM[0], args=PROGRAM[1:], env=dict(machine.environment), cwd=str(machine.project("api", ["API_*"]))
+    )
+
+    async def session() -> None:
+        async with Client(server, mode=mode) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == TOOLS
+            done = await client.call_tool("set_secret", {"name": "API_TOKEN", "value": value})
+            assert text(done) == "Stored 'API_TOKEN' (version 1)."
+            assert text(await client.call_tool("get_secret", {"name": "API_TOKEN"})) == value
+            listed = await client.call_tool("list_secrets", {})
+            assert json.loads(text(listed))["names"] == ["API_TOKEN"]
+            found = await client.call_tool("search_secrets", {"pattern": "token$"})
+            assert json.loads(text(found))["names"] == ["API_TOKEN"]
+            assert text(await client.call_tool("get_secret", {"name": "OTHER"})).startswith("[NOT_ALLOWLISTED]")
+            asked = await client.call_tool("input_secret", {"name": "API_KEY"})
+            assert text(asked).startswith("[NO_INPUT_CHANNEL]")
+            deleted = await client.call_tool("delete_secret", {"name": "API_TOKEN"})
+            assert text(deleted).startswith("Deleted 'API_TOKEN'.")
+
+    with anyio.from_thread.start_blocking_portal() as portal:
+        portal.call(session)
+
+
+def test_two_servers_at_once_lose_no_write(machine: Machine) -> None:
+    project = machine.project("api")
+    with machine.server(project) as one, machine.server(project) as other:
+
+        def write(number: int) -> None:
+            for index in range(10):
+                (one, other)[number].text("set_secret", name=f"S{number}_{index}", value=f"value {number} {index}")
+
+        writers = [threading.Thread(target=write, args=[number]) for number in range(2)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert json.loads(one.text("list_secrets"))["total"] == 20
+        assert one.text("get_secret", name="S1_9") == "value 1 9"
+
+
+def test_the_other_server_works_on_after_one_was_killed(machine: Machine) -> None:
+    project = machine.project("api")
+    with machine.server(project) as killed, machine.server(project) as other:
+        killed.text("set_secret", name="T", value="acknowledged")
+        killed.process.kill()
+        killed.process.wait(timeout=30)
+        assert other.text("get_secret", name="T") == "acknowledged"
+        assert other.text("set_secret", name="T", value="after") == "Stored 'T' (version 2)."
+    assert machine.run("get", "T", at=project).stdout == "after"
+
+
+def test_a_server_ends_with_code_0_when_its_input_ends(machine: Machine) -> None:
+    assert machine.server(machine.project("api")).close() == 0
