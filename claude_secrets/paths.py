@@ -15,6 +15,7 @@ from typing import NamedTuple
 import platformdirs
 
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.true_names import true_path
 from claude_secrets.windows_profile import profile_directory
 
 APPLICATION = "claude-secrets"
@@ -86,7 +87,7 @@ def same(path: Path, other: Path) -> bool:
     with suppress(OSError, ValueError):
         return path.samefile(other)
     with suppress(OSError, ValueError):
-        return os.path.realpath(path) == os.path.realpath(other)
+        return true_path(path) == true_path(other)
     return False
 
 
@@ -163,7 +164,7 @@ def account_home() -> Path:
 
 def home_directories() -> frozenset[Path]:
     """Return the home directory that the environment sets, and the account's home directory."""
-    return frozenset(each.resolve() for each in (home(), account_home()))
+    return frozenset(Path(true_path(each)) for each in (home(), account_home()))
 
 
 def in_own_terminal(directory: Path | str, words: str) -> str:

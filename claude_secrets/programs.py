@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from claude_secrets.true_names import true_path
 from claude_secrets.variable_names import is_loading
 
 _ROOT: Final = 0
@@ -154,6 +155,6 @@ def _inside(path: str, forbidden: Sequence[Path]) -> bool:
     """Whether `path` is absolute and inside one of the `forbidden` directories, before or after links are resolved."""
     if not Path(path).is_absolute():
         return False
-    places = {Path(os.path.normpath(path)), Path(os.path.realpath(path))}
-    directories = {*forbidden, *(Path(os.path.realpath(directory)) for directory in forbidden)}
+    places = {Path(os.path.normpath(path)), Path(true_path(path))}
+    directories = {*forbidden, *(Path(true_path(directory)) for directory in forbidden)}
     return any(place.is_relative_to(directory) for place in places for directory in directories)

@@ -23,6 +23,7 @@ from claude_secrets.person import others_secrets, secrets, trust
 from claude_secrets.person.others_secrets import SecretFromElsewhere
 from claude_secrets.person.person import Person
 from claude_secrets.policy.globs import glob_match
+from claude_secrets.true_names import true_path
 
 _USERS_SHOWN = 3
 _LASTING = frozenset({"set", "import", "allow"})
@@ -126,7 +127,7 @@ def require_references(person: Person, names: Sequence[str], files: Sequence[Pat
     Raises:
         DeniedError: NOT_TRUSTED if nobody can be asked.
     """
-    anywhere = person.project is None and not all(file.resolve().parent in home_directories() for file in files)
+    anywhere = person.project is None and not all(Path(true_path(file)).parent in home_directories() for file in files)
     theirs = others_secrets.of_others(person, names, also_the_persons=anywhere)
     if not theirs or yes.given:
         return

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from claude_secrets import paths
 from claude_secrets.policy.config import CONFIG
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON
+from claude_secrets.true_names import true_path
 
 _LONGEST: Final = 4096
 """The most characters of a path. No system opens a longer path."""
@@ -171,7 +172,7 @@ def _at_homes(text: str) -> set[str]:
 
 def _real(path: Path) -> Path:
     try:
-        return Path(os.path.realpath(path))
+        return Path(true_path(path))
     except (OSError, ValueError):
         return Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps ".."
 

@@ -18,6 +18,7 @@ from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec import git_packs
 from claude_secrets.exec.git_process import GitProcess
 from claude_secrets.redaction.gap_reasons import ClosedError, Reason
+from claude_secrets.true_names import true_path
 
 _SETTINGS: Final = (
     "core.fsmonitor=false",
@@ -105,7 +106,7 @@ class Repository:
         Raises the same `CallerError` as `require`.
         """
         said = os.fsdecode(self._run("rev-parse", "--git-common-dir").removesuffix(b"\n"))
-        return Path(os.path.realpath(self._directory / said))
+        return Path(true_path(self._directory / said))
 
     def objects(self) -> Objects:
         """List all objects, reachable or not. Objects that a branch, tag or stash reaches come first.

@@ -1,7 +1,7 @@
 """Find the project that a call belongs to.
 
-Always: links are resolved before paths are compared, and paths are compared by components. Git's files are read, but
-git is never run. A call is refused if its directories lead to different projects.
+Always: links are resolved and names get their true spelling before paths are compared, and paths are compared by
+components. Git's files are read, but git is never run. A call is refused if its directories lead to different projects.
 """
 
 import os
@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.paths import command, command_words
 from claude_secrets.policy.work_trees import main_work_tree
+from claude_secrets.true_names import is_one_directory, true_path
 
 _FILE: Final = str(Path(".claude", "secrets.yml"))
 
@@ -36,9 +37,10 @@ class CallOrigin(NamedTuple):
 class Project(NamedTuple):
     """A directory with an allowlist.
 
-    `path` is the directory's real path, and `identity` is this path as text. In a linked git work tree, `main` is the
-    identity of the corresponding directory in the main work tree. `main` comes from git's files, and an agent can forge
-    these files. The project therefore gets `main` as its `identity` only with the person's grant (`with_identity`).
+    `path` is the directory's true name (`true_names`), and `identity` is this path as text. In a linked git work tree,
+    `main` is the identity of the corresponding directory in the main work tree. `main` comes from git's files, and an
+    agent can forge these files. The project therefore gets `main` as its `identity` only with the person's grant
+    (`with_identity`).
     """
 
     path: Path
@@ -115,7 +117,8 @@ def _agreed(project: Project, place: NamedDirectory, anchor: Path | None) -> Pro
     """Return the project if `place` leads to it, too. If `place` has no project, `project` must be in `anchor`.
 
     A linked work tree also agrees with its main work tree. The project in the linked work tree is then returned,
-    because it has fewer rights.
+    because it has fewer rights. Two paths of one directory also agree, for example if the directory is mounted twice.
+    The project then keeps the path that was chosen, so a mount never gives it another identity.
 
     Raises:
         DeniedError: PROJECT_CONFLICT if `place` has a different project, or has none and `project` is not in `anchor`.
@@ -124,19 +127,29 @@ def _agreed(project: Project, place: NamedDirectory, anchor: Path | None) -> Pro
         return project
     if place.project is not None:
         other = _project(place.project, place.work_tree)
-        if other.own_identity == project.main:
+        if _is_at(project.main, other.path) or _is_at(project.own_identity, other.path):
             return project
-        if other.main == project.own_identity:
+        if _is_at(other.main, project.path):
             return other
     elif anchor is None or _reaches(anchor, project.path):
         return project
     raise _conflict()
 
 
+def _is_at(identity: str | None, directory: Path) -> bool:
+    """Whether an identity is the path of `directory`, or another path of the same directory."""
+    return identity is not None and (identity == str(directory) or is_one_directory(Path(identity), directory))
+
+
 def _reaches(anchor: Path, project: Path) -> bool:
     """Whether `project` is inside `anchor` or inside the main work tree of `anchor`."""
-    main = None if project.is_relative_to(anchor) else main_work_tree(anchor)
-    return project.is_relative_to(main or anchor)
+    if project.is_relative_to(anchor):
+        return True
+    main = main_work_tree(anchor)
+    tops = [anchor] if main is None else [anchor, main]
+    return any(project.is_relative_to(top) for top in tops) or any(
+        is_one_directory(top, outer) for top in tops for outer in (project, *project.parents)
+    )
 
 
 def _conflict() -> DeniedError:
@@ -194,9 +207,9 @@ def _has_file(directory: Path) -> bool:
 
 
 def real_path(path: Path) -> str:
-    """Resolve all links in a path. The path need not exist. Raises `DeniedError` NO_PROJECT if this fails."""
+    """Return the true name of a path, which need not exist. Raises `DeniedError` NO_PROJECT if this fails."""
     try:
-        return os.path.realpath(path)
+        return true_path(path)
     except (OSError, RuntimeError, ValueError):  # a circle of links, or a NUL in a name
         raise DeniedError(Code.NO_PROJECT, "A given directory cannot be found.") from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from claude_secrets.small_file import read_file
+from claude_secrets.true_names import true_path
 
 _SMALL: Final = 4096
 
@@ -27,15 +28,15 @@ def main_work_tree(work_tree: Path) -> Path | None:
     pointer = _line(work_tree / ".git")
     if pointer is None or not pointer.startswith("gitdir: "):
         return None
-    entry = Path(os.path.realpath(work_tree / pointer.removeprefix("gitdir: ")))
+    entry = Path(true_path(work_tree / pointer.removeprefix("gitdir: ")))
     back = _line(entry / "gitdir")
-    if back is None or Path(os.path.realpath(entry / back)) != work_tree / ".git":
+    if back is None or Path(true_path(entry / back)) != work_tree / ".git":
         return None
     common = entry.parent.parent
     if entry.parent.name != "worktrees" or common.name != ".git" or _line(common / "HEAD") is None:
         return None
     shared = _line(entry / "commondir")
-    if shared is None or Path(os.path.realpath(entry / shared)) != common:
+    if shared is None or Path(true_path(entry / shared)) != common:
         return None
     if common.is_relative_to(work_tree):  # git never creates this, but anyone who can write in the project could
         return None

@@ -17,7 +17,7 @@ from claude_secrets.keys.passphrase import check, known_words
 from claude_secrets.keys.slot import PASSPHRASE
 from claude_secrets.paths import command, expanded, home_directories
 from claude_secrets.policy.allowlist_edit import TEMPLATE
-from claude_secrets.policy.project import CallOrigin, locate
+from claude_secrets.policy.project import CallOrigin, locate, real_path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def run(options: Namespace) -> int:
 def _directory(invocation: Invocation, *, chosen: bool) -> Path | None:
     """Return the project's directory, or None if no project can be here and only a store is made."""
     where = call_origin(invocation)
-    directory = (where.argument or where.working_directory).resolve()
+    directory = Path(real_path(where.argument or where.working_directory))
     if any(home.is_relative_to(directory) for home in home_directories()):
         if invocation.project or not chosen:
             raise DeniedError(

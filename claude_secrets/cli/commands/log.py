@@ -11,6 +11,7 @@ from claude_secrets.paths import expanded
 from claude_secrets.person import log, trust
 from claude_secrets.policy.project import Project
 from claude_secrets.store.audit import EventOutcome, LogEntry
+from claude_secrets.true_names import true_path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -62,7 +63,7 @@ def _named(invocation: Invocation, path: str) -> Project | str:
     try:
         return require_project(invocation)
     except DeniedError:
-        return str(expanded(path).resolve())
+        return true_path(expanded(path))
 
 
 def _line(entry: LogEntry) -> str:

@@ -20,6 +20,7 @@ from claude_secrets.policy.planted import grounds_of
 from claude_secrets.redaction.contents import look_through, pieces_of
 from claude_secrets.redaction.finder import Finder
 from claude_secrets.redaction.forms import SHORT
+from claude_secrets.true_names import true_path
 
 _INPUT: Final = "-"
 
@@ -161,7 +162,7 @@ def _note_histories(files: Files, repository: Repository | None) -> None:
     left = files.histories
     if repository is not None:
         looked_through = repository.directory()
-        left = [path for path in left if path.is_dir() and path.resolve() != looked_through]
+        left = [path for path in left if path.is_dir() and Path(true_path(path)) != looked_through]
     if left:
         of = f"the git repository {left[0].parent}" if len(left) == 1 else f"{len(left)} git repositories"
         note(f"Not looked through: the history of {of}.")
