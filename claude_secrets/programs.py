@@ -24,6 +24,12 @@ _STEPS_LIMIT: Final = 400
 _CONFIGURATION: Final = frozenset({"HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_DATA_HOME", "XDG_DATA_DIRS"})
 """The variables without which the person's browser would not find their profile and settings."""
 
+_WINDOWS_ENDINGS: Final = ".COM;.EXE;.BAT;.CMD"
+"""The endings of files that Windows itself can start. This is the beginning of PATHEXT's usual value."""
+
+_OWN_ENDINGS: Final = ".COM;.EXE"
+"""The endings of programs that run for us on Windows. A batch file would change some of our arguments."""
+
 _PER_USER: Final = Path("/etc/profiles/per-user")
 """The directory in which NixOS, as root, puts the programs of each account."""
 
@@ -145,10 +151,38 @@ def clean_for(places: Places, environment: Mapping[str, str], forbidden: Sequenc
 def find(name: str, path: str, forbidden: Sequence[Path]) -> str | None:
     """Look up the program `name` in the cleaned PATH `path`, and return its absolute path.
 
-    Returns None if the program is not found, or is inside `forbidden`.
+    Programs inside `forbidden` are passed over. Returns None if no other program is found.
     """
-    program = shutil.which(name, path=path)
-    return None if program is None or _inside(program, forbidden) else program
+    for directory in path.split(os.pathsep):
+        program = named(name, {"PATH": directory, "PATHEXT": _OWN_ENDINGS})
+        if program is not None and not _inside(program, forbidden):
+            return program
+    return None
+
+
+def named(word: str, environment: Mapping[str, str], *, platform: str = sys.platform) -> str | None:
+    r"""Find the program that `word` names, by PATH, and return its path; None if there is no such program.
+
+    On Windows the result is absolute, and PATHEXT gives the endings that `word` may lack. Windows' own search begins in
+    the working directory, so a cloned repository could replace any program. A program is therefore taken from the
+    working directory only if `word` has a path, as in `.\tool`, or if PATH contains the directory's absolute path.
+    """
+    path = environment.get("PATH")
+    if platform != "win32":
+        return shutil.which(word, path=path)
+    endings = [each for each in environment.get("PATHEXT", _WINDOWS_ENDINGS).split(";") if each.startswith(".")]
+    names = [word + ending for ending in endings]
+    if word.lower().endswith(tuple(ending.lower() for ending in endings)):
+        names.insert(0, word)
+    if os.path.dirname(word):  # noqa: PTH120  Path drops "./"
+        directories = [""]
+        names.append(word)
+    else:
+        directories = [each for each in (path or "").replace('"', "").split(os.pathsep) if Path(each).is_absolute()]
+    for program in (os.path.join(directory, name) for directory in directories for name in names):  # noqa: PTH118
+        if os.path.exists(program) and not os.path.isdir(program):  # noqa: PTH110, PTH112  aliases of apps exist, too
+            return os.path.abspath(program)  # noqa: PTH100  it removes dots and blanks at the end as Windows does
+    return None
 
 
 def _inside(path: str, forbidden: Sequence[Path]) -> bool:

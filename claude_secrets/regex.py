@@ -4,6 +4,7 @@ Always: pure. The error for an invalid or slow pattern does not repeat the patte
 """
 
 import re
+import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from itertools import accumulate
 from time import monotonic
 from typing import Any
 
-from claude_secrets.errors import CallerError, Code
+from claude_secrets.errors import CallerError, Code, SecretsError
 
 SEARCH_LIMIT = 1000
 """The most characters in a search pattern."""
@@ -39,12 +40,27 @@ _SEARCH_SECONDS = 1.0
 """The most seconds that one search may take."""
 
 
+class MissingEngineError(SecretsError):
+    """The package google-re2 is not installed or cannot be loaded, for example because it has no wheel for the system.
+
+    A policy with a regular expression is then invalid, so everything is denied. Without redaction, nothing is run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            Code.INVALID_PATTERN,
+            "Patterns and redaction need the Python package google-re2, which is missing or cannot be loaded.",
+            f"Install it for the Python that runs Claude Secrets: {sys.executable} -m pip install google-re2",
+        )
+
+
 class Search:
     """Searches texts for an RE2 pattern. The search ignores case unless `case_sensitive` is set.
 
     Raises:
         CallerError: INVALID_PATTERN if the pattern is too long, or is not valid RE2 (RE2 has no back-references or
             look-around).
+        MissingEngineError: RE2 is not installed.
     """
 
     def __init__(self, pattern: str, *, case_sensitive: bool = False) -> None:
@@ -104,9 +120,17 @@ class _Clock:
             raise CallerError(Code.INVALID_PATTERN, "Searching for this pattern takes too long; use a simpler pattern.")
 
 
-def _compiled(pattern: str, *, case_sensitive: bool = False, by_line: bool = False) -> Any:
-    import re2
+def _engine() -> Any:
+    """Return the module `re2`. Raises `MissingEngineError`."""
+    try:
+        import re2
+    except ImportError:
+        raise MissingEngineError from None
+    return re2
 
+
+def _compiled(pattern: str, *, case_sensitive: bool = False, by_line: bool = False) -> Any:
+    re2 = _engine()
     if len(pattern) > SEARCH_LIMIT:
         raise CallerError(Code.INVALID_PATTERN, f"The pattern has more than {SEARCH_LIMIT} characters.")
     options = re2.Options()
@@ -140,12 +164,11 @@ def _lines_with(pattern: Any, names: Sequence[str]) -> Iterator[int]:
 class ByteSearch:
     """Finds the positions of matches of several byte patterns (RE2) in a text.
 
-    No pattern may match the empty string.
+    No pattern may match the empty string. Raises `MissingEngineError` if RE2 is not installed.
     """
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
-        import re2
-
+        re2 = _engine()
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.never_capture = True

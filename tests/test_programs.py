@@ -5,13 +5,14 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
 
 from claude_secrets import programs
-from claude_secrets.programs import SYSTEM, Places, clean_for
+from claude_secrets.programs import SYSTEM, Places, clean_for, named
 from claude_secrets.prompt.browser import open_page
 from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from tests.support.display import Screen
@@ -341,3 +342,71 @@ def test_real_dialogs_work_from_the_systems_own_places(display: str) -> None:
         cancelled.set()
         asking.join(PATIENCE)
     assert answers == [DialogAnswer.YES]
+
+
+# Programs that PATH names.
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory. It contains `tool.CMD` and `git.EXE`, as a repository may."""
+    directory = make(tmp_path / "clone")
+    for name in ("tool.CMD", "git.EXE", "git"):
+        (directory / name).write_text("")
+        (directory / name).chmod(0o755)
+    monkeypatch.chdir(directory)
+    return directory
+
+
+def installed(directory: Path, *names: str) -> str:
+    make(directory)
+    for name in names:
+        (directory / name).write_text("")
+        (directory / name).chmod(0o755)
+    return str(directory)
+
+
+def on_windows(word: str, *path: str, endings: str = ".COM;.EXE;.BAT;.CMD") -> str | None:
+    return named(word, {"PATH": os.pathsep.join(path), "PATHEXT": endings}, platform="win32")
+
+
+@pytest.mark.parametrize("relative", ["", ".", "..", "../clone", "bin"])
+def test_on_windows_no_program_is_taken_from_the_working_directory(clone: Path, tmp_path: Path, relative: str) -> None:
+    assert on_windows("tool", relative) is None
+    there = installed(tmp_path / "there", "tool.EXE")
+    assert on_windows("tool", relative, there) == f"{there}/tool.EXE"
+    assert named("tool", {}, platform="win32") is None
+
+
+@pytest.mark.parametrize("word", ["./tool", "../clone/tool", "./tool.CMD"])
+def test_on_windows_a_word_with_a_path_names_a_program_in_the_working_directory(clone: Path, word: str) -> None:
+    assert on_windows(word) == str(clone / "tool.CMD")
+
+
+def test_on_windows_people_find_what_their_shell_finds(clone: Path, tmp_path: Path) -> None:
+    first = installed(tmp_path / "Program Files", "a.BAT", "a.EXE", "python3.12.EXE", "plain", "x.PY")
+    second = installed(tmp_path / "second", "a.COM", "b.exe.EXE")
+    make(tmp_path / "second" / "c.EXE")
+    assert on_windows("a", first, second) == f"{first}/a.EXE"  # the order of PATHEXT counts
+    assert on_windows("a.BAT", first, second) == f"{first}/a.BAT"
+    assert on_windows("python3.12", second, f'"{first}"') == f"{first}/python3.12.EXE"
+    assert on_windows("b.exe", first, second) == f"{second}/b.exe.EXE"
+    assert on_windows("x", first, endings=".EXE;.PY") == f"{first}/x.PY"
+    assert on_windows("tool", str(clone)) == str(clone / "tool.CMD")  # PATH contains the directory's absolute path
+    for word in ("plain", "x", "c", "missing"):
+        assert on_windows(word, first, second) is None
+    assert on_windows(f"{first}/plain") == f"{first}/plain"
+    assert on_windows(str(tmp_path / "second")) is None
+
+
+def test_a_program_of_the_project_is_passed_over_for_one_further_on(clone: Path, tmp_path: Path) -> None:
+    there = installed(tmp_path / "there", "git")
+    assert programs.find("git", os.pathsep.join([str(clone), there]), [clone]) == f"{there}/git"
+    assert programs.find("git", str(clone), [clone]) is None
+
+
+def test_on_windows_git_is_not_a_batch_file(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for Windows: the platform is an argument of `named`."""
+    first, second = installed(tmp_path / "first", "git.CMD"), installed(tmp_path / "second", "git.EXE")
+    monkeypatch.setattr(programs, "named", partial(named, platform="win32"))
+    assert programs.find("git", os.pathsep.join(["", str(clone), first, second]), [clone]) == f"{second}/git.EXE"

@@ -3,13 +3,16 @@
 import random
 import re
 import string
+import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.regex import SEARCH_LIMIT, NameSearch, Search
+from claude_secrets.policy.rules import is_regex
+from claude_secrets.regex import SEARCH_LIMIT, ByteSearch, MissingEngineError, NameSearch, Search
 
 
 @pytest.mark.parametrize(
@@ -105,6 +108,21 @@ def test_searching_many_names_at_once_finds_what_searching_each_does(pattern: st
             NameSearch(pattern)
         return
     assert NameSearch(pattern).among(names) == [name for name in names if search.matches(name)]
+
+
+@pytest.fixture
+def without_re2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a system without a wheel of google-re2: the import fails."""
+    monkeypatch.setitem(sys.modules, "re2", None)
+
+
+@pytest.mark.usefixtures("without_re2")
+@pytest.mark.parametrize("make", [Search, NameSearch, is_regex, lambda pattern: ByteSearch([pattern.encode()])])
+def test_without_re2_the_error_says_what_is_missing(make: Callable[[str], object]) -> None:
+    with pytest.raises(MissingEngineError, match="google-re2") as caught:
+        make(MARKER)
+    assert "pip install google-re2" in str(caught.value.hint)
+    assert MARKER not in f"{caught.value} {caught.value.hint}"
 
 
 def test_an_agents_earlier_patterns_are_not_kept() -> None:

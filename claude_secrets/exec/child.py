@@ -1,9 +1,10 @@
-"""Start a program as a child process, with the same exit, signals and descriptors as if a shell started it.
+"""Start a program as a child process on POSIX systems, with the exit, signals and descriptors that a shell gives it.
 
 Always: the child has none of our signal handlers. A sealed child has no descriptor through which its output could
 bypass the filter.
 """
 
+import fcntl
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from typing import Final
 
 from claude_secrets import core_dumps
 from claude_secrets.exit_codes import NO_PROGRAM
+
+assert sys.platform != "win32"  # noqa: S101  the type checker needs it; Windows has no fork(2)
 
 _ENDING: Final = "TERM HUP USR1 USR2 ALRM VTALRM PROF POLL IO PWR STKFLT XCPU"
 FORWARDED: Final = frozenset(
@@ -65,11 +68,13 @@ def binding() -> Callable[[], None]:
     effect only on Linux. Processes that the child starts do not get the signal. If the program has other privileges
     than we have (sudo), the kernel drops the request.
     """
-    if sys.platform != "linux":
-        return lambda: None
+    return _end_with(os.getpid()) if sys.platform == "linux" else lambda: None
+
+
+def _end_with(parent: int) -> Callable[[], None]:
     import ctypes  # loaded before the fork
 
-    system, parent = ctypes.CDLL(None), os.getpid()
+    system = ctypes.CDLL(None)
 
     def bind() -> None:
         system.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -97,8 +102,6 @@ def _close_outlets() -> None:
     Read-only descriptors stay open: no output can leave through them, and the program's arguments may name them, as
     in `<(…)`.
     """
-    import fcntl  # Windows does not have this module
-
     for number in [int(each.name) for each in Path("/dev/fd").iterdir()]:
         try:
             inherited = number > 2 and os.get_inheritable(number)

@@ -6,6 +6,7 @@ Always: if git produces no output within the time limit, git and all processes t
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -133,7 +134,7 @@ class GitProcess:
         if self._process.poll() is not None:
             return
         with suppress(ProcessLookupError):  # it has just ended
-            if os.name == "posix":
+            if sys.platform != "win32":
                 os.killpg(self._process.pid, signal.SIGKILL)
             else:
                 self._process.kill()

@@ -2,8 +2,11 @@
 
 import fcntl
 import os
+import sys
 import termios
 from contextlib import suppress
+
+assert sys.platform != "win32"  # noqa: S101  the type checker needs it; Windows has no such terminals
 
 
 def outlet(target: int) -> tuple[int, int]:

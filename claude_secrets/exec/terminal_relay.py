@@ -9,6 +9,7 @@ import fcntl
 import os
 import signal
 import struct
+import sys
 import termios
 import tty
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from claude_secrets.exec.child import FORWARDED, become, binding, forget_handlers, start_program
-from claude_secrets.exec.screens import copy_size, outlet
-from claude_secrets.exec.streams import Filter, Stream, carry, drain
+from claude_secrets.exec import child, screens, stream_polling
+from claude_secrets.exec.streams import Filter, Stream
 from claude_secrets.signals import Signals
+
+assert sys.platform != "win32"  # noqa: S101  the type checker needs it; Windows has no pseudo-terminals
 
 _AT_ONCE: Final = 1024
 _STARTED: Final = ord("P")
@@ -53,19 +55,19 @@ def run(
     if _are_one_terminal(1, 2):
         ends[2] = slave
     else:
-        source, ends[2] = outlet(2)
+        source, ends[2] = screens.outlet(2)
         streams.append(Stream(source, 2, make_filter()))
     reports, report = os.pipe()
     orders, order = os.pipe()
-    bind = binding()
+    bind = child.binding()
     with Signals() as signals:
         signals.ignore(signal.SIGTTOU, signal.SIGCONT, signal.SIGWINCH)
         if not os.fork():
             for own in (master, reports, order):
                 os.close(own)
-            forget_handlers()
+            child.forget_handlers()
             bind()
-            _monitor(lambda: become(program, words, environment, ends, sealed=sealed), slave, report, orders)
+            _monitor(lambda: child.become(program, words, environment, ends, sealed=sealed), slave, report, orders)
         for its in {slave, ends[2], report, orders}:
             os.close(its)
         try:
@@ -97,18 +99,18 @@ def _monitor(become_it: Callable[[], None], slave: int, report: int, orders: int
             signal.signal(signal.SIGTTOU, signal.SIG_DFL)
             become_it()
 
-        child = start_program(begin)
-        os.write(report, _REPORT.pack(_STARTED, child))
+        program = child.start_program(begin)
+        os.write(report, _REPORT.pack(_STARTED, program))
         while True:
-            _, status = os.waitpid(child, os.WUNTRACED)
+            _, status = os.waitpid(program, os.WUNTRACED)
             if not os.WIFSTOPPED(status):
                 os.tcsetpgrp(slave, os.getpgrp())  # our exit must not send SIGHUP to processes that it left
                 os.write(report, _REPORT.pack(_ENDED, status))
                 break
             os.write(report, _REPORT.pack(_STOPPED, status))
             if not os.read(orders, 1):  # the relay is gone
-                os.killpg(child, signal.SIGHUP)
-            os.killpg(child, signal.SIGCONT)
+                os.killpg(program, signal.SIGHUP)
+            os.killpg(program, signal.SIGCONT)
     except OSError as error:
         with suppress(OSError):
             os.write(report, _REPORT.pack(0, error.errno or 0))
@@ -134,16 +136,16 @@ class _Relay:
 
     def run(self, signals: Signals) -> int:
         """Copy bytes until the program has ended, and return its `waitpid` status."""
-        signals.forward(self._hand_on, {*FORWARDED, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP})
+        signals.forward(self._hand_on, {*child.FORWARDED, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP})
         self._take_turn()
         status: int | None = None
         while status is None:
             listening = [0] if self._in_front and not self._typed else []
             typing = [self._master] if self._typed else []
-            ready = carry(self._streams, [signals.descriptor, self._reports, *listening], typing)
+            ready = stream_polling.carry(self._streams, [signals.descriptor, self._reports, *listening], typing)
             if signals.descriptor in ready:
                 signals.clear()
-                copy_size(1, self._master)
+                screens.copy_size(1, self._master)
                 self._take_turn()
             if self._reports in ready:
                 status = self._reported()
@@ -178,13 +180,13 @@ class _Relay:
 
     def _stop(self) -> None:
         """Stop our whole process group, as the terminal would do. Continue the program when our group is continued."""
-        drain(self._streams)
+        stream_polling.drain(self._streams)
         self._person.restore()
         before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(0, signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, before)
         self._take_turn()
-        copy_size(1, self._master)
+        screens.copy_size(1, self._master)
         os.write(self._order, b"C")
 
     def _take_turn(self) -> None:
@@ -221,7 +223,7 @@ class _PersonsTerminal:
         if self._settings is None:
             settings[1] &= ~termios.OPOST  # the person's terminal is not raw, and processes output
         termios.tcsetattr(slave, termios.TCSANOW, settings)
-        copy_size(1, slave)
+        screens.copy_size(1, slave)
 
     def take(self) -> bool:
         """Make the terminal raw if we are in its foreground. Returns whether we are in the foreground."""

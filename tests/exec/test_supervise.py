@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.exec.streams import QUIET_SECONDS, Stream, carry
+from claude_secrets.exec.stream_polling import carry
+from claude_secrets.exec.streams import QUIET_SECONDS, Stream
 from tests.support.exec_values import TOKEN, exec_words
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 from tests.support.posix import skip_without

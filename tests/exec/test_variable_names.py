@@ -55,6 +55,11 @@ LOADING = {
         PATH Path MAILPATH MODULE_PATH NULLCMD READNULLCMD BASH_LOADABLES_PATH PS0 PS1 PS2 ZSH ZSH_CUSTOM COMSPEC
         PATHEXT PSMODULEPATH PSModulePath
     """,
+    "how Windows finds, starts and checks programs": """
+        PathExt ComSpec COMPLUS_Version COR_ENABLE_PROFILING COR_PROFILER_PATH_64 CORECLR_PROFILER __COMPAT_LAYER
+        SEE_MASK_NOZONECHECKS DEVPATH WSLENV PSExecutionPolicyPreference PY_PYTHON PYLAUNCHER_ALLOW_INSTALL
+        ChocolateyInstall VCPKG_ROOT VCINSTALLDIR _CL_ _LINK_ CLAUDE_CODE_GIT_BASH_PATH
+    """,
     "configuration that names programs": """
         HOME XDG_CONFIG_HOME CLAUDE_CONFIG_DIR CODEX_HOME CLAUDE_SECRETS_STORE GIT_DIR GIT_CONFIG GIT_CONFIG_KEY_0
         HGRCPATH GNUPGHOME KUBECONFIG KUBERC AWS_CONFIG_FILE HELM_PLUGINS DOCKER_CONFIG NPM_CONFIG_USERCONFIG
@@ -107,7 +112,11 @@ REDIRECTING = {
         SSH_AUTH_SOCK TMUX TMUX_TMPDIR DOCKER_CONTEXT KRB5CCNAME
     """,
     "files that programs write, and run or read again": """
-        TMPDIR TMP XDG_CACHE_HOME XDG_STATE_HOME HISTFILE PSQL_HISTORY LESSHISTFILE NODE_V8_COVERAGE APPDATA
+        TMPDIR TMP XDG_CACHE_HOME XDG_STATE_HOME HISTFILE PSQL_HISTORY LESSHISTFILE NODE_V8_COVERAGE
+    """,
+    "directories from which Windows' programs load DLLs and settings": """
+        SystemRoot SYSTEMROOT windir SystemDrive USERPROFILE HomeDrive HOMEPATH APPDATA LocalAppData ProgramData
+        ALLUSERSPROFILE ProgramFiles CommonProgramFiles ProgramW6432 OneDrive _NT_SYMBOL_PATH
     """,
 }
 
@@ -119,7 +128,16 @@ def test_names_that_every_env_file_may_set_are_told_from_those_with_power() -> N
     assert [name for name in redirecting if not is_redirecting(name) or is_loading(name)] == []
 
 
-@pytest.mark.parametrize("name", ["GOCACHEPROG", "HTTPS_PROXY", "http_proxy", "DISPLAY", "CARGO_TARGET_X_RUNNER"])
+def test_everyday_words_are_refused_only_where_they_have_a_meaning() -> None:
+    for name in ("PUBLIC", "Lib", "INCLUDE", "link", "CL", "SCOOP"):
+        assert is_loading(name, platform="win32")
+        assert not is_loading(name, platform="linux")
+        assert not is_loading(name, platform="darwin")
+    for name in " ".join(HARMLESS.values()).split():
+        assert not is_loading(name, platform="win32")
+
+
+@pytest.mark.parametrize("name", ["GOCACHEPROG", "HTTPS_PROXY", "PathExt", "DISPLAY", "SystemRoot"])
 def test_a_name_with_power_is_set_only_for_who_asks_for_it(machine: Machine, here: Path, name: str) -> None:
     (here / ".env").write_text(f"{name}=given\n")
     refused = machine.run("exec", "--", "printenv", name, at=here)

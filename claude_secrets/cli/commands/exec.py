@@ -6,17 +6,19 @@ import re
 import shutil
 import signal
 import stat
+import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
-from claude_secrets import core_dumps
+from claude_secrets import core_dumps, programs
 from claude_secrets.cli import ask_about_others, output, variables
 from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import warn
 from claude_secrets.cli.teardown import run_after_success
 from claude_secrets.cli.variables import Choice, Source, Templates
 from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.exec import windows_words
 from claude_secrets.exit_codes import NO_PROGRAM, NOT_STARTED
 from claude_secrets.paths import command
 from claude_secrets.person import secrets
@@ -32,8 +34,19 @@ _BUILTIN: Final = re.compile(
 )
 """Builtins and keywords of shells. A word is compared with these only if no program has that name."""
 
+_CMDS_OWN: Final = re.compile(
+    r"assoc|call|cd|chdir|cls|copy|date|del|dir|echo|endlocal|erase|exit|for|ftype|goto|if|md|mkdir|mklink|move|path|"
+    "pause|popd|prompt|pushd|rd|rem|ren|rename|rmdir|set|setlocal|shift|start|time|title|type|ver|verify|vol",
+    re.IGNORECASE,
+)
+"""Commands of cmd.exe, which are not programs."""
+
 _WHY: Final = {
-    errno.ENOEXEC: "it is neither a program for this machine nor a script whose first line begins with #!",
+    errno.ENOEXEC: (
+        "it is no program for this machine; start a script with the program that runs it, as in: python script.py"
+        if sys.platform == "win32"
+        else "it is neither a program for this machine nor a script whose first line begins with #!"
+    ),
     errno.ENOENT: "its interpreter does not exist (the first line of a script names its interpreter)",
     errno.E2BIG: "its arguments and its environment are too long",
 }
@@ -54,7 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Replace this process with the program; with `--redact`, run the program as a child process."""
+    """Replace this process with the program. With `--redact`, or on Windows, run the program as a child process."""
     person = scoped_person(options)
 
     def values(names: Sequence[str]) -> dict[str, str]:
@@ -88,10 +101,11 @@ def _without_values(person: Person, word: str) -> str:
     """
     from claude_secrets.person.inspection import every_value
     from claude_secrets.redaction.credentials import kinds_in
-    from claude_secrets.redaction.finder import Finder
-    from claude_secrets.redaction.leaks import redacted
 
     try:
+        from claude_secrets.redaction.finder import Finder  # it fails if google-re2 is missing
+        from claude_secrets.redaction.leaks import redacted
+
         stored = every_value(person, "exec", refused=Code.INVALID_ARGUMENTS) if person.store.exists() else {}
         shown = redacted(Finder(stored), word)
     except SecretsError:
@@ -115,45 +129,64 @@ def start(
     If `redact` and `sealed` are set, the program inherits no file descriptor above 2 that bypasses the redaction.
 
     Raises:
-        CallerError: `given` names no program, or `variables` refused the choice.
+        CallerError: `given` names no program, `variables` refused the choice, or the arguments are not safe for a
+            batch file of Windows.
     """
     words = given[1:] if given[:1] == ["--"] else given
     if not words:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no program to run.", "exec --only NAME -- COMMAND …")
     templates = variables.templates(choice)
     try:
-        program = _found(words[0], environment.get("PATH"))
+        program = _found(words[0], environment)
     except OSError as error:
         return _not_found(words[0], error, source.shown(words[0]))
+    if sys.platform == "win32":
+        windows_words.refuse_unsafe(program, words[1:])
     source.check(templates)
     resolved = variables.resolved(templates.variables, source)
     variables.refuse_nul(resolved)
     source.close()
-    full = {**environment, **resolved.environment}
+    full = windows_words.merged(environment, resolved.environment)
     output.flush()
     try:
         if redact:
             return _redacted(program, words, full, resolved.secrets, sealed=sealed)
-        _expect_signals()
-        core_dumps.give_back()
-        os.execve(program, words, full)  # noqa: S606  the person named the program; no shell is used
+        return _replaced(program, words, full)
     except OSError as error:
         core_dumps.forbid()
         return _not_run(error)
 
 
-def _found(word: str, path: str | None) -> str:
+def _replaced(program: str, words: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Become the program. On Windows, run the program as a child process instead, and return its exit code."""
+    if sys.platform == "win32":
+        from claude_secrets.exec import windows_child
+
+        return windows_child.run(program, words[1:], environment)
+    else:  # noqa: RET505  the type checker skips the branch of other systems
+        return _become(program, words, environment)
+
+
+def _become(program: str, words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    _expect_signals()
+    core_dumps.give_back()
+    os.execve(program, list(words), environment)  # noqa: S606  the person named the program; no shell is used
+
+
+def _found(word: str, environment: Mapping[str, str]) -> str:
     """Find a program by its name, as a shell does, and return its path.
 
     Raises:
         OSError: the program cannot be run; FileNotFoundError if it does not exist.
     """
-    program = shutil.which(word, path=path)
+    program = programs.named(word, environment)
     if program is not None:
         return program
     if os.path.dirname(word) and stat.S_ISDIR(os.stat(word).st_mode):  # noqa: PTH116, PTH120  Path drops "./"
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-    there = os.path.dirname(word) or shutil.which(word, os.F_OK, path)  # noqa: PTH120  as above
+    there = os.path.dirname(word)  # noqa: PTH120  as above
+    if sys.platform != "win32":  # on Windows every file may be run
+        there = there or shutil.which(word, os.F_OK, environment.get("PATH")) or ""
     number = errno.EACCES if there else errno.ENOENT
     raise OSError(number, os.strerror(number))
 
@@ -165,9 +198,18 @@ def _not_found(word: str, error: OSError, shown: str) -> int:
         output.error(f"[{Code.INVALID_ARGUMENTS}] The program{name} cannot be run: {_why(error)}.")
         return NOT_STARTED
     output.error(f"[{Code.INVALID_ARGUMENTS}] There is no such program{':' * bool(name)}{name}.")
-    if not _SHELLS_OWN.isdisjoint(word) or _BUILTIN.fullmatch(word):
+    if sys.platform == "win32":
+        _hint_for_windows(word)
+    elif not _SHELLS_OWN.isdisjoint(word) or _BUILTIN.fullmatch(word):
         output.hint(f"exec starts a program without a shell; to use shell syntax: {command()} exec … -- sh -c '…'")
     return NO_PROGRAM
+
+
+def _hint_for_windows(word: str) -> None:
+    if _CMDS_OWN.fullmatch(word):
+        output.hint(f"exec starts a program without a shell; for a command of cmd.exe: {command()} exec … -- cmd /c …")
+    elif programs.named(f".{os.sep}{word}", os.environ) is not None:
+        output.hint(f"exec takes a program from the working directory only if you name its path, as in .{os.sep}NAME")
 
 
 def _not_run(error: OSError) -> int:

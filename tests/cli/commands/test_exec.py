@@ -1,10 +1,13 @@
 """`exec` replaces itself with the program, or reports why it cannot."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.support.machine import Machine
+from claude_secrets.errors import Code
+from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
 
 
 def test_exec_becomes_the_program_with_the_secrets_in_its_environment(machine: Machine) -> None:
@@ -37,3 +40,58 @@ def test_exec_says_why_it_cannot(machine: Machine, arguments: list[str], code: s
         machine.run("set", name, stdin=value)
     done = machine.run("exec", *arguments)
     assert (done.returncode != 0, done.stderr.split()[1]) == (True, f"[{code}]")
+
+
+WITHOUT_RE2 = """
+import runpy, sys
+sys.modules["re2"] = None
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs the program as on a system without google-re2. This is a stand-in: the import fails, as it does there."""
+
+
+def without_re2(machine: Machine, *arguments: str, at: Path) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-P", "-c", WITHOUT_RE2, PROGRAM[-1], *arguments]
+    return subprocess.run(
+        words,
+        cwd=at,
+        env=machine.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+def test_without_re2_redaction_says_what_is_missing_and_runs_nothing(machine: Machine) -> None:
+    project = machine.project("api")
+    machine.run("set", "TOKEN", at=project, stdin="canary")
+    words = ("--only", "TOKEN", "--", "touch", "began")
+    refused = without_re2(machine, "exec", "--redact", *words, at=project)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(f"error: [{Code.INVALID_PATTERN}] Patterns and redaction need")
+    assert "google-re2" in refused.stderr
+    assert not (project / "began").exists()
+    assert without_re2(machine, "exec", "--only", "TOKEN", "--", "no-such", at=project).returncode == 127
+    assert without_re2(machine, "exec", *words, at=project).returncode == 0
+    assert (project / "began").exists()
+
+
+def test_without_re2_a_policys_pattern_denies_everything_and_says_what_is_missing(machine: Machine) -> None:
+    project = machine.project("api")
+    rule = "{name: a, conditions: [{path: args.name, op: regex, value: ^A}]}"
+    policy = machine.home / ".config" / "claude-secrets" / "policy.yml"
+    policy.write_text(f'version: "1"\ndefault: allow\ntools: {{get_secret: {{rules: [{rule}]}}}}\n')
+    assert machine.run("policy", "explain", "get_secret", "ABC", at=project).returncode == 0
+    refused = without_re2(machine, "policy", "explain", "get_secret", "ABC", at=project)
+    assert refused.returncode != 0
+    assert "google-re2" in refused.stdout + refused.stderr
+    assert "INTERNAL" not in refused.stdout + refused.stderr
+    machine.run("set", "ABC", at=project, stdin="canary")
+    words = [sys.executable, "-P", "-c", WITHOUT_RE2, PROGRAM[-1]]
+    with Wire(words, project, machine.environment) as wire:
+        wire.shake_hands()
+        assert wire.code("get_secret", name="ABC") == Code.INVALID_PATTERN
+        assert wire.code("search_secrets", pattern="A") == Code.INVALID_PATTERN
