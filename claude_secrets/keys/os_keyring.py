@@ -1,8 +1,9 @@
 """The operating system's keyring: choose the backend, find the session bus, read and write entries with a deadline.
 
 Always: this module imports only the `keyring` package's own backends for this platform, never code that the environment
-or the package's configuration names. The module starts no process. No caller waits longer than the deadline. Callers
-never see an exception of a backend. The `keyring` package is imported at the first access to the keyring.
+or the package's configuration names. No caller waits longer than the deadline. Callers never see an exception of a
+backend. The `keyring` package is imported at the first access to the keyring. On macOS, `mac_keychain` replaces the
+package. On other systems, the module starts no process.
 """
 
 import importlib
@@ -17,6 +18,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 from urllib.parse import quote
 
 from claude_secrets.errors import Code, CustodyError
+from claude_secrets.keys import mac_keychain
 
 _T = TypeVar("_T")
 
@@ -56,7 +58,8 @@ class SystemKeyring:
     These variables of `environment` determine the keyring: `DBUS_SESSION_BUS_ADDRESS`, `XDG_RUNTIME_DIR`, `DISPLAY`,
     `WAYLAND_DISPLAY` and `PYTHON_KEYRING_BACKEND`. If the bus address is missing, the bus's socket is looked for in
     `XDG_RUNTIME_DIR` or else in `runtime_directory` (by default `/run/user/UID`), and the address is added to
-    `environment`. `deadline`, in seconds, replaces the usual deadlines. Use an instance in one thread only.
+    `environment`. `deadline`, in seconds, replaces the usual deadlines. `security` replaces the program that reads the
+    macOS keychain. Use an instance in one thread only.
     """
 
     def __init__(
@@ -66,11 +69,13 @@ class SystemKeyring:
         *,
         deadline: float | None = None,
         runtime_directory: Path | None = None,
+        security: Path | None = None,
     ) -> None:
         self._environment = environment
         self._platform = platform
         self._deadline = deadline
         self._runtime_directory = runtime_directory
+        self._security = security
         self._backend: _Backend | None = None
         self._blocked: Thread | None = None
 
@@ -101,7 +106,7 @@ class SystemKeyring:
             # Read first: the read, not the write, makes the keyring ask for its password. If the person answers too
             # late, nothing is written.
             if backend.get_password(*place) is not None:
-                raise _unavailable("The system's keyring already has an entry with this name.")
+                raise self._unavailable("The system's keyring already has an entry with this name.")
             if answer.cancelled():
                 return
             backend.set_password(*place, text)
@@ -110,7 +115,7 @@ class SystemKeyring:
             if answer.cancelled():
                 backend.delete_password(*place)
             elif not kept:
-                raise _unavailable("The system's keyring accepted a key but did not keep it.")
+                raise self._unavailable("The system's keyring accepted a key but did not keep it.")
 
         self._ask(write)
 
@@ -126,7 +131,7 @@ class SystemKeyring:
     def _ask(self, action: Callable[[_Backend, "Future[_T]"], _T]) -> _T:
         """Run `action` on a daemon thread, so that a hanging keyring cannot block the caller or the exit."""
         if self._blocked is not None and self._blocked.is_alive():
-            raise _locked()
+            raise self._locked()
         backend = self._open()
         answer: Future[_T] = Future()
         thread = Thread(target=_work, args=(action, backend, answer), name="keyring", daemon=True)
@@ -140,7 +145,13 @@ class SystemKeyring:
             answer.cancel()  # otherwise the thread could still write the entry
             raise
         self._blocked = thread
-        raise _locked()
+        raise self._locked()
+
+    def _locked(self) -> CustodyError:
+        return mac_keychain.locked() if self._platform == "darwin" else _locked()
+
+    def _unavailable(self, message: str) -> CustodyError:
+        return mac_keychain.unavailable(message) if self._platform == "darwin" else _unavailable(message)
 
     def _patience(self) -> float:
         if self._deadline is not None:
@@ -171,7 +182,9 @@ class SystemKeyring:
         if self._platform not in _BACKENDS:
             self._find_session_bus()
         if self._backend is None:
-            self._backend = _load(wanted)
+            # Of the keyring package's backends, macOS would ask the person again for each Python build.
+            on_mac = self._platform == "darwin"
+            self._backend = mac_keychain.Keychain(self._security) if on_mac else _load(wanted)
         return self._backend
 
     def _find_session_bus(self) -> None:
@@ -215,10 +228,10 @@ def _work(action: Callable[[_Backend, "Future[_T]"], _T], backend: _Backend, ans
 
 
 def _translated(error: Exception) -> CustodyError:
-    from keyring.errors import KeyringLocked
-
     if isinstance(error, CustodyError):
         return error
+    from keyring.errors import KeyringLocked
+
     return _locked() if isinstance(error, KeyringLocked) else _unavailable("The system's keyring does not answer.")
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets import plain_file
-from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
-from claude_secrets.keys import mac_keychain
+from claude_secrets.errors import CallerError, Code, SecretsError, StoreError
 from claude_secrets.model import SHARED
 from claude_secrets.person import importing, log, secrets, trust
 from claude_secrets.person.import_files import ImportedEntry
@@ -22,8 +21,10 @@ from claude_secrets.person.importing import Change
 from claude_secrets.store import records
 from claude_secrets.store.grants import Grant
 from tests.support import terminals
+from tests.support.keychain import StandInKeychain
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 from tests.support.posix import give_away, is_root, make_pipe
+from tests.support.program import SECURITY
 from tests.support.store_world import Agent, World
 
 VECTORS = {
@@ -453,51 +454,54 @@ def test_agents_of_a_project_reach_what_it_imported(world: World) -> None:
 # The key of the TypeScript tool
 
 
-def stand_in(directory: Path, script: str) -> Path:
-    """Write a stand-in for macOS' `security`: it records how it was called, and runs the script."""
-    directory.mkdir(parents=True)
-    program = directory / "security"
-    program.write_text(
-        f'#!/bin/sh\nprintf "%s\\n" "$@" >"{directory}/arguments"\nenv >"{directory}/environment"\n{script}'
-    )
-    program.chmod(0o700)
-    return directory
+@pytest.fixture
+def keychain(machine: Watched) -> StandInKeychain:
+    """A stand-in for macOS' `/usr/bin/security`, which the machine's program uses."""
+    keychain = StandInKeychain(machine.home / "tools")
+    machine.environment[SECURITY] = str(keychain.program)
+    return keychain
 
 
-def test_the_key_comes_from_the_keychain_by_a_stand_in_for_security(machine: Watched) -> None:
+def test_the_key_comes_from_the_keychain_by_a_stand_in_for_security(
+    machine: Watched, keychain: StandInKeychain
+) -> None:
     vector = VECTORS["two"]
-    tools = stand_in(machine.home / "tools", f"echo {vector['key']}\n")
-    machine.environment["PATH"] = f"{tools}:{machine.environment['PATH']}"
+    keychain.put("claude-secrets-mcp", "master-key", vector["key"])
     project = machine.project("api")
-    stand_in(project / "tools", "touch ran\n")
-    machine.environment["PATH"] = f"{project / 'tools'}:{machine.environment['PATH']}"
-    machine.environment["EVIL"] = str(project / "lib.so")
+    planted = project / "tools" / "security"
+    planted.parent.mkdir()
+    planted.write_text(f"#!/bin/sh\ntouch {project}/ran\n")
+    planted.chmod(0o700)
+    machine.environment["PATH"] = f"{planted.parent}:{machine.environment['PATH']}"
     code, _, said = machine.bring(str(machine.file("secrets.encrypted", vector["file"])), "--yes", at=project)
     assert (code, machine.values()) == (0, vector["secrets"])
     assert vector["key"] not in said
-    assert (tools / "arguments").read_text().split() == [
-        *("find-generic-password", "-s", "claude-secrets-mcp", "-a", "master-key", "-w")
-    ]
-    assert not (project / "tools" / "arguments").exists()
-    assert "EVIL" not in (tools / "environment").read_text()
-    assert "PWD=/\n" in (tools / "environment").read_text()
+    [run] = keychain.runs()
+    assert run["stdin"] == '"find-generic-password" "-s" "claude-secrets-mcp" "-a" "master-key" "-w"\n'
+    assert (run["arguments"], run["directory"]) == (["-i"], "/")
+    assert not (project / "ran").exists()
 
 
 @pytest.mark.parametrize(
-    ("script", "refused"),
+    ("fault", "key", "refused"),
     [
-        ("exit 44\n", "KEY_MISSING"),
-        ("echo canary; exit 36\n", "KEYRING_UNAVAILABLE"),
-        ("echo canary-no-key\n", "KEY_WRONG"),
-        ("", "KEY_WRONG"),
-        (f"echo {VECTORS['another key']['key']}\n", "KEY_WRONG"),
-        (None, "KEYRING_UNAVAILABLE"),
+        ([""], None, "KEY_MISSING"),
+        (["say", 36, "canary"], None, "KEYRING_LOCKED"),
+        (["say", 1, "canary"], None, "KEYRING_UNAVAILABLE"),
+        (["say", 0, "canary-no-key"], None, "KEY_WRONG"),
+        (["say", 0, ""], None, "KEY_WRONG"),
+        ([""], VECTORS["another key"]["key"], "KEY_WRONG"),
+        (None, None, "KEYRING_UNAVAILABLE"),
     ],
 )
-def test_a_keychain_that_gives_no_key_is_told_apart(machine: Watched, script: str | None, refused: str) -> None:
-    if script is not None:
-        tools = stand_in(machine.home / "tools", script)
-        machine.environment["PATH"] = f"{tools}:{machine.environment['PATH']}"
+def test_a_keychain_that_gives_no_key_is_told_apart(
+    machine: Watched, keychain: StandInKeychain, fault: list[object] | None, key: str | None, refused: str
+) -> None:
+    keychain.set(fault=fault or [""])
+    if fault is None:
+        keychain.program.unlink()
+    if key is not None:
+        keychain.put("claude-secrets-mcp", "master-key", key)
     file = machine.file("secrets.encrypted", VECTORS["two"]["file"])
     before = machine.rows()
     code, error, said = machine.bring(str(file), "--yes")
@@ -514,20 +518,6 @@ def test_a_store_that_does_not_open_brings_nothing_in(machine: Watched, name: st
     exits = {"KEY_WRONG": 4, "STORE_FORMAT": 1}
     assert (code, error, machine.rows()) == (exits.get(vector["code"], 2), vector["code"], before)
     assert vector["key"] not in said
-
-
-def test_a_keychain_that_does_not_answer_is_an_answer(tmp_path: Path) -> None:
-    tools = stand_in(tmp_path / "tools", "echo canary\nexec sleep 60\n")
-    with pytest.raises(CustodyError) as caught:
-        mac_keychain.password(
-            service="s",
-            account="a",
-            environment={"PATH": f"{tools}:{os.environ['PATH']}"},
-            forbidden=[],
-            seconds=0.5,
-        )
-    assert (caught.value.code, CANARY in str(caught.value)) == (Code.KEYRING_UNAVAILABLE, False)
-    assert caught.value.__suppress_context__
 
 
 # Rewriting

@@ -602,35 +602,27 @@ class StandInBackend:
         del self.entries[service, username]
 
 
-class TestOtherSystems:
-    """macOS and Windows with stand-ins for their backends: which backend is chosen, and which calls it gets."""
+class TestWindows:
+    """Windows with a stand-in for its backend: which backend is chosen, and which calls it gets."""
 
-    @pytest.fixture(params=["darwin", "win32"])
-    def platform(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-        module, name = {
-            "darwin": ("keyring.backends.macOS", "Keyring"),
-            "win32": ("keyring.backends.Windows", "WinVaultKeyring"),
-        }[request.param]
-        stand_in = ModuleType(module)
-        setattr(stand_in, name, StandInBackend)
-        monkeypatch.setitem(sys.modules, module, stand_in)
+    @pytest.fixture
+    def platform(self, monkeypatch: pytest.MonkeyPatch) -> str:
+        stand_in = ModuleType("keyring.backends.Windows")
+        vars(stand_in)["WinVaultKeyring"] = StandInBackend
+        monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
         monkeypatch.setattr(StandInBackend, "entries", {}, raising=False)
-        return str(request.param)
+        return "win32"
 
     def test_the_systems_own_backend_is_chosen_and_asked_for_one_new_entry(self, platform: str) -> None:
         custody = Custody(environment={}, platform=platform)
         data_key = DataKey.generate()
         slot = custody.new_keyring_slot(STORE, data_key).place_key()
         entry = f"{STORE}.{slot.slot_id}"
-        # Windows finds entries by their service only, so each entry needs its own service there.
-        service = {"darwin": "claude-secrets", "win32": f"claude-secrets:{entry}"}[platform]
+        service = f"claude-secrets:{entry}"  # Windows finds entries by their service only
         assert list(StandInBackend.entries) == [(service, entry)]
         assert len(StandInBackend.entries[service, entry]) == 44
         assert Custody(environment={}, platform=platform).unlock(IDENTITY, [slot]).secret == data_key.secret
-        assert (
-            custody.keyring_status().name
-            == {"darwin": "macOS Keychain", "win32": "Windows Credential Manager"}[platform]
-        )
+        assert custody.keyring_status().name == "Windows Credential Manager"
         custody.take_away(IDENTITY, slot)
         assert StandInBackend.entries == {}
 

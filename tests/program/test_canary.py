@@ -19,7 +19,9 @@ import pytest
 from claude_secrets.cli.commands.hook import EVENTS
 from claude_secrets.errors import Code
 from tests.support.chromium import Browser
+from tests.support.keychain import StandInKeychain
 from tests.support.machine import Machine, Wire
+from tests.support.program import SECURITY
 from tests.support.requirements import require_real
 from tests.support.rounds import in_turn
 
@@ -118,6 +120,7 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
     for part in (what_a_caller_gets_wrong, what_the_person_denies, what_the_disk_does, what_the_key_does):
         part(evidence, project)
     what_the_keyring_says(evidence, project, locked_keyring)
+    key_in_keychain = what_the_mac_keychain_says(evidence, project)
     what_the_person_enters(evidence, project, browser)
     code = what_is_kept(evidence, project)
     evidence.files()
@@ -126,6 +129,7 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
     secrets = {"the value": VALUE, "the typed value": TYPED, "the passphrase": PASSPHRASE, "the code": code}
     keys = {"the old master key": master_key, "the master key": machine.key_file.read_text().strip()}
     assert keys["the old master key"] != keys["the master key"]
+    keys["the key in the keychain"] = key_in_keychain
     assert evidence.search({**secrets, "the new passphrase": RENEWED, **keys}) == []
     assert machine.run("get", "TYPED", at=project).stdout == TYPED
 
@@ -309,6 +313,29 @@ def what_the_keyring_says(evidence: Evidence, project: Path, locked_keyring: dic
     absent = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
     with evidence.server(project, environment={**elsewhere, **absent}) as wire:
         wire.call("set_secret", name="T", value=VALUE)  # KEYRING_UNAVAILABLE
+
+
+def what_the_mac_keychain_says(evidence: Evidence, project: Path) -> str:
+    """Keep a key as on macOS, by a stand-in for `security` that fails in every way. Return the key."""
+    keychain = StandInKeychain(evidence.machine.home.parent / "keychain")  # not searched: the key belongs there
+    mac = {
+        "CLAUDE_SECRETS_STORE": str(evidence.machine.home / "mac" / "secrets.db"),
+        SECURITY: str(keychain.program),
+    }
+    with evidence.server(project, environment=mac) as wire:
+        wire.text("set_secret", name="T", value=VALUE)
+    [(place, key)] = keychain.items().items()
+    keychain.set(items={})
+    keychain.put("claude-secrets", place[1], key)  # as an earlier version kept it
+    for fault in ([""], ["say", 36, key], ["say", 1, key], ["say", 0, f"{key}{VALUE}"], ["endless", key]):
+        keychain.set(fault=fault)
+        with evidence.server(project, environment=mac) as wire:
+            wire.call("list_secrets")
+        evidence.run("doctor", at=project, environment=mac)
+    assert list(keychain.items()) == [place]  # it was moved
+    for run in keychain.runs():
+        evidence.add("arguments", json.dumps([run["arguments"], run["environment"]]).encode())
+    return key
 
 
 def what_the_person_enters(evidence: Evidence, project: Path, browser: Browser) -> None:

@@ -27,6 +27,9 @@ HOOK_SECONDS = "TESTS_HOOK_SECONDS"
 GIT_SECONDS = "TESTS_GIT_SECONDS"
 """The seconds without output after which git is ended."""
 
+SECURITY = "TESTS_SECURITY"
+"""The program that replaces `/usr/bin/security`. The key is then kept as on macOS."""
+
 PLACES = "TESTS_PLACES"
 """The directories, written as a PATH, that replace the system's directories of programs."""
 
@@ -76,6 +79,9 @@ def main() -> None:
     places = os.environ.pop(PLACES, None)
     if places is not None:
         _take(places)
+    security = os.environ.pop(SECURITY, None)
+    if security is not None:
+        _keep_keys_as_on_macos(Path(security))
     asked = os.environ.pop(ASKED, None)
     if asked is not None:
         _note_who_asks(asked)
@@ -111,6 +117,16 @@ def _note_who_asks(file: str) -> None:
         return ask(*arguments, **options)
 
     terminal._ask = asking
+
+
+def _keep_keys_as_on_macos(security: Path) -> None:
+    from claude_secrets.keys import mac_keychain
+    from claude_secrets.keys.custody import Custody
+
+    vars(mac_keychain)["SECURITY"] = security
+    defaults = Custody.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["platform"] = "darwin"
 
 
 def _take(places: str) -> None:

@@ -21,7 +21,6 @@ from claude_secrets.person.importing import Change, Planned
 from claude_secrets.person.person import Person
 from claude_secrets.plain_file import PlainFile
 from claude_secrets.policy.planted import grounds_of
-from claude_secrets.policy.project import Project
 from claude_secrets.store.records import Stored
 
 
@@ -56,7 +55,7 @@ def run(options: Namespace) -> int:
     kind = _kind(file, options.kind, rewrite=options.rewrite, has_key=options.key_fd is not None)
     invocation = invocation_of(options)
     project = find_project(invocation)
-    contents = import_files.read_entries(kind, file.data, lambda: _key(options.key_fd, project))
+    contents = import_files.read_entries(kind, file.data, lambda: _key(options.key_fd))
     _refuse_problems(contents)
     after = _rewriting(file, contents) if options.rewrite else None
     person = the_person(invocation, project, None if options.scope is None else check_scope(options.scope))
@@ -96,17 +95,12 @@ def _kind(file: PlainFile, named: str | None, *, rewrite: bool, has_key: bool) -
     return kind
 
 
-def _key(descriptor: int | None, project: Project | None) -> bytes:
+def _key(descriptor: int | None) -> bytes:
     if descriptor is not None:
         return first_line(descriptor, "key").encode()
     from claude_secrets.keys.mac_keychain import password
 
-    return password(
-        service="claude-secrets-mcp",
-        account="master-key",
-        environment=os.environ,
-        forbidden=grounds_of(project.path) if project else [],
-    )
+    return password(service="claude-secrets-mcp", account="master-key")
 
 
 def _refuse_problems(contents: ImportedFile) -> None:
