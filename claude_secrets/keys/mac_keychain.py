@@ -90,6 +90,9 @@ class Keychain:
         if text is not None:
             self._move(earlier, place, text)
             return text
+        text = self._find(place)  # another process may have moved the key between the two searches
+        if text is not None:
+            return text
         # A locked keychain says which items it has, but does not take a new item. `security` also reports a missing
         # item if it cannot read the keychain. This command needs an unlocked keychain, and asks for its password.
         _require(self._run("show-keychain-info", seconds=self._seconds))
@@ -112,7 +115,8 @@ class Keychain:
 
         The item at `place` is never deleted here, so two processes can move the same key at once.
         """
-        # The key was read, so the caller gets it. If the move fails, the next reading moves the key.
+        # The key was read, so the caller gets it, whatever fails here. If only the old item is left, the next reading
+        # moves the key. If both items are left, `delete_password` deletes both.
         with suppress(CustodyError):
             self._add(place, text)  # if there is an item now, another process added it
             if self._find(place) == text:

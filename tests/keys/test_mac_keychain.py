@@ -426,6 +426,24 @@ class TestItemsOfEarlierVersions:
             *("add-generic-password", "find-generic-password", "delete-generic-password"),
         ]
 
+    def test_a_key_that_another_process_moves_between_two_searches_is_found(
+        self, keychain: StandInKeychain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keychain.put(*EARLIER, KEY)
+        backend = Keychain(keychain.program)
+        find = backend._find
+        answers: list[str | None] = []
+
+        def searched(place: mac_keychain.Place) -> str | None:
+            answers.append(find(place))
+            if len(answers) == 1:
+                assert keyring_of(keychain).read(ENTRY) == KEY
+            return answers[-1]
+
+        monkeypatch.setattr(backend, "_find", searched)
+        assert backend.get_password(*EARLIER) == KEY
+        assert answers == [None, None, KEY]
+
     def test_several_processes_that_move_a_key_at_once_all_read_it(self, keychain: StandInKeychain) -> None:
         keychain.put(*EARLIER, KEY)
         readers = [read_elsewhere(keychain) for _ in range(4)]
