@@ -242,7 +242,7 @@ def _run(program: Path | None, line: bytes, seconds: float) -> _Ended:
             start_new_session=True,  # Ctrl-C must not stop it between two steps, and it must not ask at the terminal
         )
     except OSError:
-        raise unavailable(f"The program '{SECURITY}', which reads the keychain, cannot be run.") from None
+        raise unavailable(f"The program '{SECURITY.as_posix()}', which reads the keychain, cannot be run.") from None
     with process:
         try:
             _give(cast("IO[bytes]", process.stdin), line)
