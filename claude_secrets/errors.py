@@ -47,19 +47,23 @@ class SecretsError(Exception):
     """A refusal or failure that is shown to the caller.
 
     `code` is stable. `message` says what is wrong. `hint` says what the person can do, and may be None. `rule` is the
-    ID of the rule that caused the refusal, or empty. The subclasses group errors by who can fix them.
+    ID of the rule that caused the refusal, or empty. `names` are the secrets that the log names with the error; if it
+    is empty, the log names the command's secret. The subclasses group errors by who can fix them.
     """
 
-    def __init__(self, code: Code, message: str, hint: str | None = None, *, rule: str = "") -> None:
+    def __init__(
+        self, code: Code, message: str, hint: str | None = None, *, rule: str = "", names: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.hint = hint
         self.rule = rule
+        self.names = names
 
     def with_hint(self, hint: str) -> Self:
         """Return a copy of this error with a different hint."""
-        return type(self)(self.code, self.message, hint, rule=self.rule)
+        return type(self)(self.code, self.message, hint, rule=self.rule, names=self.names)
 
 
 class CallerError(SecretsError):

@@ -157,11 +157,12 @@ def _show(options: Namespace, caller: _Caller, call: Call) -> int:
 def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
     from claude_secrets.cli.commands import exec as exec_command
 
-    def values(names: Sequence[str]) -> dict[str, str]:
+    def values(names: Sequence[str], accept: Callable[[Mapping[str, str]], object]) -> dict[str, str]:
         values_by_name = {}
         for name in names:
             with suppress(CallerError):  # not found; the caller reports all missing names together
                 values_by_name[name] = caller.done(Call(tool=Tool.GET_SECRET, name=name, use=True)).text
+        accept(values_by_name)
         return values_by_name
 
     choice = variables.Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names)

@@ -179,7 +179,8 @@ def _note(error: SecretsError, person: Person, invocation: Invocation) -> None:
     if error.code in _MISTYPED or not (person.store.exists() and person.store.unlocked):
         return
     with suppress(SecretsError), person.store.write(durable=False) as tx:  # a failure to log reveals no value
-        person.log(tx, invocation.command, invocation.name, refused=error.code)
+        for name in error.names or (invocation.name,):
+            person.log(tx, invocation.command, name, refused=error.code)
 
 
 def existing_person(invocation: Invocation) -> Person:

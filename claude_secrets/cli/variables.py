@@ -5,14 +5,16 @@ replaced.
 """
 
 import re
-from argparse import ArgumentParser
-from collections.abc import Callable, Iterable, Sequence
+import shlex
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.cli.output import warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec import references
+from claude_secrets.paths import command
 from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_own
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -41,14 +43,18 @@ class Templates(NamedTuple):
 class Source(NamedTuple):
     """A source of secrets' values. `values` returns the values of existing secrets by name. `close` closes the source.
 
+    `values` first passes the values to its second argument, which raises an error if they cannot be used. Then no value
+    is given out. `missing` returns the hint for secrets that do not exist.
+
     `check` raises an error if the files name secrets that they may not use. `shown` returns a word of the command line
     with all values in it redacted; the result is empty if the source cannot redact.
     """
 
-    values: Callable[[Sequence[str]], dict[str, str]]
+    values: Callable[[Sequence[str], Callable[[Mapping[str, str]], object]], dict[str, str]]
     close: Callable[[], None]
     check: Callable[[Templates], None] = lambda _templates: None
     shown: Callable[[str], str] = lambda _word: ""
+    missing: Callable[[Sequence[str]], str | None] = lambda _names: None
 
 
 class Variables(NamedTuple):
@@ -120,22 +126,39 @@ def refuse_shells_own(names: Iterable[str]) -> None:
         )
 
 
-def resolved(texts: dict[str, str], source: Source, *, on_missing: str = "error") -> Variables:
+def resolved(
+    texts: dict[str, str], source: Source, check: Callable[[Variables], object], *, on_missing: str = "error"
+) -> Variables:
     """Return the variables with each reference replaced by the secret's value.
 
     If a secret is missing, `on_missing` decides: `error` raises an error, `empty` inserts nothing, and `keep` keeps the
-    reference.
+    reference. `check` raises an error if the variables cannot be used.
 
     Raises:
         CallerError: NOT_FOUND, which lists all missing names.
     """
     names = references.names_in(texts.values())
-    values = source.values(names) if names else {}
-    missing = [name for name in names if name not in values]
-    if missing and on_missing == "error":
-        raise references.missing(missing)
-    fill = {**values, **dict.fromkeys(missing, "")} if on_missing == "empty" else values
-    return Variables({name: references.filled(text, fill) for name, text in texts.items()}, values)
+
+    def made(values: Mapping[str, str]) -> Variables:
+        missing = [name for name in names if name not in values]
+        if missing and on_missing == "error":
+            raise references.missing(missing, source.missing(missing))
+        fill = {**values, **dict.fromkeys(missing, "")} if on_missing == "empty" else values
+        return Variables({name: references.filled(text, fill) for name, text in texts.items()}, dict(values))
+
+    def accept(values: Mapping[str, str]) -> None:
+        check(made(values))
+
+    if not names:
+        accept({})
+        return made({})
+    return made(source.values(names, accept))
+
+
+def how_to_store(options: Namespace, names: Sequence[str]) -> str:
+    """Return the hint for secrets that do not exist. `options` are the options of the person's command."""
+    scope = f" --scope {shlex.quote(options.scope)}" if options.scope else ""
+    return f"To store {'it' if len(names) == 1 else 'the first of them'}: {command()} set {names[0]}{scope}"
 
 
 def refuse_nul(values: Variables) -> None:

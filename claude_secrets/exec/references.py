@@ -4,7 +4,7 @@ Always: the module is pure. If an inserted value contains text that looks like a
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from claude_secrets.errors import CallerError, Code
@@ -45,7 +45,8 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda match: values.get(match[1], match[0]), text)
 
 
-def missing(names: Iterable[str]) -> CallerError:
+def missing(names: Sequence[str], hint: str | None = None) -> CallerError:
     """Return the error that lists all referenced secrets that were not found."""
     listed = ", ".join(f"'{name}'" for name in names)
-    return CallerError(Code.NOT_FOUND, f"These secrets were not found: {listed}.")
+    are = "This secret was" if len(names) == 1 else "These secrets were"
+    return CallerError(Code.NOT_FOUND, f"{are} not found: {listed}.", hint, names=tuple(names))

@@ -106,7 +106,8 @@ class Person:
         return CallerError(
             Code.NOT_FOUND,
             f"There is no secret '{name}' in scope '{self.scope}'.",
-            f"To see the names of all scopes: {command()} list",
+            f"To see all secrets, in all scopes: {command()} list",
+            names=(name,),
         )
 
     def project_with_identity(self, tx: Transaction) -> Project | None:

@@ -4,7 +4,7 @@ Always: the allowlist does not restrict the person, because the keyring protects
 secret from inside a project, that project may use the secret.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from claude_secrets.errors import CallerError, Code, StoreError
@@ -87,24 +87,36 @@ def get_value(person: Person, name: str, *, warn: Callable[[str], None]) -> str:
     return values[name]
 
 
-def get_values(person: Person, names: Sequence[str], action: str, *, warn: Callable[[str], None]) -> dict[str, str]:
+def get_values(
+    person: Person,
+    names: Sequence[str],
+    action: str,
+    *,
+    warn: Callable[[str], None],
+    accept: Callable[[Mapping[str, str]], object] = dict,
+) -> dict[str, str]:
     """Return the current values of the secrets in `names` that exist. Each access is logged as `action`.
+
+    `accept` gets the values first. If it raises an error, no value is given out, and no access is logged as done.
 
     A store that is damaged or cannot be written is handled as in `get_value`.
     """
     for name in names:
         check_name(name)
     if not person.store.exists():
+        accept({})
         return {}
     try:
         with person.store.write(durable=False) as tx:
             values = _values(person, tx, names)
+            accept(values)
             for name in values:
                 person.log(tx, action, name)
     except StoreError as error:
         if error.code not in _READABLE_STILL:
             raise
-        return _unlogged(person, names, error.code, warn)
+        values = _unlogged(person, names, error.code, warn)
+        accept(values)
     return values
 
 

@@ -111,9 +111,9 @@ ENVIRONMENTS: tuple[dict[str, str], ...] = ({}, {"A": "a-env", "B": "b-env", "NO
 
 def environment(data: bytes, secrets: Mapping[str, str]) -> dict[str, str] | str:
     """Return the variables that `exec --file` adds to the environment, or the code of its refusal."""
-    source = Source(lambda names: {name: secrets[name] for name in names if name in secrets}, lambda: None)
+    source = Source(lambda names, _: {name: secrets[name] for name in names if name in secrets}, lambda: None)
     try:
-        return variables.resolved(dotenv_file.values(dotenv_file.decoded(data)), source).environment
+        return variables.resolved(dotenv_file.values(dotenv_file.decoded(data)), source, id).environment
     except CallerError as error:
         return error.code.value
 

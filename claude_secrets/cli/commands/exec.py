@@ -8,7 +8,8 @@ import signal
 import stat
 import sys
 from argparse import REMAINDER, ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NoReturn
 
 from claude_secrets import core_dumps, programs
@@ -70,8 +71,8 @@ def run(options: Namespace) -> int:
     """Replace this process with the program. With `--redact`, or on Windows, run the program as a child process."""
     person = scoped_person(options)
 
-    def values(names: Sequence[str]) -> dict[str, str]:
-        return secrets.get_values(person, names, "exec", warn=warn)
+    def values(names: Sequence[str], accept: Callable[[Mapping[str, str]], object]) -> dict[str, str]:
+        return secrets.get_values(person, names, "exec", warn=warn, accept=accept)
 
     def check(templates: Templates) -> None:
         ask_about_others.require_references(
@@ -88,7 +89,7 @@ def run(options: Namespace) -> int:
     return start(
         options.program,
         Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names),
-        Source(values, close, check, shown),
+        Source(values, close, check, shown, partial(variables.how_to_store, options)),
         os.environ,
         redact=options.redact,
     )
@@ -143,8 +144,7 @@ def start(
     if sys.platform == "win32":
         windows_words.refuse_unsafe(program, words[1:])
     source.check(templates)
-    resolved = variables.resolved(templates.variables, source)
-    variables.refuse_nul(resolved)
+    resolved = variables.resolved(templates.variables, source, variables.refuse_nul)
     source.close()
     full = windows_words.merged(environment, resolved.environment)
     output.flush()

@@ -1,12 +1,13 @@
 """`export`: print variables with secret values, as shell commands, a .env file or JSON."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from claude_secrets.cli import ask_about_others, variables
 from claude_secrets.cli.opening import add_scope, invocation_of, scoped_person, yes_of
 from claude_secrets.cli.output import say_json, warn, write
-from claude_secrets.cli.variables import Choice, Source, listed
+from claude_secrets.cli.variables import Choice, Source, Variables, listed
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec import dotenv_file
 from claude_secrets.person import secrets
@@ -43,8 +44,14 @@ def run(options: Namespace) -> int:
     """Print the variables."""
     person = scoped_person(options)
 
-    def values(names: Sequence[str]) -> dict[str, str]:
-        return secrets.get_values(person, names, "export", warn=warn)
+    def values(names: Sequence[str], accept: Callable[[Mapping[str, str]], object]) -> dict[str, str]:
+        return secrets.get_values(person, names, "export", warn=warn, accept=accept)
+
+    def text(result: Variables) -> str:
+        if options.format == "json":
+            return ""
+        variables.refuse_nul(result)
+        return _shell(result.environment) if options.format == "shell" else _dotenv(result.environment)
 
     templates = variables.templates(Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names))
     if options.format == "shell":
@@ -52,13 +59,12 @@ def run(options: Namespace) -> int:
     ask_about_others.require_references(
         person, templates.named_by_files, templates.files, yes_of(invocation_of(options))
     )
-    result = variables.resolved(templates.variables, Source(values, person.store.close), on_missing=options.on_missing)
+    source = Source(values, person.store.close, missing=partial(variables.how_to_store, options))
+    result = variables.resolved(templates.variables, source, text, on_missing=options.on_missing)
     if options.format == "json":
         say_json(result.environment)
         return 0
-    variables.refuse_nul(result)
-    text = _shell(result.environment) if options.format == "shell" else _dotenv(result.environment)
-    write(text.encode())
+    write(text(result).encode())
     return 0
 
 

@@ -57,6 +57,32 @@ def test_a_persons_failed_commands_are_in_the_log(machine: Machine) -> None:
     assert [event["name"] for event in events[:2]] == ["MISSING", "MISSING"]
 
 
+def test_a_command_that_cannot_give_all_values_logs_none_of_them_as_given(machine: Machine) -> None:
+    for name, value in {"THERE": "v", "NUL": "a\0b", "OPEN": "${x}"}.items():
+        machine.run("set", name, stdin=value)
+    (machine.home / "refs.env").write_text("A=secret://THERE\nB=secret://GONE\nC=secret://AWAY\n")
+    missing = ("--only", "THERE", "--only", "GONE", "--only", "AWAY")
+    refused = {
+        ("exec", *missing, "--", "true"): ["GONE", "AWAY"],
+        ("export", *missing): ["GONE", "AWAY"],
+        ("export", "--file", "refs.env"): ["GONE", "AWAY"],
+        ("exec", "--only", "THERE", "--only", "NUL", "--", "true"): [],
+        ("export", "--only", "THERE", "--only", "NUL"): [],
+        ("export", "--format", "dotenv", "--only", "THERE", "--only", "OPEN"): [],
+        ("exec", "--only", "THERE", "--", "no-such-program"): [""],
+        ("access", "THERE", "GONE", "--use-only"): ["GONE"],
+    }
+    for arguments, names in refused.items():
+        before = len(json.loads(machine.run("log", "--json").stdout))
+        assert machine.run(*arguments).returncode != 0, arguments
+        events = json.loads(machine.run("log", "--json").stdout)[before:]
+        assert [event["name"] for event in events if event["outcome"] == "refused"] == names, arguments
+        assert [event for event in events if event["outcome"] != "refused"] == [], arguments
+    assert machine.run("export", "--on-missing", "keep", "--file", "refs.env").returncode == 0
+    event = json.loads(machine.run("log", "--json").stdout)[-1]
+    assert (event["action"], event["name"], event["outcome"]) == ("export", "THERE", "done")
+
+
 @pytest.mark.parametrize(
     "meddle",
     [
