@@ -32,6 +32,8 @@ URL_LIMIT: Final = 500
 WILD_LIMIT: Final = 100
 """The most entries with wildcards. There is a limit because every name is compared with all these entries."""
 
+_OWN_KEYS: Final = ("scope", "allow", "policy")
+
 # The characters of RFC 3986. Programs disagree about others, such as a backslash.
 _ADDRESS = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+", re.ASCII)
 
@@ -72,8 +74,10 @@ class Allowlist(NamedTuple):
         return AllowlistEntry(first.pattern, access, first.about, first.url)
 
 
-def parse_allowlist(data: bytes) -> Allowlist:
-    """Parse the bytes of a project's file, and return its allowlist.
+def parse_allowlist(data: bytes, file: str = FILE, *, in_force: bool = True) -> Allowlist:
+    """Parse the bytes of a project's file, and return its allowlist. An error calls the file `file`.
+
+    `in_force` is as in `NotUnderstood.denied`.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.
@@ -81,7 +85,16 @@ def parse_allowlist(data: bytes) -> Allowlist:
     try:
         return _allowlist(data)
     except NotUnderstood as error:
-        raise error.denied(FILE) from None
+        raise error.denied(file, in_force=in_force) from None
+
+
+def is_allowlist(data: bytes) -> bool:
+    """Return whether a file has a key that only a project's file has. A policy has none of these keys."""
+    try:
+        node = parse(data)
+    except NotUnderstood:
+        return False
+    return isinstance(node, Mapping) and any(key.value in _OWN_KEYS for key, _ in node.entries)
 
 
 def read_allowlist(project: Path) -> tuple[bytes, Allowlist]:

@@ -151,15 +151,17 @@ def _ignored_limits(account: Rules, environment: Rules) -> list[str]:
     return [f"the higher limit of {', '.join(ignored)} of the policy"] if ignored else []
 
 
-def parse_policy(data: bytes, file: str, source: RuleSource = RuleSource.PERSON) -> Rules:
+def parse_policy(data: bytes, file: str, source: RuleSource = RuleSource.PERSON, *, in_force: bool = True) -> Rules:
     """Return the rules in the policy `data`, which is JSON if the name `file` ends in `.json`, else YAML.
+
+    `in_force` is as in `NotUnderstood.denied`.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID, with line and column.
     """
     # JSON allows tabs as white space between tokens, but YAML does not.
     given = data.replace(b"\t", b" ") if file.endswith(".json") else data
-    return _understood(file, lambda text: _rules(text, source), given)
+    return _understood(file, lambda text: _rules(text, source), given, in_force=in_force)
 
 
 def _names_in(directory: Path) -> frozenset[str]:
@@ -175,11 +177,11 @@ def _names_in(directory: Path) -> frozenset[str]:
         raise unreadable(directory) from None
 
 
-def _understood(file: str, read: Callable[[bytes], _T], data: bytes) -> _T:
+def _understood(file: str, read: Callable[[bytes], _T], data: bytes, *, in_force: bool = True) -> _T:
     try:
         return read(data)
     except NotUnderstood as error:
-        raise error.denied(file) from None
+        raise error.denied(file, in_force=in_force) from None
 
 
 @once

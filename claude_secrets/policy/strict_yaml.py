@@ -83,11 +83,12 @@ class NotUnderstood(Exception):  # noqa: N818  named after the finding; it becom
         self.mark = mark
         self.problem = problem
 
-    def denied(self, file: str) -> DeniedError:
-        """Return the error that denies every call while `file` has this problem."""
+    def denied(self, file: str, *, in_force: bool = True) -> DeniedError:
+        """Return the error for this problem of `file`. If the file is in force, the error denies every call."""
+        effect = " Everything is denied until it is fixed." if in_force else ""
         return DeniedError(
             Code.ALLOWLIST_INVALID,
-            f"{file} is invalid: {self.problem} ({self.mark}). Everything is denied until it is fixed.",
+            f"{file} is invalid: {self.problem} ({self.mark}).{effect}",
             "Fix that place in the file.",
         )
 

@@ -17,9 +17,9 @@ from claude_secrets.cli.output import say
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.exit_codes import DENIED
 from claude_secrets.model import Call, Tool
-from claude_secrets.paths import own_directories
+from claude_secrets.paths import expanded, own_directories
 from claude_secrets.policy import decisions
-from claude_secrets.policy.allowlist import read_allowlist
+from claude_secrets.policy.allowlist import FILE, Allowlist, is_allowlist, parse_allowlist, read_allowlist
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, parse_policy, read_own_files
 from claude_secrets.policy.rules import Rule, RuleKind, Rules, RuleSource, in_words
 from claude_secrets.policy.snapshot import SnapshotReader
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     verbs = add_verbs(
         parser,
         {
-            "check": "check that FILE is a valid policy; without FILE, check this project's policy and your own",
+            "check": "check that FILE is a valid policy or allowlist; without FILE, check this project's and your own",
             "explain": "show which rule decides a call of TOOL in this project, and why",
         },
     )
@@ -48,11 +48,10 @@ def run(options: Namespace) -> int:
     if options.verb == "explain":
         return _explain(invocation, Tool(options.tool), options.name)
     if options.file:
-        return _check_file(Path(options.file))
+        return _check_file(expanded(options.file))
     project = find_project(invocation)
     if project is not None:
-        project_rules = read_allowlist(project.path)[1].rules
-        say(f"{project.path / '.claude' / 'secrets.yml'}: valid, {_count(project_rules)}")
+        _say_of_allowlist(project.path / FILE, read_allowlist(project.path)[1])
     directories = own_directories()
     own = read_own_files(directories, check_of_links(invocation, project))
     for directory, rules in zip(directories.all(), (own.rules, own.tightening), strict=False):
@@ -78,8 +77,20 @@ def _check_file(path: Path) -> int:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no file at that path.", "Check the path.") from None
     except OSError:
         raise CallerError(Code.INVALID_ARGUMENTS, "The file is not a regular file, or it cannot be read.") from None
-    say(f"{path}: valid, {_count(parse_policy(data, path.name))}")
+    if path.parts[-2:] == Path(FILE).parts:
+        _say_of_allowlist(path, read_allowlist(path.parent.parent)[1])
+    elif is_allowlist(data):
+        _say_of_allowlist(path, parse_allowlist(data, path.name, in_force=False))
+    else:
+        in_force = path.name in (POLICY, POLICY_JSON) and path.parent in own_directories().all()
+        say(f"{path}: valid, {_count(parse_policy(data, path.name, in_force=in_force))}")
     return 0
+
+
+def _say_of_allowlist(path: Path, allowlist: Allowlist) -> None:
+    entries = len(allowlist.entries)
+    words = "entry" if entries == 1 else "entries"
+    say(f"{path}: valid, allowlist with {entries} {words}, policy with {_count(allowlist.rules)}")
 
 
 def _count(counted_rules: Rules) -> str:

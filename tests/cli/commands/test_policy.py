@@ -55,9 +55,37 @@ def test_a_policy_is_checked_and_explained(machine: Machine) -> None:
     )
     said = machine.run("policy", "explain", "set_secret", "DEV_A", at=project).stdout
     assert "the built-in policy: at most 30 calls a minute -> counts the call" in said
+    assert (
+        machine.run("policy", "check", ".claude/secrets.yml", at=project).stdout
+        == checked.stdout.splitlines()[0] + "\n"
+    )
     bad = machine.home / "bad.json"
     bad.write_text('{"version": "1",\n\t"default": "allow", "state": {}}')
     done = machine.run("policy", "check", str(bad))
-    assert (done.returncode, "(line 2, column 22)" in done.stderr) == (3, True)
+    assert (done.returncode, "(line 2, column 22).\n" in done.stderr) == (3, True)
     done = machine.run("policy", "check", str(machine.home / "none.yml"))
     assert (done.returncode, "There is no file at that path." in done.stderr) == (2, True)
+
+
+def test_policy_check_reads_an_allowlist_as_an_allowlist(machine: Machine) -> None:
+    project = machine.project("api", ["A", "B_*"])
+    inside, draft = project / ".claude" / "secrets.yml", machine.home / "draft.yml"
+    words = "valid, allowlist with 2 entries, policy with 0 rules, allows by default"
+    for path in (inside, draft):
+        draft.write_text("allow: [A, B_*]\n")
+        done = machine.run("policy", "check", str(path))
+        assert (done.returncode, done.stdout) == (0, f"{path}: {words}\n")
+    inside.write_text("allow: [A]\nalow: [B]\n")
+    draft.write_text("allow: [A]\nalow: [B]\n")
+    problem = "unknown key; the keys are scope, allow, policy and x-… (line 2, column 1)."
+    for path, name, effect in (
+        (inside, ".claude/secrets.yml", " Everything is denied until it is fixed."),
+        (draft, "draft.yml", ""),
+    ):
+        done = machine.run("policy", "check", str(path))
+        assert done.stderr.splitlines()[0] == f"error: [ALLOWLIST_INVALID] {name} is invalid: {problem}{effect}"
+    own = machine.home / ".config" / "claude-secrets" / "policy.yml"
+    own.write_text("version: 2\n")
+    assert "Everything is denied" in machine.run("policy", "check", str(own)).stderr
+    inside.write_text("")  # an empty allowlist is valid, but an empty policy is not
+    assert machine.run("policy", "check", str(inside)).returncode == 0
