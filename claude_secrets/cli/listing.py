@@ -77,16 +77,21 @@ def expiries(records: Iterable[Record]) -> list[ExpiringSecret]:
     return sorted((one for one in expiring if one.seconds < _ANNOUNCED_SECONDS), key=lambda one: one.seconds)
 
 
-def show(records: Iterable[Record], *, as_json: bool, nothing: str) -> None:
+def show(records: Iterable[Record], *, as_json: bool, nothing: str, stored: bool) -> None:
     """Print secrets as JSON, or as a table with hints about secrets that have expired or soon expire.
 
-    If there are no secrets, the text `nothing` is printed instead of the table.
+    If there are no secrets to print, the text `nothing` is printed instead of the table. `stored` is whether any secret
+    is stored at all.
     """
     shown = list(records)
     if as_json:
         say_json([as_data(record) for record in shown])
+    elif not stored:
+        note("No secrets are stored.")
+        hint(f"to store one: {command()} set NAME")
     elif not shown:
         note(nothing)
+        hint(f"to see all secrets, in all scopes: {command()} list")
     else:
         heads = ("NAME", "SCOPE", "ACCESS", "VERSION", "STORED", "FROM", "EXPIRES")
         rows = [heads, *(_row(record) for record in shown)]

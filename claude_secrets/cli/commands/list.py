@@ -4,7 +4,6 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.listing import show
 from claude_secrets.cli.opening import scoped_person
-from claude_secrets.paths import command
 from claude_secrets.person import secrets
 
 
@@ -18,5 +17,5 @@ def run(options: Namespace) -> int:
     """List the secrets of all scopes, or of the scope that `--scope` names."""
     every = secrets.list_all(scoped_person(options))
     chosen = [record for record in every if options.scope in (None, record.scope)]
-    show(chosen, as_json=options.json, nothing=f"No secrets are stored. To store one: {command()} set NAME")
+    show(chosen, as_json=options.json, nothing="No secrets are stored in this scope.", stored=bool(every))
     return 0

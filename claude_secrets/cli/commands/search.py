@@ -19,6 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List the secrets whose names match the pattern."""
-    matching = secrets.search(scoped_person(options), options.pattern)
-    show(matching, as_json=options.json, nothing="No secret names match.")
+    person = scoped_person(options)
+    matching = secrets.search(person, options.pattern)
+    stored = bool(matching or secrets.list_all(person))
+    show(matching, as_json=options.json, nothing="No secret names match.", stored=stored)
     return 0
