@@ -8,10 +8,12 @@ imported only if the arguments name the command.
 """
 
 import argparse
+import difflib
 import importlib
+import re
 import sys
 from types import ModuleType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from claude_secrets.cli import output
 from claude_secrets.cli.arguments import add_common
@@ -50,6 +52,56 @@ COMMANDS: Final = {
 }
 
 
+_SHARED: Final = ("--project", "--store", "--passphrase-fd")
+"""The options that all commands share. Each of them takes a value."""
+
+_UNKNOWN_OPTION: Final = "unknown option (not shown, because it may be a secret value)"
+_TOO_MANY: Final = "too many arguments (not shown, because one may be a secret value)"
+
+IN_HISTORY: Final = "If {} is now in your shell's history, remove it from there."
+"""The advice for a word on the command line that must not be there. `{}` stands for what the word may be."""
+
+_TYPED_ONLY: Final = {
+    "set": ("`set` takes only the secret's name", "set NAME", "value"),
+    "recover use": ("`recover use` takes the code only from the terminal or standard input", "recover use", "code"),
+    "key add-passphrase": ("`key add-passphrase` takes no passphrase", "key add-passphrase", "passphrase"),
+}
+"""What a command without surplus words takes, how to run it, and what the surplus words may be."""
+
+_USUAL_WORDS: Final = {
+    "add": ("set", "add-passphrase", "add-file"),
+    "change": ("set", "rotate"),
+    "cat": ("get",),
+    "create": ("set", "create", "add-passphrase", "add-file"),
+    "find": ("search",),
+    "ls": ("list",),
+    "mv": ("rename",),
+    "new": ("set", "create", "add-passphrase", "add-file"),
+    "print": ("get",),
+    "put": ("set",),
+    "read": ("get",),
+    "remove": ("delete", "remove"),
+    "rm": ("delete", "remove"),
+    "delete": ("delete", "remove"),
+    "del": ("delete", "remove"),
+    "run": ("exec",),
+    "show": ("get", "list", "explain"),
+    "status": ("doctor",),
+    "store": ("set",),
+    "update": ("set",),
+    "verify": ("check",),
+    "view": ("get",),
+    "write": ("set",),
+}
+"""Words of other programs, with the commands and verbs that the person may mean."""
+
+_OWN_WORDS_ONLY: Final = re.compile(
+    "the following arguments are required: .+|one of the arguments .+ is required|argument [^:]+: ("
+    r"expected (one|at least one|at most one|[0-9]+) arguments?|not allowed with argument [^:]+|invalid choice \(.+\))"
+)
+"""Messages of argparse that contain only names of the program's own options and arguments."""
+
+
 def parse(given: list[str]) -> argparse.Namespace:
     """Parse the command line.
 
@@ -57,11 +109,11 @@ def parse(given: list[str]) -> argparse.Namespace:
         SystemExit: the arguments are invalid, or help was requested.
     """
     name = command_in(given)
-    if name is None and not any(word in ("-h", "--help", "--version") for word in given):
-        if sys.stdin is not None and sys.stdin.isatty():
-            given, name = ["--help"], None
-        else:
-            given, name = [*given, "serve"], "serve"
+    unnamed = name is None and not any(word in ("-h", "--help", "--version") for word in given)
+    if unnamed and sys.stdin is not None and sys.stdin.isatty():
+        given = given if _has_unknown_option(given) else ["--help"]
+    elif unnamed and not _has_unknown_option(given):
+        given, name = [*given, "serve"], "serve"
     parser = _Parser(
         prog=command(),
         description="Keeps credentials out of chats: encrypted, allowlisted per project, and decided by you.",
@@ -70,6 +122,8 @@ def parse(given: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"claude-secrets {__version__}")
     add_common(parser, None)
+    if unnamed and name is None and given != ["--help"]:
+        parser.error(_UNKNOWN_OPTION)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     # Building the parsers of all commands takes longer than running some of them.
     for each in [name] if name in COMMANDS and name == given[0] else COMMANDS:
@@ -79,15 +133,29 @@ def parse(given: list[str]) -> argparse.Namespace:
             _add_options(one, each)
     options, unknown = parser.parse_known_args(given)
     if unknown:
-        if name == "set" and any(not word.startswith("-") for word in unknown):
-            _refuse_value_argument()
-        options.parser.error("unrecognized arguments")
+        typed = " ".join(filter(None, (options.command, getattr(options, "verb", None))))
+        if typed in _TYPED_ONLY and any(not word.startswith("-") for word in unknown):
+            _refuse_typed(*_TYPED_ONLY[typed])
+        only_options = all(word.startswith("-") for word in unknown)
+        options.parser.error(_UNKNOWN_OPTION if only_options else _TOO_MANY)
     return options
 
 
-def _refuse_value_argument() -> NoReturn:
-    output.error("`set` takes only the secret's name (the rest is not shown, because it may be a value)")
-    output.hint(f"run `{command()} set NAME`, then type the value; if it is in your shell's history now, clear that")
+def _has_unknown_option(given: list[str]) -> bool:
+    """Return whether the words, which name no command, contain an option that not all commands share."""
+    words = iter(given)
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if option not in _SHARED:
+            return True
+        if not equals:
+            next(words, None)
+    return False
+
+
+def _refuse_typed(takes: str, run: str, what: str) -> NoReturn:
+    output.error(f"{takes} (the rest is not shown, because it may be the {what})")
+    output.hint(f"run `{command()} {run}`, then type the {what}. {IN_HISTORY.format(f'the {what}')}")
     raise SystemExit(WRONG_USAGE)
 
 
@@ -113,7 +181,7 @@ def command_in(given: list[str]) -> str | None:
     """Return the command's name: the first word that is neither an option nor the value of a common option."""
     words = iter(given)
     for word in words:
-        if word in ("--project", "--store", "--passphrase-fd"):
+        if word in _SHARED:
             next(words, None)
         elif not word.startswith("-"):
             return word
@@ -125,11 +193,36 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         # argparse's own message repeats the rejected words, and one of them may be a secret value.
-        if message.startswith(("argument COMMAND:", "argument VERB:")):
-            kind = message.partition(":")[0].removeprefix("argument ").lower()
-            message = f"unknown {kind} (not shown, because it may be a secret value)"
-        elif not message.startswith("the following arguments are required") and "expected one argument" not in message:
+        argument, _, problem = message.partition(": ")
+        if problem.startswith("invalid int value"):
+            message = f"{argument}: the value must be a whole number"
+        elif problem.startswith("ignored explicit argument"):
+            message = f"{argument}: this option takes no value"
+        elif message not in (_UNKNOWN_OPTION, _TOO_MANY) and not _OWN_WORDS_ONLY.fullmatch(message):
             message = "invalid arguments (not shown, because one may be a secret value)"
+        self._end(message)
+
+    def _end(self, message: str, hint: str = "") -> NoReturn:
         output.error(message)
-        output.hint(f"{self.prog} --help")
+        output.hint(f"{hint}{self.prog} --help")
         raise SystemExit(WRONG_USAGE)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the action's choices. argparse's own message would repeat the value."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices]
+        if action.metavar in ("COMMAND", "VERB"):
+            meant = _meant(str(value), choices)
+            hint = f"did you mean `{self.prog} {meant}`? To see all {action.metavar.lower()}s: " if meant else ""
+            self._end(f"unknown {action.metavar.lower()} (not shown, because it may be a secret value)", hint)
+        raise argparse.ArgumentError(action, f"invalid choice (choose from {', '.join(choices)})")
+
+
+def _meant(word: str, choices: list[str]) -> str | None:
+    """Return the command or verb that the person probably means, or None. `word` is the word that they typed."""
+    word = word.lower()
+    if word == "help":
+        return "--help"
+    usual = [choice for choice in _USUAL_WORDS.get(word, ()) if choice in choices]
+    return next(iter(usual or difflib.get_close_matches(word, choices, 1, 0.7)), None)

@@ -72,6 +72,71 @@ def test_an_unknown_command_or_verb_is_named_as_such(line: str, said: str, capsy
     assert (said in error, "canary" in error) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("sett canary", "set"),
+        ("rm canary", "delete"),
+        ("remove canary", "delete"),
+        ("show canary", "get"),
+        ("add canary", "set"),
+        ("help canary", "--help"),
+        ("key rm canary", "key remove"),
+        ("key add-pasphrase", "key add-passphrase"),
+        ("canary", None),
+    ],
+)
+def test_an_unknown_word_gets_a_suggestion(line: str, meant: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(line.split())
+    error = capsys.readouterr().err
+    assert (meant is not None) == ("did you mean" in error)
+    assert meant is None or f"did you mean `{command()} {meant}`?" in error
+    assert "canary" not in error
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("access T", "one of the arguments --use-only --readable is required"),
+        ("set T --use-only --readable", "argument --readable: not allowed with argument --use-only"),
+        ("get", "the following arguments are required: NAME"),
+        ("list --scope", "argument --scope: expected one argument"),
+        ("list --passphrase-fd canary", "argument --passphrase-fd: the value must be a whole number"),
+        ("list --passphrase-fd 'canary:argument--x:expectedoneargument", "the value must be a whole number"),
+        ("list --json=canary", "argument --json: this option takes no value"),
+        ("import f --from canary", "argument --from: invalid choice (choose from dotenv, json, typescript)"),
+        ("list --canary", "unknown option (not shown"),
+        ("--canary", "unknown option (not shown"),
+        ("--store s --canary=x", "unknown option (not shown"),
+        ("list canary", "too many arguments (not shown"),
+        ("set T canary", "the rest is not shown, because it may be the value"),
+        ("recover use canary-canary", "the rest is not shown, because it may be the code"),
+        ("key add-passphrase canary", "the rest is not shown, because it may be the passphrase"),
+    ],
+)
+def test_an_error_says_what_is_wrong_without_words_that_were_typed(
+    line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(line.split())
+    error = capsys.readouterr().err
+    assert (ended.value.code, said in error, "canary" in error) == (2, True, False), error
+    assert ("If the" in error) == ("the rest" in error)
+    assert "hint: run `" in error or error.endswith("--help\n")
+
+
+def test_an_unknown_option_at_a_terminal_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    for line, code in (([], 0), (["--store", "s.db"], 0), (["--bogus"], 2), (["--store=s.db", "-x"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            parse(line)
+        assert ended.value.code == code, line
+    assert f"hint: {command()} --help\n" in capsys.readouterr().err
+
+
 LOOSENING = {"access", "allow", "backup", "export", "key", "recover", "trust"}
 
 

@@ -8,7 +8,9 @@ from claude_secrets.cli.asking import value_from_input
 from claude_secrets.cli.listing import here, hint_at_main, short
 from claude_secrets.cli.opening import add_scope, allowlist_of, find_project, invocation_of, the_person, yes_of
 from claude_secrets.cli.output import hint, say
+from claude_secrets.cli.parser import IN_HISTORY
 from claude_secrets.cli.times import from_now
+from claude_secrets.errors import CallerError
 from claude_secrets.model import PERSON, Access, Expiry, check_name
 from claude_secrets.paths import command
 from claude_secrets.person import secrets, trust
@@ -43,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Store the value."""
-    name = check_name(options.name)
+    name = _checked_name(options.name)
     invocation = invocation_of(options)
     project = find_project(invocation)
     expires = _expires(options.expires)
@@ -68,6 +70,15 @@ def run(options: Namespace) -> int:
         hint(f"agents of this project cannot use '{name}' yet; to allow it: {command()} allow {name}")
     hint_at_main(person)
     return 0
+
+
+def _checked_name(given: str) -> str:
+    """Return the name if it is valid. Otherwise it may be a value, so the error says what to do then."""
+    try:
+        return check_name(given)
+    except CallerError as error:
+        hint_without_value = f"Run `{command()} set NAME`, then type the value. {IN_HISTORY.format('the value')}"
+        raise error.with_hint(hint_without_value) from None
 
 
 def _left(person: Person, name: str, origin: str) -> str:
