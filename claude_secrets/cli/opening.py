@@ -5,6 +5,7 @@ or a link that replaces one of the person's own files.
 """
 
 import os
+import shlex
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 from claude_secrets.cli.asking import passphrase
 from claude_secrets.cli.presence import Yes
 from claude_secrets.cli.teardown import close_at_end, on_failure
-from claude_secrets.errors import Code, DeniedError, SecretsError, StoreError
+from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError, StoreError
 from claude_secrets.model import SHARED, is_name
 from claude_secrets.paths import command, expanded, home_directories, own_directories, store_path, working_directory
 from claude_secrets.person.person import Person
@@ -36,8 +37,8 @@ _IN_A_SCOPE = frozenset(
 class Invocation(NamedTuple):
     """The parts of the command line that determine what is opened: the command and the options that all commands share.
 
-    `name` is the name of the command's secret, for the audit log; empty if the command has no secret. `yes` is whether
-    `--yes` was given.
+    `name` is the name of the command's secret and `action` is the command with its verb, both for the audit log. `name`
+    is empty if the command has no secret. `yes` is whether `--yes` was given.
     """
 
     command: str
@@ -46,6 +47,7 @@ class Invocation(NamedTuple):
     passphrase_fd: int | None = None
     name: str = ""
     yes: bool = False
+    action: str = ""
 
 
 def invocation_of(options: Namespace) -> Invocation:
@@ -58,7 +60,19 @@ def invocation_of(options: Namespace) -> Invocation:
         passphrase_fd=options.passphrase_fd,
         name=name if isinstance(name, str) and is_name(name) else "",
         yes=bool(getattr(options, "yes", False)),
+        action=_action(options),
     )
+
+
+def _action(options: Namespace) -> str:
+    """Return the command with its verb, in the words with which the log reports success."""
+    verb = getattr(options, "verb", None)
+    if options.command == "access":
+        verb = options.access.value
+    elif options.command == "backup" and options.words[0] == "restore":
+        verb = "restore"
+    data = "--data" if verb == "rotate" and options.data else None
+    return " ".join(filter(None, (options.command, verb, data)))
 
 
 def call_origin(invocation: Invocation) -> CallOrigin:
@@ -68,7 +82,7 @@ def call_origin(invocation: Invocation) -> CallOrigin:
 
 
 def find_project(invocation: Invocation) -> Project | None:
-    """Return the current project, or None. Raises `DeniedError` if `--project` names a directory without a project."""
+    """Return the current project, or None. If `--project` is given, raise the same errors as `require_project`."""
     try:
         return require_project(invocation)
     except DeniedError as error:
@@ -78,11 +92,18 @@ def find_project(invocation: Invocation) -> Project | None:
 
 
 def require_project(invocation: Invocation) -> Project:
-    """Return the current project. Raises `DeniedError` NO_PROJECT or NO_ALLOWLIST if there is no project."""
+    """Return the current project.
+
+    Raises:
+        DeniedError: NO_PROJECT or NO_ALLOWLIST if there is no project.
+        CallerError: INVALID_ARGUMENTS if `--project` names no directory.
+    """
     where = call_origin(invocation)
     try:
         return locate(where, homes=home_directories())
     except DeniedError as error:
+        if error.code is Code.NO_ALLOWLIST and where.argument is not None:
+            raise _not_a_project(where.argument) from None
         if error.code is not Code.NO_PROJECT:
             raise
         raise DeniedError(
@@ -90,6 +111,21 @@ def require_project(invocation: Invocation) -> Project:
             f"There is no project here: no .claude/secrets.yml in {where.working_directory} or above it.",
             f"Go to the project's directory, or create a project here: {command()} init",
         ) from None
+
+
+def _not_a_project(named: Path) -> SecretsError:
+    """Return the error if the directory that `--project` names has no allowlist."""
+    if not named.is_dir():
+        there = named.exists()
+        problem = (
+            "path that --project names is not a directory" if there else "directory that --project names does not exist"
+        )
+        return CallerError(Code.INVALID_ARGUMENTS, f"The {problem}: {named}")
+    return DeniedError(
+        Code.NO_ALLOWLIST,
+        f"The directory that --project names is not a project: {named} has no {allowlist.FILE}.",
+        f"To create this file: {command()} --project {shlex.quote(str(named))} init",
+    )
 
 
 def allowlist_of(project: Project) -> Allowlist:
@@ -180,7 +216,7 @@ def _note(error: SecretsError, person: Person, invocation: Invocation) -> None:
         return
     with suppress(SecretsError), person.store.write(durable=False) as tx:  # a failure to log reveals no value
         for name in error.names or (invocation.name,):
-            person.log(tx, invocation.command, name, refused=error.code)
+            person.log(tx, invocation.action or invocation.command, name, refused=error.code)
 
 
 def existing_person(invocation: Invocation) -> Person:

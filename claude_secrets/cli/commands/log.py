@@ -6,11 +6,11 @@ from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import Invocation, invocation_of, require_project, the_person
 from claude_secrets.cli.output import note, say, say_json
 from claude_secrets.cli.times import before_now, date
-from claude_secrets.errors import DeniedError
+from claude_secrets.errors import CallerError, DeniedError
 from claude_secrets.paths import expanded
 from claude_secrets.person import log, trust
 from claude_secrets.policy.project import Project
-from claude_secrets.store.audit import EventOutcome, LogEntry
+from claude_secrets.store.audit import EventOutcome, LogEntry, LogEvent
 from claude_secrets.true_names import true_path
 
 
@@ -53,8 +53,9 @@ def run(options: Namespace) -> int:
         say_json([_as_data(entry) for entry in entries])
     elif not entries:
         note("No log entries match.")
+    width = max((len(_outcome(entry.event)) for entry in entries), default=0)
     for entry in () if options.json else entries:
-        say(_line(entry))
+        say(_line(entry, width))
     return 0
 
 
@@ -62,20 +63,25 @@ def _named(invocation: Invocation, path: str) -> Project | str:
     """Return the project at `path`, which `--project` names. If it is no longer a project, return its real path."""
     try:
         return require_project(invocation)
-    except DeniedError:
+    except (DeniedError, CallerError):
         return true_path(expanded(path))
 
 
-def _line(entry: LogEntry) -> str:
+def _outcome(event: LogEvent) -> str:
+    return event.code or event.outcome
+
+
+def _line(entry: LogEntry, width: int) -> str:
+    """Return the line of an entry. The column of the outcome has the given width."""
     event = entry.event
     who = "you" if event.caller == "person" else f"agent “{event.client}”" if event.client else event.caller
     place = f" in {short(event.project)}" if event.project else ""
-    outcome = event.code or event.outcome
+    outcome = _outcome(event).ljust(width)
     more = [f"rule {event.rule}"] if event.rule else []
     more += [f"asked by {event.channel}"] if event.channel else []
     more += [f"{entry.times} times, last {date(entry.last)}"] if entry.times > 1 else []
     about = f" {event.name}" if event.name else ""
-    return f"{date(entry.first)}  {outcome:16}  {event.action}{about}  {who}{place}" + "".join(f"; {m}" for m in more)
+    return f"{date(entry.first)}  {outcome}  {event.action}{about}  {who}{place}" + "".join(f"; {m}" for m in more)
 
 
 def _as_data(entry: LogEntry) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """`log` reports events, and detects tampering."""
 
 import json
+import re
 
 import pytest
 
@@ -52,9 +53,24 @@ def test_a_persons_failed_commands_are_in_the_log(machine: Machine) -> None:
     events = json.loads(machine.run("log", "--json", "--denied", at=project).stdout)
     assert {(event["caller"], event["project"]) for event in events} == {("person", str(project))}
     assert [(event["action"], event["code"]) for event in events] == [
-        *((arguments[0], "NOT_FOUND") for arguments in failing[:-1]),
+        *(
+            (" ".join(arguments[:1] + ("use-only",) * (arguments[0] == "access")), "NOT_FOUND")
+            for arguments in failing[:-1]
+        )
     ]
-    assert [event["name"] for event in events[:2]] == ["MISSING", "MISSING"]
+    assert {event["name"] for event in events} == {"MISSING"}
+
+
+def test_failures_are_named_and_aligned_as_successes_are(machine: Machine) -> None:
+    machine.run("set", "THERE", stdin="v")
+    assert machine.run("key", "remove", "nosuch", "--yes").returncode == 1
+    assert machine.run("recover", "use", stdin="AAAA\n").returncode != 0
+    assert machine.run("exec", "--only", "THERE", "--", "no-such-program").returncode == 127
+    assert machine.run("log", "--tool", "key remove").stdout.count("NOT_FOUND") == 1
+    lines = machine.run("log").stdout.splitlines()
+    assert {re.split(r"  +", line)[1] for line in lines} >= {"done", "NOT_FOUND", "INVALID_ARGUMENTS"}
+    starts = [re.match(r"\S+  \S+ +", line) for line in lines]
+    assert len({start and start.end() for start in starts}) == 1, lines
 
 
 def test_a_command_that_cannot_give_all_values_logs_none_of_them_as_given(machine: Machine) -> None:
