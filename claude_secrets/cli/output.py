@@ -95,7 +95,7 @@ def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
         percent = 100 * done // max(total, 1)
         if stream is not None and percent != shown:
             shown = percent
-            print(f"\r{doing}: {percent} % of {total}", end="", file=stream, flush=True)
+            print(f"\r{doing}: {done} of {total}", end="", file=stream, flush=True)
             _progress.is_shown = True
 
     try:
