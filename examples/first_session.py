@@ -15,6 +15,7 @@ import tempfile
 import urllib.parse
 import urllib.request
 from http.cookiejar import CookieJar
+from io import TextIOWrapper
 from pathlib import Path
 
 import anyio
@@ -138,6 +139,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, TextIOWrapper):  # both processes print, so neither may keep lines in its buffer
+        sys.stdout.reconfigure(line_buffering=True)
     if sys.argv[1:]:
         anyio.run(session, Demo(Path(sys.argv[1])))
     else:
