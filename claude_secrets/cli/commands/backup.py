@@ -1,11 +1,12 @@
 """`backup`: write all secrets to a file that a passphrase protects, verify a backup, or restore a store from it."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from claude_secrets.cli.asking import new_passphrase, passphrase, require_yes
 from claude_secrets.cli.listing import short
@@ -52,12 +53,8 @@ def loosens(options: Namespace) -> bool:
 def run(options: Namespace) -> int:
     """Write, verify or restore a backup."""
     *verbs, file = options.words
-    if verbs not in ([], ["restore"]) or (verbs and options.verify) or (file == "restore" and not verbs):
-        raise CallerError(
-            Code.INVALID_ARGUMENTS,
-            "Unexpected arguments.",
-            "Use `backup FILE`, `backup --verify FILE` or `backup restore FILE`.",
-        )
+    if verbs not in ([], ["restore"]) or (verbs and options.verify) or (file in _WORDS and not verbs):
+        raise _misunderstood(options.words, verify=options.verify)
     path, descriptor = expanded(file), options.backup_passphrase_fd
     invocation = invocation_of(options)
     if verbs:
@@ -74,6 +71,32 @@ def run(options: Namespace) -> int:
         say(f"The backup is intact: every record opens ({_counted(contents)}).")
         return 0
     return _make(path, invocation, descriptor)
+
+
+_WORDS: Final = {
+    "create": ("make", "backup FILE"),
+    "make": ("make", "backup FILE"),
+    "verify": ("verify", "backup --verify FILE"),
+    "check": ("verify", "backup --verify FILE"),
+    "restore": ("restore", "backup restore FILE"),
+}
+"""Words that are not taken as a file's name, and what the person probably means by each."""
+
+
+def _misunderstood(words: Sequence[str], *, verify: bool) -> CallerError:
+    """Return the error for words that are not one file, or `restore` and one file."""
+    meant = _WORDS.get(words[0])
+    if verify and words[0] == "restore":
+        message = "`--verify` cannot be used with `restore`, which verifies the backup first."
+    elif meant and len(words) == 1:
+        message = f"The name of the file is missing. For a file that is named `{words[0]}`, write ./{words[0]}"
+    elif meant and len(words) == 2:
+        message = f"`backup` has no verb `{words[0]}`."
+    else:
+        message = "`backup` takes one file, or the word `restore` and one file."
+        meant = meant if words[0] == "restore" else None
+    purpose, form = meant or ("make", "backup FILE")
+    return CallerError(Code.INVALID_ARGUMENTS, message, f"To {purpose} a backup: {command()} {form}")
 
 
 def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:

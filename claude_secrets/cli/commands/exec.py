@@ -163,7 +163,7 @@ def _replaced(program: str, words: Sequence[str], environment: Mapping[str, str]
         from claude_secrets.exec import windows_child
 
         return windows_child.run(program, words[1:], environment)
-    else:  # noqa: RET505  the type checker skips the branch of other systems
+    else:
         return _become(program, words, environment)
 
 
