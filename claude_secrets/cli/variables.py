@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from claude_secrets.cli.output import warn
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec import references
+from claude_secrets.model import is_name
 from claude_secrets.paths import command
 from claude_secrets.variable_names import is_loading, is_redirecting, is_shells_own
 
@@ -96,6 +97,12 @@ def templates(choice: Choice) -> Templates:
     Raises:
         CallerError: INVALID_ARGUMENTS, or INVALID_NAME with all names that cannot be used.
     """
+    if not all(is_name(name) for name in choice.only):
+        raise CallerError(
+            Code.INVALID_NAME,
+            "An argument of --only is not a valid name (it is not shown, because it may be a secret value).",
+            "For several secrets, repeat the option before each name: --only FIRST --only SECOND",
+        )
     files = choice.files or ([] if choice.only else [_USUAL_FILE])
     merged = {}
     for file in files:
@@ -104,7 +111,8 @@ def templates(choice: Choice) -> Templates:
     merged.update({name: references.reference(name) for name in choice.only})
     wrong = [name for name in merged if not _VARIABLE.fullmatch(name)]
     if wrong:
-        raise CallerError(Code.INVALID_NAME, f"{listed(wrong)} cannot be the name of an environment variable.")
+        hint = _as_reference(wrong[0]) if wrong[0] in choice.only else "Rename the variable in the .env file."
+        raise CallerError(Code.INVALID_NAME, f"{listed(wrong)} cannot be the name of an environment variable.", hint)
     dangerous = [name for name in merged if is_loading(name) or is_redirecting(name)]
     if dangerous and not choice.dangerous_too:
         raise CallerError(
@@ -113,6 +121,12 @@ def templates(choice: Choice) -> Templates:
             "To set it anyway, add --allow-dangerous-names",
         )
     return Templates(merged, tuple(named), tuple(Path(file).expanduser() for file in files))
+
+
+def _as_reference(name: str) -> str:
+    """Return a hint that says how to use a secret whose name cannot be the name of a variable."""
+    variable = re.sub("[^A-Z0-9_]", "_", f"{'_' * name[0].isdecimal()}{name}".upper())
+    return f"Put this line into a file, and use the file with --file instead: {variable}={references.reference(name)}"
 
 
 def refuse_shells_own(names: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from claude_secrets.errors import CallerError, Code, StoreError
 from claude_secrets.model import check_name
+from claude_secrets.paths import command
 from claude_secrets.person.person import Person
 from claude_secrets.store import grants, records
 from claude_secrets.store.records import Record, Stored
@@ -131,5 +132,9 @@ def _chosen(record: Record, kept: list[Version], number: int | None) -> Version:
         values = [version for version in values if version.number == number]
     if not values:
         what = "an earlier value" if number is None else f"a value with the number {number}"
-        raise CallerError(Code.NOT_FOUND, f"The store does not keep {what} of '{record.name}'.", "See `history`.")
+        raise CallerError(
+            Code.NOT_FOUND,
+            f"The store does not keep {what} of '{record.name}'.",
+            f"To see the versions that it keeps: {command()} history {record.name} --scope {record.scope}",
+        )
     return values[0]

@@ -155,7 +155,7 @@ def _removable(held: Sequence[KeyInfo], slot_id: str) -> tuple[Slot, list[Slot]]
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "This is the only key that opens the store here. Without this key, nobody could open the store.",
-            "Add another key first: key add-passphrase, key add-file or recover create.",
+            f"Add another key first, for example a passphrase: {command()} key add-passphrase",
         )
     return chosen[0], others
 
@@ -174,7 +174,8 @@ def replace_in_keyring(person: Person) -> list[Slot]:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "No key of this store is in the system's keyring.",
-            "To replace another kind of key, add a new key and remove the old key.",
+            f"To replace a key file: {command()} key add-file NEWPATH, then {command()} key remove OLDSLOT "
+            f"(to see the slots: {command()} key list)",
         )
     made = []
     for slot in old:

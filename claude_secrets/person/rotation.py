@@ -13,6 +13,7 @@ from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError,
 from claude_secrets.keys import key_change, passphrase
 from claude_secrets.keys.cipher import DataKey
 from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State
+from claude_secrets.paths import command
 from claude_secrets.person import keys
 from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots
@@ -123,7 +124,7 @@ def _require_one(kept: Sequence[Slot]) -> None:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "No key would be left to open the store.",
-            "Add another key first: key add-passphrase, key add-file or recover create.",
+            f"Add another key first, for example a passphrase: {command()} key add-passphrase",
         )
 
 

@@ -127,6 +127,15 @@ def require(person: Person, name: str) -> None:
         person.existing(tx, name)
 
 
+def exists(person: Person, name: str) -> bool:
+    """Return whether a secret with this name is stored and not deleted."""
+    if not person.store.exists():
+        return False
+    with person.store.read() as tx:
+        record = records.find(tx, person.scope, check_name(name))
+    return record is not None and not record.deleted
+
+
 def delete(person: Person, name: str) -> bool:
     """Delete a secret but keep its versions. Return False if the secret does not exist."""
     check_name(name)

@@ -135,7 +135,7 @@ def start(
     """
     words = given[1:] if given[:1] == ["--"] else given
     if not words:
-        raise CallerError(Code.INVALID_ARGUMENTS, "There is no program to run.", "exec --only NAME -- COMMAND …")
+        raise CallerError(Code.INVALID_ARGUMENTS, "There is no program to run.", _example())
     templates = variables.templates(choice)
     try:
         program = _found(words[0], environment)
@@ -155,6 +155,10 @@ def start(
     except OSError as error:
         core_dumps.forbid()
         return _not_run(error)
+
+
+def _example() -> str:
+    return f"For example: {command()} exec --only NAME -- COMMAND ARGUMENTS"
 
 
 def _replaced(program: str, words: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -26,7 +26,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Show the secrets and old copies of the store that will be removed, ask, and remove them."""
     if bool(options.name) == options.deleted:
-        raise CallerError(Code.INVALID_ARGUMENTS, "Name a secret, or add --deleted.", "purge NAME, or purge --deleted")
+        forms = (
+            f"To purge one secret: {command()} purge NAME. To purge all deleted secrets: {command()} purge --deleted"
+        )
+        raise CallerError(Code.INVALID_ARGUMENTS, "Name either one secret or --deleted.", forms)
     person = scoped_person(options)
     purge = _deleted(person, yes=options.yes) if options.deleted else _one(person, options.name, yes=options.yes)
     old = old_copies.ask_which_to_remove(person, yes=options.yes)

@@ -7,6 +7,7 @@ from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import allowlist_of, invocation_of, require_project, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.paths import command
 from claude_secrets.person import trust
 from claude_secrets.policy.allowlist import read_allowlist_file
 from claude_secrets.policy.allowlist_edit import check_entry, covering, remove_entry
@@ -24,7 +25,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Revoke all grants, or remove a name's entry from the allowlist and revoke the grants on the name."""
     if bool(options.name) == options.all:
-        raise CallerError(Code.INVALID_ARGUMENTS, "Name one secret, or use --all.")
+        forms = f"To revoke one name: {command()} revoke NAME. To revoke all grants: {command()} revoke --all"
+        raise CallerError(Code.INVALID_ARGUMENTS, "Name either one secret or --all.", forms)
     invocation = invocation_of(options)
     project = require_project(invocation)
     if options.all:
@@ -48,6 +50,7 @@ def _tell(taken: list[Grant]) -> None:
         say(f"Revoked: {_words(grant)}.")
     if not taken:
         say("There was no grant to revoke. (A project needs no grant for the secrets that it stored itself.)")
+    hint("this command changes only what agents may use; your own commands can still use every secret")
 
 
 def _words(grant: Grant) -> str:
