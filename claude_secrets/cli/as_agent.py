@@ -166,7 +166,11 @@ def _exec(options: Namespace, caller: _Caller, before: dict[str, str]) -> int:
         return values_by_name
 
     choice = variables.Choice(options.file, options.only, dangerous_too=options.allow_dangerous_names)
-    source = variables.Source(values, caller.close)
+
+    def missing(names: Sequence[str]) -> str:
+        return f"The person can store '{names[0]}': {in_own_terminal(caller.directory, f'set {names[0]}')}"
+
+    source = variables.Source(values, caller.close, missing=missing)
     return exec_command.start(options.program, choice, source, before, redact=True, sealed=True)
 
 

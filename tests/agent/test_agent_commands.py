@@ -78,6 +78,7 @@ def test_an_agent_uses_what_it_may_not_read_and_sees_its_reference(machine: Mach
     assert {(event["caller"], event["outcome"]) for event in events} == {("agent", "done")}
     missing = agent_runs(machine, "$cs exec --only NO_1 --only NO_2 --only KEPT -- true")
     assert "'NO_1', 'NO_2'" in missing.stderr
+    assert "The person can store 'NO_1': " in missing.stderr
 
 
 NOT_NOTICED = {
