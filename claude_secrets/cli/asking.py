@@ -172,4 +172,9 @@ def code_from_input() -> str:
 
 def is_at_terminal() -> bool:
     """Return whether standard input is a terminal."""
-    return sys.stdin is not None and sys.stdin.isatty()
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    if sys.platform == "win32":  # `isatty` is also true for the device NUL
+        from claude_secrets.prompt.terminal import is_there
+
+        is_terminal = is_there()
+    return is_terminal

@@ -55,7 +55,9 @@ class Yes(NamedTuple):
 if sys.platform == "win32":
 
     def _in_foreground() -> bool:
-        return sys.stdin is not None and sys.stdin.isatty()
+        from claude_secrets.prompt.terminal import is_there
+
+        return is_there()
 
 else:
 

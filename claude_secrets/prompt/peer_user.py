@@ -85,11 +85,10 @@ def require_table(listening: socket.socket, look: Look = tables) -> None:
     Raises:
         UnseenError: the table does not contain `listening`.
     """
-    if sys.platform != "linux":
-        return
-    ours: Address = listening.getsockname()
-    if not any(row.local == ours and row.state == _LISTEN for text in look() for row in rows(text, ours[1])):
-        raise UnseenError
+    if sys.platform == "linux":
+        ours: Address = listening.getsockname()
+        if not any(row.local == ours and row.state == _LISTEN for text in look() for row in rows(text, ours[1])):
+            raise UnseenError
 
 
 def let_in(visits: Sequence[Visit], ours: Address, look: Look = tables) -> list[bool]:
@@ -97,20 +96,22 @@ def let_in(visits: Sequence[Visit], ours: Address, look: Look = tables) -> list[
 
     The table is read exactly twice for any number of visits.
     """
-    if sys.platform != "linux":
-        return [True] * len(visits)
-    # Twice: a socket that is closed while the table is read can still have its inode and be shown as root's. The
-    # second reading then shows it without an inode.
-    first, second = _owners(look(), ours), _owners(look(), ours)
-    trusted = {os.getuid(), _ROOT} - {_NOBODY}
-    # Check our own end last: if it was open during both readings, no other socket can have had the visitor's address.
-    return [
-        (there := first.get(visit.address)) is not None
-        and there == second.get(visit.address)
-        and there.uid in trusted
-        and _is_open(visit.connection)
-        for visit in visits
-    ]
+    accepted = [True] * len(visits)
+    if sys.platform == "linux":
+        # Twice: a socket that is closed while the table is read can still have its inode and be shown as root's. The
+        # second reading then shows it without an inode.
+        first, second = _owners(look(), ours), _owners(look(), ours)
+        trusted = {os.getuid(), _ROOT} - {_NOBODY}
+        # Check our own end last: if it was open during both readings, no other socket can have had the visitor's
+        # address.
+        accepted = [
+            (there := first.get(visit.address)) is not None
+            and there == second.get(visit.address)
+            and there.uid in trusted
+            and _is_open(visit.connection)
+            for visit in visits
+        ]
+    return accepted
 
 
 class _Owner(NamedTuple):
@@ -135,10 +136,11 @@ def _address(digits: str) -> str:
 
 
 def _is_open(connection: socket.socket) -> bool:
-    if sys.platform != "linux":
+    if sys.platform == "linux":
+        try:
+            # tcpi_state, the first byte of `struct tcp_info`.
+            return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _OUR_END
+        except OSError:
+            return False
+    else:
         return True
-    try:
-        # tcpi_state, the first byte of `struct tcp_info`.
-        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _OUR_END
-    except OSError:
-        return False

@@ -101,7 +101,7 @@ def main() -> None:
 def _note_who_asks(file: str) -> None:
     from claude_secrets.prompt import terminal
 
-    ask = terminal._ask
+    ask = terminal.ask
 
     def asking(*arguments: Any, **options: Any) -> str:
         names = []
@@ -116,7 +116,7 @@ def _note_who_asks(file: str) -> None:
             lines.write(" ".join(reversed(names)) + "\n")
         return ask(*arguments, **options)
 
-    terminal._ask = asking
+    terminal.ask = asking
 
 
 def _keep_keys_as_on_macos(security: Path) -> None:

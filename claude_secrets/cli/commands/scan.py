@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from claude_secrets.cli.asking import is_at_terminal
 from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import counted, note, progress
 from claude_secrets.cli.scan_files import Files, Skips, in_files
@@ -125,7 +126,7 @@ def _require_input(passphrase_fd: int | None) -> None:
     """Raise `CallerError` INVALID_ARGUMENTS if standard input cannot be searched."""
     if sys.stdin is None:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no standard input.")
-    if sys.stdin.isatty():
+    if is_at_terminal():
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "Standard input is a terminal, so there is nothing to search.",
