@@ -4,7 +4,6 @@ Always: this module creates no files or directories.
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import platformdirs
 
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.shell_words import joined, quoted
 from claude_secrets.true_names import true_path
 from claude_secrets.windows_profile import profile_directory
 
@@ -172,13 +172,13 @@ def in_own_terminal(directory: Path | str, words: str) -> str:
 
     The hint also tells the agent not to run the command, because the agent may read the hint first.
     """
-    typed = f"cd {shlex.quote(str(directory))} && {command()} {words}"
+    typed = f"cd {quoted(str(directory))} && {command()} {words}"
     return f"not with `!` and not through the agent; in another terminal type exactly: {typed}"
 
 
 def command() -> str:
     """Return the command with which the person runs this program, for use in hints."""
-    return shlex.join(command_words())
+    return joined(command_words())
 
 
 @cache

@@ -5,13 +5,14 @@ file. A private copy keeps the old content.
 """
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.atomic_file import write_new
 from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.links import is_link
+from claude_secrets.shell_words import removal
 from claude_secrets.small_file import read_file, replace_file
 
 _NAME_LIMIT: Final = 255
@@ -35,7 +36,7 @@ class PlainFile(NamedTuple):
     @property
     def is_linked(self) -> bool:
         """Whether the path that the person named is a link."""
-        return self.asked.is_symlink()
+        return is_link(self.asked)
 
 
 def read_plain_file(asked: Path, *, limit: int) -> PlainFile:
@@ -59,11 +60,6 @@ def read_plain_file(asked: Path, *, limit: int) -> PlainFile:
 def copy_of(file: PlainFile) -> Path:
     """Return the path of the copy that `rewrite` makes before it replaces a file."""
     return file.path.with_name(f"{file.path.name}.before-import")
-
-
-def removal(path: Path) -> str:
-    """Return the command that removes a file."""
-    return f"{'del' if sys.platform == 'win32' else 'rm'} {shlex.quote(str(path))}"
 
 
 def refuse_what_cannot_be_replaced(file: PlainFile) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.atomic_file import sync_directory, write_all
+from claude_secrets.links import is_link
 
 # On Windows only O_BINARY of these flags exists.
 _FLAGS: Final = getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -111,7 +112,7 @@ def replace_file(
 def _open(path: Path | str, *, follow: bool, directory: int | None) -> int:
     if follow:
         return os.open(path, _READ, dir_fd=directory)
-    if not _NOFOLLOW and os.path.islink(path):  # noqa: PTH114  a path or its text
+    if not _NOFOLLOW and is_link(path):
         raise LinkRefusedError
     try:
         return os.open(path, _READ | _NOFOLLOW, dir_fd=directory)

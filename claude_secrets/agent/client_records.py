@@ -15,6 +15,7 @@ from typing import Final
 from claude_secrets import paths
 from claude_secrets.agent.processes import Process
 from claude_secrets.atomic_file import make_private
+from claude_secrets.links import is_link_status
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _LIMIT: Final = 1000
@@ -79,4 +80,4 @@ def _is_own(path: Path) -> bool:
         return False
     if sys.platform != "win32" and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
         return False
-    return stat.S_ISDIR(status.st_mode)
+    return stat.S_ISDIR(status.st_mode) and not is_link_status(status)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from claude_secrets.errors import Code, DeniedError
+from claude_secrets.links import is_link
 from claude_secrets.policy.allowlist import read_allowlist_file
 from claude_secrets.small_file import replace_file
 
@@ -18,7 +19,7 @@ def create(project: Path, data: bytes) -> bool:
         DeniedError: ALLOWLIST_INVALID if the file cannot be written.
     """
     path = project / ".claude" / "secrets.yml"
-    if path.parent.is_symlink():  # a link may lead out of the project
+    if is_link(path.parent):  # a link may lead out of the project
         raise _unwritable(project)
     try:
         if not path.parent.is_dir():

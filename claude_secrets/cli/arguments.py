@@ -19,7 +19,7 @@ def add_common(parser: argparse.ArgumentParser, default: str | None = argparse.S
         metavar="N",
         type=int,
         default=default,
-        help="read the store's passphrase from this file descriptor",
+        help="read the store's passphrase from this file descriptor (on Windows only 0)",
     )
 
 

@@ -58,8 +58,17 @@ def first_line(descriptor: int, what: str) -> str:
     except (OSError, ValueError, TypeError, OverflowError):  # a decoding error contains the passphrase
         line = ""
     if not line:
-        raise CallerError(Code.INVALID_ARGUMENTS, f"No {what} can be read from the file descriptor.") from None
+        problem = f"No {what} can be read from the file descriptor."
+        hint = _only_standard_input() if sys.platform == "win32" and descriptor > 0 else None
+        raise CallerError(Code.INVALID_ARGUMENTS, problem, hint) from None
     return line
+
+
+def _only_standard_input() -> str:
+    return (
+        "On Windows, shells pass only standard input to a program: use file descriptor 0. For a server, whose standard "
+        f"input carries the protocol, add a key file that opens the store: `{command()} key add-file PATH`."
+    )
 
 
 def new_passphrase(what: str, descriptor: int | None) -> str:

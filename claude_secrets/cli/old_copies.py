@@ -1,6 +1,5 @@
 """Shows the person the old copies of the store, and asks before removing them."""
 
-import sys
 import time
 
 from claude_secrets.cli.asking import agreed
@@ -8,7 +7,7 @@ from claude_secrets.cli.output import hint, note, say, warn
 from claude_secrets.person import old_copies
 from claude_secrets.person.old_copies import OldCopy
 from claude_secrets.person.person import Person
-from claude_secrets.policy.ownership import quoted
+from claude_secrets.shell_words import removal
 
 
 def described(copy: OldCopy) -> str:
@@ -42,5 +41,5 @@ def remove_copies(person: Person, old: list[OldCopy]) -> None:
         old_copies.remove_copy(copy)
         say(f"Removed {copy.path}.")
         for path in left:
-            removal = f"{'del' if sys.platform == 'win32' else 'rm'} {quoted(path)}"
-            hint(f"the copy's key file was not removed, because another store may use it; if no store does: {removal}")
+            fix = removal(path)
+            hint(f"the copy's key file was not removed, because another store may use it; if no store does: {fix}")

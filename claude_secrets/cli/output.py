@@ -23,11 +23,14 @@ _refused: Final[list[OSError]] = []
 
 
 def prepare() -> None:
-    """Make standard output and standard error accept any text, because a directory's name may be invalid Unicode."""
+    """Make standard output and standard error accept any text, because a directory's name may be invalid Unicode.
+
+    Files and pipes get UTF-8 on every system, because programs read them. A terminal keeps its own encoding.
+    """
     _refused.clear()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def say(line: str = "") -> None:

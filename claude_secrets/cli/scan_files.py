@@ -12,6 +12,7 @@ from typing import IO, Final, NamedTuple
 
 from claude_secrets.cli.scan_outcome import ScannedPlace, Unseen, told_at
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.links import is_link_entry
 from claude_secrets.paths import command
 from claude_secrets.redaction.contents import IN_NAME, look_through
 from claude_secrets.redaction.finder import Finder
@@ -103,8 +104,9 @@ class Files:
                 path = directory / entry.name
                 if self._is_skipped(path.relative_to(top).as_posix()):
                     continue
-                self.links += entry.is_symlink()
-                if not entry.is_dir(follow_symlinks=False):
+                is_link = is_link_entry(entry)
+                self.links += is_link
+                if is_link or not entry.is_dir(follow_symlinks=False):
                     self._take(path)
                     if entry.name == ".git":  # a work tree or a submodule, whose history is in another directory
                         self.histories.append(path)

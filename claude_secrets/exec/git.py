@@ -105,7 +105,7 @@ class Repository:
 
         Raises the same `CallerError` as `require`.
         """
-        said = os.fsdecode(self._run("rev-parse", "--git-common-dir").removesuffix(b"\n"))
+        said = _path(self._run("rev-parse", "--git-common-dir").removesuffix(b"\n"))
         return Path(true_path(self._directory / said))
 
     def objects(self) -> Objects:
@@ -133,12 +133,14 @@ class Repository:
     def _stores(self) -> Iterator[Path]:
         """Yield the object directories: the repository's own directory, and its alternates."""
         own = self._run("rev-parse", "--git-path", "objects").removesuffix(b"\n")
-        yield self._directory / os.fsdecode(own)
+        yield self._directory / _path(own)
         for line in self._run("count-objects", "-v").splitlines():
             name, _, path = line.partition(b": ")
             if name == b"alternate":
-                said = ast.literal_eval("b" + path.decode("ascii")) if path.startswith(b'"') else path
-                yield self._directory / os.fsdecode(said)
+                said = (
+                    ast.literal_eval("b" + path.decode("ascii", "backslashreplace")) if path.startswith(b'"') else path
+                )
+                yield self._directory / _path(said)
 
     def references(self) -> list[str]:
         """Return the names of branches, tags and other references. Raises the same `CallerError` as `require`."""
@@ -163,8 +165,8 @@ class Repository:
 
         Returns whether git now ignores the file. Raises the same `CallerError` as `require`.
         """
-        top = Path(os.fsdecode(self._run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
-        exclude = Path(os.fsdecode(self._run("rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")))
+        top = Path(_path(self._run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
+        exclude = Path(_path(self._run("rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")))
         if not self._ignores(path):
             pattern = re.sub(r"([\\*?\[])", r"\\\1", f"/{path.relative_to(top).as_posix()}")
             with suppress(OSError):
@@ -291,6 +293,17 @@ class _Content:
 
 def _unreadable() -> CallerError:
     return CallerError(Code.INVALID_ARGUMENTS, "This is not a git repository, or git cannot read it.")
+
+
+def _path(said: bytes) -> str:
+    """Return a path that git prints. Raise `CallerError` INVALID_ARGUMENTS if this system has no such path.
+
+    Git copies some paths from the repository's files. Windows, but no other system, refuses bytes that are not UTF-8.
+    """
+    try:
+        return os.fsdecode(said)
+    except UnicodeDecodeError:
+        raise _unreadable() from None
 
 
 def _refuse(why: Reason) -> bytes:

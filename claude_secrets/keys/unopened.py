@@ -36,7 +36,10 @@ def _rank(failure: CustodyError) -> int:
 
 def _untried(slots: Sequence[Slot]) -> CustodyError:
     if any(slot.kind == PASSPHRASE and not slot.is_recovery for slot in slots):
-        hint = f"Start with --passphrase-fd N, or add a key file that opens the store: `{command()} key add-file PATH`."
+        hint = (
+            f"Add a key file that opens the store: `{command()} key add-file PATH`. "
+            "Or start with --passphrase-fd N (not on Windows)."
+        )
         return CustodyError(
             Code.KEY_MISSING, "The store needs its passphrase, but there is no way to ask for it here.", hint
         )

@@ -6,6 +6,7 @@ file's content. Every call reads the file again.
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from claude_secrets.errors import Code, DeniedError, SecretsError
+from claude_secrets.links import is_link_status
 from claude_secrets.model import SHARED, Access, check_scope
 from claude_secrets.paths import command
 from claude_secrets.policy.globs import glob_match, is_glob, is_wild
@@ -136,21 +138,29 @@ def _unreadable(problem: str) -> DeniedError:
     )
 
 
-def _read_plain_file(project: Path) -> SmallFile:
-    if sys.platform == "win32":  # it has no directory descriptors, so the checks are separate
-        if (project / ".claude").is_symlink():
+if sys.platform == "win32":
+
+    def _read_plain_file(project: Path) -> SmallFile:
+        """Read the file. Windows has no directory descriptors, so the checks are separate."""
+        inner = project / ".claude"
+        status = inner.lstat()
+        if is_link_status(status) or not stat.S_ISDIR(status.st_mode):
             raise OSError
-        return read_file(project / ".claude" / "secrets.yml", limit=SIZE_LIMIT)
-    steps = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    root = os.open(project, steps)
-    try:
-        inner = os.open(".claude", steps | os.O_NOFOLLOW, dir_fd=root)
-    finally:
-        os.close(root)
-    try:
-        return read_file("secrets.yml", limit=SIZE_LIMIT, directory=inner)
-    finally:
-        os.close(inner)
+        return read_file(inner / "secrets.yml", limit=SIZE_LIMIT)
+
+else:
+
+    def _read_plain_file(project: Path) -> SmallFile:
+        steps = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        root = os.open(project, steps)
+        try:
+            inner = os.open(".claude", steps | os.O_NOFOLLOW, dir_fd=root)
+        finally:
+            os.close(root)
+        try:
+            return read_file("secrets.yml", limit=SIZE_LIMIT, directory=inner)
+        finally:
+            os.close(inner)
 
 
 @once

@@ -106,9 +106,9 @@ def exposed(place: Path) -> tuple[str, str] | None:
 
 def quoted(path: Path) -> str:
     """Return the path quoted for a shell."""
-    import shlex  # only needed for errors
+    from claude_secrets import shell_words  # only needed for errors
 
-    return shlex.quote(str(path))
+    return shell_words.quoted(str(path))
 
 
 @cache

@@ -25,6 +25,13 @@ def main_work_tree(work_tree: Path) -> Path | None:
     Git's files are documented at https://git-scm.com/docs/gitrepository-layout (worktrees/<id>/gitdir, commondir). Bare
     repositories are not recognized, because any directory with two entries of the right names looks like one.
     """
+    try:
+        return _main_work_tree(work_tree)
+    except (OSError, ValueError):  # Windows refuses to decode, or to look up, some of the names that a file may contain
+        return None
+
+
+def _main_work_tree(work_tree: Path) -> Path | None:
     pointer = _line(work_tree / ".git")
     if pointer is None or not pointer.startswith("gitdir: "):
         return None

@@ -125,3 +125,11 @@ def test_nobody_answers_what_was_not_shown(machine: Machine) -> None:
 def test_usage_that_nobody_takes_is_told(machine: Machine, command: str) -> None:
     full = in_a_shell(machine, f"{shlex.join(PROGRAM)} {command} >/dev/full")
     assert (full.returncode, full.stderr) == (1, unwritten("No space left on device"))
+
+
+@pytest.mark.parametrize("words", ["doctor", "--project ./nope-… list"])
+def test_pipes_and_files_get_utf8_whatever_the_encoding_of_the_system_is(machine: Machine, words: str) -> None:
+    project = machine.project("pröject-🔑-…")
+    line = f"cd {shlex.quote(str(project))}; PYTHONIOENCODING=latin-1 {shlex.join(PROGRAM)} {words} 2>&1"
+    assert "…" in in_a_shell(machine, line).stdout
+    assert "…" in in_a_shell(machine, f"({line}) >file; cat file").stdout

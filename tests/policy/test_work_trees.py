@@ -7,6 +7,7 @@ import pytest
 
 from claude_secrets.errors import Code, DeniedError
 from claude_secrets.policy.project import CallOrigin, Project, locate
+from claude_secrets.policy.work_trees import main_work_tree
 from tests.support.disk import Disk, git, make_linked
 from tests.support.posix import make_pipe
 
@@ -197,6 +198,26 @@ def test_a_git_file_without_sense_changes_no_identity(disk: Disk, content: bytes
     clone = disk.project("work", "clone")
     (clone / ".git").write_bytes(content)
     assert disk.locate(clone) == Project(clone, str(clone), clone)
+
+
+@pytest.mark.parametrize("refuses", ["fsdecode", "path.realpath"])
+def test_a_name_that_the_system_refuses_is_no_link(disk: Disk, monkeypatch: pytest.MonkeyPatch, refuses: str) -> None:
+    clone = disk.project("work", "clone")
+    (clone / ".git").write_bytes(b"gitdir: \xff\xfe")
+    real = os.path.realpath
+
+    def fsdecode(data: bytes) -> str:
+        """Stand-in for Windows, which decodes only UTF-8."""
+        return data.decode("utf-8")
+
+    def realpath(path: Path, **options: bool) -> str:
+        """Stand-in for Windows, which refuses to look up names that are too long."""
+        if "\udcff" in str(path):
+            raise OSError
+        return real(path, **options)
+
+    monkeypatch.setattr(f"claude_secrets.policy.work_trees.os.{refuses}", {"fsdecode": fsdecode}.get(refuses, realpath))
+    assert main_work_tree(clone) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in directories on Windows")

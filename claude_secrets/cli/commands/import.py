@@ -21,6 +21,7 @@ from claude_secrets.person.importing import Change, Planned
 from claude_secrets.person.person import Person
 from claude_secrets.plain_file import PlainFile
 from claude_secrets.policy.planted import grounds_of
+from claude_secrets.shell_words import removal
 from claude_secrets.store.records import Stored
 
 
@@ -230,7 +231,7 @@ def _rewrite(file: PlainFile, after: bytes, *, as_json: bool) -> Path:
         raise error.with_hint(hint_again) from None
     if not as_json:
         say(f"Rewrote {file.path}: the file now contains references instead of the values.")
-    hint(f"the copy of the old file still contains the values; to remove the copy: {plain_file.removal(copy)}")
+    hint(f"the copy of the old file still contains the values; to remove the copy: {removal(copy)}")
     if b"#" in after:
         hint("comments in the file were not changed; check whether a comment contains a value")
     hint("if the file was ever committed, git's history may contain the values: get new values from their issuers")

@@ -1,7 +1,6 @@
 """`init`: make a project's allowlist, and choose where to keep the store's key."""
 
 import os
-import shlex
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from claude_secrets.keys.slot import PASSPHRASE
 from claude_secrets.paths import command, expanded, home_directories
 from claude_secrets.policy.allowlist_edit import TEMPLATE
 from claude_secrets.policy.project import CallOrigin, locate, real_path
+from claude_secrets.shell_words import quoted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -169,5 +169,5 @@ def _repeated(invocation: Invocation) -> list[str]:
     words = []
     for name, value in (("project", invocation.project), ("store", invocation.store)):
         if value:
-            words += [f"--{name}", shlex.quote(value)]
+            words += [f"--{name}", quoted(value)]
     return words

@@ -136,7 +136,8 @@ def _require_input(passphrase_fd: int | None) -> None:
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "Standard input cannot provide both the passphrase and the content to search.",
-            "Pass the passphrase through another file descriptor, such as --passphrase-fd 3.",
+            "Pass the passphrase through another file descriptor, such as --passphrase-fd 3. On Windows, which has "
+            "only descriptor 0, put the content into a file and scan the file.",
         )
 
 

@@ -1,6 +1,5 @@
 """`set`: store a value that the person types or pipes in."""
 
-import shlex
 from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli import ask_about_others
@@ -15,6 +14,7 @@ from claude_secrets.model import PERSON, Access, Expiry, check_name
 from claude_secrets.paths import command
 from claude_secrets.person import secrets, trust
 from claude_secrets.person.person import Person
+from claude_secrets.shell_words import quoted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -83,7 +83,7 @@ def _checked_name(given: str) -> str:
 
 def _left(person: Person, name: str, origin: str) -> str:
     """Return a hint that says whether the secret's former project may still use the secret."""
-    there = f"--project {shlex.quote(origin)}"
+    there = f"--project {quoted(origin)}"
     if any(
         (grant.project, grant.scope, grant.name) == (origin, person.scope, name) for grant in trust.list_grants(person)
     ):

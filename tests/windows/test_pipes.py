@@ -1,0 +1,76 @@
+"""The program's pipes on Windows: text and values are UTF-8 in both directions, whatever the code page is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="these are pipes of Windows")
+
+VALUE = "schlüssel 🔑\r\nsecond line «…»"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a store in its own home, and a name that no ANSI code page can spell."""
+    project = tmp_path / "pröject 🔑 …"
+    (project / ".claude").mkdir(parents=True)
+    (project / ".claude" / "secrets.yml").write_text("allow: [T]\n")
+    (tmp_path / "home").mkdir()
+    run(project, "init", "--key-file", str(tmp_path / "key"))
+    return project
+
+
+def run(project: Path, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    home = project.parent / "home"
+    own = {name: str(home) for name in ("USERPROFILE", "LOCALAPPDATA", "APPDATA")}
+    environment = {**os.environ, **own, "CLAUDE_SECRETS_KEY_FILE": str(project.parent / "key")}
+    command = [sys.executable, "-P", "-m", "claude_secrets", "--store", str(home / "secrets.db"), *words]
+    return subprocess.run(
+        command, check=False, input=given, capture_output=True, cwd=project, env=environment, timeout=200
+    )
+
+
+def test_a_value_goes_through_pipes_byte_for_byte(project: Path) -> None:
+    stored = run(project, "set", "T", "--exact", given=VALUE.encode())
+    assert (stored.returncode, stored.stderr) == (0, b"")
+    shown = run(project, "get", "T")
+    assert (shown.returncode, shown.stdout) == (0, VALUE.encode())
+
+
+def test_output_and_errors_are_utf8(project: Path) -> None:
+    name = project.name.encode()
+    listed, refused = run(project, "projects"), run(project, "--project", f"{project}-…", "list")
+    checked = run(project, "doctor")
+    assert name in checked.stdout
+    for done in (listed, refused, checked):
+        (done.stdout + done.stderr).decode("utf-8")
+    assert "…" in (refused.stderr + checked.stdout).decode("utf-8")
+
+
+def test_input_that_is_not_utf8_is_refused(project: Path) -> None:
+    refused = run(project, "set", "T", given="schlüssel".encode("cp1252"))
+    assert (refused.returncode, b"not UTF-8" in refused.stderr) == (2, True)
+
+
+def test_a_passphrase_in_another_descriptor_is_refused_with_the_reason(project: Path) -> None:
+    refused = run(project, "--passphrase-fd", "3", "key", "add-passphrase", "--new-passphrase-fd", "3")
+    assert refused.returncode == 2
+    assert b"INVALID_ARGUMENTS" in refused.stderr
+    assert b"On Windows, shells pass only standard input" in refused.stderr
+
+
+def test_a_git_file_that_is_not_text_is_no_link(project: Path) -> None:
+    (project / ".git").write_bytes(b"gitdir: \xff\xfe")
+    checked = run(project, "doctor")
+    assert b"INTERNAL" not in checked.stdout + checked.stderr
+    assert project.name.encode() in checked.stdout
+
+
+def test_a_claude_directory_that_is_a_file_is_an_invalid_allowlist(project: Path) -> None:
+    (project / ".claude" / "secrets.yml").unlink()
+    (project / ".claude").rmdir()
+    (project / ".claude").touch()
+    assert b"ALLOWLIST_INVALID" in run(project, "--project", str(project), "allow", "U", "--yes").stderr
