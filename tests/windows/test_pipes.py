@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets.cli.asking import first_line
+from claude_secrets.errors import CallerError, Code, DeniedError
+from claude_secrets.policy.allowlist import read_allowlist_file
+
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="these are pipes of Windows")
 
 VALUE = "schlüssel 🔑\r\nsecond line «…»"
@@ -17,7 +21,7 @@ def project(tmp_path: Path) -> Path:
     """A project with a store in its own home, and a name that no ANSI code page can spell."""
     project = tmp_path / "pröject 🔑 …"
     (project / ".claude").mkdir(parents=True)
-    (project / ".claude" / "secrets.yml").write_text("allow: [T]\n")
+    (project / ".claude" / "secrets.yml").write_bytes(b"allow: [T]\n")
     (tmp_path / "home").mkdir()
     run(project, "init", "--key-file", str(tmp_path / "key"))
     return project
@@ -55,11 +59,12 @@ def test_input_that_is_not_utf8_is_refused(project: Path) -> None:
     assert (refused.returncode, b"not UTF-8" in refused.stderr) == (2, True)
 
 
-def test_a_passphrase_in_another_descriptor_is_refused_with_the_reason(project: Path) -> None:
-    refused = run(project, "--passphrase-fd", "3", "key", "add-passphrase", "--new-passphrase-fd", "3")
-    assert refused.returncode == 2
-    assert b"INVALID_ARGUMENTS" in refused.stderr
-    assert b"On Windows, shells pass only standard input" in refused.stderr
+def test_a_passphrase_in_a_descriptor_that_windows_does_not_pass_is_refused_with_the_reason() -> None:
+    for descriptor, is_explained in ((99, True), (-1, False)):
+        with pytest.raises(CallerError) as refused:
+            first_line(descriptor, "passphrase")
+        assert refused.value.code is Code.INVALID_ARGUMENTS
+        assert ("only standard input" in (refused.value.hint or "")) is is_explained
 
 
 def test_a_git_file_that_is_not_text_is_no_link(project: Path) -> None:
@@ -73,4 +78,15 @@ def test_a_claude_directory_that_is_a_file_is_an_invalid_allowlist(project: Path
     (project / ".claude" / "secrets.yml").unlink()
     (project / ".claude").rmdir()
     (project / ".claude").touch()
-    assert b"ALLOWLIST_INVALID" in run(project, "--project", str(project), "allow", "U", "--yes").stderr
+    with pytest.raises(DeniedError) as refused:
+        read_allowlist_file(project)
+    assert refused.value.code is Code.ALLOWLIST_INVALID
+
+
+def test_a_claude_directory_that_is_a_junction_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_allowlist_file(project).data == b"allow: [T]\n"
+    # A stand-in for a junction, because not every file system has them.
+    monkeypatch.setattr("claude_secrets.policy.allowlist.is_link_status", lambda _status: True)
+    with pytest.raises(DeniedError) as refused:
+        read_allowlist_file(project)
+    assert refused.value.code is Code.ALLOWLIST_INVALID
