@@ -15,6 +15,7 @@ from claude_secrets.keys import key_change, passphrase, recovery_code
 from claude_secrets.keys.cipher import DataKey, StoreIdentity, sealed_at
 from claude_secrets.keys.slot import KEYRING, PASSPHRASE, NewSlot, Slot, State
 from claude_secrets.paths import command
+from claude_secrets.person import key_files
 from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots
 from claude_secrets.store.transaction import Transaction
@@ -71,7 +72,11 @@ def add_passphrase(person: Person, new: str) -> Slot:
 
 
 def add_file(person: Person, path: Path) -> Slot:
-    """Add a slot for a new key file at `path`. Raises `CustodyError` if the file cannot be made."""
+    """Add a slot for a new key file at `path`. If a slot has lost its key file at this path, that slot is removed.
+
+    Raises:
+        CustodyError: the file cannot be made.
+    """
     store, data_key = person.store, person.store.fetch_key()
     clear_away(person)
     new = store.custody.new_file_slot(identity_of(person).store_id, data_key, path, store=store.path)
@@ -81,7 +86,8 @@ def add_file(person: Person, path: Path) -> Slot:
 def recover(person: Person, code: str, path: Path | None) -> Slot:
     """Open the store with its recovery code, and add a new key.
 
-    The new key is stored in a new key file at `path`, or in the OS keyring if `path` is None.
+    The new key is stored in a new key file at `path`, or in the OS keyring if `path` is None. If a slot has lost its
+    key file at this path, that slot is removed.
 
     Raises:
         CallerError: INVALID_VALUE if the code is mistyped. The message says which group of the code is wrong.
@@ -209,7 +215,7 @@ def clear_away(person: Person) -> None:
                 _remove(person, slot, "key remove", staying)
             elif slot in opening:
                 with person.store.write() as tx:
-                    key_slots.change(tx, slot, slot.moved(State.THERE))
+                    _finish(person, tx, slot, slot.moved(State.THERE))
                 staying.append(slot.moved(State.THERE))
 
 
@@ -278,7 +284,7 @@ def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, repl
     kept = False
     try:
         with person.store.write() as tx:
-            key_slots.change(tx, coming, new.slot)
+            _finish(person, tx, coming, new.slot)
             if replacing is not None:
                 key_slots.change(tx, replacing, replacing.moved(State.LEAVING))
             person.log(tx, action)
@@ -287,6 +293,13 @@ def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, repl
         if not kept and not _is_recorded(person, new.slot):
             new.remove_key()
     return new.slot
+
+
+def _finish(person: Person, tx: Transaction, coming: Slot, there: Slot) -> None:
+    """Record that the slot's key is stored, and remove the slots whose lost key file the slot's key file replaces."""
+    key_slots.change(tx, coming, there)
+    for lost in key_files.replaced_by(person.store.custody, tx.cipher.identity, there, key_slots.list_all(tx)):
+        key_slots.change(tx, lost, None)
 
 
 def _is_recorded(person: Person, slot: Slot) -> bool:

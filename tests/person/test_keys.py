@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -441,6 +442,124 @@ def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     assert states == {first.slot_id: State.THERE, second.slot_id: State.THERE}
 
 
+# Two slots with one key file
+
+
+@pytest.fixture(name="lost")
+def machine_with_lost_key_file(tmp_path: Path) -> tuple[Machine, str]:
+    """Return a machine whose key file is lost, and the store's recovery code."""
+    machine = Machine(tmp_path).use_key_file()
+    machine.keep("T", "value")
+    code = machine.run("recover", "create").stdout
+    machine.key_file.unlink()
+    return machine, code
+
+
+def slots_of(machine: Machine) -> dict[str, str]:
+    listed = json.loads(machine.run("key", "list", "--json").stdout)
+    return {each["slot"]: each["kind"] for each in listed}
+
+
+def test_recovering_into_the_path_of_the_lost_key_file_replaces_its_slot(lost: tuple[Machine, str]) -> None:
+    machine, code = lost
+    done = machine.run("recover", "use", "--key-file", str(machine.key_file), stdin=code)
+    assert (done.returncode, "whose key file at this path was lost" in done.stdout) == (0, True), done.stderr
+    assert sorted(slots_of(machine).values()) == ["key file", "recovery code"]
+    assert told(machine)[0] == ["ok"]
+    assert machine.run("get", "T").stdout == "value"
+
+
+def test_adding_a_key_file_at_the_path_of_a_lost_one_replaces_its_slot(world: World) -> None:
+    other = world.root / "keys" / "other.key"
+    lost = keys.add_file(world.person(), other)
+    other.unlink()
+    (world.root / "way").symlink_to(other.parent)  # another spelling of the same path
+    new = keys.add_file(world.person(), world.root / "way" / "other.key")
+    slots = [info.slot.slot_id for info in keys.list_keys(world.person())]
+    assert (lost.slot_id in slots, new.slot_id in slots, len(slots)) == (False, True, 2)
+
+
+def test_a_slot_whose_key_is_in_the_file_that_the_environment_names_is_not_replaced(world: World) -> None:
+    moved = world.root / "keys" / "moved.key"
+    world.key_file.rename(moved)
+    custody = Custody(environment={"CLAUDE_SECRETS_KEY_FILE": str(moved)})
+    with closing(Store(world.path, custody, lambda: world.time)) as store:
+        keys.add_file(Person(store=store), world.key_file)
+    assert kinds_of_rows(world) == [FILE, FILE]
+
+
+def test_a_process_that_was_killed_before_it_replaced_the_slot_is_made_up_for(world: World) -> None:
+    person = world.person()
+    data_key, (lost,) = person.store.fetch_key(), [info.slot for info in keys.list_keys(person)]
+    world.key_file.unlink()
+    store_id = keys.identity_of(person).store_id
+    new = person.store.custody.new_file_slot(store_id, data_key, world.key_file, store=world.path)
+    keys.record_and_place(person, [new], data_key)  # and killed
+    keys.clear_away(world.person())
+    (found,) = keys.list_keys(world.person())
+    assert (found.slot, found.failure) == (new.slot, None)
+    assert found.slot.slot_id != lost.slot_id
+    assert value(world.person()) == "value"
+
+
+def two_slots_with_one_file(machine: Machine) -> tuple[str, str]:
+    """Return the ids of a slot that lost its key, and of a slot whose key is in the same file."""
+    second = machine.home / "second.key"
+    ids = slots_of(machine)
+    machine.run("key", "add-file", str(second))
+    (dead,) = slots_of(machine).keys() - ids.keys()
+    opened = Store(machine.store, Custody(environment=machine.environment), lambda: 0.0)
+    with closing(opened) as store, store.write() as tx:
+        (slot,) = (slot for slot in key_slots.list_all(tx) if slot.slot_id == dead)
+        key_slots.change(tx, slot, slot._replace(params=json.dumps({"path": str(machine.key_file)})))
+    second.unlink()
+    return dead, next(iter(ids))
+
+
+def test_a_key_file_that_another_slot_needs_is_never_to_be_deleted(tmp_path: Path) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    dead, living = two_slots_with_one_file(machine)
+    doctor = machine.run("doctor").stdout
+    assert f"Its key is not in this file, which key slot {living} uses, too." in doctor
+    if sys.platform != "win32":
+        from tests.support.terminals import on_a_terminal
+
+        shown = on_a_terminal(machine, ["key", "remove", dead], machine.home, [("[y/N]", "n\n")])[1].replace(
+            "\r\n", " "
+        )
+        assert f"The file stays: key slot {living} uses it, too." in " ".join(shown.split())
+    done = machine.run("key", "remove", dead, "--yes")
+    assert f"keep the file {machine.key_file}: key slot {living} uses it, too" in done.stderr
+    assert "if no store does" not in done.stderr
+    assert done.returncode == 0
+
+
+def test_a_key_file_for_every_slot_is_never_to_be_deleted(two_files: Machine) -> None:
+    machine, named = two_files, {"CLAUDE_SECRETS_KEY_FILE": str(two_files.key_file)}
+    for slot in slots_of(machine):
+        done = machine.run("key", "remove", slot, "--yes", environment=named)
+        assert (done.returncode, "if no store does" in done.stderr) in ((0, False), (2, False)), done.stderr
+    assert machine.run("get", "NONE").returncode == 1  # the store still opens
+
+
+def test_only_a_key_file_that_opened_the_removed_slot_may_be_deleted(two_files: Machine) -> None:
+    machine, second = two_files, two_files.home / "second.key"
+    slot = next(
+        each["slot"] for each in json.loads(machine.run("key", "list", "--json").stdout) if each["file"] == str(second)
+    )
+    key = second.read_bytes()
+    second.write_bytes(b"A" * 43 + b"=\n")  # the key of another store
+    assert "if no store does" not in machine.run("key", "remove", slot, "--yes").stderr
+    second.write_bytes(key)
+    machine.run("key", "add-file", str(machine.home / "third.key"))
+    slot = next(
+        each["slot"]
+        for each in json.loads(machine.run("key", "list", "--json").stdout)
+        if each["file"] == str(machine.home / "third.key")
+    )
+    assert f"if no store does: rm {machine.home / 'third.key'}" in machine.run("key", "remove", slot, "--yes").stderr
+
+
 # Reports of `doctor` and `key list` on the keys
 
 
@@ -506,7 +625,7 @@ def test_a_locked_keyring_does_not_count_now(tmp_path: Path, keyring_session: Re
     assert told(machine)[0] == ["ok"]
     keyring_session.lock()
     states, messages = told(machine)
-    assert (states, "(keyring) does not open the store" in messages[0]) == (["warn", "warn"], True)
+    assert (states, "(keyring): The system's keyring is locked" in messages[0]) == (["warn", "warn"], True)
     assert messages[1] == "The store has only one key (key file)."
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_secrets.cli.commands.key import kind_of
+from claude_secrets.cli.commands.key import kind_of, place_of
 from claude_secrets.cli.listing import expiries
 from claude_secrets.cli.old_copies import described
 from claude_secrets.cli.opening import (
@@ -23,10 +23,10 @@ from claude_secrets.cli.output import progress, say, say_json
 from claude_secrets.errors import CallerError, Code, CustodyError, InputError, SecretsError
 from claude_secrets.exit_codes import FAILED
 from claude_secrets.keys.custody import Custody
-from claude_secrets.keys.slot import FILE, State
+from claude_secrets.keys.slot import State
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command, is_usual, own_directories, usual_store
-from claude_secrets.person import inspection, keys, old_copies, secrets, trust
+from claude_secrets.person import inspection, key_files, keys, old_copies, secrets, trust
 from claude_secrets.person.inspection import damages
 from claude_secrets.person.keys import KeyInfo
 from claude_secrets.person.person import Person
@@ -211,7 +211,7 @@ def _keys(person: Person) -> Iterator[Finding]:
     except CustodyError as failure:
         slots, error, unfinished = keys.list_unopenable(person), failure, False
     dead = [info for info in slots if info.failure and info.slot.state is State.THERE]
-    yield from (_dead_key(info, opens=error is None) for info in dead)
+    yield from (_dead_key(person, info, opens=error is None) for info in dead)
     counted = [info for info in slots if info.counts]
     kinds = ", ".join(sorted(kind_of(info.slot) + ("" if info.tried else " (not tried)") for info in counted))
     if error is not None:
@@ -227,18 +227,15 @@ def _keys(person: Person) -> Iterator[Finding]:
         yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
 
 
-def _dead_key(info: KeyInfo, *, opens: bool) -> Finding:
+def _dead_key(person: Person, info: KeyInfo, *, opens: bool) -> Finding:
     """Return the finding on a key that is lost here. `opens` is whether another key opens the store."""
-    slot = info.slot
-    where = f", {slot.key_file}" if slot.kind == FILE else ""
-    why = "" if info.failure is None else info.failure.message
-    message = f"Key slot {slot.slot_id} ({kind_of(slot)}{where}) does not open the store: {why}"
-    hint = None if info.failure is None else info.failure.hint
+    slot, failure = info.slot, info.failure
+    message, hint = ("", None) if failure is None else (failure.message, failure.hint)
+    if failure is not None and failure.code is Code.KEY_WRONG and (others := key_files.sharing(person, slot)):
+        message = f"Its key is not in this file, which key slot {others[0].slot_id} uses, too."
     if opens:
         hint = f"If its key is permanently lost: {command()} key remove {slot.slot_id}"
-    elif slot.kind == FILE:
-        hint = "Put the key file back at this path."
-    return Finding("key", "warn", message, hint)
+    return Finding("key", "warn", f"Key slot {slot.slot_id} ({place_of(person, slot)}): {message}", hint)
 
 
 def _copies(person: Person) -> Iterator[Finding]:

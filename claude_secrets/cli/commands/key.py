@@ -3,19 +3,21 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from claude_secrets.cli import old_copies
 from claude_secrets.cli.arguments import add_verbs
 from claude_secrets.cli.asking import is_at_terminal, new_passphrase, passphrase, require_yes, the_same_again
 from claude_secrets.cli.listing import short
+from claude_secrets.cli.old_copies import removal
 from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, warn
 from claude_secrets.cli.times import date
-from claude_secrets.errors import CallerError, Code, InputError, SecretsError
+from claude_secrets.errors import CallerError, Code, CustodyError, InputError, SecretsError
 from claude_secrets.keys.recovery_code import new_code
 from claude_secrets.keys.slot import FILE, PASSPHRASE, Slot, State
 from claude_secrets.paths import command, expanded
-from claude_secrets.person import keys, rotation
+from claude_secrets.person import key_files, keys, rotation
 from claude_secrets.person.keys import KeyInfo
 from claude_secrets.person.person import Person
 
@@ -67,7 +69,9 @@ def run(options: Namespace) -> int:
         say(f"Added key slot {keys.add_passphrase(person, text).slot_id}: the passphrase now opens the store, too.")
     elif verb == "add-file":
         path = expanded(options.path)
-        say(f"Added key slot {keys.add_file(person, path).slot_id}: the key file {path} now opens the store, too.")
+        with saying_which_slot_is_replaced(person, path):
+            slot = keys.add_file(person, path)
+        say(f"Added key slot {slot.slot_id}: the key file {path} now opens the store, too.")
         hint("keep a copy of the key file, but not in the place where you keep a copy of the store")
     elif verb == "remove":
         _remove(person, options.slot, yes=options.yes)
@@ -121,23 +125,42 @@ def _as_data(info: KeyInfo) -> dict[str, object]:
 
 def _remove(person: Person, slot_id: str, *, yes: bool) -> None:
     slot = keys.require_removable(person, slot_id)
-    require_yes(f"Remove key slot {slot.slot_id} ({_where(slot)})? It will no longer open the store.", yes=yes)
+    others = key_files.sharing(person, slot)
+    staying = f" The file stays: key slot {others[0].slot_id} uses it, too." if others else ""
+    require_yes(
+        f"Remove key slot {slot.slot_id} ({place_of(person, slot)})? It will no longer open the store.{staying}",
+        yes=yes,
+    )
+    left = key_files.left_over(person, slot)
     slot = keys.remove_key(person, slot_id)
     say(f"Removed key slot {slot.slot_id} ({kind_of(slot)}).")
-    if slot.kind == FILE:
-        hint(f"delete the file {slot.key_file}: its key no longer opens the store")
+    if left is not None:
+        hint(f"the key file was not removed, because another store may use it; if no store does: {removal(left)}")
+    elif others:
+        hint(f"keep the file {slot.key_file}: key slot {others[0].slot_id} uses it, too")
     hint(f"anyone who used that key may have copied the data key; to lock them out: {command()} key rotate --data")
+
+
+@contextmanager
+def saying_which_slot_is_replaced(person: Person, path: Path | None) -> Iterator[None]:
+    """After a new key file is made at `path`, report each slot that was removed because its file there was lost."""
+    before = [] if path is None else key_files.recorded_at(path, person.store.slots())
+    yield
+    there = {slot.slot_id for slot in person.store.slots()} if before else set()
+    for slot in before:
+        if slot.slot_id not in there:
+            say(f"Removed key slot {slot.slot_id}, whose key file at this path was lost.")
 
 
 def _rotate_data(person: Person, descriptor: int | None, *, yes: bool) -> None:
     slots, fixed = rotation.prepare(person)
     for each in fixed:
-        warn(f"key slot {each.slot.slot_id} ({_where(each.slot)}) will be removed: {each.failure.message}")
+        warn(f"key slot {each.slot.slot_id} ({place_of(person, each.slot)}) will be removed: {each.failure.message}")
     losing = [each.slot for each in fixed]
     passphrases = _new_passphrases(person, slots, losing, descriptor)
     for slot in slots:
         if slot.kind == FILE and slot not in losing:
-            warn(f"{_path(person, slot)} gets a new key; this key file will no longer open any other store")
+            warn(f"{place_of(person, slot)} gets a new key; this key file will no longer open any other store")
     require_yes("Replace all keys and the data key, and seal every record with the new data key?", yes=yes)
     old = old_copies.ask_which_to_remove(person, yes=yes)
     with _new_code(person, slots, losing) as code, progress("sealing") as tell:
@@ -225,9 +248,10 @@ def _which_code_counts(person: Person, old: Sequence[Slot]) -> str:
     return "the keys were replaced: the new recovery code is valid, and the old one is not"
 
 
-def _where(slot: Slot) -> str:
-    return f"key file {slot.key_file}" if slot.kind == FILE else kind_of(slot)
-
-
-def _path(person: Person, slot: Slot) -> str:
-    return str(person.store.custody.file_of(slot))
+def place_of(person: Person, slot: Slot) -> str:
+    """Return the kind of a key slot; for a key file also the path at which Claude Secrets looks for the file."""
+    try:
+        path = person.store.custody.file_of(slot)
+    except CustodyError:  # the slot has no valid path
+        path = None
+    return kind_of(slot) if path is None else f"{kind_of(slot)} {path}"

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from claude_secrets.cli.arguments import add_verbs
 from claude_secrets.cli.asking import code_from_input
+from claude_secrets.cli.commands.key import saying_which_slot_is_replaced
 from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import hint, note, say
 from claude_secrets.errors import Code, CustodyError
@@ -44,7 +45,9 @@ def run(options: Namespace) -> int:
     path = expanded(options.key_file) if options.key_file else None
     try:
         person.store.custody.require_place(path, person.store.path)  # before the person types the code
-        slot = keys.recover(person, code_from_input(), path)
+        code = code_from_input()
+        with saying_which_slot_is_replaced(person, path):
+            slot = keys.recover(person, code, path)
     except CustodyError as error:
         if path is None and error.code is Code.KEYRING_UNAVAILABLE:
             raise error.with_hint(f"To put the new key into a file: {command()} recover use --key-file PATH") from None
