@@ -224,7 +224,11 @@ def existing_person(invocation: Invocation) -> Person:
     person = the_person(invocation, find_project(invocation), SHARED)
     if not person.store.exists():
         raise StoreError(
-            Code.STORE_UNAVAILABLE, "There is no store yet.", f"Storing a secret creates it: {command()} set NAME"
+            Code.STORE_UNAVAILABLE,
+            f"There is no store at {person.store.path}.",
+            "If your store is at another path, add --store PATH to this command. "
+            f"To make the store from a backup: `{command()} backup restore FILE`. "
+            f"To make a new store, store a secret: `{command()} set NAME`.",
         )
     return person
 

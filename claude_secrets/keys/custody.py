@@ -8,8 +8,8 @@ replaces a slot of another kind.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,7 +20,7 @@ from claude_secrets.keys.cipher import DataKey, EnvelopeMismatch, StoreIdentity,
 from claude_secrets.keys.key_file import PUT_BACK
 from claude_secrets.keys.passphrase import Stretching
 from claude_secrets.keys.recovery_code import read_code
-from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, State, as_params
+from claude_secrets.keys.slot import FILE, KEYRING, PASSPHRASE, NewSlot, Slot, as_params
 from claude_secrets.paths import command, expanded
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Custody:
 
     `clock` returns seconds since 1970. `check_key_file` raises an error if a key file's location is not allowed.
     `keyring` is the OS keyring; by default, `environment` and `platform` determine it. `ask_passphrase` asks for the
-    store's passphrase and returns it, or raises an error if nobody can be asked. The attribute `named_file` is the path
-    from `CLAUDE_SECRETS_KEY_FILE`, or None.
+    store's passphrase and returns it, or raises an error if nobody can be asked. If `for_person` is true, errors show
+    the paths of key files. The attribute `named_file` is the path from `CLAUDE_SECRETS_KEY_FILE`, or None.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Custody:
         check_key_file: Callable[[Path], None] | None = None,
         keyring: "SystemKeyring | None" = None,
         ask_passphrase: Callable[[], str] | None = None,
+        for_person: bool = False,
     ) -> None:
         named = environment.get(KEY_FILE_VARIABLE)
         self.named_file = expanded(named) if named else None
@@ -65,6 +66,7 @@ class Custody:
         self._check_key_file = check_key_file
         self._given_keyring, self._environment, self._platform = keyring, environment, platform
         self._ask_passphrase = ask_passphrase
+        self._for_person = for_person
         self._derived: dict[tuple[str, str], bytes] = {}
 
     @cached_property
@@ -86,7 +88,7 @@ class Custody:
                 not be used), KEYRING_LOCKED or KEYRING_UNAVAILABLE.
         """
         failures = []
-        for slot in sorted(slots, key=_readiness):
+        for slot in sorted(slots, key=lambda slot: slot.readiness):
             if slot.kind == PASSPHRASE and (slot.slot_id, slot.params) not in self._derived:
                 continue
             try:
@@ -96,7 +98,7 @@ class Custody:
         with_passphrase = [slot for slot in slots if slot.kind == PASSPHRASE and not slot.is_recovery]
         if with_passphrase and (text := self._asked()) is not None:
             return self._open_with(text, identity, with_passphrase)
-        raise unopened.error_of(failures, slots)
+        raise unopened.error_of(failures, slots, for_person=self._for_person)
 
     def unlock_with_code(self, identity: StoreIdentity, slots: Sequence[Slot], code: str) -> DataKey:
         """Unwrap the data key with a recovery code that the person typed.
@@ -105,11 +107,14 @@ class Custody:
             CallerError: INVALID_VALUE, with the number of the mistyped group.
             CustodyError: KEY_MISSING if the store has no recovery code, KEY_WRONG if `code` is not its recovery code.
         """
-        canonical = read_code(code)
-        with_code = [slot for slot in slots if slot.is_recovery]
-        if not with_code:
-            raise CustodyError(Code.KEY_MISSING, "This store has no recovery code.", PUT_BACK)
-        return self._open_with(canonical, identity, with_code)
+        self.require_code(identity, slots)
+        return self._open_with(read_code(code), identity, [slot for slot in slots if slot.is_recovery])
+
+    def require_code(self, identity: StoreIdentity, slots: Sequence[Slot]) -> None:
+        """Raise `CustodyError` KEY_MISSING if the store has no recovery code. The hint names a key that opens it."""
+        if not any(slot.is_recovery for slot in slots):
+            probes = [self.probe(identity, slot) for slot in slots if slot.kind != PASSPHRASE]
+            raise unopened.no_code(probes, slots, for_person=self._for_person)
 
     def opens(self, identity: StoreIdentity, slot: Slot, master_key: bytes) -> bool:
         """Return whether `master_key` unwraps the slot's data key."""
@@ -133,18 +138,19 @@ class Custody:
 
     # Making
 
-    def require_place(self, path: Path | None, store: Path) -> None:
+    def require_place(self, path: Path | None, store: Path, *, other: str = "") -> None:
         """Check, before a new key is made, that the OS keyring or a new file at `path` can hold it.
 
-        Raises:
-            CustodyError: as `new_keyring_slot` and `new_file_slot` raise.
+        `other` is the part of a keyring error's hint that says how to keep the key in a file instead. Raises the errors
+        of `new_keyring_slot` and `new_file_slot`.
         """
         if path is None:
-            with _another_way():
+            with unopened.with_another_place(other):
                 self._keyring.read("status")
         else:
-            self._check_place(path.absolute(), store)
-            key_file.refuse_existing(path)
+            with unopened.as_argument():
+                self._check_new_place(path.absolute(), store)
+                key_file.refuse_existing(path)
 
     def new_first_slot(self, store_id: str, data_key: DataKey, store: Path) -> NewSlot:
         """Make a new store's first slot if the person did not choose where to keep its master key.
@@ -168,11 +174,11 @@ class Custody:
         """
         slot_id, master_key = os.urandom(8).hex(), cipher.new_master_key()
         entry = _entry(store_id, slot_id)
-        with _another_way():
+        with unopened.with_another_place():
             self._keyring.read(entry)
 
         def place_key() -> None:
-            with _another_way():
+            with unopened.with_another_place():
                 self._keyring.create(entry, master_key.decode("ascii"))
 
         slot = self.wrapped_by(store_id, Slot(slot_id, KEYRING, "{}", b""), master_key, data_key)
@@ -182,10 +188,17 @@ class Custody:
         """Make a slot with a master key in a new file at `path`. `store` is the store's path.
 
         Raises:
-            CustodyError: KEY_MISSING if a key file is not allowed at `path`. The slot's `place_key` raises it if the
-                file cannot be created.
+            CallerError: INVALID_ARGUMENTS if a key file is not allowed at `path`. The slot's `place_key` raises it if
+                the file cannot be created.
         """
-        return self._new_file_slot(store_id, data_key, path.absolute(), store, exists=False)
+        with unopened.as_argument():
+            new = self._new_file_slot(store_id, data_key, path.absolute(), store, exists=False)
+
+        def place_key() -> None:
+            with unopened.as_argument():
+                new.place_key()
+
+        return NewSlot(new.slot, place_key, new.remove_key)
 
     def new_passphrase_slot(self, store_id: str, data_key: DataKey, passphrase: str, *, recovery: bool) -> NewSlot:
         """Make a slot that `passphrase` opens. If `recovery` is true, `passphrase` is a recovery code."""
@@ -234,7 +247,7 @@ class Custody:
         return KeyringStatus(name=name, ok=True, message="The system's keyring works.")
 
     def _new_file_slot(self, store_id: str, data_key: DataKey, path: Path, store: Path, *, exists: bool) -> NewSlot:
-        self._check_place(path, store)
+        (self._check_place if exists else self._check_new_place)(path, store)
         master_key = self._only_key(path) if exists else cipher.new_master_key()
         slot = Slot(os.urandom(8).hex(), FILE, as_params({"path": str(path)}), b"")
         slot = self.wrapped_by(store_id, slot, master_key, data_key)
@@ -248,9 +261,15 @@ class Custody:
             self._check_key_file(path)
         key_file.refuse_beside(path, store)
 
-    @staticmethod
-    def _only_key(path: Path) -> bytes:
-        held = key_file.read_keys(path)
+    def _check_new_place(self, path: Path, store: Path) -> None:
+        if self._check_key_file is not None:
+            with unopened.not_yet_made():
+                self._check_key_file(path)
+        key_file.refuse_beside(path, store)
+
+    def _only_key(self, path: Path) -> bytes:
+        with unopened.of_file(for_person=self._for_person):
+            held = key_file.read_keys(path)
         if len(held) > 1:
             raise CustodyError(
                 Code.KEY_WRONG,
@@ -275,8 +294,7 @@ class Custody:
                 data_key = self._unwrap_by(identity, slot, master_key)
                 self._derived[slot.slot_id, slot.params] = master_key  # so the person is not asked a second time
                 return data_key
-        wrong = "This recovery code belongs to another store." if slots[0].is_recovery else "The passphrase is wrong."
-        raise CustodyError(Code.KEY_WRONG, wrong, "Try again.")
+        raise unopened.wrong_secret(recovery=slots[0].is_recovery)
 
     def _unwrap(self, identity: StoreIdentity, slot: Slot) -> DataKey:
         *others, last = self._master_keys(identity.store_id, slot)
@@ -285,15 +303,12 @@ class Custody:
                 return self._unwrap_by(identity, slot, master_key)
         return self._unwrap_by(identity, slot, last)
 
-    @staticmethod
-    def _unwrap_by(identity: StoreIdentity, slot: Slot, master_key: bytes) -> DataKey:
+    def _unwrap_by(self, identity: StoreIdentity, slot: Slot, master_key: bytes) -> DataKey:
         bound = {"store_id": identity.store_id, "slot_id": slot.slot_id, "slot_kind": slot.kind}
         try:
             data_key = cipher.unwrap(master_key, slot.wrapped, **bound)
         except TokenInvalid:
-            what = {KEYRING: "The key in the system's keyring", FILE: "The key in the key file"}
-            message = f"{what.get(slot.kind, 'The passphrase')} does not open this store."
-            raise CustodyError(Code.KEY_WRONG, message, PUT_BACK) from None
+            raise unopened.opens_nothing(slot, self.file_of(slot) if self._for_person else None) from None
         except EnvelopeMismatch:
             raise CustodyError(Code.KEY_WRONG, "This key slot belongs to another store.", PUT_BACK) from None
         if data_key.generation != identity.generation:
@@ -325,23 +340,9 @@ class Custody:
             )
         if self._check_key_file is not None:
             self._check_key_file(path)
-        return [key.master_key for key in key_file.read_keys(path)]
-
-
-def _readiness(slot: Slot) -> tuple[bool, int]:
-    kinds = (KEYRING, FILE, PASSPHRASE)
-    return slot.state is not State.THERE, kinds.index(slot.kind) if slot.kind in kinds else len(kinds)
+        with unopened.of_file(for_person=self._for_person):
+            return [key.master_key for key in key_file.read_keys(path)]
 
 
 def _entry(store_id: str, slot_id: str) -> str:
     return f"{store_id}.{slot_id}"
-
-
-@contextmanager
-def _another_way() -> Iterator[None]:
-    """Add to each keyring error a hint: the command that keeps the key in a file instead."""
-    try:
-        yield
-    except CustodyError as error:
-        other = f"Or keep the key in a file of your own: `{command()} init --key-file PATH`."
-        raise CustodyError(error.code, error.message, f"{error.hint} {other}") from None

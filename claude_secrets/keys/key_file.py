@@ -5,10 +5,12 @@ id.
 
 Always: a key file that is a link is refused. A key file that others can read is refused, except on Windows. No key file
 is made in the store's directory. An existing key file is replaced only by a file that contains a key that opens the
-store. The checks of type, owner and mode use the open file descriptor. No error contains the file's content.
+store. The checks of type, owner and mode use the open file descriptor. No error contains the file's content. The hint
+of an error may contain the file's path, which is only for the person.
 """
 
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ from claude_secrets.errors import Code, CustodyError
 from claude_secrets.paths import command
 from claude_secrets.small_file import LinkRefusedError, SmallFile, read_file, replace_file
 
-PUT_BACK: Final = "Restore the key that belongs to this store; without it the store cannot be opened."
+PUT_BACK: Final = "Restore the key that belongs to this store."
 
 _LIMIT: Final = 1024
 """At most this many bytes of a key file are read."""
@@ -35,6 +37,11 @@ class HeldKey(NamedTuple):
 
     def __repr__(self) -> str:
         return "HeldKey()"
+
+
+def put_back(path: Path | None) -> str:
+    """Return the hint for a lost key. `path` is the path of its key file, or None if the key was not in a file."""
+    return PUT_BACK if path is None else f"Put the key file that belongs to this store back at {path}."
 
 
 def refuse_beside(path: Path, store: Path) -> None:
@@ -142,14 +149,14 @@ def _line(key: HeldKey) -> bytes:
 def _read_private(path: Path) -> SmallFile:
     """Read a key file. Refuse a file that another user owns or that others can read."""
     try:
-        return read_file(path, limit=_LIMIT - 1, check=_check_private)
+        return read_file(path, limit=_LIMIT - 1, check=lambda status: _check_private(path, status))
     except LinkRefusedError:
-        raise CustodyError(Code.KEY_WRONG, "The key file is a link.", "Replace the link by the file itself.") from None
+        raise CustodyError(
+            Code.KEY_WRONG, "The key file is a link.", f"Replace the link {path} by the file itself."
+        ) from None
     except OSError:
         raise CustodyError(
-            Code.KEY_MISSING,
-            "The key file of this store is missing or cannot be read.",
-            f"Put the key file back (`{command()} doctor` shows its path). Without it, the store cannot be opened.",
+            Code.KEY_MISSING, "The key file of this store is missing or cannot be read.", put_back(path)
         ) from None
 
 
@@ -177,16 +184,19 @@ def _unreplaced() -> CustodyError:
     return CustodyError(
         Code.KEY_MISSING,
         "The key file cannot be replaced: its directory is read-only, or the file is a mount point.",
-        "Remove the key file's slot (key remove), then add a new key file (key add-file).",
+        f"Make a new key file: {command()} key add-file NEW_PATH. Then remove the slot of this key file: "
+        f"{command()} key remove SLOT",
     )
 
 
-def _check_private(status: os.stat_result) -> None:
+def _check_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise CustodyError(Code.KEY_WRONG, "The key file is not a regular file.", PUT_BACK)
+        raise CustodyError(Code.KEY_WRONG, "The key file is not a regular file.", put_back(path))
     if sys.platform == "win32":  # Windows has access lists instead of modes
         return
     if status.st_uid != os.geteuid():
-        raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", "Make yourself its owner (chown).")
+        hint = f"Make yourself its owner: sudo chown {os.geteuid()} {shlex.quote(str(path))}"
+        raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", hint)
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", "Make it readable only by you (chmod 600).")
+        hint = f"Make it readable only by you: chmod 600 {shlex.quote(str(path))}"
+        raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", hint)

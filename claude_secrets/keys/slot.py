@@ -56,6 +56,12 @@ class Slot(NamedTuple):
         return self._replace(params=as_params(params if state is State.THERE else {**params, "state": state.value}))
 
     @property
+    def readiness(self) -> tuple[bool, int]:
+        """The slot's place in the order in which slots are tried."""
+        kinds = (KEYRING, FILE, PASSPHRASE)
+        return self.state is not State.THERE, kinds.index(self.kind) if self.kind in kinds else len(kinds)
+
+    @property
     def is_recovery(self) -> bool:
         """Whether a recovery code opens the slot."""
         return self.kind == PASSPHRASE and self._params().get("recovery") is True

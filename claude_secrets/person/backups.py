@@ -136,17 +136,28 @@ def restore_backup(person: Person, path: Path, secret: str, progress: Progress) 
     with closing(_open_backup(path, secret)) as backup, backup.read(immutable=True) as source:
         contents = _verified(source)
         with person.store.write() as tx:
-            if tx.connection.execute("SELECT EXISTS (SELECT 1 FROM records)").fetchone()[0]:
-                raise CallerError(
-                    Code.INVALID_ARGUMENTS,
-                    "The store already holds secrets; a backup can only be restored into an empty store.",
-                    "Name another store with --store, or add --aside to rename this store first.",
-                )
+            _refuse_filled(tx)
             for done, record in enumerate(list(records.iterate_all(source)), start=1):
                 rekey.copy_record(tx, record, records.rows(source, record))
                 progress(done, contents.secrets)
             person.log(tx, "backup restore")
     return contents
+
+
+def refuse_filled(person: Person) -> None:
+    """Raise `CallerError` INVALID_ARGUMENTS if the person's store holds secrets."""
+    if person.store.exists():
+        with person.store.read() as tx:
+            _refuse_filled(tx)
+
+
+def _refuse_filled(tx: Transaction) -> None:
+    if tx.connection.execute("SELECT EXISTS (SELECT 1 FROM records)").fetchone()[0]:
+        raise CallerError(
+            Code.INVALID_ARGUMENTS,
+            "The store already holds secrets; a backup can only be restored into an empty store.",
+            "Name another store with --store, or add --aside to rename this store first.",
+        )
 
 
 def beside(store: Path, stamp: str) -> Path:
@@ -242,25 +253,42 @@ def _new_store(connection: sqlite3.Connection, store_id: str, data_key: DataKey,
 
 def _open_backup(path: Path, secret: str) -> Store:
     require(path)
-    backup = Store(path, Custody(environment={}, ask_passphrase=lambda: secret), lambda: 0.0)
-    if [slot.kind for slot in backup.slots(immutable=True)] != [PASSPHRASE]:
-        backup.close()
-        raise StoreError(
-            Code.STORE_FORMAT,
-            "The file is not a backup: a backup has exactly one key, and that key is a passphrase.",
-            "Name another file.",
-        )
-    return backup
+    return Store(path, Custody(environment={}, ask_passphrase=lambda: secret), lambda: 0.0)
 
 
 def require(path: Path) -> None:
-    """Raise `CallerError` INVALID_ARGUMENTS if there is no file at `path`."""
+    """Check that the file at `path` is a backup. No passphrase is needed.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS if there is no file.
+        StoreError: STORE_FORMAT, STORE_TAMPERED or STORE_UNAVAILABLE.
+    """
     try:
         there = path.is_file()
     except OSError:  # the path is not valid on this system
         there = False
     if not there:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no backup file at that path.", "Check the path.")
+    with closing(Store(path, Custody(environment={}), lambda: 0.0)) as backup:
+        try:
+            slots = backup.slots(immutable=True)
+        except StoreError as error:
+            raise _of_backup(error) from None
+    if [slot.kind for slot in slots] != [PASSPHRASE]:
+        raise StoreError(
+            Code.STORE_FORMAT,
+            "The file is not a backup: a backup has exactly one key, and that key is a passphrase.",
+            "Name another file.",
+        )
+
+
+def _of_backup(error: StoreError) -> StoreError:
+    """Return an error of opening a store as an error of opening a backup."""
+    newer = "has format" in error.message
+    if error.code is Code.STORE_FORMAT and not newer:
+        return StoreError(error.code, "The file is not a backup.", "Name another file.")
+    message = error.message.replace("The store", "The backup", 1)
+    return StoreError(error.code, message, error.hint if newer else "Name an undamaged backup that you may read.")
 
 
 def refuse_taken(path: Path) -> None:

@@ -75,7 +75,7 @@ def add_file(person: Person, path: Path) -> Slot:
     """Add a slot for a new key file at `path`. If a slot has lost its key file at this path, that slot is removed.
 
     Raises:
-        CustodyError: the file cannot be made.
+        CallerError: INVALID_ARGUMENTS if the file cannot be made.
     """
     store, data_key = person.store, person.store.fetch_key()
     clear_away(person)
@@ -91,7 +91,8 @@ def recover(person: Person, code: str, path: Path | None) -> Slot:
 
     Raises:
         CallerError: INVALID_VALUE if the code is mistyped. The message says which group of the code is wrong.
-        CustodyError: the code belongs to another store, the keyring is unavailable, or the file cannot be made.
+            INVALID_ARGUMENTS if the file cannot be made.
+        CustodyError: the code does not open the store, or the keyring is unavailable.
     """
     store = person.store
     data_key = store.unlock_with_code(code)
@@ -101,6 +102,12 @@ def recover(person: Person, code: str, path: Path | None) -> Slot:
     else:
         new = store.custody.new_file_slot(identity_of(person).store_id, data_key, path, store=store.path)
     return _added(person, new, data_key, "recover use")
+
+
+def require_code(person: Person) -> None:
+    """Raise `CustodyError` KEY_MISSING if the store has no recovery code. Call this before asking for the code."""
+    identity, slots = person.store.key_state()
+    person.store.custody.require_code(identity, slots)
 
 
 def create_code(person: Person, *, replacing: bool) -> str:
@@ -277,7 +284,7 @@ def _added(person: Person, new: NewSlot, data_key: DataKey, action: str, *, repl
         key_slots.add(tx, coming)
     try:
         new.place_key()
-    except CustodyError:
+    except SecretsError:
         with person.store.write() as tx:
             key_slots.change(tx, coming, None)
         raise

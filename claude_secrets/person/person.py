@@ -66,6 +66,7 @@ class Person:
             environment,
             check_key_file=lambda key_file: refuse_inside(key_file, key_file_inside, where, project, homes),
             ask_passphrase=ask_passphrase,
+            for_person=True,
         )
         return cls(store=store, project=project, scope=scope, config=config)
 

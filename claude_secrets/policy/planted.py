@@ -62,7 +62,7 @@ def _inside(what: str) -> tuple[str, str]:
     """Return the message and the hint for a file inside a project. `what` says which kind of file it is."""
     return (
         f"The {what} is inside the project, but a project must not provide its own {what}.",
-        f"Move the {what} out of the project's git work tree.",
+        f"Keep the {what} at a path outside the project and its git work tree.",
     )
 
 

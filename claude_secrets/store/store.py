@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from claude_secrets.errors import Code, CustodyError, StoreError
+from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
 from claude_secrets.keys.cipher import Cipher, DataKey, StoreIdentity
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import PASSPHRASE, NewSlot, Slot
@@ -44,13 +44,20 @@ class Store:
         *,
         check_key_file: Callable[[Path], None] | None = None,
         ask_passphrase: Callable[[], str] | None = None,
+        for_person: bool = False,
     ) -> "Store":
         """Return the store at `path`, with the system's clock. No file is opened yet.
 
         `environment` has the environment variables that say where the keys are. `check_key_file` raises an error for a
-        key file that must not be used. `ask_passphrase` is called if only a passphrase can open the store.
+        key file that must not be used. `ask_passphrase` is called if only a passphrase can open the store. Errors show
+        the paths of key files if `for_person` is true.
         """
-        custody = Custody(environment=environment, check_key_file=check_key_file, ask_passphrase=ask_passphrase)
+        custody = Custody(
+            environment=environment,
+            check_key_file=check_key_file,
+            ask_passphrase=ask_passphrase,
+            for_person=for_person,
+        )
         return cls(path, custody, time.time)
 
     def exists(self) -> bool:
@@ -169,11 +176,11 @@ class Store:
 
         Raises:
             StoreError: STORE_UNAVAILABLE if a store exists already.
-            CustodyError: the key file cannot be created at that path.
+            CallerError: INVALID_ARGUMENTS if the key file cannot be created at that path.
         """
         if self.custody.named_file not in (None, key_file.absolute()):
-            raise CustodyError(
-                Code.KEY_MISSING,
+            raise CallerError(
+                Code.INVALID_ARGUMENTS,
                 "CLAUDE_SECRETS_KEY_FILE names another file, and Claude Secrets would look for the key in that file.",
                 "Unset CLAUDE_SECRETS_KEY_FILE, or set it to the same file.",
             )

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import pytest
 
-from claude_secrets.errors import Code, CustodyError
+from claude_secrets.errors import CallerError, Code, CustodyError
 from claude_secrets.keys.cipher import DataKey, StoreIdentity, wrap
 from claude_secrets.keys.custody import KEY_FILE_VARIABLE, Custody
 from claude_secrets.keys.os_keyring import SystemKeyring
@@ -707,10 +707,25 @@ class TestKeyFile:
     @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o601])
     def test_one_that_others_can_reach_is_refused(self, place: FilePlace, slot: Slot, path: Path, mode: int) -> None:
         path.chmod(mode)
-        error = failure_of(place.custody(), slot)
-        assert (error.code, "chmod 600" in str(error.hint)) == (Code.KEY_WRONG, True)
+        error = failure_of(Custody(environment={}, for_person=True), slot)
+        assert (error.code, f"chmod 600 {path}" in str(error.hint)) == (Code.KEY_WRONG, True)
         path.chmod(0o400)
         assert place.custody().unlock(IDENTITY, [slot]).generation == 1
+
+    @pytest.mark.parametrize("fault", ["missing", "open to others", "a link", "a directory", "another key"])
+    def test_only_the_person_is_shown_its_path(self, slot: Slot, path: Path, fault: str) -> None:
+        key = path.read_bytes()
+        path.unlink()
+        if fault == "a directory":
+            path.mkdir()
+        elif fault == "a link":
+            path.symlink_to("/dev/null")
+        elif fault != "missing":
+            path.write_bytes(b"A" * 43 + b"=\n" if fault == "another key" else key)
+            path.chmod(0o644 if fault == "open to others" else 0o600)
+        for for_person in (False, True):
+            error = failure_of(Custody(environment={}, for_person=for_person), slot)
+            assert (str(path) in str(error.hint), str(path) in error.message) == (for_person, False)
 
     def test_one_of_another_user_is_refused(self, place: FilePlace, slot: Slot, path: Path) -> None:
         if is_root():
@@ -746,7 +761,7 @@ class TestKeyFile:
         before = path.read_bytes()
         (tmp_path / "link").symlink_to(tmp_path / "nothing")
         for taken in (path, tmp_path / "link"):
-            with pytest.raises(CustodyError) as caught:
+            with pytest.raises(CallerError) as caught:
                 place.custody().new_file_slot(
                     STORE, DataKey.generate(), taken, store=tmp_path / "d" / "s.db"
                 ).place_key()
@@ -760,21 +775,21 @@ class TestKeyFile:
         (tmp_path / "inner").mkdir()
         store = tmp_path / "data" / "secrets.db"
         for path in ("data/key", "link/key", "inner/../data/key"):
-            with pytest.raises(CustodyError) as caught:
+            with pytest.raises(CallerError) as caught:
                 place.custody().new_file_slot(STORE, DataKey.generate(), tmp_path / path, store=store).place_key()
             assert "in the store's directory" in caught.value.message
-        with pytest.raises(CustodyError):
+        with pytest.raises(CallerError):
             place.custody().new_file_slot(
                 STORE, DataKey.generate(), tmp_path / "new/key", store=tmp_path / "new/s.db"
             ).place_key()
         assert list((tmp_path / "data").iterdir()) == []
 
     def test_none_is_made_where_there_is_no_directory(self, place: FilePlace, tmp_path: Path) -> None:
-        with pytest.raises(CustodyError) as caught:
+        with pytest.raises(CallerError) as caught:
             place.custody().new_file_slot(
                 STORE, DataKey.generate(), tmp_path / "no/key", store=tmp_path / "d/s.db"
             ).place_key()
-        assert caught.value.code is Code.KEY_MISSING
+        assert caught.value.code is Code.INVALID_ARGUMENTS
         assert caught.value.hint
 
     def test_a_place_that_is_refused_gets_no_file_and_gives_no_key(
@@ -785,7 +800,7 @@ class TestKeyFile:
 
         custody = Custody(environment={}, check_key_file=refuse)
         assert failure_of(custody, slot).message == "refused"
-        with pytest.raises(CustodyError):
+        with pytest.raises(CallerError, match="would be inside the project"):
             custody.new_file_slot(
                 STORE, DataKey.generate(), tmp_path / "other", store=tmp_path / "d" / "s.db"
             ).place_key()
@@ -798,11 +813,11 @@ class TestKeyFile:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(CustodyError) as caught:
+        with pytest.raises(CallerError) as caught:
             place.custody().new_file_slot(
                 STORE, DataKey.generate(), tmp_path / "key", store=tmp_path / "d" / "s.db"
             ).place_key()
-        assert caught.value.code is Code.KEY_MISSING
+        assert caught.value.code is Code.INVALID_ARGUMENTS
         assert not (tmp_path / "key").exists()
 
     def test_discarding_leaves_a_file_that_is_not_the_slots_own(self, place: FilePlace, slot: Slot, path: Path) -> None:

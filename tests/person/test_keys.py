@@ -124,7 +124,7 @@ def test_a_second_code_replaces_the_first_only_if_it_is_to(world: World) -> None
 @pytest.mark.parametrize("place", ["keys/master.key", "data/beside.key", "no/such/place.key"])
 def test_a_key_file_that_cannot_be_made_leaves_no_slot(world: World, place: str) -> None:
     before = world.rows()
-    with pytest.raises(CustodyError):
+    with pytest.raises(CallerError, match="INVALID_ARGUMENTS"):
         keys.add_file(world.person(), world.root / place)
     assert world.rows() == before
     assert value(world.person()) == "value"
@@ -440,6 +440,81 @@ def test_a_leaving_key_that_alone_opens_the_store_stays(world: World) -> None:
     assert secrets.get_value(world.person(), "T", warn=print) == "v"
     states = {info.slot.slot_id: info.slot.state for info in keys.list_keys(world.person())}
     assert states == {first.slot_id: State.THERE, second.slot_id: State.THERE}
+
+
+def test_a_code_that_was_replaced_is_said_to_be_replaced_or_of_another_store(tmp_path: Path) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    old = machine.run("recover", "create").stdout
+    machine.run("recover", "create", "--replace")
+    done = machine.run("recover", "use", "--key-file", str(machine.home / "new.key"), stdin=old)
+    error, hint = done.stderr.splitlines()
+    assert (done.returncode, hint) == (4, "hint: Type the newest recovery code of this store.")
+    assert error.endswith("does not open this store. It may have been replaced, or belong to another store.")
+
+
+@pytest.mark.parametrize("key", ["there", "lost", "passphrase"])
+def test_no_code_is_asked_for_if_the_store_has_none(tmp_path: Path, key: str) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    if key == "passphrase":
+        machine.run("key", "add-passphrase", "--new-passphrase-fd", "0", stdin=WORDS)
+    if key != "there":
+        machine.key_file.unlink()
+    hints = {
+        "there": "Its key opens the store. To make a recovery code: ",
+        "lost": str(machine.key_file),
+        "passphrase": "Its passphrase opens the store. To make a recovery code: ",
+    }
+    done = machine.run("recover", "use", "--key-file", str(machine.home / "new.key"), stdin="not a code")
+    error, hint = done.stderr.splitlines()
+    assert (done.returncode, error) == (4, "error: [KEY_MISSING] This store has no recovery code.")
+    assert hints[key] in hint
+    assert "recover use" not in hint
+
+
+@pytest.mark.parametrize("words", ["init --key-file", "key add-file", "recover use --key-file"])
+def test_a_new_key_file_in_the_project_is_refused_before_anything_is_asked(tmp_path: Path, words: str) -> None:
+    machine = Machine(tmp_path)
+    if not words.startswith("init"):
+        machine.use_key_file().run("recover", "create")
+    project = machine.project("api")
+    done = machine.run(*words.split(), str(project / "new.key"), at=project, stdin="")
+    error, hint = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert error.startswith("error: [INVALID_ARGUMENTS] The new key file would be inside the project")
+    assert hint == "hint: Choose a path outside the project and its git work tree."
+    assert not (project / "new.key").exists()
+
+
+def test_the_hint_of_a_new_recovery_code_works_without_a_keyring(tmp_path: Path, keyring_session: RealKeyring) -> None:
+    machine = Machine(tmp_path).use_key_file()
+    hint = machine.run("recover", "create").stderr
+    assert hint.endswith(" recover use --key-file NEW_PATH\n")
+    other = Machine(tmp_path / "other")
+    other.environment |= keyring_session.environment
+    other.run("set", "T", stdin="v")
+    assert other.run("recover", "create").stderr.endswith(" recover use\n")
+
+
+def test_agents_do_not_see_where_the_key_file_is(lost: tuple[Machine, str]) -> None:
+    machine, _ = lost
+    with machine.server(machine.project("api")) as server:
+        shown = str(server.call("get_secret", name="T"))
+    assert ("KEY_MISSING" in shown, str(machine.key_file) in shown, "backup" in shown) == (True, False, False)
+    person = machine.run("get", "T")
+    assert f"back at {machine.key_file}. Or open the store with its recovery code:" in person.stderr
+    assert " doctor" not in person.stderr
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_doctor_gives_the_hint_that_fits_the_fault(two_files: Machine, *, opens: bool) -> None:
+    machine, second = two_files, two_files.home / "second.key"
+    if not opens:
+        machine.run("recover", "create")
+        machine.key_file.unlink()
+    second.chmod(0o644)
+    shown = machine.run("doctor").stdout
+    assert f"Make it readable only by you: chmod 600 {second}" in shown
+    assert ("once the store opens" in shown, f"back at {second}" in shown) == (False, False)
 
 
 # Two slots with one key file

@@ -12,8 +12,9 @@ from claude_secrets.cli.asking import new_passphrase, passphrase, require_yes
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import Invocation, existing_person, find_project, invocation_of, the_person
 from claude_secrets.cli.output import counted, hint, progress, say, warn
-from claude_secrets.errors import CallerError, Code, StoreError
+from claude_secrets.errors import CallerError, Code, CustodyError, StoreError
 from claude_secrets.exit_codes import FAILED
+from claude_secrets.keys.unopened import is_lost
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import backups
@@ -123,7 +124,7 @@ def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
 def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_file: str | None, aside: bool) -> int:
     backups.require(path)
     person = the_person(invocation, find_project(invocation), SHARED)
-    _require_key(person, key_file, aside=aside)
+    _require_target(person, key_file, aside=aside)
     secret = passphrase("Passphrase of the backup", descriptor)
     verified = backups.verify_backup(path, secret)
     fill = partial(_fill, path=path, secret=secret, key_file=key_file)
@@ -139,15 +140,29 @@ def _restore(path: Path, invocation: Invocation, descriptor: int | None, *, key_
     return 0
 
 
-def _require_key(person: Person, key_file: str | None, *, aside: bool) -> None:
-    """Check that the store to restore into has a key. Raises `CustodyError`."""
+def _require_target(person: Person, key_file: str | None, *, aside: bool) -> None:
+    """Check that the store to restore into is empty and has a key, or that a new store has a place for its key.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS if the store holds secrets, or `key_file` cannot be made.
+        CustodyError: no key opens the store, or the keyring does not work.
+    """
     store = person.store
-    if key_file and (aside or not store.exists()):
-        store.custody.require_place(expanded(key_file), store.path)
-    elif aside and store.custody.named_file is None:
-        store.custody.require_place(None, store.path)
-    elif not aside:
-        store.require_key()
+    if not store.exists() or aside:
+        if key_file or store.custody.named_file is None:
+            other = "Or keep the new store's key in a file: add --key-file NEW_PATH to this command."
+            place = expanded(key_file) if key_file else None
+            store.custody.require_place(place, store.path, other=other)
+        return
+    try:
+        store.unlock()
+    except CustodyError as error:
+        if not is_lost(error):
+            raise
+        into = " --key-file NEW_PATH" if not (key_file or store.custody.keyring_status().ok) else ""
+        keeping = "The restored secrets then get a new store, and the old store is renamed."
+        raise error.with_hint(f"Add --aside{into} to this command. {keeping}") from None
+    backups.refuse_filled(person)
 
 
 def _fill(person: Person, path: Path, secret: str, key_file: str | None) -> BackupContents:

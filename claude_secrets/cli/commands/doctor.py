@@ -24,6 +24,7 @@ from claude_secrets.errors import CallerError, Code, CustodyError, InputError, S
 from claude_secrets.exit_codes import FAILED
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import State
+from claude_secrets.keys.unopened import is_lost
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command, is_usual, own_directories, usual_store
 from claude_secrets.person import inspection, key_files, keys, old_copies, secrets, trust
@@ -221,7 +222,10 @@ def _keys(person: Person) -> Iterator[Finding]:
         yield Finding("key", "warn", f"The store opens ({kinds}), but a change of its keys is incomplete.", hint)
     elif len(counted) > 1:
         yield Finding("key", "ok", f"{len(counted)} keys open the store ({kinds}).")
-    if len(counted) == 1:
+    if len(counted) == 1 and counted[0].slot.is_recovery:
+        hint = "If you lose this code, too, you lose your secrets."
+        yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
+    elif len(counted) == 1:
         then = "To add another key" if error is None else "To add another key, once the store opens"
         hint = f"If you lose this key, you lose your secrets. {then}: {command()} recover create"
         yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
@@ -233,7 +237,7 @@ def _dead_key(person: Person, info: KeyInfo, *, opens: bool) -> Finding:
     message, hint = ("", None) if failure is None else (failure.message, failure.hint)
     if failure is not None and failure.code is Code.KEY_WRONG and (others := key_files.sharing(person, slot)):
         message = f"Its key is not in this file, which key slot {others[0].slot_id} uses, too."
-    if opens:
+    if opens and (failure is None or is_lost(failure)):
         hint = f"If its key is permanently lost: {command()} key remove {slot.slot_id}"
     return Finding("key", "warn", f"Key slot {slot.slot_id} ({place_of(person, slot)}): {message}", hint)
 

@@ -11,7 +11,7 @@ from claude_secrets.cli.asking import ask, new_passphrase
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import Invocation, call_origin, find_project, invocation_of, open_store
 from claude_secrets.cli.output import hint, say, warn
-from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
+from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError, StoreError
 from claude_secrets.keys.passphrase import check, known_words
 from claude_secrets.keys.slot import PASSPHRASE
 from claude_secrets.paths import command, expanded, home_directories
@@ -51,7 +51,7 @@ def run(options: Namespace) -> int:
     if directory is not None and not options.here:
         _ask_before_hiding(directory)
     if chosen:
-        open_store(invocation, None).refuse_another()
+        _refuse_another(invocation)
     text = _passphrase(directory, options.new_passphrase_fd) if options.passphrase else None
     missing = None if chosen else _what_opens_nothing(invocation)
     if directory is not None:
@@ -81,6 +81,16 @@ def _directory(invocation: Invocation, *, chosen: bool) -> Path | None:
     if not directory.is_dir():
         raise CallerError(Code.INVALID_ARGUMENTS, "The project's directory does not exist.")
     return directory
+
+
+def _refuse_another(invocation: Invocation) -> None:
+    """Raise `StoreError` STORE_UNAVAILABLE if there is a store. If no key opens it, say how to open it."""
+    store = open_store(invocation, None)
+    if store.exists() and (nothing := _what_opens_nothing(invocation)) is not None:
+        why, remedy = nothing
+        message = f"A store already exists at {store.path}, and no key opens it here: {why}"
+        raise StoreError(Code.STORE_UNAVAILABLE, message, f"{remedy} Or choose another path with --store.")
+    store.refuse_another()
 
 
 def _passphrase(directory: Path | None, descriptor: int | None) -> str:

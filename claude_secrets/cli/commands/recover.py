@@ -7,7 +7,7 @@ from claude_secrets.cli.asking import code_from_input
 from claude_secrets.cli.commands.key import saying_which_slot_is_replaced
 from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import hint, note, say
-from claude_secrets.errors import Code, CustodyError
+from claude_secrets.keys.unopened import new_place
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import keys
 
@@ -40,18 +40,15 @@ def run(options: Namespace) -> int:
         note("Write this code down, and keep it away from your computer: the code opens your secrets without any other")
         note("key. It is not shown again.")
         say(code)
-        hint(f"when the key is lost: {command()} recover use")
+        hint(f"when the key is lost: {command()} recover use{new_place(person.store.slots())}")
         return 0
     path = expanded(options.key_file) if options.key_file else None
-    try:
-        person.store.custody.require_place(path, person.store.path)  # before the person types the code
-        code = code_from_input()
-        with saying_which_slot_is_replaced(person, path):
-            slot = keys.recover(person, code, path)
-    except CustodyError as error:
-        if path is None and error.code is Code.KEYRING_UNAVAILABLE:
-            raise error.with_hint(f"To put the new key into a file: {command()} recover use --key-file PATH") from None
-        raise
+    keys.require_code(person)  # before the person types the code
+    other = f"Or put the new key into a file: {command()} recover use --key-file NEW_PATH"
+    person.store.custody.require_place(path, person.store.path, other=other)
+    code = code_from_input()
+    with saying_which_slot_is_replaced(person, path):
+        slot = keys.recover(person, code, path)
     where = "the keyring" if path is None else f"the file {path}"
     say(f"The code opened the store, and a new key for the store is in {where} (slot {slot.slot_id}).")
     if any(info.failure is not None for info in keys.list_keys(person)):

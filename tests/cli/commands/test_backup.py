@@ -68,6 +68,50 @@ def test_a_store_that_is_set_aside_is_put_back_where_no_other_can_be_made(machin
     assert machine.run("get", "T").stdout == "v"
 
 
+def test_restoring_says_how_to_go_on_before_it_asks_for_the_passphrase(machine: Machine, tmp_path: Path) -> None:
+    machine.run("set", "T", stdin="v")
+    file = str(tmp_path / "b")
+    with_passphrase(machine, file)
+    done = with_passphrase(machine, "restore", file, passphrase="")
+    assert (done.returncode, "The store already holds secrets" in done.stderr) == (2, True)
+    done = with_passphrase(machine, "restore", file, "--aside", passphrase="")
+    assert (done.returncode, "add --key-file NEW_PATH to this command." in done.stderr) == (4, True)
+    bare = Machine(tmp_path / "bare")
+    done = with_passphrase(bare, "restore", file, passphrase="")
+    assert (done.returncode, "add --key-file NEW_PATH to this command." in done.stderr) == (4, True)
+    machine.key_file.unlink()
+    done = with_passphrase(machine, "restore", file, passphrase="")
+    assert (done.returncode, "Add --aside --key-file NEW_PATH to this command." in done.stderr) == (4, True)
+    done = with_passphrase(machine, "restore", file, "--aside", "--key-file", str(tmp_path / "new.key"), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert machine.run("get", "T").stdout == "v"
+
+
+@pytest.mark.parametrize("content", [b"notes of mine", b"", b"SQLite format 3\0" + bytes(100), None])
+@pytest.mark.parametrize("words", [["--verify"], ["restore"]])
+def test_a_file_that_is_no_backup_is_refused_before_the_passphrase(
+    machine: Machine, tmp_path: Path, words: list[str], content: bytes | None
+) -> None:
+    file = tmp_path / "b"
+    if content is None:
+        machine.run("set", "T", stdin="v")
+        content = machine.store.read_bytes()
+    file.write_bytes(content)
+    done = with_passphrase(machine, *words, str(file), passphrase="")
+    assert (done.returncode, done.stderr.split()[1]) == (1, "[STORE_FORMAT]")
+    assert (done.stderr.splitlines()[0].count("not a backup"), "store's" in done.stderr) == (1, False)
+
+
+@pytest.mark.parametrize("line", ["backup new.backup", "key list", "recover create", "recover use", "scan ."])
+def test_a_command_without_a_store_says_how_to_get_one(tmp_path: Path, line: str) -> None:
+    machine = Machine(tmp_path)
+    done = machine.run(*line.split(), stdin="")
+    error, hint = done.stderr.splitlines()
+    assert (done.returncode, error) == (1, f"error: [STORE_UNAVAILABLE] There is no store at {machine.store}.")
+    for way in ("--store PATH", " backup restore FILE`", " set NAME`"):
+        assert way in hint
+
+
 @pytest.mark.parametrize("when", range(4))
 def test_a_restore_that_is_killed_leaves_the_store_that_was_there(machine: Machine, tmp_path: Path, when: int) -> None:
     (machine.home / "twenty.env").write_text("".join(f"T{number}=v\n" for number in range(20)))

@@ -244,9 +244,25 @@ def test_init_never_replaces_a_store_or_a_key_file(machine: Machine) -> None:
     assert not (machine.home / "keys" / "another").exists()
     other = str(machine.home / "second" / "secrets.db")
     done = machine.run("--store", other, "init", "--key-file", str(machine.key_file), at=project)
-    assert (done.returncode, done.stderr.split()[1]) == (4, "[KEY_MISSING]")
+    assert (done.returncode, done.stderr.split()[1]) == (2, "[INVALID_ARGUMENTS]")
     assert not Path(other).exists()
     assert (machine.store.read_bytes(), machine.key_file.read_bytes()) == before
+
+
+def test_init_says_how_to_open_a_store_whose_key_is_lost(machine: Machine) -> None:
+    new, project = str(machine.home / "new.key"), machine.project("api")
+    machine.run("recover", "create")
+    machine.key_file.unlink()
+    done = machine.run("init", "--key-file", new, at=project)
+    error, hint = done.stderr.splitlines()
+    assert (done.returncode, "A store already exists at" in error, "key was not moved" in error) == (1, True, False)
+    for way in (
+        f"Put the key file that belongs to this store back at {machine.key_file}.",
+        " recover use --key-file NEW_PATH`",
+        " backup restore FILE --aside --key-file NEW_PATH`",
+        "--store",
+    ):
+        assert way in hint
 
 
 def test_init_writes_nothing_through_a_link(machine: Machine) -> None:
