@@ -101,12 +101,17 @@ def require_yes(question: str, *, yes: bool) -> None:
 
     if yes:
         return
-    if not is_at_terminal():
-        raise CallerError(Code.INVALID_ARGUMENTS, "Nobody can be asked here.", "If you are sure, add --yes.")
+    require_answer(yes=yes)
     flush()
     if not confirm(question):
         say("Nothing was changed.")
         raise SystemExit(FAILED)
+
+
+def require_answer(*, yes: bool) -> None:
+    """Raise `CallerError` INVALID_ARGUMENTS if nobody can answer a question, and `yes` does not answer it."""
+    if not yes and not is_at_terminal():
+        raise CallerError(Code.INVALID_ARGUMENTS, "Nobody can be asked here.", "If you are sure, add --yes.")
 
 
 def agreed(question: str, *, yes: bool) -> bool:

@@ -28,9 +28,12 @@ def ask_which_to_remove(person: Person, *, yes: bool) -> list[OldCopy]:
     proven = [copy for copy in copied if copy.store_id is not None]
     for copy in proven:
         note(f"A copy of the store: {described(copy)}")
-    if not proven or agreed("Remove these copies?", yes=yes):
+    one = len(proven) == 1
+    question = "Remove this copy of the store?" if one else f"Remove these {len(proven)} copies of the store?"
+    if not proven or agreed(question, yes=yes):
         return proven
-    warn("the copies were not removed: anyone with a key from the time of a copy can read everything in that copy")
+    kept = "the copy was" if one else "the copies were"
+    warn(f"{kept} not removed: anyone with a key from the time of a copy can read everything in that copy")
     return []
 
 

@@ -67,6 +67,7 @@ class Row(NamedTuple):
 
 
 YES = "asking.require_yes terminal.confirm"
+AGREED = "asking.agreed terminal.confirm"
 ABOUT_OTHERS = "asking.ask terminal.confirm"
 TYPED = "asking.passphrase terminal.read_hidden"
 VALUE = Asked("Value of", "set.run asking.value_from_input terminal.read_hidden", "a value")
@@ -86,7 +87,7 @@ def new_words(what: str, by: str) -> list[Asked]:
     ]
 
 
-PURGED = Asked("Remove these copies", f"purge.run {COPIES}", may_be_empty=True)
+PURGED = Asked("Remove th", f"purge.run {COPIES}", may_be_empty=True)
 
 KEYED = [
     Row("set NEW", "work/clone", [VALUE]),
@@ -97,7 +98,11 @@ KEYED = [
     ),
     Row("delete OWN", "work/clone", [Asked("Delete 'OWN'", f"delete.run {YES}")]),
     Row("purge OWN", "work/clone", [Asked("Purge 'OWN'", f"purge.run purge._one {YES}"), PURGED]),
-    Row("purge --deleted", "", [Asked("Purge 1 deleted", f"purge.run purge._deleted {YES}"), PURGED]),
+    Row(
+        "purge --deleted",
+        "",
+        [Asked("Purge 1 deleted", f"purge.run purge._deleted {AGREED}", may_be_empty=True), PURGED],
+    ),
     Row(
         "allow AWS_KEY", "work/clone", [Asked("use AWS_KEY", f"allow.run ask_about_others.require_name {ABOUT_OTHERS}")]
     ),
@@ -128,7 +133,7 @@ KEYED = [
             Asked("or nothing to remove the slot", f"{NEW_WORDS} {TYPED}", OTHER_WORDS, may_be_empty=True),
             Asked(", again", f"{NEW_WORDS} asking.the_same_again {TYPED}", OTHER_WORDS),
             Asked("Replace all keys", f"key.run key._rotate_data {YES}"),
-            Asked("Remove these copies", f"key._rotate_data {COPIES}", may_be_empty=True),
+            Asked("Remove th", f"key._rotate_data {COPIES}", may_be_empty=True),
         ],
     ),
     Row("backup new.backup", "", new_words("the backup", "backup.run backup._make")),
@@ -256,6 +261,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     (api / "values.env").write_text("FRESH=value\n")
     with machine.server(api, wrapper=["bash", "-c", f'exec "$@" --passphrase-fd 3 3<<<"{WORDS}"', "-"]) as wire:
         wire.text("set_secret", name="T", value="value-of-T")
+    run(machine, "--passphrase-fd", "0", "recover", "create", stdin=WORDS)
     run(machine, "--passphrase-fd", "0", "backup", "old.backup", "--backup-passphrase-fd", "0", stdin=WORDS)
     return Scene(machine)
 

@@ -517,6 +517,37 @@ def test_doctor_gives_the_hint_that_fits_the_fault(two_files: Machine, *, opens:
     assert ("once the store opens" in shown, f"back at {second}" in shown) == (False, False)
 
 
+def test_recovering_names_the_slots_whose_keys_are_lost_and_no_others(lost: tuple[Machine, str]) -> None:
+    machine, code = lost
+    (dead,) = (slot.slot_id for slot in unverified_slots(machine) if slot.kind == FILE)
+    done = machine.run("recover", "use", "--key-file", str(machine.home / "one.key"), stdin=code)
+    assert done.stderr.startswith("hint: if the key of this slot is permanently lost: ")
+    assert done.stderr.endswith(f" key remove {dead}\n")
+    machine.run("key", "remove", dead, "--yes")
+    done = machine.run("recover", "use", "--key-file", str(machine.home / "two.key"), stdin=code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_doctor_says_once_what_is_wrong_with_a_key(two_files: Machine) -> None:
+    machine, second = two_files, two_files.home / "second.key"
+    second.write_bytes(b"A" * 43 + b"=\n")
+    (slot,) = (slot.slot_id for slot in unverified_slots(machine) if slot.key_file == second)
+    assert (
+        told(machine)[1][0] == f"Key slot {slot} (key file {second}): The key in the key file does not open this store."
+    )
+    machine.run("recover", "create")
+    machine.key_file.unlink()
+    second.unlink()
+    shown = machine.run("doctor").stdout
+    assert "The store has only one key: recovery code (not tried)." in shown
+    assert ("recover create" in shown, "recover use --key-file NEW_PATH" in shown) == (False, True)
+
+
+def unverified_slots(machine: Machine) -> list[Slot]:
+    with closing(Store(machine.store, Custody(environment={}), lambda: 0.0)) as store:
+        return store.slots()
+
+
 # Two slots with one key file
 
 
@@ -654,7 +685,7 @@ def two_files(tmp_path: Path) -> Machine:
 
 def test_keys_that_open_are_counted_and_not_slots(two_files: Machine) -> None:
     machine, second = two_files, two_files.home / "second.key"
-    assert told(machine) == (["ok"], ["2 keys open the store (key file, key file)."])
+    assert told(machine) == (["ok"], ["The store has 2 keys: key file, key file."])
     key = second.read_bytes()
     faults: dict[str, tuple[Callable[[], object], str]] = {
         "gone": (second.unlink, "is missing"),
@@ -666,7 +697,7 @@ def test_keys_that_open_are_counted_and_not_slots(two_files: Machine) -> None:
         states, messages = told(machine)
         assert states == ["warn", "warn"]
         assert (str(second) in messages[0], why in messages[0]) == (True, True), messages
-        assert messages[1] == "The store has only one key (key file)."
+        assert messages[1] == "The store has only one key: key file."
         listed = machine.run("key", "list")
         assert (why in listed.stdout, "if you lose that key" in listed.stderr) == (True, True)
         second.write_bytes(key)
@@ -683,13 +714,13 @@ def test_a_passphrase_that_nobody_typed_counts_and_is_said_to_be_untried(two_fil
     machine.run("key", "add-passphrase", "--new-passphrase-fd", "0", stdin=WORDS)
     (machine.home / "second.key").unlink()
     states, messages = told(machine)
-    assert (states, messages[1]) == (["warn", "ok"], "2 keys open the store (key file, passphrase (not tried)).")
+    assert (states, messages[1]) == (["warn", "ok"], "The store has 2 keys: key file, passphrase (not tried).")
     assert "not tried" in machine.run("key", "list").stdout
     machine.key_file.unlink()
     states, messages = told(machine, "--passphrase-fd", "0", stdin=WORDS)
-    assert (states, messages[2]) == (["warn"] * 3, "The store has only one key (passphrase).")
+    assert (states, messages[2]) == (["warn"] * 3, "The store has only one key: passphrase.")
     states, messages = told(machine)
-    assert (states[-2:], messages[-1]) == (["fail", "warn"], "The store has only one key (passphrase (not tried)).")
+    assert (states[-2:], messages[-1]) == (["fail", "warn"], "The store has only one key: passphrase (not tried).")
 
 
 def test_a_locked_keyring_does_not_count_now(tmp_path: Path, keyring_session: RealKeyring) -> None:
@@ -701,7 +732,7 @@ def test_a_locked_keyring_does_not_count_now(tmp_path: Path, keyring_session: Re
     keyring_session.lock()
     states, messages = told(machine)
     assert (states, "(keyring): The system's keyring is locked" in messages[0]) == (["warn", "warn"], True)
-    assert messages[1] == "The store has only one key (key file)."
+    assert messages[1] == "The store has only one key: key file."
 
 
 @pytest.mark.parametrize("state", [State.COMING, State.LEAVING])
@@ -713,6 +744,6 @@ def test_a_key_that_is_coming_or_leaving_does_not_count(two_files: Machine, stat
             key_slots.change(tx, slot, slot.moved(state))
     states, messages = told(machine)
     assert (states, "is incomplete" in messages[0]) == (["warn", "warn"], True)
-    assert messages[1] == "The store has only one key (key file)."
+    assert messages[1] == "The store has only one key: key file."
     machine.run("key", "list")
-    assert told(machine) == (["warn"], ["The store has only one key (key file)."])
+    assert told(machine) == (["warn"], ["The store has only one key: key file."])

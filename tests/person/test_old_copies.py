@@ -164,19 +164,35 @@ def test_a_copy_that_changed_since_it_was_shown_stays(machine: Machine) -> None:
 def test_where_nobody_can_be_asked_or_says_no_they_stay_and_that_is_said(machine: Machine) -> None:
     aside = set_aside(machine, "--key-file", str(machine.home / "new.key"))
     done = machine.run("purge", "--deleted")
-    assert ("copies were not removed" in done.stderr, aside.exists(), machine.key_file.exists()) == (True, True, True)
+    assert ("copy was not removed" in done.stderr, aside.exists(), machine.key_file.exists()) == (True, True, True)
     with at_a_terminal(machine) as shell:
         shell.type("cs purge --deleted\n")
         shell.see(re.escape(aside.name))
-        shell.see(r"Remove these copies\? \[y/N\] ")
+        shell.see(r"Remove this copy of the store\? \[y/N\] ")
         shell.type("n\n")
-        shell.see("the copies were not removed")
+        shell.see("the copy was not removed")
         assert (aside.exists(), machine.key_file.exists()) == (True, True)
         shell.type("cs purge --deleted\n")
-        shell.see(r"Remove these copies\? \[y/N\] ")
+        shell.see(r"Remove this copy of the store\? \[y/N\] ")
         shell.type("y\n")
         shell.see("key file was not removed")
     assert not aside.exists()
+
+
+def test_a_copy_can_be_removed_without_purging_the_deleted_secrets(machine: Machine) -> None:
+    aside = set_aside(machine, "--key-file", str(machine.home / "new.key"))
+    machine.run("delete", "OLD", "--yes")
+    assert machine.run("purge", "--deleted").returncode == 2  # nobody can be asked
+    with at_a_terminal(machine) as shell:
+        for answer, end in (("n", "Nothing was changed"), ("y", "Removed ")):
+            shell.type("cs purge --deleted\n")
+            shell.see(r"Purge 1 deleted secret in all scopes\?.*\[y/N\] ")
+            shell.type("n\n")
+            shell.see(r"Remove this copy of the store\? \[y/N\] ")
+            shell.type(f"{answer}\n")
+            shell.see(end)
+    assert not aside.exists()
+    assert machine.run("restore", "OLD").returncode == 0
 
 
 def test_a_copy_beside_the_link_and_beside_the_file_it_leads_to_is_found(machine: Machine) -> None:

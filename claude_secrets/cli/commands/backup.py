@@ -20,6 +20,7 @@ from claude_secrets.paths import command, expanded
 from claude_secrets.person import backups
 from claude_secrets.person.backups import BackupContents
 from claude_secrets.person.person import Person
+from claude_secrets.policy.ownership import quoted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -113,6 +114,9 @@ def _make(path: Path, invocation: Invocation, descriptor: int | None) -> int:
         warn(line)
     if not contents.logged:
         warn("the store cannot be written to, so its log has no entry for this backup")
+    hint(
+        f"keep the passphrase: nothing else opens the backup; to verify it: {command()} backup --verify {quoted(path)}"
+    )
     if contents.wrong:
         hint(
             "the store is damaged, so the backup contains only the records that open. "

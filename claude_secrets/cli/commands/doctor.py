@@ -84,11 +84,11 @@ def _findings(invocation: Invocation, *, deep: bool) -> Iterator[Finding]:
     except SecretsError as error:
         yield _failure("store", error)
     else:
-        yield from _store_findings(person, deep=deep)
+        yield from _store_findings(person, invocation.store, deep=deep)
     yield from _exposed(person)
 
 
-def _store_findings(person: Person, *, deep: bool) -> Iterator[Finding]:
+def _store_findings(person: Person, named: str | None, *, deep: bool) -> Iterator[Finding]:
     if not person.store.exists():
         yield Finding("store", "ok", f"{person.store.path}: there is no store yet. Your first secret creates it.")
         yield _no_key_yet()
@@ -102,7 +102,7 @@ def _store_findings(person: Person, *, deep: bool) -> Iterator[Finding]:
     yield from _copies(person)
     if not person.store.unlocked:  # reported above; continuing would ask for a passphrase again
         return
-    yield _checked("store", lambda: _store(person))
+    yield _checked("store", lambda: _store(person, named))
     if person.project is not None and (main := person.project.main) is not None:
         yield _checked("work tree", lambda: _work_tree(person, main))
     if sys.platform == "win32" and is_in_appdata(person.store.path):
@@ -185,13 +185,28 @@ def _exposed(person: Person | None) -> Iterator[Finding]:
             yield Finding("places", "warn", f"{step}{whose} {problem[0]}.", problem[1])
 
 
-def _store(person: Person) -> Finding:
+def _store(person: Person, named: str | None) -> Finding:
     secrets, versions = inspection.check_store(person)
     path = person.store.path
     usual = is_usual(path, person.config.usual_store)
-    unusual = "" if usual else f" (not your usual store, {usual_store(person.config.usual_store)})"
     counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
-    return Finding("store", "ok", f"{path}{unusual}: {counted}, every row verified")
+    unusual = (
+        ""
+        if usual
+        else f". {_why_unusual(person, named)} Your usual store is {usual_store(person.config.usual_store)}."
+    )
+    return Finding("store", "ok", f"{path}: {counted}, every row verified{unusual}")
+
+
+def _why_unusual(person: Person, named: str | None) -> str:
+    """Return why the commands use another store than the usual one. `named` is the argument of `--store`."""
+    if named:
+        return "--store names this store."
+    if os.environ.get("CLAUDE_SECRETS_STORE"):
+        return "CLAUDE_SECRETS_STORE names this store."
+    if person.config.store is not None:
+        return f"The environment (HOME or XDG_CONFIG_HOME) leads to a {CONFIG} that names this store."
+    return "The environment (HOME or XDG_DATA_HOME) leads to this store."
 
 
 def _work_tree(person: Person, main: str) -> Finding:
@@ -219,16 +234,18 @@ def _keys(person: Person) -> Iterator[Finding]:
         yield _failure("key", error)
     elif unfinished:
         hint = f"To complete the change: {command()} key list"
-        yield Finding("key", "warn", f"The store opens ({kinds}), but a change of its keys is incomplete.", hint)
+        yield Finding(
+            "key", "warn", f"The store opens, but a change of its keys is incomplete. Its keys: {kinds}.", hint
+        )
     elif len(counted) > 1:
-        yield Finding("key", "ok", f"{len(counted)} keys open the store ({kinds}).")
+        yield Finding("key", "ok", f"The store has {len(counted)} keys: {kinds}.")
     if len(counted) == 1 and counted[0].slot.is_recovery:
         hint = "If you lose this code, too, you lose your secrets."
-        yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
+        yield Finding("key", "warn", f"The store has only one key: {kinds}.", hint)
     elif len(counted) == 1:
         then = "To add another key" if error is None else "To add another key, once the store opens"
         hint = f"If you lose this key, you lose your secrets. {then}: {command()} recover create"
-        yield Finding("key", "warn", f"The store has only one key ({kinds}).", hint)
+        yield Finding("key", "warn", f"The store has only one key: {kinds}.", hint)
 
 
 def _dead_key(person: Person, info: KeyInfo, *, opens: bool) -> Finding:

@@ -26,7 +26,7 @@ _VERBS = {
     "add-passphrase": "add a passphrase that opens the store",
     "add-file": "add a new key file at PATH that opens the store",
     "remove": "remove the slot whose id begins with SLOT",
-    "rotate": "replace the key in the keyring with a new key; the other keys do not change",
+    "rotate": "replace the key in the keyring; with --data, replace every key, also in key files",
 }
 
 
@@ -100,7 +100,7 @@ def _row(info: KeyInfo) -> tuple[str, ...]:
     where = short(str(slot.key_file)) if slot.kind == FILE else ""
     state = "" if info.tried else "not tried"
     if info.failure is not None:
-        state = f"does not open the store here: {info.failure.message}"
+        state = info.failure.message
     if slot.state is not State.THERE:
         state = "unfinished; the next key command completes or undoes the change"
     return (slot.slot_id, kind_of(slot), date(info.since)[:10], where, state)
@@ -223,10 +223,9 @@ def _new_code(person: Person, slots: Sequence[Slot], losing: Sequence[Slot]) -> 
     if not old:
         yield code
         return
-    note(
-        "This is the new recovery code; it is not shown again. Write it down. Keep the old code until this command says"
-    )
-    note("that every record is sealed with a new data key. Until then, the old code may still be the valid one.")
+    note("This is the new recovery code. It will not be shown again. Write it down.")
+    note("Keep the old code until this command says that every record is sealed with a new data key.")
+    note("Until then, the old code may still be the valid one.")
     say(code)
     flush()
     done = False

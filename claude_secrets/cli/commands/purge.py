@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 from claude_secrets.cli import old_copies
 from claude_secrets.cli.ask_about_others import whose
-from claude_secrets.cli.asking import require_yes
+from claude_secrets.cli.asking import agreed, require_answer, require_yes
 from claude_secrets.cli.opening import add_scope, scoped_person
 from claude_secrets.cli.output import counted, hint, note, say, warn
 from claude_secrets.errors import CallerError, Code
+from claude_secrets.exit_codes import FAILED
 from claude_secrets.paths import command
 from claude_secrets.person import history
 from claude_secrets.person.history import Purged
@@ -33,6 +34,16 @@ def run(options: Namespace) -> int:
     person = scoped_person(options)
     purge = _deleted(person, yes=options.yes) if options.deleted else _one(person, options.name, yes=options.yes)
     old = old_copies.ask_which_to_remove(person, yes=options.yes)
+    if purge is None and not old:
+        say("Nothing was changed.")
+        return FAILED
+    if purge is not None:
+        _purge(purge)
+    old_copies.remove_copies(person, old)
+    return 0
+
+
+def _purge(purge: Callable[[], Purged]) -> None:
     purged = purge()
     for record in purged.records:
         say(f"Purged '{record.name}' of scope '{record.scope}'.")
@@ -41,8 +52,6 @@ def run(options: Namespace) -> int:
         hint(f"to remove the old data later: {command()} purge --deleted")
     elif purged.records:
         hint("earlier backups still contain the purged secrets")
-    old_copies.remove_copies(person, old)
-    return 0
 
 
 def _one(person: Person, name: str, *, yes: bool) -> Callable[[], Purged]:
@@ -56,8 +65,8 @@ def _one(person: Person, name: str, *, yes: bool) -> Callable[[], Purged]:
     return lambda: history.purge(person, name, record)
 
 
-def _deleted(person: Person, *, yes: bool) -> Callable[[], Purged]:
-    """Ask whether to purge the deleted secrets, and return the function that purges them."""
+def _deleted(person: Person, *, yes: bool) -> Callable[[], Purged] | None:
+    """Ask whether to purge the deleted secrets. Return the function that purges them, or None after a refusal."""
     deleted = history.deleted(person)
     if deleted:
         note(f"{counted(len(deleted), 'deleted secret')}:")
@@ -65,7 +74,10 @@ def _deleted(person: Person, *, yes: bool) -> Callable[[], Purged]:
         note(f"'{record.name}' of scope '{record.scope}'")
     if deleted:
         number = counted(len(deleted), "deleted secret")
-        require_yes(f"Purge {number} in all scopes? This cannot be undone.", yes=yes)
+        require_answer(yes=yes)
+        if not agreed(f"Purge {number} in all scopes? This cannot be undone.", yes=yes):
+            note("The deleted secrets were not purged.")
+            return None
     else:
         note("There are no deleted secrets.")
     return lambda: history.purge_deleted(person, deleted)

@@ -7,7 +7,7 @@ from claude_secrets.cli.asking import code_from_input
 from claude_secrets.cli.commands.key import saying_which_slot_is_replaced
 from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import hint, note, say
-from claude_secrets.keys.unopened import new_place
+from claude_secrets.keys.unopened import is_lost, new_place
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import keys
 
@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser,
         {
             "create": "make a recovery code and show it once",
-            "use": "open the store with the code (typed, or from standard input), and put a new key into the keyring",
+            "use": "open the store with the code (typed, or from input); make a key in the keyring or a file",
         },
     )
     verbs["use"].add_argument(
@@ -37,8 +37,8 @@ def run(options: Namespace) -> int:
     person = existing_person(invocation_of(options))
     if options.verb == "create":
         code = keys.create_code(person, replacing=options.replace)
-        note("Write this code down, and keep it away from your computer: the code opens your secrets without any other")
-        note("key. It is not shown again.")
+        note("Write this code down, and keep it away from your computer.")
+        note("The code opens your secrets without any other key. This code will not be shown again.")
         say(code)
         hint(f"when the key is lost: {command()} recover use{new_place(person.store.slots())}")
         return 0
@@ -51,6 +51,7 @@ def run(options: Namespace) -> int:
         slot = keys.recover(person, code, path)
     where = "the keyring" if path is None else f"the file {path}"
     say(f"The code opened the store, and a new key for the store is in {where} (slot {slot.slot_id}).")
-    if any(info.failure is not None for info in keys.list_keys(person)):
-        hint(f"you can remove key slots whose keys are lost; to list all key slots: {command()} key list")
+    for info in keys.list_keys(person):
+        if info.failure is not None and is_lost(info.failure):
+            hint(f"if the key of this slot is permanently lost: {command()} key remove {info.slot.slot_id}")
     return 0

@@ -29,6 +29,8 @@ def test_a_backup_is_made_verified_and_restored(machine: Machine, tmp_path: Path
         0,
         f"Wrote {file}: 1 secret, 2 versions. The backup does not contain grants or the log.\n",
     )
+    assert done.stderr.startswith("hint: keep the passphrase: nothing else opens the backup; to verify it: ")
+    assert done.stderr.endswith(f" backup --verify {file}\n")
     assert with_passphrase(machine, file).returncode == 2
     assert with_passphrase(machine, "--verify", file).stdout == (
         "The backup is intact: every record opens (1 secret, 2 versions).\n"

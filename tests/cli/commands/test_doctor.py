@@ -69,7 +69,15 @@ def test_doctor_tells_an_unusual_store_by_the_home_of_the_account(machine: Machi
     data.parent.mkdir()
     shutil.copytree(machine.store.parent, data / "claude-secrets")
     environment = {"XDG_DATA_HOME": str(data)}
-    assert "not your usual store" in machine.run("doctor", environment=environment).stdout
+    copied = str(data / "claude-secrets" / "secrets.db")
+    for words, given, why in (
+        ((), environment, "The environment (HOME or XDG_DATA_HOME) leads to this store."),
+        ((), {"CLAUDE_SECRETS_STORE": copied}, "CLAUDE_SECRETS_STORE names this store."),
+        (("--store", copied), {}, "--store names this store."),
+    ):
+        shown = machine.run(*words, "doctor", environment=given).stdout
+        print(shown)
+        assert f"{why} It is not your usual store, {machine.store}." in shown
     own = machine.home / ".config" / "claude-secrets"
     (own / "config.yml").write_text("store: ~/elsewhere/data/claude-secrets/secrets.db\n")
     assert "not your usual store" not in machine.run("doctor", environment=environment).stdout
