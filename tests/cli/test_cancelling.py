@@ -199,7 +199,7 @@ OPENING = [
 
 LOCKED = [
     *(Row(line, "work/api", [STORE]) for line in OPENING),
-    Row("backup restore old.backup", "", [STORE, Asked("Passphrase of the backup", TYPED, WORDS)]),
+    Row("backup restore old.backup", "", [STORE]),
     Row("recover use --key-file new.key", "", [Asked("Recovery code", "terminal.read_hidden", "AAAAA")]),
 ]
 """Command lines for a store that a passphrase opens."""

@@ -190,11 +190,8 @@ def _store(person: Person, named: str | None) -> Finding:
     path = person.store.path
     usual = is_usual(path, person.config.usual_store)
     counted = f"{secrets} secret{'s' * (secrets != 1)}, {versions} version{'s' * (versions != 1)}"
-    unusual = (
-        ""
-        if usual
-        else f". {_why_unusual(person, named)} Your usual store is {usual_store(person.config.usual_store)}."
-    )
+    where = usual_store(person.config.usual_store)
+    unusual = "" if usual else f". {_why_unusual(person, named)} It is not your usual store, {where}."
     return Finding("store", "ok", f"{path}: {counted}, every row verified{unusual}")
 
 

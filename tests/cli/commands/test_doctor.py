@@ -76,7 +76,6 @@ def test_doctor_tells_an_unusual_store_by_the_home_of_the_account(machine: Machi
         (("--store", copied), {}, "--store names this store."),
     ):
         shown = machine.run(*words, "doctor", environment=given).stdout
-        print(shown)
         assert f"{why} It is not your usual store, {machine.store}." in shown
     own = machine.home / ".config" / "claude-secrets"
     (own / "config.yml").write_text("store: ~/elsewhere/data/claude-secrets/secrets.db\n")
