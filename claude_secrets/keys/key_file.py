@@ -116,7 +116,7 @@ def replace(path: Path, keys: Sequence[HeldKey], store_id: str) -> None:
 
 def refuse_fixed(path: Path) -> None:
     """Raise `CustodyError` KEY_MISSING if the key file is a mount point or in a read-only directory."""
-    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_mount():
+    if not os.access(path.parent, os.W_OK | os.X_OK) or os.path.ismount(path):
         raise _unreplaced()
 
 
@@ -192,11 +192,10 @@ def _unreplaced() -> CustodyError:
 def _check_private(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise CustodyError(Code.KEY_WRONG, "The key file is not a regular file.", put_back(path))
-    if sys.platform == "win32":  # Windows has access lists instead of modes
-        return
-    if status.st_uid != os.geteuid():
-        hint = f"Make yourself its owner: sudo chown {os.geteuid()} {shlex.quote(str(path))}"
-        raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", hint)
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        hint = f"Make it readable only by you: chmod 600 {shlex.quote(str(path))}"
-        raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", hint)
+    if sys.platform != "win32":  # Windows has access lists instead of modes
+        if status.st_uid != os.geteuid():
+            hint = f"Make yourself its owner: sudo chown {os.geteuid()} {shlex.quote(str(path))}"
+            raise CustodyError(Code.KEY_WRONG, "The key file belongs to another user.", hint)
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            hint = f"Make it readable only by you: chmod 600 {shlex.quote(str(path))}"
+            raise CustodyError(Code.KEY_WRONG, "Others can read the key file.", hint)

@@ -9,6 +9,7 @@ package. On other systems, the module starts no process.
 import importlib
 import os
 import stat
+import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -202,7 +203,7 @@ class SystemKeyring:
 
     def _usual_runtime_directory(self) -> Path:
         told = self._environment.get("XDG_RUNTIME_DIR")
-        return Path(told) if told else self._runtime_directory or Path(f"/run/user/{os.getuid()}")
+        return Path(told) if told else self._runtime_directory or Path(f"/run/user/{_user()}")
 
 
 def _load(wanted: str) -> _Backend:
@@ -235,12 +236,19 @@ def _translated(error: Exception) -> CustodyError:
     return _locked() if isinstance(error, KeyringLocked) else _unavailable("The system's keyring does not answer.")
 
 
+def _user() -> int:
+    if sys.platform == "win32":  # it has no session bus
+        return -1
+    else:
+        return os.getuid()
+
+
 def _is_own_socket(path: Path) -> bool:
     try:
         status = path.lstat()
     except OSError:  # the socket does not exist, or we may not inspect it
         return False
-    return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
+    return stat.S_ISSOCK(status.st_mode) and status.st_uid == _user()
 
 
 def _locked() -> CustodyError:

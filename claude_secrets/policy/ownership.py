@@ -76,13 +76,14 @@ def others_write(path: Path, status: os.stat_result) -> bool:
     """
     if sys.platform == "win32":
         return False
-    mode = status.st_mode
-    if mode & stat.S_IWOTH:
-        return True
-    if not mode & stat.S_IWGRP:
-        return False
-    # The group bits limit the access list: if they are not set, the access list cannot let others write.
-    return not any(_is_private(status.st_gid, uid) for uid in {0, os.geteuid()}) or _granted(path)
+    else:
+        mode = status.st_mode
+        if mode & stat.S_IWOTH:
+            return True
+        if not mode & stat.S_IWGRP:
+            return False
+        # The group bits limit the access list: if they are not set, the access list cannot let others write.
+        return not any(_is_private(status.st_gid, uid) for uid in {0, os.geteuid()}) or _granted(path)
 
 
 def exposed(place: Path) -> tuple[str, str] | None:
@@ -93,15 +94,16 @@ def exposed(place: Path) -> tuple[str, str] | None:
         return None
     if sys.platform == "win32":
         return None
-    if status.st_uid not in (0, os.geteuid(), _OVERFLOW):
-        return (
-            f"belongs to another user (uid {status.st_uid})",
-            "Keep it in a directory of your own inside your home directory.",
-        )
-    if not status.st_mode & stat.S_ISVTX and others_write(place, status):
-        sudo = "" if status.st_uid == os.geteuid() else "sudo "
-        return "can be written by others", f"{sudo}chmod go-w {quoted(place)}"
-    return None
+    else:
+        if status.st_uid not in (0, os.geteuid(), _OVERFLOW):
+            return (
+                f"belongs to another user (uid {status.st_uid})",
+                "Keep it in a directory of your own inside your home directory.",
+            )
+        if not status.st_mode & stat.S_ISVTX and others_write(place, status):
+            sudo = "" if status.st_uid == os.geteuid() else "sudo "
+            return "can be written by others", f"{sudo}chmod go-w {quoted(place)}"
+        return None
 
 
 def quoted(path: Path) -> str:
@@ -116,38 +118,43 @@ def _is_private(gid: int, uid: int) -> bool:
     """Whether a group is a user's private group. A private group has the user's name and no other members."""
     if sys.platform == "win32":
         return False
-    import grp
-    import pwd
+    else:
+        import grp
+        import pwd
 
-    try:
-        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
-    except KeyError:  # in a container, the user may have no entry
-        return _is_unnamed(gid) and gid == uid == os.geteuid()
-    return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
+        try:
+            user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+        except KeyError:  # in a container, the user may have no entry
+            return _is_unnamed(gid) and gid == uid == os.geteuid()
+        return user.pw_gid == gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
 def _is_unnamed(gid: int) -> bool:
-    import grp
-
-    with suppress(KeyError):
-        grp.getgrgid(gid)
+    if sys.platform == "win32":
         return False
-    return True
+    else:
+        import grp
+
+        with suppress(KeyError):
+            grp.getgrgid(gid)
+            return False
+        return True
 
 
 def _granted(path: Path) -> bool:
     """Whether the path's access list lets another user or any group write."""
     if sys.platform != "linux":
         return False
-    try:
-        entries = os.getxattr(path, _ACL)[_ACL_HEAD:]
-    except OSError:  # there is no access list, or the file system does not support access lists
-        return False
-    mine = {(_ACL_NAMED_USER, 0), (_ACL_NAMED_USER, os.geteuid())}
-    return any(
-        right & _ACL_WRITE and tag in (_ACL_NAMED_USER, _ACL_NAMED_GROUP) and (tag, number) not in mine
-        for tag, right, number in _ACL_ENTRY.iter_unpack(entries)
-    )
+    else:
+        try:
+            entries = os.getxattr(path, _ACL)[_ACL_HEAD:]
+        except OSError:  # there is no access list, or the file system does not support access lists
+            return False
+        mine = {(_ACL_NAMED_USER, 0), (_ACL_NAMED_USER, os.geteuid())}
+        return any(
+            right & _ACL_WRITE and tag in (_ACL_NAMED_USER, _ACL_NAMED_GROUP) and (tag, number) not in mine
+            for tag, right, number in _ACL_ENTRY.iter_unpack(entries)
+        )
 
 
 def _check(path: Path, check_link: CheckLink) -> None:
@@ -160,13 +167,14 @@ def _check(path: Path, check_link: CheckLink) -> None:
 
 def _refuse_foreign(path: Path, status: os.stat_result) -> None:
     """Refuse a file of the person if another user owns the file or can write it."""
-    if sys.platform == "win32":
-        return
-    if status.st_uid not in (0, os.geteuid()):
-        who = "an unknown user" if status.st_uid == _OVERFLOW else "another user"
-        raise _refused(f"Your {path.name} belongs to {who} (uid {status.st_uid})", path, f"sudo chown {os.geteuid()}")
-    if others_write(path, status):
-        raise _refused(f"Users other than you can write your {path.name}", path, "chmod go-w")
+    if sys.platform != "win32":
+        if status.st_uid not in (0, os.geteuid()):
+            who = "an unknown user" if status.st_uid == _OVERFLOW else "another user"
+            raise _refused(
+                f"Your {path.name} belongs to {who} (uid {status.st_uid})", path, f"sudo chown {os.geteuid()}"
+            )
+        if others_write(path, status):
+            raise _refused(f"Users other than you can write your {path.name}", path, "chmod go-w")
 
 
 def _refused(problem: str, path: Path, command: str) -> DeniedError:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.exec.stream_polling import carry
+from claude_secrets.exec import stream_polling
 from claude_secrets.exec.streams import QUIET_SECONDS, Stream
 from tests.support.exec_values import TOKEN, exec_words
 from tests.support.machine import DEADLINE, PROGRAM, Machine
@@ -178,17 +178,17 @@ def test_each_stream_is_quiet_by_itself() -> None:
     assert (quiet.quiet_in(), other.quiet_in()) == (None, None)
     os.write(feed, b"$ ")
     os.write(busily, b".")
-    carry([quiet, other])
+    stream_polling.carry([quiet, other])
     assert quiet.quiet_in() == pytest.approx(QUIET_SECONDS)
     now += QUIET_SECONDS * 0.9
     os.write(busily, b".")
-    carry([quiet, other])
+    stream_polling.carry([quiet, other])
     assert not quiet.waiting
     now += QUIET_SECONDS * 0.2
     os.write(busily, b".")
-    carry([quiet, other])
+    stream_polling.carry([quiet, other])
     assert (quiet.waiting, other.waiting) == (b"$ ", b"")
-    carry([quiet, other])
+    stream_polling.carry([quiet, other])
     assert os.read(reader, 99) == b"$ "
     assert quiet.quiet_in() is None
 

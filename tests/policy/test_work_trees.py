@@ -1,5 +1,6 @@
 """Test linked work trees: files name the main work tree, but cannot give a project another project's identity."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -214,7 +215,7 @@ def test_a_name_that_the_system_refuses_is_no_link(disk: Disk, monkeypatch: pyte
         """Stand-in for Windows, which refuses to look up names that are too long."""
         if "\udcff" in str(path):
             raise OSError
-        return real(path, **options)
+        return str(real(path, **options))
 
     monkeypatch.setattr(f"claude_secrets.policy.work_trees.os.{refuses}", {"fsdecode": fsdecode}.get(refuses, realpath))
     assert main_work_tree(clone) is None

@@ -9,7 +9,6 @@ from claude_secrets.cli import old_copies
 from claude_secrets.cli.arguments import add_verbs
 from claude_secrets.cli.asking import is_at_terminal, new_passphrase, passphrase, require_yes, the_same_again
 from claude_secrets.cli.listing import short
-from claude_secrets.shell_words import removal
 from claude_secrets.cli.opening import existing_person, invocation_of
 from claude_secrets.cli.output import flush, hint, note, progress, say, say_json, table, warn
 from claude_secrets.cli.times import date
@@ -20,6 +19,7 @@ from claude_secrets.paths import command, expanded
 from claude_secrets.person import key_files, keys, rotation
 from claude_secrets.person.keys import KeyInfo
 from claude_secrets.person.person import Person
+from claude_secrets.shell_words import removal
 
 _VERBS = {
     "list": "show the key slots",
