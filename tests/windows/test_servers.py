@@ -4,14 +4,19 @@ import json
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ElicitRequestURLParams, ElicitResult, TextContent
 
+from claude_secrets.prompt.page import InputPage
 from tests.support.machine import PROGRAM, Machine
+from tests.support.page_client import Visitor
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="this is not Windows")
 
@@ -36,8 +41,18 @@ def test_all_six_tools_under_the_official_client(machine: Machine, mode: str) ->
         command=PROGRAM[0], args=PROGRAM[1:], env=dict(machine.environment), cwd=str(machine.project("api", ["API_*"]))
     )
 
+    def person(url: str) -> None:
+        visitor = Visitor(cast("InputPage", SimpleNamespace(url=url, path=urlsplit(url).path)))
+        visitor.claim()
+        visitor.store("typed-canary\nsecond line", "readable")
+
+    async def elicit(_context: object, params: object) -> ElicitResult:
+        assert isinstance(params, ElicitRequestURLParams)
+        threading.Thread(target=person, args=[params.url], daemon=True).start()
+        return ElicitResult(action="accept")
+
     async def session() -> None:
-        async with Client(server, mode=mode) as client:
+        async with Client(server, mode=mode, elicitation_callback=elicit) as client:  # type: ignore[arg-type]  # the callback's context is of no interest here
             assert [tool.name for tool in (await client.list_tools()).tools] == TOOLS
             done = await client.call_tool("set_secret", {"name": "API_TOKEN", "value": value})
             assert text(done) == "Stored 'API_TOKEN' (version 1)."
@@ -48,12 +63,13 @@ def test_all_six_tools_under_the_official_client(machine: Machine, mode: str) ->
             assert json.loads(text(found))["names"] == ["API_TOKEN"]
             assert text(await client.call_tool("get_secret", {"name": "OTHER"})).startswith("[NOT_ALLOWLISTED]")
             asked = await client.call_tool("input_secret", {"name": "API_KEY"})
-            assert text(asked).startswith("[NO_INPUT_CHANNEL]")
+            assert text(asked) == "Stored 'API_KEY' (version 1). The value went straight to the store."
             deleted = await client.call_tool("delete_secret", {"name": "API_TOKEN"})
             assert text(deleted).startswith("Deleted 'API_TOKEN'.")
 
     with anyio.from_thread.start_blocking_portal() as portal:
         portal.call(session)
+    assert machine.run("get", "API_KEY", at=Path(str(server.cwd))).stdout == "typed-canary\nsecond line"
 
 
 def test_two_servers_at_once_lose_no_write(machine: Machine) -> None:
@@ -81,7 +97,8 @@ def test_the_other_server_works_on_after_one_was_killed(machine: Machine) -> Non
         killed.process.wait(timeout=30)
         assert other.text("get_secret", name="T") == "acknowledged"
         assert other.text("set_secret", name="T", value="after") == "Stored 'T' (version 2)."
-    assert machine.run("get", "T", at=project).stdout == "after"
+    done = machine.run("get", "T", at=project)
+    assert (done.stdout, done.stderr) == ("after", "")
 
 
 def test_a_server_ends_with_code_0_when_its_input_ends(machine: Machine) -> None:
