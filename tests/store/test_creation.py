@@ -13,7 +13,7 @@ import pytest
 
 from claude_secrets import atomic_file
 from claude_secrets.atomic_file import Draft
-from claude_secrets.errors import Code, CustodyError, SecretsError, StoreError
+from claude_secrets.errors import CallerError, Code, CustodyError, SecretsError, StoreError
 from claude_secrets.keys.cipher import DataKey
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import NewSlot
@@ -119,7 +119,7 @@ def test_a_creation_that_is_interrupted_leaves_no_file_and_no_key(
 def test_a_key_that_cannot_be_made_leaves_no_store(bare: StoreOnDisk, tmp_path: Path) -> None:
     on_disk = bare
     for key_file in (on_disk.path.parent / "beside.key", tmp_path / "missing" / "master.key"):
-        with pytest.raises(CustodyError):
+        with pytest.raises(CallerError):
             on_disk.store().create_with_key_file(key_file)
     with pytest.raises(CustodyError) as caught:
         put(on_disk.store(), "TOKEN", "v")  # no keyring
@@ -149,7 +149,7 @@ class Beaten(FirstWriteToFile):
     def new_keyring_slot(self, store_id: str, data_key: DataKey) -> NewSlot:
         put(self.winner.create().store(), "WINNER", "first")
         self.winner.close()
-        self.path.hardlink_to(self.winner.path)
+        self.winner.path.rename(self.path)
         return super().new_keyring_slot(store_id, data_key)
 
 

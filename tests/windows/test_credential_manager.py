@@ -9,10 +9,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from claude_secrets.windows_profile import profile_directory
 from tests.support.machine import Machine
 
 pytestmark = [
@@ -39,6 +41,18 @@ def run(machine: Machine, *arguments: str, stdin: str = "", code: int = 0) -> st
     assert done.returncode == code, done.stderr
     assert "canary" not in done.stderr
     return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def scripts_may() -> Iterator[None]:
+    """Let scripts of the account run the person's commands."""
+    account = profile_directory()
+    assert account is not None
+    config = account / ".claude-secrets" / "config.yml"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text("presence: any\n")
+    yield
+    config.unlink()
 
 
 def slots(machine: Machine) -> list[str]:
