@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -302,7 +303,7 @@ class TestDeadlines:
             getattr(backend, method)(*arguments)
         assert caught.value.code is Code.KEYRING_LOCKED
         assert KEY not in everything_said(caught.value)
-        assert psutil.Process().children() == []  # the process has ended and was waited for
+        assert stand_ins(keychain) == []
 
     def test_a_caller_does_not_wait_for_the_person_and_does_not_ask_twice(self, keychain: StandInKeychain) -> None:
         keychain.set(fault=["hang", KEY])
@@ -314,7 +315,7 @@ class TestDeadlines:
             assert "`security unlock-keychain`" in str(caught.value.hint)
         [waiting] = keyring_threads()
         assert len(keychain.runs()) <= 1
-        end_the_stand_in(waiting)
+        end_the_stand_in(keychain, waiting)
 
     def test_a_key_is_not_written_after_the_caller_has_given_up(
         self, keychain: StandInKeychain, monkeypatch: pytest.MonkeyPatch
@@ -339,10 +340,20 @@ class TestDeadlines:
         assert "add-generic-password" not in keychain.commands()
 
 
-def end_the_stand_in(waiting: threading.Thread) -> None:
+def stand_ins(keychain: StandInKeychain) -> list[psutil.Process]:
+    """Return this process's children that run the stand-in. Other tests may have left other children."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if str(keychain.program) in child.cmdline():
+                found.append(child)
+    return found
+
+
+def end_the_stand_in(keychain: StandInKeychain, waiting: threading.Thread) -> None:
     """End the hanging program, as a person does who answers the dialog, and wait for the thread."""
     while waiting.is_alive():
-        for child in psutil.Process().children():
+        for child in stand_ins(keychain):
             child.kill()
         waiting.join(0.05)
 
