@@ -20,7 +20,7 @@ def close_at_end(close: Callable[[], None]) -> None:
 def after_success(act: Callable[[], None]) -> None:
     """Register `act` to be called as a last step of the command.
 
-    It is not called if the command fails or is cancelled.
+    `act` is not called if the command fails or is cancelled.
     """
     _last.append(act)
 

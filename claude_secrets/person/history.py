@@ -135,6 +135,6 @@ def _chosen(record: Record, kept: list[Version], number: int | None) -> Version:
         raise CallerError(
             Code.NOT_FOUND,
             f"The store does not keep {what} of '{record.name}'.",
-            f"To see the versions that it keeps: {command()} history {record.name} --scope {record.scope}",
+            f"To see the versions that the store keeps: {command()} history {record.name} --scope {record.scope}",
         )
     return values[0]

@@ -144,7 +144,7 @@ def rewrite(data: bytes, entries: Sequence[ImportedEntry]) -> bytes:
 def mentioned_by(data: bytes) -> list[str]:
     """Return the secret names that a .env file's values refer to.
 
-    Each `${…}` in a value is replaced first, if necessary from this process's environment.
+    Before that, each `${NAME}` in a value is replaced by the value of NAME in the file, or else in the environment.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if the file cannot be parsed.

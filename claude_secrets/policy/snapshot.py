@@ -44,7 +44,8 @@ class PolicySnapshot(NamedTuple):
     def counted_as(self) -> tuple[str, ...]:
         """The identities whose rate limits apply to a call.
 
-        For a linked work tree, the main work tree's limits apply, too. A new work tree therefore gets no new limits.
+        For a linked work tree, the main work tree's limits apply, too. Creating a work tree therefore does not get
+        around a limit.
         """
         return tuple(dict.fromkeys((self.project.own_identity, self.project.main or self.identity)))
 

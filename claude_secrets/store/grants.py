@@ -1,8 +1,9 @@
 """Grants: permissions by which the person lets a project use more than the project's own secrets.
 
 Always: each grant is a sealed row, whose key is a MAC, and the store's head has the digest of the whole table. There
-are three kinds of grants. The first lets a project use one secret of a scope. The second lets a project claim a scope.
-The third lets a linked work tree count as the project in the main work tree. Each function takes an open transaction.
+are three kinds of grants. The first kind lets a project use one secret of a scope. The second kind lets a project
+claim a scope. The third kind lets a linked work tree count as the main work tree's project. Each function takes an
+open transaction.
 """
 
 from collections.abc import Iterable

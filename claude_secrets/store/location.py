@@ -43,8 +43,8 @@ def refuse_second_name(path: Path, status: os.stat_result) -> None:
     raise StoreError(
         Code.STORE_UNAVAILABLE,
         "The store's file has a second name (a hard link), so changes made under one name can get lost.",
-        "Find the other name, for example with `find DIR -samefile STORE`, and remove it. Or replace the store by a "
-        "copy of the file while no client runs.",
+        "Find the second name, for example with `find DIR -samefile STORE`, and remove that name. Or stop all clients, "
+        "and replace the store with a copy of itself.",
     )
 
 

@@ -42,9 +42,9 @@ _INTRODUCTION: Final = f"""\
 
 <!-- Made from the program's help by `python -m tests.support.cli_reference`. Do not edit. -->
 
-This page lists every command of `{APPLICATION}` with its options. `{APPLICATION} COMMAND --help`
-prints the same. Without a command, `{APPLICATION}` is the MCP server if its input is a pipe, and
-prints its help on a terminal.
+This page lists every command of `{APPLICATION}` with its options.
+`{APPLICATION} COMMAND --help` prints the section of one command. Without a command,
+`{APPLICATION}` is the MCP server if its input is a pipe, and prints its help on a terminal.
 
 """
 
