@@ -1,6 +1,6 @@
 """Search texts for regular expressions (RE2) and for many byte strings at once, in linear time.
 
-Always: pure. The error for an invalid or slow pattern does not repeat the pattern.
+Always: this module does no input or output. The error for an invalid or slow pattern does not repeat the pattern.
 """
 
 import re

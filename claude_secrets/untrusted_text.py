@@ -1,6 +1,7 @@
 """Make untrusted text safe to show: on one line, without invisible characters or changes of the reading direction.
 
-Always: pure. No result contains a control, format, surrogate, private or unassigned character.
+Always: this module does no input or output. No result contains a control, format, surrogate, private or unassigned
+character.
 """
 
 import unicodedata

@@ -1,7 +1,7 @@
 """Recognise environment variables that change which code programs run, which hosts they trust or where they write.
 
-Always: pure. `is_loading` and `is_redirecting` ignore the case of a name. The lists come from the programs' manuals.
-The tests compare the list of the shells' own variables with real shells.
+Always: this module does no input or output. `is_loading` and `is_redirecting` ignore the case of a name. The lists come
+from the programs' manuals. The tests compare the list of the shells' own variables with real shells.
 
 Variables that only the project's own code reads (FLASK_APP, GUNICORN_CMD_ARGS) are not listed, because that code runs
 anyway. Variables that contain the address of one service (PGHOST, ANTHROPIC_BASE_URL) are not listed, because a project

@@ -1,6 +1,7 @@
 """How Windows starts a program: the command line, batch files, names of variables and exit codes.
 
-Always: pure. A batch file never gets an argument that cmd.exe would read as a command or a variable.
+Always: this module does no input or output. A batch file never gets an argument that cmd.exe would read as a command or
+a variable.
 
 Windows hands a program one line instead of a list of words. A batch file (.cmd, .bat) is run by cmd.exe, which reads
 the line by its own rules, so quoting for programs does not protect it (CVE-2024-24576).

@@ -16,7 +16,6 @@ from claude_secrets.paths import command
 
 _SOONEST_FIXED: Final = (Code.KEYRING_LOCKED, Code.KEYRING_UNAVAILABLE, Code.KEY_WRONG, Code.KEY_MISSING)
 
-
 _IN_FILE: Final = " --key-file NEW_PATH"
 _OPENS_NOTHING: Final = "does not open this store."
 
