@@ -1,7 +1,4 @@
-"""Run real programs with `exec` on Windows: exit codes, arguments, batch files and the search for programs.
-
-This file needs no fixture of other test files, so that it also runs alone: `pytest --noconftest tests/windows`.
-"""
+"""Run real programs with `exec` on Windows: exit codes, arguments, batch files and the search for programs."""
 
 import os
 import signal
@@ -9,10 +6,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.support.warm_program import WarmProgram
 
 if os.name != "nt":
     pytest.skip("only Windows can start these programs", allow_module_level=True)
@@ -27,12 +26,11 @@ BATCH = "@echo off\r\necho ran>ran\r\necho [%~1] [%~2] [%~3] [%TOKEN%]\r\nexit /
 class Home:
     """A person's home with a store, its key in a file, and one secret. `environment` leads to it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, program: WarmProgram) -> None:
+        self._program = program
         self.work = root / "work"
         self.work.mkdir()
         kept = {name: os.environ[name] for name in ("SYSTEMROOT", "PATH", "PATHEXT", "COMSPEC") if name in os.environ}
-        if "PYTHONPATH" in os.environ:
-            kept["PYTHONPATH"] = os.environ["PYTHONPATH"]
         self.environment = {**kept, "USERPROFILE": str(root), "LOCALAPPDATA": str(root), "APPDATA": str(root)}
         self.environment["CLAUDE_SECRETS_STORE"] = str(root / "store" / "secrets.db")
         self.say("init", "--key-file", str(root / "keys" / "k"))
@@ -45,17 +43,7 @@ class Home:
     def run(
         self, *words: str, stdin: str = "", environment: Mapping[str, str] = {}
     ) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "claude_secrets", *words],
-            cwd=self.work,
-            env={**self.environment, **environment},
-            input=stdin,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=DEADLINE,
-            check=False,
-        )
+        return self._program.run(*words, at=self.work, environment={**self.environment, **environment}, stdin=stdin)
 
     def exec(
         self, redact: Sequence[str], *words: str, environment: Mapping[str, str] = {}
@@ -64,8 +52,9 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return Home(tmp_path_factory.mktemp("person"))
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with WarmProgram(tmp_path_factory.mktemp("streams")) as program:
+        yield Home(tmp_path_factory.mktemp("person"), program)
 
 
 @pytest.fixture(autouse=True)
@@ -92,8 +81,8 @@ def test_each_word_arrives_as_it_was_given(home: Home, redact: list[str]) -> Non
 
 
 @BOTH
-def test_the_programs_input_is_ours_and_exec_waits_for_its_end(home: Home, redact: list[str]) -> None:
-    program = "import sys, os; given = sys.stdin.read(); open('ended', 'w').write(given); os._exit(3)"
+def test_a_process_passes_on_its_input_and_ends_after_the_program_with_its_code(home: Home, redact: list[str]) -> None:
+    program = "import sys, os; given = sys.stdin.read(); open('ended', 'w').write(given); os._exit(-1073741819)"
     words = ["exec", *redact, "--only", "TOKEN", "--", sys.executable, "-c", program]
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "claude_secrets", *words],
@@ -106,7 +95,7 @@ def test_the_programs_input_is_ours_and_exec_waits_for_its_end(home: Home, redac
         assert process.stdin is not None
         process.stdin.write(b"given")
         process.stdin.close()
-        assert process.wait(DEADLINE) == 3
+        assert process.wait(DEADLINE) % (1 << 32) == -1073741819 % (1 << 32)
         assert (home.work / "ended").read_text() == "given"
 
 

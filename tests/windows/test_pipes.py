@@ -18,12 +18,11 @@ VALUE = "schlüssel 🔑\r\nsecond line «…»"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with a store in its own home, and a name that no ANSI code page can spell."""
+    """A project with its own home and key file, and a name that no ANSI code page can spell. There is no store yet."""
     project = tmp_path / "pröject 🔑 …"
     (project / ".claude").mkdir(parents=True)
     (project / ".claude" / "secrets.yml").write_bytes(b"allow: [T]\n")
     (tmp_path / "home").mkdir()
-    run(project, "init", "--key-file", str(tmp_path / "key"))
     return project
 
 
@@ -38,6 +37,7 @@ def run(project: Path, *words: str, given: bytes = b"") -> subprocess.CompletedP
 
 
 def test_a_value_goes_through_pipes_byte_for_byte(project: Path) -> None:
+    run(project, "init", "--key-file", str(project.parent / "key"))
     stored = run(project, "set", "T", "--exact", given=VALUE.encode())
     assert (stored.returncode, stored.stderr) == (0, b"")
     shown = run(project, "get", "T")

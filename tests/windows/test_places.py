@@ -29,7 +29,7 @@ def shown(**changes: str | None) -> list[str]:
         stdin=subprocess.PIPE,
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
