@@ -48,7 +48,7 @@ class Places(NamedTuple):
     def path(self, forbidden: Sequence[Path]) -> str:
         """Return the accepted directories outside `forbidden`, as a PATH."""
         return os.pathsep.join(
-            str(each) for each in self.directories if not _inside(str(each), forbidden) and self._counts(each, "dir")
+            str(each) for each in self.directories if not is_inside(str(each), forbidden) and self._counts(each, "dir")
         )
 
     def find(self, name: str, forbidden: Sequence[Path]) -> str | None:
@@ -57,7 +57,7 @@ class Places(NamedTuple):
         Links in the path are not resolved, because some programs behave differently under different names.
         """
         for program in (directory / name for directory in self.directories):
-            if os.access(program, os.X_OK) and not _inside(str(program), forbidden) and self._counts(program, "file"):
+            if os.access(program, os.X_OK) and not is_inside(str(program), forbidden) and self._counts(program, "file"):
                 return str(program)
         return None
 
@@ -130,10 +130,10 @@ def clean(environment: Mapping[str, str], forbidden: Sequence[Path]) -> dict[str
     kept = {
         name: value
         for name, value in environment.items()
-        if name not in {"BROWSER", "PATH"} and not any(_inside(part, forbidden) for part in value.split(os.pathsep))
+        if name not in {"BROWSER", "PATH"} and not any(is_inside(part, forbidden) for part in value.split(os.pathsep))
     }
     entries = environment.get("PATH", "").split(os.pathsep)
-    kept["PATH"] = os.pathsep.join(e for e in entries if Path(e).is_absolute() and not _inside(e, forbidden))
+    kept["PATH"] = os.pathsep.join(e for e in entries if Path(e).is_absolute() and not is_inside(e, forbidden))
     return kept
 
 
@@ -155,7 +155,7 @@ def find(name: str, path: str, forbidden: Sequence[Path]) -> str | None:
     """
     for directory in path.split(os.pathsep):
         program = named(name, {"PATH": directory, "PATHEXT": _OWN_ENDINGS})
-        if program is not None and not _inside(program, forbidden):
+        if program is not None and not is_inside(program, forbidden):
             return program
     return None
 
@@ -185,7 +185,7 @@ def named(word: str, environment: Mapping[str, str], *, platform: str = sys.plat
     return None
 
 
-def _inside(path: str, forbidden: Sequence[Path]) -> bool:
+def is_inside(path: str, forbidden: Sequence[Path]) -> bool:
     """Whether `path` is absolute and inside one of the `forbidden` directories, before or after links are resolved."""
     if not Path(path).is_absolute():
         return False

@@ -20,6 +20,8 @@ from urllib.parse import quote
 
 from claude_secrets.errors import Code, CustodyError
 from claude_secrets.keys import mac_keychain
+from claude_secrets.paths import command
+from claude_secrets.surroundings import Surroundings, surroundings
 
 _T = TypeVar("_T")
 
@@ -43,6 +45,8 @@ _BACKENDS: Final[Mapping[str, Mapping[str, str]]] = {
     "darwin": {"keyring.backends.macOS.Keyring": "macOS Keychain"},
     "win32": {"keyring.backends.Windows.WinVaultKeyring": "Windows Credential Manager"},
 }
+
+_START_IT: Final = "Start the desktop's keyring (on Linux: GNOME Keyring, KWallet or KeePassXC), then try again."
 
 
 class _Backend(Protocol):
@@ -130,6 +134,14 @@ class SystemKeyring:
         self._ask(lambda backend, _: backend.delete_password(*place))
 
     def _ask(self, action: Callable[[_Backend, "Future[_T]"], _T]) -> _T:
+        try:
+            return self._answer(action)
+        except CustodyError as error:
+            if error.hint != _START_IT:
+                raise
+            raise error.with_hint(way_to_keyring(surroundings(self._environment))) from None
+
+    def _answer(self, action: Callable[[_Backend, "Future[_T]"], _T]) -> _T:
         """Run `action` on a daemon thread, so that a hanging keyring cannot block the caller or the exit."""
         if self._blocked is not None and self._blocked.is_alive():
             raise self._locked()
@@ -260,8 +272,19 @@ def _locked() -> CustodyError:
 
 
 def _unavailable(message: str) -> CustodyError:
-    return CustodyError(
-        Code.KEYRING_UNAVAILABLE,
-        message,
-        "Start the desktop's keyring (on Linux: GNOME Keyring, KWallet or KeePassXC), then try again.",
-    )
+    return CustodyError(Code.KEYRING_UNAVAILABLE, message, _START_IT)
+
+
+def way_to_keyring(here: Surroundings) -> str:
+    """Return the hint for a keyring that cannot be used. `here` is where this process runs."""
+    if here is Surroundings.SSH:
+        return (
+            "Over SSH, a keyring works only while you are logged in to this machine's desktop. To open the store "
+            f"without a keyring, run this on the desktop: {command()} key add-file PATH."
+        )
+    if here.is_container:
+        return (
+            "A container usually has no keyring. If the store's key is in the keyring of the machine outside, run this "
+            f"there, and mount the file: {command()} key add-file PATH."
+        )
+    return _START_IT

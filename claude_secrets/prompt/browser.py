@@ -3,17 +3,20 @@
 Always: only this module chooses the program that opens the page; the variables `BROWSER` and PATH have no influence.
 The program comes from the system's directories, never from a forbidden directory. Its environment has no entries that
 point into forbidden directories. The program does not get our standard streams, because standard output carries the
-protocol. The caller does not wait until the browser ends.
+protocol. The caller does not wait until the browser ends. In WSL, a browser on Linux comes first, because the page can
+check its user, and it also works with a mirrored network. If none opens, the person's Windows browser opens the entry
+file.
 """
 
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from claude_secrets import programs
 from claude_secrets.programs import Places
+from claude_secrets.prompt import wsl
 
 _LINUX = (
     ("xdg-open",),
@@ -36,14 +39,16 @@ def open_page(
     forbidden: Sequence[Path],
     platform: str,
     places: Places | None = None,
+    entry_file: Callable[[], Path] | None = None,
 ) -> bool:
     """Open `page`, an address or the path of an entry file. Return whether a program accepted it.
 
     Trying a program that fails takes up to a second.
 
     No program is run and no file is read from the `forbidden` directories (a project's directory and its work tree).
-    Programs are looked up in `places`, by default the system's directories. On Linux, DISPLAY or WAYLAND_DISPLAY must
-    name a display.
+    Programs are looked up in `places`, by default the system's directories. On Linux, a browser needs a display:
+    DISPLAY or WAYLAND_DISPLAY must name one. `entry_file` makes the file that a browser on Windows opens if this is WSL
+    (see `wsl`); without it, only browsers on Linux are tried.
 
     Raises:
         ValueError: `page` is neither an address on 127.0.0.1 nor an absolute path.
@@ -56,13 +61,37 @@ def open_page(
     clean = programs.clean_for(places, environment, forbidden)
     if platform == "darwin":
         return _run(["/usr/bin/open", page], clean)
-    if not (clean.get("DISPLAY") or clean.get("WAYLAND_DISPLAY")):
+    if any(_run([*command, page], clean) for command in _on_linux(places, clean, forbidden)):
+        return True
+    if entry_file is None:
         return False
-    for name, *arguments in _LINUX:
-        program = places.find(name, forbidden)
-        if program is not None and _run([program, *arguments, page], clean):
-            return True
-    return False
+    return wsl.open_file(entry_file, places, clean, forbidden, run=_run)
+
+
+def opener(
+    environment: Mapping[str, str],
+    *,
+    forbidden: Sequence[Path],
+    platform: str,
+    places: Places | None = None,
+) -> str | None:
+    """Return the program that `open_page` tries first, or None if there is none. Nothing is opened."""
+    if platform in ("win32", "darwin"):
+        return "your default browser"
+    places = places or programs.SYSTEM
+    clean = programs.clean_for(places, environment, forbidden)
+    on_linux = next(_on_linux(places, clean, forbidden), None)
+    command = on_linux or wsl.opener(places, clean, forbidden)
+    return None if command is None else command[0]
+
+
+def _on_linux(places: Places, environment: Mapping[str, str], forbidden: Sequence[Path]) -> Iterator[list[str]]:
+    """Yield the commands that may open a page on this display, without the page."""
+    if environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"):
+        for name, *arguments in _LINUX:
+            program = places.find(name, forbidden)
+            if program is not None:
+                yield [program, *arguments]
 
 
 def _start_file(page: str) -> bool:

@@ -28,20 +28,19 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.errors import Code, InputError
 from claude_secrets.model import Access, Channel, Done, Entered, InputQuestion, Outcome, Refused
-from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.planted import grounds_of
+from claude_secrets.prompt import wsl
 from claude_secrets.prompt.browser import open_page
 from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from claude_secrets.prompt.entry_file import EntryFile
 from claude_secrets.prompt.page import LIFETIME, InputPage
+from claude_secrets.server import unanswered
 from claude_secrets.server.client_hooks import Context, answers_by_hooks
+from claude_secrets.server.unanswered import PAGES_LIMIT, refused
 from claude_secrets.untrusted_text import plain, quoted
 
 CALL_SECONDS: Final = 50.0
 """How long one call waits for the person. Some clients give up after a minute."""
-
-PAGES_LIMIT: Final = 5
-"""How many pages may wait for the person at the same time."""
 
 DIALOG_PROMPT_LIMIT: Final = 300
 """The maximum number of characters of the agent's own words in a dialog."""
@@ -108,18 +107,22 @@ class ValuePrompt:
     ) -> Done | Refused | InputRequiredResult:
         """Ask the person for a value, or use the page that already asks for it. Wait for at most `CALL_SECONDS`."""
         if not self._asks:
-            return _not_asked(question)
+            return unanswered.not_asked(question)
         key = (question.project, question.name)
         self._forget_old()
         entry = self._pages.get(key)
         if entry is None:
             if sum(other.page.result() is None for other in self._pages.values()) >= PAGES_LIMIT:
-                return _too_many(question)
-            # On these systems the page cannot see which user visits it. Other users can read the address in the
-            # browser's command line, so the address must not suffice.
-            keyed = self._platform in _UNSEEN_VISITORS and not _elicits_urls(context)
+                return unanswered.too_many(question)
+            # If the page cannot see which user visits it, the address must not suffice: other users can read the
+            # address in the browser's command line.
+            unseen = self._platform in _UNSEEN_VISITORS or wsl.is_visited_from_windows()
+            keyed = unseen and not _elicits_urls(context)
             entry = _OpenPage(InputPage(question, store=store, keyed=keyed), store, self._now())
-            entry.page.start()
+            try:
+                entry.page.start()
+            except InputError as error:
+                raise unanswered.no_page(error, question, self._environment) from None
             self._pages[key] = entry
         result: Done | Refused | InputRequiredResult | None = None
         with anyio.move_on_after(CALL_SECONDS) as scope:
@@ -130,7 +133,7 @@ class ValuePrompt:
             return result
         result = result or entry.by_dialog or entry.page.result()
         if result is None:
-            return _stopping() if self._ended else _waiting(question)
+            return unanswered.stopping() if self._ended else unanswered.waiting(question, self._environment)
         self._pages.pop(key, None)
         if isinstance(result, Done):
             await self._tell_client(context, entry)
@@ -161,7 +164,7 @@ class ValuePrompt:
                 return _input_required(question, page)
         if answer is not None and answer.action != "accept":
             page.close()
-            return _refused(Code.CANCELLED, f"The person refused; '{question.name}' was not stored.")
+            return refused(Code.CANCELLED, f"The person refused; '{question.name}' was not stored.")
         return None
 
     async def _is_in_browser(self, question: InputQuestion, entry: _OpenPage) -> bool:
@@ -169,7 +172,13 @@ class ValuePrompt:
         if not entry.in_browser:
             forbidden = grounds_of(Path(question.project))
             entry.in_browser = await anyio.to_thread.run_sync(
-                lambda: open_page(_way_in(entry), self._environment, forbidden=forbidden, platform=self._platform)
+                lambda: open_page(
+                    _way_in(entry, self._platform),
+                    self._environment,
+                    forbidden=forbidden,
+                    platform=self._platform,
+                    entry_file=lambda: _file_of(entry, seconds=wsl.RELAY_SECONDS),
+                )
             )
         return entry.in_browser
 
@@ -180,11 +189,7 @@ class ValuePrompt:
         if await anyio.to_thread.run_sync(dialogs.available):
             return await self._ask_by_dialog(dialogs, question, entry)
         entry.page.close()
-        return _refused(
-            Code.NO_INPUT_CHANNEL,
-            "The person cannot be asked: the client does not open web addresses, and there is no display.",
-            f"To store the value, the person can run in {question.project}: {command()} set {question.name}",
-        )
+        return unanswered.no_channel(question, self._environment)
 
     async def _ask_by_dialog(self, dialogs: Dialogs, question: InputQuestion, entry: _OpenPage) -> Done | Refused:
         """Ask by a dialog, which closes when the call ends. A second call gets the first call's result."""
@@ -192,7 +197,7 @@ class ValuePrompt:
             if entry.by_dialog is not None:
                 return entry.by_dialog
             value = await _typed(dialogs, question)
-            result: Done | Refused = _refused(
+            result: Done | Refused = refused(
                 Code.CANCELLED, f"The person entered nothing; '{question.name}' was not stored."
             )
             if value is not None:
@@ -211,14 +216,26 @@ class ValuePrompt:
             await context.session.send_elicit_complete(entry.elicitation_id, related_request_id=context.request_id)
 
 
-def _way_in(entry: _OpenPage) -> str:
-    """Return the browser's argument: the page's address, or the path of a file with the address of a keyed page."""
-    if not entry.page.key:
-        return entry.page.url
+def _way_in(entry: _OpenPage, platform: str) -> str:
+    """Return the browser's argument: the page's address, or the path of a file with the address of a keyed page.
+
+    In WSL a browser on Linux gets the address of a keyed page, because a browser in a sandbox cannot read our files.
+    """
+    if entry.page.key and platform in _UNSEEN_VISITORS:
+        return str(_file_of(entry))
+    return _address_of(entry)
+
+
+def _address_of(entry: _OpenPage) -> str:
+    return f"{entry.page.url}/{entry.page.key}" if entry.page.key else entry.page.url
+
+
+def _file_of(entry: _OpenPage, *, seconds: int = 0) -> Path:
+    """Return the path of the page's entry file, and make the file if it does not exist yet."""
     if entry.file is None:
-        entry.file = EntryFile(f"{entry.page.url}/{entry.page.key}")
+        entry.file = EntryFile(_address_of(entry), seconds=seconds)
         entry.page.add_listener(entry.file.remove)
-    return str(entry.file.path)
+    return entry.file.path
 
 
 async def _typed(dialogs: Dialogs, question: InputQuestion) -> str | None:
@@ -313,35 +330,3 @@ def _answer(params: CallToolRequestParams, page: InputPage) -> ElicitResult | No
 def _message(question: InputQuestion) -> str:
     place = "The value goes straight to the store, not through the chat."
     return f"Enter the secret {question.name} for {_shown(question.project)}. {place}"
-
-
-def _waiting(question: InputQuestion) -> Refused:
-    return _refused(
-        Code.WAITING,
-        f"The person has not entered '{question.name}' yet; the page stays open.",
-        "Call input_secret again with the same name to continue waiting.",
-    )
-
-
-def _too_many(question: InputQuestion) -> Refused:
-    return _refused(
-        Code.WAITING,
-        f"The person is already being asked for {PAGES_LIMIT} other values, so '{question.name}' was not asked for.",
-        "Call input_secret again after the person has entered the other values.",
-    )
-
-
-def _not_asked(question: InputQuestion) -> Refused:
-    return _refused(
-        Code.NO_INPUT_CHANNEL,
-        "An agent started this server, so it does not ask the person.",
-        f"The person can enter the value: {in_own_terminal(question.project, f'set {question.name}')}",
-    )
-
-
-def _stopping() -> Refused:
-    return _refused(Code.CANCELLED, "The server is stopping; nothing was stored.")
-
-
-def _refused(code: Code, message: str, hint: str | None = None) -> Refused:
-    return Refused(InputError(code, message, hint))

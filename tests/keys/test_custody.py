@@ -15,10 +15,12 @@ from typing import Protocol
 import pytest
 
 from claude_secrets.errors import CallerError, Code, CustodyError
+from claude_secrets.keys import os_keyring
 from claude_secrets.keys.cipher import DataKey, StoreIdentity, wrap
 from claude_secrets.keys.custody import KEY_FILE_VARIABLE, Custody
 from claude_secrets.keys.os_keyring import SystemKeyring
 from claude_secrets.keys.slot import Slot
+from claude_secrets.surroundings import Surroundings
 from tests.support import keyrings
 from tests.support.keyrings import RealKeyring, stripped, wait_until
 from tests.support.posix import give_away, is_root, make_pipe
@@ -227,6 +229,8 @@ PROBE = """
 import json, sys
 from claude_secrets.keys.custody import Custody
 from claude_secrets.keys.slot import Slot
+from claude_secrets.surroundings import Surroundings
+from claude_secrets.keys import os_keyring
 from claude_secrets.keys.cipher import DataKey, StoreIdentity
 from claude_secrets.errors import CustodyError
 store, action, slot = json.loads(sys.argv[1])
@@ -293,6 +297,20 @@ class TestKeyringStates:
             custody_of(absent_keyring).new_keyring_slot(STORE, DataKey.generate()).place_key()
         assert caught.value.code is Code.KEYRING_UNAVAILABLE
         assert "init --key-file PATH" in str(caught.value.hint)
+
+    @pytest.mark.parametrize("here", list(Surroundings))
+    def test_the_hint_fits_the_place_of_the_process(
+        self, absent_keyring: dict[str, str], here: Surroundings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os_keyring, "surroundings", lambda _environment: here)
+        error = failure_of(custody_of(absent_keyring), Slot("s", "keyring", "{}", b""))
+        hint = str(error.hint)
+        assert error.code is Code.KEYRING_UNAVAILABLE
+        assert hint.startswith(os_keyring.way_to_keyring(here))
+        assert ("Start the desktop's keyring" in hint) is (here is Surroundings.PLAIN)
+        assert ("Over SSH" in hint) is (here is Surroundings.SSH)
+        assert ("A container" in hint) is here.is_container
+        assert ("key add-file PATH" in hint) is (here is not Surroundings.PLAIN)
 
     @pytest.mark.parametrize(
         "address",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,12 +22,14 @@ from claude_secrets.model import Access, Call, Entered, InputQuestion, Refused, 
 from claude_secrets.prompt import page
 from claude_secrets.prompt.dialog import Dialogs
 from claude_secrets.server import app
-from claude_secrets.server.ask_value import PAGES_LIMIT, ValuePrompt
+from claude_secrets.server.ask_value import ValuePrompt
+from claude_secrets.server.unanswered import PAGES_LIMIT
 from tests.support.chromium import Browser
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
-from tests.support.program import PLACES
+from tests.support.program import KERNEL, PLACES
 from tests.support.program_places import make
 from tests.support.store_world import Agent, World, at
+from tests.support.wsl_stand_in import WslStandIn
 
 URLS: dict[str, Any] = {"elicitation": {"url": {}}}
 FORMS: dict[str, Any] = {"elicitation": {}}
@@ -182,6 +185,60 @@ def test_without_elicitation_the_graphical_browser_is_opened_and_browser_is_igno
         enter(browser, opened.read_text(), "typed")
         assert answer_of(wire, "browser").startswith("Stored 'TOKEN' (version 1).")
     assert not ignored.exists()
+
+
+def test_from_wsl_a_browser_on_windows_comes_by_the_entry_file_to_a_keyed_page(
+    machine: Machine, browser: Browser
+) -> None:
+    """A stand-in for WSL hands the file to a real browser, as Windows would."""
+    project, stand_in_for_wsl = machine.project("api"), WslStandIn(make(machine.home / "wsl"))
+    environment = {
+        PLACES: f"{stand_in_for_wsl.system}:{make(machine.home / 'wsl' / 'none')}",
+        KERNEL: str(stand_in_for_wsl.kernel),
+        "WSL_DISTRO_NAME": "Ubuntu",
+        "TMPDIR": str(make(machine.home / "temporary")),
+    }
+    with connect(machine, project, {}, **environment) as wire:
+        call = {"name": "input_secret", "arguments": {"name": "TOKEN"}}
+        wire.send({"jsonrpc": "2.0", "id": "page", "method": "tools/call", "params": call})
+        end = time.monotonic() + DEADLINE
+        while not stand_in_for_wsl.said.exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        address = stand_in_for_wsl.said.read_text().splitlines()[1]
+        assert address.startswith("file://wsl.localhost/Ubuntu/")
+        file = Path(address.removeprefix("file://wsl.localhost/Ubuntu"))
+        [keyed] = set(re.findall(r"http://127\.0\.0\.1:[^\"]+", file.read_text()))
+        # The address by itself, which others may see, leads to no question.
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(keyed.rpartition("/")[0], timeout=DEADLINE)
+        with refused.value:
+            assert (refused.value.code, b"TOKEN" in refused.value.read()) == (403, False)
+        enter(browser, file.as_uri(), "typed")
+        assert answer_of(wire, "page").startswith("Stored 'TOKEN' (version 1).")
+    assert not file.exists()
+
+
+def test_from_wsl_a_browser_on_linux_comes_first_and_gets_the_key(machine: Machine, browser: Browser) -> None:
+    project, stand_in_for_wsl = machine.project("api"), WslStandIn(make(machine.home / "wsl"))
+    opened = machine.home / "opened"
+    stand_in(stand_in_for_wsl.system / "firefox", f'printf %s "$1" > {opened}.draft; /bin/mv {opened}.draft {opened}')
+    environment = {
+        PLACES: f"{stand_in_for_wsl.system}:{make(machine.home / 'wsl' / 'none')}",
+        KERNEL: str(stand_in_for_wsl.kernel),
+        "WSL_DISTRO_NAME": "Ubuntu",
+        "DISPLAY": ":77",
+    }
+    with connect(machine, project, {}, **environment) as wire:
+        call = {"name": "input_secret", "arguments": {"name": "TOKEN"}}
+        wire.send({"jsonrpc": "2.0", "id": "page", "method": "tools/call", "params": call})
+        end = time.monotonic() + DEADLINE
+        while not opened.exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        enter(browser, opened.read_text(), "typed")
+        assert answer_of(wire, "page").startswith("Stored 'TOKEN' (version 1).")
+    assert not stand_in_for_wsl.said.exists()
 
 
 def test_a_client_whose_hooks_could_learn_the_address_is_not_told_it_where_the_browser_can_be_opened(

@@ -33,6 +33,10 @@ SECURITY = "TESTS_SECURITY"
 PLACES = "TESTS_PLACES"
 """The directories, written as a PATH, that replace the system's directories of programs."""
 
+KERNEL = "TESTS_KERNEL"
+"""The directory with the files that replace the kernel's files about WSL. They are named as the fields of
+`wsl.Machine`."""
+
 OWN_KEYRINGS = {"darwin": "keyring.backends.macOS", "win32": "keyring.backends.Windows"}
 """The modules that reach the developer's own keyring. No variable leads them to another one, unlike on Linux."""
 
@@ -79,6 +83,11 @@ def main() -> None:
     places = os.environ.pop(PLACES, None)
     if places is not None:
         _take(places)
+    kernel = os.environ.pop(KERNEL, None)
+    if kernel is not None:
+        from claude_secrets.prompt import wsl
+
+        wsl.SYSTEM = wsl.Machine(*(Path(kernel) / name for name in wsl.Machine._fields))
     security = os.environ.pop(SECURITY, None)
     if security is not None:
         _keep_keys_as_on_macos(Path(security))

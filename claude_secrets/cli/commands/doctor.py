@@ -34,8 +34,11 @@ from claude_secrets.person.person import Person
 from claude_secrets.policy.config import CONFIG
 from claude_secrets.policy.ownership import exposed, quoted
 from claude_secrets.policy.personal_files import POLICY, POLICY_JSON, OwnFiles, read_own_files
-from claude_secrets.policy.planted import way_to
+from claude_secrets.policy.planted import grounds_of, way_to
 from claude_secrets.policy.project import Project
+from claude_secrets.prompt import browser, wsl
+from claude_secrets.prompt.dialog import Dialogs
+from claude_secrets.surroundings import a_terminal, surroundings
 from claude_secrets.windows_package import is_in_appdata
 
 
@@ -86,6 +89,7 @@ def _findings(invocation: Invocation, *, deep: bool) -> Iterator[Finding]:
     else:
         yield from _store_findings(person, invocation.store, deep=deep)
     yield from _exposed(person)
+    yield _asking(project)
 
 
 def _store_findings(person: Person, named: str | None, *, deep: bool) -> Iterator[Finding]:
@@ -183,6 +187,21 @@ def _exposed(person: Person | None) -> Iterator[Finding]:
         if (problem := exposed(step)) is not None:
             whose = "" if step == place else f", on the path to {place.name},"
             yield Finding("places", "warn", f"{step}{whose} {problem[0]}.", problem[1])
+
+
+def _asking(project: Project | None) -> Finding:
+    """Report how `input_secret` can ask in these surroundings, and what the person can type if it cannot."""
+    forbidden = grounds_of(project.path) if project is not None else []
+    program = browser.opener(os.environ, forbidden=forbidden, platform=sys.platform)
+    dialogs = Dialogs(os.environ, forbidden, sys.platform)
+    if program is not None:
+        return Finding("asking", "ok", f"input_secret can open its page: {program}.")
+    if dialogs.available():
+        return Finding("asking", "ok", "input_secret can ask in a dialog on this desktop.")
+    here = surroundings(os.environ)
+    why = "WSL mirrors the network" if wsl.is_wsl() and wsl.is_mirrored() else "no browser and no dialog can be opened"
+    message = f"Here, only a client that opens web addresses can show input_secret's page: {why}."
+    return Finding("asking", "ok", message, f"You can also type in {a_terminal(here)}: {command()} set NAME")
 
 
 def _store(person: Person, named: str | None) -> Finding:

@@ -10,6 +10,10 @@ import pytest
 from tests.cli.commands.test_backup import with_passphrase
 from tests.support import sqlite_attacker as attacker
 from tests.support.machine import Machine
+from tests.support.posix import skip_without
+from tests.support.program import KERNEL, PLACES
+from tests.support.program_places import make
+from tests.support.wsl_stand_in import WslStandIn
 
 
 def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -> None:
@@ -22,6 +26,7 @@ def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -
         "policy": "ok",
         "store": "ok",
         "key": "warn",  # it is the store's only key
+        "asking": "ok",
     }
     (project / ".claude" / "secrets.yml").write_text("allow: [\n")
     machine.key_file.unlink()
@@ -142,3 +147,30 @@ def test_doctor_looks_deep(machine: Machine, tmp_path: Path) -> None:
     saved = with_passphrase(machine, str(tmp_path / "b"))
     assert (saved.returncode, "warning: 'B' of scope 'shared' is lost" in saved.stderr) == (1, True)
     assert "1 secret, 1 version" in saved.stdout
+
+
+def test_doctor_says_how_input_secret_can_ask(machine: Machine) -> None:
+    skip_without("shell for the stand-ins")
+
+    def asking(**environment: str) -> dict[str, str]:
+        done = machine.run("doctor", "--json", environment=environment)
+        [finding] = [each for each in json.loads(done.stdout) if each["about"] == "asking"]
+        return {key: value or "" for key, value in finding.items()}
+
+    without = asking()
+    assert without["message"].endswith("no browser and no dialog can be opened.")
+    assert without["hint"].startswith("You can also type in a")
+    assert without["hint"].endswith("set NAME")
+    programs = make(machine.home / "programs")
+    for name, said in (("zenity", "in a dialog"), ("firefox", str(programs / "firefox"))):
+        (programs / name).write_text("#!/bin/sh\nexit 1\n")
+        (programs / name).chmod(0o755)
+        found = asking(**{"DISPLAY": ":77", PLACES: str(programs)})
+        assert said in found["message"]
+        assert found["hint"] == ""
+    wsl = WslStandIn(make(machine.home / "wsl"))
+    environment = {KERNEL: str(wsl.kernel), "WSL_DISTRO_NAME": "Ubuntu"}
+    environment[PLACES] = f"{wsl.system}:{make(machine.home / 'wsl' / 'none')}"
+    assert asking(**environment)["message"].endswith("rundll32.exe.")
+    wsl.mirror()
+    assert "WSL mirrors the network" in asking(**environment)["message"]
