@@ -218,7 +218,8 @@ def test_no_other_program_is_run_whatever_wslpath_prints(person: Person, printed
     evil.write_text(person.wsl.program.read_text())
     evil.chmod(0o755)
     text = printed.replace("EVIL", str(evil.parent)).replace("PROGRAM", str(person.wsl.program)).replace("\n", "\\n")
-    person.wsl.script(person.wsl.system / "wslpath", f"printf '{text}\\n'\n")
+    program = f"if [ $1 = -u ]; then printf '{text}\\n'; else echo //wsl.localhost/Ubuntu$2; fi\n"
+    person.wsl.script(person.wsl.system / "wslpath", program)
     assert not person.open(DISTRIBUTION)
     assert person.shown_on_windows() is None
 
