@@ -73,6 +73,27 @@ def test_every_python_that_the_package_names_is_tested() -> None:
     assert sorted([whole[1], *ci["tests"]["strategy"]["matrix"]["python"]]) == sorted(named)
 
 
+def test_the_oldest_and_the_newest_python_are_tested_on_the_other_systems() -> None:
+    ci = jobs("ci.yml")
+    whole = re.search(r"python:(3\.\d+)-", ci["everything"]["container"]["image"])
+    assert whole
+    matrix = ci["systems"]["strategy"]["matrix"]
+    assert [name.partition("-")[0] for name in matrix["system"]] == ["windows", "macos"]
+    assert matrix["python"] == [whole[1], ci["tests"]["strategy"]["matrix"]["python"][-1]]
+
+
+def test_only_the_file_that_removes_its_entries_may_use_a_runners_credential_manager() -> None:
+    steps = [step for name in ("ci.yml", "release.yml") for job in jobs(name).values() for step in job.get("steps", [])]
+    (step,) = [step for step in steps if "TESTS_CREDENTIAL_MANAGER" in step.get("env", {})]
+    assert step["if"] == "runner.os == 'Windows'"
+    assert step["run"] == "python -m pytest tests/windows/test_credential_manager.py"
+    assert "TESTS_CREDENTIAL_MANAGER" in (ROOT / step["run"].split()[-1]).read_text("utf-8")
+
+
+def test_git_changes_no_line_ends_on_windows() -> None:
+    assert (ROOT / ".gitattributes").read_text("utf-8").splitlines()[-1] == "* -text"
+
+
 def test_a_release_waits_for_the_tests_and_the_attestation() -> None:
     release = jobs("release.yml")
     assert release["ci"]["uses"] == "./.github/workflows/ci.yml"
