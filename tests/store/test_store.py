@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from claude_secrets.model import EnteredBy
 from claude_secrets.store import records, schema
 from tests.support import store_world
 from tests.support.store_world import StoreOnDisk, contents, get, put
+
+open_files_can_go = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that a program has open")
 
 # Reading
 
@@ -137,6 +140,7 @@ def another(root: Path) -> StoreOnDisk:
     return on_disk.close()
 
 
+@open_files_can_go
 def test_a_file_that_was_replaced_under_a_running_store_is_noticed(on_disk: StoreOnDisk, tmp_path: Path) -> None:
     put(on_disk.store(), "TOKEN", "of the first store")
     on_disk.close()
@@ -149,6 +153,7 @@ def test_a_file_that_was_replaced_under_a_running_store_is_noticed(on_disk: Stor
     assert contents(on_disk.store()) == {"TOKEN": "written"}
 
 
+@open_files_can_go
 def test_a_file_that_was_replaced_beside_a_log_with_changes_gives_out_nothing_false(
     on_disk: StoreOnDisk, tmp_path: Path
 ) -> None:
@@ -162,6 +167,7 @@ def test_a_file_that_was_replaced_beside_a_log_with_changes_gives_out_nothing_fa
         assert caught.value.code in {Code.STORE_TAMPERED, Code.KEY_WRONG}
 
 
+@open_files_can_go
 def test_a_file_that_was_removed_under_a_running_store_is_unavailable_and_not_made_anew(on_disk: StoreOnDisk) -> None:
     store = on_disk.store()
     put(store, "TOKEN", "v")

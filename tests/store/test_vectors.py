@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_vectors_are_never_made_over_those_that_are_there(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["vectors.json"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the key file's path in the vectors is absolute only on POSIX")
 def test_the_generator_makes_what_is_here(tmp_path: Path) -> None:
     generate.main(tmp_path)
     made = json.loads((tmp_path / "vectors.json").read_text())
