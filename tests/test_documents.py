@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -63,12 +63,12 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text_of(name), re.MULTILINE | re.DOTALL)
 
 
-def shell_lines(names: Iterable[str]) -> list[str]:
+def shell_lines(names: Iterable[str], language: str = "sh") -> list[str]:
     """Return each line of the shell blocks in these documents, without its comment."""
     lines = [
         line.partition(" #")[0].rstrip()
         for name in names
-        for block in blocks(name, "sh")
+        for block in blocks(name, language)
         for line in block.splitlines()
     ]
     return [line for line in lines if line]
@@ -208,13 +208,32 @@ def test_exactly_three_commands_do_all_set_up() -> None:
     assert [line.split("/")[-1] for line in lines] == ["uv tool install .", "first_session.py", "python -m pytest"]
 
 
-@pytest.mark.parametrize("line", sorted({line for line in shell_lines(NAMES) if "claude-secrets " in line}))
+STARTS = (
+    r'eval "\$\((.*)\)"',
+    r'cmd /c "(.*)"',
+    r"ssh -t HOST 'cd \S+ && (.*)'",
+    r"docker exec -it -u \w+ -w \S+ CONTAINER (.*)",
+)
+"""How documents run a command in another shell, on another machine or in a container."""
+
+ALL_LINES = [*shell_lines(NAMES), *shell_lines(NAMES, "powershell")]
+
+
+@pytest.mark.parametrize("line", sorted({line for line in ALL_LINES if "claude-secrets " in line}))
 def test_a_command_in_a_document_can_be_parsed(line: str) -> None:
     if line in NEEDS:
         return
-    words = shlex.split(re.sub(r"\$\((.*)\)", r"\1", line.removeprefix("eval ").strip('"')).partition(" <")[0])
-    assert words[0] == "claude-secrets"
-    assert parse(words[1:]).command == words[1]
+    program, *words = shlex.split(commanded(line))
+    assert program in {"claude-secrets", "~/.local/bin/claude-secrets"}
+    assert parse(words).command == words[0]
+
+
+def commanded(line: str) -> str:
+    """Return the command that a line runs in another shell, on another machine or in a container, or else the line."""
+    for pattern in STARTS:
+        if match := re.fullmatch(pattern, line):
+            line = match[1]
+    return line.partition(" <")[0]
 
 
 def test_an_option_in_a_document_is_one_of_the_program() -> None:
@@ -250,6 +269,31 @@ def test_every_tool_is_in_the_table_with_its_arguments() -> None:
 def test_the_configuration_of_claude_desktop_is_json_that_names_the_project(name: str) -> None:
     (server,) = json.loads(blocks(name, "json")[0])["mcpServers"].values()
     assert server == {"command": "/path/to/claude-secrets", "args": ["--project", "/path/to/your/project"]}
+
+
+def test_the_configurations_of_claude_desktop_on_windows_name_programs_and_the_project() -> None:
+    (server,) = json.loads(blocks("docs/how-to/windows.md", "json")[0])["mcpServers"].values()
+    assert PureWindowsPath(server["command"]).is_absolute()
+    assert server["command"].endswith("claude-secrets.exe")
+    assert parse(server["args"]).project == r"C:\Users\you\work\api"
+    (server,) = json.loads(blocks("docs/how-to/wsl.md", "json")[0])["mcpServers"].values()
+    assert PureWindowsPath(server["command"]) == PureWindowsPath(r"C:\Windows\System32\wsl.exe")
+    launcher, arguments = server["args"][:3], server["args"][3:]
+    assert (launcher, arguments[0]) == (["-d", "Ubuntu", "-e"], "/home/you/.local/bin/claude-secrets")
+    assert parse(arguments[1:]).project == "/home/you/api"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a container with Linux")
+def test_a_container_keeps_its_store_and_its_key_in_a_volume(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    volume = tmp_path / "secrets"
+    volume.mkdir(mode=0o700)
+    *others, command = blocks("docs/how-to/ssh-and-containers.md", "sh")[1].splitlines()
+    words = shlex.join([*MACHINES_PROGRAM, *shlex.split(command.replace("/secrets/", f"{volume}/"))[1:]])
+    script = "\n".join(["set -e", *[line.replace("/secrets/", f"{volume}/") for line in others], words])
+    subprocess.run(["sh", "-c", script], env=machine.environment, cwd=machine.home, check=True, timeout=60)
+    made = [path.relative_to(volume).as_posix() for path in volume.rglob("*") if path.is_file()]
+    assert sorted(made) == ["key/claude-secrets.key", "store/secrets.db"]
 
 
 def test_the_hooks_that_are_shown_are_those_there_are() -> None:
