@@ -197,6 +197,8 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.arrived(request)
         with suppress(OSError):  # the connection has already ended
             request.shutdown(socket.SHUT_RDWR)
+            if sys.platform == "win32":  # only closing wakes the thread that reads the request
+                socket.close(request.detach())
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's own signature
         """Log only the error's type, because the error's text or traceback could contain parts of the request."""
