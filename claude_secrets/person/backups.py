@@ -22,6 +22,7 @@ from claude_secrets.person.person import Person
 from claude_secrets.store import key_slots, records, rekey, salvage, schema
 from claude_secrets.store.creation import empty_head, refuse_draft_name
 from claude_secrets.store.key_slots import row
+from claude_secrets.store.location import SplitStoreError
 from claude_secrets.store.records import Record
 from claude_secrets.store.store import Store
 from claude_secrets.store.transaction import HEAD, Transaction, tampered
@@ -77,7 +78,7 @@ def _read_backup(store: Store, secret: str, progress: Progress) -> tuple[BackupC
         with store.read() as tx:
             return _copied(tx, secret, progress)
     except StoreError as error:
-        if error.code not in (Code.STORE_TAMPERED, Code.STORE_UNAVAILABLE):
+        if error.code not in (Code.STORE_TAMPERED, Code.STORE_UNAVAILABLE) or isinstance(error, SplitStoreError):
             raise
         damaged = error.code is Code.STORE_TAMPERED
         with store.read(whole=not damaged, immutable=not damaged) as tx:

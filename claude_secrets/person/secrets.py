@@ -13,6 +13,7 @@ from claude_secrets.person.person import Person
 from claude_secrets.regex import NameSearch
 from claude_secrets.store import grants, records
 from claude_secrets.store.grants import Grant
+from claude_secrets.store.location import SplitStoreError
 from claude_secrets.store.records import Record, Stored
 from claude_secrets.store.transaction import Transaction
 
@@ -113,7 +114,7 @@ def get_values(
             for name in values:
                 person.log(tx, action, name)
     except StoreError as error:
-        if error.code not in _READABLE_STILL:
+        if error.code not in _READABLE_STILL or isinstance(error, SplitStoreError):
             raise
         values = _unlogged(person, names, error.code, warn)
         accept(values)

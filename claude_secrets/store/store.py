@@ -210,9 +210,10 @@ class Store:
         return slot
 
     def _create(self, make_slot: Callable[[str, DataKey], NewSlot]) -> Slot | None:
-        location.refuse_private(self.path)
-        if self.custody.named_file is not None:
-            location.refuse_private(self.custody.named_file, "key file")
+        with schema.translated():
+            location.refuse_private(self.path)
+            if self.custody.named_file is not None:
+                location.refuse_private(self.custody.named_file, "key file")
         return creation.create(self.path, self.custody, make_slot, self._now)
 
     @contextmanager
@@ -252,16 +253,18 @@ class Store:
 
     def _open(self, *, immutable: bool = False) -> Connection:
         """Return the open connection. If the path no longer leads to the opened file, open a new connection."""
-        location.refuse_private(self.path)
         with schema.translated():
+            location.refuse_private(self.path)
             status = self.path.stat()
             if not immutable:  # such a file is never changed
                 location.refuse_second_name(self.path, status)
         file = OpenedFile(status.st_dev, status.st_ino, immutable)
         if self._connection is None or self._connection.file != file:
             self.close()
-            if not immutable and os.path.lexists(creation.draft_of(self.path)):
-                creation.tidy(self.path)
+            if not immutable:
+                location.refuse_mounted_file(self.path)
+                if os.path.lexists(creation.draft_of(self.path)):
+                    creation.tidy(self.path)
             migrations.expire(self.path)
             self._connection = Connection(self.path, file, self._now)
         return self._connection

@@ -1,7 +1,8 @@
 """A store that two programs could change without seeing each other's changes is refused, and no other store is."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,14 @@ import pytest
 from claude_secrets import windows_package
 from claude_secrets.errors import Code, StoreError
 from claude_secrets.keys.custody import KEY_FILE_VARIABLE, Custody
+from claude_secrets.person import backups, secrets
 from claude_secrets.store import location
 from claude_secrets.store.creation import draft_of
 from claude_secrets.store.store import Store
-from tests.support.store_world import StoreOnDisk, get, put
+from tests.support.mounts import mounted, root_on_linux
+from tests.support.store_world import StoreOnDisk, World, get, put
 
+PASSPHRASE = "plinth walrus ochre tundra gimlet"
 PACKAGE = "Claude_1.0.0_x64__publisher"
 
 
@@ -102,6 +106,87 @@ def test_a_name_that_is_added_while_a_server_runs_is_noticed(on_disk: StoreOnDis
     refused(lambda: put(store, "TOKEN", "after"))
     (tmp_path / "second.db").unlink()
     assert get(store, "TOKEN") == "before"
+
+
+def test_a_second_name_is_noticed_while_there_is_a_draft(on_disk: StoreOnDisk, tmp_path: Path) -> None:
+    draft_of(on_disk.path).hardlink_to(on_disk.path)
+    (tmp_path / "second.db").hardlink_to(on_disk.path)
+    refused(lambda: put(on_disk.store(), "TOKEN", "after"))
+
+
+SecondName = Callable[[Path, Path], AbstractContextManager[Path]]
+
+
+@contextmanager
+def linked(store: Path, at: Path) -> Iterator[Path]:
+    at.hardlink_to(store)
+    yield at
+
+
+both_ways = pytest.mark.parametrize("second_name", [linked, pytest.param(mounted, marks=root_on_linux)])
+
+
+@both_ways
+def test_a_person_gets_no_value_and_no_backup_from_an_outdated_file(tmp_path: Path, second_name: SecondName) -> None:
+    world = World(tmp_path)
+    with closing(world.store()) as server:
+        put(server, "TOKEN", "before")
+        world.close()
+        put(server, "TOKEN", "after")  # this value is only in the log at the first name
+        (tmp_path / "second").mkdir()
+        with second_name(world.path, tmp_path / "second" / "secrets.db") as second:
+            world.path = second
+            person, warnings = world.person(), list[str]()
+            refused(lambda: secrets.get_value(person, "TOKEN", warn=warnings.append))
+            refused(lambda: backups.make(person, tmp_path / "backup", PASSPHRASE, lambda *_: None))
+            assert (warnings, (tmp_path / "backup").exists()) == ([], False)
+
+
+@both_ways
+@root_on_linux
+def test_a_file_in_a_read_only_place_may_have_a_second_name(tmp_path: Path, second_name: SecondName) -> None:
+    world = World(tmp_path)
+    put(world.store(), "TOKEN", "before")
+    world.close()
+    with second_name(world.path, tmp_path / "second.db"), mounted(world.path.parent, tmp_path / "r", read_only=True):
+        world.path = tmp_path / "r" / "secrets.db"
+        warnings = list[str]()
+        assert secrets.get_value(world.person(), "TOKEN", warn=warnings.append) == "before"
+        assert len(warnings) == 1
+        world.close()
+
+
+# A file that is mounted without its directory
+
+
+@root_on_linux
+@pytest.mark.parametrize("name", ["secrets.db", "a b\\c\td.db"])
+def test_a_mounted_file_is_neither_read_nor_changed(on_disk: StoreOnDisk, tmp_path: Path, name: str) -> None:
+    own = on_disk.path
+    before = on_disk.files()
+    with mounted(own, tmp_path / name) as second:
+        on_disk.path = second
+        for step in (lambda: get(on_disk.store(), "TOKEN"), lambda: put(on_disk.store(), "TOKEN", "after")):
+            assert "mounted" in refused(step).message
+        on_disk.path = own
+        assert on_disk.files() == before
+        assert get(on_disk.store(), "TOKEN") == "before"
+
+
+@root_on_linux
+def test_a_store_in_a_mounted_directory_opens(on_disk: StoreOnDisk, tmp_path: Path) -> None:
+    with mounted(on_disk.path.parent, tmp_path / "mounted") as directory:
+        on_disk.path = directory / on_disk.path.name
+        put(on_disk.store(), "TOKEN", "after")
+        assert get(on_disk.store(), "TOKEN") == "after"
+        on_disk.close()
+
+
+def test_a_system_that_does_not_say_what_is_mounted_refuses_nothing(
+    on_disk: StoreOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(location, "_MOUNTS", tmp_path / "none")
+    assert get(on_disk.store(), "TOKEN") == "before"
 
 
 # Windows packages. A real one cannot be had in a test, so its name is a stand-in.

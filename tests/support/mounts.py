@@ -1,4 +1,4 @@
-"""Directories that are mounted at a second path, which takes root on Linux."""
+"""Directories and files that are mounted at a second path, which takes root on Linux."""
 
 import os
 import subprocess
@@ -15,12 +15,17 @@ root_on_linux = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0,
 
 
 @contextmanager
-def mounted(directory: Path, at: Path) -> Iterator[Path]:
-    """Mount `directory` at a second path, which is made if it is missing, until the block ends."""
-    at.mkdir(exist_ok=True)
-    done = subprocess.run([require("mount"), "--bind", str(directory), str(at)], capture_output=True, check=False)
+def mounted(original: Path, at: Path, *, read_only: bool = False) -> Iterator[Path]:
+    """Mount a directory or file at a second path, which is made if it is missing, until the block ends."""
+    if original.is_dir():
+        at.mkdir(exist_ok=True)
+    else:
+        at.touch()
+    done = subprocess.run([require("mount"), "--bind", str(original), str(at)], capture_output=True, check=False)
     require_real(done.returncode == 0, "a bind mount")
     try:
+        if read_only:
+            subprocess.run([require("mount"), "-o", "remount,ro,bind", str(at)], check=True)
         yield at
     finally:
-        subprocess.run([require("umount"), str(at)], check=True)
+        subprocess.run([require("umount"), "-l", str(at)], check=True)  # also if a failed test left a file open
