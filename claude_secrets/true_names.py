@@ -3,9 +3,10 @@
 Always: links are resolved, and two different directories never get the same true name. The true name is asked of the
 system; no spelling is guessed by changing letters.
 
-On Windows, `os.path.realpath` already returns the names as the disk stores them. On macOS it does not: most disks there
-ignore upper and lower case and Unicode forms, and `os.path.realpath` keeps the spelling that it was given. On Linux, a
-spelling that differs is another name, and nothing more is asked.
+On Windows, `os.path.realpath` already returns the names as the disk stores them. It keeps a prefix for long paths, with
+which some programs spell every path, so this prefix is removed. On macOS, most disks ignore upper and lower case and
+Unicode forms, and `os.path.realpath` keeps the spelling that it was given. On Linux, a spelling that differs is another
+name, and nothing more is asked.
 """
 
 import os
@@ -17,6 +18,12 @@ from typing import Final, NamedTuple
 
 _LONGEST: Final = 1024
 """The bytes of the longest path on macOS, with the NUL at its end (MAXPATHLEN in its sys/param.h)."""
+
+_PREFIX: Final = "\\\\?\\"
+"""The prefix for long paths on Windows. After it, Windows does not change names, for example one that ends in a dot.
+
+Source: https://learn.microsoft.com/windows/win32/fileio/naming-a-file (section "Win32 File Namespaces").
+"""
 
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -52,7 +59,7 @@ def true_path(path: Path | str) -> str:
         OSError: a part of the path cannot be examined.
         ValueError: there is a NUL in the path.
     """
-    real = os.path.realpath(path)
+    real = _without_prefix(os.path.realpath(path))
     return real if calls is None else _as_stored(real, calls)
 
 
@@ -66,6 +73,22 @@ def is_one_directory(one: Path, other: Path) -> bool:
     except (OSError, ValueError):
         return False
     return stat.S_ISDIR(status.st_mode) and status.st_ino != 0 and os.path.samestat(status, others)
+
+
+def _without_prefix(real: str) -> str:
+    """Return the true name of a Windows path that begins with the prefix for long paths, and any other path as it is.
+
+    The prefix stays if the path would lead elsewhere without it.
+    """
+    if sys.platform == "win32":
+        if not real.startswith(_PREFIX):
+            return real
+        rest = real.removeprefix(_PREFIX)
+        plain = "\\\\" + rest[4:] if rest[:4].upper() == "UNC\\" else rest
+        # Without the prefix, Windows drops dots and blanks at the end of names, and opens a device for the name NUL.
+        return os.path.realpath(plain) if os.path.abspath(plain) == plain else real  # noqa: PTH100  text in and out
+    else:
+        return real
 
 
 def _as_stored(real: str, system: Calls) -> str:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from claude_secrets.paths import account_home
+from claude_secrets.true_names import true_path
 
 _NO_PACKAGE = 15700  # APPMODEL_ERROR_NO_PACKAGE
 
@@ -46,6 +47,6 @@ def private_to(path: Path, environment: Mapping[str, str] = os.environ) -> str |
 def is_in_appdata(path: Path, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether a file is below the account's AppData, or below one that the environment names. It need not exist."""
     named = (environment.get(name) for name in ("LOCALAPPDATA", "APPDATA"))
-    real = Path(os.path.realpath(path))
+    real = Path(true_path(path))
     directories = [account_home() / "AppData", *(Path(one) for one in named if one)]
-    return any(real.is_relative_to(os.path.realpath(directory)) for directory in directories)
+    return any(real.is_relative_to(true_path(directory)) for directory in directories)

@@ -61,6 +61,32 @@ def test_a_nul_in_a_path_is_an_error() -> None:
         true_path("a\0b")
 
 
+on_windows = pytest.mark.skipif(sys.platform != "win32", reason="this is not Windows")
+
+
+@on_windows
+@pytest.mark.parametrize("prefix", ["\\\\?\\", "//?/", "\\\\.\\", "\\??\\"])
+@pytest.mark.parametrize("rest", ["Projé", "projé", "Projé/New", "none/../PROJÉ", "Projé/New/er"])
+def test_a_path_with_a_prefix_of_windows_is_the_path_without_it(tmp_path: Path, prefix: str, rest: str) -> None:
+    (tmp_path / "Projé").mkdir()
+    plain = str(tmp_path / rest).replace("none\\", "none/").replace("/", "\\")
+    assert true_path(prefix + plain) == true_path(plain)
+    assert Path(true_path(prefix + plain)).is_relative_to(true_path(tmp_path / "Projé"))
+
+
+@on_windows
+@pytest.mark.parametrize("name", ["dot.", "blank ", "NUL"])
+def test_a_name_that_windows_changes_without_the_prefix_keeps_the_prefix(tmp_path: Path, name: str) -> None:
+    for exact in ("\\\\?\\" + str(Path(true_path(tmp_path)) / "new") + "\\" + name,):
+        assert true_path(exact) == exact != true_path(exact.removeprefix("\\\\?\\"))
+
+
+@on_windows
+def test_a_network_path_with_a_prefix_is_the_path_without_it() -> None:
+    plain = "\\\\server.invalid\\share\\Proj"
+    assert true_path("\\\\?\\UNC\\" + plain[2:]) == true_path(plain) == plain
+
+
 # A stand-in for a disk that ignores the spelling
 
 

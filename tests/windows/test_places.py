@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets import windows_package
+
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="this is not Windows")
 
 SHOW = """
@@ -66,3 +68,12 @@ def test_without_a_profile_in_the_environment_windows_names_it(account: str) -> 
 
 def test_outside_a_package_a_store_in_appdata_is_shared() -> None:
     assert shown()[5:] == ["None", "None"]
+
+
+@pytest.mark.parametrize("prefix", ["", "\\\\?\\", "//?/", "\\\\.\\"])
+def test_appdata_is_recognised_in_every_spelling(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows_package, "package_name", lambda: "a package")
+    appdata = Path(os.environ["LOCALAPPDATA"])
+    for spelled in (str(appdata), str(appdata).upper(), str(appdata).lower()):
+        assert windows_package.private_to(Path(f"{prefix}{spelled}\\new\\secrets.db")) == "a package"
+    assert windows_package.private_to(Path(f"{prefix}{appdata.parent.parent.parent}\\secrets.db")) is None
