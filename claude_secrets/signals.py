@@ -1,7 +1,7 @@
 """Handle signals temporarily, so that a program can finish its work before a signal takes effect.
 
 Always: a signal that was ignored when this process started stays ignored. The exception is SIGCHLD, which is handled
-during the `with` block.
+during the `with` block, and which `keep_exit_codes` stops ignoring.
 """
 
 import os
@@ -10,6 +10,16 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Self
+
+
+def keep_exit_codes() -> None:
+    """Stop ignoring SIGCHLD if it was ignored when this process started. Call this in the main thread.
+
+    The system discards the exit codes of children while SIGCHLD is ignored, and `subprocess` then reports success for
+    each child, for example for the program that deletes a key.
+    """
+    if sys.platform != "win32" and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 class Signals:

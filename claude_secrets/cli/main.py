@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from claude_secrets import core_dumps, exit_codes, interrupts
+from claude_secrets import core_dumps, exit_codes, interrupts, signals
 from claude_secrets.agent.detection import Agent
 from claude_secrets.cli import caller, output, presence
 from claude_secrets.cli.parser import command_in, module_of, parse
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = [*(sys.argv[1:] if arguments is None else arguments)]
     core_dumps.forbid()
+    signals.keep_exit_codes()
     output.prepare()
     try:
         code = _run(given)

@@ -45,6 +45,7 @@ _LOCKED: Final = frozenset(
         -25308,  # errSecInteractionNotAllowed: 36. The keychain is locked, and nobody can be asked, as over SSH.
         -25293,  # errSecAuthFailed: 51. The password was wrong.
         -25315,  # errSecInteractionRequired: 29
+        -25320,  # errSecInDarkWake: 24. The Mac is awake only in the background, so nobody can be asked.
         -128,  # errSecUserCanceled: 128. The person closed the dialog.
     )
 )

@@ -196,7 +196,7 @@ class TestHowTheProgramIsRun:
 
 
 class TestFailures:
-    @pytest.mark.parametrize("error", [-25308, -25293, -25315, -128])
+    @pytest.mark.parametrize("error", [-25308, -25293, -25315, -25320, -128])
     def test_a_locked_keychain_says_how_it_is_unlocked(self, keychain: StandInKeychain, error: int) -> None:
         keychain.put(*PLACE, KEY, maker=TOOL)
         keychain.set(locked=error)
@@ -235,6 +235,28 @@ class TestFailures:
             assert caught.value.code is Code.KEYRING_UNAVAILABLE
             assert KEY not in everything_said(caught.value)
             assert "`security show-keychain-info`" in str(caught.value.hint)
+
+    def test_exit_codes_count_where_ends_of_children_are_ignored(self, keychain: StandInKeychain) -> None:
+        code = (
+            "import os, signal, sys\n"
+            "if sys.argv[1:]:\n"
+            "    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+            "    os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])\n"
+            "from pathlib import Path\n"
+            "from claude_secrets.cli.main import main\n"
+            "from claude_secrets.errors import CustodyError\n"
+            "from claude_secrets.keys.os_keyring import SystemKeyring\n"
+            f"keyring = SystemKeyring({{}}, 'darwin', security=Path({str(keychain.program)!r}))\n"
+            "main(['--version'])\n"
+            "print(keyring.read('entry'))\n"
+            "try:\n"
+            "    keyring.delete('entry')\n"
+            "except CustodyError as error:\n"
+            "    print(error.message)\n"
+        )
+        command = [sys.executable, "-c", code, code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout.splitlines()[1:] == ["None", "The keychain has no such item."]
 
     def test_a_program_that_is_killed_is_unavailable(self, keychain: StandInKeychain) -> None:
         keychain.program.write_text(f"#!/bin/sh\necho {KEY}\nkill -9 $$\n")
