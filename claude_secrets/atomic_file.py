@@ -7,7 +7,7 @@ is killed, its lock is released.
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -31,10 +31,15 @@ class Draft:
         """Whether the draft has no content. An earlier process that was killed may have left content in it."""
         return os.fstat(self._descriptor).st_size == 0
 
-    def write(self, data: bytes) -> None:
-        """Replace the draft's content with `data`, make the file private, and sync it to the disk. Raises `OSError`."""
+    def write(self, data: bytes, check_private: Callable[[int], None] = lambda _: None) -> None:
+        """Make the file private, replace its content with `data`, and sync it to the disk.
+
+        On Windows, a draft is private only if it was created as a private file. `check_private` is called with the
+        file's descriptor before `data` is written, and raises an error if others can read the file. Raises `OSError`.
+        """
         if sys.platform != "win32":
             os.fchmod(self._descriptor, 0o600)  # the umask may have removed permissions
+        check_private(self._descriptor)
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         write_all(self._descriptor, data)
@@ -62,15 +67,18 @@ class Draft:
 
 
 @contextmanager
-def draft(path: Path, *, patience: float) -> Iterator[Draft | None]:
+def draft(path: Path, *, patience: float, private: bool = False) -> Iterator[Draft | None]:
     """Open and lock the draft at `path`, creating it if it is missing, and remove it when the `with` block ends.
+
+    On Windows, the draft inherits the access list of its directory. If `private` is set, only the person and
+    administrators get access there, and the draft must not exist.
 
     Yields None if another process keeps the draft locked for longer than `patience` seconds.
 
     Raises:
         OSError: the file cannot be created.
     """
-    descriptor = _locked(path, time.monotonic() + patience)
+    descriptor = _locked(path, time.monotonic() + patience, private=private)
     if descriptor is None:
         yield None
         return
@@ -103,8 +111,11 @@ def make_private(directory: Path) -> None:
         raise NotADirectoryError
 
 
-def write_new(path: Path, data: bytes) -> bool:
+def write_new(path: Path, data: bytes, *, check_private: Callable[[int], None] = lambda _: None) -> bool:
     """Create a file that contains `data` and is private to the person. Return False if `path` exists.
+
+    Not every file system stores who can read a file. `check_private` is called with the descriptor of the empty file,
+    and raises an error if others can read it.
 
     If the process is killed, it can leave a draft, except on Linux file systems with nameless files (O_TMPFILE).
 
@@ -113,23 +124,23 @@ def write_new(path: Path, data: bytes) -> bool:
     """
     if sys.platform == "linux":
         with suppress(OSError):  # the file system has no nameless files, or there is no /proc
-            return _write_nameless(path, data)
+            return _write_nameless(path, data, check_private)
     # The name is random, so no other process uses it. `draft` removes the draft.
-    with draft(path.with_name(f".{path.name}.{os.urandom(8).hex()}"), patience=0) as begun:
+    with draft(path.with_name(f".{path.name}.{os.urandom(8).hex()}"), patience=0, private=True) as begun:
         if begun is None:
             return False
-        begun.write(data)
+        begun.write(data, check_private)
         return begun.put_in_place(path)
 
 
 if sys.platform == "linux":
 
-    def _write_nameless(path: Path, data: bytes) -> bool:
+    def _write_nameless(path: Path, data: bytes, check_private: Callable[[int], None]) -> bool:
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             descriptor = os.open(".", os.O_WRONLY | os.O_TMPFILE, 0o600, dir_fd=directory)
             try:
-                Draft(path, descriptor).write(data)
+                Draft(path, descriptor).write(data, check_private)
                 # Python follows the link in /proc only if it is given a descriptor of the directory.
                 os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=directory, follow_symlinks=True)
                 with suppress(OSError):  # the file already exists
@@ -164,11 +175,9 @@ def sync_directory(directory: Path) -> None:
                 os.close(descriptor)
 
 
-def _locked(path: Path, deadline: float) -> int | None:
+def _locked(path: Path, deadline: float, *, private: bool) -> int | None:
     while True:
-        descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o600
-        )
+        descriptor = _opened(path, private=private)
         try:
             if sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o777 == 0:
                 os.fchmod(descriptor, 0o600)  # the umask removed all permissions, but other processes must open it
@@ -190,6 +199,11 @@ def _locked(path: Path, deadline: float) -> int | None:
 if sys.platform == "win32":
     import msvcrt
 
+    from claude_secrets.windows_access import create_private
+
+    def _opened(path: Path, *, private: bool) -> int:
+        return create_private(path) if private else os.open(path, os.O_RDWR | os.O_CREAT | os.O_BINARY)
+
     def _lock(descriptor: int) -> bool:
         os.lseek(descriptor, 1 << 40, os.SEEK_SET)  # beyond any content, so that others can read the file
         try:
@@ -200,6 +214,9 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def _opened(path: Path, *, private: bool) -> int:  # noqa: ARG001  the mode makes every draft private
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def _lock(descriptor: int) -> bool:
         try:

@@ -47,13 +47,13 @@ def read_file(
     limit: int,
     follow: bool = False,
     directory: int | None = None,
-    check: Callable[[os.stat_result], None] | None = None,
+    check: Callable[[int], None] | None = None,
 ) -> SmallFile:
     """Read at most `limit` + 1 bytes of a plain file. If more than `limit` bytes are returned, the file is too long.
 
     If `follow` is set, the file may be a link. `directory` is the descriptor of an open directory; `path` is relative
-    to this directory. `check` is called with the file's status before anything is read, and raises an error if the file
-    must not be read.
+    to this directory. `check` is called with the open file's descriptor before anything is read, and raises an error if
+    the file must not be read.
 
     Raises:
         LinkRefusedError: the file is a link, and `follow` is False.
@@ -63,7 +63,7 @@ def read_file(
     try:
         status = os.fstat(descriptor)
         if check is not None:
-            check(status)
+            check(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError
         data = b""
@@ -82,6 +82,7 @@ def replace_file(
     owner_must_stay: bool,
     draft: Path | None = None,
     check: Callable[[], object] = lambda: None,
+    check_private: Callable[[int], None] | None = None,
 ) -> None:
     """Replace the file at `path` with a file that contains `data` and has the permissions, owner and group of `status`.
 
@@ -95,12 +96,16 @@ def replace_file(
     `draft` is the path of the new file until the file is complete; by default it is a random name. `check` is called
     when the new file is complete, and raises an error if the old file must not be replaced.
 
+    On Windows, the new file inherits the access list of its directory. If `check_private` is given, only the person and
+    administrators get access there. On every system, it is called with the descriptor of the empty file, and raises an
+    error if others can read it.
+
     Raises:
         OSError: the file cannot be replaced. After any error the old file is unchanged and the draft is gone.
     """
     draft = draft or path.with_name(f".{os.urandom(8).hex()}.new")
     try:
-        _make(draft, data, status, owner_must_stay=owner_must_stay)
+        _make(draft, data, status, owner_must_stay=owner_must_stay, check_private=check_private)
         check()
         draft.replace(path)
     finally:
@@ -122,10 +127,17 @@ def _open(path: Path | str, *, follow: bool, directory: int | None) -> int:
         raise
 
 
-def _make(draft: Path, data: bytes, status: os.stat_result, *, owner_must_stay: bool) -> None:
-    descriptor = os.open(draft, _MAKE, 0o600)
+def _make(
+    draft: Path,
+    data: bytes,
+    status: os.stat_result,
+    *,
+    owner_must_stay: bool,
+    check_private: Callable[[int], None] | None,
+) -> None:
+    descriptor = _created(draft, private=check_private is not None)
     try:
-        if sys.platform != "win32":  # on Windows a file inherits the access list of its directory
+        if sys.platform != "win32":
             try:
                 os.fchown(descriptor, status.st_uid, status.st_gid)
             except OSError:
@@ -133,7 +145,21 @@ def _make(draft: Path, data: bytes, status: os.stat_result, *, owner_must_stay: 
                     raise
             mode = stat.S_IMODE(status.st_mode) if owner_must_stay else status.st_mode & _PERMISSIONS
             os.fchmod(descriptor, mode)  # after fchown, because fchown clears mode bits
+        if check_private is not None:
+            check_private(descriptor)
         write_all(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+if sys.platform == "win32":
+    from claude_secrets.windows_access import create_private
+
+    def _created(draft: Path, *, private: bool) -> int:
+        return create_private(draft) if private else os.open(draft, _MAKE)
+
+else:
+
+    def _created(draft: Path, *, private: bool) -> int:  # noqa: ARG001  the mode makes every new file private
+        return os.open(draft, _MAKE, 0o600)

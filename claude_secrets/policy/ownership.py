@@ -165,7 +165,8 @@ def _check(path: Path, check_link: CheckLink) -> None:
         raise _refused(f"Your {path.name} is a link that leads through the project", path, put) from None
 
 
-def _refuse_foreign(path: Path, status: os.stat_result) -> None:
+def _refuse_foreign(path: Path, descriptor: int) -> None:
+    status = os.fstat(descriptor)
     """Refuse a file of the person if another user owns the file or can write it."""
     if sys.platform != "win32":
         if status.st_uid not in (0, os.geteuid()):
