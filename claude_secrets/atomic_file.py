@@ -70,8 +70,8 @@ class Draft:
 def draft(path: Path, *, patience: float, private: bool = False) -> Iterator[Draft | None]:
     """Open and lock the draft at `path`, creating it if it is missing, and remove it when the `with` block ends.
 
-    On Windows, the draft inherits the access list of its directory. If `private` is set, only the person and
-    administrators get access there, and the draft must not exist.
+    On Windows, the draft inherits the access list of its directory. If `private` is set, the draft must not exist, and
+    only the person and administrators get access there, unless the file system does not accept such a list.
 
     Yields None if another process keeps the draft locked for longer than `patience` seconds.
 
@@ -114,8 +114,8 @@ def make_private(directory: Path) -> None:
 def write_new(path: Path, data: bytes, *, check_private: Callable[[int], None] = lambda _: None) -> bool:
     """Create a file that contains `data` and is private to the person. Return False if `path` exists.
 
-    Not every file system stores who can read a file. `check_private` is called with the descriptor of the empty file,
-    and raises an error if others can read it.
+    Not every file system stores who can read a file, so the file may not be private. `check_private` is called with the
+    descriptor of the empty file, and raises an error if others can read it.
 
     If the process is killed, it can leave a draft, except on Linux file systems with nameless files (O_TMPFILE).
 
@@ -202,7 +202,10 @@ if sys.platform == "win32":
     from claude_secrets.windows_access import create_private
 
     def _opened(path: Path, *, private: bool) -> int:
-        return create_private(path) if private else os.open(path, os.O_RDWR | os.O_CREAT | os.O_BINARY)
+        if private:
+            with suppress(OSError):  # some file servers refuse the list, because they do not know the person's account
+                return create_private(path)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_BINARY | (os.O_EXCL if private else 0))
 
     def _lock(descriptor: int) -> bool:
         os.lseek(descriptor, 1 << 40, os.SEEK_SET)  # beyond any content, so that others can read the file

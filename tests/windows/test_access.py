@@ -73,6 +73,21 @@ def test_only_the_person_can_read_a_new_file(directory: Path) -> None:
     assert not write_new(directory / "copy", b"other text")
 
 
+def test_a_file_server_that_refuses_the_list_still_gets_backups_but_no_key(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> int:
+        """Stand in for a file server that does not know the person's account."""
+        raise PermissionError
+
+    monkeypatch.setattr("claude_secrets.atomic_file.create_private", refuse)
+    assert write_new(directory / "backup", b"text")
+    assert not write_new(directory / "backup", b"other text")
+    with pytest.raises(CustodyError) as unmade:
+        key_file.write(directory / "my.key", KEY)
+    assert (unmade.value.code, [file.name for file in directory.iterdir()]) == (Code.KEY_MISSING, ["backup"])
+
+
 def test_a_key_file_stays_private_when_it_is_replaced(directory: Path) -> None:
     path = directory / "my.key"
     key_file.write(path, KEY)
