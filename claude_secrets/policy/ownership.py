@@ -166,9 +166,9 @@ def _check(path: Path, check_link: CheckLink) -> None:
 
 
 def _refuse_foreign(path: Path, descriptor: int) -> None:
-    status = os.fstat(descriptor)
     """Refuse a file of the person if another user owns the file or can write it."""
     if sys.platform != "win32":
+        status = os.fstat(descriptor)
         if status.st_uid not in (0, os.geteuid()):
             who = "an unknown user" if status.st_uid == _OVERFLOW else "another user"
             raise _refused(
