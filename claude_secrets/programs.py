@@ -30,6 +30,9 @@ _WINDOWS_ENDINGS: Final = ".COM;.EXE;.BAT;.CMD"
 _OWN_ENDINGS: Final = ".COM;.EXE"
 """The endings of programs that run for us on Windows. A batch file would change some of our arguments."""
 
+_SKIP_HERE: Final = "NoDefaultCurrentDirectoryInExePath"
+"""If a variable with this name exists, Windows does not look for programs in the working directory."""
+
 _PER_USER: Final = Path("/etc/profiles/per-user")
 """The directory in which NixOS, as root, puts the programs of each account."""
 
@@ -178,11 +181,55 @@ def named(word: str, environment: Mapping[str, str], *, platform: str = sys.plat
         directories = [""]
         names.append(word)
     else:
-        directories = [each for each in (path or "").replace('"', "").split(os.pathsep) if Path(each).is_absolute()]
+        directories = _absolute_entries(environment)
     for program in (os.path.join(directory, name) for directory in directories for name in names):  # noqa: PTH118
         if os.path.exists(program) and not os.path.isdir(program):  # noqa: PTH110, PTH112  aliases of apps exist, too
             return os.path.abspath(program)  # noqa: PTH100  it removes dots and blanks at the end as Windows does
     return None
+
+
+def without_planted(
+    program: str, environment: Mapping[str, str], here: str, *, platform: str = sys.platform
+) -> dict[str, str]:
+    """Return `environment` so that programs of the working directory `here` do not replace those of PATH.
+
+    On Windows, cmd.exe and CreateProcess look into the working directory before PATH. A batch file of PATH that starts
+    `node` would start the `node.cmd` of a cloned repository. Windows skips the directory if a certain variable exists
+    (Microsoft, "NeedCurrentDirectoryForExePathW function"). It is added only if a program in `here` has the name of a
+    program of PATH, and if `program` itself is neither in `here` nor could be found there by PATH.
+    """
+    path = _absolute_entries(environment)
+    if platform != "win32" or is_inside(program, [Path(here)]) or any(_is_same(each, here) for each in path):
+        return dict(environment)
+    endings = tuple({*_endings(environment.get("PATHEXT", "")), *_endings(_WINDOWS_ENDINGS)})
+    planted = _called(here, endings)
+    if not planted or all(planted.isdisjoint(_called(each, endings)) for each in path):
+        return dict(environment)
+    return {**environment, _SKIP_HERE: "1"}
+
+
+def _absolute_entries(environment: Mapping[str, str]) -> list[str]:
+    """Return the absolute directories of Windows' PATH."""
+    entries = environment.get("PATH", "").replace('"', "").split(os.pathsep)
+    return [each for each in entries if Path(each).is_absolute()]
+
+
+def _endings(text: str) -> list[str]:
+    return [each.lower() for each in text.split(";") if each.startswith(".")]
+
+
+def _is_same(one: str, other: str) -> bool:
+    return os.path.normcase(os.path.normpath(one)) == os.path.normcase(os.path.normpath(other))
+
+
+def _called(directory: str, endings: tuple[str, ...]) -> set[str]:
+    """Return the names by which Windows finds the programs in a directory, with and without their endings."""
+    try:
+        files = [name.lower() for name in os.listdir(directory)]  # noqa: PTH208  names are enough
+    except OSError:  # PATH often names directories that do not exist
+        return set()
+    found = [name for name in files if name.endswith(endings)]
+    return {*found, *(name.rpartition(".")[0] for name in found)}
 
 
 def is_inside(path: str, forbidden: Sequence[Path]) -> bool:

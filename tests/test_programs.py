@@ -399,6 +399,39 @@ def test_on_windows_people_find_what_their_shell_finds(clone: Path, tmp_path: Pa
     assert on_windows(str(tmp_path / "second")) is None
 
 
+SKIP_HERE = "NoDefaultCurrentDirectoryInExePath"
+
+
+def skips(here: Path, program: str, *path: str, endings: str = ".EXE;.CMD") -> bool:
+    environment = {"PATH": os.pathsep.join(path), "PATHEXT": endings, "A": "b"}
+    made = programs.without_planted(program, environment, str(here), platform="win32")
+    assert made in (environment, {**environment, SKIP_HERE: "1"})
+    return SKIP_HERE in made
+
+
+@pytest.mark.parametrize("planted", ["node.cmd", "NODE.EXE", "node.bat", "node.exe.cmd", "node.com"])
+def test_on_windows_a_planted_program_does_not_replace_one_that_a_tool_starts(
+    clone: Path, tmp_path: Path, planted: str
+) -> None:
+    tool, node = installed(tmp_path / "npm", "wrangler.CMD"), installed(tmp_path / "nodejs", "node.exe")
+    (clone / planted).write_text("")
+    assert skips(clone, f"{tool}/wrangler.CMD", tool, "", str(tmp_path / "missing"), f'"{node}"')
+    environment = {"PATH": node, "PATHEXT": ".EXE"}
+    assert programs.without_planted(f"{node}/node.exe", environment, str(clone), platform="linux") == environment
+
+
+def test_on_windows_people_still_start_programs_of_the_working_directory(clone: Path, tmp_path: Path) -> None:
+    there = installed(tmp_path / "there", "node.exe", "npm.cmd", "notes.txt", "build.py")
+    for own in ("build.cmd", "gradlew.bat", "notes.md", "node", "node.js"):  # names that PATH has no program for
+        (clone / own).write_text("")
+    assert not skips(clone, f"{there}/npm.cmd", there)
+    assert not skips(tmp_path / "missing", f"{there}/npm.cmd", there)
+    (clone / "node.cmd").write_text("")
+    assert skips(clone, f"{there}/npm.cmd", there)
+    assert not skips(clone, str(clone / "build.cmd"), there)  # the clone's own program may use its other programs
+    assert not skips(clone, f"{there}/npm.cmd", there, str(clone))  # PATH contains the working directory
+
+
 def test_a_program_of_the_project_is_passed_over_for_one_further_on(clone: Path, tmp_path: Path) -> None:
     there = installed(tmp_path / "there", "git")
     assert programs.find("git", os.pathsep.join([str(clone), there]), [clone]) == f"{there}/git"

@@ -13,8 +13,11 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 CHUNK: Final = 1 << 18
-_AT_ONCE: Final = min(select.PIPE_BUF, 4096) if hasattr(select, "PIPE_BUF") else 512
-"""How many bytes can be written to a writable pipe without waiting."""
+_AT_ONCE: Final = min(select.PIPE_BUF, 4096) if hasattr(select, "PIPE_BUF") else 1 << 15
+"""How many bytes can be written to a writable pipe without waiting. On Windows a stream may wait: it has a thread."""
+
+_READER_GONE: Final = {errno.EPIPE, *([errno.EINVAL] if sys.platform == "win32" else [])}
+"""The errors of a write to a pipe that nobody reads. On Windows, EINVAL means that, too (CPython issue 19612)."""
 
 QUIET_SECONDS: Final = 0.1
 """How long a stream must be quiet before its filter is asked for held-back text that is probably not a value."""
@@ -75,7 +78,7 @@ class Stream:
             return
         except OSError as error:  # the reader is gone or the disk is full: the program's next write fails
             self.waiting = b""
-            self.lost = None if error.errno == errno.EPIPE else error
+            self.lost = None if error.errno in _READER_GONE else error
             self.close()
 
     def quiet_in(self) -> float | None:

@@ -9,14 +9,21 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import IO, Final
 
 from claude_secrets.exec.streams import Filter, Stream
 from claude_secrets.exec.windows_words import command_line, signed
 
 assert sys.platform == "win32"  # noqa: S101  the type checker needs it; `posix_child` is for other systems
+
+import msvcrt  # noqa: E402  only Windows has it
+
+_TICK: Final = 0.01
+"""How many seconds pass between two looks into a quiet pipe."""
 
 
 def run(program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -46,30 +53,58 @@ def run_filtered(
         OSError: the program cannot be started.
     """
     file, line = command_line(program, arguments, _cmd())
-    lost = list[OSError]()
-
-    def pump(source: int, target: int) -> None:
-        stream = Stream(os.dup(source), target, make_filter())
-        while stream.open or stream.waiting:
-            stream.write() if stream.waiting else stream.read()
-        if stream.lost:
-            lost.append(stream.lost)
-
     pipe = subprocess.PIPE
     with (
         _without_keys(),
         subprocess.Popen(line, executable=file, env=dict(environment), stdout=pipe, stderr=pipe) as process,  # noqa: S603
+        ThreadPoolExecutor() as pool,
     ):
         ends = [(1, process.stdout), (2, process.stderr)]
-        threads = [threading.Thread(target=pump, args=(end.fileno(), target)) for target, end in ends if end]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        jobs = [pool.submit(_pump, end, target, make_filter) for target, end in ends if end]
         code = signed(process.wait())
+    lost = [error for job in jobs if (error := job.result())]
     if lost:
         tell(lost[0])
     return code or len(lost[:1])
+
+
+def _pump(pipe: IO[bytes], target: int, make_filter: Callable[[], Filter]) -> OSError | None:
+    """Copy a program's output from `pipe` to our descriptor `target`. Return the error if output could not be written.
+
+    At the end, even after an error, no descriptor of ours leads to the pipe. Otherwise the program would wait forever
+    for a reader of its output.
+    """
+    with pipe:
+        source = os.dup(pipe.fileno())
+    try:
+        stream = Stream(source, target, make_filter())
+    except BaseException:
+        os.close(source)
+        raise
+    try:
+        while stream.open or stream.waiting:
+            if stream.waiting:
+                stream.write()
+            elif (quiet := stream.quiet_in()) is not None and not _has_output(source, quiet):
+                stream.show()
+            else:
+                stream.read()
+    finally:
+        stream.close()
+    return stream.lost
+
+
+def _has_output(source: int, seconds: float) -> bool:
+    """Wait at most `seconds` until the pipe contains bytes or its other end is closed. Return whether this happened."""
+    ends, available = time.monotonic() + seconds, ctypes.c_ulong()
+    pipe = ctypes.c_void_p(msvcrt.get_osfhandle(source))
+    while ctypes.windll.kernel32.PeekNamedPipe(pipe, None, 0, None, ctypes.byref(available), None):
+        if available.value:
+            return True
+        if time.monotonic() >= ends:
+            return False
+        time.sleep(_TICK)  # Windows cannot wait for a pipe
+    return True
 
 
 def _cmd() -> str:

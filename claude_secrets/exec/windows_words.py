@@ -7,6 +7,9 @@ Windows hands a program one line instead of a list of words. A batch file (.cmd,
 the line by its own rules, so quoting for programs does not protect it (CVE-2024-24576).
 """
 
+import errno
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +23,15 @@ _IN_ARGUMENTS: Final = frozenset('&|<>^%!"\r\n')
 
 _IN_QUOTES: Final = frozenset('%!"\r\n')
 """The characters that have a meaning for cmd.exe even between quotes."""
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9#$*+./:?@\\_-]*[A-Za-z0-9#$*+./:?@_-]", re.ASCII)
+"""An argument that means the same to cmd.exe with and without quotes (the rule of Rust's standard library)."""
+
+_LONGEST: Final = 32_766
+"""The most UTF-16 units of a command line (Microsoft, "CreateProcessW function": 32,767 with the NUL at its end)."""
+
+_LONGEST_FOR_CMD: Final = 8_191
+"""The most UTF-16 units of a command line of cmd.exe (Microsoft, "Command prompt line string limitation")."""
 
 
 def is_batch(program: str) -> bool:
@@ -56,21 +68,47 @@ def command_line(program: str, arguments: Sequence[str], shell: str) -> tuple[st
     `program` is an absolute path, and is also the line's first word: for a bare first word, cmd.exe would search the
     working directory. The options of cmd.exe turn on the extensions that batch files expect, and turn off the expansion
     of `!NAME!` and the commands that cmd.exe runs at each start. Raises the same error as `refuse_unsafe`.
+
+    Raises:
+        OSError: E2BIG if the line is longer than Windows or cmd.exe accepts.
     """
     refuse_unsafe(program, arguments)
-    line = " ".join([f'"{program}"', *([subprocess.list2cmdline(arguments)] if arguments else [])])
+    first = f'"{program}"'
     if is_batch(program):
-        return shell, f'"{shell}" /e:ON /v:OFF /d /c "{line}"'
-    return program, line
+        words = " ".join([first, *map(_quoted_for_batch, arguments)])
+        file, line, longest = shell, f'"{shell}" /e:ON /v:OFF /d /c "{words}"', _LONGEST_FOR_CMD
+    else:
+        words = " ".join([first, *([subprocess.list2cmdline(arguments)] if arguments else [])])
+        file, line, longest = program, words, _LONGEST
+    if len(line.encode("utf-16-le", "surrogatepass")) > 2 * longest:
+        raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
+    return file, line
+
+
+def _quoted_for_batch(word: str) -> str:
+    """Return an argument for a batch file, in quotes unless it is a plain word.
+
+    Outside quotes, cmd.exe separates arguments at `,`, `;` and `=`, and `)` can end a block of the batch file. If the
+    batch file passes its arguments on to a program, the program removes the quotes.
+    """
+    if _PLAIN.fullmatch(word):
+        return word
+    slashes = len(word) - len(word.rstrip("\\"))  # a program would read one backslash and a quote as a quote
+    return f'"{word}{word[len(word) - slashes :]}"'
 
 
 def merged(environment: Mapping[str, str], given: Mapping[str, str], *, platform: str = sys.platform) -> dict[str, str]:
-    """Return `environment` with the variables `given`. On Windows, the names of variables have no case."""
+    """Return `environment` with the variables `given`. On Windows, the names of variables have no case.
+
+    There the result is sorted, as CreateProcess requires (Microsoft, "Changing Environment Variables"). In an unsorted
+    environment, a program that removes a variable could miss it, and pass the value on to other programs.
+    """
     if platform != "win32":
         return {**environment, **given}
     last = {name.upper(): name for name in given}
     kept = {name: value for name, value in environment.items() if name.upper() not in last}
-    return {**kept, **{name: given[name] for name in last.values()}}
+    every = {**kept, **{name: given[name] for name in last.values()}}
+    return {name: every[name] for name in sorted(every, key=str.upper)}
 
 
 def signed(code: int) -> int:

@@ -6,6 +6,7 @@ module makes the forms that a value still has after that, and `finder` searches 
 
 import base64
 import re
+import sys
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -30,6 +31,9 @@ _RUN: Final = re.compile(rb"[A-Za-z0-9]+")
 
 _ARMOR: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
 """The first or last line of a key (RFC 7468). These lines reveal nothing about the key."""
+
+_CODE_PAGES: Final = ("mbcs", "oem") if sys.platform == "win32" else ()
+"""The system's code pages, in which Windows' programs and cmd.exe write text to a pipe."""
 
 _QUOTES: Final = re.compile("'+")
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -93,6 +97,7 @@ def _plain(name: str, text: str) -> list[Form]:
     spellings = [inner.encode(), inner.replace(" ", "+").encode(), joined.encode()]
     for one in (inner, joined) if not text.isascii() else ():
         spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in one))
+        spellings += [_in_code_page(one, page) for page in _CODE_PAGES]
         spellings += [one.encode(order).replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be")]
     stripped = [views.stripped(spelling) for spelling in spellings]
     bare = [bare.text for view in stripped for bare in (views.decoded(view), views.unwrapped(view))]
@@ -105,6 +110,15 @@ def _plain(name: str, text: str) -> list[Form]:
     if len(bare[0]) < SHORT:
         forms.append(Form(name, FormKind.TEXT, tuple(sorted(_spelled(text)))))
     return forms
+
+
+def _in_code_page(text: str, page: str) -> bytes:
+    """Return a text as Windows' programs write it to a pipe, with `?` for each character that the code page lacks.
+
+    The result is empty if too few other characters are left: it would match any row of question marks.
+    """
+    raw = text.encode(page, "replace")
+    return raw if len(raw) - raw.count(b"?") >= SHORT else b""
 
 
 def _probes(text: bytes) -> tuple[bytes, ...]:

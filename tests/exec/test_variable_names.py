@@ -89,7 +89,14 @@ LOADING = {
         GIO_MODULE_DIR QT_PLUGIN_PATH PYTEST_PLUGINS PYENV_HOOK_PATH RBENV_HOOK_PATH ANSIBLE_LIBRARY
         ANSIBLE_CALLBACK_PLUGINS LIBMYSQL_PLUGINS PGSSLKEY SASL_PATH GROFF_TMAC_PATH DOTNET_ROOT DOTNET_ROOT_X64
         MSBuildSDKsPath COR_PROFILER TF_REATTACH_PROVIDERS GST_PLUGIN_PATH BUNDLER_ORIG_RUBYOPT NODE_COMPILE_CACHE
-        RUSTUP_TOOLCHAIN VIRTUAL_ENV
+        RUSTUP_TOOLCHAIN VIRTUAL_ENV __PYVENV_LAUNCHER__ OPENSSL_CONF_INCLUDE TK_LIBRARY JRE_HOME
+        ASPNETCORE_HOSTINGSTARTUPASSEMBLIES DOTNET_GCPath DOTNET_AltJitName VK_ADD_LAYER_PATH OCL_ICD_VENDORS
+    """,
+    "what Windows' programs, compilers and runtimes load": """
+        APPDOMAIN_MANAGER_ASM APPDOMAIN_MANAGER_TYPE COMPlus_Version WEBVIEW2_BROWSER_EXECUTABLE_FOLDER VS140COMNTOOLS
+        WEBVIEW2_ADDITIONAL_BROWSER_ARGUMENTS DOTNET_MSBUILD_SDK_RESOLVER_SDKS_DIR DOTNETSDK_WORKLOAD_PACK_ROOTS
+        CustomBeforeMicrosoftCommonTargets DirectoryBuildPropsPath VCTargetsPath CscToolPath PYTHON_MANAGER_CONFIG
+        NVM_HOME NVM_SYMLINK ErrorLevel CmdCmdLine GYP_MSVS_OVERRIDE_PATH _NT_EXECUTABLE_IMAGE_PATH
     """,
 }
 
@@ -113,10 +120,11 @@ REDIRECTING = {
     """,
     "files that programs write, and run or read again": """
         TMPDIR TMP XDG_CACHE_HOME XDG_STATE_HOME HISTFILE PSQL_HISTORY LESSHISTFILE NODE_V8_COVERAGE
+        GIT_REDIRECT_STDOUT DOTNET_DbgMiniDumpName DOTNET_EventPipeOutputPath
     """,
     "directories from which Windows' programs load DLLs and settings": """
         SystemRoot SYSTEMROOT windir SystemDrive USERPROFILE HomeDrive HOMEPATH APPDATA LocalAppData ProgramData
-        ALLUSERSPROFILE ProgramFiles CommonProgramFiles ProgramW6432 OneDrive _NT_SYMBOL_PATH
+        ALLUSERSPROFILE ProgramFiles CommonProgramFiles ProgramW6432 OneDrive _NT_SYMBOL_PATH LogonServer HomeShare
     """,
 }
 
@@ -129,7 +137,7 @@ def test_names_that_every_env_file_may_set_are_told_from_those_with_power() -> N
 
 
 def test_everyday_words_are_refused_only_where_they_have_a_meaning() -> None:
-    for name in ("PUBLIC", "Lib", "INCLUDE", "link", "CL", "SCOOP"):
+    for name in ("PUBLIC", "Lib", "INCLUDE", "link", "CL", "SCOOP", "cd"):
         assert is_loading(name, platform="win32")
         assert not is_loading(name, platform="linux")
         assert not is_loading(name, platform="darwin")

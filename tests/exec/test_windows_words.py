@@ -1,5 +1,7 @@
 """Test the pure functions that decide how a program is started on Windows. `tests/windows` starts real programs."""
 
+import errno
+
 import pytest
 
 from claude_secrets.errors import CallerError, Code
@@ -65,6 +67,37 @@ def test_a_batch_files_path_is_always_quoted(path: str) -> None:
     assert command_line(path, ["x"], CMD) == (CMD, f'"{CMD}" /e:ON /v:OFF /d /c ""{path}" x"')
 
 
+@pytest.mark.parametrize("word", ["a=b", "a,b", "a;b", ")else,whoami", "(x)", "@x y", "~", "[x]", "`w`", "ü", "a\tb"])
+def test_cmd_cannot_split_an_argument_or_end_a_block_with_it(word: str) -> None:
+    assert command_line(BATCH, [word], CMD) == (CMD, f'"{CMD}" /e:ON /v:OFF /d /c ""{BATCH}" "{word}""')
+
+
+@pytest.mark.parametrize("word", ["run", "--port", "-w", "packages/a", r"C:\x\y.txt", "100", "a_b.c:d+e?f*g#h$i"])
+def test_a_plain_argument_of_a_batch_file_gets_no_quotes(word: str) -> None:
+    """Batch files compare such words without removing quotes: `if "%1"=="run"`."""
+    assert command_line(BATCH, [word], CMD) == (CMD, f'"{CMD}" /e:ON /v:OFF /d /c ""{BATCH}" {word}"')
+
+
+@pytest.mark.parametrize("word", ["x\\", r"C:\ends with\\"])
+def test_a_program_that_a_batch_file_starts_reads_a_backslash_at_the_end(word: str) -> None:
+    doubled = word + "\\" * (len(word) - len(word.rstrip("\\")))
+    assert command_line(BATCH, [word], CMD)[1].endswith(f' "{doubled}""')
+
+
+@pytest.mark.parametrize(("program", "longest"), [(BATCH, 8_191), (r"C:\x\tool.exe", 32_766)])
+@pytest.mark.parametrize("letter", ["x", "\N{GRINNING FACE}"])
+def test_a_line_that_windows_would_refuse_or_cut_is_refused(program: str, longest: int, letter: str) -> None:
+    def units(text: str) -> int:
+        return len(text.encode("utf-16-le")) // 2
+
+    rest = longest - units(command_line(program, ["x"], CMD)[1]) + 1
+    command_line(program, ["x" * rest], CMD)
+    for word in ("x" * (rest + 1), letter * (rest // units(letter) + 1)):
+        with pytest.raises(OSError, match="too long") as caught:
+            command_line(program, [word], CMD)
+        assert caught.value.errno == errno.E2BIG
+
+
 def test_the_first_word_is_the_whole_path_of_the_program() -> None:
     program = r"C:\Python\python.exe"
     assert command_line(program, [], CMD) == (program, f'"{program}"')
@@ -85,3 +118,9 @@ def test_a_given_variable_replaces_the_one_whose_name_differs_in_case_only_on_wi
     environment, given = {"TOKEN": "old", "OTHER": "x"}, {"Token": "first", "token": "new"}
     assert merged(environment, given, platform="win32") == {"OTHER": "x", "token": "new"}
     assert merged(environment, given, platform="linux") == {**environment, **given}
+
+
+def test_the_environment_is_in_the_order_that_windows_requires() -> None:
+    assert list(merged({"b": "", "_x": "", "USERPROFILE": ""}, {"TOKEN": "", "A": ""}, platform="win32")) == [
+        *("A", "b", "TOKEN", "USERPROFILE", "_x"),
+    ]

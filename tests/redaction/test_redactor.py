@@ -22,7 +22,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from claude_secrets.redaction import views
+from claude_secrets.redaction import forms, views
 from claude_secrets.redaction.finder import Finder, Found, likely
 from claude_secrets.redaction.forms import LINE, SHORT, forms_of
 from claude_secrets.redaction.matching import Needle
@@ -714,3 +714,13 @@ def test_what_real_programs_show_of_a_value_is_found(dump: str, before: str) -> 
         assert not any(TOKEN[at : at + 4].encode() in rest for at in range(len(TOKEN) - 3))
         digits = re.sub(rb"[^0-9a-f]", b"", rest)
         assert not any(TOKEN[at : at + 4].encode().hex().encode() in digits for at in range(len(TOKEN) - 3))
+
+
+def test_a_value_in_a_code_page_of_windows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for Windows: its code pages are a constant. `tests/windows` uses the real ones."""
+    monkeypatch.setattr(forms, "_CODE_PAGES", ("cp1252", "cp850"))
+    values = {"TOKEN": "p\u00e4ssw\u00f6rt-geheim\u20ac9", "OTHER": "\u5bc6\u7801\u5bc6\u7801\u5bc6\u7801-1"}
+    for page in ("cp1252", "cp850"):
+        text = values["TOKEN"].encode(page, "replace")
+        assert redacted(b"<" + text + b">", values, range(0, 99, 3)) == b"<[secret://TOKEN]>"
+    assert redacted(b"really??????-1", values) == b"really??????-1"

@@ -109,7 +109,7 @@ def _without_values(person: Person, word: str) -> str:
 
         stored = every_value(person, "exec", refused=Code.INVALID_ARGUMENTS) if person.store.exists() else {}
         shown = redacted(Finder(stored), word)
-    except SecretsError:
+    except (SecretsError, UnicodeEncodeError):  # Windows' arguments may contain half of a UTF-16 pair
         return ""
     return "" if kinds_in(shown) else shown
 
@@ -147,6 +147,8 @@ def start(
     resolved = variables.resolved(templates.variables, source, variables.refuse_nul)
     source.close()
     full = windows_words.merged(environment, resolved.environment)
+    if sys.platform == "win32":
+        full = windows_words.merged({}, programs.without_planted(program, full, os.getcwd()))  # noqa: PTH109  a text
     output.flush()
     try:
         if redact:
@@ -223,6 +225,8 @@ def _not_run(error: OSError) -> int:
 
 
 def _why(error: OSError) -> str:
+    if getattr(error, "winerror", None):  # Windows has more reasons than C has numbers
+        return error.strerror or os.strerror(error.errno or 0)
     return os.strerror(error.errno or 0)
 
 
