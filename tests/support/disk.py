@@ -81,8 +81,11 @@ def make_linked(main: Path, tree: Path, entry: str = "linked") -> Path:
     common = main / ".git"
     inner = common / "worktrees" / entry
     inner.mkdir(parents=True, exist_ok=True)
-    (common / "HEAD").write_text("ref: refs/heads/main\n")
-    (inner / "commondir").write_text("../..\n")
-    (inner / "gitdir").write_text(f"{tree / '.git'}\n")
-    (tree / ".git").write_text(f"gitdir: {inner}\n")
+    for file, line in (
+        (common / "HEAD", "ref: refs/heads/main"),
+        (inner / "commondir", "../.."),
+        (inner / "gitdir", str(tree / ".git")),
+        (tree / ".git", f"gitdir: {inner}"),
+    ):
+        file.write_text(f"{line}\n", newline="\n")  # git ends lines in this way on Windows, too
     return inner
