@@ -1,4 +1,4 @@
-"""Tell from a Windows security descriptor which other accounts may read or change a file.
+"""Find out from a Windows security descriptor which other accounts may read or change a file.
 
 The format is the one of [MS-DTYP], sections 2.4.2 to 2.4.6,
 https://learn.microsoft.com/openspecs/windows_protocols/ms-dtyp/. The well-known accounts are listed in
@@ -18,10 +18,10 @@ _ADMINISTRATIVE: Final = frozenset((SYSTEM, ADMINISTRATORS))
 """Accounts that can read every file of the machine, whatever its access list says."""
 
 _HARMLESS: Final = frozenset(("S-1-3-0", "S-1-3-1", "S-1-3-4"))
-"""CREATOR OWNER and CREATOR GROUP, which no process has, and OWNER RIGHTS: the owner is checked separately."""
+"""CREATOR OWNER and CREATOR GROUP, which no process has, and OWNER RIGHTS, because the owner is checked separately."""
 
 _PACKAGES: Final = ("S-1-15-2-", "S-1-15-3-")
-"""The packaged apps of an account. Windows also requires that the list lets the account itself read the file. See
+"""Packaged apps. Such an app can read a file only if the list also lets the app's account read it. See
 https://learn.microsoft.com/windows/win32/secauthz/implementing-an-appcontainer"""
 
 _DOMAIN_ADMINISTRATORS: Final = ("512", "519")
@@ -29,7 +29,7 @@ _DOMAIN_ADMINISTRATORS: Final = ("512", "519")
 
 _ALLOWED: Final = (0x00, 0x09)  # ACCESS_ALLOWED_ACE_TYPE, and the same with a condition
 _DENIED: Final = 0x01
-_ALSO_DENIED: Final = (0x06, 0x0A, 0x0C)  # the other kinds of entries that only deny
+_ALSO_DENIED: Final = (0x06, 0x0A, 0x0C)  # the other kinds of entries that deny
 _INHERIT_ONLY: Final = 0x08  # such an entry of a directory applies only to what is made in it
 
 _HAS_LIST: Final = 0x0004  # SE_DACL_PRESENT
@@ -39,7 +39,7 @@ _READ_OR_CHANGE: Final = (
     | 0x00000002  # FILE_WRITE_DATA
     | 0x00000004  # FILE_APPEND_DATA
     | 0x00040000  # WRITE_DAC: its holder can grant itself the other rights
-    | 0x00080000  # WRITE_OWNER: so can its holder, as the new owner
+    | 0x00080000  # WRITE_OWNER: its holder can become the owner, and then do the same
     | 0x10000000  # GENERIC_ALL
     | 0x40000000  # GENERIC_WRITE
     | 0x80000000  # GENERIC_READ
@@ -63,7 +63,7 @@ class Access(NamedTuple):
 
 
 def parsed(descriptor: bytes) -> Access:
-    """Return what a self-relative security descriptor says. An owner that it does not name is an empty text.
+    """Return the owner and the list in a self-relative security descriptor. Without an owner, `owner` is empty.
 
     Raises:
         ValueError: the descriptor is malformed.
@@ -86,7 +86,7 @@ def belongs_to(access: Access, person: str) -> bool:
 def others(access: Access, person: str) -> list[str]:
     """Return the accounts other than the person and administrators that may read or change the file.
 
-    `person` is the person's security identifier. An entry of an unknown kind is returned as an empty text. A group is
+    `person` is the person's security identifier. An entry of an unknown kind is returned as an empty string. A group is
     returned even if the person is its only member.
     """
     if access.entries is None:
@@ -98,7 +98,7 @@ def others(access: Access, person: str) -> list[str]:
             continue
         before = denied.get(entry.account, 0)
         if entry.kind == _DENIED:
-            denied[entry.account] = before | entry.rights  # an entry has no effect on what an earlier one allowed
+            denied[entry.account] = before | entry.rights  # it has no effect on rights that an earlier entry allowed
         elif entry.kind not in _ALLOWED:
             found.append("")
         elif entry.rights & ~before & _READ_OR_CHANGE and not _may_read(entry.account, person):

@@ -70,8 +70,8 @@ class Draft:
 def draft(path: Path, *, patience: float, private: bool = False) -> Iterator[Draft | None]:
     """Open and lock the draft at `path`, creating it if it is missing, and remove it when the `with` block ends.
 
-    On Windows, the draft inherits the access list of its directory. If `private` is set, the draft must not exist, and
-    only the person and administrators get access there, unless the file system does not accept such a list.
+    On Windows, the draft inherits the access list of its directory, unless `private` is set. A private draft must not
+    exist yet. Only the person and administrators get access to it, if the file system accepts such a list.
 
     Yields None if another process keeps the draft locked for longer than `patience` seconds.
 
@@ -114,8 +114,8 @@ def make_private(directory: Path) -> None:
 def write_new(path: Path, data: bytes, *, check_private: Callable[[int], None] = lambda _: None) -> bool:
     """Create a file that contains `data` and is private to the person. Return False if `path` exists.
 
-    Not every file system stores who can read a file, so the file may not be private. `check_private` is called with the
-    descriptor of the empty file, and raises an error if others can read it.
+    The file is not private if its file system does not store who can read a file. `check_private` is called with the
+    descriptor of the empty file, and raises an error if others can read the file.
 
     If the process is killed, it can leave a draft, except on Linux file systems with nameless files (O_TMPFILE).
 

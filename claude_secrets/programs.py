@@ -191,12 +191,12 @@ def named(word: str, environment: Mapping[str, str], *, platform: str = sys.plat
 def without_planted(
     program: str, environment: Mapping[str, str], here: str, *, platform: str = sys.platform
 ) -> dict[str, str]:
-    """Return `environment` so that programs of the working directory `here` do not replace those of PATH.
+    """Return `environment`, changed so that programs in the working directory `here` do not replace programs of PATH.
 
-    On Windows, cmd.exe and CreateProcess look into the working directory before PATH. A batch file of PATH that starts
-    `node` would start the `node.cmd` of a cloned repository. Windows skips the directory if a certain variable exists
-    (Microsoft, "NeedCurrentDirectoryForExePathW function"). It is added only if a program in `here` has the name of a
-    program of PATH, and if `program` itself is neither in `here` nor could be found there by PATH.
+    On Windows, cmd.exe and CreateProcess search the working directory before PATH. A batch file of PATH that starts
+    `node` would start the `node.cmd` of a cloned repository. Windows skips the working directory if a certain variable
+    exists (Microsoft, "NeedCurrentDirectoryForExePathW function"). The variable is added only if a program in `here`
+    has the name of a program of PATH. It is not added if `program` is inside `here`, or if PATH contains `here`.
     """
     path = _absolute_entries(environment)
     if platform != "win32" or is_inside(program, [Path(here)]) or any(_is_same(each, here) for each in path):

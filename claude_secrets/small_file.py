@@ -96,9 +96,9 @@ def replace_file(
     `draft` is the path of the new file until the file is complete; by default it is a random name. `check` is called
     when the new file is complete, and raises an error if the old file must not be replaced.
 
-    On Windows, the new file inherits the access list of its directory. If `check_private` is given, only the person and
-    administrators get access there. On every system, it is called with the descriptor of the empty file, and raises an
-    error if others can read it.
+    On Windows, the new file inherits the access list of its directory, unless `check_private` is given. With
+    `check_private`, only the person and administrators get access to the new file. On every system, `check_private` is
+    called with the descriptor of the empty file, and raises an error if others can read the file.
 
     Raises:
         OSError: the file cannot be replaced. After any error the old file is unchanged and the draft is gone.

@@ -32,7 +32,7 @@ class Surroundings(StrEnum):
 
 
 def surroundings(environment: Mapping[str, str], *, root: Path = Path("/")) -> Surroundings:
-    """Return where this process runs. `root` is the directory in which the files of Docker and Podman are looked for.
+    """Return where this process runs. `root` is the directory that may contain the files of Docker and Podman.
 
     GitHub sets `CODESPACES` in a codespace, systemd-nspawn, LXC and Podman set `container`, and sshd sets
     `SSH_CONNECTION` (ssh(1)).
@@ -52,7 +52,7 @@ def a_terminal(here: Surroundings) -> str:
     """Return words for a terminal in which the person can type on this machine, such as "a terminal"."""
     match here:
         case Surroundings.CODESPACE:
-            return "a terminal of this codespace"
+            return "a terminal in this codespace"
         case Surroundings.DOCKER | Surroundings.PODMAN:
             return f"a terminal in this container ({here} exec -it{_as_this_user()} CONTAINER sh)"
         case Surroundings.CONTAINER:

@@ -3,10 +3,10 @@
 Always: links are resolved, and two different directories never get the same true name. The true name is asked of the
 system; no spelling is guessed by changing letters.
 
-On Windows, `os.path.realpath` already returns the names as the disk stores them. It keeps a prefix for long paths, with
-which some programs spell every path, so this prefix is removed. On macOS, most disks ignore upper and lower case and
-Unicode forms, and `os.path.realpath` keeps the spelling that it was given. On Linux, a spelling that differs is another
-name, and nothing more is asked.
+On Windows, `os.path.realpath` already returns the names as the disk stores them. Some programs put the prefix for long
+paths before every path. `os.path.realpath` keeps this prefix, so it is removed here. On macOS, most disks ignore upper
+and lower case and Unicode forms, and `os.path.realpath` keeps the spelling that it was given. On Linux, a spelling that
+differs is another name, and nothing more is asked.
 """
 
 import os
@@ -76,9 +76,9 @@ def is_one_directory(one: Path, other: Path) -> bool:
 
 
 def _without_prefix(real: str) -> str:
-    """Return the true name of a Windows path that begins with the prefix for long paths, and any other path as it is.
+    """Remove the prefix for long paths from a Windows path, and return its true name. Return other paths unchanged.
 
-    The prefix stays if the path would lead elsewhere without it.
+    If the path would lead elsewhere without the prefix, the prefix stays.
     """
     if sys.platform == "win32":
         if not real.startswith(_PREFIX):

@@ -35,7 +35,8 @@ DIRECTORYBUILDPROPSPATH DIRECTORYBUILDTARGETSPATH DIRECTORYPACKAGESPROPSPATH CLI
 _WORDS_ON_WINDOWS: Final = frozenset(["CD", "CL", "INCLUDE", "LIB", "LINK", "PUBLIC", "SCOOP"])
 """Everyday words, which have a meaning for cmd.exe, compilers, package managers and Windows itself.
 
-They count only there. For example, batch files start programs below `%CD%`, and a variable of this name replaces it.
+They are refused only on Windows. For example, batch files start programs below `%CD%`, the working directory. A
+variable with the name CD would replace that directory.
 """
 
 _HOMES: Final = "HOME XDG_CONFIG_HOME XDG_CONFIG_DIRS XDG_DATA_HOME XDG_DATA_DIRS"

@@ -97,7 +97,7 @@ def access_of(descriptor: int) -> Access:
     """Return the owner and the access list of an open file.
 
     Raises:
-        OSError: Windows does not tell them.
+        OSError: Windows does not return them.
     """
     handle, size = msvcrt.get_osfhandle(descriptor), wintypes.DWORD()
     if not _descriptor_of(handle, _OWNER_AND_LIST, None, 0, ctypes.byref(size)):
@@ -113,8 +113,8 @@ def access_of(descriptor: int) -> Access:
 def create_private(path: Path) -> int:
     """Create an empty file, and return its descriptor. Only the person, SYSTEM and administrators get access to it.
 
-    A file system without access lists creates the file, too, and everyone can read it there. Use `access_of` before you
-    write a secret.
+    On a file system without access lists, the file is created, too, but everyone can read it. Call `access_of` before
+    you write a secret into the file.
 
     Raises:
         OSError: the file cannot be created, for example because it exists.

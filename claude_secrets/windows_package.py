@@ -45,7 +45,10 @@ def private_to(path: Path, environment: Mapping[str, str] = os.environ) -> str |
 
 
 def is_in_appdata(path: Path, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a file is below the account's AppData, or below one that the environment names. It need not exist."""
+    """Whether a file is below the account's AppData, or below one that the environment names.
+
+    The file need not exist.
+    """
     named = (environment.get(name) for name in ("LOCALAPPDATA", "APPDATA"))
     real = Path(true_path(path))
     directories = [account_home() / "AppData", *(Path(one) for one in named if one)]

@@ -34,7 +34,7 @@ def test_each_place_is_recognised(tmp_path: Path, name: str) -> None:
 def test_the_words_lead_to_a_terminal() -> None:
     assert a_terminal(Surroundings.PLAIN) == "a terminal"
     assert a_terminal(Surroundings.SSH) == "another SSH session on this machine"
-    assert a_terminal(Surroundings.CODESPACE) == "a terminal of this codespace"
+    assert a_terminal(Surroundings.CODESPACE) == "a terminal in this codespace"
     assert a_terminal(Surroundings.CONTAINER) == "a terminal in this container"
 
 

@@ -14,7 +14,10 @@ from typing import Final, Protocol
 
 CHUNK: Final = 1 << 18
 _AT_ONCE: Final = min(select.PIPE_BUF, 4096) if hasattr(select, "PIPE_BUF") else 1 << 15
-"""How many bytes can be written to a writable pipe without waiting. On Windows a stream may wait: it has a thread."""
+"""How many bytes can be written to a writable pipe without waiting.
+
+On Windows a write may wait, because each stream has its own thread.
+"""
 
 _READER_GONE: Final = {errno.EPIPE, *([errno.EINVAL] if sys.platform == "win32" else [])}
 """The errors of a write to a pipe that nobody reads. On Windows, EINVAL means that, too (CPython issue 19612)."""

@@ -23,7 +23,7 @@ assert sys.platform == "win32"  # noqa: S101  the type checker needs it; `posix_
 import msvcrt  # noqa: E402  only Windows has it
 
 _TICK: Final = 0.01
-"""How many seconds pass between two looks into a quiet pipe."""
+"""The seconds between two checks of a quiet pipe."""
 
 
 def run(program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -71,7 +71,7 @@ def run_filtered(
 def _pump(pipe: IO[bytes], target: int, make_filter: Callable[[], Filter]) -> OSError | None:
     """Copy a program's output from `pipe` to our descriptor `target`. Return the error if output could not be written.
 
-    At the end, even after an error, no descriptor of ours leads to the pipe. Otherwise the program would wait forever
+    All our descriptors of the pipe are closed at the end, even after an error. Otherwise the program would wait forever
     for a reader of its output.
     """
     with pipe:
@@ -103,7 +103,7 @@ def _has_output(source: int, seconds: float) -> bool:
             return True
         if time.monotonic() >= ends:
             return False
-        time.sleep(_TICK)  # Windows cannot wait for a pipe
+        time.sleep(_TICK)  # Windows has no function that waits for output in a pipe
     return True
 
 

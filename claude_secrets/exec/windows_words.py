@@ -25,7 +25,7 @@ _IN_QUOTES: Final = frozenset('%!"\r\n')
 """The characters that have a meaning for cmd.exe even between quotes."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9#$*+./:?@\\_-]*[A-Za-z0-9#$*+./:?@_-]", re.ASCII)
-"""An argument that means the same to cmd.exe with and without quotes (the rule of Rust's standard library)."""
+"""An argument that means the same to cmd.exe with and without quotes. Rust's standard library has the same rule."""
 
 _LONGEST: Final = 32_766
 """The most UTF-16 units of a command line (Microsoft, "CreateProcessW function": 32,767 with the NUL at its end)."""
@@ -93,15 +93,15 @@ def _quoted_for_batch(word: str) -> str:
     """
     if _PLAIN.fullmatch(word):
         return word
-    slashes = len(word) - len(word.rstrip("\\"))  # a program would read one backslash and a quote as a quote
+    slashes = len(word) - len(word.rstrip("\\"))  # a single backslash would escape the closing quote
     return f'"{word}{word[len(word) - slashes :]}"'
 
 
 def merged(environment: Mapping[str, str], given: Mapping[str, str], *, platform: str = sys.platform) -> dict[str, str]:
-    """Return `environment` with the variables `given`. On Windows, the names of variables have no case.
+    """Return `environment` with the variables `given`. On Windows, upper and lower case count as the same name.
 
-    There the result is sorted, as CreateProcess requires (Microsoft, "Changing Environment Variables"). In an unsorted
-    environment, a program that removes a variable could miss it, and pass the value on to other programs.
+    On Windows, the result is sorted, as CreateProcess requires (Microsoft, "Changing Environment Variables"). In an
+    unsorted environment, a program that removes a variable could miss it, and pass the value on to other programs.
     """
     if platform != "win32":
         return {**environment, **given}

@@ -156,11 +156,11 @@ def refuse_access(path: Path, access: Access, person: str) -> None:
             accounts read or change it, or if it has no list.
     """
     name = quoted(str(path), platform="win32")
-    only_mine = f"First: icacls {name} /reset Then: icacls {name} /inheritance:r /grant:r *{person}:F"
+    only_mine = f"First run: icacls {name} /reset Then run: icacls {name} /inheritance:r /grant:r *{person}:F"
     if access.entries is None:
         hint = (
-            "If its drive has FAT or exFAT, move it to a drive with NTFS, and set CLAUDE_SECRETS_KEY_FILE to its new "
-            f"path. If not, make it readable only by you. {only_mine}"
+            "If the key file is on a drive with FAT or exFAT, move it to a drive with NTFS, and set "
+            f"CLAUDE_SECRETS_KEY_FILE to its new path. Otherwise, make it readable only by you. {only_mine}"
         )
         raise CustodyError(Code.KEY_WRONG, "The key file has no access list, so everyone can read it.", hint)
     if not access_list.belongs_to(access, person):
@@ -230,7 +230,7 @@ def _unreplaced() -> CustodyError:
 
 
 def _check_private(path: Path, descriptor: int) -> None:
-    """Raise `CustodyError` KEY_WRONG if the open file is not a plain file of the person that only they can read."""
+    """Raise `CustodyError` KEY_WRONG if the open file is no regular file of the person, or if others can read it."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise CustodyError(Code.KEY_WRONG, "The key file is not a regular file.", put_back(path))
@@ -252,6 +252,6 @@ if sys.platform == "win32":
         try:
             person, access = windows_access.person(), windows_access.access_of(descriptor)
         except OSError:
-            hint = "Move it to a drive with NTFS, and set CLAUDE_SECRETS_KEY_FILE to its new path."
+            hint = "Move the key file to a drive with NTFS, and set CLAUDE_SECRETS_KEY_FILE to its new path."
             raise CustodyError(Code.KEY_WRONG, "Windows does not say who can read the key file.", hint) from None
         refuse_access(path, access, person)

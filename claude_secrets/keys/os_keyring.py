@@ -280,11 +280,11 @@ def way_to_keyring(here: Surroundings) -> str:
     if here is Surroundings.SSH:
         return (
             "Over SSH, a keyring works only while you are logged in to this machine's desktop. To open the store "
-            f"without a keyring, run this on the desktop: {command()} key add-file PATH."
+            f"without a keyring, run this command on the desktop: {command()} key add-file PATH."
         )
     if here.is_container:
         return (
-            "A container usually has no keyring. If the store's key is in the keyring of the machine outside, run this "
-            f"there, and mount the file: {command()} key add-file PATH."
+            "A container usually has no keyring. If the store's key is in the host's keyring, run this command on the "
+            f"host, and mount the key file: {command()} key add-file PATH."
         )
     return _START_IT

@@ -3,9 +3,9 @@
 Always: only this module chooses the program that opens the page; the variables `BROWSER` and PATH have no influence.
 The program comes from the system's directories, never from a forbidden directory. Its environment has no entries that
 point into forbidden directories. The program does not get our standard streams, because standard output carries the
-protocol. The caller does not wait until the browser ends. In WSL, a browser on Linux comes first, because the page can
-check its user, and it also works with a mirrored network. If none opens, the person's Windows browser opens the entry
-file.
+protocol. The caller does not wait until the browser ends. In WSL, browsers on Linux are tried first, because the page
+can check their user, and because they also work with a mirrored network. If none of them opens the page, the person's
+Windows browser opens the entry file.
 """
 
 import os
@@ -86,7 +86,7 @@ def opener(
 
 
 def _on_linux(places: Places, environment: Mapping[str, str], forbidden: Sequence[Path]) -> Iterator[list[str]]:
-    """Yield the commands that may open a page on this display, without the page."""
+    """Yield the commands that may open a page on this display. The caller adds the page to a command."""
     if environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"):
         for name, *arguments in _LINUX:
             program = places.find(name, forbidden)

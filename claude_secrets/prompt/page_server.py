@@ -45,7 +45,7 @@ _POLL = 0.1
 _SENT_AWAY = (
     b"HTTP/1.0 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
     b"This page is open to one user of this machine only.\n"
-    b"If this is your own browser, type in a terminal where the server runs: claude-secrets set NAME\n"
+    b"If this is your own browser, run this in a terminal where the server runs: claude-secrets set NAME\n"
 )
 
 _HEADERS = (

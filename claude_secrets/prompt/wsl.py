@@ -1,11 +1,11 @@
-r"""Shows the entry file of a one-time page in the person's Windows browser, from inside WSL.
+r"""Show the entry file of a one-time page in the person's Windows browser, from inside WSL.
 
 Always: WSL is recognised by the kernel's release, not by a variable. The only Windows program that runs is
 `rundll32.exe` in C:\Windows\System32, on a drive that WSL itself has mounted. No shell interprets an argument. Only the
 entry file's path is an argument, never the page's address.
 
-WSL shows files of Windows as the person's own, with every permission, so owners and modes say nothing about them. In
-C:\Windows\System32, Windows lets only administrators change anything. `wslview` is not used: it is a shell script that
+WSL shows files of Windows as files of the person that everyone may change, so their owners and modes mean nothing. In
+C:\Windows\System32, Windows lets only administrators change files. `wslview` is not used: it is a shell script that
 reads the person's configuration files, and it passes its argument to PowerShell or `cmd.exe`.
 
 Sources: https://wsl.dev/technical-documentation/ (interop, localhost, drvfs), and `src/linux/init` in
@@ -32,7 +32,7 @@ _PROGRAM: Final = r"C:\Windows\System32\rundll32.exe"
 _END: Final = "/Windows/System32/rundll32.exe"
 _ARGUMENT: Final = "url.dll,FileProtocolHandler"
 _DISTRIBUTION: Final = "WSL_DISTRO_NAME"
-"""The variable without which `wslpath` cannot translate the path of a file in WSL."""
+"""`wslpath` needs this variable to translate the path of a file in WSL."""
 
 _TRANSLATION_LIMIT: Final = 10.0
 
@@ -62,9 +62,10 @@ def is_wsl() -> bool:
 
 
 def is_mirrored() -> bool:
-    """Whether WSL mirrors the network of Windows. A browser on Windows can then not visit the page.
+    """Whether WSL mirrors the network of Windows. If it does, a browser on Windows cannot visit the page.
 
-    Its connections have no socket in Linux, so the page refuses them. Only a mirrored network has this interface.
+    The browser's connections have no socket in Linux, so the page refuses them. Only a mirrored network has the
+    interface `loopback0`.
     """
     return SYSTEM.mirrored.exists()
 
@@ -81,7 +82,7 @@ def opener(places: Places, environment: Mapping[str, str], forbidden: Sequence[P
     """Return the command that opens a file on Windows, without the file. None if there is no such command.
 
     `places` must contain WSL's own program `wslpath`, which knows where the drives are mounted. `environment` is
-    cleaned. Nothing in the `forbidden` directories is used.
+    already cleaned. Nothing in the `forbidden` directories is used.
     """
     if not (is_visited_from_windows() and environment.get(_DISTRIBUTION)):
         return None
@@ -94,7 +95,7 @@ def opener(places: Places, environment: Mapping[str, str], forbidden: Sequence[P
 def address_of(file: Path, places: Places, environment: Mapping[str, str], forbidden: Sequence[Path]) -> str | None:
     """Return the address (`file:`) by which a Windows program reads `file`. None if Windows cannot read it.
 
-    A file on a drive of Windows has no such address, because there its mode does not keep other users away.
+    For a file on a drive of Windows, None is returned, because the file's mode does not keep other users away there.
     """
     translated = _translated(["-m", str(file)], places, environment, forbidden) or ""
     share = _SHARE.match(translated)
@@ -113,7 +114,8 @@ def open_file(
 ) -> bool:
     """Open a file in the person's Windows browser, and return whether the Windows program accepted it.
 
-    `make` makes the file, only if the program was found. `run` starts a command with an environment.
+    `make` makes the file, and is called only if the Windows program was found. `run` starts a command with an
+    environment.
     """
     command = opener(places, environment, forbidden)
     if command is None:

@@ -115,7 +115,7 @@ def _plain(name: str, text: str) -> list[Form]:
 def _in_code_page(text: str, page: str) -> bytes:
     """Return a text as Windows' programs write it to a pipe, with `?` for each character that the code page lacks.
 
-    The result is empty if too few other characters are left: it would match any row of question marks.
+    The result is empty if too few other characters remain, because it would match any row of question marks.
     """
     raw = text.encode(page, "replace")
     return raw if len(raw) - raw.count(b"?") >= SHORT else b""

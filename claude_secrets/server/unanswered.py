@@ -1,4 +1,4 @@
-"""The answers of `input_secret` if the person has entered no value: they cannot be asked, or have not answered yet.
+"""The answers of `input_secret` if the person cannot be asked, or has not entered a value yet.
 
 Always: each answer says what the agent or the person can do next. A command for the person names the project's
 directory.
@@ -25,7 +25,7 @@ def refused(code: Code, message: str, hint: str | None = None) -> Refused:
 def no_channel(question: InputQuestion, environment: Mapping[str, str]) -> Refused:
     """Return the answer if no browser and no dialog could be opened."""
     if wsl.is_wsl() and wsl.is_mirrored():
-        why = "WSL mirrors the network, so your Windows browser cannot reach the page"
+        why = "WSL mirrors the network, so a browser on Windows cannot reach the page"
     elif environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"):
         why = "no browser and no dialog program could be started"
     elif wsl.is_wsl():
@@ -54,7 +54,7 @@ def not_asked(question: InputQuestion) -> Refused:
 
 
 def waiting(question: InputQuestion, environment: Mapping[str, str]) -> Refused:
-    """Return the answer if the page still waits. If the person may be unable to see it, say what they can type."""
+    """Return the answer if the page still waits. If the person may not see the page, it says what they can type."""
     hint = "Call input_secret again with the same name to continue waiting."
     if surroundings(environment) is not Surroundings.PLAIN or (wsl.is_wsl() and wsl.is_mirrored()):
         hint = f"{hint} If the page cannot be opened, {by_typing(question, environment)}"
@@ -78,4 +78,5 @@ def stopping() -> Refused:
 def by_typing(question: InputQuestion, environment: Mapping[str, str]) -> str:
     """Return words that say where the person can type the command that stores the value."""
     place = a_terminal(surroundings(environment))
-    return f"the person can run in {place}, in the directory {question.project}: {command()} set {question.name}"
+    run = f"{command()} set {question.name}"
+    return f"the person can run this command in {place}, in the directory {question.project}: {run}"

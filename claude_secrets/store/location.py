@@ -64,7 +64,8 @@ def refuse_second_name(path: Path, status: os.stat_result) -> None:
 def refuse_mounted_file(path: Path) -> None:
     """Raise `SplitStoreError` STORE_UNAVAILABLE if the store's file is mounted on Linux without its directory.
 
-    A container, for example, then has its own log. A file that this process cannot change may be mounted.
+    For example, a container with only the file makes its own log. If this process cannot change the file, the file may
+    be mounted.
     """
     if sys.platform == "linux" and os.fsencode(os.path.realpath(path)) in _mount_points() and _can_change(path):
         raise SplitStoreError(

@@ -16,7 +16,7 @@ from tests.support.sddl import PERSON, descriptor
 
 KEY = b"a-canary-that-is-not-a-key"
 PATH = Path(r"C:\Users\Jo Doe\my.key")
-RESET = rf'First: icacls "{PATH}" /reset Then: icacls "{PATH}" /inheritance:r /grant:r *{PERSON}:F'
+RESET = rf'First run: icacls "{PATH}" /reset Then run: icacls "{PATH}" /inheritance:r /grant:r *{PERSON}:F'
 
 not_on_windows = pytest.mark.skipif(sys.platform == "win32", reason="Windows has only drafts")
 
@@ -116,8 +116,8 @@ def test_a_key_file_is_replaced_only_by_a_private_one(tmp_path: Path, monkeypatc
             "O:WDD:NO_ACCESS_CONTROL",
             "The key file has no access list, so everyone can read it.",
             (
-                "If its drive has FAT or exFAT, move it to a drive with NTFS, and set CLAUDE_SECRETS_KEY_FILE to its "
-                f"new path. If not, make it readable only by you. {RESET}"
+                "If the key file is on a drive with FAT or exFAT, move it to a drive with NTFS, and set "
+                f"CLAUDE_SECRETS_KEY_FILE to its new path. Otherwise, make it readable only by you. {RESET}"
             ),
         ),
     ],

@@ -371,7 +371,7 @@ def test_another_user_is_told_so(page: InputPage) -> None:
     assert answer == (
         "HTTP/1.0 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
         "This page is open to one user of this machine only.\n"
-        "If this is your own browser, type in a terminal where the server runs: claude-secrets set NAME\n"
+        "If this is your own browser, run this in a terminal where the server runs: claude-secrets set NAME\n"
     )
 
 

@@ -108,7 +108,7 @@ class Case(NamedTuple):
 
 
 PEOPLE = {
-    # People who must not notice anything.
+    # People for whom WSL's way changes nothing.
     "a desktop": Case([release(NATIVE_RELEASE), no_wslpath, firefox], DISPLAY, "firefox"),
     "a server": Case([release(NATIVE_RELEASE), no_wslpath], {}, None),
     "a server that says it is WSL": Case([release(NATIVE_RELEASE)], DISTRIBUTION, None),
@@ -121,13 +121,13 @@ PEOPLE = {
     ),
     "WSL without interop": Case([no_interop], DISTRIBUTION, None),
     "WSL without drives": Case([lambda person: person.wsl.mount("")], DISTRIBUTION, None),
-    # People whom it helps.
+    # People for whom the page opens on Windows.
     "WSL without WSLg": Case([], DISTRIBUTION, "Windows"),
     "WSL 1's name": Case([release("4.4.0-19041-Microsoft")], DISTRIBUTION, "Windows"),
     "WSLg without a browser": Case([], {**DISPLAY, **DISTRIBUTION}, "Windows"),
     "WSLg with nothing behind xdg-open": Case([no_browser_behind_xdg_open], {**DISPLAY, **DISTRIBUTION}, "Windows"),
     "a project on the drive": Case([], DISTRIBUTION, "Windows", project="mnt/c/Users/me/project"),
-    # Situations in which it must not be opened.
+    # People for whom the page must not open on Windows.
     "a mirrored network": Case([lambda person: person.wsl.mirror()], DISTRIBUTION, None),
     "without the distribution's name": Case([], {}, None),
     "the drive is the project": Case([], DISTRIBUTION, None, project="mnt/c"),
@@ -232,7 +232,7 @@ def test_a_name_of_a_distribution_leads_to_no_other_place(person: Person, name: 
 
 
 def test_a_file_on_a_drive_of_windows_is_not_opened(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There its mode does not keep other users of Windows away."""
+    """On such a drive, the file's mode does not keep other users of Windows away."""
     monkeypatch.setenv("TMPDIR", str(make(person.wsl.drive / "Temp")))
     monkeypatch.setattr("tempfile.tempdir", None)
     assert not person.open(DISTRIBUTION)
@@ -261,7 +261,7 @@ def test_doctor_finds_the_same_way_without_opening_anything(person: Person, name
     places = taken(person.wsl.system)._replace(below=person.root)
     found = browser.opener(case.environment, forbidden=[person.root / case.project], platform="linux", places=places)
     expected = {"firefox": person.wsl.system / "firefox", "Windows": person.wsl.program}.get(case.shown_by or "")
-    if no_interop in case.made:  # this shows only when the program is started
+    if no_interop in case.made:  # only starting the program shows this
         expected = person.wsl.program
     if no_browser_behind_xdg_open in case.made:
         expected = person.wsl.system / "xdg-open"

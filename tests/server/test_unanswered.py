@@ -36,7 +36,7 @@ def test_without_a_channel_the_answer_says_where_to_type_what(here: Surroundings
     error = unanswered.no_channel(QUESTION, {}).error
     assert error.code is Code.NO_INPUT_CHANNEL
     assert error.message.endswith("there is no display.")
-    place = f"the person can run in {a_terminal(here)}, in the directory /work/api: "
+    place = f"the person can run this command in {a_terminal(here)}, in the directory /work/api: "
     assert error.hint is not None
     assert error.hint.startswith(f"To store the value, {place}")
     assert error.hint.endswith("claude_secrets set TOKEN") or error.hint.endswith("claude-secrets set TOKEN")
@@ -47,7 +47,8 @@ def test_a_page_that_waits_is_explained_only_where_it_may_be_out_of_sight(here: 
     assert error.code is Code.WAITING
     assert (error.hint == AGAIN) is (here is Surroundings.PLAIN)
     assert str(error.hint).startswith(AGAIN)
-    assert here is Surroundings.PLAIN or f"the person can run in {a_terminal(here)}, in" in str(error.hint)
+    typed = f"the person can run this command in {a_terminal(here)}, in"
+    assert here is Surroundings.PLAIN or typed in str(error.hint)
 
 
 @pytest.mark.parametrize("display", ["DISPLAY", "WAYLAND_DISPLAY"])

@@ -1,4 +1,4 @@
-"""Directories and files that are mounted at a second path, which takes root on Linux."""
+"""Directories and files that are mounted at a second path. Mounting needs root on Linux."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ root_on_linux = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0,
 
 @contextmanager
 def mounted(original: Path, at: Path, *, read_only: bool = False) -> Iterator[Path]:
-    """Mount a directory or file at a second path, which is made if it is missing, until the block ends."""
+    """Mount a directory or file at a second path until the block ends. The second path is made if it is missing."""
     if original.is_dir():
         at.mkdir(exist_ok=True)
     else:

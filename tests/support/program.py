@@ -34,8 +34,9 @@ PLACES = "TESTS_PLACES"
 """The directories, written as a PATH, that replace the system's directories of programs."""
 
 KERNEL = "TESTS_KERNEL"
-"""The directory with the files that replace the kernel's files about WSL. They are named as the fields of
-`wsl.Machine`."""
+"""Names the directory with the files that replace the kernel's files about WSL. Each file has the name of a field of
+`wsl.Machine`.
+"""
 
 OWN_KEYRINGS = {"darwin": "keyring.backends.macOS", "win32": "keyring.backends.Windows"}
 """The modules that reach the developer's own keyring. No variable leads them to another one, unlike on Linux."""

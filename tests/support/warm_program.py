@@ -1,4 +1,4 @@
-"""Runs many commands of the program one after the other in one process, where starting a process takes seconds.
+"""Run many commands of the program one after the other in one process, because starting a process can take seconds.
 
 Each command gets its own arguments, environment, directory and standard streams, as a process of its own would. The
 environment's home also counts as the account's home.
@@ -16,7 +16,7 @@ from typing import Self
 from tests.support.program import bar_own_keyring
 
 _BINARY = getattr(os, "O_BINARY", 0)
-"""Only Windows has it: without it, its C library changes line ends."""
+"""Only Windows has this flag. Without it, its C library changes line ends."""
 
 
 class WarmProgram:

@@ -11,7 +11,7 @@ from tests.support.program_places import make
 RELEASE = "5.15.167.4-microsoft-standard-WSL2\n"
 NATIVE_RELEASE = "6.12.41+deb13-amd64\n"
 
-# Rows as WSL's users report them, with the numbers of the device left open.
+# Rows that users of WSL have reported. The tests fill in the numbers of the device.
 DRIVES = {
     "9p": r"114 86 {device} / /mnt/c rw,noatime - 9p C:\134 rw,dirsync,aname=drvfs;path=C:\;uid=1000;symlinkroot=/mnt/",
     "9p, shared": r"114 86 {device} / /mnt/c rw,noatime shared:1 - 9p C:\134 rw,aname=drvfs,cache=5,trans=fd,rfd=6",
@@ -45,7 +45,7 @@ class WslStandIn:
             f'export -p > {note}.env\npwd > {note}.cwd\nfor word; do echo "$word"; done > {note}.draft\n'
             f"/bin/mv {note}.draft {note}\n",
         )
-        # WSL shows files of Windows as the default user's, and everybody may change them.
+        # WSL shows files of Windows as files of the default user that everyone may change.
         for path in (self.drive, self.program.parent, self.program):
             path.chmod(0o777)
         drive_, program = shlex.quote(str(self.drive)), shlex.quote(str(self.program))

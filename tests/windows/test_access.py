@@ -1,6 +1,6 @@
-"""Key files and other private files on Windows have an access list of their own from the beginning.
+"""Key files and other private files on Windows have their own access list from the moment at which they exist.
 
-Wine stores access lists as modes, so it tells only the owner's access from everybody's.
+Wine stores access lists as modes, so it only distinguishes the owner's access from everyone's.
 """
 
 import ctypes

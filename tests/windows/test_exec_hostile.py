@@ -1,6 +1,6 @@
 """Attack `exec` on Windows: planted programs, readers that end, failing filters, prompts and code pages.
 
-This file needs no fixture of other test files, and starts few processes, because a start takes seconds.
+This file uses no fixtures of other test files. It starts few processes, because a start takes seconds.
 """
 
 import ctypes

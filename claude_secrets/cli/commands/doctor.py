@@ -190,18 +190,18 @@ def _exposed(person: Person | None) -> Iterator[Finding]:
 
 
 def _asking(project: Project | None) -> Finding:
-    """Report how `input_secret` can ask in these surroundings, and what the person can type if it cannot."""
+    """Report how `input_secret` can ask the person here, and what the person can type if it cannot."""
     forbidden = grounds_of(project.path) if project is not None else []
     program = browser.opener(os.environ, forbidden=forbidden, platform=sys.platform)
     dialogs = Dialogs(os.environ, forbidden, sys.platform)
     if program is not None:
-        return Finding("asking", "ok", f"input_secret can open its page: {program}.")
+        return Finding("asking", "ok", f"input_secret can open its page with {program}.")
     if dialogs.available():
         return Finding("asking", "ok", "input_secret can ask in a dialog on this desktop.")
     here = surroundings(os.environ)
     why = "WSL mirrors the network" if wsl.is_wsl() and wsl.is_mirrored() else "no browser and no dialog can be opened"
-    message = f"Here, only a client that opens web addresses can show input_secret's page: {why}."
-    return Finding("asking", "ok", message, f"You can also type in {a_terminal(here)}: {command()} set NAME")
+    message = f"Here, input_secret can ask you only if the client opens web addresses, because {why}."
+    return Finding("asking", "ok", message, f"You can also enter a value in {a_terminal(here)}: {command()} set NAME")
 
 
 def _store(person: Person, named: str | None) -> Finding:

@@ -109,7 +109,7 @@ def _without_values(person: Person, word: str) -> str:
 
         stored = every_value(person, "exec", refused=Code.INVALID_ARGUMENTS) if person.store.exists() else {}
         shown = redacted(Finder(stored), word)
-    except (SecretsError, UnicodeEncodeError):  # Windows' arguments may contain half of a UTF-16 pair
+    except (SecretsError, UnicodeEncodeError):  # arguments on Windows may contain an unpaired surrogate
         return ""
     return "" if kinds_in(shown) else shown
 
@@ -225,7 +225,7 @@ def _not_run(error: OSError) -> int:
 
 
 def _why(error: OSError) -> str:
-    if getattr(error, "winerror", None):  # Windows has more reasons than C has numbers
+    if getattr(error, "winerror", None):  # Windows has more error codes than errno
         return error.strerror or os.strerror(error.errno or 0)
     return os.strerror(error.errno or 0)
 

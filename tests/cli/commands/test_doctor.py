@@ -159,7 +159,7 @@ def test_doctor_says_how_input_secret_can_ask(machine: Machine) -> None:
 
     without = asking()
     assert without["message"].endswith("no browser and no dialog can be opened.")
-    assert without["hint"].startswith("You can also type in a")
+    assert without["hint"].startswith("You can also enter a value in a")
     assert without["hint"].endswith("set NAME")
     programs = make(machine.home / "programs")
     for name, said in (("zenity", "in a dialog"), ("firefox", str(programs / "firefox"))):
