@@ -1,5 +1,6 @@
 """Fixtures of all tests. Tests and the programs that they start never see the developer's home, session or keyring."""
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from claude_secrets.agent import client_records
 from tests.support import keyrings
 from tests.support.chromium import Browser
 from tests.support.keyrings import x_display
-from tests.support.machine import Machine
+from tests.support.machine import DEADLINE, Machine
 from tests.support.program import bar_own_keyring
 from tests.support.requirements import require
 from tests.support.store_world import World
@@ -88,6 +89,25 @@ def machine(bare_machine: Machine) -> Machine:
 def shared_machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """A machine like `machine` that all tests of a file share."""
     return Machine(tmp_path_factory.mktemp("machine")).use_key_file()
+
+
+@pytest.fixture(scope="session")
+def _forked_program() -> Iterator[object]:
+    if sys.platform == "win32":
+        yield None
+    else:
+        from tests.support.forked_program import ForkedProgram
+
+        with ForkedProgram(DEADLINE) as program:
+            yield program
+
+
+@pytest.fixture(scope="module")
+def quick_starts(_forked_program: object) -> Iterator[None]:
+    """Let machines fork their commands and servers in this file, whose tests are not about how a process starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "forked", _forked_program)
+        yield
 
 
 @pytest.fixture(scope="module")

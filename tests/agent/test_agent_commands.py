@@ -14,22 +14,26 @@ import pytest
 
 from claude_secrets.agent import detection, processes
 from claude_secrets.cli.parser import COMMANDS
+from claude_secrets.model import Access
 from tests.support.agent_shells import ANSWERS_ITSELF, CONVERSATION, UV, agent_runs
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 from tests.support.posix import skip_without
 from tests.support.requirements import require_real
+from tests.support.rounds import in_turn
 
 skip_without("POSIX shells")
 assert sys.platform != "win32"
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 
 @pytest.fixture(scope="module", name="machine")
 def machine_with_two_projects(shared_machine: Machine) -> Machine:
     a, b = (shared_machine.project(name) for name in ("a", "b"))
-    shared_machine.run("set", "TOKEN", at=a, stdin="canary-a-value")
-    shared_machine.run("set", "B_TOKEN", at=b, stdin="canary-b-value")
-    shared_machine.run("set", "B_GIVEN", at=b, stdin="given")
-    shared_machine.run("set", "KEPT", "--use-only", at=a, stdin="canary-kept-value")
+    shared_machine.keep("TOKEN", "canary-a-value", at=a)
+    shared_machine.keep("B_TOKEN", "canary-b-value", at=b)
+    shared_machine.keep("B_GIVEN", "given", at=b)
+    shared_machine.keep("KEPT", "canary-kept-value", at=a, access=Access.USE_ONLY)
     (shared_machine.home / "link").symlink_to(b)
     (shared_machine.home / "answers.py").write_text(ANSWERS_ITSELF)
     evil = shared_machine.home / "evil" / "claude-secrets"
@@ -212,8 +216,14 @@ ATTEMPTS = {
 }
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS)
-@pytest.mark.parametrize("command", ["get B_TOKEN", "exec --only B_TOKEN -- printenv B_TOKEN", "list"])
+@pytest.mark.parametrize(
+    ("attempt", "command"),
+    [
+        (attempt, command)
+        for number, attempt in enumerate(ATTEMPTS)
+        for command in ("get B_TOKEN", *in_turn(("exec --only B_TOKEN -- printenv B_TOKEN", "list"), number, 1))
+    ],
+)
 def test_an_agent_gets_nothing_of_another_project(machine: Machine, attempt: str, command: str) -> None:
     words = f"$cs {command}"
     if attempt in ("naming it", "another scope"):  # an option must precede the program that `exec` runs
@@ -251,8 +261,10 @@ DESCENDS = {
 """Ways to remove the marker while the client stays an ancestor of the process."""
 
 
-@pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])
-@pytest.mark.parametrize("way", DESCENDS)
+@pytest.mark.parametrize(
+    ("way", "shell"),
+    [(way, shell) for number, way in enumerate(DESCENDS) for shell in ("bash", *in_turn(("dash", "zsh"), number, 1))],
+)
 def test_an_agent_below_a_client_that_is_known_by_its_name_stays_one(machine: Machine, way: str, shell: str) -> None:
     if way == "uv":
         require_real(UV.exists(), "uv")
@@ -425,7 +437,8 @@ def test_a_server_that_an_agent_starts_by_hand_is_bound_to_its_project(machine: 
 
 
 def test_a_server_whose_agent_cannot_be_seen_does_not_start(machine: Machine) -> None:
-    agent_runs(machine, "(setsid sh -c 'sleep 0.5; $cs serve; echo $?' </dev/null >~/served 2>&1 &) ; sleep 4")
+    script = "(setsid sh -c 'sleep 0.5; $cs serve; echo $?' </dev/null >~/served 2>&1 &)"
+    agent_runs(machine, f"{script}; until grep -qx '[0-9][0-9]*' ~/served; do sleep 0.1; done")
     said = (machine.home / "served").read_text()
     assert "[NO_PROJECT]" in said
     assert said.endswith("3\n")
@@ -492,7 +505,7 @@ def test_where_the_agent_cannot_be_seen_nothing_is_allowed(machine: Machine) -> 
     done = agent_runs(machine, f"rm -r {gone}; $cs get TOKEN", at="gone")
     assert (done.returncode, done.stdout) == (3, "")
     script = "(setsid sh -c 'sleep 0.5; $cs get TOKEN' >~/orphan 2>&1 &) ; true"
-    agent_runs(machine, f"{script}; sleep 3")
+    agent_runs(machine, f"{script}; until test -s ~/orphan; do sleep 0.1; done")
     assert "canary" not in (machine.home / "orphan").read_text()
 
 

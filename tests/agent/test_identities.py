@@ -19,6 +19,8 @@ from tests.support.disk import git, make_linked
 from tests.support.machine import Machine, Wire
 from tests.support.store_world import Agent, World
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 CANARY = "canary-9f2a-of-the-victim"
 REFUSED = {"NOT_TRUSTED", "PROJECT_CONFLICT", "NO_PROJECT", "NO_ALLOWLIST"}
 

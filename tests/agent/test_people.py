@@ -20,6 +20,8 @@ from tests.support.terminals import PROMPT, Bash
 skip_without("POSIX users, sessions and shells")
 assert sys.platform != "win32"
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 VALUE = "Zq9-token-value-8841XY"
 SHOW = f"{PROGRAM} projects >/dev/null 2>&1 && {PROGRAM} get TOK"
 SHELL = f"TERM=dumb PS1={shlex.quote(PROMPT)} exec bash --norc --noprofile -i"

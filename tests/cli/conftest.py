@@ -2,6 +2,7 @@
 
 import pytest
 
+from claude_secrets.model import Access
 from tests.support.hook_events import KEPT, OTHERS, SHORT, VALUE
 from tests.support.machine import Machine
 
@@ -10,10 +11,10 @@ from tests.support.machine import Machine
 def machine_with_two_projects(shared_machine: Machine) -> Machine:
     """Two projects whose agents may use different secrets; all tests of a file share them."""
     a, b = shared_machine.project("a"), shared_machine.project("b")
-    shared_machine.run("set", "TOKEN", at=a, stdin=VALUE)
-    shared_machine.run("set", "KEPT", "--use-only", at=a, stdin=KEPT)
-    shared_machine.run("set", "SHORT", at=a, stdin=SHORT)
-    shared_machine.run("set", "OTHERS", at=b, stdin=OTHERS)
+    shared_machine.keep("TOKEN", VALUE, at=a)
+    shared_machine.keep("KEPT", KEPT, at=a, access=Access.USE_ONLY)
+    shared_machine.keep("SHORT", SHORT, at=a)
+    shared_machine.keep("OTHERS", OTHERS, at=b)
     return shared_machine
 
 

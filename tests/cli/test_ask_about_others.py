@@ -17,6 +17,8 @@ from tests.support.terminals import PROMPT, Bash
 skip_without("POSIX terminals")
 assert sys.platform != "win32"
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 CS = shlex.join(PROGRAM)
 SHOW = "exec -- printenv A"
 

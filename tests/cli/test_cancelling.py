@@ -34,6 +34,8 @@ if sys.platform != "win32":
 skip_without("POSIX terminals")
 assert sys.platform != "win32"
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 WORDS = "correct horse battery staple"
 OTHER_WORDS = "quiet lantern orbit mustard velvet"
 CODE = "the recovery code"

@@ -14,6 +14,8 @@ from tests.support import sqlite_attacker as attacker
 from tests.support.machine import DEADLINE, PROGRAM, Machine, in_a_shell
 from tests.support.terminals import on_a_terminal
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, []), ("n\n", 1, ["T"]), ("\n", 1, ["T"])])
 def test_deleting_asks_first(machine: Machine, answer: str, code: int, left: list[str]) -> None:

@@ -9,6 +9,8 @@ from tests.support.hook_events import VALUE, hook
 from tests.support.machine import Machine
 from tests.support.rounds import in_turn
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 
 @pytest.fixture(scope="module", name="machine")
 def machine_of_two_projects(machine_with_two_projects: Machine) -> Machine:

@@ -15,6 +15,9 @@ from claude_secrets.cli.guarded_paths import texts
 from tests.support.hook_events import KEPT, OTHERS, SHORT, UNREADABLE, VALUE, broken, hook
 from tests.support.keyrings import RealKeyring
 from tests.support.machine import DEADLINE, PROGRAM, Machine
+from tests.support.rounds import rounds
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 
 @pytest.fixture(scope="module", name="machine")
@@ -312,7 +315,7 @@ def test_a_search_that_does_not_end_withholds_the_output(machine: Machine) -> No
     assert "(TimeoutError)" in told("post-tool-use-failure", error=VALUE)["systemMessage"]
 
 
-@pytest.mark.parametrize("size", [20_480, 1 << 20])
+@pytest.mark.parametrize("size", [20_480, rounds(1 << 18, 1 << 20)])
 def test_a_long_value_of_one_letter_does_not_hold_an_output_back(tmp_path: Path, size: int) -> None:
     machine = Machine(tmp_path).use_key_file()
     machine.run("set", "LONG", at=machine.project("a"), stdin="a" * size)

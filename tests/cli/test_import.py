@@ -27,6 +27,8 @@ from tests.support.posix import give_away, is_root, make_pipe
 from tests.support.program import SECURITY
 from tests.support.store_world import Agent, World
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 VECTORS = {
     vector["name"]: vector
     for vector in json.loads((Path(__file__).parents[1] / "vectors" / "typescript.json").read_text(encoding="utf-8"))

@@ -10,10 +10,13 @@ import yaml
 
 from tests.support.machine import PROGRAM, Machine
 from tests.support.posix import skip_without
+from tests.support.rounds import in_turn
 from tests.support.terminals import Running
 
 skip_without("POSIX terminals")
 assert sys.platform != "win32"
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 NAMES = [f"SERVICE_{number:02}_TOKEN" for number in range(68)]
 ROWS = 24
@@ -64,7 +67,7 @@ def machine_with_many_secrets(shared_machine: Machine) -> Machine:
     run(shared_machine, "import", "old.env", "--yes", at=own)
     for number in range(68):
         run(shared_machine, "delete", f"OLD_{number}", "--yes", at=own)
-    run(shared_machine, "set", "OWN", at=own, stdin="value")
+    shared_machine.keep("OWN", "value", at=own)
     run(shared_machine, "backup", "old.backup", "--backup-passphrase-fd", "0", stdin=WORDS)
     return shared_machine
 
@@ -74,8 +77,10 @@ def run(machine: Machine, *words: str, at: Path | None = None, stdin: str | None
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("columns", [60, 80])
-@pytest.mark.parametrize("line", QUESTIONS)
+@pytest.mark.parametrize(
+    ("line", "columns"),
+    [(line, columns) for number, line in enumerate(QUESTIONS) for columns in in_turn((60, 80), number, 1)],
+)
 def test_a_question_says_how_many_and_of_what(machine: Machine, line: str, columns: int) -> None:
     place, question = QUESTIONS[line]
     with Running([*PROGRAM, *line.split()], machine.home / "work" / place, machine.environment, columns=columns) as at:

@@ -23,6 +23,8 @@ from claude_secrets.plain_file import PlainFile
 from tests.support.machine import Machine
 from tests.support.rounds import rounds
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 import_command = importlib.import_module("claude_secrets.cli.commands.import")
 
 NAMES = ["A", "A", "B", "B", "DB_PASSWORD"]
@@ -137,7 +139,7 @@ def imported(data: bytes, secrets: Mapping[str, str], *, overwrite: bool) -> tup
 
 
 @given(files([*NAMES, *NAMES, *ODD_NAMES]) | files(NAMES), SECRETS, st.booleans())
-@settings(max_examples=rounds(300, 30_000), deadline=None)
+@settings(max_examples=rounds(100, 30_000), deadline=None)
 def test_the_environment_is_the_same_after_rewriting(text: str, secrets: dict[str, str], overwrite: bool) -> None:
     data = text.encode()
     done = imported(data, secrets, overwrite=overwrite)
@@ -191,7 +193,7 @@ def test_a_value_that_leads_to_a_reference_is_left_alone(what: str) -> None:
 )
 def test_what_would_change_another_variable_is_refused(text: str, why: str, tmp_path: Path) -> None:
     machine = Machine(tmp_path).use_key_file()
-    machine.run("set", "A", stdin="old")
+    machine.keep("A", "old")
     file = machine.home / ".env"
     file.write_text(text)
     done = machine.run("import", str(file), "--rewrite", "--overwrite", "--yes")
@@ -202,7 +204,7 @@ def test_what_would_change_another_variable_is_refused(text: str, why: str, tmp_
 
 @pytest.fixture(scope="module", name="machine")
 def machine_with_secret(shared_machine: Machine) -> Machine:
-    shared_machine.run("set", "STORED", stdin="stored")
+    shared_machine.keep("STORED", "stored")
     return shared_machine
 
 

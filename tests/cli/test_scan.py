@@ -19,6 +19,8 @@ from claude_secrets.redaction.leaks import Leak, leaks_in
 from tests.support.machine import PROGRAM, Machine
 from tests.support.posix import is_root, make_pipe
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 VALUE = "canary/" + "q7Rt+" * 9
 SCOPED = "canary-in-another-scope"
 

@@ -27,6 +27,8 @@ from tests.support.machine import PROGRAM, Machine
 from tests.support.posix import make_pipe, process_group, unix_socket
 from tests.support.terminals import Bash
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="these are POSIX files")
 SEALED = b"7z\xbc\xaf\x27\x1c" + bytes(50)
 

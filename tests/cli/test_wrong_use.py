@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.machine import Machine
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 PROGRAM = "python -P -m claude_secrets"
 
 

@@ -12,7 +12,7 @@ from tests.support.machine import Machine
 def machine_with_values(shared_machine: Machine) -> Machine:
     shared_machine.project("api")
     for name, value in {**VALUES, "TOKEN": TOKEN}.items():
-        assert shared_machine.run("set", name, "--exact", stdin=value).returncode == 0
+        shared_machine.keep(name, value)
     return shared_machine
 
 

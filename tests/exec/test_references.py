@@ -13,6 +13,8 @@ from tests.support.posix import skip_without
 skip_without("POSIX shells and terminals")
 assert sys.platform != "win32"
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 
 def test_references_stand_anywhere_in_the_values_of_a_file(machine: Machine, here: Path) -> None:
     (here / ".env").write_text(

@@ -20,9 +20,12 @@ from claude_secrets.exec.streams import QUIET_SECONDS, Stream
 from tests.support.exec_values import TOKEN, exec_words
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 from tests.support.posix import skip_without
+from tests.support.rounds import rounds
 
 skip_without("POSIX shells and terminals")
 assert sys.platform != "win32"
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 PROGRAMS = {
     "an exit code": "exit 7",
@@ -91,7 +94,7 @@ LAST_LINES = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(rounds(2, 5)))
 @pytest.mark.parametrize("to", ["a pipe", "a file"])
 def test_the_last_line_of_a_program_that_waits_is_shown_whole(
     tmp_path_factory: pytest.TempPathFactory, seed: int, to: str
@@ -102,7 +105,7 @@ def test_the_last_line_of_a_program_that_waits_is_shown_whole(
     names, chosen = [f"S{number}" for number in range(5)], random.Random(seed)
     for name in names:
         value = chosen.choice(LAST_LINES)[-1] + "".join(chosen.choices(string.ascii_letters + string.digits, k=40))
-        machine.run("set", name, at=machine.home, stdin=value)
+        machine.keep(name, value)
     told, seen = machine.home / "told", machine.home / "seen"
     os.mkfifo(told)
     seen.write_bytes(b"")
@@ -193,8 +196,9 @@ def test_each_stream_is_quiet_by_itself() -> None:
     assert quiet.quiet_in() is None
 
 
-def test_a_hundred_megabytes_come_through_as_they_are(machine: Machine) -> None:
-    script = "import os\nblock = bytes(range(256)) * 4096\nfor _ in range(100): os.write(1, block)"
+def test_many_megabytes_come_through_as_they_are(machine: Machine) -> None:
+    megabytes = rounds(30, 100)
+    script = f"import os\nblock = bytes(range(256)) * 4096\nfor _ in range({megabytes}): os.write(1, block)"
     words = [*exec_words("--only", "TOKEN"), sys.executable, "-c", script]
     digest, size = hashlib.sha256(), 0
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=machine.environment) as process:
@@ -202,8 +206,8 @@ def test_a_hundred_megabytes_come_through_as_they_are(machine: Machine) -> None:
         while block := process.stdout.read(1 << 20):
             digest.update(block)
             size += len(block)
-    wanted = hashlib.sha256(bytes(range(256)) * 4096 * 100).hexdigest()
-    assert (process.returncode, size, digest.hexdigest()) == (0, 100 << 20, wanted)
+    wanted = hashlib.sha256(bytes(range(256)) * 4096 * megabytes).hexdigest()
+    assert (process.returncode, size, digest.hexdigest()) == (0, megabytes << 20, wanted)
 
 
 def test_a_program_whose_reader_goes_is_told_as_always(machine: Machine) -> None:

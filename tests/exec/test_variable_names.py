@@ -13,6 +13,8 @@ from tests.support.posix import skip_without
 skip_without("POSIX shells and terminals")
 assert sys.platform != "win32"
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 HARMLESS = {
     "an application's own settings and secrets": """
         TOKEN PORT HOST DEBUG LOG_LEVEL SECRET_KEY APP_ENV APP_URL DATABASE_URL REDIS_URL SENTRY_DSN SMTP_HOST

@@ -20,6 +20,8 @@ from tests.support.mac_disk import MacDisk
 from tests.support.machine import Machine
 from tests.support.mounts import mounted, root_on_linux
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in opens directories, which Windows cannot")
 
 

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
@@ -23,6 +23,14 @@ from claude_secrets.person.person import Person
 from claude_secrets.store.store import Store
 from tests.support.program import ACCOUNT_HOME
 from tests.support.store_world import located
+
+if TYPE_CHECKING and sys.platform != "win32":
+    from tests.support.forked_program import ForkedProcess, ForkedProgram
+
+    Process = subprocess.Popen[bytes] | ForkedProcess
+else:  # Windows has no forks
+    ForkedProgram = Any
+    Process = subprocess.Popen[bytes]
 
 DEADLINE = 120.0 if sys.platform == "win32" else 30.0
 """Seconds that an answer may take before the test fails. Under Wine, a server's first answer takes many seconds."""
@@ -36,6 +44,9 @@ _OF_WINDOWS = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT")
 
 class Machine:
     """A home directory, an environment like the one that MCP clients pass on, and the program."""
+
+    forked: ForkedProgram | None = None
+    """Starts the program in less time, while a test uses the fixture `quick_starts`."""
 
     def __init__(self, root: Path) -> None:
         self.home = root / "home"
@@ -107,6 +118,11 @@ class Machine:
         self, *arguments: str, at: Path | None = None, stdin: str | None = None, environment: Mapping[str, str] = {}
     ) -> subprocess.CompletedProcess[str]:
         """Run one command to its end; without `stdin` it gets the null device."""
+        if self.forked is not None:
+            command = [*PROGRAM, *arguments]
+            done: subprocess.CompletedProcess[str]
+            done = self.forked.run(command, at or self.home, {**self.environment, **environment}, stdin)
+            return done
         return subprocess.run(
             [*PROGRAM, *arguments],
             input=stdin,
@@ -124,23 +140,28 @@ class Machine:
         self, at: Path, *arguments: str, environment: Mapping[str, str] = {}, wrapper: Sequence[str] = ()
     ) -> "Wire":
         """Start the server in directory `at` and shake hands."""
-        wire = Wire([*wrapper, *PROGRAM, *arguments], at, {**self.environment, **environment})
+        start = _on_pipes if self.forked is None or wrapper else self.forked.serve
+        wire = Wire([*wrapper, *PROGRAM, *arguments], at, {**self.environment, **environment}, start)
         wire.shake_hands()
         return wire
+
+
+def _on_pipes(command: Sequence[str], at: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=at, env=dict(environment), stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 class Wire:
     """Raw JSON-RPC over the pipes of one server process."""
 
-    def __init__(self, command: Sequence[str], at: Path, environment: Mapping[str, str]) -> None:
-        self.process = subprocess.Popen(
-            command,
-            cwd=at,
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+    def __init__(
+        self,
+        command: Sequence[str],
+        at: Path,
+        environment: Mapping[str, str],
+        start: Callable[[Sequence[str], Path, Mapping[str, str]], Process] = _on_pipes,
+    ) -> None:
+        self.process = start(command, at, environment)
         self._lines: queue.Queue[bytes] = queue.Queue()
         self.stderr = b""
         self.said: list[bytes] = []

@@ -10,6 +10,8 @@ import pytest
 from tests.support.machine import PROGRAM, Machine
 from tests.support.terminals import on_a_terminal
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 PASSPHRASE = "correct horse battery staple"
 
 

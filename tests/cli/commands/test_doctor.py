@@ -15,6 +15,8 @@ from tests.support.program import KERNEL, PLACES
 from tests.support.program_places import make
 from tests.support.wsl_stand_in import WslStandIn
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 
 def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -> None:
     project = machine.project("api", ["T"])

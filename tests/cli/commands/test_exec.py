@@ -9,6 +9,8 @@ import pytest
 from claude_secrets.errors import Code
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 
 def test_exec_becomes_the_program_with_the_secrets_in_its_environment(machine: Machine) -> None:
     value = "a 'b' $(touch x)\nüé"

@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.support.machine import Machine
 from tests.support.terminals import on_a_terminal
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 
 def test_history_shows_who_stored_what_and_restore_brings_it_back(machine: Machine) -> None:

@@ -12,6 +12,9 @@ from tests.support.agent_shells import agent_runs
 from tests.support.hook_events import EVENTS, KEPT, STOPPING_NOTHING, UNREADABLE, VALUE, broken, hook
 from tests.support.machine import DEADLINE, PROGRAM, Machine
 from tests.support.program import HOOK_SECONDS
+from tests.support.rounds import in_turn
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 
 @pytest.fixture(scope="module", name="machine")
@@ -136,8 +139,15 @@ NONSENSE = {
 }
 
 
-@pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("what", NONSENSE)
+@pytest.mark.parametrize(
+    ("what", "event"),
+    [
+        (what, event)
+        for number, what in enumerate(NONSENSE)
+        for events in (STOPPING_NOTHING, [event for event in EVENTS if event not in STOPPING_NOTHING])
+        for event in in_turn(events, number, 1)
+    ],
+)
 def test_whatever_comes_for_an_event_is_answered(machine: Machine, event: str, what: str) -> None:
     done = subprocess.run(
         [*PROGRAM, "hook", event], input=NONSENSE[what], capture_output=True, env=machine.environment, timeout=60,
@@ -195,7 +205,7 @@ def test_an_agent_that_runs_a_hook_is_answered_for_its_own_project(machine: Mach
         done = agent_runs(machine, f"XDG_CONFIG_HOME={evil.parent} $cs hook {event}", stdin=told)
         assert ("OTHERS" in done.stdout, "[a secret]" in done.stdout) == (False, event == "post-tool-use")
     orphan = f"setsid sh -c 'sleep 0.5; $cs hook session-start; echo $?' <<<'{told}' >~/told 2>&1"
-    agent_runs(machine, f"({orphan} &); sleep 3")
+    agent_runs(machine, f"({orphan} &); until test -s ~/told; do sleep 0.1; done")
     assert (machine.home / "told").read_text() == "0\n"
 
 

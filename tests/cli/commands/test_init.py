@@ -16,6 +16,8 @@ from tests.support.terminals import Running
 skip_without("POSIX terminals")
 assert sys.platform != "win32"
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 FILE = Path(".claude") / "secrets.yml"
 WORDS = "correct horse battery staple"
 

@@ -8,6 +8,8 @@ import pytest
 from tests.support import sqlite_attacker as attacker
 from tests.support.machine import Machine
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 
 def test_the_log_tells_what_was_asked_for_and_finds_what_it_is_asked_for(machine: Machine) -> None:
     project = machine.project("api", ["TOKEN"])

@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from tests.support.machine import Machine
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 
 def test_policy_check_reads_the_environments_directory_too(machine: Machine) -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.support.machine import Machine
 from tests.support.terminals import on_a_terminal
 
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
 
 def test_a_value_from_standard_input_comes_back_exactly(machine: Machine) -> None:
     for given, stored in [("tok", "tok"), ("tok\n", "tok"), ("tok\r\n", "tok"), ("a\nb\n", "a\nb\n"), ("\n\n", "\n\n")]:

@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.disk import make_linked
 from tests.support.machine import Machine
 from tests.support.terminals import on_a_terminal
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 
 def test_allow_lists_the_name_lets_the_project_use_it_and_keeps_comments(machine: Machine) -> None:
