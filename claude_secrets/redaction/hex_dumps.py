@@ -28,10 +28,19 @@ _BETWEEN_NUMBERS: Final = (
 A line shows its characters directly after the numbers (xxd), or after a sign (hexdump), or contains only numbers.
 """
 
-_UNFINISHED_NUMBERS: Final = re.compile(
-    rb"[ \t\r\n\\0](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?"
-    rb"|(?:(?<=\n)|(?<=\r)\n)[ \t>#*|/]{0,160}[0-9a-fA-F]{0,16}|(?<=\r)|(?<=\\)\\*|(?<=0))\Z"
+_UNFINISHED: Final = (
+    re.compile(
+        rb"[ \t\r\n](?:(?<=[ \t])[ \t][^\r\n]{0,38}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?"
+        rb"|(?:(?<=\n)|(?<=\r)\n)[ \t>#*|/]{0,160}[0-9a-fA-F]{0,16}|(?<=\r))\Z"
+    ),
+    re.compile(rb"[ \t][ \t]+[|>][^\r\n]{0,37}(?:\r?\n[0-9a-fA-F]{0,16}|\r)?\Z"),
+    re.compile(rb"(?:\\+|0)\Z"),
 )
+"""The end of a text that may not belong to the numbers: a line's characters or offset, or the beginning of `0x`.
+
+Lines with a sign before their characters have a second pattern, because two blanks also divide their numbers.
+"""
+
 _REST_OF_LINE: Final = re.compile(rb"(?:[ \t:]{0,2}[0-9a-fA-F]{2}){0,64}[ \t]{2,}([^\r\n]{1,38})(?=\r?\n|\Z)")
 _MAY_GO_ON: Final = re.compile(rb"(?:[ \t:]{0,2}[0-9a-fA-F]{2}){0,64}(?:[ \t:]?[0-9a-fA-F]|[ \t]*)\Z")
 
@@ -40,8 +49,10 @@ def every_reading(view: View, *, final: bool = True) -> Iterator[View]:
     """Yield views in which the numbers of hexadecimal dumps are joined, one view for each plausible reading."""
     for between in _BETWEEN_NUMBERS:
         yield _numbers(view, between)
-    if not final and (rest := view.cut(_UNFINISHED_NUMBERS)) is not view:
-        yield _numbers(rest)
+    for unfinished in () if final else _UNFINISHED:
+        rest = view.cut(unfinished)
+        if rest is not view:
+            yield _numbers(rest)
     if has_escapes(view.text):
         yield _numbers(decoded(view, final=final))
 

@@ -15,6 +15,7 @@ import string
 import subprocess
 import urllib.parse
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -609,6 +610,20 @@ def test_a_value_in_a_dump_is_found_wherever_it_stands(dump: str, size: int) -> 
                 assert value.encode()[-4:] not in out
                 rest = re.sub(rb"[^0-9a-f]", b"", out.partition(MARK)[2].partition(b"\n")[0])
                 assert value.encode()[-3:].hex().encode() not in rest
+
+
+def in_rows(data: bytes, row: Callable[[bytes, int], bytes]) -> bytes:
+    return b"\n".join(row(data[at : at + 16], at) for at in range(0, len(data), 16))
+
+
+@pytest.mark.parametrize("dump", [*IN_PAIRS.values(), *(partial(in_rows, row=row) for row in ROWS.values())])
+@pytest.mark.parametrize("value", [TOKEN[:12], "0a  |b  c"])
+def test_a_value_in_a_dump_is_found_if_the_dump_comes_in_two_pieces(dump: Callable[[bytes], bytes], value: str) -> None:
+    for before in range(33) if rounds(0, 1) else (11, 12):
+        text = dump(b"!" * before + value.encode() + b"??")
+        out = redacted(text, {"TOKEN": value})
+        assert MARK in out
+        assert [cut for cut in range(len(text)) if redacted(text, {"TOKEN": value}, [cut]) != out] == [], before
 
 
 BEGINNING_LIKE_SOMETHING_ELSE = ["$ecret>Value!!", "#hash*and/slash", "/etc/secret-like", "*x*y*z*12", "%41$'quote"]
