@@ -117,7 +117,10 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
     machine = evidence.machine
     project = machine.project("api", ["T*", {"name": "U*", "access": "use-only"}])
     master_key = machine.key_file.read_text().strip()
-    for part in (what_a_caller_gets_wrong, what_the_person_denies, what_the_disk_does, what_the_key_does):
+    with evidence.server(project) as wire:
+        what_a_caller_gets_wrong(evidence, project, wire)
+        what_the_person_denies(evidence, project, wire)
+    for part in (what_projects_deny, what_the_disk_does, what_the_key_does):
         part(evidence, project)
     what_the_keyring_says(evidence, project, locked_keyring)
     key_in_keychain = what_the_mac_keychain_says(evidence, project)
@@ -142,53 +145,55 @@ def what_hooks_say(evidence: Evidence, project: Path, state: int) -> None:
             evidence.run("hook", event, at=project, stdin=given)
 
 
-def what_a_caller_gets_wrong(evidence: Evidence, project: Path) -> None:
-    with evidence.server(project) as wire:
-        wire.text("set_secret", name="T", value=VALUE)
-        wire.call("set_secret", name=f"-{VALUE}", value=VALUE)  # INVALID_NAME
-        wire.call("set_secret", name="T", value="")  # INVALID_VALUE
-        wire.call("set_secret", name="T", value=VALUE * 50_000)
-        wire.call("set_secret", name="T", value=[VALUE])  # INVALID_ARGUMENTS
-        wire.call("set_secret", name="T", value=VALUE, note=VALUE)
-        wire.call("get_secret", name="TOO", **{VALUE: VALUE})
-        wire.call("search_secrets", pattern=f"({VALUE}")  # INVALID_PATTERN
-        wire.call("get_secret", name="T_ABSENT")  # NOT_FOUND
-        for line in (VALUE, f'{{"jsonrpc":"2.0","id":1,"method":"{VALUE}","params":["{VALUE}"]}}', f'["{VALUE}"]'):
-            wire.send_line(line.encode() + b"\n")
-        wire.request(VALUE, {VALUE: VALUE})
-        wire.request("tools/call", {"name": [VALUE], "arguments": {"value": VALUE}})
-        wire.request("tools/call", {"name": "set_secret", "arguments": VALUE})
+def what_a_caller_gets_wrong(evidence: Evidence, project: Path, wire: Wire) -> None:
+    wire.text("set_secret", name="T", value=VALUE)
+    wire.call("set_secret", name=f"-{VALUE}", value=VALUE)  # INVALID_NAME
+    wire.call("set_secret", name="T", value="")  # INVALID_VALUE
+    wire.call("set_secret", name="T", value=VALUE * 50_000)
+    wire.call("set_secret", name="T", value=[VALUE])  # INVALID_ARGUMENTS
+    wire.call("set_secret", name="T", value=VALUE, note=VALUE)
+    wire.call("get_secret", name="TOO", **{VALUE: VALUE})
+    wire.call("search_secrets", pattern=f"({VALUE}")  # INVALID_PATTERN
+    wire.call("get_secret", name="T_ABSENT")  # NOT_FOUND
+    for line in (VALUE, f'{{"jsonrpc":"2.0","id":1,"method":"{VALUE}","params":["{VALUE}"]}}', f'["{VALUE}"]'):
+        wire.send_line(line.encode() + b"\n")
+    wire.request(VALUE, {VALUE: VALUE})
+    wire.request("tools/call", {"name": [VALUE], "arguments": {"value": VALUE}})
+    wire.request("tools/call", {"name": "set_secret", "arguments": VALUE})
+    wire.call("input_secret", name="T", prompt=VALUE)  # NO_INPUT_CHANNEL
     evidence.run("set", "T", VALUE, at=project)
     evidence.run("get", "T", f"--{VALUE}", at=project)
     evidence.run(f"{VALUE}", at=project)
-    with evidence.server(project, script=["tests.support.hasty_server", "3", "--broken"]) as wire:
-        wire.call("set_secret", name="T", value=VALUE)  # INTERNAL
+    with evidence.server(project, script=["tests.support.hasty_server", "3", "--broken"]) as broken:
+        broken.call("set_secret", name="T", value=VALUE)  # INTERNAL
 
 
-def what_the_person_denies(evidence: Evidence, project: Path) -> None:
-    machine = evidence.machine
-    evidence.run("set", "T_FOREIGN", at=machine.home, stdin=VALUE)
+def what_the_person_denies(evidence: Evidence, project: Path, wire: Wire) -> None:
+    evidence.run("set", "T_FOREIGN", at=evidence.machine.home, stdin=VALUE)
     what_belongs_to_others(evidence, project)
-    with evidence.server(project) as wire:
-        wire.call("get_secret", name="DENIED")  # NOT_ALLOWLISTED
-        wire.call("set_secret", name="T_FOREIGN", value=VALUE)  # NOT_TRUSTED
-        wire.text("set_secret", name="U", value=VALUE)
-        wire.call("get_secret", name="U")  # USE_ONLY
-        for number in range(31):
-            wire.call("set_secret", name=f"T{number}", value=VALUE)  # RATE_LIMITED
+    wire.call("get_secret", name="DENIED")  # NOT_ALLOWLISTED
+    wire.call("set_secret", name="T_FOREIGN", value=VALUE)  # NOT_TRUSTED
+    wire.text("set_secret", name="U", value=VALUE)
+    wire.call("get_secret", name="U")  # USE_ONLY
+    for number in range(31):
+        wire.call("set_secret", name=f"T{number}", value=VALUE)  # RATE_LIMITED
+
+
+def what_projects_deny(evidence: Evidence, project: Path) -> None:
+    machine = evidence.machine
     what_rules_deny(evidence, machine.project("ruled"))
     with evidence.server(machine.home) as wire:
         wire.call("set_secret", name="T", value=VALUE)  # NO_PROJECT
     other = machine.project("other")
-    with evidence.server(project, environment={"CLAUDE_PROJECT_DIR": str(other)}) as wire:
+    named = {"CLAUDE_PROJECT_DIR": str(other)}
+    with evidence.server(project, environment=named) as wire:
         wire.call("set_secret", name="T", value=VALUE)  # PROJECT_CONFLICT
-    for content in (f"allow: [T]\n{VALUE}: 1\n", f"allow: *{VALUE}\n", f"allow: !{VALUE}\n", f"scope: '{VALUE}'\n"):
-        (other / ".claude" / "secrets.yml").write_text(content)
-        with evidence.server(other) as wire:
+    with evidence.server(machine.home, environment=named) as wire:
+        for content in (f"allow: [T]\n{VALUE}: 1\n", f"allow: *{VALUE}\n", f"allow: !{VALUE}\n", f"scope: '{VALUE}'\n"):
+            (other / ".claude" / "secrets.yml").write_text(content)
             wire.call("set_secret", name="T", value=VALUE)  # ALLOWLIST_INVALID
-    (other / ".claude" / "secrets.yml").unlink()
-    evidence.run("--project", str(other), "list", at=machine.home)
-    with evidence.server(machine.home, environment={"CLAUDE_PROJECT_DIR": str(other)}) as wire:
+        (other / ".claude" / "secrets.yml").unlink()
+        evidence.run("--project", str(other), "list", at=machine.home)
         wire.call("set_secret", name="T", value=VALUE)  # NO_ALLOWLIST
     shutil.rmtree(other)
 
@@ -231,14 +236,14 @@ def what_agents_at_the_shell_may_not(evidence: Evidence, project: Path) -> None:
     evidence.run("export", at=project)
     evidence.run("exec", "--redact", "--only", "X", "--", "printenv", "X", at=project)
     evidence.run("exec", "--redact", "--only", "X", "--", "/", at=project)
-    leaking = project / "leaking" / VALUE
-    for content in (f"PK\3\4{VALUE}", f"Rar!\x1a\x07{VALUE}", VALUE):
-        leaking.parent.mkdir(parents=True)
-        leaking.write_text(content)
-        evidence.run("scan", "-", "leaking", at=project, stdin=content)
-        evidence.run("scan", "--json", "-", "leaking", at=project, stdin=content)
-        evidence.run("scan", "--git", at=leaking.parent)
-        shutil.rmtree(project / "leaking")
+    leaking = project / "leaking"
+    for number, content in enumerate((f"PK\3\4{VALUE}", f"Rar!\x1a\x07{VALUE}", VALUE)):
+        (leaking / f"{VALUE}{number}").parent.mkdir(parents=True, exist_ok=True)
+        (leaking / f"{VALUE}{number}").write_text(content)
+        words = (["scan", "-", "leaking"], ["scan", "--json", "-", "leaking"])[number % 2]
+        evidence.run(*words, at=project, stdin=content)
+    evidence.run("scan", "--git", at=leaking)
+    shutil.rmtree(leaking)
     for words in ([VALUE], [f"./{VALUE}", VALUE], [f"echo {VALUE}"]):
         evidence.run("exec", "--only", "X", "--", *words, at=project)
     marked = {"CLAUDECODE": "1"}
@@ -253,10 +258,9 @@ def what_the_disk_does(evidence: Evidence, project: Path) -> None:
     lock.execute("BEGIN IMMEDIATE")
     with evidence.server(project) as wire:
         wire.call("delete_secret", name="T")  # STORE_BUSY
-    lock.execute("ROLLBACK")
-    lock.execute("DELETE FROM versions")
-    lock.close()
-    with evidence.server(project) as wire:
+        lock.execute("ROLLBACK")
+        lock.execute("DELETE FROM versions")
+        lock.close()
         wire.call("get_secret", name="T")  # STORE_TAMPERED
     what_hooks_say(evidence, project, 0)
     machine.store.write_bytes(VALUE.encode() * 100)
@@ -292,17 +296,17 @@ def small_disk(machine: Machine) -> Iterator[Path]:
 def what_the_key_does(evidence: Evidence, project: Path) -> None:
     machine = evidence.machine
     key = machine.key_file.read_bytes()
-    for number, content in enumerate((None, b"A" * 43 + b"=\n")):  # KEY_MISSING, KEY_WRONG
-        machine.key_file.unlink()
-        if content is not None:
-            machine.key_file.write_bytes(content)
-            machine.key_file.chmod(0o600)
-        with evidence.server(project) as wire:
+    with evidence.server(project) as wire:
+        for number, content in enumerate((None, b"A" * 43 + b"=\n")):  # KEY_MISSING, KEY_WRONG
+            machine.key_file.unlink()
+            if content is not None:
+                machine.key_file.write_bytes(content)
+                machine.key_file.chmod(0o600)
             wire.call("get_secret", name="T")
-        evidence.run("get", "T", at=project)
-        evidence.run("doctor", at=project)
-        what_hooks_say(evidence, project, 3 + number)
-        machine.key_file.write_bytes(key)
+            evidence.run("get", "T", at=project)
+            evidence.run("doctor", at=project)
+            what_hooks_say(evidence, project, 3 + number)
+            machine.key_file.write_bytes(key)
     machine.key_file.chmod(0o600)
 
 
@@ -327,11 +331,14 @@ def what_the_mac_keychain_says(evidence: Evidence, project: Path) -> str:
     [(place, key)] = keychain.items().items()
     keychain.set(items={})
     keychain.put("claude-secrets", place[1], key)  # as an earlier version kept it
-    for fault in ([""], ["say", 36, key], ["say", 1, key], ["say", 0, f"{key}{VALUE}"], ["endless", key]):
-        keychain.set(fault=fault)
-        with evidence.server(project, environment=mac) as wire:
+    with evidence.server(project, environment=mac) as wire:
+        wire.text("list_secrets")
+    evidence.run("doctor", at=project, environment=mac)
+    with evidence.server(project, environment=mac) as wire:
+        for fault in (["say", 36, key], ["say", 1, key], ["say", 0, f"{key}{VALUE}"], ["endless", key]):
+            keychain.set(fault=fault)
             wire.call("list_secrets")
-        evidence.run("doctor", at=project, environment=mac)
+            evidence.run("doctor", at=project, environment=mac)
     assert list(keychain.items()) == [place]  # it was moved
     for run in keychain.runs():
         evidence.add("arguments", json.dumps([run["arguments"], run["environment"]]).encode())
@@ -339,8 +346,6 @@ def what_the_mac_keychain_says(evidence: Evidence, project: Path) -> str:
 
 
 def what_the_person_enters(evidence: Evidence, project: Path, browser: Browser) -> None:
-    with evidence.server(project) as wire:
-        wire.call("input_secret", name="T", prompt=VALUE)  # NO_INPUT_CHANNEL
     with evidence.server(project, script=["tests.support.hasty_server", "3"]) as wire:
         elicit(wire, "TYPED", "decline")  # CANCELLED
         elicit(wire, "TYPED", "accept")  # WAITING
@@ -390,7 +395,10 @@ def what_is_kept(evidence: Evidence, project: Path) -> str:
     machine.key_file.chmod(0o600)
     backup, by = str(machine.home / "backup"), ["--backup-passphrase-fd", "0"]
     evidence.run("backup", backup, *by, at=project, stdin=PASSPHRASE)
-    for words in ([backup], ["--verify", backup], ["--verify", VALUE], ["restore", backup], ["restore", VALUE]):
+    for number, words in enumerate(([backup], ["--verify", VALUE], ["restore", VALUE])):
+        for given in in_turn((PASSPHRASE, VALUE), number, 1):
+            evidence.run("backup", *words, *by, at=project, stdin=given)
+    for words in (["--verify", backup], ["restore", backup]):
         for given in (PASSPHRASE, VALUE):
             evidence.run("backup", *words, *by, at=project, stdin=given)
     evidence.run("key", "list", at=project)

@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import pytest
 
@@ -13,7 +12,7 @@ from claude_secrets.cli.commands.hook import EVENTS
 from claude_secrets.model import Access
 from tests.program.test_canary import forms
 from tests.support.agent_shells import ANSWERS_ITSELF, CONVERSATION
-from tests.support.anthropic_stand_in import ModelApi
+from tests.support.anthropic_stand_in import ModelApi, Use, bash, id_of
 from tests.support.machine import PROGRAM, Machine
 from tests.support.requirements import require
 from tests.test_documents import blocks
@@ -40,16 +39,17 @@ def use_hooks(machine: Machine) -> None:
     (machine.home / ".claude" / "settings.json").write_text(settings)
 
 
-def claude(machine: Machine, command: str, prompt: str = "run it") -> ModelApi:
-    """Let Claude Code run one command in the project, and return the requests to the model."""
-    return use(machine, {"command": command, "description": "as asked"}, prompt=prompt)
+def claude(machine: Machine, *commands: str) -> ModelApi:
+    """Let Claude Code run commands in the project, one after the other, and return the requests to the model."""
+    return use(machine, *map(bash, commands))
 
 
-def use(machine: Machine, given: Mapping[str, object], tool: str = "Bash", prompt: str = "run it") -> ModelApi:
-    """Let Claude Code use one tool in the project, and return the requests to the model."""
-    with ModelApi(given, tool) as api:
+def use(machine: Machine, *uses: Use) -> ModelApi:
+    """Let Claude Code use tools in the project, one after the other, and return the requests to the model."""
+    allowed = ",".join({"Bash", "Read", *(each.tool for each in uses)})
+    with ModelApi(uses) as api:
         done = subprocess.run(
-            [require("claude"), "-p", prompt, "--allowedTools", f"Bash,Read,{tool}", "--output-format", "json"],
+            [require("claude"), "-p", "run it", "--allowedTools", allowed, "--output-format", "json"],
             cwd=machine.home / "work" / "api",
             env={
                 **machine.environment,
@@ -67,7 +67,7 @@ def use(machine: Machine, given: Mapping[str, object], tool: str = "Bash", promp
             check=False,
         )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert api.results(), "the model received no result"
+    assert len(api.results()) == len(uses), "the model received no result"
     return api
 
 
@@ -98,18 +98,10 @@ def test_a_real_agent_uses_a_secret_that_it_never_sees(machine: Machine) -> None
     assert holding_the_value(machine, api) == []
 
 
-def test_its_project_is_where_it_was_started(machine: Machine) -> None:
-    other = machine.project("other")
-    machine.run("set", "OTHER", at=other, stdin="canary-of-another-project")
-    command = f"cd {other} && env -u CLAUDECODE {shlex.join(PROGRAM)} exec --only OTHER -- printenv OTHER"
-    result = claude(machine, command).results()[-1]
-    assert "NOT_TRUSTED" in result
-    assert "canary" not in result
-
-
 CANARY = "canary-of-another-project"
 WITHOUT = "env -u CLAUDECODE -u AI_AGENT"
 ESCAPES = {
+    "a program in the other project": "env -u CLAUDECODE $cs exec --only OTHER -- printenv OTHER",
     "without the mark": "; ".join(
         [
             f"{WITHOUT} $cs get OTHER",
@@ -130,27 +122,28 @@ ESCAPES = {
 }
 
 
-@pytest.mark.parametrize("escape", ESCAPES)
-def test_its_shell_gets_nothing_of_another_project(machine: Machine, escape: str) -> None:
+def test_its_shell_gets_nothing_of_another_project(machine: Machine) -> None:
+    """Its project is where it was started, wherever its shell goes."""
     other = machine.project("other")
-    machine.run("set", "OTHER", at=other, stdin=CANARY)
+    machine.keep("OTHER", CANARY, at=other)
     (machine.home / "answers.py").write_text(ANSWERS_ITSELF)
     talk = CONVERSATION.replace("IN", "~/in").replace("OUT", "~/out").replace("NAME", "OTHER")
     variables = f"cs={shlex.quote(shlex.join(PROGRAM))} other={other} python={sys.executable}"
     script = f"{variables}; export cs other python; setopt shwordsplit 2>/dev/null; cd $other; "
-    api = claude(machine, script + ESCAPES[escape].replace("TALK", talk.strip()))
-    said = api.results()[-1]
-    assert re.search("NOT_TRUSTED|NO_PROJECT|PERSON_ONLY", said), said
+    api = claude(machine, *(script + escape.replace("TALK", talk.strip()) for escape in ESCAPES.values()))
+    for escape, said in zip(ESCAPES, api.results(), strict=True):
+        assert re.search("NOT_TRUSTED|NO_PROJECT|PERSON_ONLY", said), (escape, said)
+        assert CANARY not in said, escape
+        assert "asked {" not in said, escape
     assert not any(CANARY.encode() in data for data in places_of(machine, api).values())
-    assert "asked {" not in said
 
 
 def test_its_own_server_is_the_persons(machine: Machine) -> None:
     """The call is refused because the session has no terminal to ask at, not because an agent started the server."""
-    machine.run("set", "OTHER", at=machine.project("other"), stdin=CANARY)
+    machine.keep("OTHER", CANARY, at=machine.project("other"))
     servers = {"secrets": {"command": PROGRAM[0], "args": PROGRAM[1:]}}
     (machine.home / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
-    api = use(machine, {"name": "OTHER"}, "mcp__secrets__get_secret")
+    api = use(machine, Use("mcp__secrets__get_secret", {"name": "OTHER"}))
     said = api.results()[-1]
     assert "[NOT_TRUSTED]" in said
     assert "An agent started this server" not in said
@@ -168,17 +161,18 @@ print(json.dumps({"hookSpecificOutput": answer}))
 """
 
 
-@pytest.mark.parametrize("name", ["OTHER", "TOKEN"])
-def test_a_hook_of_the_projects_does_not_answer_for_the_person(machine: Machine, name: str) -> None:
-    machine.run("set", "OTHER", at=machine.project("other"), stdin=CANARY)
+def test_a_hook_of_the_projects_does_not_answer_for_the_person(machine: Machine) -> None:
+    machine.keep("OTHER", CANARY, at=machine.project("other"))
     settings = machine.home / "work" / "api" / ".claude" / "settings.json"
     (settings.parent / "answer.py").write_text(ANSWERING_HOOK)
     command = shlex.join([sys.executable, str(settings.parent / "answer.py"), str(machine.home / "asked")])
     settings.write_text(json.dumps({"hooks": {"Elicitation": [{"hooks": [{"type": "command", "command": command}]}]}}))
     servers = {"secrets": {"command": PROGRAM[0], "args": PROGRAM[1:]}}
     (machine.home / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
-    api = use(machine, {"name": name}, "mcp__secrets__get_secret")
-    assert re.search(r"\[(NOT_TRUSTED|USE_ONLY)\]", api.results()[-1])
+    api = use(machine, *(Use("mcp__secrets__get_secret", {"name": name}) for name in ("OTHER", "TOKEN")))
+    not_trusted, use_only = api.results()
+    assert "[NOT_TRUSTED]" in not_trusted
+    assert "[USE_ONLY]" in use_only
     assert not (machine.home / "asked").exists()
     assert machine.run("projects", "--json").stdout == "[]\n"
 
@@ -229,77 +223,71 @@ def leak(machine: Machine) -> None:
     (machine.home / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
 
 
-def use_leaking(machine: Machine, tool: str, command: str) -> ModelApi:
+def told_the_person(machine: Machine, number: int) -> str:
+    """Return what the hooks said to the person about a use."""
+    (transcript,) = (machine.home / ".claude").rglob("*.jsonl")
+    said = [json.loads(line).get("attachment", {}) for line in transcript.read_text().splitlines()]
+    return "".join(
+        each["content"]
+        for each in said
+        if each.get("type") == "hook_system_message" and each["toolUseID"] == id_of(number)
+    )
+
+
+WITHHELD = [
+    (bash("cat leaked.txt"), "[secret://TOKEN]"),
+    (bash("cat leaked.txt >&2"), "[secret://TOKEN]"),
+    (bash("cat leaked.txt; grep --quiet nothing /dev/null"), "[secret://TOKEN]"),  # a code that is no failure
+    (Use("mcp__other__tell", {}), '{"result":"[secret://TOKEN]"}'),
+    (bash("cat of_another_project.txt"), "[a secret]"),
+]
+SHOWN = [
+    (bash("cat leaked.txt; exit 1"), f"Exit code 1\n{TOKEN}"),
+    (bash("cat leaked.txt; exit 22"), f"Exit code 22\n{TOKEN}"),
+    (bash("cat leaked.txt; kill -9 $$"), f"Exit code 1\n{TOKEN}"),
+    (bash("cat leaked.txt >&2; exit 1"), f"Exit code 1\n{TOKEN}"),
+    (Use("mcp__other__fail", {}), TOKEN),
+]
+
+
+def test_values_in_what_succeeds_do_not_reach_the_model(machine: Machine) -> None:
     leak(machine)
-    return use(machine, {"command": command, "description": "as asked"} if command else {}, tool)
+    machine.keep("OTHER", CANARY, at=machine.project("other"))
+    (machine.home / "work" / "api" / "of_another_project.txt").write_text(CANARY)
+    api = use(machine, *(each for each, _ in WITHHELD))
+    assert api.results() == [told for _, told in WITHHELD]
+    assert not any(value.encode() in body for body in api.requests for value in (TOKEN, CANARY))
 
 
-def transcript_of(machine: Machine) -> str:
-    return "".join(path.read_text() for path in (machine.home / ".claude").rglob("*.jsonl"))
-
-
-WITHHELD = {
-    "exit 0": ("Bash", "cat leaked.txt", "[secret://TOKEN]"),
-    "standard error": ("Bash", "cat leaked.txt >&2", "[secret://TOKEN]"),
-    "a code that is no failure": ("Bash", "cat leaked.txt; grep --quiet nothing /dev/null", "[secret://TOKEN]"),
-    "MCP answer": ("mcp__other__tell", "", '{"result":"[secret://TOKEN]"}'),
-}
-SHOWN = {
-    "exit 1": ("Bash", "cat leaked.txt; exit 1", f"Exit code 1\n{TOKEN}"),
-    "exit 22": ("Bash", "cat leaked.txt; exit 22", f"Exit code 22\n{TOKEN}"),
-    "killed": ("Bash", "cat leaked.txt; kill -9 $$", f"Exit code 1\n{TOKEN}"),
-    "standard error, exit 1": ("Bash", "cat leaked.txt >&2; exit 1", f"Exit code 1\n{TOKEN}"),
-    "MCP error": ("mcp__other__fail", "", TOKEN),
-}
-
-
-@pytest.mark.parametrize("case", WITHHELD)
-def test_values_in_what_succeeds_do_not_reach_the_model(machine: Machine, case: str) -> None:
-    tool, command, told = WITHHELD[case]
-    api = use_leaking(machine, tool, command)
-    assert api.results()[-1] == told
-    assert not any(TOKEN.encode() in body for body in api.requests)
-
-
-@pytest.mark.parametrize("case", SHOWN)
-def test_values_in_what_fails_reach_the_model_and_both_are_warned(machine: Machine, case: str) -> None:
+def test_values_in_what_fails_reach_the_model_and_both_are_warned(machine: Machine) -> None:
     """Claude Code lets no hook change the output of a tool that failed."""
-    tool, command, told = SHOWN[case]
-    api = use_leaking(machine, tool, command)
-    assert api.results()[-1] == told
-    assert b"The output of the failed tool shows the value of TOKEN. Do not repeat it" in api.requests[-1]
-    assert "its output showed the model the value of TOKEN" in transcript_of(machine)
+    leak(machine)
+    api = use(machine, *(each for each, _ in SHOWN))
+    assert api.results() == [told for _, told in SHOWN]
+    for number, (each, _) in enumerate(SHOWN):
+        warning = "The output of the failed tool shows the value of TOKEN. Do not repeat it"
+        assert warning in api.told_after(number), each
+        assert "its output showed the model the value of TOKEN" in told_the_person(machine, number), each
 
 
-def test_a_value_of_another_project_is_replaced_without_its_name(machine: Machine) -> None:
-    use_hooks(machine)
-    machine.run("set", "OTHER", at=machine.project("other"), stdin=CANARY)
-    (machine.home / "work" / "api" / "leaked.txt").write_text(CANARY)
-    assert claude(machine, "cat leaked.txt").results()[-1] == "[a secret]"
+WITHOUT_KEY = [
+    bash("cat leaked.txt"),
+    Use("Read", {"file_path": "leaked.txt"}),
+    Use("Grep", {"pattern": "canary", "output_mode": "content"}),
+    Use("mcp__other__tell", {}),
+]
 
 
-READ_FILE = {"file_path": "leaked.txt"}
-SEARCH_FILE = {"pattern": "canary", "output_mode": "content"}
-
-
-@pytest.mark.parametrize(
-    ("tool", "given"),
-    [
-        ("Bash", {"command": "cat leaked.txt", "description": "as asked"}),
-        ("Read", READ_FILE),
-        ("Grep", SEARCH_FILE),
-        ("mcp__other__tell", {}),
-    ],
-)
-def test_without_the_key_the_model_sees_no_output(machine: Machine, tool: str, given: Mapping[str, object]) -> None:
+def test_without_the_key_the_model_sees_no_output(machine: Machine) -> None:
     """Claude Code accepts the replaced output of every tool."""
     leak(machine)
     machine.key_file.unlink()
-    api = use(machine, given, tool)
-    assert "Claude Secrets withheld this output" in api.results()[-1]
-    assert "(KEY_MISSING)" in api.results()[-1]
+    api = use(machine, *WITHOUT_KEY)
+    for number, (each, said) in enumerate(zip(WITHOUT_KEY, api.results(), strict=True)):
+        assert "Claude Secrets withheld this output" in said, each
+        assert "(KEY_MISSING)" in said, each
+        assert "Claude Secrets withheld a tool's output" in told_the_person(machine, number), each
     assert not any(TOKEN.encode() in body for body in api.requests)
-    assert "Claude Secrets withheld a tool's output" in transcript_of(machine)
 
 
 def test_what_cannot_be_read_stops_claude_code_before_the_model_sees_it(machine: Machine) -> None:

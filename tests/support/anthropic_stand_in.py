@@ -1,25 +1,35 @@
-"""A stand-in for the model's API on loopback: it makes the client use one tool, and keeps the requests."""
+"""A stand-in for the model's API on loopback: it makes the client use tools in turn, and keeps the requests."""
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 _PATIENCE = 60
-"""The most uses of a tool in one session."""
+"""The most times that the client waits for a tool in one session."""
+
+
+class Use(NamedTuple):
+    """A tool, and the arguments with which the client uses it."""
+
+    tool: str
+    given: Mapping[str, object]
+
+
+def bash(command: str) -> Use:
+    return Use("Bash", {"command": command, "description": "as asked"})
 
 
 class ModelApi:
     """Serves the messages API; `requests` are the bodies it received.
 
-    It asks the client to use its `tool` with the arguments `given`. Until the client offers that tool, it makes the
+    It asks the client for all `uses`, one after the other in one session. Until the client offers a tool, it makes the
     client wait in its Bash tool.
     """
 
-    def __init__(self, given: Mapping[str, object], tool: str = "Bash") -> None:
-        self._tool = tool
-        self._given = given
+    def __init__(self, uses: Sequence[Use]) -> None:
+        self._uses = uses
         self.requests: list[bytes] = []
         handler = type("Handler", (_Handler,), {"api": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -39,24 +49,34 @@ class ModelApi:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def results(self) -> list[str]:
-        """Return the results of the client's tools, as the model received them."""
-        told = []
+        """Return the result of each use, as the model received it."""
+        told = {block["tool_use_id"]: str(block["content"]) for block in self._blocks() if block.get("tool_use_id")}
+        return [told[each] for each in map(id_of, range(len(self._uses))) if each in told]
+
+    def told_after(self, number: int) -> str:
+        """Return all that the model was told between use `number` and its next answer, as JSON."""
         for body in self.requests:
-            for message in json.loads(body).get("messages", []):
-                blocks = message["content"] if isinstance(message["content"], list) else []
-                told += [str(block["content"]) for block in blocks if block.get("type") == "tool_result"]
-        return told
+            messages = json.loads(body).get("messages", [])
+            asked = [at for at, message in enumerate(messages) if message["role"] == "assistant"]
+            if asked and id_of(number) in _uses(messages[asked[-1] :]):
+                return json.dumps(messages[asked[-1] + 1 :], ensure_ascii=False)
+        return ""
+
+    def _blocks(self) -> list[dict[str, Any]]:
+        return [block for body in self.requests for block in _blocks(json.loads(body).get("messages", []))]
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Ask for the tool if the client offers it and has not used it yet; otherwise answer with a word."""
+        """Ask for the next use if the client offers its tool; answer with a word after the last use."""
         tools = {tool.get("name") for tool in request.get("tools", [])}
-        uses = [use for message in request["messages"] for use in _uses(message)]
+        used = _uses(request["messages"])
+        done = sum(id_of(number) in used for number in range(len(self._uses)))
+        waits = len(used) - done
         content: dict[str, object]
-        if "Bash" in tools and self._tool not in uses and len(uses) < _PATIENCE:
-            ready = self._tool in tools
-            given = self._given if ready else {"command": "sleep 1", "description": "as asked"}
-            name = self._tool if ready else "Bash"
-            content, stop = {"type": "tool_use", "id": f"toolu_{len(uses)}", "name": name, "input": given}, "tool_use"
+        if "Bash" in tools and done < len(self._uses) and waits < _PATIENCE:
+            ready = self._uses[done].tool in tools
+            name, given = self._uses[done] if ready else bash("sleep 1")
+            each = id_of(done) if ready else f"toolu_wait_{waits}"
+            content, stop = {"type": "tool_use", "id": each, "name": name, "input": given}, "tool_use"
         else:
             content, stop = {"type": "text", "text": "done"}, "end_turn"
         return {
@@ -71,9 +91,18 @@ class ModelApi:
         }
 
 
-def _uses(message: Mapping[str, Any]) -> list[str]:
-    blocks = message["content"] if isinstance(message["content"], list) else []
-    return [block["name"] for block in blocks if block.get("type") == "tool_use"]
+def id_of(number: int) -> str:
+    """Return the id of a use."""
+    return f"toolu_{number}"
+
+
+def _blocks(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [block for message in messages if isinstance(message["content"], list) for block in message["content"]]
+
+
+def _uses(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the ids of the uses of tools."""
+    return [block["id"] for block in _blocks(messages) if block.get("type") == "tool_use"]
 
 
 class _Handler(BaseHTTPRequestHandler):
