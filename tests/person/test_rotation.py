@@ -6,8 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from tests.support.keyrings import RealKeyring
 from tests.support.machine import PROGRAM, Machine
 from tests.support.posix import is_root, user
 from tests.support.requirements import require, require_real
+from tests.support.rounds import rounds
 from tests.support.store_world import Agent, World
 from tests.support.terminals import Bash
 
@@ -390,14 +392,22 @@ def test_a_key_file_that_is_being_changed_is_not_taken_for_a_new_store(world: Wo
 @pytest.fixture(name="machine")
 def machine_with_passphrase(machine: Machine) -> Machine:
     """A store that a key file, a passphrase and a recovery code open."""
-    machine.run("set", "T", stdin="value")
-    done = machine.run("key", "add-passphrase", "--new-passphrase-fd", "0", stdin=OLD)
-    assert done.returncode == 0, done.stderr
+    machine.keep("T", "value")
+    with owner_of(machine) as person:
+        keys.add_passphrase(person, OLD)
     return machine
 
 
+@contextmanager
+def owner_of(machine: Machine) -> Iterator[Person]:
+    """Use the machine's store in the test's own process, as the person."""
+    with closing(Store(machine.store, Custody(environment=machine.environment), time.time)) as store:
+        yield Person(store=store)
+
+
 def code_of(machine: Machine) -> str:
-    return machine.run("recover", "create").stdout.strip()
+    with owner_of(machine) as person:
+        return keys.create_code(person, replacing=False)
 
 
 def test_a_thief_at_the_command_line_gets_nothing(machine: Machine) -> None:
@@ -430,7 +440,8 @@ def refused(machine: Machine, *words: str, stdin: str | None = None) -> str:
 
     def seen() -> object:
         files = {path: path.read_bytes() for path in machine.key_file.parent.iterdir()}
-        return files, machine.run("key", "list", "--json").stdout, machine.run("get", "T").stdout
+        with owner_of(machine) as person:
+            return files, [info.slot for info in keys.list_keys(person)], value(person)
 
     before = seen()
     done = machine.run("key", "rotate", "--data", *words, stdin=stdin)
@@ -444,7 +455,8 @@ def test_where_nobody_can_type_a_new_passphrase_it_is_said_how_to_give_one(machi
     assert "already opens the store" in refused(machine, "--yes", "--new-passphrase-fd", "0", stdin=OLD)
     assert "INVALID_VALUE" in refused(machine, "--yes", "--new-passphrase-fd", "0", stdin="short")
     assert "--yes" in refused(machine, "--new-passphrase-fd", "0", stdin=NEW)
-    machine.run("key", "add-passphrase", "--new-passphrase-fd", "0", stdin="tulips borrow nineteen anvils")
+    with owner_of(machine) as person:
+        keys.add_passphrase(person, "tulips borrow nineteen anvils")
     assert "the store has 2" in refused(machine, "--yes", "--new-passphrase-fd", "0", stdin=NEW)
 
 
@@ -543,7 +555,7 @@ def test_two_at_once_leave_one_key_that_opens_the_store(machine: Machine) -> Non
     slot = re.search(r"^(\w+) +passphrase", machine.run("key", "list").stdout, re.MULTILINE)
     assert slot is not None
     assert machine.run("key", "remove", slot[1], "--yes").returncode == 0
-    for _ in range(5):
+    for _ in range(rounds(2, 5)):
         words = [*PROGRAM, "key", "rotate", "--data", "--yes"]
         at = {"cwd": machine.home, "env": machine.environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         both = [subprocess.Popen(words, stdin=subprocess.DEVNULL, **at) for _ in range(2)]  # type: ignore[call-overload]

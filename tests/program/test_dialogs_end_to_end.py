@@ -67,7 +67,7 @@ class Desk:
 
 
 def test_a_yes_in_a_dialog_lets_the_project_use_the_secret(machine: Machine, desk: Desk) -> None:
-    machine.run("set", "TOKEN", stdin="canary")
+    machine.keep("TOKEN", "canary")
     desk.yes(desk.ask("get_secret", name="TOKEN"))
     assert desk.answer() == "canary"
     assert '"channel": "dialog"' in machine.run("log", "--json").stdout
@@ -75,26 +75,27 @@ def test_a_yes_in_a_dialog_lets_the_project_use_the_secret(machine: Machine, des
 
 
 def test_a_closed_dialog_is_a_no(machine: Machine, desk: Desk) -> None:
-    machine.run("set", "TOKEN", stdin="canary")
+    machine.keep("TOKEN", "canary")
     desk.screen.press(desk.ask("get_secret", name="TOKEN"), "Escape")
     said = desk.answer()
     assert said.startswith("[NOT_TRUSTED]")
     assert "said no" in said
 
 
-@pytest.mark.parametrize("access", ["use-only", "readable"])
-def test_a_value_is_typed_into_a_dialog_and_who_may_read_it_chosen(machine: Machine, desk: Desk, access: str) -> None:
-    window = desk.ask("input_secret", name="NEW", prompt="for <b>tests</b> $(id)")
-    desk.screen.type(window, "typed canary $(id)")
-    desk.screen.press(window, "Return")
-    choice = desk.choice()
-    if access == "readable":
-        desk.yes(choice)
-    else:
-        desk.screen.press(choice, "Return")  # Enter chooses No
-    assert desk.answer() == "Stored 'NEW' (version 1). The value went straight to the store."
-    assert machine.run("get", "NEW", at=desk.project).stdout == "typed canary $(id)"
-    assert access in machine.run("list").stdout
+def test_a_value_is_typed_into_a_dialog_and_who_may_read_it_chosen(machine: Machine, desk: Desk) -> None:
+    for name, access in (("OURS", "use-only"), ("THEIRS", "readable")):
+        window = desk.ask("input_secret", name=name, prompt="for <b>tests</b> $(id)")
+        desk.screen.type(window, "typed canary $(id)")
+        desk.screen.press(window, "Return")
+        choice = desk.choice()
+        if access == "readable":
+            desk.yes(choice)
+        else:
+            desk.screen.press(choice, "Return")  # Enter chooses No
+        assert desk.answer() == f"Stored '{name}' (version 1). The value went straight to the store."
+        assert machine.run("get", name, at=desk.project).stdout == "typed canary $(id)"
+        stored = machine.run("list").stdout.splitlines()
+        assert any(name in line and access in line for line in stored), stored
 
 
 def test_a_dialog_for_a_value_that_is_closed_stores_nothing(machine: Machine, desk: Desk) -> None:
@@ -105,7 +106,7 @@ def test_a_dialog_for_a_value_that_is_closed_stores_nothing(machine: Machine, de
 
 @pytest.mark.parametrize("tool", ["get_secret", "input_secret"])
 def test_a_dialog_goes_with_the_call(machine: Machine, desk: Desk, tool: str) -> None:
-    machine.run("set", "TOKEN", stdin="canary")
+    machine.keep("TOKEN", "canary")
     name = "TOKEN" if tool == "get_secret" else "NEW"
     desk.ask(tool, name=name)
     desk.wire.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "q"}})

@@ -1,12 +1,18 @@
 """A cloned repository that tries to configure its own guard: it gets nobody's secrets, and none of its code runs."""
 
 import json
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
+from claude_secrets.keys.custody import Custody
+from claude_secrets.store.store import Store
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
+from tests.support.rounds import in_turn
+from tests.support.store_world import contents
 
 CANARY = "canary-3f1c-stored-elsewhere"
 
@@ -87,8 +93,9 @@ def test_the_list_of_hostile_environments_is_whole(machine: Machine) -> None:
     assert list(hostile_environments(clone, machine)) == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("git", [True, False], ids=["cloned", "unpacked without git"])
+@pytest.mark.parametrize(
+    ("name", "git"), [(name, git) for number, name in enumerate(NAMES) for git in in_turn([True, False], number, 1)]
+)
 def test_a_clone_gets_nothing_and_runs_nothing(machine: Machine, name: str, *, git: bool) -> None:
     clone, marker = plant(machine)
     if not git:
@@ -108,8 +115,9 @@ def test_a_clone_gets_nothing_and_runs_nothing(machine: Machine, name: str, *, g
     everything = b"".join(wire.said) + wire.stderr
     assert CANARY.encode() not in everything
     assert not marker.exists()
-    for where, secret in ((machine.home / "work" / "api", "GITHUB_TOKEN"), (machine.home, "PERSONAL")):
-        assert machine.run("get", secret, at=where).stdout == CANARY
+    with closing(Store(machine.store, Custody(environment=machine.environment), time.time)) as store:
+        kept = contents(store)
+    assert (kept["GITHUB_TOKEN"], kept["PERSONAL"]) == (CANARY, CANARY)
 
 
 def test_a_clone_without_an_allowlist_cannot_borrow_another_projects(machine: Machine) -> None:
@@ -163,15 +171,13 @@ def test_an_environment_that_leads_elsewhere_only_tightens(machine: Machine) -> 
             assert wire.code("get_secret", name="OWN") == "NOT_TRUSTED"
 
 
-@pytest.mark.parametrize("variable", ["HOME", "XDG_DATA_HOME"])
-def test_an_input_page_says_that_the_store_is_not_the_usual_one(machine: Machine, variable: str) -> None:
+def test_an_input_page_says_that_the_store_is_not_the_usual_one(machine: Machine) -> None:
     clone, _ = plant(machine)
     (machine.home / "elsewhere").mkdir()
-    environment = {variable: str(machine.home / "elsewhere")}
-    environment["CLAUDE_SECRETS_KEY_FILE"] = str(machine.home / "other.key")
-    for more, is_usual in (({}, True), (environment, False)):
-        page = page_of(machine, clone, more)
-        assert ("Not your usual store" in page) is not is_usual
+    for variable in ("", "HOME", "XDG_DATA_HOME"):
+        elsewhere = {variable: str(machine.home / "elsewhere"), "CLAUDE_SECRETS_KEY_FILE": f"{machine.home}/other.key"}
+        page = page_of(machine, clone, elsewhere if variable else {})
+        assert ("Not your usual store" in page) == bool(variable), variable
         assert "NEW" in page
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets.model import Access
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
 from tests.support.posix import skip_without
 from tests.support.requirements import require_real
@@ -28,10 +29,7 @@ MOMENTS = 12
 
 @pytest.fixture(scope="module", name="machine")
 def machine_with_token(shared_machine: Machine) -> Machine:
-    assert (
-        shared_machine.run("set", "TOKEN", "--readable", at=shared_machine.project("api"), stdin="value").returncode
-        == 0
-    )
+    shared_machine.keep("TOKEN", "value", at=shared_machine.project("api"), access=Access.READABLE)
     return shared_machine
 
 

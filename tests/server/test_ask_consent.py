@@ -13,6 +13,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import ElicitRequestFormParams, ElicitResult, TextContent
 
+from claude_secrets.model import Access
 from claude_secrets.untrusted_text import shortened
 from tests.support.disk import make_linked
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
@@ -158,7 +159,7 @@ A list has a refusal after every two unanswered questions, because a third one i
 def test_nothing_but_an_exact_yes_does(machine: Machine, mode: str, answers: list[dict[str, object]]) -> None:
     project = machine.project("clone")
     for number in range(len(answers)):
-        machine.run("set", f"T{number}", stdin="canary")
+        machine.keep(f"T{number}", "canary")
     person = Person(*answers)
     calls = [("get_secret", {"name": f"T{number}"}) for number in range(len(answers))]
     said = session(machine, project, mode, person, *calls)
@@ -250,7 +251,7 @@ def test_an_allowlist_swapped_while_the_person_thinks_gets_nothing(machine: Mach
 @pytest.mark.parametrize("mode", ERAS)
 def test_a_use_only_value_is_read_with_the_persons_yes_alone(machine: Machine, mode: str) -> None:
     project = machine.project("api")
-    machine.run("set", "KEPT", "--use-only", at=project, stdin="canary")
+    machine.keep("KEPT", "canary", at=project, access=Access.USE_ONLY)
     get = ("get_secret", {"name": "KEPT"})
     for_session = {"action": "accept", "content": {"approve": True, "session": True}}
     person = Person(YES, {"action": "cancel"}, for_session)
@@ -340,7 +341,7 @@ def is_value(answer: dict[str, Any]) -> bool:
 def test_an_answer_counts_once_for_the_call_it_was_asked_for_and_with_its_own_state(machine: Machine) -> None:
     project = machine.project("api")
     for name in ("KEPT", "OTHER"):
-        machine.run("set", name, "--use-only", at=project, stdin="canary")
+        machine.keep(name, "canary", at=project, access=Access.USE_ONLY)
     client = Modern(machine, project)
     kept, other = {"name": "KEPT"}, {"name": "OTHER"}
     with client.wire:
@@ -409,7 +410,7 @@ def test_arguments_and_environment_only_tighten(
 def test_while_one_question_is_open_another_is_not_put_and_does_not_count_as_unanswered(machine: Machine) -> None:
     project = machine.project("api")
     for name in ("KEPT", "OTHER"):
-        machine.run("set", name, "--use-only", at=project, stdin="canary")
+        machine.keep(name, "canary", at=project, access=Access.USE_ONLY)
     client = Modern(machine, project)
     with client.wire:
         state, key = question_of(client.call("get_secret", {"name": "KEPT"}))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_secrets.model import Access
 from tests.program.test_end_to_end import ARGUMENTS, without_override
 from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.posix import give_away, is_root, make_pipe
@@ -60,10 +61,12 @@ FAULTS: dict[str, Fault] = {
 def machine_with_store_elsewhere(bare_machine: Machine) -> Machine:
     """A machine on which only `config.yml` names the person's store."""
     bare_machine.configure("presence: any", "store: ~/mine/secrets.db")
-    bare_machine.key_file.parent.mkdir()
-    done = bare_machine.run("init", "--key-file", str(bare_machine.key_file), at=bare_machine.project("setup", []))
-    assert done.returncode == 0, done.stderr
-    return bare_machine
+    bare_machine.store = bare_machine.home / "mine" / "secrets.db"
+    return bare_machine.use_key_file()
+
+
+def default_store(machine: Machine) -> Path:
+    return machine.home / ".local" / "share" / "claude-secrets" / "secrets.db"
 
 
 def correct(config: Path) -> None:
@@ -80,9 +83,9 @@ def test_a_server_that_starts_with_a_refused_config_says_so_at_each_call_until_i
 ) -> None:
     project = machine.project("api")
     config = machine.home / ".config" / "claude-secrets" / "config.yml"
-    mine, wrapper = machine.home / "mine" / "secrets.db", without_override()
+    wrapper = without_override()
     require_real(fault != "another user's" or is_root(), "root, who can give files away")
-    assert machine.run("set", "TOKEN", "--readable", at=project, stdin="value").returncode == 0
+    machine.keep("TOKEN", "value", at=project, access=Access.READABLE)
     FAULTS[fault](config, project)
     # The person's own commands ignore a file of another name.
     said = "" if fault == "another name" else said_to_the_person(machine, project, wrapper)
@@ -100,8 +103,8 @@ def test_a_server_that_starts_with_a_refused_config_says_so_at_each_call_until_i
         assert wire.stderr == b""
     finally:
         config.parent.chmod(0o700)
-    assert mine.exists()
-    assert not machine.store.exists()
+    assert machine.store.exists()
+    assert not default_store(machine).exists()
 
 
 def said_to_the_person(machine: Machine, project: Path, wrapper: list[str]) -> str:
@@ -143,7 +146,7 @@ def test_a_server_never_goes_on_with_another_store_than_config_yml_names(
         correct(config)
         assert wire.text("get_secret", name="T") == "v"
     assert not (machine.home / "other").exists()
-    assert not machine.store.exists()
+    assert not default_store(machine).exists()
 
 
 @pytest.mark.parametrize("by", ["argument", "environment"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
 from tests.support.requirements import require
+from tests.support.rounds import in_turn
 
 BOM = "\ufeff".encode()
 SPLITTING = "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
@@ -78,10 +79,7 @@ def machine_without_limit(shared_machine: Machine) -> Machine:
 
 @pytest.mark.parametrize(
     ("version", "writer"),
-    [
-        *((version, writer) for version in VERSIONS[-2:] for writer in WRITERS),
-        *((version, "a mark before every message") for version in VERSIONS[:-2]),
-    ],
+    [(version, writer) for number, version in enumerate(VERSIONS) for writer in in_turn([*WRITERS], number, 3)],
 )
 def test_however_a_client_writes_a_message_it_is_answered(machine: Machine, version: str, writer: str) -> None:
     value = f"{version} {writer} ü\u2028\u0085🔑\ufeff"
@@ -115,8 +113,10 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", ""], ids=["newline", "Windows' line end", "no end"])
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [(name, end) for number, name in enumerate(WIDE) for end in in_turn(["\n", "\r\n", ""], number, 1)],
+)
 def test_a_message_in_wide_characters_is_refused_with_the_remedy(machine: Machine, name: str, end: str) -> None:
     encoding, mark = WIDE[name]
     message = ("\ufeff" if mark else "") + '{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"canary"}}' + end
