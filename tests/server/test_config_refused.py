@@ -13,6 +13,7 @@ from tests.program.test_end_to_end import ARGUMENTS, without_override
 from tests.support.machine import PROGRAM, Machine, Wire
 from tests.support.posix import give_away, is_root, make_pipe
 from tests.support.requirements import require_real
+from tests.support.rounds import rounds
 
 Fault = Callable[[Path, Path], object]
 """A function that breaks the `config.yml` at a path, for a person who works in a project."""
@@ -45,7 +46,6 @@ FAULTS: dict[str, Fault] = {
     "a wrong value": lambda config, _: config.write_text("store: relative.db"),
     "not UTF-8": lambda config, _: config.write_bytes(b"store: \xff"),
     "too long": lambda config, _: config.write_bytes(b"#" * 20_000),
-    "another name": lambda config, _: config.with_name("config.yaml").touch(),
     "everybody writes it": lambda config, _: config.chmod(0o666),
     "another user's": lambda config, _: give_away(config, 4242),
     "a link into the project": link_into,
@@ -54,6 +54,8 @@ FAULTS: dict[str, Fault] = {
     "a named pipe": pipe_instead,
     "unreadable": lambda config, _: config.chmod(0),
     "a directory that cannot be listed": lambda config, _: config.parent.chmod(0),
+    # This one comes last: its `config.yml` itself is valid, so a server that meets it has its settings from then on.
+    "another name": lambda config, _: config.with_name("config.yaml").touch(),
 }
 
 
@@ -77,26 +79,33 @@ def correct(config: Path) -> None:
     config.write_text("store: ~/mine/secrets.db\n")
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+SERVERS = rounds(4, len(FAULTS))
+"""The servers that all faults are spread over. Each server starts with one fault, and meets others before the end."""
+
+
+@pytest.mark.parametrize("faults", [[*FAULTS][number::SERVERS] for number in range(SERVERS)], ids=", ".join)
 def test_a_server_that_starts_with_a_refused_config_says_so_at_each_call_until_it_is_corrected(
-    machine: Machine, fault: str
+    machine: Machine, faults: list[str]
 ) -> None:
     project = machine.project("api")
     config = machine.home / ".config" / "claude-secrets" / "config.yml"
     wrapper = without_override()
-    require_real(fault != "another user's" or is_root(), "root, who can give files away")
+    require_real("another user's" not in faults or is_root(), "root, who can give files away")
     machine.keep("TOKEN", "value", at=project, access=Access.READABLE)
-    FAULTS[fault](config, project)
-    # The person's own commands ignore a file of another name.
-    said = "" if fault == "another name" else said_to_the_person(machine, project, wrapper)
+    FAULTS[faults[0]](config, project)
     try:
         with machine.server(project, wrapper=wrapper) as wire:
             assert len(wire.request("tools/list", {})["result"]["tools"]) == 6
-            for _ in range(2):
-                for tool, arguments in ARGUMENTS.items():
+            for number, fault in enumerate(faults):
+                if number:
+                    correct(config)
+                    FAULTS[fault](config, project)
+                # The person's own commands ignore a file of another name.
+                said = "" if fault == "another name" else said_to_the_person(machine, project, wrapper)
+                for tool, arguments in [*ARGUMENTS.items()] * 2:
                     text = str(wire.call(tool, **arguments)["content"][0]["text"])
-                    assert text.startswith("[ALLOWLIST_INVALID]")
-                    assert text.splitlines()[0] == said or not said
+                    assert text.startswith("[ALLOWLIST_INVALID]"), fault
+                    assert text.splitlines()[0] == said or not said, fault
             correct(config)
             assert wire.text("get_secret", name="TOKEN") == "value"
             assert wire.text("set_secret", name="T", value="v").startswith("Stored 'T'")
