@@ -240,8 +240,8 @@ def what_agents_at_the_shell_may_not(evidence: Evidence, project: Path) -> None:
     for number, content in enumerate((f"PK\3\4{VALUE}", f"Rar!\x1a\x07{VALUE}", VALUE)):
         (leaking / f"{VALUE}{number}").parent.mkdir(parents=True, exist_ok=True)
         (leaking / f"{VALUE}{number}").write_text(content)
-        words = (["scan", "-", "leaking"], ["scan", "--json", "-", "leaking"])[number % 2]
-        evidence.run(*words, at=project, stdin=content)
+        for words in in_turn((["scan"], ["scan", "--json"]), number, 1):
+            evidence.run(*words, "-", "leaking", at=project, stdin=content)
     evidence.run("scan", "--git", at=leaking)
     shutil.rmtree(leaking)
     for words in ([VALUE], [f"./{VALUE}", VALUE], [f"echo {VALUE}"]):
