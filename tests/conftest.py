@@ -1,5 +1,6 @@
 """Fixtures of all tests. Tests and the programs that they start never see the developer's home, session or keyring."""
 
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,20 @@ bar_own_keyring()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=20, help="how often tests/faults kills (200: also at every step)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_signal_is_ignored() -> Iterator[None]:
+    """Stop ignoring signals that `nohup` and background shells ignore, because programs of the tests inherit that."""
+    before = []
+    for name in ("SIGHUP", "SIGINT", "SIGQUIT"):
+        number = getattr(signal, name, None)  # Windows has only SIGINT
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+            before.append((number, signal.signal(number, usual)))
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
