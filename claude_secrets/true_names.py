@@ -57,8 +57,10 @@ def true_path(path: Path | str) -> str:
 
     Raises:
         OSError: a part of the path cannot be examined.
-        ValueError: there is a NUL in the path.
+        ValueError: the path contains a NUL.
     """
+    if "\0" in os.fspath(path):  # from Python 3.12 on, realpath does not raise the error on Windows
+        raise ValueError("null character in path")
     real = _without_prefix(os.path.realpath(path))
     return real if calls is None else _as_stored(real, calls)
 

@@ -56,9 +56,10 @@ def test_links_are_followed_to_the_directory(tmp_path: Path) -> None:
     assert true_path(tmp_path / "link") == true_path(tmp_path / "project") == str(tmp_path.resolve() / "project")
 
 
-def test_a_nul_in_a_path_is_an_error() -> None:
+@pytest.mark.parametrize("path", ["a\0b", "\0", "a\0", Path("a\0b"), "none/../a\0b", "\\\\?\\C:\\a\0b"])
+def test_a_nul_in_a_path_is_an_error(path: Path | str) -> None:
     with pytest.raises(ValueError, match="null"):
-        true_path("a\0b")
+        true_path(path)
 
 
 on_windows = pytest.mark.skipif(sys.platform != "win32", reason="this is not Windows")
