@@ -19,6 +19,7 @@ from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from claude_secrets import paths
 from claude_secrets.model import VALUE_LIMIT
 from claude_secrets.prompt import peer_user
 from claude_secrets.prompt.page_binding import COOKIE, is_among
@@ -43,9 +44,9 @@ _DISCARD_LIMIT = 4 * BODY_LIMIT
 _POLL = 0.1
 
 _SENT_AWAY = (
-    b"HTTP/1.0 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
-    b"This page is open to one user of this machine only.\n"
-    b"If this is your own browser, run this in a terminal where the server runs: claude-secrets set NAME\n"
+    "HTTP/1.0 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+    "This page is open to one user of this machine only.\n"
+    "If this is your own browser, run this in a terminal where the server runs: {} set NAME\n"
 )
 
 _HEADERS = (
@@ -210,7 +211,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 def _send_away(connection: socket.socket) -> None:
     with connection, suppress(OSError):  # the visitor has gone
         connection.settimeout(0)
-        connection.send(_SENT_AWAY)
+        connection.send(_SENT_AWAY.format(paths.command()).encode("utf-8", "replace"))
 
 
 class _Handler(BaseHTTPRequestHandler):

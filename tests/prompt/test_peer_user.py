@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from claude_secrets import paths
 from claude_secrets.errors import Code, InputError
 from claude_secrets.prompt import peer_user
 from claude_secrets.prompt.page import InputPage, PageState
@@ -366,12 +367,23 @@ def test_another_user_changes_nothing_and_is_shown_nothing(
     assert [entered.value for entered in kept.entered] == ["v"]
 
 
-def test_another_user_is_told_so(page: InputPage) -> None:
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("claude-secrets",), "claude-secrets"),
+        (("uvx", "--from", "/srv/my {} tools", "claude-secrets"), "uvx --from '/srv/my {} tools' claude-secrets"),
+        (("uvx", "--from", "/srv/\udcff", "claude-secrets"), "uvx --from '/srv/?' claude-secrets"),
+    ],
+)
+def test_another_user_is_told_so(
+    page: InputPage, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], command: str
+) -> None:
+    monkeypatch.setattr(paths, "command_words", lambda: words)
     [answer] = talk(STRANGER, port_of(page), see(Visitor(page)))
     assert answer == (
-        "HTTP/1.0 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+        "HTTP/1.0 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
         "This page is open to one user of this machine only.\n"
-        "If this is your own browser, run this in a terminal where the server runs: claude-secrets set NAME\n"
+        f"If this is your own browser, run this in a terminal where the server runs: {command} set NAME\n"
     )
 
 
