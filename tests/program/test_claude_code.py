@@ -188,6 +188,16 @@ def test_its_hooks_tell_it_the_names_and_keep_the_value_from_the_model(machine: 
     assert any(named in body for body in api.requests)
 
 
+def test_its_hook_tells_it_how_the_person_makes_the_allowlist(machine: Machine) -> None:
+    use_hooks(machine)
+    project = machine.home / "work" / "api"
+    (project / ".claude" / "secrets.yml").unlink()
+    api = claude(machine, "true")
+    told = f"in another terminal type exactly: cd {project} && "
+    assert any(b"This project has no allowlist of Claude Secrets" in body for body in api.requests)
+    assert any(told.encode() in body for body in api.requests)
+
+
 def test_without_the_hooks_the_value_would_be_seen(machine: Machine) -> None:
     """Show that without the hooks the value reaches the model. Otherwise the other tests would prove nothing."""
     (machine.home / "work" / "api" / "leaked.txt").write_text(f"{TOKEN}\n")

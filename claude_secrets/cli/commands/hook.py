@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,14 @@ from typing import Final
 
 from claude_secrets.agent.gate import Gate
 from claude_secrets.agent.store_values import StoreValues
-from claude_secrets.cli import hook_output
+from claude_secrets.cli import hook_output, hook_session
 from claude_secrets.cli.guarded_paths import NO_PATHS, Guard, texts
 from claude_secrets.cli.hook_output import HookAnswer, HookEvent, specific
 from claude_secrets.cli.output import flush, note, say
 from claude_secrets.cli.teardown import close_at_end
 from claude_secrets.errors import SecretsError
 from claude_secrets.exit_codes import FAILED
-from claude_secrets.model import Call, Done, Tool
-from claude_secrets.paths import command, own_directories, store_path, usual_store, working_directory
+from claude_secrets.paths import own_directories, store_path, usual_store, working_directory
 from claude_secrets.policy.config import Config
 from claude_secrets.policy.ownership import no_link_check
 from claude_secrets.policy.personal_files import read_config
@@ -48,12 +47,6 @@ PROMPT_LIMIT: Final = 1 << 20
 """At most this many characters of a prompt are searched for likely credentials: a megabyte takes two seconds."""
 
 _KEPT: Final = "This is where Claude Secrets keeps its store or a key."
-
-NAMES_LIMIT: Final = 100
-"""The largest number of names that the model gets at the start of a session."""
-
-NAME_LENGTH: Final = 64
-"""The length of the longest name that the model gets then, in characters: a longer name could be a message."""
 
 _READING: Final = ("Read", "NotebookRead")
 _WRITING: Final = ("Edit", "MultiEdit", "Write", "NotebookEdit")
@@ -188,7 +181,7 @@ class _Hook:
         stands = event.get("cwd")
         named = os.environ.get("CLAUDE_PROJECT_DIR") if directory is None else None
         self.directory = Path(stands) if isinstance(stands, str) else working_directory()
-        self._where = CallOrigin(
+        self.where = CallOrigin(
             argument=None,
             environment=Path(named) if named else None,
             root=None,
@@ -196,45 +189,19 @@ class _Hook:
         )
 
     @cached_property
-    def _gate(self) -> Gate:
+    def gate(self) -> Gate:
+        """The agents' gate."""
         gate = Gate.open(os.environ)
         close_at_end(gate.close)
         return gate
 
-    def names(self) -> tuple[list[str], list[str]]:
-        """Return the names that agents of the project may use, and the use-only names among them."""
-        outcome = self._gate.call(Call(tool=Tool.LIST_SECRETS), self._where, client="hook")
-        if not isinstance(outcome, Done):
-            return [], []
-        names, use_only = outcome.data["names"], outcome.data["use_only"]
-        return (names, use_only) if isinstance(names, list) and isinstance(use_only, list) else ([], [])
-
-    def entered_by_person(self, names: Sequence[str]) -> frozenset[str]:
-        """Return those `names` whose values the person entered."""
-        return self._gate.entered_by_person(self._where, names)
-
     def values(self) -> StoreValues:
         """Return all values in the store."""
-        return self._gate.every_value(self._where)
+        return self.gate.every_value(self.where)
 
 
 def _session_start(hook: _Hook, _event: HookEvent) -> HookAnswer:
-    names, use_only = hook.names()
-    if not names:
-        return None
-    entered = hook.entered_by_person(names)
-    # Agents choose names, too, and a name can be a message to agents of later sessions.
-    safe = [name for name in names if name in entered and len(name) <= NAME_LENGTH][:NAMES_LIMIT]
-    listed = ", ".join(f'"{name}" (use-only)' if name in use_only else f'"{name}"' for name in safe)
-    left = len(names) - len(safe)
-    rest = f"{left}{' more' * bool(safe)} (call list_secrets for their names)" if left else ""
-    text = (
-        f"Claude Secrets keeps credentials for this project: {' and '.join(part for part in (listed, rest) if part)}. "
-        f"To use one without seeing its value: `{command()} exec --only NAME -- COMMAND`, or secret://NAME in a .env "
-        f"file and `{command()} exec -- COMMAND`. If a credential is missing, call input_secret, which asks the person "
-        "for it; never ask for it in the chat."
-    )
-    return specific("SessionStart", additionalContext=text)
+    return hook_session.answer(hook.where, lambda: hook.gate)
 
 
 def _post_tool_use(hook: _Hook, event: HookEvent) -> HookAnswer:

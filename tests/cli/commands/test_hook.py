@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -71,6 +72,94 @@ def test_a_session_begins_with_a_hundred_names_at_most(tmp_path: Path) -> None:
     machine.run("import", str(many), "--yes", at=project)
     said = hook(machine, "session-start")["hookSpecificOutput"]["additionalContext"]
     assert (said.count("NAME_"), '"NAME_099" and 5 more (call list_secrets for their names)' in said) == (100, True)
+
+
+SILENT = {
+    "home": ".",
+    "a directory above home": "..",
+    "the root directory": "/",
+    "a directory that is gone": "gone",
+    "a file": "notes.txt",
+    "a circle of links": "circle",
+    "a project whose names have no secret": "work/names",
+}
+"""Sessions whose start needs no word about Claude Secrets: the directory of each, relative to the home directory."""
+
+
+@pytest.mark.parametrize("case", SILENT)
+def test_a_session_begins_without_a_word_where_no_word_helps(machine: Machine, case: str) -> None:
+    machine.project("names", ["NOT_STORED"])
+    (machine.home / "notes.txt").write_text("")
+    if not (machine.home / "circle").is_symlink():
+        (machine.home / "circle").symlink_to("circle")
+    directory = str(machine.home / SILENT[case])
+    assert hook(machine, "session-start", cwd=directory) == {}
+    named = machine.run("hook", "session-start", stdin="{}", environment={"CLAUDE_PROJECT_DIR": directory})
+    assert (named.returncode, named.stdout, named.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("by", ["cwd", "CLAUDE_PROJECT_DIR"])
+@pytest.mark.parametrize("name", ["plain", "with blanks", "it's"])
+def test_a_session_without_an_allowlist_begins_with_the_command_that_makes_it(
+    machine: Machine, by: str, name: str
+) -> None:
+    directory = machine.home / "without" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    event = {"cwd": str(directory)} if by == "cwd" else {"cwd": "/"}
+    environment = {} if by == "cwd" else {by: str(directory)}
+    done = machine.run("hook", "session-start", stdin=json.dumps(event), environment=environment)
+    said = json.loads(done.stdout)["hookSpecificOutput"]["additionalContext"]
+    assert "This project has no allowlist of Claude Secrets, so its agents can use no secrets. Only if" in said
+    assert said.count(". ") <= 3
+    change, words = said.partition("type exactly: ")[2].split(" && ")
+    assert shlex.split(change) == ["cd", str(directory)]
+    assert words.endswith("claude_secrets init")
+    assert machine.run("init", at=directory).returncode == 0
+    again = machine.run("hook", "session-start", stdin=json.dumps(event), environment=environment)
+    assert "allowlist of Claude Secrets is empty" in again.stdout
+    shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize(
+    ("content", "begins"),
+    [
+        ("allow: []\n", "This project's allowlist of Claude Secrets is empty. Only if a credential is needed, call"),
+        ("# nothing\n", "This project's allowlist of Claude Secrets is empty. Only if a credential is needed, call"),
+        (f"allow: {{{VALUE}\n", "This project's allowlist of Claude Secrets cannot be read, so its agents can use no"),
+        (f"{VALUE}: 1\n", "This project's allowlist of Claude Secrets cannot be read, so its agents can use no"),
+        ("x" * 20_000, "This project's allowlist of Claude Secrets cannot be read, so its agents can use no"),
+    ],
+    ids=["empty", "comments alone", "no YAML", "an unknown key", "too long"],
+)
+def test_a_session_whose_allowlist_allows_nothing_begins_with_what_helps(
+    machine: Machine, content: str, begins: str
+) -> None:
+    directory = machine.project("nothing")
+    (directory / ".claude" / "secrets.yml").write_text(content)
+    (directory / "below").mkdir(exist_ok=True)
+    for at in ("nothing", "nothing/below"):
+        said = hook(machine, "session-start", at=at)["hookSpecificOutput"]["additionalContext"]
+        assert said.startswith(begins)
+        assert ("canary" in said, "input_secret" in said) == (False, "empty" in begins)
+        if "cannot be read" in begins:
+            assert f"cd {directory} && " in said
+            assert said.endswith("claude_secrets doctor")
+
+
+def test_a_session_whose_allowlist_is_a_link_is_told_that_it_cannot_be_read(machine: Machine) -> None:
+    directory = machine.project("linked")
+    file = directory / ".claude" / "secrets.yml"
+    file.unlink()
+    file.symlink_to(machine.home / "work" / "a" / ".claude" / "secrets.yml")
+    assert "cannot be read" in str(hook(machine, "session-start", at="linked"))
+    file.unlink()
+
+
+@pytest.mark.parametrize("what", ["key", "store", "config.yml"])
+def test_a_session_without_an_allowlist_needs_neither_key_nor_store(breakable: Machine, what: str) -> None:
+    broken(breakable, what)
+    (breakable.home / "fresh").mkdir()
+    assert "no allowlist" in str(hook(breakable, "session-start", cwd=str(breakable.home / "fresh")))
 
 
 def test_a_prompt_with_a_value_is_warned_of(machine: Machine) -> None:
@@ -183,7 +272,7 @@ def test_the_other_events_stop_nothing_where_things_are_broken(breakable: Machin
         (project / ".claude" / "secrets.yml").write_text("allow: [")
     else:
         broken(breakable, what)
-    for event in ("session-start", "pre-tool-use", *(["user-prompt-submit"] if what != "allowlist" else [])):
+    for event in ("pre-tool-use", *(["session-start", "user-prompt-submit"] if what != "allowlist" else [])):
         told = {"cwd": str(project), "prompt": VALUE, "tool_name": "Read", "tool_response": VALUE, "tool_input": {}}
         done = breakable.run("hook", event, stdin=json.dumps(told))
         assert (done.returncode, done.stdout) == (0, "")
