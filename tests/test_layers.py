@@ -23,7 +23,7 @@ FUNCTION_LIMIT = 50
 # IMPORTS.
 LAYERS: list[set[str]] = [
     {"root"},
-    {"keys", "policy", "prompt", "redaction"},
+    {"clients", "keys", "policy", "prompt", "redaction"},
     {"exec", "store"},
     {"agent", "person"},
     {"server"},
@@ -31,6 +31,7 @@ LAYERS: list[set[str]] = [
 ]
 IMPORTS: dict[str, set[str]] = {
     "root": set(),
+    "clients": {"root"},
     "keys": {"root"},
     "policy": {"root"},
     "prompt": {"root"},
