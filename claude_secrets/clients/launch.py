@@ -1,0 +1,336 @@
+"""Start a server exactly as one client would, do the handshake, and say what happened.
+
+Always: nothing of an entry is passed as an argument of a process other than the server, and no failure repeats the
+value of an entry's variable. After `launch` returns or raises, neither the server nor the helper process is left.
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Final, NamedTuple, cast
+
+from claude_secrets.clients.habits import HABITS, Habits
+from claude_secrets.clients.known import Account, Client
+from claude_secrets.programs import named
+from claude_secrets.untrusted_text import plain
+
+TOOLS: Final = frozenset(
+    {"get_secret", "set_secret", "delete_secret", "list_secrets", "search_secrets", "input_secret"}
+)
+"""The tools by which our server is recognised."""
+
+_MARGIN: Final = 20.0
+"""Seconds beyond the client's patience after which the helper process is killed, because it hangs."""
+
+_SHOWN_LINES: Final = 5
+_SHOWN_WIDTH: Final = 200
+_HIDDEN_LENGTH: Final = 6
+"""The least length of a variable's value that is taken out of the server's output."""
+
+
+class Reason(StrEnum):
+    """Why a client cannot connect to a server."""
+
+    BAD_ENTRY = "bad entry"
+    NO_DIRECTORY = "no directory"
+    NOT_FOUND = "command not found"
+    NOT_EXECUTABLE = "not executable"
+    EXITED = "exited"
+    TIMED_OUT = "timed out"
+    NOT_MCP = "not MCP"
+    OTHER_SERVER = "another server"
+    CHECK_FAILED = "the check failed"
+
+
+class Failure(NamedTuple):
+    """Why a launch failed. `message` is one sentence, and `stderr` the last lines that the server wrote there."""
+
+    reason: Reason
+    message: str
+    stderr: tuple[str, ...] = ()
+
+
+class Launched(NamedTuple):
+    """The result of a launch.
+
+    `seconds` is the time until the tools were listed, or until the launch failed. `tools` is the number of tools.
+    """
+
+    seconds: float
+    tools: int = 0
+    version: str = ""
+    failure: Failure | None = None
+
+
+class Start(NamedTuple):
+    """What a client does to start a server. `command` is an absolute path, and `patience` is in seconds."""
+
+    command: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    directory: Path
+    patience: float
+    ending: str
+    hidden: tuple[str, ...]
+
+    def __repr__(self) -> str:  # the environment may hold a value
+        return f"Start({self.command!r})"
+
+
+def launch(client: Client, entry: Mapping[str, object], *, account: Account, project: Path) -> Launched:
+    """Start the server of an entry as `client` does, list its tools, and end it as `client` does.
+
+    `entry` is the client's entry as it is in its configuration file. `project` is the directory in which the person
+    would start the client. The account's environment is the person's own.
+
+    Raises:
+        KeyboardInterrupt: the person pressed Ctrl-C; the server has ended.
+    """
+    start = start_of(client, entry, account=account, project=project)
+    if isinstance(start, Failure):
+        return Launched(0.0, failure=start)
+    report = _report(start)
+    return _meaning(start, report)
+
+
+def start_of(client: Client, entry: Mapping[str, object], *, account: Account, project: Path) -> Start | Failure:
+    """Return what a client does to start the server of an entry, or why it cannot do that."""
+    habits = HABITS[client.id]
+    command, arguments, additional = entry.get("command"), entry.get("args", []), entry.get("env", {})
+    if not isinstance(command, str) or not command:
+        return Failure(Reason.BAD_ENTRY, "The entry has no command.")
+    if not isinstance(arguments, list) or not all(isinstance(each, str) for each in arguments):
+        return Failure(Reason.BAD_ENTRY, "The entry's `args` are not a list of texts.")
+    if not isinstance(additional, dict) or not all(isinstance(each, str) for each in additional.values()):
+        return Failure(Reason.BAD_ENTRY, "The entry's `env` is not a table of texts.")
+    directory = _directory(client, habits, entry, account, project)
+    if not directory.is_dir():
+        return Failure(Reason.NO_DIRECTORY, f"The working directory {plain(str(directory))} does not exist.")
+    environment = _environment(habits, entry, account, project)
+    own = {name: _expanded(value, habits, environment) for name, value in additional.items()}
+    _add(environment, own, habits)
+    command = _expanded(command, habits, environment)
+    if client.id == "vscode" and command.startswith("~/"):
+        command = str(account.home / command[2:])
+    found = _find(command, environment, directory, account.platform, habits)
+    if isinstance(found, Failure):
+        return found
+    return Start(
+        command=found,
+        arguments=tuple(_expanded(each, habits, environment) for each in arguments),
+        environment=environment,
+        directory=directory,
+        patience=_patience(client, habits, entry, account),
+        ending=habits.ending,
+        hidden=tuple({*additional.values(), *own.values()}),
+    )
+
+
+def _directory(client: Client, habits: Habits, entry: Mapping[str, object], account: Account, project: Path) -> Path:
+    usual = habits.directory(account, project)
+    given = entry.get("cwd")
+    if client.id not in {"codex", "gemini", "vscode"} or not isinstance(given, str) or not given:
+        return usual
+    if client.id == "vscode" and given.startswith("~"):
+        given = given.replace("~", str(account.home), 1)
+    return usual / given
+
+
+def _environment(habits: Habits, entry: Mapping[str, object], account: Account, project: Path) -> dict[str, str]:
+    environment = habits.inherited(account, project)
+    forwarded = entry.get(habits.forwarded) if habits.forwarded else None
+    for name in forwarded if isinstance(forwarded, list) else ():
+        if isinstance(name, str) and name in account.environment:
+            environment[name] = account.environment[name]
+    return environment
+
+
+def _add(environment: dict[str, str], own: Mapping[str, str], habits: Habits) -> None:
+    """Add the entry's variables to the environment."""
+    for name, value in own.items():
+        if name.upper() in habits.ignored:
+            continue
+        before = environment.get(name, "")
+        appended = habits.appends_path and name.upper() == "PATH" and before
+        environment[name] = f"{before}{os.pathsep}{value}" if appended else value
+
+
+def _expanded(text: str, habits: Habits, environment: Mapping[str, str]) -> str:
+    """Replace the variables in a text of an entry, as the client does. Unknown variables become empty."""
+
+    def value(found: re.Match[str]) -> str:
+        parts = found.groupdict()
+        name = parts.get("bare") or parts.get("name") or ""
+        return environment.get(name, parts.get("default") or "")
+
+    return habits.reference.sub(value, text) if habits.reference else text
+
+
+def _patience(client: Client, habits: Habits, entry: Mapping[str, object], account: Account) -> float:
+    if client.id == "claude-code":
+        milliseconds = account.environment.get("MCP_TIMEOUT", "")
+        if milliseconds.isascii() and milliseconds.isdecimal() and int(milliseconds) > 0:
+            return min(int(milliseconds) / 1000, _LONGEST)
+    if habits.own_patience is not None:
+        key, unit = habits.own_patience
+        given = entry.get(key)
+        if isinstance(given, int | float) and not isinstance(given, bool) and given > 0:
+            return min(given * unit, _LONGEST)
+    return habits.patience
+
+
+_LONGEST: Final = 600.0
+
+
+def _find(
+    command: str, environment: Mapping[str, str], directory: Path, platform: str, habits: Habits
+) -> str | Failure:
+    """Return the absolute path of the program that the client would start."""
+    word = command
+    if os.path.dirname(command):  # noqa: PTH120  Path drops "./"
+        word = str(directory / command)
+    search = dict(environment)
+    if platform == "win32" and not habits.runs_batch_files:
+        search["PATHEXT"] = ".COM;.EXE"
+    found = named(word, search, platform=platform)
+    if found is not None:
+        return os.path.join(directory, found)  # noqa: PTH118  an entry of PATH may be relative
+    if platform != "win32" and shutil.which(word, mode=os.F_OK, path=search.get("PATH", "")) is not None:
+        return Failure(Reason.NOT_EXECUTABLE, f"{_shown(command)} is there, but it is not an executable file.")
+    return _not_found(command)
+
+
+def _shown(command: str) -> str:
+    return plain(command, limit=_SHOWN_WIDTH, mark="?")
+
+
+def _not_found(command: str) -> Failure:
+    where = "" if os.path.dirname(command) else ", because it is in no directory of the client's PATH"  # noqa: PTH120
+    return Failure(Reason.NOT_FOUND, f"The client cannot find the command{where}: spawn {_shown(command)} ENOENT.")
+
+
+def _report(start: Start) -> Mapping[str, object]:
+    """Start the helper process, and return its report, which is empty if the helper process failed."""
+    task = {**start._asdict(), "directory": str(start.directory)}
+    del task["hidden"]
+    process = _helper(start.directory)
+    to_helper, from_helper = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)  # both are pipes
+    watch = threading.Timer(start.patience + _MARGIN, process.kill)
+    watch.daemon = True
+    watch.start()
+    try:
+        with suppress(OSError):  # the helper process failed to start; its report is missing then
+            to_helper.write(json.dumps(task).encode() + b"\n")
+            to_helper.flush()
+        line = from_helper.readline()
+    finally:
+        watch.cancel()
+        _end(process)
+    with suppress(ValueError):
+        report = json.loads(line)
+        if isinstance(report, dict):
+            return report
+    return {}
+
+
+def _helper(directory: Path) -> "subprocess.Popen[bytes]":
+    """Start the helper process in the server's directory, because the server may look at where its client works.
+
+    Its own group keeps Ctrl-C from it, so that it can end the server in an orderly way.
+    """
+    words = [sys.executable, "-P", "-m", "claude_secrets.clients.handshake"]
+    if sys.platform == "win32":
+        return subprocess.Popen(  # noqa: S603  our own module
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=directory,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+        )
+    else:
+        return subprocess.Popen(  # noqa: S603  our own module
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=directory,
+            start_new_session=True,
+        )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Let the helper process end the server, and then end it, too."""
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with suppress(OSError):  # what was not written cannot be written any longer
+                stream.close()
+    try:
+        process.wait(_MARGIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _meaning(start: Start, report: Mapping[str, object]) -> Launched:
+    outcome, seconds, tools = report.get("outcome"), report.get("seconds"), report.get("tools")
+    took = seconds if isinstance(seconds, float) else 0.0
+    names = [each for each in tools if isinstance(each, str)] if isinstance(tools, list) else []
+    if outcome == "connected":
+        version = plain(str(report.get("version", "")), limit=40)
+        missing = len(TOOLS - set(names))
+        if not missing:
+            return Launched(took, len(names), version)
+        text = f"The server answers, but {missing} of our {len(TOOLS)} tools are missing, so it is another server."
+        return Launched(took, len(names), version, Failure(Reason.OTHER_SERVER, text, _errors(start, report)))
+    return Launched(took, failure=_failure(start, report, outcome))
+
+
+def _failure(start: Start, report: Mapping[str, object], outcome: object) -> Failure:
+    errors = _errors(start, report)
+    if outcome == "not started":
+        return _not_started(start, report.get("errno"))
+    if outcome == "exited" and not (report.get("code") == 0 and report.get("wrote_other")):
+        return Failure(Reason.EXITED, f"The server ended {_how(report.get('code'))} before it answered.", errors)
+    if outcome not in {"timed out", "no answer", "exited"}:
+        return Failure(Reason.CHECK_FAILED, "The check itself failed, so nothing is known about the server.")
+    if report.get("wrote_other") or outcome != "timed out":
+        text = "The command answers with something that is not MCP, so it is no MCP server."
+        return Failure(Reason.NOT_MCP, text, errors)
+    return Failure(Reason.TIMED_OUT, f"The server did not answer within {start.patience:g} s.", errors)
+
+
+def _how(code: object) -> str:
+    if isinstance(code, int) and code < 0:
+        return f"by signal {-code}"
+    return f"with exit code {code}"
+
+
+def _not_started(start: Start, number: object) -> Failure:
+    command = _shown(start.command)
+    if number == errno.ENOENT:
+        text = f"{command} is there, but the program in its first line (after `#!`) is not."
+        return Failure(Reason.NOT_EXECUTABLE, text)
+    why = os.strerror(number).lower() if isinstance(number, int) else "its name or arguments cannot be passed on"
+    return Failure(Reason.NOT_EXECUTABLE, f"{command} cannot be started: {why}.")
+
+
+def _errors(start: Start, report: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the last lines of standard error, cut, and without the values of the entry's variables."""
+    lines = report.get("stderr")
+    shown = []
+    for line in (lines if isinstance(lines, list) else [])[-_SHOWN_LINES:]:
+        text = str(line)
+        for value in sorted(start.hidden, key=len, reverse=True):
+            text = text.replace(value, "…") if len(value) >= _HIDDEN_LENGTH else text
+        shown.append(plain(text, limit=_SHOWN_WIDTH))
+    return tuple(shown)
