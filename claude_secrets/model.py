@@ -102,12 +102,18 @@ class Call(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """The value and access that the person entered in answer to `question`, and the channel of the answer."""
+    """The value and access that the person entered in answer to `question`, and the channel of the answer.
+
+    `adds` is whether the person agreed to add the name to the project's allowlist. If a secret of this name was stored
+    outside the project, `consent` is the person's answer to the question about that secret.
+    """
 
     value: str
     access: Access
     question: "InputQuestion"
     channel: Channel = Channel.PAGE
+    adds: bool = False
+    consent: "Consented | Declined | None" = None
 
     def __repr__(self) -> str:
         return "Entered(...)"
@@ -166,6 +172,9 @@ class InputQuestion(NamedTuple):
     The value will be stored in `scope`. `replaces` is the number of the current version, which the new value would
     replace. `store` is the store's path if the store is not the usual store. `prompt` is the agent's own text: never
     trust it or render it as markup.
+
+    If `adds` is set, the name is not in the project's allowlist. A value is then stored only if the person also agrees
+    to add the name. Such a question does not depend on whether a secret of this name exists.
     """
 
     name: str
@@ -177,6 +186,7 @@ class InputQuestion(NamedTuple):
     url: str | None = None
     prompt: str = ""
     access: Access = Access.USE_ONLY
+    adds: bool = False
 
 
 class ConsentKind(StrEnum):

@@ -18,6 +18,7 @@ from claude_secrets.model import (
     Answer,
     Ask,
     Call,
+    Declined,
     Done,
     Entered,
     EnteredBy,
@@ -29,6 +30,7 @@ from claude_secrets.model import (
     check_value,
 )
 from claude_secrets.policy import decisions, refusals
+from claude_secrets.policy.allowlist import AllowlistEntry
 from claude_secrets.regex import NameSearch
 from claude_secrets.store import records
 from claude_secrets.store.records import Stored
@@ -105,10 +107,18 @@ class Actions:
         check_name(call.name)
         if isinstance(answer, Entered):
             return Action(partial(self._enter, answer=answer), value=check_value(answer.value))
-        return Action(lambda _, case: Ask(self._question(case)))
+        return Action(partial(self._ask, answer=answer))
+
+    def _ask(self, _tx: Transaction | None, case: Case, *, answer: Answer | None) -> Ask:
+        if case.adds and isinstance(answer, Declined) and answer.said_no:
+            raise refusals.refused_to_add(case.call.name)
+        return Ask(self._question(case))
 
     def _question(self, case: Case) -> InputQuestion:
-        entry, record = decisions.require_entry(case.snapshot, case.call.name), case.record
+        if case.adds:  # nothing in the question depends on whether the secret exists
+            entry, record = AllowlistEntry(case.call.name), None
+        else:
+            entry, record = decisions.require_entry(case.snapshot, case.call.name), case.record
         live = record if record is not None and not record.deleted else None
         config = case.snapshot.config
         return InputQuestion(
@@ -121,6 +131,7 @@ class Actions:
             url=entry.url,
             prompt=case.call.prompt,
             access=live.access if live is not None else config.default_access or Access.USE_ONLY,
+            adds=case.adds,
         )
 
     def _enter(self, tx: Transaction | None, case: Case, *, answer: Entered) -> Done:
@@ -128,9 +139,8 @@ class Actions:
         if self._question(case) != answer.question._replace(prompt=case.call.prompt):
             raise refusals.changed_since_shown(name)
         stored = _put(tx, case, answer.value, EnteredBy.PERSON, access=answer.access)
-        return results.stored(
-            f"Stored '{name}' (version {stored.version}). The value went straight to the store.", stored
-        )
+        text = f"Stored '{name}' (version {stored.version}). The value went straight to the store."
+        return results.stored(f"{text} The person added the name to the allowlist." if case.adds else text, stored)
 
 
 def _value(tx: Transaction | None, case: Case) -> Done | Refused:

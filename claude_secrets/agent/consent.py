@@ -23,6 +23,7 @@ from claude_secrets.model import (
     ConsentKind,
     ConsentQuestion,
     Declined,
+    Entered,
     Tool,
 )
 from claude_secrets.policy import decisions, refusals
@@ -46,6 +47,11 @@ class Case(NamedTuple):
     snapshot: PolicySnapshot
     verdict: Verdict
     record: Record | None
+
+    @property
+    def adds(self) -> bool:
+        """Whether the call asks the person to add its name to the allowlist."""
+        return decisions.adds(self.snapshot, self.call)
 
 
 class SessionReads:
@@ -184,7 +190,7 @@ def _question(case: Case, wanted: tuple[ConsentItem, ...]) -> ConsentQuestion:
         project=str(snapshot.project.path),
         items=wanted,
         digest=hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest(),
-        dialog_only=snapshot.config.consent is Channels.DIALOG,
+        dialog_only=snapshot.config.consent is Channels.DIALOG or case.adds,  # no client may widen the allowlist
     )
 
 
@@ -197,6 +203,10 @@ def require_consent(tx: Transaction | None, case: Case, session: SessionReads, a
     Raises:
         DeniedError: the person refused, now or within the last ten minutes, or did not answer.
     """
+    if isinstance(answer, Entered):
+        answer = answer.consent
+    elif case.adds and tx is not None and _remembers_no(tx, case, ()):
+        raise refusals.refused_to_add(case.call.name)
     asked = questions(case, items_of(tx, case, session))
     if not asked:
         return None
@@ -225,7 +235,8 @@ def remember_no(tx: Transaction, snapshot: PolicySnapshot, call: Call) -> None:
     If the person refused the scope or work tree, the refusal also applies to other calls that need this scope or work
     tree.
     """
-    record = records.find(tx, snapshot.scope, call.name) if call.name else None
+    looked_up = call.name and not decisions.adds(snapshot, call)
+    record = records.find(tx, snapshot.scope, call.name) if looked_up else None
     wanted, _ = _trust_wants(tx, Case(call, snapshot, decisions.verdict(snapshot, call), record))
     whole = [no for want in wanted if (no := _whole_no(snapshot, want))]
     what = whole[0] if whole else _no(snapshot, call)

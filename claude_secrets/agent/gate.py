@@ -10,14 +10,13 @@ from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 
 from claude_secrets import paths
-from claude_secrets.agent import consent, rate_limits
+from claude_secrets.agent import adding, consent, rate_limits
 from claude_secrets.agent.actions import Actions
 from claude_secrets.agent.consent import Case, SessionReads
 from claude_secrets.agent.store_values import StoreValues, values_of_store
 from claude_secrets.errors import Code, SecretsError, StoreError
-from claude_secrets.model import Answer, Ask, Call, Declined, Done, EnteredBy, Outcome, Refused, Tool
+from claude_secrets.model import Answer, Ask, Call, Declined, Done, Entered, EnteredBy, Outcome, Refused, Tool
 from claude_secrets.paths import OwnDirectories, own_directories, store_path
-from claude_secrets.policy import decisions
 from claude_secrets.policy.config import Config, Trust
 from claude_secrets.policy.ownership import no_link_check
 from claude_secrets.policy.personal_files import read_config
@@ -72,12 +71,17 @@ class _Attempt:
             rule="" if error is None else error.rule,
         )
 
+    def event_of_adding(self) -> LogEvent:
+        """The audit event of the person who added the call's name to the allowlist."""
+        return self.event(Done(""))._replace(caller=Caller.PERSON, action="allow")
+
 
 class Gate:
     """Carries out calls of the six tools for the agents of any project.
 
     `config` are the directories of the person's own files. `tighten` and `check` have the same meaning as in
-    `SnapshotReader`. `directories` remembers the directories that calls have named so far.
+    `SnapshotReader`. `directories` remembers the directories that calls have named so far. If `asks` is set, the caller
+    can ask the person, and `input_secret` may ask them to add a name to the allowlist.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Gate:
         tighten: Trust = Trust.OFF,
         check: Check | None = None,
         directories: Directories | None = None,
+        asks: bool = False,
     ) -> None:
         self._store = store
         self._config = config
@@ -97,6 +102,7 @@ class Gate:
         self._session = SessionReads()
         self._actions = Actions(store.path)
         self._directories = Directories() if directories is None else directories
+        self._asks = asks
         self._guarded: tuple[CallOrigin, Project] | None = None
 
     @classmethod
@@ -108,11 +114,13 @@ class Gate:
         tighten: Trust = Trust.OFF,
         passphrase: str | None = None,
         directories: Directories | None = None,
+        asks: bool = False,
     ) -> "Gate":
         """Make a gate. The store's path comes from `--store`, the environment or the person's `config.yml`.
 
         `tighten` is the trust mode from the command line's arguments; the environment can ask for a stricter mode.
-        `passphrase` is used if only a passphrase opens the store. This method does not open the store's file yet.
+        `passphrase` is used if only a passphrase opens the store. `asks` has the same meaning as for the class. This
+        method does not open the store's file yet.
 
         Raises:
             CallerError: INVALID_ARGUMENTS if `--store` or the environment does not name a file.
@@ -133,6 +141,7 @@ class Gate:
             tighten=max(tighten, Trust.asked_for(environment.get("CLAUDE_SECRETS_TRUST"))),
             check=check,
             directories=directories,
+            asks=asks,
         )
 
     def start(self, where: CallOrigin) -> None:
@@ -219,13 +228,14 @@ class Gate:
             self._store.unlock()
         action = self._actions.of(call, answer)
         if not there:  # reading never creates a store
-            case = self._decided(None, call, self._snapshots.read(where, project))
+            case = self._decided(None, attempt, self._snapshots.read(where, project))
             ask = consent.require_consent(None, case, self._session, answer)
             if ask is not None or not action.stores:
                 return ask or action.run(None, case)
-        with self._store.write(durable=not action.only_reads) as tx:
+        with adding.AllowlistChange() as change, self._store.write(durable=not action.only_reads) as tx:
             # Read again: the files may have changed while the key was fetched.
-            case = self._decided(tx, call, attempt.at(consent.with_identity(tx, self._snapshots.read(where, project))))
+            snapshot = attempt.at(consent.with_identity(tx, self._snapshots.read(where, project)))
+            case = self._decided(tx, attempt, snapshot)
             spent = rate_limits.spent_on(tx, case.snapshot, call.tool, case.verdict.limits, action.value)
             ask = consent.require_consent(tx, case, self._session, answer)
             case = case._replace(snapshot=consent.with_identity(tx, case.snapshot))  # consent may change the identity
@@ -233,14 +243,22 @@ class Gate:
             if isinstance(outcome, Done):
                 rate_limits.spend(tx, spent)
             self._log.add(tx, attempt.event(outcome))
+            if case.adds and isinstance(outcome, Done):
+                self._log.add(tx, attempt.event_of_adding())
+                change.add(case.snapshot, call.name)
         return outcome
 
-    @staticmethod
-    def _decided(tx: Transaction | None, call: Call, snapshot: PolicySnapshot) -> Case:
-        """Check the call against the allowlist and rules, then look up the secret's record. Raises `DeniedError`."""
-        verdict = decisions.decide(snapshot, call)
-        record = records.find(tx, snapshot.scope, call.name) if tx is not None and call.name else None
-        return Case(call, snapshot, verdict, record)
+    def _decided(self, tx: Transaction | None, attempt: _Attempt, snapshot: PolicySnapshot) -> Case:
+        """Check the call against the allowlist and rules, then look up the secret's record. Raises `DeniedError`.
+
+        For a name that the person may add, the record is looked up only after the person has agreed.
+        """
+        call, answer = attempt.call, attempt.answer
+        verdict = adding.decide(snapshot, call, answer, asks=self._asks)
+        case = Case(call, snapshot, verdict, None)
+        if tx is None or not call.name or (case.adds and not isinstance(answer, Entered)):
+            return case
+        return case._replace(record=records.find(tx, snapshot.scope, call.name))
 
     def _locate(self, where: CallOrigin) -> Project:
         project = self._find(where)
@@ -273,6 +291,8 @@ class Gate:
         if not self._store.exists() or not self._store.unlocked:
             return
         answer, snapshot = attempt.answer, attempt.snapshot
+        if isinstance(answer, Entered):
+            answer = answer.consent
         # An error here (a busy, full or damaged store) is ignored, because the agent gets no secret.
         with suppress(SecretsError), self._store.write(durable=False) as tx:
             self._log.add(tx, attempt.event(refused))

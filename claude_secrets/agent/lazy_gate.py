@@ -20,8 +20,8 @@ from claude_secrets.policy.project import CallOrigin
 class LazyGate:
     """Carries out calls as `Gate` does. A `LazyGate` is used by one thread only.
 
-    `store_argument` is the path given with `--store`, or None. `tighten` and `passphrase` have the same meaning as in
-    `Gate.open`.
+    `store_argument` is the path given with `--store`, or None. `tighten`, `passphrase` and `asks` have the same meaning
+    as in `Gate.open`.
     """
 
     def __init__(
@@ -30,11 +30,14 @@ class LazyGate:
         environment: MutableMapping[str, str],
         tighten: Trust,
         passphrase: str | None,
+        *,
+        asks: bool = False,
     ) -> None:
         self._store_argument = store_argument
         self._environment = environment
         self._tighten = tighten
         self._passphrase = passphrase
+        self._asks = asks
         self._directories = Directories()
         self._gate: Gate | None = None
 
@@ -79,5 +82,6 @@ class LazyGate:
                 tighten=self._tighten,
                 passphrase=self._passphrase,
                 directories=self._directories,
+                asks=self._asks,
             )
         return self._gate

@@ -38,6 +38,11 @@ def require_entry(snapshot: PolicySnapshot, name: str) -> AllowlistEntry:
     return entry
 
 
+def adds(snapshot: PolicySnapshot, call: Call) -> bool:
+    """Whether the call asks the person for the value of a name that is not in the allowlist."""
+    return call.tool is Tool.INPUT_SECRET and snapshot.allowlist.entry_for(call.name) is None
+
+
 def verdict(snapshot: PolicySnapshot, call: Call) -> Verdict:
     """Apply all rules to a call, and return their verdict."""
     return rules.apply(snapshot.policies, call.tool, arguments(call))

@@ -35,12 +35,31 @@ def said_by(rule: Rule) -> str:
     return f" Its author says: {rule.said}" if rule.said else ""
 
 
-def not_allowlisted(name: str, *, project: str) -> DeniedError:
-    """Return the error for a name that is not in the project's allowlist, whether or not the secret exists."""
+def not_allowlisted(name: str, *, project: str, can_be_asked: bool = False) -> DeniedError:
+    """Return the error for a name that is not in the project's allowlist, whether or not the secret exists.
+
+    `can_be_asked` is whether `input_secret` asks the person to add the name.
+    """
+    asked = "input_secret asks the person to add it and to enter its value. " if can_be_asked else ""
     return DeniedError(
         Code.NOT_ALLOWLISTED,
         f"'{name}' is not in this project's allowlist (.claude/secrets.yml).",
-        f"The person can allow this project's agents to use it: {in_own_terminal(project, f'allow {name}')}",
+        f"{asked}The person can allow this project's agents to use it: {in_own_terminal(project, f'allow {name}')}",
+    )
+
+
+def not_added(name: str, *, project: str, why: Channel) -> DeniedError:
+    """Return the error for a name that the person is not asked to add at the moment, for the reason `why`."""
+    answer = Declined(digest="", channel=why, said_no=False)
+    return refused_consent(not_allowlisted(name, project=project), answer)
+
+
+def refused_to_add(name: str) -> InputError:
+    """Return the error for a name that the person refused to add to the allowlist within the last ten minutes."""
+    return InputError(
+        Code.CANCELLED,
+        f"'{name}' is not in this project's allowlist. The person said no, and is not asked about this again for ten "
+        "minutes.",
     )
 
 

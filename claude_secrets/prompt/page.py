@@ -14,19 +14,11 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import TypeAlias
 
-from claude_secrets.errors import CallerError, Code, InputError, SecretsError
-from claude_secrets.model import (
-    Access,
-    Done,
-    Entered,
-    InputQuestion,
-    Outcome,
-    Refused,
-    check_value,
-    without_stray_newline,
-)
+from claude_secrets.errors import Code, InputError, SecretsError
+from claude_secrets.model import Done, Entered, InputQuestion, Outcome, Refused
 from claude_secrets.prompt import page_replies
 from claude_secrets.prompt.page_binding import Binding
+from claude_secrets.prompt.page_form import Problem, read_form
 from claude_secrets.prompt.page_html import claim_page, form_page
 from claude_secrets.prompt.page_replies import Reply
 from claude_secrets.prompt.page_server import PageServer
@@ -230,8 +222,12 @@ class InputPage:
                 PageState.CANCELLED, page_replies.nothing_stored(Code.CANCELLED, "The person cancelled", self.question)
             )
             return self._ended()
-        entered = self._entered(form) if form.get("action") == "store" else page_replies.BAD
-        self._storing = isinstance(entered, Entered)
+        entered = read_form(form, self.question) if form.get("action") == "store" else None
+        if entered is None:
+            return page_replies.BAD
+        if isinstance(entered, Problem):
+            return self._form(entered)
+        self._storing = True
         return entered
 
     def _claim(self, cookies: Sequence[str], visit: str) -> Reply:
@@ -258,25 +254,12 @@ class InputPage:
             )
         return page_replies.STOPPED if self._state is PageState.STOPPED else page_replies.CLOSED
 
-    def _entered(self, form: Mapping[str, str]) -> Entered | Reply:
-        value, access = form.get("value"), form.get("access")
-        if value is None or access not in set(Access):
-            return page_replies.BAD
-        if not value:
-            return self._form("Nothing was entered, so nothing was stored.", Access(access))
-        try:
-            value = check_value(without_stray_newline(value.replace("\r\n", "\n")))
-        except CallerError as error:
-            return self._form(error.message, Access(access))
-        return Entered(value=value, access=Access(access), question=self.question)
-
-    def _form(self, problem: str | None = None, access: Access | None = None) -> Reply:
+    def _form(self, problem: Problem | None = None) -> Reply:
         minutes = round(self._lifetime / 60)
         page = form_page(
             self.question,
             path=self.path,
             closes=f"This page closes {minutes} minute{'' if minutes == 1 else 's'} after the agent asked.",
-            access=access or self.question.access,
             problem=problem,
         )
         return Reply(HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK, page)
@@ -314,7 +297,7 @@ class InputPage:
     def _ended(self) -> Reply:
         match self._state, self._result:
             case PageState.STORED, Done() as done:
-                return page_replies.stored(self.question.name, done)
+                return page_replies.stored(self.question, done)
             case PageState.REFUSED, Refused(error=error):
                 return page_replies.refused(error)
             case PageState.CANCELLED, _:

@@ -8,9 +8,11 @@ import base64
 import hashlib
 import html
 from importlib import resources
+from pathlib import Path
 
 from claude_secrets.model import Access, InputQuestion
-from claude_secrets.untrusted_text import plain, quoted
+from claude_secrets.prompt.page_form import ADDS, Problem
+from claude_secrets.untrusted_text import plain, quoted, shortened
 
 PROMPT_LIMIT = 500
 """The page shows at most this many characters of an agent's own words."""
@@ -39,17 +41,17 @@ stops if it is opened anywhere else.</p>
     )
 
 
-def form_page(question: InputQuestion, *, path: str, closes: str, access: Access, problem: str | None = None) -> str:
+def form_page(question: InputQuestion, *, path: str, closes: str, problem: Problem | None = None) -> str:
     """Return the page with the form. If the last input could not be stored, `problem` is shown above the field."""
-    said = f'<p class="problem" id="problem" role="alert">{_text(problem)}</p>\n' if problem else ""
-    described = ' aria-invalid="true" aria-describedby="problem"' if problem else ""
+    said = f'<p class="problem" id="problem" role="alert">{_text(problem.text)}</p>\n' if problem else ""
+    access = problem.access if problem else question.access
     return _document(
         f"Enter {question.name}",
         _about(question)
         + f"""<form method="post" action="{_text(path)}" autocomplete="off">
 {said}<label class="field" for="value">Value of <code>{_text(question.name)}</code></label>
 <textarea id="value" name="value" rows="4" autocomplete="off" autocapitalize="off" autocorrect="off"
- spellcheck="false" autofocus{described}></textarea>
+ spellcheck="false" autofocus{_described("value", problem)}></textarea>
 <label class="choice" for="show"><input type="checkbox" id="show" autocomplete="off">
 <span>Show what I type</span></label>
 <fieldset>
@@ -57,7 +59,7 @@ def form_page(question: InputQuestion, *, path: str, closes: str, access: Access
 {_choice(Access.READABLE, access, "Agents may read it", "The value can then appear in chats and their transcripts.")}
 {_choice(Access.USE_ONLY, access, "Use-only: not shown to agents", "They see the name. The value needs your consent.")}
 </fieldset>
-<div class="buttons">
+{_adding(question, problem) if question.adds else ""}<div class="buttons">
 <button class="main" name="action" value="store">Store</button>
 <button form="cancel">Cancel</button>
 </div>
@@ -112,6 +114,8 @@ def _about(question: InputQuestion) -> str:
         "<p>An agent asks you for this secret. What you enter goes to the encrypted store, not into the chat.</p>",
         f"<dl>\n{''.join(rows)}</dl>",
     ]
+    if question.adds:
+        parts.append("<p>The name is not in this project's allowlist, so this project's agents may not use it yet.</p>")
     if question.store is not None:
         parts.append(f'<p class="warning">Not your usual store: <code>{_path(question.store)}</code></p>')
     if plain(question.prompt):
@@ -125,6 +129,23 @@ def _about(question: InputQuestion) -> str:
 
 def _row(term: str, markup: str) -> str:
     return f"<dt>{_text(term)}</dt><dd>{markup}</dd>\n"
+
+
+def _adding(question: InputQuestion, problem: Problem | None) -> str:
+    """Return the checkbox with which the person adds the name. The browser does not send the form without the tick."""
+    checked = " checked" if problem is not None and problem.adds else ""
+    file = shortened(str(Path(question.project) / ".claude" / "secrets.yml"))
+    return f"""<label class="choice adds" for="adds"><input type="checkbox" id="adds" name="adds" value="{ADDS}"
+ required autocomplete="off"{checked}{_described("adds", problem)}>
+<span>Add <code>{_text(question.name)}</code> to this project's allowlist
+<span class="note">Agents that work in this project can then use this secret.
+The name is written to <code>{_path(file)}</code>.</span></span></label>
+"""
+
+
+def _described(field: str, problem: Problem | None) -> str:
+    """Return the attributes that connect a field with its problem."""
+    return ' aria-invalid="true" aria-describedby="problem"' if problem is not None and problem.field == field else ""
 
 
 def _choice(access: Access, chosen: Access, label: str, note: str) -> str:

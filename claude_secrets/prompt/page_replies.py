@@ -23,14 +23,15 @@ class Reply(NamedTuple):
         return f"Reply({self.status!r})"
 
 
-def stored(name: str, done: Done) -> Reply:
-    """Say that the value is stored, and show the version number.
+def stored(question: InputQuestion, done: Done) -> Reply:
+    """Say that the value is stored, show the version number, and say if the name was added to the allowlist.
 
     The text of `done` is not shown, because it may be a value.
     """
     version = done.data.get("version")
     told = f" (version {version})" if isinstance(version, int) else ""
-    return _good(HTTPStatus.OK, "Stored", f"'{name}' is stored{told}. You can close this tab.")
+    added = " The name is now in this project's allowlist." if question.adds else ""
+    return _good(HTTPStatus.OK, "Stored", f"'{question.name}' is stored{told}.{added} You can close this tab.")
 
 
 def refused(error: SecretsError) -> Reply:

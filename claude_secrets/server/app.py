@@ -4,6 +4,7 @@ Always: an internal error is caught and answered with a fixed text, and only its
 reaches the client or standard error.
 """
 
+import asyncio
 import logging
 import sys
 import warnings
@@ -32,7 +33,19 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.agent.lazy_gate import LazyGate
 from claude_secrets.errors import Code, SecretsError, StoreError
-from claude_secrets.model import Answer, Ask, Call, ConsentQuestion, Done, Entered, Outcome, Refused
+from claude_secrets.model import (
+    Answer,
+    Ask,
+    Call,
+    Channel,
+    Consented,
+    ConsentQuestion,
+    Declined,
+    Done,
+    Entered,
+    Outcome,
+    Refused,
+)
 from claude_secrets.paths import working_directory
 from claude_secrets.policy.config import Trust
 from claude_secrets.policy.planted import grounds_of
@@ -42,6 +55,7 @@ from claude_secrets.prompt.dialog import Dialogs
 from claude_secrets.server.ask_consent import ConsentPrompt
 from claude_secrets.server.ask_value import ValuePrompt
 from claude_secrets.server.client_hooks import Context
+from claude_secrets.server.question_limits import QuestionLimits
 from claude_secrets.server.stdio import Front
 from claude_secrets.server.tools import INSTRUCTIONS, ROWS
 from claude_secrets.server.worker import Worker
@@ -72,11 +86,12 @@ class App:
         bound: bool = False,
         asks: bool = True,
     ) -> None:
-        self._gate = LazyGate(store_argument, environment, tighten, passphrase)
+        self._gate = LazyGate(store_argument, environment, tighten, passphrase, asks=asks)
         self._worker = Worker()
         self._environment = environment
-        self._asker = ValuePrompt(environment, self._dialogs, asks=asks)
-        self._consenter = ConsentPrompt(self._dialogs, asks=asks)
+        limits = QuestionLimits()
+        self._asker = ValuePrompt(environment, self._dialogs, limits, asks=asks)
+        self._consenter = ConsentPrompt(self._dialogs, limits, asks=asks)
         named = environment.get("CLAUDE_PROJECT_DIR")
         self._where = CallOrigin(
             argument=project,
@@ -153,12 +168,48 @@ class App:
             return outcome
         if isinstance(outcome.question, ConsentQuestion):
             return Refused(changed_meanwhile(outcome.question))
-        return await self._asker.ask(context, params, outcome.question, self._storing(gate))
+        store = self._storing(gate, self._asking(context))
 
-    def _storing(self, gate: Callable[[Entered], Outcome]) -> Callable[[Entered], Outcome]:
-        """Return a function with which the page's thread stores a value, by calling the gate again."""
+        def remember_no(channel: Channel) -> None:
+            said_no = Declined(digest="", channel=channel, said_no=True)
+            self._worker.submit(lambda: gate(said_no))
+
+        return await self._asker.ask(context, params, outcome.question, store, remember_no)
+
+    def _asking(self, context: Context) -> Callable[[ConsentQuestion], Consented | Declined]:
+        """Return a function with which the page's thread asks for consent, in a dialog."""
+        loop = asyncio.get_running_loop()
+
+        def ask(question: ConsentQuestion) -> Consented | Declined:
+            put = asyncio.run_coroutine_threadsafe(self._consenter.put(context, question, None), loop).result()
+            if isinstance(put, InputRequiredResult):  # a question for a dialog never goes to the client
+                raise TypeError
+            return put
+
+        return ask
+
+    def _storing(
+        self,
+        gate: Callable[[Entered], Outcome],
+        ask: Callable[[ConsentQuestion], Consented | Declined] | None = None,
+    ) -> Callable[[Entered], Outcome]:
+        """Return a function with which the page's thread stores a value, by calling the gate again.
+
+        If the value's name is added to the allowlist, and a secret of this name was stored outside the project, `ask`
+        asks for consent.
+        """
 
         def store(entered: Entered) -> Outcome:
+            outcome = submitted(entered)
+            if not (isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion)):
+                return outcome
+            if entered.adds and ask is not None:
+                outcome = submitted(entered._replace(consent=ask(outcome.question)))
+            if isinstance(outcome, Ask) and isinstance(outcome.question, ConsentQuestion):
+                return Refused(changed_meanwhile(outcome.question))
+            return outcome
+
+        def submitted(entered: Entered) -> Outcome:
             storing = self._worker.submit(lambda: gate(entered))
             try:
                 return storing.result(STORING_SECONDS)

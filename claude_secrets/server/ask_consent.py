@@ -1,9 +1,8 @@
 """Ask the person for consent by a form in the client, or else by a dialog. If neither works, there is no consent.
 
 Always: only an exact `true`, as the answer to the question that was asked, is consent. Each answer is accepted only
-once. Only one question is open at a time, for at most `QUESTION_SECONDS`. After three unanswered questions in a row,
-the person is not asked for ten minutes. If the person refuses three times within ten minutes in a project, no further
-question is asked for that project until one of these refusals is ten minutes old.
+once. Only one question is open at a time, for at most `QUESTION_SECONDS`. `QuestionLimits` limits how many questions
+are asked.
 """
 
 import threading
@@ -26,9 +25,9 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.model import Channel, Consented, ConsentItem, ConsentKind, ConsentQuestion, Declined
-from claude_secrets.policy.refusals import NO_HOLDS_SECONDS
 from claude_secrets.prompt.dialog import DialogAnswer, Dialogs
 from claude_secrets.server.client_hooks import Context, answers_by_hooks
+from claude_secrets.server.question_limits import QuestionLimits, Subject
 from claude_secrets.untrusted_text import plain, quoted, shortened
 
 QUESTION_SECONDS: Final = 50.0
@@ -36,12 +35,6 @@ QUESTION_SECONDS: Final = 50.0
 
 STATE_SECONDS: Final = 600.0
 """How long a client of protocol 2026-07-28 may take to return an answer."""
-
-UNANSWERED_LIMIT: Final = 3
-REFUSALS_LIMIT: Final = 3
-PAUSE_SECONDS: Final = 600.0
-"""The length of a pause, and the period in which a project's refusals are counted."""
-
 
 _KEY: Final = "consent"
 _STATE: Final = "consent:"
@@ -58,22 +51,25 @@ class _OpenQuestion(NamedTuple):
 class ConsentPrompt:
     """Asks the consent questions of this process.
 
-    `dialogs` makes the dialogs for a project's directory. `now` returns the time in seconds. If `asks` is false, the
-    person is never asked, because an agent started this server.
+    `dialogs` makes the dialogs for a project's directory. `limits` are shared with other questions of this process.
+    `now` returns the time in seconds. If `asks` is false, the person is never asked, because an agent started this
+    server.
     """
 
     def __init__(
-        self, dialogs: Callable[[Path], Dialogs], now: Callable[[], float] = time.monotonic, *, asks: bool = True
+        self,
+        dialogs: Callable[[Path], Dialogs],
+        limits: QuestionLimits,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        asks: bool = True,
     ) -> None:
         self._asks = asks
         self._dialogs = dialogs
+        self._limits = limits
         self._now = now
         self._turn = anyio.Lock()
         self._open: dict[str, _OpenQuestion] = {}
-        self._noes: dict[tuple[str, str], float] = {}
-        self._refusals: dict[str, list[float]] = {}
-        self._unanswered = 0
-        self._paused_until = float("-inf")
         self._waiting: set[anyio.CancelScope] = set()
 
     def end(self) -> None:
@@ -113,7 +109,7 @@ class ConsentPrompt:
         self._forget_old()
         if (refused := self._refused_before(question)) is not None:
             return refused
-        by_form = _elicits_forms(context) and not question.dialog_only and not answers_by_hooks(context)
+        by_form = not question.dialog_only and _elicits_forms(context) and not answers_by_hooks(context)
         if by_form and context.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return self._input_required(question, earlier)
         answer: Consented | Declined | None = None
@@ -130,18 +126,8 @@ class ConsentPrompt:
 
     def _refused_before(self, question: ConsentQuestion) -> Declined | None:
         """Return an answer without asking if the person refused recently or questions are paused; otherwise None."""
-        now = self._now()
-        self._noes = {what: since for what, since in self._noes.items() if now - since < NO_HOLDS_SECONDS}
-        if any(what in self._noes for what in _subjects(question)):
-            return Declined(digest=question.digest, channel=Channel.NONE, said_no=True)
-        if now < self._paused_until:
-            return Declined(digest=question.digest, channel=Channel.PAUSED, said_no=False)
-        if len(self._recent_refusals(question.project)) >= REFUSALS_LIMIT:
-            return Declined(digest=question.digest, channel=Channel.REFUSED, said_no=False)
-        return None
-
-    def _recent_refusals(self, project: str) -> list[float]:
-        return [since for since in self._refusals.get(project, ()) if self._now() - since < PAUSE_SECONDS]
+        why = self._limits.not_asked(question.project, _subjects(question))
+        return None if why is None else Declined(digest=question.digest, channel=why.channel, said_no=why.said_no)
 
     def _input_required(
         self, question: ConsentQuestion, earlier: tuple[Consented, ...]
@@ -186,16 +172,12 @@ class ConsentPrompt:
         """Record a refusal, count consecutive questions without an answer, and return the answer unchanged."""
         if answer.channel in (Channel.NONE, Channel.BUSY):
             return answer
-        if isinstance(answer, Consented) or answer.said_no:
-            self._unanswered = 0
-            if isinstance(answer, Declined):
-                self._noes[_subjects(question)[0]] = self._now()
-                self._refusals[question.project] = [*self._recent_refusals(question.project), self._now()]
-            return answer
-        self._unanswered += 1
-        if self._unanswered >= UNANSWERED_LIMIT:
-            self._unanswered = 0
-            self._paused_until = self._now() + PAUSE_SECONDS
+        if isinstance(answer, Consented):
+            self._limits.answered()
+        elif answer.said_no:
+            self._limits.refused(question.project, _subjects(question)[0])
+        else:
+            self._limits.unanswered()
         return answer
 
 
@@ -215,7 +197,7 @@ def _line(want: ConsentItem) -> str:
     return f"{plain(want.words, mark=_MARK)}{said}"
 
 
-def _subjects(question: ConsentQuestion) -> list[tuple[str, str]]:
+def _subjects(question: ConsentQuestion) -> list[Subject]:
     """Return the subjects of a question.
 
     A refusal is recorded for the question's first subject. A question is also refused if a refusal was recorded for

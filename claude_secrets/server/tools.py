@@ -19,7 +19,8 @@ This server keeps named secrets (tokens, passwords, keys) of the person you work
 Each project's allowlist says which of them you may use.
 If you need a secret: list_secrets shows the names, and get_secret returns a value.
 Use the value, but do not repeat it in text or files.
-If a secret is missing, call input_secret: the person types the value where you cannot see it.
+If a secret is missing, call input_secret: the person types the value where you cannot see it,
+and can add a name that is not in the allowlist.
 Never ask for secrets in the chat.
 Use set_secret only for values that you made or were already given.
 Use delete_secret when the person wants a secret deleted.
@@ -152,7 +153,8 @@ ROWS: Final = {
             tool=Tool.INPUT_SECRET,
             title="Let the person enter a secret",
             description="Ask the person to type a secret's value on a separate page. The value goes straight to the "
-            "store and you do not see it. Prefer this to asking in the chat. If it answers WAITING, call it again.",
+            "store and you do not see it. Prefer this to asking in the chat. If the name is not in the allowlist, the "
+            "person is also asked whether to add it. If it answers WAITING, call it again.",
             properties={
                 "name": _NAME,
                 "prompt": {"type": "string", "description": "Why you need it; the person sees this as your words."},

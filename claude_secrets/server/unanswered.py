@@ -61,11 +61,11 @@ def waiting(question: InputQuestion, environment: Mapping[str, str]) -> Refused:
     return refused(Code.WAITING, f"The person has not entered '{question.name}' yet; the page stays open.", hint)
 
 
-def too_many(question: InputQuestion) -> Refused:
-    """Return the answer if the largest allowed number of pages already waits."""
+def too_many(question: InputQuestion, limit: int) -> Refused:
+    """Return the answer if `limit` pages, the largest allowed number, already wait."""
     return refused(
         Code.WAITING,
-        f"The person is already being asked for {PAGES_LIMIT} other values, so '{question.name}' was not asked for.",
+        f"The person is already being asked for {limit} other values, so '{question.name}' was not asked for.",
         "Call input_secret again after the person has entered the other values.",
     )
 
@@ -79,4 +79,6 @@ def by_typing(question: InputQuestion, environment: Mapping[str, str]) -> str:
     """Return words that say where the person can type the command that stores the value."""
     place = a_terminal(surroundings(environment))
     run = f"{command()} set {question.name}"
+    if question.adds:
+        run = f"{command()} allow {question.name}, and then {run}"
     return f"the person can run this command in {place}, in the directory {question.project}: {run}"

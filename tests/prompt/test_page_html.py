@@ -25,7 +25,7 @@ def question(**fields: object) -> InputQuestion:
 def both(asked: InputQuestion) -> list[str]:
     return [
         claim_page(asked, path="/p", visit="v"),
-        form_page(asked, path="/p", closes="soon", access=asked.access),
+        form_page(asked, path="/p", closes="soon"),
     ]
 
 
@@ -132,5 +132,5 @@ def test_what_is_quoted_cannot_end_its_quotation() -> None:
 
 @pytest.mark.parametrize("access", Access)
 def test_the_access_in_question_is_preselected(access: Access) -> None:
-    markup = form_page(question(access=access), path="/p", closes="soon", access=access)
+    markup = form_page(question(access=access), path="/p", closes="soon")
     assert re.findall(r'value="([^"]+)"[^>]* checked', markup) == [access.value]

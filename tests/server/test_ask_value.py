@@ -23,6 +23,7 @@ from claude_secrets.prompt import page
 from claude_secrets.prompt.dialog import Dialogs
 from claude_secrets.server import app
 from claude_secrets.server.ask_value import ValuePrompt
+from claude_secrets.server.question_limits import QuestionLimits
 from claude_secrets.server.unanswered import PAGES_LIMIT
 from tests.support.chromium import Browser
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
@@ -374,7 +375,9 @@ def test_a_page_that_could_not_be_opened_is_tried_anew(monkeypatch: pytest.Monke
         raise OSError
 
     monkeypatch.setattr(page, "PageServer", no_server)
-    asker: Any = ValuePrompt({}, lambda project: Dialogs(environment={}, forbidden=[project], platform="linux"))
+    asker: Any = ValuePrompt(
+        {}, lambda project: Dialogs(environment={}, forbidden=[project], platform="linux"), QuestionLimits()
+    )
     for _ in range(PAGES_LIMIT + 1):
         with pytest.raises(InputError) as caught:
             anyio.run(asker.ask, None, None, InputQuestion(name="TOKEN", project="/work/api"), None)

@@ -99,8 +99,8 @@ class World(StoreOnDisk):
         if store:
             self.create()
 
-    def gate(self) -> Gate:
-        return Gate(store=self.store(), config=OwnDirectories(self.config))
+    def gate(self, *, asks: bool = False) -> Gate:
+        return Gate(store=self.store(), config=OwnDirectories(self.config), asks=asks)
 
     def project(self, name: str, allow: object = "*", *, scope: str = SHARED) -> Path:
         directory = self.root / "work" / name

@@ -2,12 +2,13 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli import allowlist_file, ask_about_others
+from claude_secrets.cli import ask_about_others
 from claude_secrets.cli.listing import here, hint_at_main
 from claude_secrets.cli.opening import invocation_of, require_project, the_person, yes_of
 from claude_secrets.cli.output import hint, say
 from claude_secrets.paths import command
 from claude_secrets.person import secrets, trust
+from claude_secrets.policy import allowlist_file
 from claude_secrets.policy.allowlist import parse_allowlist, read_allowlist_file
 from claude_secrets.policy.allowlist_edit import add_entry, check_entry, covering
 from claude_secrets.policy.globs import is_wild

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.atomic_file import make_private
-from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.asking import ask, new_passphrase
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import Invocation, call_origin, find_project, invocation_of, open_store
@@ -15,6 +14,7 @@ from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError, 
 from claude_secrets.keys.passphrase import check, known_words
 from claude_secrets.keys.slot import PASSPHRASE
 from claude_secrets.paths import command, expanded, home_directories
+from claude_secrets.policy import allowlist_file
 from claude_secrets.policy.allowlist_edit import TEMPLATE
 from claude_secrets.policy.project import CallOrigin, locate, real_path
 from claude_secrets.shell_words import quoted

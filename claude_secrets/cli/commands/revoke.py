@@ -2,13 +2,13 @@
 
 from argparse import ArgumentParser, Namespace
 
-from claude_secrets.cli import allowlist_file
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import allowlist_of, invocation_of, require_project, the_person
 from claude_secrets.cli.output import hint, say
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.paths import command
 from claude_secrets.person import trust
+from claude_secrets.policy import allowlist_file
 from claude_secrets.policy.allowlist import read_allowlist_file
 from claude_secrets.policy.allowlist_edit import check_entry, covering, remove_entry
 from claude_secrets.store.grants import Grant

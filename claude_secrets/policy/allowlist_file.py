@@ -4,6 +4,8 @@ Always: the file is written completely or not at all. A change that somebody els
 """
 
 import os
+import stat
+import sys
 from pathlib import Path
 
 from claude_secrets.errors import Code, DeniedError
@@ -37,10 +39,11 @@ def create(project: Path, data: bytes) -> bool:
     return True
 
 
-def replace(project: Path, before: bytes, after: bytes) -> None:
+def replace(project: Path, before: bytes, after: bytes, *, owner_must_stay: bool = False) -> None:
     """Replace the content `before` of a project's `.claude/secrets.yml` with `after`.
 
-    The file keeps its permissions. It also keeps its owner if the system allows that.
+    The file keeps its permissions. It also keeps its owner and group if the system allows that. If it does not, and
+    `owner_must_stay` is set, the file is not replaced.
 
     Raises:
         DeniedError: ALLOWLIST_INVALID if the file cannot be written, or if its content is not `before`.
@@ -54,9 +57,35 @@ def replace(project: Path, before: bytes, after: bytes) -> None:
         return file.status
 
     try:
-        replace_file(path, after, status_if_unchanged(), owner_must_stay=False, check=status_if_unchanged)
+        replace_file(path, after, status_if_unchanged(), owner_must_stay=owner_must_stay, check=status_if_unchanged)
     except OSError:
         raise _unwritable(project) from None
+
+
+def require_persons(project: Path) -> None:
+    """Require that a project's `.claude/secrets.yml` belongs to the person, and is not write-protected.
+
+    `replace` makes a new file, so it would also replace a file that is read-only.
+
+    Raises:
+        DeniedError: ALLOWLIST_INVALID or NO_ALLOWLIST.
+    """
+    status = read_allowlist_file(project).status
+    protected = not status.st_mode & stat.S_IWUSR
+    if protected or _is_of_another_user(status) or not os.access(project / ".claude", os.W_OK):
+        raise _unwritable(project)
+
+
+if sys.platform == "win32":
+
+    def _is_of_another_user(status: os.stat_result) -> bool:  # noqa: ARG001  Windows uses access lists instead
+        return False
+
+else:
+
+    def _is_of_another_user(status: os.stat_result) -> bool:
+        """Return whether the file belongs to another user. Root may edit every user's file, and keeps its owner."""
+        return os.geteuid() not in (0, status.st_uid)
 
 
 def _unwritable(project: Path) -> DeniedError:

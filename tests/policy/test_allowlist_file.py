@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.cli import allowlist_file
 from claude_secrets.errors import Code, DeniedError
+from claude_secrets.policy import allowlist_file
 
 OLD, NEW = b"allow: [A]\n", b"allow: [A, B]\n"
 
