@@ -167,16 +167,24 @@ class Repository:
         """
         top = Path(_path(self._run("rev-parse", "--show-toplevel").removesuffix(b"\n")))
         exclude = Path(_path(self._run("rev-parse", "--git-path", "info/exclude").removesuffix(b"\n")))
-        if not self._ignores(path):
+        if not self.ignores(path):
             pattern = re.sub(r"([\\*?\[])", r"\\\1", f"/{path.relative_to(top).as_posix()}")
             with suppress(OSError):
                 (self._directory / exclude).parent.mkdir(exist_ok=True)
                 with (self._directory / exclude).open("ab+") as file:
                     file.seek(0)
                     file.write((b"" if file.read()[-1:] in (b"\n", b"") else b"\n") + os.fsencode(pattern) + b"\n")
-        return self._ignores(path)
+        return self.ignores(path)
 
-    def _ignores(self, path: Path) -> bool:
+    def tracks(self, path: Path) -> bool:
+        """Return whether git's index has the file as it is. False if a filter, such as git-crypt's, converts it."""
+        if not self._run("--literal-pathspecs", "ls-files", "-z", "--", str(path), or_else=b""):
+            return False
+        filters = self._run("check-attr", "-z", "filter", "--", str(path), or_else=b"").split(b"\0")
+        return filters[2:3] in ([b"unspecified"], [b"unset"], [])
+
+    def ignores(self, path: Path) -> bool:
+        """Return whether git ignores the file. False for a file that git tracks."""
         return bool(self._run("check-ignore", "--", str(path), or_else=b""))
 
     def staged(self) -> Staged:

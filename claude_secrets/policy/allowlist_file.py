@@ -1,4 +1,4 @@
-"""Writes a project's `.claude/secrets.yml`.
+"""Writes a project's `.claude/secrets.yml`, and removes one that was just made.
 
 Always: the file is written completely or not at all. A change that somebody else has just made is not overwritten.
 """
@@ -6,6 +6,7 @@ Always: the file is written completely or not at all. A change that somebody els
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.errors import Code, DeniedError
@@ -21,22 +22,40 @@ def create(project: Path, data: bytes) -> bool:
         DeniedError: ALLOWLIST_INVALID if the file cannot be written.
     """
     path = project / ".claude" / "secrets.yml"
-    if is_link(path.parent):  # a link may lead out of the project
-        raise _unwritable(project)
+    if is_link(path.parent):
+        what = "is a link, which may lead out of the project"
+        raise _not_a_directory(path.parent, what, "Replace the link with a directory")
+    if os.path.lexists(path.parent) and not path.parent.is_dir():
+        raise _not_a_directory(path.parent, "is a file, not a directory", "Rename or remove the file")
+    made = False
     try:
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o755)
-    except OSError:
-        raise _unwritable(project) from None
-    try:
+            made = True
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
         with open(descriptor, "wb") as file:  # noqa: PTH123  the file is open already
             file.write(data)
     except FileExistsError:
         return False
-    except OSError:
-        raise _unwritable(project) from None
+    except OSError as error:
+        if made:
+            discard(project, data, keep_directory=False)
+        raise _unwritable(project, error.errno) from None
     return True
+
+
+def discard(project: Path, data: bytes, *, keep_directory: bool) -> None:
+    """Remove a file that `create` has just made, and its directory if it is empty and `keep_directory` is false.
+
+    A file with other content than `data` stays. An error is ignored, because the caller reports another one.
+    """
+    path = project / ".claude" / "secrets.yml"
+    with suppress(OSError):
+        if data.startswith(path.read_bytes()):  # a full disk leaves a part
+            path.unlink()
+    if not keep_directory:
+        with suppress(OSError):
+            path.parent.rmdir()
 
 
 def replace(project: Path, before: bytes, after: bytes, *, owner_must_stay: bool = False) -> None:
@@ -88,9 +107,19 @@ else:
         return os.geteuid() not in (0, status.st_uid)
 
 
-def _unwritable(project: Path) -> DeniedError:
+def _not_a_directory(path: Path, what: str, remedy: str) -> DeniedError:
     return DeniedError(
         Code.ALLOWLIST_INVALID,
-        "The project's .claude/secrets.yml cannot be written; nothing was changed.",
-        f"Check the permissions of {project / '.claude'}.",
+        f"The project's .claude {what}, so the allowlist cannot be made; nothing was changed.",
+        f"{remedy}: {path}",
+    )
+
+
+def _unwritable(project: Path, number: int | None = None) -> DeniedError:
+    directory = project / ".claude"
+    reason = f" ({os.strerror(number)})" if number else ""
+    return DeniedError(
+        Code.ALLOWLIST_INVALID,
+        f"The project's .claude/secrets.yml cannot be written{reason}; nothing was changed.",
+        f"Check the permissions of {directory if directory.is_dir() else project}.",
     )

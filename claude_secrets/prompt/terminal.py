@@ -1,4 +1,4 @@
-"""Asks the person on the terminal: for a hidden value, or a yes-or-no question.
+"""Asks the person on the terminal: for a hidden value, a line that is shown, or a yes-or-no question.
 
 Always: a question uses the terminal itself, not standard input or output. The terminal's settings are restored, even if
 a signal ends the question. A value is never shown, and never shortened or split without an error. Text that was typed
@@ -15,7 +15,7 @@ if sys.platform == "win32":
 else:
     from claude_secrets.prompt.terminal_posix import ask, is_there
 
-__all__ = ["ask", "confirm", "is_there", "read_hidden"]
+__all__ = ["ask", "confirm", "is_there", "read_hidden", "read_line"]
 
 
 def read_hidden(prompt: str, *, other_way: str | None = None) -> str:
@@ -32,6 +32,17 @@ def read_hidden(prompt: str, *, other_way: str | None = None) -> str:
     if not line:
         raise InputError(Code.CANCELLED, "The input was empty; nothing was changed.")
     return line
+
+
+def read_line(prompt: str) -> str:
+    """Show `prompt` and return one line that is typed with echo, without blanks around it. The line may be empty.
+
+    Raises:
+        Cancelled: Ctrl-C, or Ctrl-D (on Windows Ctrl-Z).
+        InputError: NO_INPUT_CHANNEL without a terminal.
+        CallerError: INVALID_VALUE for more than one line.
+    """
+    return ask(f"{plain(prompt)} ", hidden=False).strip()
 
 
 def confirm(question: str) -> bool:

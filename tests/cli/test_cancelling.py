@@ -89,6 +89,10 @@ def new_words(what: str, by: str) -> list[Asked]:
     ]
 
 
+ASKS_FOR_KEY = "init.run init_key.ask_for_key_place"
+KEY_PLACE = Asked("Type 1, 2 or 3", f"{ASKS_FOR_KEY} init_key._number terminal.read_line", "1", may_be_empty=True)
+KEY_PATH = f"{ASKS_FOR_KEY} init_key._path terminal.read_line"
+
 PURGED = Asked("Remove th", f"purge.run {COPIES}", may_be_empty=True)
 
 KEYED = [
@@ -152,6 +156,12 @@ KEYED = [
         "recover use --key-file new.key",
         "",
         [Asked("Recovery code", "recover.run asking.code_from_input terminal.read_hidden")],
+    ),
+    Row("--store other.db init", "fresh", [KEY_PLACE, Asked("Path of the key file", KEY_PATH, may_be_empty=True)]),
+    Row(
+        "--store other.db init",
+        "fresh",
+        [KEY_PLACE._replace(answer="2"), *new_words("the store", "init.run init._passphrase")],
     ),
     Row("--store other.db init --passphrase", "fresh", new_words("the store", "init.run init._passphrase")),
     *(Row(line, "work/evil", [SCOPE]) for line in ("get AWS", "rename AWS NEW", "history AWS", "restore AWS")),
@@ -365,7 +375,7 @@ def places_that_ask() -> set[tuple[str, str]]:
     that only calls an asking function in a lambda does not count as asking.
     """
     calls = {call for path in Path(main.__file__).parent.rglob("*.py") for call in calls_in(path)}
-    asking = {"terminal.read_hidden", "terminal.confirm"}
+    asking = {"terminal.read_hidden", "terminal.confirm", "terminal.read_line"}
     while True:
         more = {caller for caller, callee, later in calls if callee in asking and not later} - {"opening.the_person"}
         if more <= asking:

@@ -6,18 +6,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from claude_secrets.atomic_file import make_private
-from claude_secrets.cli.asking import ask, new_passphrase
+from claude_secrets.cli import guide
+from claude_secrets.cli.asking import ask, is_at_terminal, new_passphrase
+from claude_secrets.cli.init_key import KeyPlace, ask_for_key_place
+from claude_secrets.cli.init_next import NextSteps
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import Invocation, call_origin, find_project, invocation_of, open_store
-from claude_secrets.cli.output import hint, say, warn
 from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError, StoreError
 from claude_secrets.keys.passphrase import check, known_words
 from claude_secrets.keys.slot import PASSPHRASE
 from claude_secrets.paths import command, expanded, home_directories
 from claude_secrets.policy import allowlist_file
+from claude_secrets.policy.allowlist import read_allowlist
 from claude_secrets.policy.allowlist_edit import TEMPLATE
-from claude_secrets.policy.project import CallOrigin, locate, real_path
-from claude_secrets.shell_words import quoted
+from claude_secrets.policy.project import CallOrigin, locate, place_at, real_path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,31 +41,49 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Ask all questions. Then make the allowlist if it is missing, and the store if an option chooses its key."""
+    """Ask all questions. Then make the allowlist if it is missing, and the store if its key has a place."""
     if options.key_file and options.passphrase:
         raise CallerError(
             Code.INVALID_ARGUMENTS, "Choose --key-file or --passphrase; to add a second key later, use `key`."
         )
     key_file = None if options.key_file is None else expanded(options.key_file)
-    chosen = key_file is not None or options.passphrase
+    place = KeyPlace(key_file, by_passphrase=options.passphrase)
     invocation = invocation_of(options)
-    directory = _directory(invocation, chosen=chosen)
+    directory = _directory(invocation, chosen=place.is_decided)
     if directory is not None and not options.here:
         _ask_before_hiding(directory)
-    if chosen:
+    if place.is_decided:
         _refuse_another(invocation)
-    text = _passphrase(directory, options.new_passphrase_fd) if options.passphrase else None
-    missing = None if chosen else _what_opens_nothing(invocation)
-    if directory is not None:
-        _make_allowlist(directory)
-    if key_file is not None:
-        _make_key_file(invocation, key_file)
-    if text is not None:
-        store = open_store(invocation, find_project(invocation))
-        store.create_with_passphrase(text)
-        say(f"Made the store {store.path}. Without the passphrase, nobody can open it.")
-    _say_next(invocation, directory, missing)
+    missing = None if place.is_decided else _what_opens_nothing(invocation)
+    asks = missing is not None and is_at_terminal() and guide.is_shown() and not open_store(invocation, None).exists()
+    if asks and missing is not None:
+        place = ask_for_key_place(*missing)
+    text = _passphrase(directory, options.new_passphrase_fd) if place.by_passphrase else None
+    _make(invocation, directory, place, text)
+    _say_next(invocation, directory, None if place.is_decided else missing, was_asked=asks)
     return 0
+
+
+def _make(invocation: Invocation, directory: Path | None, place: KeyPlace, passphrase: str | None) -> None:
+    """Make the allowlist and then the store. If the store cannot be made, a new allowlist is removed again."""
+    had_directory = directory is not None and (directory / ".claude").is_dir()
+    is_new = directory is not None and allowlist_file.create(directory, TEMPLATE.encode())
+    said = list[str]()
+    try:
+        if place.file is not None:
+            said = _make_key_file(invocation, place.file)
+        elif passphrase is not None:
+            store = open_store(invocation, find_project(invocation))
+            store.create_with_passphrase(passphrase)
+            said = [f"Made the store {_shown(store.path)}. Without the passphrase, nobody can open it."]
+    except BaseException:  # also Ctrl-C
+        if directory is not None and is_new:
+            allowlist_file.discard(directory, TEMPLATE.encode(), keep_directory=had_directory)
+        raise
+    if directory is not None:
+        _say_made(directory, is_new=is_new)
+    for line in said:
+        guide.paragraph(line)
 
 
 def _directory(invocation: Invocation, *, chosen: bool) -> Path | None:
@@ -75,7 +95,8 @@ def _directory(invocation: Invocation, *, chosen: bool) -> Path | None:
             raise DeniedError(
                 Code.NO_PROJECT,
                 "Your home directory and the directories above it cannot be projects.",
-                "Change to the project's directory, or name that directory with --project.",
+                "A project is the directory in which you start your agent, such as a git repository. Go there and run "
+                f"it again: cd DIRECTORY && {command()} init",
             )
         return None
     if not directory.is_dir():
@@ -120,21 +141,38 @@ def _ask_before_hiding(directory: Path) -> None:
     ask([f"{belongs}.", use], question, CallerError(Code.INVALID_ARGUMENTS, f"{belongs}.", f"{use} {own}"))
 
 
-def _make_allowlist(directory: Path) -> None:
-    file = directory / ".claude" / "secrets.yml"
-    if allowlist_file.create(directory, TEMPLATE.encode()):
-        say(f"Made {file}: nothing is allowed yet.")
-    else:
-        say(f"{file} already exists; it was not changed.")
+def _say_made(directory: Path, *, is_new: bool) -> None:
+    file = _shown(directory / ".claude" / "secrets.yml")
+    if not is_new:
+        guide.paragraph(f"{file} already exists; it was not changed.")
+        try:
+            read_allowlist(directory)
+        except DeniedError as error:
+            guide.caution(f"agents can use no secrets here: [{error.code}] {error.message}")
+            if error.hint:
+                guide.advice(error.hint)
+        return
+    top = place_at(directory, home_directories()).work_tree
+    can_be_committed = " It contains no values, so you can commit it." if guide.is_shown() and top else ""
+    guide.paragraph(f"Made {file}: nothing is allowed yet.{can_be_committed}")
+    if guide.is_shown() and top not in (None, directory):
+        guide.paragraph(f"It is only for this directory, and not for the rest of the repository in {short(str(top))}.")
 
 
-def _make_key_file(invocation: Invocation, key_file: Path) -> None:
+def _make_key_file(invocation: Invocation, key_file: Path) -> list[str]:
     store = open_store(invocation, find_project(invocation))
     with suppress(OSError):  # making the key file reports this error
         make_private(key_file.parent)
     store.create_with_key_file(key_file)
-    say(f"Made the store {store.path} with its key in {key_file}.")
-    say("Keep a copy of the key file in a safe place: without the file, nobody can open the store.")
+    return [
+        f"Made the store {_shown(store.path)} with its key in {_shown(key_file)}.",
+        "Keep a copy of the key file in a safe place: without the file, nobody can open the store.",
+    ]
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it is shown: in full in a pipe, where programs may read it."""
+    return short(str(path)) if guide.is_shown() else str(path)
 
 
 def _what_opens_nothing(invocation: Invocation) -> tuple[str, str] | None:
@@ -151,33 +189,14 @@ def _what_opens_nothing(invocation: Invocation) -> tuple[str, str] | None:
     return None
 
 
-def _say_next(invocation: Invocation, directory: Path | None, missing: tuple[str, str] | None) -> None:
-    typed = " ".join([command(), *_repeated(invocation)])
+def _say_next(
+    invocation: Invocation, directory: Path | None, missing: tuple[str, str] | None, *, was_asked: bool
+) -> None:
+    next_steps = NextSteps(invocation, directory)
+    next_steps.say_found()
     if missing is None:
-        if directory is None:
-            say(f"Next, in a project's directory: {typed} init")
-        else:
-            say(f"Next: {typed} allow NAME, then {typed} set NAME")
-        return
-    why, remedy = missing
-    if open_store(invocation, None).exists():
-        warn(f"the store cannot be opened here, so no secret can be allowed or stored yet: {why}")
-        hint(remedy)
-        return
-    warn(f"there is no place yet to keep the store's key: {why}")
-    say("Next, choose where to keep the key, and run one of these commands:")
-    say(f"  {typed} init --key-file ~/claude-secrets.key")
-    say("      keeps the key in a file, which your clients' servers also read")
-    say(f"  {typed} init --passphrase")
-    say("      keeps no key: you type a passphrase for each command, and servers read it with --passphrase-fd")
-    say(f"Or use a keyring. {remedy}")
-    say(f"Then: {typed} allow NAME, and {typed} set NAME")
-
-
-def _repeated(invocation: Invocation) -> list[str]:
-    """Return those options of this command that the next commands need, too."""
-    words = []
-    for name, value in (("project", invocation.project), ("store", invocation.store)):
-        if value:
-            words += [f"--{name}", quoted(value)]
-    return words
+        next_steps.say_commands()
+    elif open_store(invocation, None).exists():
+        next_steps.say_locked(*missing)
+    else:
+        next_steps.say_key_is_missing(*missing, was_asked=was_asked)
