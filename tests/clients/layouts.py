@@ -244,3 +244,42 @@ class _Writer:
             comma = number < len(inner) - 1 or (self.trailing and self.random.random() < 0.8)
             text += start + self.gap() + one + self.gap() + ("," + self.gap() if comma else "")
         return text + end + brackets[1]
+
+
+TOML_SCALARS: Final = (
+    "1", "-0x1f"[1:], "1_000", "true", "1.50", "1e+9", "inf", "nan", '""', "'C:\\x'", '"a # b"', '"\\" [x]"', "'#'",
+    "1979-05-27 07:32:00", "07:32:00", "'''\n[x]\n'''", '"""\n[mcp_servers.x]\\\n  "" """', '"""x""""', "[ ]",
+    "[1, [2, '}']]",
+    "[\n  'a', # ]\n  \"b\",\n]", "{}", "{ }", "{ x = 1 }", "{x.y = [{}], 'z' = {a = 1 }}",
+)  # fmt: skip
+TOML_NAMES: Final = ("a", "b", "mcp_servers", "'quoted name'", '"é"', '"a.b"', "1", "secret")
+
+
+def random_toml(random: Random) -> str:
+    """Return a TOML file with tables, inline tables, dotted keys, arrays of tables, comments and odd layout."""
+    newline = random.choice(("\n", "\n", "\r\n"))
+    mixed = random.random() < 0.2
+
+    def end() -> str:
+        return random.choice(("", "", " ", " # c [x]", "\t#")) + (random.choice(("\n", "\r\n")) if mixed else newline)
+
+    def pairs(prefix: str) -> str:
+        text = ""
+        for name in random.sample(TOML_NAMES, random.randrange(4)):
+            dotted = random.choice((name, name, name, f"{name}.x", f"{name} . 'y z'", f"{name}.secret.z"))
+            value = random.choice(TOML_SCALARS).replace("\n", newline)
+            text += (
+                random.choice(("", "", "  ", "\t")) + f"{dotted}{random.choice((' = ', '=', ' =  '))}{value}" + end()
+            )
+            text += random.choice(("", "", newline, f"# {prefix}" + newline))
+        return text
+
+    text = random.choice(("", "", newline, "# head" + newline, "  # head" + newline + newline)) + pairs("")
+    heads = random.sample(
+        ("mcp_servers", *(f"mcp_servers.{name}" for name in TOML_NAMES), "z", "z.q", "mcp_servers.b.env"), 5
+    )
+    for head in heads[: random.randrange(6)]:
+        text += f"[{random.choice(('', ' '))}{head}]" + end() + pairs(head)
+        if random.random() < 0.2:
+            text += f"[[rules.{head.partition('.')[0]}]]" + end() + pairs(head)
+    return text if random.random() < 0.8 else text.removesuffix("\n").removesuffix("\r")
