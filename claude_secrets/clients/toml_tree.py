@@ -166,7 +166,11 @@ def _path(text: str, at: int) -> tuple[tuple[str, ...], int]:
     while True:
         found = _KEY.match(text, _end(_BLANK, text, at))
         assert found is not None  # noqa: S101  the file is valid
-        keys.append(next(iter(tomllib.loads(f"{found.group()} = 0"))))
+        key = found.group()
+        if "\\" in key:
+            keys.append(next(iter(tomllib.loads(f"{key} = 0"))))
+        else:
+            keys.append(key[1:-1] if key[0] in "\"'" else key)
         at = _end(_BLANK, text, found.end())
         if text[at] != ".":
             return tuple(keys), at

@@ -69,6 +69,7 @@ def test_the_file_of_codex_gets_its_table_after_the_other_servers_and_its_bytes_
         ("[mcp_servers.a]\n[z]\n[mcp_servers.b]\n[w]", f"[mcp_servers.a]\n[z]\n[mcp_servers.b]\n\n{TABLE}[w]"),
         ("[mcp_servers.a]\n[[mcp_servers.a.b]]\nc = 1\n", f"[mcp_servers.a]\n[[mcp_servers.a.b]]\nc = 1\n\n{TABLE}"),
         ("mcp_servers.a.b = 1 # c\nq = 2\n[z]\n", f"mcp_servers.a.b = 1 # c\nq = 2\n\n{TABLE}[z]\n"),
+        ('["mcp_\\u0073ervers".a]\n[z]\n', f'["mcp_\\u0073ervers".a]\n\n{TABLE}[z]\n'),
         ("mcp_servers = {}", f"mcp_servers = {{secrets = {INLINE}}}"),
         ("mcp_servers = { }\n", f"mcp_servers = {{ secrets = {INLINE} }}\n"),
         (
