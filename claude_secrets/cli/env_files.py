@@ -54,7 +54,7 @@ def env_files(directory: Path) -> list[EnvFile]:
     except OSError:  # a directory that cannot be listed shows no files
         return []
     found = [directory / name for name in names if _FILE.fullmatch(name) and not _is_template(name)]
-    return [_read(path) for path in found if path.is_file()][:FILES_LIMIT]
+    return [_read(path) for path in [path for path in found if path.is_file()][:FILES_LIMIT]]
 
 
 def looks_like_secret(name: str, value: str) -> bool:

@@ -8,7 +8,6 @@ from claude_secrets.agent.client_records import read_records
 from claude_secrets.cli import guide
 from claude_secrets.cli.env_files import EnvFile, env_files
 from claude_secrets.cli.git_state import git_state
-from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import Invocation
 from claude_secrets.cli.output import counted, hint, say, warn
 from claude_secrets.paths import command, home_directories, working_directory
@@ -32,10 +31,10 @@ class NextSteps:
         if guide.is_shown() and self._files:
             say()
             for file in self._files:
-                guide.paragraph(_about(file))
+                guide.paragraph(_about(file, self._import_of(file)))
         elif not guide.is_shown():
             for file in self._with_secrets():
-                hint(f"{_about(file)} To bring them into the store: {self._import_of(file)}")
+                hint(f"{_about(file, '')} To move their values into the store: {self._import_of(file)} --rewrite")
         self._say_git_state()
 
     def say_commands(self) -> None:
@@ -46,7 +45,9 @@ class NextSteps:
         if not guide.is_shown():
             say(f"Next: {self._typed} allow NAME, then {self._typed} set NAME")
             return
-        commands = [(self._import_of(file), "moves its values into the store") for file in self._with_secrets()]
+        commands = [
+            (f"{self._import_of(file)} --rewrite", "moves its values into the store") for file in self._with_secrets()
+        ]
         commands += self._allow_and_set()
         if not read_records():
             commands.append((f"{command()} setup", "connects your clients"))
@@ -92,7 +93,7 @@ class NextSteps:
     def _import_of(self, file: EnvFile) -> str:
         is_here = self._directory == Path(real_path(working_directory()))
         path = file.path.name if is_here else str(file.path)
-        return f"{self._typed} import {quoted(path)} --rewrite"
+        return f"{self._typed} import {quoted(path)}"
 
     def _say_git_state(self) -> None:
         directory = self._directory
@@ -110,10 +111,11 @@ class NextSteps:
             )
 
 
-def _about(file: EnvFile) -> str:
-    name = short(file.path.name)
+def _about(file: EnvFile, importing: str) -> str:
+    """Say how many variables of a file look like secrets, or that `importing`, a command, says why it is not read."""
+    name = file.path.name
     if not file.is_readable:
-        return f"{name} cannot be read as a .env file; `{command()} import {quoted(file.path.name)}` says why."
+        return f"{name} cannot be read as a .env file; `{importing}` says why."
     if not file.names:
         return f"{name}: no variable looks like a secret ({counted(file.variables, 'variable')})."
     shown = ", ".join(file.names[:_NAMES])

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,13 @@ def test_nothing_is_asked_where_output_or_input_is_no_terminal(bare_machine: Mac
             assert "init --key-file" in running.shown
 
 
+def test_a_locked_keyring_can_be_unlocked_instead(bare_machine: Machine, locked_keyring: Mapping[str, str]) -> None:
+    bare_machine.environment.update(locked_keyring)
+    shown = init(bare_machine, project(bare_machine), ("Type 1, 2 or 3: ", "3"))
+    assert "[KEYRING_LOCKED]" in shown
+    assert re.search(r"3  Decide later\n +Unlock the keyring", shown)
+
+
 def test_nothing_is_asked_where_there_is_a_key(machine: Machine) -> None:
     shown = init(machine, project(machine))
     assert "Type 1" not in shown
@@ -178,9 +186,17 @@ def test_a_pipe_gets_a_hint(machine: Machine) -> None:
     (fresh / ".env.test").write_text("PORT=1\n")
     done = machine.run("init", at=fresh)
     (hint,) = done.stderr.splitlines()
-    assert hint.startswith("hint: .env: 2 of 4 variables look like secrets: API_TOKEN, DATABASE_URL. To bring them ")
+    assert hint.startswith("hint: .env: 2 of 4 variables look like secrets: API_TOKEN, DATABASE_URL. To move their ")
     assert hint.endswith("import .env --rewrite")
     assert done.stdout.splitlines()[-1].startswith("Next: ")
+
+
+def test_at_most_ten_files_are_read(machine: Machine) -> None:
+    fresh = project(machine)
+    for number in range(12):
+        (fresh / f".env.{number:02}").write_text(ENV)
+    shown = init(machine, fresh)
+    assert (shown.count("look like secrets"), ".env.09: 2" in shown, ".env.10" in shown) == (10, True, False)
 
 
 def test_a_file_that_cannot_be_imported_is_named_without_its_content(machine: Machine) -> None:
