@@ -304,10 +304,12 @@ def test_a_git_in_the_project_does_not_run(machine: Machine) -> None:
 def test_lines_fit_the_terminal_and_commands_are_whole(bare_machine: Machine, columns: int) -> None:
     fresh = project(bare_machine, git=True)
     (fresh / ".env").write_text(ENV)
+    allowlist_ignored(fresh)
     answers = [("Type 1, 2 or 3: ", "1"), ("key]: ", "")]
     shown = init(bare_machine, fresh, *answers, columns=columns)
     assert [line for line in shown.splitlines() if len(line) > columns] == []
     assert ["import", ".env", "--rewrite"] in commands(shown)
+    assert "`git add --force .claude/secrets.yml`" in shown
     assert "canary" not in shown
 
 
