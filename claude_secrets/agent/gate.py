@@ -228,6 +228,7 @@ class Gate:
             self._store.unlock()
         action = self._actions.of(call, answer)
         if not there:  # reading never creates a store
+            self._store.refuse_removed()
             case = self._decided(None, attempt, self._snapshots.read(where, project))
             ask = consent.require_consent(None, case, self._session, answer)
             if ask is not None or not action.stores:

@@ -173,7 +173,7 @@ class Custody:
                 The slot's `place_key` raises the same errors.
         """
         slot_id, master_key = os.urandom(8).hex(), cipher.new_master_key()
-        entry = _entry(store_id, slot_id)
+        entry = entry_name(store_id, slot_id)
         with unopened.with_another_place():
             self._keyring.read(entry)
 
@@ -228,7 +228,7 @@ class Custody:
             CustodyError: KEYRING_LOCKED, KEYRING_UNAVAILABLE.
         """
         if slot.kind == KEYRING:
-            entry = _entry(identity.store_id, slot.slot_id)
+            entry = entry_name(identity.store_id, slot.slot_id)
             if self._keyring.read(entry) is not None:
                 self._keyring.delete(entry)
         elif slot.kind == FILE:
@@ -321,7 +321,7 @@ class Custody:
 
     def _master_keys(self, store_id: str, slot: Slot) -> list[bytes]:
         if slot.kind == KEYRING:
-            text = self._keyring.read(_entry(store_id, slot.slot_id))
+            text = self._keyring.read(entry_name(store_id, slot.slot_id))
             if text is None:
                 raise CustodyError(
                     Code.KEY_MISSING, "The system's keyring does not contain this store's key.", PUT_BACK
@@ -344,5 +344,6 @@ class Custody:
             return [key.master_key for key in key_file.read_keys(path)]
 
 
-def _entry(store_id: str, slot_id: str) -> str:
+def entry_name(store_id: str, slot_id: str) -> str:
+    """Return the name of the keyring entry with a slot's master key."""
     return f"{store_id}.{slot_id}"

@@ -56,7 +56,7 @@ def remove_copy(copy: OldCopy) -> None:
     with schema.translated():
         for suffix in ("-wal", "-shm", "-journal", ""):
             path = copy.path.with_name(f"{copy.path.name}{suffix}")
-            if suffix == "" or _is_own_file(path):
+            if suffix == "" or is_own_file(path):
                 path.unlink()
 
 
@@ -69,14 +69,15 @@ def key_files(copy: OldCopy, store: Store) -> list[Path]:
 
 
 def _copy(path: Path) -> OldCopy | None:
-    if not _is_own_file(path):
+    if not is_own_file(path):
         return None
     with suppress(OSError):
-        return OldCopy(path, path.lstat().st_mtime, _store_id(path))
+        return OldCopy(path, path.lstat().st_mtime, store_id_in(path))
     return None
 
 
-def _is_own_file(path: Path) -> bool:
+def is_own_file(path: Path) -> bool:
+    """Return whether there is a regular file at `path` that belongs to the person. A link is not a regular file."""
     try:
         status = path.lstat()
     except OSError:
@@ -84,7 +85,7 @@ def _is_own_file(path: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and (sys.platform == "win32" or status.st_uid == os.geteuid())
 
 
-def _store_id(path: Path) -> str | None:
+def store_id_in(path: Path) -> str | None:
     """Return the id of the store in a file, or None if the file is not a store. The file is not changed."""
     address = f"file:{quote(str(path))}?immutable=1"
     with suppress(StoreError), schema.translated(), closing(sqlite3.connect(address, uri=True)) as connection:

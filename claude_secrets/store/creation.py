@@ -100,7 +100,7 @@ def _made(
 
 def _finished(begun: Draft, path: Path, custody: Custody) -> Slot | None:
     """Finish the store that a killed process began to create, if the store's key is already stored."""
-    content = _read_draft(begun)
+    content = None if begun.is_empty else read_draft(begun.path)
     if content is None:
         return None
     failure = custody.probe(*content)
@@ -110,12 +110,10 @@ def _finished(begun: Draft, path: Path, custody: Custody) -> Slot | None:
     return content[1] if failure is None and begun.put_in_place(path) else None
 
 
-def _read_draft(begun: Draft) -> tuple[StoreIdentity, Slot] | None:
-    """Return the store's identity and the key slot in a draft, or None if the draft is incomplete."""
-    if begun.is_empty:
-        return None
+def read_draft(path: Path) -> tuple[StoreIdentity, Slot] | None:
+    """Return the store's identity and the key slot in the draft at `path`, or None if the draft is incomplete."""
     try:
-        with closing(schema.connect(begun.path, immutable=True)) as connection:
+        with closing(schema.connect(path, immutable=True)) as connection:
             identity = StoreIdentity(*connection.execute("SELECT store_id, generation FROM store").fetchone())
             (slot,) = unverified(connection)
     except (SecretsError, TypeError, ValueError):

@@ -146,11 +146,13 @@ class Store:
     def write(self, *, durable: bool = True) -> Iterator[Transaction]:
         """Open a transaction that is committed as a whole when the block ends, and rolled back if the block raises.
 
-        If there is no store yet, the store and its key are created first. The key is stored in the OS keyring, or in
-        the file that `CLAUDE_SECRETS_KEY_FILE` names. If `durable` is False, a power failure may undo the whole
-        transaction, but never a part of it. This is good enough for writing log entries about reads.
+        If there is no store yet, the store and its key are created first, unless `refuse_removed` raises its error. The
+        key is stored in the OS keyring, or in the file that `CLAUDE_SECRETS_KEY_FILE` names. If `durable` is False, a
+        power failure may undo the whole transaction, but never a part of it. This is good enough for writing log
+        entries about reads.
         """
         if not self.exists():
+            self.refuse_removed()
             self._create(lambda store_id, data_key: self.custody.new_first_slot(store_id, data_key, self.path))
         with self._transaction(writes=True, durable=durable) as tx:
             yield tx
@@ -170,6 +172,18 @@ class Store:
         """Raise `StoreError` (STORE_UNAVAILABLE) if the store already exists."""
         if self.exists():
             raise _there_already()
+
+    def refuse_removed(self) -> None:
+        """Raise `StoreError` (STORE_UNAVAILABLE) if the store was removed after this process opened it.
+
+        The person removed it while a client was running. A client's next write must not make a new store.
+        """
+        if self._connection is not None and not self.exists():
+            raise StoreError(
+                Code.STORE_UNAVAILABLE,
+                "The store was removed after this program opened it; nothing was stored.",
+                "To begin with a new store, restart the server (in the client: reconnect it).",
+            )
 
     def create_with_key_file(self, key_file: Path) -> None:
         """Create the store with its key in a new file instead of the OS keyring.

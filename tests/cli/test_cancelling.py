@@ -222,6 +222,7 @@ OPEN_NO_STORE = {"serve", "hook", "policy", "init"}
 EXEMPT = {
     ("as_agent._set", "asking.value_from_input"),  # an agent's command refuses a terminal before it asks
     ("serve.run", "serve.start"),
+    ("store_removal.purge_store", "asking.agreed"),  # tests/cli/test_store_removal.py gives each answer
     ("serve.start", "asking.passphrase"),  # `serve` reads only the descriptor of --passphrase-fd
 }
 
