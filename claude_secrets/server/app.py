@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sys
 import warnings
+from asyncio import get_running_loop
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from claude_secrets.agent.lazy_gate import LazyGate
 from claude_secrets.errors import Code, SecretsError, StoreError
+from claude_secrets.installation import Installation
 from claude_secrets.model import (
     Answer,
     Ask,
@@ -45,6 +47,7 @@ from claude_secrets.model import (
     Entered,
     Outcome,
     Refused,
+    Tool,
 )
 from claude_secrets.paths import working_directory
 from claude_secrets.policy.config import Trust
@@ -52,10 +55,12 @@ from claude_secrets.policy.planted import grounds_of
 from claude_secrets.policy.project import CallOrigin
 from claude_secrets.policy.refusals import changed_meanwhile
 from claude_secrets.prompt.dialog import Dialogs
+from claude_secrets.server import preload
 from claude_secrets.server.ask_consent import ConsentPrompt
 from claude_secrets.server.ask_value import ValuePrompt
 from claude_secrets.server.client_hooks import Context
 from claude_secrets.server.question_limits import QuestionLimits
+from claude_secrets.server.restart import restart_needed
 from claude_secrets.server.stdio import Front
 from claude_secrets.server.tools import INSTRUCTIONS, ROWS
 from claude_secrets.server.worker import Worker
@@ -85,9 +90,11 @@ class App:
         *,
         bound: bool = False,
         asks: bool = True,
+        installation: Installation | None = None,
     ) -> None:
         self._gate = LazyGate(store_argument, environment, tighten, passphrase, asks=asks)
         self._worker = Worker()
+        self._installation = installation
         self._environment = environment
         limits = QuestionLimits()
         self._asker = ValuePrompt(environment, self._dialogs, limits, asks=asks)
@@ -118,7 +125,10 @@ class App:
         server.add_notification_handler("notifications/roots/list_changed", NotificationParams, self._roots_changed)
         server.middleware.clear()  # the SDK's tracing would record messages
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=NAME))
+        loading = preload.Preloading(self._worker.submit, preload.modules(self._environment))
+        get_running_loop().call_later(preload.AFTER_SECONDS, loading.begin)
         await Front(server, self._end).run()
+        loading.stop()
         with anyio.move_on_after(CLOSING_SECONDS):  # checkpoints the store's WAL; a gate that hangs is abandoned
             await self._worker.run(self._gate.close)
 
@@ -138,13 +148,28 @@ class App:
         if row is None:
             raise MCPError(code=-32602, message="There is no such tool.")
         try:
-            outcome = await self._outcome(context, params, row.call(params.arguments))
+            call = row.call(params.arguments)
+            self._refuse_replaced(context, params, call)
+            outcome = await self._outcome(context, params, call)
         except SecretsError as error:
             outcome = Refused(error)
         except Exception as error:  # noqa: BLE001  no error may escape: the SDK would send its text
             print(f"claude-secrets: internal fault: {type(error).__name__}", file=sys.stderr)  # noqa: T201
             outcome = Refused(SecretsError(Code.INTERNAL, "Something went wrong inside Claude Secrets."))
         return outcome if isinstance(outcome, InputRequiredResult) else _result(params.name, outcome)
+
+    def _refuse_replaced(self, context: Context, params: CallToolRequestParams, call: Call) -> None:
+        """Refuse a new call if the program's files were replaced or removed. Calls that have begun are carried out.
+
+        A call with a request state continues an earlier call. The state was sealed by this process.
+        """
+        if params.request_state is not None or self._installation is None:
+            return
+        change = self._installation.change()
+        if change is None or (call.tool is Tool.INPUT_SECRET and self._asker.has_page_for(call.name)):
+            return
+        client = context.session.client_params
+        raise restart_needed(change, client="" if client is None else client.client_info.name)
 
     async def _outcome(
         self, context: Context, params: CallToolRequestParams, call: Call
@@ -288,10 +313,14 @@ def run(
     *,
     bound: bool,
     asks: bool,
+    installation: Installation | None = None,
 ) -> None:
-    """Serve until the client is gone."""
+    """Serve until the client is gone. After `installation` changes, new calls are refused."""
     # The SDK and asyncio log exceptions with their texts, which may contain parts of messages.
     logging.getLogger().addHandler(logging.NullHandler())
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")  # roots are deprecated, but older clients can name the project only by them
-    anyio.run(App(project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks).serve)
+    app = App(
+        project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks, installation=installation
+    )
+    anyio.run(app.serve)

@@ -84,6 +84,10 @@ class ValuePrompt:
         for scope in self._waiting:
             scope.cancel()
 
+    def has_page_for(self, name: str) -> bool:
+        """Whether a page asks for a secret with this name, or has a result that no call has collected yet."""
+        return any(name == asked for _, asked in self._pages)
+
     async def ask(
         self,
         context: Context,

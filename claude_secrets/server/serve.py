@@ -3,6 +3,7 @@
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from claude_secrets.installation import Installation
 from claude_secrets.policy.config import Trust
 
 
@@ -23,7 +24,8 @@ def serve(
     key slot with a passphrase. If `bound` is true, only the working directory's project is served. If `asks` is false,
     the person is never asked.
     """
+    installation = Installation.of_this_process()  # before the slow imports, during which the files could be replaced
     from claude_secrets.server.app import run
 
-    run(project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks)
+    run(project, store_argument, environment, tighten, passphrase, bound=bound, asks=asks, installation=installation)
     return 0

@@ -9,7 +9,7 @@ from tests.support.display import Screen
 from tests.support.keyrings import wait_until
 from tests.support.machine import DEADLINE, PROGRAM, Machine, Wire
 from tests.support.posix import skip_without
-from tests.support.program import PLACES
+from tests.support.program import LOADED, PLACES
 from tests.support.program_places import make
 from tests.support.requirements import require
 
@@ -25,6 +25,7 @@ def desk(request: pytest.FixtureRequest, machine: Machine, display: str) -> Iter
     with desk.wire:
         yield desk
     assert not desk.windows(), "a dialog outlived the server"
+    assert desk.loaded.read_text() == "", "a dialog needed files of the program after they were loaded"
 
 
 class Desk:
@@ -36,9 +37,16 @@ class Desk:
         self.screen = Screen(display)
         programs = make(machine.home / "programs")
         (programs / program).symlink_to(require(program))
-        environment = {PLACES: str(programs), "DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+        self.loaded = machine.home / "loaded"
+        environment = {
+            LOADED: str(self.loaded),
+            PLACES: str(programs),
+            "DISPLAY": display,
+            "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+        }
         self.wire = Wire(PROGRAM, self.project, {**machine.environment, **environment})
         self.wire.shake_hands()
+        wait_until(self.loaded.exists, "the modules are loaded")
 
     def ask(self, tool: str, **arguments: str) -> int:
         """Call a tool and return the window in which the person is asked."""

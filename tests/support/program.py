@@ -38,6 +38,11 @@ KERNEL = "TESTS_KERNEL"
 `wsl.Machine`.
 """
 
+LOADED = "TESTS_LOADED"
+"""Names a file that a server makes when it has loaded the modules of later calls. It then cannot import anything, as if
+all files were removed, and writes the name of each module that it tries to import into the file.
+"""
+
 OWN_KEYRINGS = {"darwin": "keyring.backends.macOS", "win32": "keyring.backends.Windows"}
 """The modules that reach the developer's own keyring. No variable leads them to another one, unlike on Linux."""
 
@@ -105,7 +110,30 @@ def main() -> None:
         from claude_secrets.exec import git_process
 
         git_process.SECONDS = float(seconds)
+    loaded = os.environ.pop(LOADED, None)
+    if loaded is not None:
+        _import_nothing_after_loading(Path(loaded))
     entry()
+
+
+def _import_nothing_after_loading(file: Path) -> None:
+    from claude_secrets.server import preload
+
+    last = "tests_after_loading"
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == last:
+                file.touch()
+            elif file.exists():
+                with file.open("a") as names:
+                    names.write(f"{name}\n")
+                raise ImportError(name)
+
+    modules = preload.modules
+    vars(preload).update(AFTER_SECONDS=0.0, modules=lambda environment: (*modules(environment), last))
+    sys.meta_path.insert(0, Finder)
 
 
 def _note_who_asks(file: str) -> None:
