@@ -79,12 +79,17 @@ def refuse_what_cannot_be_replaced(file: PlainFile) -> None:
     if len(os.fsencode(copy_of(file).name)) > _NAME_LIMIT:
         too_long = "The file's name is too long to make a copy of the file next to it."
         raise CallerError(Code.INVALID_ARGUMENTS, too_long, "Import without --rewrite.")
-    if not _can_be_given_back(file.status) or not os.access(file.path.parent, os.W_OK | os.X_OK):
+    if not is_replaceable(file):
         raise CallerError(
             Code.INVALID_ARGUMENTS,
             "The file cannot be replaced without a change of owner: the file, its group or its directory is not yours.",
             "Import without --rewrite.",
         )
+
+
+def is_replaceable(file: PlainFile) -> bool:
+    """Return whether the file can be replaced without a change of its owner or group."""
+    return _can_be_given_back(file.status) and os.access(file.path.parent, os.W_OK | os.X_OK)
 
 
 def rewrite(file: PlainFile, data: bytes) -> Path:
@@ -105,7 +110,7 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
         raise SecretsError(Code.INVALID_ARGUMENTS, f"The copy {copy} cannot be made, so {file.path} was not changed.")
     replaced = False
     try:
-        _replace(file, data)
+        replace_unchanged(file, data)
         replaced = True
     finally:
         if not replaced:
@@ -113,7 +118,13 @@ def rewrite(file: PlainFile, data: bytes) -> Path:
     return copy
 
 
-def _replace(file: PlainFile, data: bytes) -> None:
+def replace_unchanged(file: PlainFile, data: bytes) -> None:
+    """Replace the file's content with `data`, if the file has not changed since it was read.
+
+    Raises:
+        SecretsError: the file has changed, or it cannot be written. The file is then unchanged.
+    """
+
     def refuse_changed() -> None:
         if not _is_still(file):
             raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} has changed, so it was not rewritten.")

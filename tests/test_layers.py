@@ -41,7 +41,7 @@ IMPORTS: dict[str, set[str]] = {
     "agent": {"root", "policy", "store"},
     "person": {"root", "keys", "policy", "store", "exec"},
     "server": {"root", "agent", "prompt", "policy"},
-    "cli": {"root", "keys", "policy", "prompt", "redaction", "exec", "store", "agent", "person"},
+    "cli": {"root", "clients", "keys", "policy", "prompt", "redaction", "exec", "store", "agent", "person"},
 }
 STARTS_THE_SERVER = "cli.commands.serve"
 BEGINS = "__main__"

@@ -139,8 +139,15 @@ def read_settings(invocation: Invocation, project: Project | None) -> Config:
 
 
 def scripts_may(invocation: Invocation) -> bool:
-    """Return whether the configuration lets scripts run commands that otherwise need a person at a terminal."""
-    return read_settings(invocation, find_project(invocation)).presence is Presence.ANY
+    """Return whether the configuration lets scripts run commands that otherwise need a person at a terminal.
+
+    The directory that `--project` names need not be a project yet, because `install` can make it one.
+    """
+    try:
+        project = find_project(invocation)
+    except (CallerError, DeniedError):  # a command that needs a project raises the error itself
+        project = None
+    return read_settings(invocation, project).presence is Presence.ANY
 
 
 def works_in_namespaces(invocation: Invocation) -> bool:

@@ -23,6 +23,9 @@ from claude_secrets.version import __version__
 
 COMMANDS: Final = {
     "serve": "Run the MCP server on standard input and output (the default if standard input is a pipe).",
+    "setup": "Make the store, connect your clients, and check that they start the server.",
+    "install": "Register this server with clients such as Claude Code or Cursor.",
+    "uninstall": "Remove this server from clients; undo `setup`; or remove the store.",
     "init": "Create .claude/secrets.yml here; choose where to keep the store's key (default: the OS keyring).",
     "set": "Store a secret. Asks for the value without showing it, or reads standard input.",
     "get": "Print a secret's value exactly as it is stored.",
@@ -48,7 +51,7 @@ COMMANDS: Final = {
     "backup": "Write all secrets to one passphrase-protected file; verify or restore such a file.",
     "key": "List, add, remove or replace the keys that open the store.",
     "recover": "Make a recovery code, or use a recovery code to open the store if the store's key is lost.",
-    "doctor": "Check the key, store, project and allowlist, and say how to fix problems.",
+    "doctor": "Check the key, store, project and clients, and say how to fix problems.",
 }
 
 

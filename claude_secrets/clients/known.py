@@ -58,10 +58,12 @@ class Client(NamedTuple):
     """One MCP client.
 
     `file` finds the configuration file for all projects, which need not exist. `keys` leads to the table with one entry
-    per server. `in_project` says whether the client starts servers in the directory of the project. `programs` are the
-    client's commands. `signs` are files and directories that exist only if the client is installed. `application` is
-    the name of the application on macOS. `after_change` says how a running client takes a change up. `entry` makes the
-    entry for a command, its arguments and its additional environment variables.
+    per server. `in_project` says whether the client starts servers in the directory of the project. `tells_project`
+    says whether a server learns the project at all, also as one of the client's roots. `programs` are the client's
+    commands. `signs` are files and directories that exist only if the client is installed. `application` is the name of
+    the application on macOS. `after_change` says how a running client takes a change up. `reported` are the beginnings,
+    in lower case, of the names that the client gives itself in the protocol. `entry` makes the entry for a command, its
+    arguments and its additional environment variables.
     """
 
     id: str
@@ -70,10 +72,12 @@ class Client(NamedTuple):
     format: Format
     keys: tuple[str, ...]
     in_project: bool
+    tells_project: bool
     programs: tuple[str, ...]
     signs: Callable[[Account], tuple[Path, ...]]
     application: str | None
     after_change: str
+    reported: tuple[str, ...]
     entry: Callable[[str, Sequence[str], Mapping[str, str]], dict[str, object]]
 
     def path(self) -> tuple[str, ...]:
@@ -116,6 +120,23 @@ def _typed_entry(command: str, arguments: Sequence[str], environment: Mapping[st
 def _claude_code_entry(command: str, arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, object]:
     """Return what `claude mcp add` writes, which has `env` even if it is empty."""
     return {**_typed_entry(command, arguments, environment), "env": dict(environment)}
+
+
+_SESSION: Final = (
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "WSL_DISTRO_NAME",
+    "WSL_INTEROP",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+)
+"""The variables that lead to the person's desktop: to the keyring, the browser and dialogs."""
+
+
+def _codex_entry(command: str, arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, object]:
+    """Return an entry that also names variables of the person's session, which Codex passes on only then."""
+    return {**_plain_entry(command, arguments, environment), "env_vars": list(_SESSION)}
 
 
 def _zed_entry(command: str, arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, object]:
@@ -183,10 +204,12 @@ CLIENTS: Final = (
         format=Format.JSON,
         keys=("mcpServers",),
         in_project=True,
+        tells_project=True,
         programs=("claude",),
         signs=lambda _: (),  # ~/.claude may exist only because of other programs
         application=None,
         after_change="Start a new session of Claude Code.",
+        reported=("claude-code",),
         entry=_claude_code_entry,
     ),
     Client(
@@ -196,10 +219,12 @@ CLIENTS: Final = (
         format=Format.JSON,
         keys=("mcpServers",),
         in_project=False,
+        tells_project=False,
         programs=("claude-desktop",),
         signs=lambda account: (_desktop_directory(account), *_windows_programs(account, "AnthropicClaude")),
         application="Claude",
         after_change="Quit Claude Desktop, and start it again.",
+        reported=("claude-ai",),
         entry=_plain_entry,
     ),
     Client(
@@ -209,11 +234,13 @@ CLIENTS: Final = (
         format=Format.TOML,
         keys=("mcp_servers",),
         in_project=True,
+        tells_project=True,
         programs=("codex",),
         signs=lambda account: (_codex_directory(account),),
         application=None,
         after_change="Start a new session of Codex.",
-        entry=_plain_entry,
+        reported=("codex",),
+        entry=_codex_entry,
     ),
     Client(
         id="gemini",
@@ -222,10 +249,12 @@ CLIENTS: Final = (
         format=Format.JSON,
         keys=("mcpServers",),
         in_project=True,
+        tells_project=True,
         programs=("gemini",),
         signs=lambda account: (_gemini_directory(account),),
         application=None,
         after_change="Start a new session of Gemini CLI, in a folder that it trusts. It starts no servers in others.",
+        reported=("gemini-cli",),
         entry=_plain_entry,
     ),
     Client(
@@ -235,6 +264,7 @@ CLIENTS: Final = (
         format=Format.JSON,
         keys=("mcpServers",),
         in_project=False,
+        tells_project=True,
         programs=("cursor",),
         signs=lambda account: (
             account.home / ".cursor",
@@ -243,6 +273,7 @@ CLIENTS: Final = (
         ),
         application="Cursor",
         after_change=f"In Cursor's settings, open MCP, and check that `{NAME}` is switched on.",
+        reported=("cursor",),
         entry=_plain_entry,
     ),
     Client(
@@ -252,6 +283,7 @@ CLIENTS: Final = (
         format=Format.JSON,
         keys=("servers",),
         in_project=False,
+        tells_project=True,
         programs=("code", "code-insiders", "codium"),
         signs=lambda account: (
             _vscode_directory(account),
@@ -259,6 +291,7 @@ CLIENTS: Final = (
         ),
         application="Visual Studio Code",
         after_change=f"In VS Code, run the command “MCP: List Servers”, and start `{NAME}`.",
+        reported=("visual studio code", "vscodium"),
         entry=_typed_entry,
     ),
     Client(
@@ -268,6 +301,7 @@ CLIENTS: Final = (
         format=Format.JSON,
         keys=("mcpServers",),
         in_project=False,
+        tells_project=False,
         programs=("windsurf",),
         signs=lambda account: (
             account.home / ".codeium" / "windsurf",
@@ -276,6 +310,7 @@ CLIENTS: Final = (
         ),
         application="Windsurf",
         after_change="In Windsurf, open the MCP panel of Cascade, and press Refresh.",
+        reported=("windsurf",),
         entry=_plain_entry,
     ),
     Client(
@@ -285,10 +320,12 @@ CLIENTS: Final = (
         format=Format.JSON,
         keys=("context_servers",),
         in_project=True,
+        tells_project=True,
         programs=("zed", "zeditor"),
         signs=lambda account: (_zed_directory(account), *_windows_programs(account, "Zed")),
         application="Zed",
         after_change="Zed takes the change up at once.",
+        reported=("zed",),
         entry=_zed_entry,
     ),
 )

@@ -1,4 +1,4 @@
-"""Asks the person on the terminal: for a hidden value, a line that is shown, or a yes-or-no question.
+"""Asks the person on the terminal: for a hidden value, or a yes-or-no question.
 
 Always: a question uses the terminal itself, not standard input or output. The terminal's settings are restored, even if
 a signal ends the question. A value is never shown, and never shortened or split without an error. Text that was typed
@@ -45,12 +45,15 @@ def read_line(prompt: str) -> str:
     return ask(f"{plain(prompt)} ", hidden=False).strip()
 
 
-def confirm(question: str) -> bool:
-    """Ask `question`; return True only for a typed "y" or "yes". Text typed before the question is ignored.
+def confirm(question: str, *, default: bool = False) -> bool:
+    """Ask `question`; return True for a typed "y" or "yes". Text typed before the question is ignored.
+
+    An empty line is the answer `default`. Any other text is a refusal.
 
     Raises:
         Cancelled: Ctrl-C, or Ctrl-D (on Windows Ctrl-Z).
         InputError: NO_INPUT_CHANNEL without a terminal.
         CallerError: INVALID_VALUE for more than one line.
     """
-    return ask(f"{plain(question)} [y/N] ", hidden=False).strip().lower() in {"y", "yes"}
+    typed = ask(f"{plain(question)} [{'Y/n' if default else 'y/N'}] ", hidden=False).strip().lower()
+    return typed in {"y", "yes"} or (default and not typed)

@@ -89,6 +89,10 @@ def new_words(what: str, by: str) -> list[Asked]:
     ]
 
 
+SETUP = "setup.run setup._planned"
+AGREES = "setup._agrees terminal.confirm"
+CHOOSES = "client_project.choose_project client_project._asked"
+
 ASKS_FOR_KEY = "init.run init_key.ask_for_key_place"
 KEY_PLACE = Asked("Type 1, 2 or 3", f"{ASKS_FOR_KEY} init_key._number terminal.read_line", "1", may_be_empty=True)
 KEY_PATH = f"{ASKS_FOR_KEY} init_key._path terminal.read_line"
@@ -163,6 +167,40 @@ KEYED = [
         "fresh",
         [KEY_PLACE._replace(answer="2"), *new_words("the store", "init.run init._passphrase")],
     ),
+    Row(
+        "--store other.db setup",
+        "fresh",
+        [
+            KEY_PLACE._replace(by=f"{SETUP} first_key.plan_store {KEY_PLACE.by.partition(' ')[2]}"),
+            Asked("Path of the key file", "init_key._path terminal.read_line", may_be_empty=True),
+            Asked("Make a recovery code", f"{SETUP} setup._wants_code {AGREES}", may_be_empty=True),
+            Asked("Connect all", f"{SETUP} setup._clients {AGREES}", may_be_empty=True),
+            Asked("Use ~/Claude", f"{SETUP} {CHOOSES} terminal.confirm", may_be_empty=True),
+            Asked("Add these hooks", f"{SETUP} setup._wants_hooks {AGREES}", may_be_empty=True),
+            Asked("Make these changes", f"{SETUP} {AGREES}", may_be_empty=True),
+        ],
+    ),
+    Row(
+        "--store other.db setup",
+        "fresh",
+        [
+            KEY_PLACE._replace(answer="2", by=f"first_key.plan_store {KEY_PLACE.by.partition(' ')[2]}"),
+            *new_words("the store", "first_key.plan_store"),
+        ],
+    ),
+    Row(
+        "uninstall --purge-store",
+        "",
+        [Asked("Permanently remove", f"uninstall.run store_removal.purge_store {AGREED}")],
+    ),
+    Row(
+        "install claude-desktop",
+        "",
+        [
+            Asked("Use ~/Claude", f"install.run {CHOOSES} terminal.confirm", "n", may_be_empty=True),
+            Asked("Another directory", f"install.run {CHOOSES} terminal.read_line", may_be_empty=True),
+        ],
+    ),
     Row("--store other.db init --passphrase", "fresh", new_words("the store", "init.run init._passphrase")),
     *(Row(line, "work/evil", [SCOPE]) for line in ("get AWS", "rename AWS NEW", "history AWS", "restore AWS")),
     Row("set NEW", "work/evil", [SCOPE, VALUE]),
@@ -206,6 +244,7 @@ OPENING = [
     "backup new.backup",
     "doctor",
     "doctor --deep",
+    "setup",
 ]
 """Commands whose first question is for the passphrase that opens the store."""
 
@@ -216,13 +255,14 @@ LOCKED = [
 ]
 """Command lines for a store that a passphrase opens."""
 
-OPEN_NO_STORE = {"serve", "hook", "policy", "init"}
+OPEN_NO_STORE = {"serve", "hook", "policy", "init", "install", "uninstall"}
 """Commands that never ask for the passphrase, because nobody can answer or because they open no store."""
 
 EXEMPT = {
+    ("setup.run", "first_key.wait_until_written_down"),  # everything is done by then, and every input ends it
+    ("first_key.wait_until_written_down", "terminal.read_line"),
     ("as_agent._set", "asking.value_from_input"),  # an agent's command refuses a terminal before it asks
     ("serve.run", "serve.start"),
-    ("store_removal.purge_store", "asking.agreed"),  # tests/cli/test_store_removal.py gives each answer
     ("serve.start", "asking.passphrase"),  # `serve` reads only the descriptor of --passphrase-fd
 }
 
@@ -241,6 +281,8 @@ class Scene(NamedTuple):
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     machine = Machine(tmp_path_factory.mktemp("keyed")).use_key_file()
     (machine.home / "fresh").mkdir()
+    (machine.home / ".claude.json").write_text("{}")
+    (machine.home / ".config" / "Claude").mkdir()
     infra, clone = machine.project("infra"), machine.project("clone")
     scoped = [machine.project("infra2"), machine.project("evil")]
     for project in scoped:

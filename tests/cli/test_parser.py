@@ -137,7 +137,7 @@ def test_an_unknown_option_at_a_terminal_is_an_error(
     assert f"hint: {command()} --help\n" in capsys.readouterr().err
 
 
-LOOSENING = {"access", "allow", "backup", "export", "key", "recover", "trust"}
+LOOSENING = {"access", "allow", "backup", "export", "install", "key", "recover", "setup", "trust", "uninstall"}
 
 
 def test_these_commands_loosen_something() -> None:

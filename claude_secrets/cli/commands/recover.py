@@ -5,8 +5,9 @@ from argparse import ArgumentParser, Namespace
 from claude_secrets.cli.arguments import add_verbs
 from claude_secrets.cli.asking import code_from_input
 from claude_secrets.cli.commands.key import saying_which_slot_is_replaced
+from claude_secrets.cli.first_key import show_code
 from claude_secrets.cli.opening import existing_person, invocation_of
-from claude_secrets.cli.output import hint, note, say
+from claude_secrets.cli.output import hint, say
 from claude_secrets.keys.unopened import is_lost, new_place
 from claude_secrets.paths import command, expanded
 from claude_secrets.person import keys
@@ -37,9 +38,7 @@ def run(options: Namespace) -> int:
     person = existing_person(invocation_of(options))
     if options.verb == "create":
         code = keys.create_code(person, replacing=options.replace)
-        note("Write this code down, and keep it away from your computer.")
-        note("The code opens your secrets without any other key. This code will not be shown again.")
-        say(code)
+        show_code(code)
         hint(f"when the key is lost: {command()} recover use{new_place(person.store.slots())}")
         return 0
     path = expanded(options.key_file) if options.key_file else None

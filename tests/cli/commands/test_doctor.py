@@ -29,6 +29,7 @@ def test_doctor_says_what_to_do_in_every_line_that_is_not_ok(machine: Machine) -
         "store": "ok",
         "key": "warn",  # it is the store's only key
         "asking": "ok",
+        "client": "warn",  # none is registered
     }
     (project / ".claude" / "secrets.yml").write_text("allow: [\n")
     machine.key_file.unlink()

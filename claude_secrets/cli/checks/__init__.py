@@ -1,0 +1,1 @@
+"""The checks of `doctor`, with one file for each subject."""
