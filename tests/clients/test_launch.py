@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from claude_secrets.agent.processes import here
 from claude_secrets.clients.known import CLIENTS, Account, Client
 from claude_secrets.clients.launch import Failure, Launched, Reason, Start, launch, start_of
 from tests.clients.test_known import client
+from tests.support.eventually import lives, wait_until
 from tests.support.machine import PROGRAM, Machine
 from tests.support.posix import skip_without
 from tests.support.program import ACCOUNT_HOME, CLIENT_RECORDS
@@ -79,21 +79,6 @@ def small(place: Path, mode: str, names: str = "[]") -> dict[str, object]:
     script = place.with_suffix(".py")
     script.write_text(SERVER)
     return {"command": sys.executable, "args": ["-P", str(script), mode, str(place)], "env": {"NAMES": names}}
-
-
-def lives(number: int) -> bool:
-    """Whether a process exists and is more than a zombie, which only waits for its parent."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("each", CLIENTS, ids=lambda each: each.id)
@@ -223,6 +208,16 @@ def test_a_missing_directory_is_named(account: Account, project: Path) -> None:
 def test_an_entry_s_values_are_in_no_failure(account: Account, project: Path) -> None:
     start = start_of(client("codex"), {"command": "/bin/cat", "env": {"A": "canary"}}, account=account, project=project)
     assert "canary" not in repr(start)
+
+
+WHERE = "import os, psutil, sys; open(sys.argv[1], 'w').write(psutil.Process(os.getppid()).cwd())"
+
+
+def test_the_server_s_client_works_in_the_project(account: Account, project: Path, tmp_path: Path) -> None:
+    """A server that an agent's client marks serves the project in which its client works."""
+    entry = {"command": sys.executable, "args": ["-P", "-c", WHERE, str(tmp_path / "where")]}
+    assert failure(account, "claude-code", entry, project).reason is Reason.EXITED
+    assert (tmp_path / "where").read_text() == str(project)
 
 
 INTERRUPTED = """

@@ -17,7 +17,7 @@ import pytest
 from claude_secrets.clients.known import NAME, Account, Format
 from claude_secrets.clients.launch import Start, start_of
 from tests.clients.test_known import client
-from tests.clients.test_launch import wait_until
+from tests.support.eventually import wait_until
 from tests.support.machine import Machine
 from tests.support.posix import skip_without
 from tests.support.requirements import require
