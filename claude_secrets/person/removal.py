@@ -79,7 +79,7 @@ def _no_creation(path: Path) -> Iterator[Draft]:
 def _refuse_fixed(store: Store, found: Holdings) -> None:
     """Raise `StoreError` if a file cannot be removed. Call this before anything is removed."""
     directories = {found.real.parent, found.path.parent, *(copy.path.parent for copy in found.copies)}
-    if not all(os.access(each, os.W_OK | os.X_OK) for each in directories):
+    if not all(os.access(each, os.W_OK | os.X_OK) for each in directories if each.is_dir()):
         raise StoreError(
             Code.STORE_UNAVAILABLE,
             "The store's directory is read-only; nothing was removed.",

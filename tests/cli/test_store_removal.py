@@ -266,6 +266,20 @@ def test_a_file_that_is_no_store_is_refused(machine: Machine) -> None:
     assert own.exists()
 
 
+def test_a_missing_file_is_said_to_be_missing(machine: Machine) -> None:
+    log = machine.store.with_name(f"{machine.store.name}-wal")
+    machine.store.unlink()
+    log.write_bytes(b"the last changes")
+    with at_terminal(machine) as running:
+        shown = running.see(r"what is left of the store .*, whose file is missing\? This cannot be undone\. \[y/N\] ")
+        assert "is missing (perhaps its disk is not connected)" in shown
+        running.type("y\n")
+        running.see(WORD)
+        running.type("remove\n")
+        assert running.ended() == 0
+    assert not log.exists()
+
+
 # A running server, and a real keyring
 
 
