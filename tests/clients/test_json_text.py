@@ -516,6 +516,10 @@ def test_a_file_without_comments_is_valid_if_the_standard_library_says_so(text: 
     assert found == valid
 
 
+def test_a_file_with_many_containers_is_not_deep() -> None:
+    put_and_drop(json.dumps({f"k{number}": [{}] for number in range(3 * DEPTH_LIMIT)}).encode())
+
+
 def test_a_file_of_five_megabytes_is_edited() -> None:
     text = json.dumps({f"k{number}": {"a": [1, 2, 3], "b": "text /* " * 10} for number in range(40_000)}, indent=2)
     assert len(text) > 5_000_000

@@ -209,6 +209,10 @@ def test_a_dotted_key_that_codex_would_not_read_is_refused() -> None:
         put(b"[a.b.c]\nx = 1\n[a]\ny = 1\n", ("a", "b", "z"), 1)
 
 
+def test_a_file_with_many_containers_is_not_deep() -> None:
+    put_and_drop("".join(f"[a.b{number}]\nc.d = [[], {{}}, 1.5]\n" for number in range(3 * DEPTH_LIMIT)).encode())
+
+
 def refusal(data: bytes) -> UnreadableFileError | None:
     try:
         put_and_drop(data)
