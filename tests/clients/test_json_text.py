@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.clients.json_text import drop, missing_containers, put, read
@@ -424,6 +424,7 @@ def edited(node: object, keys: tuple[Key, ...], value: object) -> object:
     return {**base, key: edited(base.get(key), rest, value)}
 
 
+@settings(deadline=None)
 @given(json_files, seeds, values)
 def test_put_changes_only_its_place_and_drop_gives_the_bytes_back(
     file: tuple[str, dict[str, object]], random: Random, value: object
@@ -441,6 +442,7 @@ def test_put_changes_only_its_place_and_drop_gives_the_bytes_back(
     assert read(put(data, keys, value), ()) == edited(tree, keys, value)
 
 
+@settings(deadline=None)
 @given(json_files, seeds, values)
 def test_replacing_and_dropping_change_only_their_place(
     file: tuple[str, dict[str, object]], random: Random, value: object
@@ -494,6 +496,7 @@ json_text = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(json_text.map(lambda inner: '{"a": ' + inner + "}") | json_text)
 @example("\ufeff\ufeff{}")
 @example("{}\u00a0")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_secrets.clients.text import DEPTH_LIMIT, SIZE_LIMIT, Key, UnreadableFileError
@@ -267,6 +267,7 @@ def parsed(data: bytes) -> object:
     return json.loads(json.dumps(tomllib.loads(data.decode()), default=str, sort_keys=True))
 
 
+@settings(deadline=None)
 @given(seeds.map(random_toml), places, values)
 def test_put_changes_only_its_place_and_drop_gives_the_bytes_back(
     text: str, keys: tuple[str, ...], value: object
@@ -305,6 +306,7 @@ def paths_of(tree: object, keys: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [path for key, value in inner for path in [(*keys, key), *paths_of(value, (*keys, key))]]
 
 
+@settings(deadline=None)
 @given(seeds)
 def test_dropping_changes_only_its_place(random: Random) -> None:
     text = random_toml(random)
