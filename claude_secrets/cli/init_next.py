@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from claude_secrets.agent.client_records import read_records
-from claude_secrets.cli import guide
+from claude_secrets.cli import guide, registering
 from claude_secrets.cli.env_files import EnvFile, env_files
 from claude_secrets.cli.git_state import git_state
 from claude_secrets.cli.opening import Invocation
@@ -49,7 +48,7 @@ class NextSteps:
             (f"{self._import_of(file)} --rewrite", "moves its values into the store") for file in self._with_secrets()
         ]
         commands += self._allow_and_set()
-        if not read_records():
+        if not registering.registered():
             commands.append((f"{command()} setup", "connects your clients"))
         say()
         say("Next:")

@@ -17,9 +17,6 @@ from claude_secrets.paths import command, working_directory
 from claude_secrets.person import log
 from claude_secrets.person.person import Person
 
-TOOLS = 6
-"""The number of tools that the server lists if no policy hides one."""
-
 
 def check_clients(person: Person | None) -> Iterator[Finding]:
     """Start the server as each registered client would. `person` is None if the store cannot be opened."""
