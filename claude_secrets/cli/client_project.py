@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from claude_secrets.cli import guide
 from claude_secrets.cli.asking import is_at_terminal
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.output import flush, note
+from claude_secrets.cli.output import flush
 from claude_secrets.clients.changed_files import ChangedFiles
 from claude_secrets.clients.known import Client
 from claude_secrets.errors import CallerError, Code, DeniedError
@@ -71,7 +72,8 @@ def _asked(needing: Sequence[Client], proposal: Path) -> Path | None:
     from claude_secrets.prompt.terminal import confirm, read_line
 
     titles = " and ".join(client.title for client in needing)
-    note(f"{titles} works in no directory, so its agents need a project: a directory with a list of allowed names.")
+    why = f"{titles} starts servers in no project. Its agents need one: a directory with a list of allowed names."
+    guide.paragraph(why)
     flush()
     if confirm(f"Use {short(str(proposal))} as the project of {titles}?", default=True):
         return _checked(proposal)

@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from claude_secrets.atomic_file import make_private
+from claude_secrets.cli import guide
 from claude_secrets.cli.asking import new_passphrase
 from claude_secrets.cli.init_key import KeyPlace, ask_for_key_place
 from claude_secrets.cli.listing import short
-from claude_secrets.cli.output import flush, note, say
+from claude_secrets.cli.output import flush, say
 from claude_secrets.errors import Cancelled, SecretsError
 from claude_secrets.keys.passphrase import check, known_words
 from claude_secrets.paths import command
@@ -73,8 +74,8 @@ def can_have_code(person: Person) -> bool:
 
 def show_code(code: str) -> None:
     """Show a new recovery code."""
-    note("Write this code down, and keep it away from your computer.")
-    note("The code opens your secrets without any other key. This code will not be shown again.")
+    guide.advice("write this code down, and keep it away from your computer")
+    guide.advice("the code opens your secrets without any other key; it is not shown again")
     say(code)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from claude_secrets.cli import guide
 from claude_secrets.cli.client_project import make_project
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.output import error, hint, say, say_json
@@ -196,7 +197,7 @@ def _show_one(result: Result, *, dry_run: bool) -> None:
     path = "" if result.path is None else short(str(result.path))
     what = {HOOKS: "hooks ", MADE: "project "}.get(result.what, "")
     would = "would be " if dry_run and result.is_change else ""
-    say(f"{result.client.title}: {what}{would}{result.state}  ({path})")
+    guide.paragraph(f"{result.client.title}: {what}{would}{result.state} ({path})")
     if dry_run and result.step is not None and result.is_change:
         for line in result.step.differences():
             say(f"    {line}")
@@ -217,13 +218,13 @@ def as_data(result: Result) -> dict[str, object]:
 def say_restarts(results: Sequence[Result]) -> None:
     """Say what to do so that each client with a new entry starts the server."""
     for client in _changed(results):
-        say(client.after_change)
+        guide.paragraph(client.after_change)
 
 
 def say_ends(results: Sequence[Result]) -> None:
     """Say which clients still run the server that was removed from their configuration."""
     if titles := ", ".join(client.title for client in _changed(results)):
-        say(f"A client that is running keeps its server until you restart it: {titles}")
+        guide.paragraph(f"A client that is running keeps its server until you restart it: {titles}")
 
 
 def _changed(results: Sequence[Result]) -> list[Client]:

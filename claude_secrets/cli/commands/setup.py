@@ -54,6 +54,7 @@ def run(options: Namespace) -> int:
     code = None
     if plan.store.make is not None and not options.dry_run:
         plan.store.make()
+        tell.text(f"Made the store {short(str(person.store.path))}.")
     if plan.with_code:
         code = keys.create_code(person, replacing=False)
     results = registering.install(plan.clients, plan.directory, with_hooks=plan.with_hooks, dry_run=options.dry_run)

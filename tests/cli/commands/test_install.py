@@ -40,8 +40,8 @@ def test_install_and_uninstall_all(configured: Machine) -> None:
     before = tree(configured.home)
     done = configured.run("install", "--all")
     assert done.returncode == 0, done.stderr
-    assert "Codex: added  (~/.codex/config.toml)" in done.stdout
-    assert "Cursor: added  (~/.cursor/mcp.json)" in done.stdout
+    assert "Codex: added (~/.codex/config.toml)" in done.stdout
+    assert "Cursor: added (~/.cursor/mcp.json)" in done.stdout
     assert "uninstall --undo codex cursor\n" in done.stdout
     assert '"secrets"' in cursor(configured)
     assert "// mine" in cursor(configured)
@@ -52,7 +52,7 @@ def test_install_and_uninstall_all(configured: Machine) -> None:
     assert tree(configured.home) == after
     undone = configured.run("uninstall", "--all")
     assert undone.returncode == 0
-    assert "Cursor: removed  (~/.cursor/mcp.json)" in undone.stdout
+    assert "Cursor: removed (~/.cursor/mcp.json)" in undone.stdout
     assert tree(configured.home) == before
     nothing = configured.run("uninstall", "--all")
     assert "not registered" in nothing.stderr
