@@ -127,7 +127,10 @@ class Finder:
     @cached_property
     def _begin(self) -> dict[FormKind, "_Beginnings"]:
         return {
-            kind: _Beginnings(text for form in self._forms if form.kind is kind for text in form.texts)
+            kind: _Beginnings(
+                (text for form in self._forms if form.kind is kind for text in form.texts),
+                reach=None if kind is FormKind.WORD else REACH,
+            )
             for kind in FormKind
         }
 
@@ -169,17 +172,19 @@ class Finder:
 
 
 class _Beginnings:
-    """Recognises prefixes of many texts at the end of data."""
+    """Recognises prefixes of many texts at the end of data. If `reach` is not None, longer prefixes do not count."""
 
-    def __init__(self, texts: Iterable[bytes]) -> None:
+    def __init__(self, texts: Iterable[bytes], reach: int | None) -> None:
         self._texts = sorted(set(texts))
+        longest = max(map(len, self._texts), default=0)
+        self._reach = longest if reach is None else min(longest, reach)
         self._first = {text[0] for text in self._texts}
 
     def __bool__(self) -> bool:
         return bool(self._texts)
 
     def known(self, data: bytes) -> int:
-        """Return the size of the longest suffix of `data` (at most `REACH`) that is a proper prefix of a text, or 0."""
+        """Return the size of the longest suffix of `data` that is a proper prefix of a text, or 0."""
         return next(self.all_known(data), 0)
 
     def all_known(self, data: bytes, *, whole: bool = False) -> Iterator[int]:
@@ -187,7 +192,7 @@ class _Beginnings:
 
         If `whole`, a suffix that is a complete text is included.
         """
-        for known in range(min(len(data), REACH), 0, -1):
+        for known in range(min(len(data), self._reach), 0, -1):
             if data[-known] in self._first:
                 begin = data[-known:]
                 place = bisect_left(self._texts, begin) if whole else bisect_right(self._texts, begin)

@@ -35,6 +35,7 @@ _ARMOR: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
 _CODE_PAGES: Final = ("mbcs", "oem") if sys.platform == "win32" else ()
 """The system's code pages, in which Windows' programs and cmd.exe write text to a pipe."""
 
+_UTF_16: Final = ("utf-16-le", "utf-16-be")
 _QUOTES: Final = re.compile("'+")
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
@@ -98,7 +99,7 @@ def _plain(name: str, text: str) -> list[Form]:
     for one in (inner, joined) if not text.isascii() else ():
         spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in one))
         spellings += [_in_code_page(one, page) for page in _CODE_PAGES]
-        spellings += [one.encode(order).replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be")]
+        spellings += [one.encode(order).replace(b"\0", b"") for order in _UTF_16]
     stripped = [views.stripped(spelling) for spelling in spellings]
     bare = [bare.text for view in stripped for bare in (views.decoded(view), views.unwrapped(view))]
     texts = dict.fromkeys([raw, *(one for one in (*spellings, *bare) if len(one) >= SHORT)])
@@ -109,6 +110,20 @@ def _plain(name: str, text: str) -> list[Form]:
         forms.append(Form(name, FormKind.FOLDED, (unfolded,), probes))
     if len(bare[0]) < SHORT:
         forms.append(Form(name, FormKind.TEXT, tuple(sorted(_spelled(text)))))
+    return forms if text.isascii() else [*forms, *_wide(name, inner)]
+
+
+def _wide(name: str, text: str) -> list[Form]:
+    """Return the forms of a value in UTF-16 that no view contains as they are.
+
+    A byte of a wide character can look like a quote, a line break or an escape, which views remove. What remains can be
+    too short, or can lack the value's last character.
+    """
+    forms = []
+    for spelling in (text.encode(order) for order in _UTF_16):
+        narrow = spelling.replace(b"\0", b"")
+        if views.decoded(views.stripped(spelling)).text != narrow:
+            forms.append(Form(name, FormKind.TEXT, (spelling,), _probes(spelling[:REACH].replace(b"\0", b""))))
     return forms
 
 

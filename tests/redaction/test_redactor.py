@@ -228,6 +228,9 @@ cuts = st.lists(st.integers(0, 400), max_size=8) | st.just(range(0, 400, 3)) | s
 @example(value="\\\\\\\\", cuts=[3])
 @example(value="''\\'\\\\'' ''", cuts=[3, 5, 7])
 @example(value="a'b", cuts=[3, 5, 7])
+@example(value="\x1f\U00010000\U00010000\U00010000", cuts=range(0, 400, 3))
+@example(value="\x1f\x1f\U00010000\U00010000", cuts=range(0, 400, 3))
+@example(value="\x80\x80\x80\U00010000\U00010000", cuts=range(0, 400, 3))
 def test_what_programs_make_of_any_value_does_not_come_through(encoding: str, value: str, cuts: Iterable[int]) -> None:
     spelled = TEXTS[encoding](value)
     out = redacted(b"\a" + spelled + b"\a", {"TOKEN": value}, cuts)
@@ -243,11 +246,55 @@ def test_what_programs_make_of_any_value_does_not_come_through(encoding: str, va
 @example(value="a\\nb \\\n\t\tc%41&amp;d", cuts=range(999))
 @example(value="00000'\x80", cuts=range(999))
 @example(value="0\x80\x80\n>0 and more", cuts=range(999))
+@example(value="00000\u2200", cuts=())
 def test_no_listed_form_comes_through_and_nothing_else_changes(encoding: str, value: str, cuts: Iterable[int]) -> None:
     text = b"\a" + ENCODINGS[encoding](value) + b"\a"
     out = redacted(text, {"TOKEN": value}, cuts)
     assert out == redacted(text, {"TOKEN": value})
     assert without_quotes(out) == b"\a" + MARK + b"\a"
+
+
+wide_characters = st.characters(min_codepoint=0x800, exclude_categories=["Cs"])
+
+
+@pytest.mark.parametrize("encoding", TEXTS)
+@settings(max_examples=rounds(3, 40), deadline=None)
+@given(value=st.text(wide_characters | st.sampled_from("\x1f\x80'"), min_size=4, max_size=SHORT - 1).map(_a_value))
+@example(value="\x1f\U00010000\U00010000\U00010000")
+@example(value="\x1f\x1f\U00010000\U00010000")
+@example(value="\x80\x80\x80\U00010000\U00010000")
+@example(value="\u5bc6\u7801\u5bc6\u7801\u5bc6")
+def test_a_short_value_with_a_long_spelling_is_found_in_any_chunking(encoding: str, value: str) -> None:
+    text = b"\a" + TEXTS[encoding](value) + b"\a"
+    ends = [*range(1, len(text), rounds(4, 1)), *range(len(text) - 4, len(text))]
+    for cuts in ((), range(len(text)), range(0, len(text), 3), *([end] for end in ends)):
+        assert without_quotes(redacted(text, {"TOKEN": value}, cuts)) == b"\a" + MARK + b"\a"
+
+
+SPECIAL = [ord(byte) for byte in "\"'\\%&$>=\n\r\t\x1b [0A"]
+looks_like_others = st.sampled_from(
+    [chr(high << 8 | low) for one in SPECIAL for two in (0, *SPECIAL) for high, low in ((one, two), (two, one))]
+)
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+@settings(max_examples=rounds(60, 1000), deadline=None)
+@given(
+    value=st.text(looks_like_others | st.sampled_from("0\x80\U00010000"), min_size=SHORT, max_size=60).map(_a_value),
+    cuts=cuts,
+)
+@example(value="00000\u2200", cuts=())
+@example(value="\u2200" * 6, cuts=range(99))
+@example(value='"' * 30 + "abcd\u2200", cuts=range(999))
+@example(value="pass\u2200word\u2200", cuts=range(999))
+@example(value="0000\u0a22\u0d0a\u5c00\u2500", cuts=range(99))
+def test_bytes_of_wide_characters_that_look_like_others_do_not_hide_a_value(
+    order: str, value: str, cuts: Iterable[int]
+) -> None:
+    if len(value) < SHORT or value.isascii():
+        return
+    text = b"\a" + value.encode(order) + b"\a"
+    assert without_quotes(redacted(text, {"TOKEN": value}, cuts)) == b"\a" + MARK + b"\a"
 
 
 WRAPPED = [name for name in ENCODINGS if not any(word in name for word in ("UTF-16", "printable", "quoted for"))]
