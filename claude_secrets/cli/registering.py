@@ -22,7 +22,7 @@ from claude_secrets.clients.plans import HOOKS, MADE, Planner, Step
 from claude_secrets.clients.program import Program, installed
 from claude_secrets.clients.text import UnreadableFileError
 from claude_secrets.errors import CallerError, Code, SecretsError
-from claude_secrets.paths import command, default_store, home
+from claude_secrets.paths import APPLICATION, command, default_store, home
 from claude_secrets.policy.allowlist import FILE
 
 _DIRECTORY: Final = "changed-files"
@@ -229,6 +229,13 @@ def say_ends(results: Sequence[Result]) -> None:
 
 def _changed(results: Sequence[Result]) -> list[Client]:
     return [*dict.fromkeys(result.client for result in results if result.is_change)]
+
+
+def warn_of_uvx() -> None:
+    """Warn if the registered command is uvx, which builds or fetches this program again when its cache is empty."""
+    if program().is_cached:
+        guide.caution("the clients now start the server through uvx, which can need the network at each start")
+        guide.advice(f"to avoid that, install the program (`uv tool install`), and run {APPLICATION} install again")
 
 
 def say_undo(results: Sequence[Result]) -> None:

@@ -40,5 +40,6 @@ def run(options: Namespace) -> int:
     if not options.dry_run and not options.json:
         registering.say_restarts(results)
         registering.say_undo(results)
+        registering.warn_of_uvx()
         say(f"To check that the clients can start the server: {command()} doctor")
     return 0 if succeeded else FAILED

@@ -167,6 +167,7 @@ def _say_end(results: list[Result]) -> None:
     say("Next")
     registering.say_restarts(results)
     guide.paragraph(f"Then go to a project, run `{command()} init`, and type to an agent there: {_FIRST_SENTENCE}")
+    registering.warn_of_uvx()
     changed = [result for result in results if result.is_change]
     if changed:
         say()
