@@ -33,7 +33,8 @@ def read_form(form: Mapping[str, str], question: InputQuestion) -> Entered | Pro
     adds = ticked == ADDS
     if question.adds and not adds:
         return Problem(
-            f"The box that adds {question.name} to the allowlist is not ticked, so nothing was stored or added.",
+            f"The box that adds {question.name} to the allowlist is not ticked, so nothing was stored or added. "
+            "If you agree, enter the value again and tick the box.",
             Access(access),
             adds,
             field="adds",

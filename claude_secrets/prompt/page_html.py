@@ -8,11 +8,10 @@ import base64
 import hashlib
 import html
 from importlib import resources
-from pathlib import Path
 
 from claude_secrets.model import Access, InputQuestion
 from claude_secrets.prompt.page_form import ADDS, Problem
-from claude_secrets.untrusted_text import plain, quoted, shortened
+from claude_secrets.untrusted_text import plain, quoted
 
 PROMPT_LIMIT = 500
 """The page shows at most this many characters of an agent's own words."""
@@ -115,7 +114,7 @@ def _about(question: InputQuestion) -> str:
         f"<dl>\n{''.join(rows)}</dl>",
     ]
     if question.adds:
-        parts.append("<p>The name is not in this project's allowlist, so this project's agents may not use it yet.</p>")
+        parts.insert(1, "<p>The name is not in this project's allowlist, so agents may not use it here yet.</p>")
     if question.store is not None:
         parts.append(f'<p class="warning">Not your usual store: <code>{_path(question.store)}</code></p>')
     if plain(question.prompt):
@@ -134,12 +133,11 @@ def _row(term: str, markup: str) -> str:
 def _adding(question: InputQuestion, problem: Problem | None) -> str:
     """Return the checkbox with which the person adds the name. The browser does not send the form without the tick."""
     checked = " checked" if problem is not None and problem.adds else ""
-    file = shortened(str(Path(question.project) / ".claude" / "secrets.yml"))
     return f"""<label class="choice adds" for="adds"><input type="checkbox" id="adds" name="adds" value="{ADDS}"
  required autocomplete="off"{checked}{_described("adds", problem)}>
 <span>Add <code>{_text(question.name)}</code> to this project's allowlist
 <span class="note">Agents that work in this project can then use this secret.
-The name is written to <code>{_path(file)}</code>.</span></span></label>
+The name is written to the project's file <code>.claude/secrets.yml</code>.</span></span></label>
 """
 
 

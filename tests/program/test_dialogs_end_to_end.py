@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,9 @@ skip_without("X displays")
 assert sys.platform != "win32"
 
 PATIENCE = 60.0
+PLAIN = "^Claude Secrets($| —)"
+"""The titles of the dialogs for a value and for consent."""
+CONTENT = b"# Ours.\nallow:\n  - OLD  # an old one\n"
 
 
 @pytest.fixture(params=["zenity", "kdialog"])
@@ -61,6 +65,12 @@ class Desk:
         wait_until(lambda: self.screen.windows("^Claude Secrets: who"), "the choice is shown", patience=PATIENCE)
         wait_until(lambda: len(set(self.screen.picture())) > 4, "it has been drawn", patience=PATIENCE)
         return self.screen.windows("^Claude Secrets: who")[-1]
+
+    def next(self, title: str) -> int:
+        """Wait for the next window with this title, and return it."""
+        wait_until(lambda: self.screen.windows(title), "the next dialog is shown", patience=PATIENCE)
+        wait_until(lambda: len(set(self.screen.picture())) > 4, "it has been drawn", patience=PATIENCE)
+        return self.screen.windows(title)[-1]
 
     def windows(self) -> list[int]:
         return self.screen.windows("^Claude Secrets")
@@ -124,3 +134,65 @@ def test_a_dialog_goes_with_the_call(machine: Machine, desk: Desk, tool: str) ->
     desk.wire.process.stdin.close()
     wait_until(lambda: not desk.windows(), "the dialog is gone", patience=PATIENCE)
     assert desk.wire.process.wait(DEADLINE) == 0
+
+
+def not_listed(desk: Desk) -> Path:
+    """Write an allowlist without the name, and return the file."""
+    file = desk.project / ".claude" / "secrets.yml"
+    file.write_bytes(CONTENT)
+    return file
+
+
+def test_a_yes_and_a_value_add_the_name_and_store_the_value(machine: Machine, desk: Desk) -> None:
+    file = not_listed(desk)
+    window = desk.ask("input_secret", name="NEW", prompt="for <b>tests</b> $(id)")
+    assert desk.screen.title(window).startswith("Claude Secrets: add to the allowlist")
+    desk.yes(window)
+    window = desk.next(PLAIN)
+    desk.screen.type(window, "typed canary")
+    desk.screen.press(window, "Return")
+    desk.screen.press(desk.choice(), "Return")
+    assert desk.answer().endswith("The person added the name to the allowlist.")
+    assert file.read_bytes() == CONTENT.replace(b"old one\n", b"old one\n  - NEW\n")
+    assert machine.run("get", "NEW", at=desk.project).stdout == "typed canary"
+    assert '"channel": "dialog"' in machine.run("log", "--json", "--tool", "allow").stdout
+
+
+@pytest.mark.parametrize("key", ["Return", "Escape"])
+def test_enter_and_escape_do_not_add_the_name(machine: Machine, desk: Desk, key: str) -> None:
+    file = not_listed(desk)
+    desk.screen.press(desk.ask("input_secret", name="NEW"), key)
+    assert desk.answer() == "[CANCELLED] The person refused; 'NEW' was not stored."
+    assert desk.wire.code("input_secret", name="NEW") == "CANCELLED"
+    assert file.read_bytes() == CONTENT
+    assert machine.run("list", "--json").stdout == "[]\n"
+
+
+def test_a_yes_without_a_value_adds_nothing(machine: Machine, desk: Desk) -> None:
+    file = not_listed(desk)
+    desk.yes(desk.ask("input_secret", name="NEW"))
+    desk.screen.press(desk.next(PLAIN), "Escape")
+    assert desk.answer().startswith("[CANCELLED]")
+    assert file.read_bytes() == CONTENT
+    assert machine.run("list", "--json").stdout == "[]\n"
+
+
+@pytest.mark.parametrize("consents", [True, False], ids=["yes", "no"])
+def test_another_projects_secret_needs_a_further_consent(machine: Machine, desk: Desk, *, consents: bool) -> None:
+    file, other = not_listed(desk), machine.project("other")
+    machine.keep("NEW", "canary", at=other)
+    desk.yes(desk.ask("input_secret", name="NEW"))
+    window = desk.next(PLAIN)
+    desk.screen.type(window, "typed")
+    desk.screen.press(window, "Return")
+    desk.screen.press(desk.choice(), "Return")
+    wait_until(lambda: not desk.screen.windows("^Claude Secrets: who"), "the choice is gone", patience=PATIENCE)
+    window = desk.next(PLAIN)
+    if consents:
+        desk.yes(window)
+        assert desk.answer().startswith("Stored 'NEW' (version 2).")
+    else:
+        desk.screen.press(window, "Escape")
+        assert desk.answer().startswith("[NOT_TRUSTED]")
+    assert (b"- NEW" in file.read_bytes()) is consents
+    assert machine.run("get", "NEW", at=other).stdout == ("typed" if consents else "canary")

@@ -523,6 +523,35 @@ def test_other_methods_are_refused_and_not_repeated(page: InputPage, person: Vis
     assert page.state is PageState.CLAIMED
 
 
+ADDING = QUESTION._replace(adds=True)
+
+
+@pytest.mark.parametrize("ticked", ["", "no", "YES", "on", "yes "])
+def test_only_the_tick_of_our_own_box_counts(opener: Opener, kept: RecordingStore, ticked: str) -> None:
+    page = opener(kept, ADDING)
+    person = Visitor(page)
+    person.claim()
+    assert person.post({"value": CANARY, "access": "readable", "adds": ticked, "action": "store"}).status == 400
+    assert (page.state, kept.entered) == (PageState.CLAIMED, [])
+
+
+@pytest.mark.parametrize("value", ["", CANARY])
+def test_without_the_tick_the_value_is_not_kept_and_the_page_says_why(
+    opener: Opener, kept: RecordingStore, value: str
+) -> None:
+    page = opener(kept, ADDING)
+    person = Visitor(page)
+    person.claim()
+    answer = person.store(value)
+    assert (answer.status, CANARY in answer.body) == (422, False)
+    assert "The box that adds GITEA_TOKEN to the allowlist is not ticked" in answer.body
+    assert re.search(r'<input type="checkbox" id="adds"[^>]* checked', answer.body) is None
+    assert (page.state, kept.entered) == (PageState.CLAIMED, [])
+    answer = person.post({"value": CANARY, "access": "readable", "adds": "yes", "action": "store"})
+    assert (answer.status, "The name is now in this project" in answer.body) == (200, True)
+    assert [(entered.value, entered.adds) for entered in kept.entered] == [(CANARY, True)]
+
+
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "text/plain", "application/json", "", None])
 def test_only_a_plain_form_is_read(page: InputPage, person: Visitor, kept: RecordingStore, kind: str | None) -> None:
     answer = person.post({"action": "store", "value": "v", "access": "readable"}, Content_Type=kind)
@@ -546,6 +575,7 @@ def test_only_a_plain_form_is_read(page: InputPage, person: Visitor, kept: Recor
         b"action=store&value=canary-7f31%ed%a0%80&access=readable",
         b"action=store&value=canary-7f31\xff&access=readable",
         b"action=store&value=canary-7f31&access=readable" + b"&a=b" * 9,
+        b"action=store&value=canary-7f31&access=readable&adds=yes",
         b"action=claim&visit=",
         b"action=claim&visit=" + b"a" * 1000,
         b"canary-7f31",

@@ -30,13 +30,15 @@ EVERYTHING = InputQuestion(
     access=Access.USE_ONLY,
 )
 
+ADDING = EVERYTHING._replace(adds=True, replaces=None, about=None, url=None)
+
 Opener = Callable[..., InputPage]
 
 
 @pytest.fixture
 def opener(serve: Serve) -> Opener:
-    def start(store: RecordingStore) -> InputPage:
-        return serve(InputPage(EVERYTHING, store=store))
+    def start(store: RecordingStore, question: InputQuestion = EVERYTHING) -> InputPage:
+        return serve(InputPage(question, store=store))
 
     return start
 
@@ -106,6 +108,51 @@ def test_cancelling_by_keyboard_sends_nothing_of_what_was_typed(browser: Browser
         heading(page, "Cancelled")
     assert sent == ["action=cancel"]
     assert (asked.wait(DEADLINE), asked.state) == (True, PageState.CANCELLED)
+
+
+def test_the_keyboard_suffices_to_add_the_name(browser: Browser, opener: Opener) -> None:
+    kept = RecordingStore()
+    asked = opener(kept, ADDING)
+    with browser.page(asked.url) as page:
+        go_on(page)
+        page.keyboard.type("typed")
+        focus_on(page, "button", "Store")
+        page.keyboard.press("Enter")
+        assert focused(page)["id"] == "adds", "the browser leads to the box that is not ticked"
+        page.keyboard.press("Space")
+        focus_on(page, "button", "Store")
+        page.keyboard.press("Enter")
+        heading(page, "Stored")
+        assert "The name is now in this project's allowlist." in page.inner_text("main")
+    assert [(e.value, e.access, e.adds) for e in kept.entered] == [("typed", Access.USE_ONLY, True)]
+
+
+def test_the_box_is_never_ticked_beforehand_and_keeps_its_tick_after_a_problem(
+    browser: Browser, opener: Opener
+) -> None:
+    kept = RecordingStore()
+    asked = opener(kept, ADDING)
+    with browser.page(asked.url) as page:
+        go_on(page)
+        box = page.get_by_role("checkbox", name="Add STRIPE_TEST_KEY to this project's allowlist")
+        assert not box.is_checked()
+        box.check()
+        page.get_by_role("button", name="Store").click()
+        assert "Nothing was entered" in page.get_by_role("alert").inner_text()
+        assert box.is_checked()
+        page.goto(asked.url)
+        page.get_by_role("textbox").wait_for()
+        assert not box.is_checked()
+    assert kept.entered == []
+
+
+def test_cancelling_does_not_need_the_tick(browser: Browser, opener: Opener) -> None:
+    asked = opener(RecordingStore(), ADDING)
+    with browser.page(asked.url) as page:
+        go_on(page)
+        page.get_by_role("button", name="Cancel").click()
+        heading(page, "Cancelled")
+    assert asked.state is PageState.CANCELLED
 
 
 def focused(page: Page) -> dict[str, str]:
@@ -299,8 +346,23 @@ CONTRASTS = """() => {
 }"""
 
 
+def adding_pages(browser: Browser, opener: Opener, scheme: Literal["light", "dark"]) -> Iterator[tuple[str, Page]]:
+    """Yield the pages that offer to add the name to the allowlist."""
+    with browser.page(opener(RecordingStore(), ADDING).url, scheme=scheme) as page:
+        yield "claim, adding", page
+        go_on(page)
+        yield "form, adding", page
+        box = page.get_by_role("checkbox", name="Add STRIPE_TEST_KEY")
+        box.evaluate("box => box.required = false")
+        page.get_by_role("button", name="Store").click()
+        assert "is not ticked" in page.get_by_role("alert").inner_text()
+        assert (box.get_attribute("aria-invalid"), box.get_attribute("aria-describedby")) == ("true", "problem")
+        yield "problem, adding", page
+
+
 def every_page(browser: Browser, opener: Opener, scheme: Literal["light", "dark"]) -> Iterator[tuple[str, Page]]:
     """Yield every page that a person can see, one after the other."""
+    yield from adding_pages(browser, opener, scheme)
     refused = opener(RecordingStore(Refused(StoreError(Code.STORE_BUSY, "The store is busy.", "Try again."))))
     with browser.page(refused.url, scheme=scheme) as page:
         yield "claim", page
@@ -351,7 +413,7 @@ PAPER = "() => Math.max(...getComputedStyle(document.body).backgroundColor.match
 
 @pytest.mark.parametrize("width", [360, 1000])
 def test_nothing_sticks_out_of_the_window(browser: Browser, opener: Opener, width: int) -> None:
-    with browser.page(opener(RecordingStore()).url, width=width) as page:
+    with browser.page(opener(RecordingStore(), EVERYTHING._replace(adds=True)).url, width=width) as page:
         for step in ("claim", "form"):
             assert page.evaluate("document.documentElement.scrollWidth") <= width, step
             if step == "claim":
