@@ -12,6 +12,7 @@ from typing import Final
 
 _WIDTH: Final = 200
 _HIDDEN: Final = "…"
+_NEWLINE: Final = re.compile(r"\r\n|\n|\r")
 _PIECE: Final = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?(?:\*/|$)|\#[^\n]*)
     |(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')(?P<key>\s*[:=])?""",
@@ -45,4 +46,6 @@ def _masked(line: str, own: Collection[str]) -> str:
 
 
 def _lines(data: bytes | None) -> list[str]:
-    return [] if data is None else data.decode("utf-8-sig", "replace").splitlines()
+    """Return the lines. Other line separators of Unicode may stand inside a text, which must stay in one piece."""
+    lines = [] if data is None else _NEWLINE.split(data.decode("utf-8-sig", "replace"))
+    return lines[:-1] if lines and not lines[-1] else lines

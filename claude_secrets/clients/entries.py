@@ -17,6 +17,12 @@ NAMES: Final = ("secrets", "claude-secrets")
 """The name of a new entry. The second name is used if another server has the first."""
 
 
+_SERVE: Final = "serve"
+"""The command of this program that runs the server, which may be left out."""
+
+_WITH_VALUE: Final = frozenset({"--passphrase-fd", "--project", "--store", "--trust"})
+"""The options of the server, each of which takes a value."""
+
 _PASSED_ON: Final = "env_vars"
 """The key of an entry of Codex with the names of variables that Codex passes on."""
 
@@ -48,8 +54,24 @@ def option(arguments: Sequence[str], name: str) -> str | None:
     return None
 
 
+def serves(arguments: Sequence[str] | None) -> bool:
+    """Return whether this program runs the server with these arguments. None stands for another program."""
+    if arguments is None:
+        return False
+    words = iter(arguments)
+    for word in words:
+        if word in _WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word == _SERVE
+    return True
+
+
 def find_entries(client: Client, data: bytes | None) -> list[Registered]:
     """Return the entries that start this server, the one that `with_entry` updates first.
+
+    An entry that starts another command of this program belongs to the person. For example, `exec` starts another
+    server with secrets.
 
     Raises:
         UnreadableFileError: the client cannot read this content.
@@ -58,7 +80,7 @@ def find_entries(client: Client, data: bytes | None) -> list[Registered]:
     for name, value in _servers(client, data).items():
         program = _program(value)
         arguments = own_arguments(program.words)
-        if arguments is not None:
+        if arguments is not None and serves(arguments):
             found.append(Registered(name, value, program, arguments))
     return sorted(found, key=lambda one: one.name not in NAMES)
 
@@ -127,7 +149,7 @@ def as_before(client: Client, data: bytes, original: bytes | None) -> bytes:
     for entry in find_entries(client, data):
         if entry.name not in earlier:
             data = _text(client).drop(data, (*client.keys, entry.name))
-        elif own_arguments(_program(earlier[entry.name]).words) is not None:
+        elif serves(own_arguments(_program(earlier[entry.name]).words)):
             data = _text(client).put(data, (*client.keys, entry.name), earlier[entry.name])
     return data
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
+from claude_secrets.cli.parser import parser_of
 from claude_secrets.clients import entries
 from claude_secrets.clients.changed_files import ChangedFiles
 from claude_secrets.clients.known import CLIENTS, Account, Client, Format, by_id
@@ -56,6 +57,7 @@ CONFIGURATIONS = {
     "crlf": '{\r\n\t"KEY": {\r\n\t\t"git": {"command": "uvx"}\r\n\t}\r\n}\r\n',
     "bom": '\ufeff{\n "KEY": {\n  "git": {"command": "uvx"}\n }\n}',
     "comments": COMMENTED,
+    "line separator in a text": '{"note": "a\u2028b", "KEY": {"git": {"env": {"TOKEN": "CANARY"}}}}',
     "other characters": '{"KEY": {"gît ☃": {"command": "uvx", "env": {"A": "\\u00e9"}}}}\n',
 }
 
@@ -207,6 +209,42 @@ def test_an_older_entry_is_updated_in_place(account: Account, files: ChangedFile
     (undo,) = planner.undo(client)
     undo.carry_out(files)
     assert path.read_text() == OLDER
+
+
+@pytest.mark.parametrize("arguments", [["exec", "--only", "T", "--", "npx", "git"], ["--store", "serve", "set", "A"]])
+def test_an_entry_that_starts_another_command_of_this_program_is_left_alone(
+    arguments: list[str], account: Account, files: ChangedFiles, planner: Planner
+) -> None:
+    client = _client("cursor")
+    path = client.file(account)
+    path.parent.mkdir()
+    others = {"git": {"command": "/usr/bin/claude-secrets", "args": arguments}}
+    path.write_text(json.dumps({"mcpServers": others}))
+    for step in planner.install(client, None, with_hooks=False):
+        step.carry_out(files)
+    assert json.loads(path.read_text())["mcpServers"] == {**others, "secrets": _plain_entry()}
+    assert [one.name for one in entries.find_entries(client, path.read_bytes())] == ["secrets"]
+    for step in planner.remove(client):
+        step.carry_out(files)
+    assert json.loads(path.read_text()) == {"mcpServers": others}
+
+
+def _plain_entry() -> dict[str, object]:
+    return {"command": PROGRAM.command, "args": [], "env": dict(PROGRAM.environment)}
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["serve"], ["--project", "/w"], ["--trust", "required", "serve", "--store=x"]]
+)
+def test_arguments_that_run_the_server(arguments: list[str]) -> None:
+    assert entries.serves(arguments)
+
+
+def test_every_option_of_the_server_is_known() -> None:
+    options = {word for action in parser_of("serve", "p")._actions for word in action.option_strings}  # noqa: SLF001
+    for option in options - {"-h", "--help"}:
+        assert entries.serves([option, "value", "serve"])
+        assert not entries.serves([option, "value", "exec"])
 
 
 def test_uninstall_also_removes_an_entry_that_was_there_before(
