@@ -1,9 +1,9 @@
 """Start a server, do the MCP handshake with it, list its tools, and end it: the process that `launch` starts for this.
 
-This is a process of its own for two reasons. A server records the process that started it as an agent's client, and
-this process ends with the server, so no process in which a person works is ever recorded. The server has no switch that
-turns recording off, because an agent could use it. And whoever waits for this process can be interrupted: this process
-ends the server as soon as its own standard input is closed.
+This is a process of its own for two reasons. `launch` marks its environment as an agent's, because an agent can write a
+client's entry: a program that an entry starts must not count as the person, only because a person started the check.
+And whoever waits for this process can be interrupted: this process ends the server as soon as its own standard input is
+closed.
 
 Always: the task comes from standard input, because it may contain credentials. The server and its own children have
 ended before this process reports, except children that left the server's session.

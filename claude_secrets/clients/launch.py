@@ -24,6 +24,9 @@ from claude_secrets.paths import APPLICATION
 from claude_secrets.programs import named
 from claude_secrets.untrusted_text import plain
 
+_MARKER: Final = "CLAUDE_SECRETS_AGENT"
+"""The variable by which commands that the started program runs are recognised as an agent's, as under a client."""
+
 _MARGIN: Final = 20.0
 """Seconds beyond the client's patience after which the helper process is killed, because it hangs."""
 
@@ -244,6 +247,7 @@ def _helper(directory: Path) -> "subprocess.Popen[bytes]":
     Its own group keeps Ctrl-C from it, so that it can end the server in an orderly way.
     """
     words = [sys.executable, "-P", "-m", "claude_secrets.clients.handshake"]
+    environment = {**os.environ, _MARKER: "doctor"}
     if sys.platform == "win32":
         return subprocess.Popen(  # noqa: S603  our own module
             words,
@@ -251,6 +255,7 @@ def _helper(directory: Path) -> "subprocess.Popen[bytes]":
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=directory,
+            env=environment,
             creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
         )
     else:
@@ -260,6 +265,7 @@ def _helper(directory: Path) -> "subprocess.Popen[bytes]":
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=directory,
+            env=environment,
             start_new_session=True,
         )
 

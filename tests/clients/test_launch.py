@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from claude_secrets.agent.processes import here
 from claude_secrets.clients.known import CLIENTS, Account, Client
 from claude_secrets.clients.launch import Failure, Launched, Reason, Start, launch, start_of
 from tests.clients.test_known import client
@@ -85,7 +84,7 @@ def small(place: Path, mode: str, names: str = "[]") -> dict[str, object]:
 def test_our_server_connects_in_every_client(
     bare_machine: Machine, project: Path, tmp_path: Path, each: Client
 ) -> None:
-    """Neither this process nor a process above it is recorded as a client, although the server records its client."""
+    """Nobody is recorded as a client, although the server records its client."""
     records = tmp_path / "records"
     own = {ACCOUNT_HOME: str(bare_machine.home), CLIENT_RECORDS: str(records)}
     # A busy machine may need longer than a client waits.
@@ -95,10 +94,7 @@ def test_our_server_connects_in_every_client(
     assert found.failure is None
     assert (found.tools, found.seconds > 0) == (6, True)
     assert found.version
-    recorded = [int(path.name.split(".")[1]) for path in records.iterdir()]
-    assert len(recorded) == 1
-    assert not {os.getpid(), *(process.number for process in here().ancestors())} & set(recorded)
-    assert not any(map(lives, recorded))
+    assert not records.exists()
 
 
 def test_a_missing_command_is_named_as_node_does(account: Account, project: Path) -> None:
@@ -220,6 +216,13 @@ def test_the_server_s_client_works_in_the_project(account: Account, project: Pat
     entry = {"command": sys.executable, "args": ["-P", "-c", WHERE, str(tmp_path / "where")]}
     assert failure(account, "claude-code", entry, project).reason is Reason.EXITED
     assert (tmp_path / "where").read_text() == str(project)
+
+
+def test_what_an_entry_starts_counts_as_an_agent(account: Account, project: Path) -> None:
+    """An agent can write an entry, and a person runs the check: the entry must not act as that person."""
+    entry = {"command": PROGRAM[0], "args": [*PROGRAM[1:], "key", "list"]}
+    found = failure(account, "cursor", entry, project)
+    assert (found.reason, "[PERSON_ONLY] An agent runs this" in found.stderr[0]) == (Reason.EXITED, True)
 
 
 INTERRUPTED = """

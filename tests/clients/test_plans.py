@@ -241,7 +241,7 @@ def test_arguments_that_run_the_server(arguments: list[str]) -> None:
 
 
 def test_every_option_of_the_server_is_known() -> None:
-    options = {word for action in parser_of("serve", "p")._actions for word in action.option_strings}  # noqa: SLF001
+    options = {word for action in parser_of("serve", "p")._actions for word in action.option_strings}
     for option in options - {"-h", "--help"}:
         assert entries.serves([option, "value", "serve"])
         assert not entries.serves([option, "value", "exec"])
