@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from claude_secrets.atomic_file import make_private, write_new
 from claude_secrets.errors import CallerError, Code, SecretsError
 from claude_secrets.plain_file import PlainFile, is_replaceable, read_plain_file, replace_unchanged
+from claude_secrets.small_file import read_file
 
 SIZE_LIMIT: Final = 16 << 20
 """The most bytes of a configuration file. Claude Code's own file grows to several megabytes."""
@@ -187,12 +188,23 @@ class ChangedFiles:
 
     def _read(self, place: Path) -> ChangedFile | None:
         try:
-            record = json.loads(place.read_bytes())
-            original = place.with_suffix(_COPY).read_bytes() if record["copied"] else None
-            directories = tuple(Path(one) for one in record["directories"])
-            return ChangedFile(record["client"], Path(record["path"]), original, record["written"], directories)
-        except (OSError, ValueError, KeyError, TypeError):  # absent, or changed by somebody: nothing to go back to
+            record = json.loads(_content(place))
+            original = _content(place.with_suffix(_COPY)) if record["copied"] else None
+            path, directories = Path(record["path"]), tuple(Path(one) for one in record["directories"])
+            found = ChangedFile(str(record["client"]), path, original, str(record["written"]), directories)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # absent, or changed by somebody
             return None
+        above = set(path.parents)
+        is_ours = path.is_absolute() and place == self._place(path, _RECORD) and above.issuperset(directories)
+        return found if is_ours else None
+
+
+def _content(place: Path) -> bytes:
+    """Return the content of a record or copy. Raises `OSError` for a link, for a pipe and for a file that is absent."""
+    data = read_file(place, limit=SIZE_LIMIT).data
+    if len(data) > SIZE_LIMIT:
+        raise OSError
+    return data
 
 
 def _digest(data: bytes) -> str:

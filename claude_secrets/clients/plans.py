@@ -21,6 +21,9 @@ SERVER = "server"
 HOOKS = "hooks"
 MADE = "allowlist"
 
+_MADE_FILE = (".claude", "secrets.yml")
+"""The end of the path of a file that is made for a client. No record removes another file."""
+
 
 class Step(NamedTuple):
     """A planned change of one file of a client. `what` is `SERVER`, `HOOKS` or `MADE`.
@@ -121,7 +124,8 @@ class Planner:
         """Plan to remove the other files that were made for the client, unless somebody has changed them since."""
         parts = {part.path for part in self._parts(client, None)}
         for record in self._files:
-            if record.client == client.id and record.path not in parts:
+            is_made = record.original is None and record.path.parts[-2:] == _MADE_FILE
+            if record.client == client.id and record.path not in parts and is_made:
                 found = find_file(record.path)
                 after = None if record.is_as_written(found.data) else found.data
                 yield Step(client, MADE, found, after, forgets=True)

@@ -1,5 +1,6 @@
 """Changing files of other programs so that every change can be undone."""
 
+import json
 import os
 import stat
 import sys
@@ -135,10 +136,32 @@ def test_a_record_that_somebody_changed_counts_as_none(tmp_path: Path, files: Ch
     path.write_bytes(BEFORE)
     files.write("zed", find_file(path), AFTER, original=BEFORE)
     (record,) = (tmp_path / "records").glob("*.json")
-    for broken in (b"", b"[]", b'{"client": 1}', b"\xff"):
+    good = json.loads(record.read_bytes())
+    others = [
+        {**good, "path": str(tmp_path / "other")},  # the name of a record belongs to one path
+        {**good, "path": "config.json"},
+        {**good, "path": "\0"},
+        {**good, "directories": [str(tmp_path / "other")]},
+    ]
+    for broken in (
+        b"",
+        b"[]",
+        b'{"client": 1}',
+        b"\xff",
+        b"[" * 100_000,
+        *(json.dumps(one).encode() for one in others),
+    ):
         record.write_bytes(broken)
         assert files.find(path) is None
         assert list(files) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in directories")
+def test_a_pipe_is_no_record_and_nobody_waits_for_it(tmp_path: Path, files: ChangedFiles) -> None:
+    (tmp_path / "records").mkdir()
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "records" / "a.json")
+    assert list(files) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has access lists instead of modes")

@@ -1,7 +1,6 @@
 """Starting servers as clients do: real processes, including our own server."""
 
 import json
-import os
 import signal
 import subprocess
 import sys

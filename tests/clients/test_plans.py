@@ -159,6 +159,36 @@ def test_a_diff_shows_our_entry_and_nothing_of_other_servers(
 
 
 @pytest.mark.parametrize("undo", [False, True])
+def test_a_file_that_the_client_no_longer_uses_stays(
+    undo: bool, account: Account, files: ChangedFiles, tmp_path: Path
+) -> None:
+    """CODEX_HOME was set when the server was registered, and is not set any longer."""
+    client, elsewhere = _client("codex"), tmp_path / "elsewhere"
+    there = account._replace(environment={**account.environment, "CODEX_HOME": str(elsewhere)})
+    path = client.file(there)
+    path.parent.mkdir()
+    path.write_text(CODEX_SERVERS)
+    for step in Planner(there, files, PROGRAM).install(client, None, with_hooks=False):
+        step.carry_out(files)
+    after, now = path.read_bytes(), Planner(account, files, PROGRAM)
+    for step in now.undo(client) if undo else now.remove(client):
+        step.carry_out(files)
+    assert path.read_bytes() == after
+    for step in Planner(there, files, PROGRAM).undo(client):
+        step.carry_out(files)
+    assert path.read_text() == CODEX_SERVERS
+
+
+def test_a_record_removes_no_file_that_is_no_allowlist(
+    account: Account, files: ChangedFiles, planner: Planner, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"known")
+    files.note_made("zed", path, b"known")
+    assert planner.undo(_client("zed")) == []
+
+
+@pytest.mark.parametrize("undo", [False, True])
 def test_other_changes_since_then_stay(undo: bool, account: Account, files: ChangedFiles, planner: Planner) -> None:
     client = _client("cursor")
     path = client.file(account)
