@@ -141,10 +141,16 @@ def _project_made(client: Client, directory: Path, *, dry_run: bool) -> list[Res
 
 
 def needs_project(client: Client, here: Account) -> bool:
-    """Return whether the client needs a project and its configuration names none. Raises `CallerError`."""
+    """Return whether the client needs a project and its configuration names none.
+
+    A client whose file cannot be read needs none, because it cannot be registered. Registering it reports the error.
+    """
     if client.tells_project:
         return False
-    found = entries.find_entries(client, find_file(client.file(here)).data)
+    try:
+        found = entries.find_entries(client, find_file(client.file(here)).data)
+    except SecretsError:
+        return False
     return all(entry.project is None for entry in found)
 
 

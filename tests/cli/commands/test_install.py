@@ -88,6 +88,21 @@ def test_a_broken_file_stops_only_its_own_client(configured: Machine) -> None:
     assert "Cursor: added" in done.stdout
 
 
+@pytest.mark.parametrize("command", [("install", "--all", "--yes"), ("setup", "--yes")])
+def test_a_broken_file_of_a_client_without_a_project_stops_only_this_client(
+    configured: Machine, command: tuple[str, ...]
+) -> None:
+    file = configured.home / ".config" / "Claude" / "claude_desktop_config.json"
+    file.parent.mkdir()
+    file.write_text(f'{{"token": "{TOKEN}"')
+    done = configured.run(*command, environment={"CLAUDE_SECRETS_KEY_FILE": str(configured.home / "key")})
+    assert done.returncode == 1
+    assert f"{file} cannot be changed" in done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    assert "Cursor: added" in done.stdout
+    assert not (configured.home / "Claude").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
