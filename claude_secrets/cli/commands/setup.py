@@ -51,16 +51,14 @@ def run(options: Namespace) -> int:
     invocation = invocation_of(options)
     person = the_person(invocation, find_project(invocation), SHARED)
     plan = _planned(options, person, tell, asks=asks)
-    code = None
     if plan.store.make is not None and not options.dry_run:
         plan.store.make()
         tell.text(f"Made the store {short(str(person.store.path))}.")
-    if plan.with_code:
-        code = keys.create_code(person, replacing=False)
     results = registering.install(plan.clients, plan.directory, with_hooks=plan.with_hooks, dry_run=options.dry_run)
     if not options.json:
         registering.show(results, dry_run=options.dry_run, as_json=False)
-    if code is not None:
+    if plan.with_code:  # last, because the code must be shown once it opens the store
+        code = keys.create_code(person, replacing=False)
         say()
         first_key.show_code(code)
         first_key.wait_until_written_down()
