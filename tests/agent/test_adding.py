@@ -31,7 +31,7 @@ from claude_secrets.person import log, secrets, trust
 from claude_secrets.policy import allowlist_file
 from claude_secrets.policy.strict_yaml import SIZE_LIMIT
 from claude_secrets.store.transaction import Transaction
-from tests.support.posix import is_root
+from tests.support.posix import give_away, is_root
 from tests.support.store_world import Agent, World, at, find
 
 CALL = Call(tool=Tool.INPUT_SECRET, name="NEW", prompt="please")
@@ -446,7 +446,7 @@ def test_a_file_of_another_user_is_not_edited_but_root_keeps_its_owner(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered = project.ticked()
-    os.chown(project.file, 12_345, 12_346)
+    give_away(project.file, 12_345, 12_346)
     project.file.chmod(0o664)
     with monkeypatch.context() as patch:
         patch.setattr(os, "geteuid", lambda: 54_321)
@@ -505,6 +505,15 @@ def test_a_remembered_refusal_looks_the_same_whatever_is_stored(
     store(project.world, project.path)
     after = project.refused()
     assert (before.code, before.message, before.hint) == (after.code, after.message, after.hint)
+
+
+@pytest.mark.parametrize("store", STORED)
+def test_a_refusal_is_remembered_for_the_name_whatever_is_stored(
+    project: Project, store: Callable[[World, Path], None]
+) -> None:
+    store(project.world, project.path)
+    project.refused(Declined(digest="", channel=Channel.PAGE, said_no=True))
+    assert project.refused().code is Code.CANCELLED
 
 
 # What agents learn.
