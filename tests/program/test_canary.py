@@ -9,21 +9,31 @@ import sqlite3
 import sys
 import threading
 import time
+import traceback
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from claude_secrets.cli.commands.hook import EVENTS
-from claude_secrets.errors import Code
+from claude_secrets.errors import CallerError, Code
+from claude_secrets.exec import windows_words
 from tests.support.chromium import Browser
 from tests.support.keychain import StandInKeychain
-from tests.support.machine import Machine, Wire
-from tests.support.program import SECURITY
+from tests.support.machine import DEADLINE, Machine, Wire
+from tests.support.program import BUSY_SECONDS, KERNEL, KEY_FILE_ACCESS, PLACES, SECURITY
+from tests.support.program_places import make
 from tests.support.requirements import require_real
 from tests.support.rounds import in_turn
+from tests.support.sddl import PERSON, descriptor
+from tests.support.wsl_stand_in import WslStandIn
+
+pytestmark = pytest.mark.usefixtures("quick_starts")
+
+HASTY = ["tests.support.hasty_server"]
+"""A server with short waits, as a process of its own."""
 
 VALUE = "canary-value-6b1f9e/+=?&%~ü-end"
 PASSPHRASE = "canary-passphrase-1dbe/+=?&%~ü-end"
@@ -60,15 +70,23 @@ class Evidence:
         self.codes |= set(re.findall(r"\[([A-Z_]+)\]", content.decode("utf-8", "replace")))
 
     @contextmanager
-    def server(self, at: Path, *, environment: dict[str, str] | None = None, script: list[str] | None = None):  # type: ignore[no-untyped-def]
+    def server(
+        self,
+        at: Path,
+        *,
+        environment: Mapping[str, str] = {},
+        script: Sequence[str] | None = None,
+        elicits: bool = True,
+        wrapper: Sequence[str] = (),
+    ) -> Iterator[Wire]:
         """Start a server whose messages, arguments and standard error become evidence."""
         if script is None:
-            wire = self.machine.server(at, environment=environment or {})
+            wire = self.machine.server(at, environment=environment, wrapper=wrapper)
         else:
             command = [sys.executable, "-P", "-m", *script]
             root = str(Path(__file__).parents[2])
-            wire = Wire(command, at, {**self.machine.environment, **(environment or {}), "PYTHONPATH": root})
-            wire.shake_hands(capabilities={"elicitation": {"url": {}}})
+            wire = Wire(command, at, {**self.machine.environment, **environment, "PYTHONPATH": root})
+            wire.shake_hands(capabilities={"elicitation": {"url": {}}} if elicits else {})
         try:
             yield wire
             process = Path("/proc") / str(wire.process.pid)
@@ -76,7 +94,7 @@ class Evidence:
                 self.add("arguments", (process / "cmdline").read_bytes())
         finally:
             wire.close()
-            self.add("wire", b"".join(wire.said))
+            self.add("wire", b"".join([*wire.said, wire.unread()]))
             self.add("stderr", wire.stderr)
 
     def run(self, *arguments: str, at: Path, stdin: str | None = None, environment: Mapping[str, str] = {}) -> None:
@@ -89,6 +107,11 @@ class Evidence:
         for path in self.machine.home.rglob("*"):
             if path.is_file() and path != self.machine.key_file:
                 self.add(f"file {path}", path.read_bytes())
+
+    def require(self, *sentences: str) -> None:
+        """Require that something said each sentence."""
+        everything = b"".join(self.pieces.values()).decode("utf-8", "replace")
+        assert [sentence for sentence in sentences if sentence not in everything] == []
 
     def search(self, secrets: dict[str, str]) -> list[str]:
         return [
@@ -117,10 +140,12 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
     machine = evidence.machine
     project = machine.project("api", ["T*", {"name": "U*", "access": "use-only"}])
     master_key = machine.key_file.read_text().strip()
-    with evidence.server(project) as wire:
+    with evidence.server(project, wrapper=["env"]) as wire:  # a process of its own, so that it has its own arguments
         what_a_caller_gets_wrong(evidence, project, wire)
         what_the_person_denies(evidence, project, wire)
-    for part in (what_projects_deny, what_the_disk_does, what_the_key_does):
+    for part in (what_projects_deny, what_the_disk_does, what_the_key_does, what_access_lists_deny):
+        part(evidence, project)
+    for part in (what_does_not_reach_the_person, what_systems_say_of_programs):
         part(evidence, project)
     what_the_keyring_says(evidence, project, locked_keyring)
     key_in_keychain = what_the_mac_keychain_says(evidence, project)
@@ -164,7 +189,7 @@ def what_a_caller_gets_wrong(evidence: Evidence, project: Path, wire: Wire) -> N
     evidence.run("set", "T", VALUE, at=project)
     evidence.run("get", "T", f"--{VALUE}", at=project)
     evidence.run(f"{VALUE}", at=project)
-    with evidence.server(project, script=["tests.support.hasty_server", "3", "--broken"]) as broken:
+    with evidence.server(project, script=[*HASTY, "3", "--broken"]) as broken:
         broken.call("set_secret", name="T", value=VALUE)  # INTERNAL
 
 
@@ -256,7 +281,7 @@ def what_the_disk_does(evidence: Evidence, project: Path) -> None:
     whole = machine.store.read_bytes()
     lock = sqlite3.connect(machine.store, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
-    with evidence.server(project) as wire:
+    with evidence.server(project, environment={BUSY_SECONDS: "0.2"}) as wire:
         wire.call("delete_secret", name="T")  # STORE_BUSY
         lock.execute("ROLLBACK")
         lock.execute("DELETE FROM versions")
@@ -310,6 +335,101 @@ def what_the_key_does(evidence: Evidence, project: Path) -> None:
     machine.key_file.chmod(0o600)
 
 
+def what_access_lists_deny(evidence: Evidence, project: Path) -> None:
+    machine = evidence.machine
+    machine.key_file.chmod(0o644)
+    evidence.run("get", "T", at=project)
+    evidence.run("doctor", at=project)
+    with evidence.server(project) as wire:
+        wire.call("get_secret", name="T")
+    machine.key_file.chmod(0o600)
+    lists = (f"O:{PERSON}D:(A;;FR;;;WD)", f"O:S-1-5-21-1-2-3-4D:(A;;FA;;;{PERSON})", "O:WDD:NO_ACCESS_CONTROL")
+    for text in lists:  # a stand-in for Windows gives the key file these lists
+        on_windows = {KEY_FILE_ACCESS: f"{PERSON} {descriptor(text).hex()}"}
+        evidence.run("get", "T", at=project, environment=on_windows)
+        evidence.run("doctor", at=project, environment=on_windows)
+        with evidence.server(project, environment=on_windows) as wire:
+            wire.call("get_secret", name="T")
+    evidence.machine.configure("presence: any", f"# {VALUE}")
+    (machine.own_files / "config.yml").chmod(0o666)
+    evidence.run("get", "T", at=project)
+    with evidence.server(project) as wire:
+        wire.call("set_secret", name="T", value=VALUE)
+    (machine.own_files / "config.yml").unlink()  # a file that is made anew has the usual mode
+    machine.configure("presence: any")
+    evidence.require(
+        "Others can read the key file.",
+        "Others can read or change the key file.",
+        "The key file belongs to another user.",
+        "The key file has no access list",
+        "Users other than you can write your config.yml",
+    )
+
+
+def what_does_not_reach_the_person(evidence: Evidence, project: Path) -> None:
+    """Call input_secret where the person cannot be asked, or has not answered yet. The agent's words are the value."""
+    home = evidence.machine.home
+    none, linked, mirrored = make(home / "none"), WslStandIn(make(home / "wsl")), WslStandIn(make(home / "mirrored"))
+    mirrored.mirror()
+    for here in (
+        {"SSH_CONNECTION": VALUE, "container": VALUE},
+        {"DISPLAY": f":{VALUE}", PLACES: str(none)},
+        {KERNEL: str(linked.kernel), "WSL_DISTRO_NAME": VALUE, PLACES: str(none)},
+        {KERNEL: str(mirrored.kernel), "WSL_DISTRO_NAME": VALUE, PLACES: str(none)},
+    ):
+        with evidence.server(project, environment=here) as wire:
+            wire.call("input_secret", name="T", prompt=VALUE)
+    for option in ("--never-asks", "--unseen"):
+        with evidence.server(project, script=[*HASTY, "60", option]) as wire:
+            wire.call("input_secret", name="T", prompt=VALUE)
+    in_wsl = {
+        PLACES: f"{linked.system}:{make(home / 'wsl' / 'none')}",
+        KERNEL: str(linked.kernel),
+        "WSL_DISTRO_NAME": "Ubuntu",
+        "TMPDIR": str(make(home / "temporary")),
+        "SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22",
+    }
+    with evidence.server(project, script=[*HASTY, "60"], environment=in_wsl, elicits=False) as wire:
+        wire.call("input_secret", name="T", prompt=VALUE)  # WAITING
+        end = time.monotonic() + DEADLINE
+        while not linked.said.exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        evidence.add("arguments of a Windows program", linked.said.read_bytes())
+        [entry_file] = (home / "temporary").rglob("*.html")
+        evidence.add("entry file", entry_file.read_bytes())
+        for number in range(1, 5):
+            wire.send(call_of(f"T{number}", str(number), prompt=VALUE))
+        wire.call("input_secret", name="TOO_MANY", prompt=VALUE)
+    evidence.require(
+        "there is no display",
+        "no browser and no dialog program could be started",
+        "the browser on Windows could not be opened from WSL",
+        "WSL mirrors the network",
+        "An agent started this server",
+        "does not show which user opens a connection",
+        "If the page cannot be opened",
+        "already being asked for 5 other values",
+        "url.dll,FileProtocolHandler",
+    )
+
+
+def what_systems_say_of_programs(evidence: Evidence, project: Path) -> None:
+    evidence.run("exec", "--only", "T", "--", "/bin/echo", VALUE * 9000, at=project)
+    evidence.run("exec", "--redact", "--only", "T", "--", "/bin/echo", VALUE * 9000, at=project)
+    for program, words in (
+        ("C:\\tool.cmd", [VALUE]),
+        (f"C:\\{VALUE}\\tool.bat", []),
+        ("C:\\tool.exe", [VALUE * 2000]),
+        ("C:\\tool.cmd", [VALUE[:SHORTEST] * 1000]),
+    ):
+        with pytest.raises((CallerError, OSError)) as refused:  # as on Windows, where nothing is started
+            windows_words.command_line(program, words, "C:\\cmd.exe")
+        said = traceback.format_exception_only(refused.value)
+        evidence.add("Windows' error", f"{said} {getattr(refused.value, 'hint', '')}".encode())
+    evidence.require("Argument list too long", "contains a line break or one of these", "The path of a batch file")
+
+
 def what_the_keyring_says(evidence: Evidence, project: Path, locked_keyring: dict[str, str]) -> None:
     elsewhere = {"CLAUDE_SECRETS_STORE": str(evidence.machine.home / "other" / "secrets.db")}
     with evidence.server(project, environment={**elsewhere, **locked_keyring}) as wire:
@@ -346,12 +466,12 @@ def what_the_mac_keychain_says(evidence: Evidence, project: Path) -> str:
 
 
 def what_the_person_enters(evidence: Evidence, project: Path, browser: Browser) -> None:
-    with evidence.server(project, script=["tests.support.hasty_server", "3"]) as wire:
+    with evidence.server(project, script=[*HASTY, "3"]) as wire:
         elicit(wire, "TYPED", "decline")  # CANCELLED
         elicit(wire, "TYPED", "accept")  # WAITING
-        time.sleep(3)
-        wire.call("input_secret", name="TYPED")  # TIMED_OUT
-    with evidence.server(project, script=["tests.support.hasty_server", "60"]) as wire:
+        while wire.code("input_secret", name="TYPED") != "TIMED_OUT":
+            pass
+    with evidence.server(project, script=[*HASTY, "60"]) as wire:
 
         def person(url: str) -> None:
             with browser.page(url) as page:
@@ -412,10 +532,15 @@ def what_is_kept(evidence: Evidence, project: Path) -> str:
     return code
 
 
+def call_of(name: str, number: str, **arguments: str) -> dict[str, object]:
+    """Return the message that calls input_secret."""
+    call = {"name": "input_secret", "arguments": {"name": name, **arguments}}
+    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": call}
+
+
 def elicit(wire: Wire, name: str, action: str) -> str:
     """Call input_secret, answer its elicitation with `action`, and return the page's address."""
-    call = {"name": "input_secret", "arguments": {"name": name}}
-    wire.send({"jsonrpc": "2.0", "id": f"ask-{name}", "method": "tools/call", "params": call})
+    wire.send(call_of(name, f"ask-{name}"))
     question = wire.receive()
     assert question["method"] == "elicitation/create", question
     wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}})

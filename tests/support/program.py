@@ -33,6 +33,14 @@ SECURITY = "TESTS_SECURITY"
 PLACES = "TESTS_PLACES"
 """The directories, written as a PATH, that replace the system's directories of programs."""
 
+BUSY_SECONDS = "TESTS_BUSY_SECONDS"
+"""The seconds that the program waits for another process that writes the store."""
+
+KEY_FILE_ACCESS = "TESTS_KEY_FILE_ACCESS"
+"""The person's account on Windows and the key file's security descriptor in hexadecimal. The key file is then checked
+as on Windows.
+"""
+
 KERNEL = "TESTS_KERNEL"
 """Names the directory with the files that replace the kernel's files about WSL. Each file has the name of a field of
 `wsl.Machine`.
@@ -86,20 +94,21 @@ def main() -> None:
         paths.account_home = lambda: Path(home)
     records = os.environ.pop(CLIENT_RECORDS, None) or "/dev/null/clients"
     client_records.directory = lambda: Path(records)
-    places = os.environ.pop(PLACES, None)
-    if places is not None:
-        _take(places)
-    kernel = os.environ.pop(KERNEL, None)
-    if kernel is not None:
-        from claude_secrets.prompt import wsl
-
-        wsl.SYSTEM = wsl.Machine(*(Path(kernel) / name for name in wsl.Machine._fields))
+    replace_system()
     security = os.environ.pop(SECURITY, None)
     if security is not None:
         _keep_keys_as_on_macos(Path(security))
     asked = os.environ.pop(ASKED, None)
     if asked is not None:
         _note_who_asks(asked)
+    access = os.environ.pop(KEY_FILE_ACCESS, None)
+    if access is not None:
+        _check_key_files_as_on_windows(*access.split())
+    seconds = os.environ.pop(BUSY_SECONDS, None)
+    if seconds is not None:
+        from claude_secrets.store import schema
+
+        vars(schema)["BUSY_SECONDS"] = float(seconds)
     seconds = os.environ.pop(HOOK_SECONDS, None)
     if seconds is not None:
         from claude_secrets.cli.commands import hook
@@ -134,6 +143,26 @@ def _import_nothing_after_loading(file: Path) -> None:
     modules = preload.modules
     vars(preload).update(AFTER_SECONDS=0.0, modules=lambda environment: (*modules(environment), last))
     sys.meta_path.insert(0, Finder)
+
+
+def replace_system() -> None:
+    """Replace the directories of programs and the kernel's files about WSL, if the environment says so."""
+    places = os.environ.pop(PLACES, None)
+    if places is not None:
+        _take(places)
+    kernel = os.environ.pop(KERNEL, None)
+    if kernel is not None:
+        from claude_secrets.prompt import wsl
+
+        wsl.SYSTEM = wsl.Machine(*(Path(kernel) / name for name in wsl.Machine._fields))
+
+
+def _check_key_files_as_on_windows(person: str, descriptor: str) -> None:
+    from claude_secrets.access_list import parsed
+    from claude_secrets.keys import key_file
+
+    access = parsed(bytes.fromhex(descriptor))
+    vars(key_file)["_check_private"] = lambda path, _opened: key_file.refuse_access(path, access, person)
 
 
 def _note_who_asks(file: str) -> None:
