@@ -21,6 +21,7 @@ from claude_secrets.cli.commands.hook import EVENTS
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exec import windows_words
 from tests.support.chromium import Browser
+from tests.support.installation import NEXT, Site
 from tests.support.keychain import StandInKeychain
 from tests.support.machine import DEADLINE, Machine, Wire
 from tests.support.program import BUSY_SECONDS, KERNEL, KEY_FILE_ACCESS, PLACES, SECURITY
@@ -145,6 +146,8 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
         what_the_person_denies(evidence, project, wire)
     for part in (what_projects_deny, what_the_disk_does, what_the_key_does, what_access_lists_deny):
         part(evidence, project)
+    for part in (what_an_upgrade_says, what_clients_files_hold):
+        part(evidence, project)
     for part in (what_does_not_reach_the_person, what_systems_say_of_programs):
         part(evidence, project)
     what_the_keyring_says(evidence, project, locked_keyring)
@@ -160,6 +163,42 @@ def test_no_value_or_key_stands_anywhere_after_every_code_has_appeared(
     keys["the key in the keychain"] = key_in_keychain
     assert evidence.search({**secrets, "the new passphrase": RENEWED, **keys}) == []
     assert machine.run("get", "TYPED", at=project).stdout == TYPED
+
+
+def what_an_upgrade_says(evidence: Evidence, project: Path) -> None:
+    site = Site(evidence.machine.home.parent / "site")
+    with evidence.server(project, environment=site.environment, wrapper=["env"]) as wire:
+        site.install(NEXT)
+        wire.call("set_secret", name="T", value=VALUE)
+
+
+def what_clients_files_hold(evidence: Evidence, project: Path) -> None:
+    """Other servers' tokens stay in the clients' files: neither a diff nor an error or a check repeats them."""
+    home = evidence.machine.home
+    other = {"command": "npx", "env": {"TOKEN": VALUE}}
+    broken = {"command": "claude-secrets", "args": ["--project", "/nowhere"], "env": {"TOKEN": VALUE, "PATH": VALUE}}
+    made = {
+        ".cursor/mcp.json": json.dumps({"mcpServers": {"other": other}}, ensure_ascii=False),
+        ".codeium/windsurf/mcp_config.json": json.dumps({"mcpServers": {"secrets": broken}}, ensure_ascii=False),
+        ".gemini/settings.json": f'{{"mcpServers": {{"a": "{VALUE}',
+        ".codex/config.toml": f'[mcp_servers.other]\ncommand = "{VALUE}\n',
+        ".config/zed/settings.json": f"// {VALUE}\n{{}}",
+    }
+    for name, text in made.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    every = ("cursor", "windsurf", "gemini", "codex", "zed")
+    for options in (["--dry-run"], ["--json"], []):
+        evidence.run("install", *every, *options, at=project)
+    evidence.run("setup", "--dry-run", at=project)
+    evidence.run("doctor", at=project)
+    evidence.run("doctor", "--json", at=project)
+    evidence.run("uninstall", *every, "--dry-run", at=project)
+    evidence.run("uninstall", "--undo", at=project)
+    for name, text in made.items():
+        assert (home / name).read_text() == text
+        (home / name).unlink()
+    evidence.require("would be added", "cannot be changed", "/nowhere does not exist", "Cursor: removed")
 
 
 def what_hooks_say(evidence: Evidence, project: Path, state: int) -> None:
