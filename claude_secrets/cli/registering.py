@@ -19,11 +19,13 @@ from claude_secrets.clients import entries
 from claude_secrets.clients.changed_files import ChangedFiles, find_file
 from claude_secrets.clients.known import CLIENTS, Account, Client, sign_of
 from claude_secrets.clients.plans import HOOKS, MADE, Planner, Step
-from claude_secrets.clients.program import Program, installed
+from claude_secrets.clients.program import PATHS, Program, installed
 from claude_secrets.clients.text import UnreadableFileError
 from claude_secrets.errors import CallerError, Code, SecretsError
-from claude_secrets.paths import APPLICATION, command, default_store, home
+from claude_secrets.paths import APPLICATION, command, default_store, home, home_directories, working_directory
+from claude_secrets.policy import planted
 from claude_secrets.policy.allowlist import FILE
+from claude_secrets.policy.project import CallOrigin
 
 _DIRECTORY: Final = "changed-files"
 
@@ -48,8 +50,22 @@ UNCHANGED: Final = "unchanged"
 
 
 def changed_files() -> ChangedFiles:
-    """Return the records of the files that were changed for clients."""
-    return ChangedFiles(default_store().parent / _DIRECTORY)
+    """Return the records of the files that were changed for clients.
+
+    Raises:
+        CallerError: INVALID_ARGUMENTS if the project here could have planted the records.
+    """
+    directory = default_store().parent / _DIRECTORY
+    _refuse_inside(directory, "XDG_DATA_HOME")
+    return ChangedFiles(directory)
+
+
+def _refuse_inside(path: Path, variable: str) -> None:
+    """Refuse a path of the environment that leads into the project or git work tree of the working directory."""
+    where = CallOrigin(argument=None, environment=None, root=None, working_directory=working_directory())
+    problem = f"{variable} leads into the project here, which could have planted it. Nothing was changed."
+    refusal = CallerError(Code.INVALID_ARGUMENTS, problem, "Run the command in another directory, or unset it.")
+    planted.refuse_inside(path, lambda: refusal, where, None, home_directories())
 
 
 def account() -> Account:
@@ -117,6 +133,9 @@ def install(clients: Sequence[Client], directory: Path | None, *, with_hooks: bo
     project and have none are left out.
     """
     planning, here = planner(), account()
+    for name in PATHS:
+        if value := program().environment.get(name):
+            _refuse_inside(Path(value), name)
     results = carry_out(
         [client for client in clients if directory is not None or not needs_project(client, here)],
         lambda client: planning.install(

@@ -10,16 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from claude_secrets.paths import APPLICATION, command_words
+from claude_secrets.paths import APPLICATION, command_words, expanded
 
-_STRIPPED: Final = (
-    "CLAUDE_SECRETS_STORE",
-    "CLAUDE_SECRETS_KEY_FILE",
-    "CLAUDE_SECRETS_TRUST",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "PYTHON_KEYRING_BACKEND",
-)
+PATHS: Final = ("CLAUDE_SECRETS_STORE", "CLAUDE_SECRETS_KEY_FILE", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+"""The variables among `_STRIPPED` that name a file or directory."""
+
+_STRIPPED: Final = (*PATHS, "CLAUDE_SECRETS_TRUST", "PYTHON_KEYRING_BACKEND")
 """The variables that decide which store and key the person's commands use. Many clients do not pass these on."""
 
 _MODULE: Final = APPLICATION.replace("-", "_")
@@ -51,6 +47,8 @@ def installed(environment: Mapping[str, str], *, started_as: str | None = None) 
     """Return the command that starts this installation. `started_as` is the path of the running script (`argv[0]`)."""
     words = command_words()
     added = {name: environment[name] for name in _STRIPPED if environment.get(name)}
+    # A client starts the server in another directory than this one.
+    added |= {name: str(expanded(value)) for name, value in added.items() if name in PATHS}
     if words[0] == "uvx":
         return Program(_uvx(environment), words[1:], added)
     script = _script(Path(sys.argv[0] if started_as is None else started_as))

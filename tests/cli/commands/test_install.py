@@ -191,3 +191,27 @@ def test_every_client_can_be_installed_and_removed_at_once(configured: Machine) 
     assert done.stdout.count(": added") == len(CLIENTS)
     configured.run("uninstall", "--undo")
     assert tree(configured.home) == before
+
+
+def test_what_a_clone_chooses_gets_into_no_configuration(configured: Machine) -> None:
+    clone = configured.project("clone")
+    before = tree(configured.home)
+    for name, value in (("XDG_DATA_HOME", str(clone / "data")), ("CLAUDE_SECRETS_KEY_FILE", "key")):
+        refused = configured.run("install", "cursor", at=clone, environment={name: value})
+        assert (refused.returncode, f"{name} leads into the project" in refused.stderr) == (2, True)
+    undone = configured.run("uninstall", "--undo", at=clone, environment={"XDG_DATA_HOME": str(clone / "data")})
+    assert (undone.returncode, "XDG_DATA_HOME leads into" in undone.stderr) == (2, True)
+    assert tree(configured.home) == before
+
+
+def test_a_relative_path_of_the_environment_becomes_absolute(configured: Machine) -> None:
+    elsewhere = configured.home / "elsewhere"
+    elsewhere.mkdir()
+    configured.run("install", "cursor", at=elsewhere, environment={"CLAUDE_SECRETS_KEY_FILE": "key"})
+    assert f'"CLAUDE_SECRETS_KEY_FILE": "{elsewhere / "key"}"' in cursor(configured)
+
+
+def test_a_home_that_is_a_git_work_tree_is_no_project(configured: Machine) -> None:
+    (configured.home / ".git").mkdir()
+    assert configured.run("install", "cursor").returncode == 0
+    assert configured.run("uninstall", "cursor").returncode == 0
