@@ -172,6 +172,18 @@ def test_another_mcp_server_is_not_ours(account: Account, project: Path, tmp_pat
     assert (found.failure.reason, found.tools, found.version) == (Reason.OTHER_SERVER, 2, "1.2")
 
 
+def test_a_tool_that_a_policy_hides_does_not_make_another_server(
+    account: Account, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)  # the server takes this process for the agent
+    (project / ".claude" / "secrets.yml").write_text(HIDING)
+    found = started(account, "codex", {"command": PROGRAM[0], "args": PROGRAM[1:]}, project)
+    assert (found.failure, found.tools) == (None, 5)
+
+
+HIDING = "allow: [A]\npolicy:\n  version: '1'\n  default: allow\n  hide: [delete_secret]\n"
+
+
 @pytest.mark.parametrize("identifier", ["claude-code", "codex", "gemini", "zed"])
 def test_nothing_is_left_of_a_server_that_does_not_want_to_end(
     account: Account, project: Path, tmp_path: Path, identifier: str
