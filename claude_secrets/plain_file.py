@@ -15,6 +15,11 @@ from claude_secrets.links import is_link
 from claude_secrets.shell_words import removal
 from claude_secrets.small_file import read_file, replace_file
 
+_IN_USE: Final = (
+    "Another program may have the file open. Close it there, and try again." if sys.platform == "win32" else None
+)
+"""Windows lets a program keep all others from reading or replacing a file that it has open."""
+
 _NAME_LIMIT: Final = 255
 """The most bytes in a file's name on common file systems."""
 
@@ -51,7 +56,8 @@ def read_plain_file(asked: Path, *, limit: int) -> PlainFile:
     except FileNotFoundError:
         raise CallerError(Code.INVALID_ARGUMENTS, "There is no such file.", "Check the path.") from None
     except OSError:
-        raise CallerError(Code.INVALID_ARGUMENTS, "The path is not a plain file, or the file cannot be read.") from None
+        problem = "The path is not a plain file, or the file cannot be read."
+        raise CallerError(Code.INVALID_ARGUMENTS, problem, _IN_USE) from None
     if len(data) > limit:
         raise CallerError(Code.INVALID_ARGUMENTS, f"The file is larger than {limit // (1024 * 1024)} MiB.")
     return PlainFile(asked=asked, path=path, data=data, status=status)
@@ -132,7 +138,8 @@ def replace_unchanged(file: PlainFile, data: bytes) -> None:
     try:
         replace_file(file.path, data, file.status, owner_must_stay=True, check=refuse_changed)
     except OSError:
-        raise SecretsError(Code.INVALID_ARGUMENTS, f"{file.path} cannot be written, so it was not changed.") from None
+        problem = f"{file.path} cannot be written, so it was not changed."
+        raise SecretsError(Code.INVALID_ARGUMENTS, problem, _IN_USE) from None
 
 
 def _is_still(file: PlainFile) -> bool:

@@ -167,12 +167,17 @@ class ChangedFiles:
             raise SecretsError(Code.INVALID_ARGUMENTS, problem) from None
 
     def forget(self, path: Path) -> None:
-        """Remove the record and the copy of a file."""
-        for ending in (_RECORD, _COPY):
-            self._place(path, ending).unlink(missing_ok=True)
+        """Remove the record and the copy of a file. Raises `SecretsError` if they cannot be removed."""
+        try:
+            for ending in (_RECORD, _COPY):
+                self._place(path, ending).unlink(missing_ok=True)
+        except OSError:
+            problem = f"The record and the copy of {path} in {self._directory} cannot be removed."
+            raise SecretsError(Code.INVALID_ARGUMENTS, problem) from None
 
     def _place(self, path: Path, ending: str) -> Path:
-        return self._directory / f"{_digest(os.fsencode(path))[:24]}{ending}"
+        same = os.fsencode(os.path.normcase(path))  # Windows ignores the case of paths
+        return self._directory / f"{_digest(same)[:24]}{ending}"
 
     def _keep(self, changed: ChangedFile) -> None:
         if changed.original is not None:
@@ -214,7 +219,10 @@ def _digest(data: bytes) -> str:
 def _put(place: Path, data: bytes) -> None:
     draft = place.with_name(f".{os.urandom(8).hex()}")
     write_new(draft, data)
-    draft.replace(place)
+    try:
+        draft.replace(place)
+    finally:
+        draft.unlink(missing_ok=True)  # the draft is still there if another program has the old file open (Windows)
 
 
 def _missing(directory: Path) -> tuple[Path, ...]:

@@ -12,13 +12,11 @@ ended before this process reports, except children that left the server's sessio
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final, cast
 
 import anyio
@@ -30,6 +28,9 @@ from mcp import ClientSession
 from mcp.shared.message import SessionMessage
 
 from claude_secrets.version import __version__
+
+if sys.platform == "win32":
+    from claude_secrets.clients.windows_job import Job
 
 CLIENT: Final = "claude-secrets doctor"
 _GRACE: Final = 2.0
@@ -50,6 +51,10 @@ class _Server:
         self._output = cast("anyio.abc.ByteReceiveStream", process.stdout)
         self.errors = errors
         self.wrote_other = False
+        if sys.platform == "win32":
+            self._job: Job | None = None
+            with suppress(OSError):  # the server has already ended
+                self._job = Job(process.pid)
 
     async def read(self, to: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         """Pass the server's messages on. Lines that are no messages are ignored, as clients ignore them."""
@@ -79,11 +84,13 @@ class _Server:
         """End the server as its client would, and then by force if it does not end. Whatever it started is killed."""
         if self.process.returncode is None:
             await self._ask(ending)
-        if not await self.has_ended(_GRACE):
+        if not await self.has_ended(_GRACE) and sys.platform != "win32":
             self._signal_all("SIGTERM")
             await self.has_ended(_GRACE)
         self._signal_all("SIGKILL")
         await self.has_ended(_GRACE)
+        if sys.platform == "win32":
+            await self._children_have_ended()
         with anyio.move_on_after(_GRACE):
             await self.process.aclose()
 
@@ -103,17 +110,24 @@ class _Server:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signals[ending])
 
-    def _signal_all(self, name: str) -> None:
-        """Signal the server and its children, which are one process group. Windows kills a tree by its root's ID."""
-        if sys.platform == "win32":
-            system = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
-            number = str(self.process.pid)
-            if self.process.returncode is None:
-                with suppress(OSError, subprocess.SubprocessError):
-                    subprocess.run(  # noqa: S603  Windows' own program, with a number
-                        [system, "/T", "/F", "/PID", number], capture_output=True, timeout=5, check=False
-                    )
-        else:
+    if sys.platform == "win32":
+
+        def _signal_all(self, _name: str) -> None:
+            """Kill the server and its children, which are one job."""
+            if self._job is not None:
+                self._job.kill()
+            elif self.process.returncode is None:
+                self.process.kill()
+
+        async def _children_have_ended(self) -> None:
+            with anyio.move_on_after(_GRACE):
+                while self._job is not None and not self._job.is_empty:
+                    await anyio.sleep(_POLL)
+
+    else:
+
+        def _signal_all(self, name: str) -> None:
+            """Signal the server and its children, which are one process group."""
             with suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, for ended processes
                 os.killpg(self.process.pid, getattr(signal, name))
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from claude_secrets.clients import json_text
 from claude_secrets.clients.known import Account, Client
 from claude_secrets.clients.program import Program, own_arguments
+from claude_secrets.shell_words import quoted
 
 EVENTS: Final = {
     "SessionStart": "session-start",
@@ -81,7 +82,14 @@ def commands(program: Program) -> list[str]:
 def _command(program: Program, word: str) -> str:
     # On Windows a shell of Claude Code's choice reads this text, and only slashes mean the same in all of them.
     words = [one.replace("\\", "/") if sys.platform == "win32" else one for one in program.words]
-    return shlex.join((*words, "hook", word))
+    return " ".join((*map(_quoted, words), "hook", word))
+
+
+def _quoted(word: str) -> str:
+    """Quote a word with double quotes on Windows, because cmd.exe does not know single quotes."""
+    if sys.platform == "win32" and not set(word) & set('$`"!'):
+        return quoted(word)
+    return shlex.quote(word)
 
 
 def _hooks(data: bytes | None) -> Iterator[_Hook]:
@@ -100,7 +108,7 @@ def _hooks(data: bytes | None) -> Iterator[_Hook]:
 
 def _is_own(command: str, event: str) -> bool:
     try:
-        words = shlex.split(command)
+        words = shlex.split(command.replace("\\", "/") if sys.platform == "win32" else command)
     except ValueError:  # an open quotation mark
         return False
     return (own_arguments(words) or ())[:2] == ("hook", EVENTS[event])

@@ -8,12 +8,13 @@ about VS Code and Zed come from their sources, and the facts about Claude Deskto
 documents.
 """
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from claude_secrets.programs import named
 
 NAME: Final = "secrets"
 """The name of our entry in a client's configuration."""
@@ -97,8 +98,8 @@ def sign_of(client: Client, account: Account) -> Path | None:
         with suppress(OSError):  # a directory that this user may not read
             if place.exists():
                 return place
-    path = account.environment.get("PATH")
-    found = (shutil.which(program, path=path) for program in client.programs if path)
+    search = account.environment if account.environment.get("PATH") else {"PATH": ""}
+    found = (named(program, search, platform=account.platform) for program in client.programs)
     return next((Path(program) for program in found if program), None)
 
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
 
@@ -114,10 +115,11 @@ def start_of(client: Client, entry: Mapping[str, object], *, account: Account, p
     directory = _directory(client, habits, entry, account, project)
     if not directory.is_dir():
         return Failure(Reason.NO_DIRECTORY, f"The working directory {plain(str(directory))} does not exist.")
-    environment = _environment(habits, entry, account, project)
-    own = {name: _expanded(value, habits, environment) for name, value in additional.items()}
-    _add(environment, own, habits)
-    command = _expanded(command, habits, environment)
+    environment = _in_upper_case(_environment(habits, entry, account, project), account)
+    expanded = partial(_expanded, habits=habits, environment=environment, account=account)
+    own = {name: expanded(value) for name, value in additional.items()}
+    _add(environment, _in_upper_case(own, account), habits)
+    command = expanded(command)
     if client.id == "vscode" and command.startswith("~/"):
         command = str(account.home / command[2:])
     found = _find(command, environment, directory, account.platform, habits)
@@ -125,7 +127,7 @@ def start_of(client: Client, entry: Mapping[str, object], *, account: Account, p
         return found
     return Start(
         command=found,
-        arguments=tuple(_expanded(each, habits, environment) for each in arguments),
+        arguments=tuple(map(expanded, arguments)),
         environment=environment,
         directory=directory,
         patience=_patience(client, habits, entry, account),
@@ -163,13 +165,22 @@ def _add(environment: dict[str, str], own: Mapping[str, str], habits: Habits) ->
         environment[name] = f"{before}{os.pathsep}{value}" if appended else value
 
 
-def _expanded(text: str, habits: Habits, environment: Mapping[str, str]) -> str:
+def _in_upper_case(variables: Mapping[str, str], account: Account) -> dict[str, str]:
+    """Write names in upper case on Windows, which ignores their case, so that no variable is there twice."""
+    return {_name(name, account): value for name, value in variables.items()}
+
+
+def _name(name: str, account: Account) -> str:
+    return name.upper() if account.platform == "win32" else name
+
+
+def _expanded(text: str, habits: Habits, environment: Mapping[str, str], account: Account) -> str:
     """Replace the variables in a text of an entry, as the client does. Unknown variables become empty."""
 
     def value(found: re.Match[str]) -> str:
         parts = found.groupdict()
         name = parts.get("bare") or parts.get("name") or ""
-        return environment.get(name, parts.get("default") or "")
+        return environment.get(_name(name, account), parts.get("default") or "")
 
     return habits.reference.sub(value, text) if habits.reference else text
 
@@ -244,7 +255,8 @@ def _report(start: Start) -> Mapping[str, object]:
 def _helper(directory: Path) -> "subprocess.Popen[bytes]":
     """Start the helper process in the server's directory, because the server may look at where its client works.
 
-    Its own group keeps Ctrl-C from it, so that it can end the server in an orderly way.
+    Its own group keeps Ctrl-C from it, so that it can end the server in an orderly way. On Windows it has a console
+    without a window, which the server shares, so that no window appears.
     """
     words = [sys.executable, "-P", "-m", "claude_secrets.clients.handshake"]
     environment = {**os.environ, _MARKER: "doctor"}
@@ -256,7 +268,7 @@ def _helper(directory: Path) -> "subprocess.Popen[bytes]":
             stderr=subprocess.DEVNULL,
             cwd=directory,
             env=environment,
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
         )
     else:
         return subprocess.Popen(  # noqa: S603  our own module
@@ -318,7 +330,7 @@ def _how(code: object) -> str:
 
 def _not_started(start: Start, number: object) -> Failure:
     command = _shown(start.command)
-    if number == errno.ENOENT:
+    if number == errno.ENOENT and sys.platform != "win32":
         text = f"{command} is there, but the program in its first line (after `#!`) is not."
         return Failure(Reason.NOT_EXECUTABLE, text)
     why = os.strerror(number).lower() if isinstance(number, int) else "its name or arguments cannot be passed on"

@@ -4,13 +4,13 @@ Always: the command is an absolute path, because a client may search another PAT
 """
 
 import re
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.paths import APPLICATION, command_words, expanded
+from claude_secrets.programs import named
 
 PATHS: Final = ("CLAUDE_SECRETS_STORE", "CLAUDE_SECRETS_KEY_FILE", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 """The variables among `_STRIPPED` that name a file or directory."""
@@ -51,7 +51,7 @@ def installed(environment: Mapping[str, str], *, started_as: str | None = None) 
     added |= {name: str(expanded(value)) for name, value in added.items() if name in PATHS}
     if words[0] == "uvx":
         return Program(_uvx(environment), words[1:], added)
-    script = _script(Path(sys.argv[0] if started_as is None else started_as))
+    script = _script(Path(sys.argv[0] if started_as is None else started_as), environment)
     if words[0] == APPLICATION and script is not None:
         return Program(str(script), (), added)
     return Program(sys.executable, ("-P", "-m", _MODULE), added)
@@ -82,15 +82,16 @@ def mentions(words: Sequence[str]) -> bool:
 
 
 def _name(command: str) -> str:
-    return _ENDING.sub("", re.split(r"[\\/]", command)[-1])
+    name = re.split(r"[\\/]", command)[-1]
+    return _ENDING.sub("", name.lower() if sys.platform == "win32" or _ENDING.search(name) else name)
 
 
-def _script(started_as: Path) -> Path | None:
+def _script(started_as: Path, environment: Mapping[str, str]) -> Path | None:
     """Return the absolute path of the script that runs, with links unresolved, because upgrades change links."""
     for path in (started_as, started_as.with_name(f"{started_as.name}.exe")):
         if _name(path.name) == APPLICATION and path.is_file():
             return path.absolute()
-    found = shutil.which(APPLICATION)
+    found = named(APPLICATION, environment)  # on Windows never from the working directory, unlike `shutil.which`
     return None if found is None else Path(found).absolute()
 
 
@@ -100,4 +101,4 @@ def _uvx(environment: Mapping[str, str]) -> str:
         for name in ("uvx", "uvx.exe"):
             if (path := Path(own).with_name(name)).is_file():
                 return str(path.absolute())
-    return shutil.which("uvx") or "uvx"
+    return named("uvx", environment) or "uvx"

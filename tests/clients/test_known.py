@@ -1,5 +1,6 @@
 """The table of clients, for each operating system."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -117,11 +118,12 @@ def test_on_an_empty_machine_no_client_is_installed(tmp_path: Path, each: Client
 
 @pytest.mark.parametrize("each", CLIENTS, ids=lambda each: each.id)
 def test_a_program_or_the_file_shows_that_a_client_is_installed(tmp_path: Path, each: Client) -> None:
-    program = tmp_path / "bin" / each.programs[0]
+    platform, ending = ("win32", ".EXE") if sys.platform == "win32" else ("linux", "")
+    program = tmp_path / "bin" / f"{each.programs[0]}{ending}"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    given = account(tmp_path / "home", "linux", {"PATH": str(program.parent)})
+    given = account(tmp_path / "home", platform, {"PATH": str(program.parent)})
     assert sign_of(each, given) == program
     file = each.file(given)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -142,8 +144,18 @@ def test_a_directory_of_projects_is_no_sign_of_claude_code(tmp_path: Path) -> No
     assert sign_of(client("claude-code"), account(tmp_path)) is None
 
 
-ENTRIES = {
+SESSION = [
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "WSL_DISTRO_NAME",
+    "WSL_INTEROP",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+]
+ENTRIES: dict[str, dict[str, object]] = {
     "claude-code": {"type": "stdio", "command": "/c", "args": ["a"], "env": {}},
+    "codex": {"command": "/c", "args": ["a"], "env_vars": SESSION},
     "vscode": {"type": "stdio", "command": "/c", "args": ["a"]},
     "zed": {"source": "custom", "command": "/c", "args": ["a"], "env": {}},
 }

@@ -65,7 +65,11 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     real.write_text("#!/bin/sh\n")
     link = tmp_path / "bin" / "claude-secrets"
     link.parent.mkdir()
-    link.symlink_to(real)
+    if sys.platform == "win32":  # links need a privilege, and a program needs an ending
+        link = link.with_suffix(".exe")
+        link.write_bytes(b"MZ")
+    else:
+        link.symlink_to(real)
     return link
 
 
@@ -87,6 +91,18 @@ def test_without_a_script_the_interpreter_is_started(script: Path, monkeypatch: 
     program = installed({}, started_as="/nowhere/pytest")
     assert program.words == (sys.executable, "-P", "-m", "claude_secrets")
     assert script.exists()
+
+
+def test_a_program_in_the_working_directory_is_not_registered(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(script.parent)
+    found = installed({"PATH": os.devnull}, started_as="/nowhere/pytest")
+    assert found.command == sys.executable
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="only Windows ignores the case of names")
+def test_the_case_of_a_name_does_not_matter_on_windows(script: Path) -> None:
+    assert own_arguments(["Claude-Secrets", "serve"]) == ("serve",)
+    assert installed({}, started_as=str(script).upper()).command == str(script).upper()
 
 
 def test_uvx_is_found_beside_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
