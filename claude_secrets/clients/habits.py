@@ -175,7 +175,7 @@ HABITS: Final = {
     "gemini": Habits(
         _of_gemini,
         _in_project,
-        5,  # `gemini mcp list` waits so long; a session waits for ten minutes
+        60,  # a session waits for ten minutes, and `gemini mcp list` waits for 5 s
         Ending.TERMINATE,
         own_patience=("timeout", 0.001),
         reference=_GEMINI_REFERENCE,

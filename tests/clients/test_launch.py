@@ -160,6 +160,12 @@ def test_a_silent_server_times_out_after_the_client_s_patience(account: Account,
     assert not any(map(lives, map(int, (tmp_path / "server").read_text().split())))
 
 
+def test_gemini_gets_more_time_than_its_list_of_servers_waits(account: Account, project: Path) -> None:
+    start = start_of(client("gemini"), {"command": "/bin/sh"}, account=account, project=project)
+    assert isinstance(start, Start)
+    assert start.patience == 60  # a session waits for ten minutes, so a slow machine can still use the server
+
+
 @pytest.mark.parametrize("script", ["echo usage: tool", "cat", "echo '{}'; read line"])
 def test_another_program_is_no_mcp_server(account: Account, project: Path, script: str) -> None:
     entry = {"command": "/bin/sh", "args": ["-c", script], "startup_timeout_sec": 5}
