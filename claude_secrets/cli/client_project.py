@@ -44,7 +44,8 @@ def choose_project(named: str | None, needing: Sequence[Client], *, yes: bool) -
         return _checked(proposal)
     if not is_at_terminal():
         titles = " and ".join(client.title for client in needing)
-        problem = f"{titles} starts servers in no project's directory, so you must choose the project."
+        each = "starts" if len(needing) == 1 else "start"
+        problem = f"{titles} {each} servers in no project's directory, so you must choose the project."
         raise CallerError(Code.INVALID_ARGUMENTS, problem, f"Add --project DIR, or --yes for {short(str(proposal))}.")
     return _asked(needing, proposal)
 
@@ -72,7 +73,8 @@ def _asked(needing: Sequence[Client], proposal: Path) -> Path | None:
     from claude_secrets.prompt.terminal import confirm, read_line
 
     titles = " and ".join(client.title for client in needing)
-    why = f"{titles} starts servers in no project. Its agents need one: a directory with a list of allowed names."
+    each = "starts" if len(needing) == 1 else "start"
+    why = f"{titles} {each} servers in no project. Agents need one: a directory with a list of allowed names."
     guide.paragraph(why)
     flush()
     if confirm(f"Use {short(str(proposal))} as the project of {titles}?", default=True):

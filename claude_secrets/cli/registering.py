@@ -7,7 +7,8 @@ fails. Nothing is written in a dry run.
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,14 +19,14 @@ from claude_secrets.cli.output import error, hint, say, say_json
 from claude_secrets.clients import entries
 from claude_secrets.clients.changed_files import ChangedFiles, find_file
 from claude_secrets.clients.known import CLIENTS, Account, Client, sign_of
-from claude_secrets.clients.plans import HOOKS, MADE, Planner, Step
+from claude_secrets.clients.plans import HOOKS, MADE, SERVER, Planner, Step
 from claude_secrets.clients.program import PATHS, Program, installed
 from claude_secrets.clients.text import UnreadableFileError
-from claude_secrets.errors import CallerError, Code, SecretsError
+from claude_secrets.errors import CallerError, Code, DeniedError, SecretsError
 from claude_secrets.paths import APPLICATION, command, default_store, home, home_directories, working_directory
 from claude_secrets.policy import planted
 from claude_secrets.policy.allowlist import FILE
-from claude_secrets.policy.project import CallOrigin
+from claude_secrets.policy.project import CallOrigin, place_at
 
 _DIRECTORY: Final = "changed-files"
 
@@ -126,26 +127,25 @@ def has_entry(client: Client, here: Account) -> bool:
         return False
 
 
-def install(clients: Sequence[Client], directory: Path | None, *, with_hooks: bool, dry_run: bool) -> list[Result]:
+def install(
+    clients: Sequence[Client], projects: Mapping[str, Path], *, with_hooks: bool, dry_run: bool
+) -> list[Result]:
     """Register the server with each client, and return what happened to each file.
 
-    `directory` is the project of clients that need one; it is made if it is missing. If it is None, clients that need a
-    project and have none are left out.
+    `projects` are the directories that entries name, by the client's ID. They become projects if they are none.
     """
-    planning, here = planner(), account()
+    planning = planner()
     for name in PATHS:
         if value := program().environment.get(name):
             _refuse_inside(Path(value), name)
-    results = carry_out(
-        [client for client in clients if directory is not None or not needs_project(client, here)],
-        lambda client: planning.install(
-            client, str(directory) if not client.tells_project and directory else None, with_hooks=with_hooks
-        ),
-        dry_run=dry_run,
-    )
-    changed = [result.client for result in results if result.is_change and not result.client.tells_project]
-    if directory is not None and changed:
-        results += _project_made(changed[0], directory, dry_run=dry_run)
+
+    def plan(client: Client) -> list[Step]:
+        directory = projects.get(client.id)
+        return planning.install(client, None if directory is None else str(directory), with_hooks=with_hooks)
+
+    results = carry_out(clients, plan, dry_run=dry_run)
+    for result in [one for one in results if one.is_change and one.what == SERVER and one.client.id in projects]:
+        results += _project_made(result.client, projects[result.client.id], dry_run=dry_run)
     return results
 
 
@@ -256,11 +256,18 @@ def _changed(results: Sequence[Result]) -> list[Client]:
     return [*dict.fromkeys(result.client for result in results if result.is_change)]
 
 
-def warn_of_uvx() -> None:
-    """Warn if the registered command is uvx, which builds or fetches this program again when its cache is empty."""
+def warn_of_command() -> None:
+    """Warn if the registered command may need the network, or if agents may be able to replace it."""
+    command_path = Path(program().command)
+    installing = f"to avoid that, install the program (`uv tool install`), and run {APPLICATION} install again"
     if program().is_cached:
         guide.caution("the clients now start the server through uvx, which can need the network at each start")
-        guide.advice(f"to avoid that, install the program (`uv tool install`), and run {APPLICATION} install again")
+        guide.advice(installing)
+    with suppress(DeniedError):  # the path cannot be resolved
+        if (tree := place_at(command_path.parent, home_directories()).work_tree) is not None:
+            where = short(str(tree))
+            guide.caution(f"the clients now start a program in {where}, and agents that work there can change it")
+            guide.advice(installing)
 
 
 def say_undo(results: Sequence[Result]) -> None:

@@ -67,6 +67,16 @@ def serves(arguments: Sequence[str] | None) -> bool:
     return True
 
 
+def _without_option(arguments: Sequence[str], name: str) -> list[str]:
+    words, kept = iter(arguments), []
+    for word in words:
+        if word == name:
+            next(words, None)
+        elif not word.startswith(f"{name}="):
+            kept.append(word)
+    return kept
+
+
 def find_entries(client: Client, data: bytes | None) -> list[Registered]:
     """Return the entries that start this server, the one that `with_entry` updates first.
 
@@ -96,7 +106,10 @@ def wrapped_entries(client: Client, data: bytes | None) -> list[str]:
 
 
 def with_entry(client: Client, data: bytes | None, program: Program, project: str | None) -> bytes:
-    """Return the content with an entry that starts `program`. `project` is the directory of `--project`, or None.
+    """Return the content with an entry that starts `program`. `project` is the new directory of `--project`.
+
+    If `project` is None, an entry keeps its directory. An entry that starts this server through another program, such
+    as `wsl.exe`, is left as it is, and no second entry is added.
 
     Raises:
         CallerError: INVALID_ARGUMENTS if other servers have both names.
@@ -105,6 +118,8 @@ def with_entry(client: Client, data: bytes | None, program: Program, project: st
     text, content = _text(client), data or b""
     ours = find_entries(client, data)
     servers = _servers(client, data)
+    if not ours and wrapped_entries(client, data):
+        return content
     if ours:
         name, own, kept = ours[0].name, servers[ours[0].name], ours[0].arguments
     else:
@@ -113,8 +128,8 @@ def with_entry(client: Client, data: bytes | None, program: Program, project: st
             problem = f"{client.title} already has other servers with the names {' and '.join(NAMES)}."
             raise CallerError(Code.INVALID_ARGUMENTS, problem, "Rename one of them in the client's configuration.")
         name, own, kept = free[0], {}, ()
-    if project is not None and option(kept, "--project") is None:
-        kept = (*kept, "--project", project)
+    if project is not None:
+        kept = (*_without_option(kept, "--project"), "--project", project)
     variables = {**_variables(own), **program.environment}
     wanted = client.entry(program.command, (*program.arguments, *kept), variables)
     if not isinstance(own.get("command", ""), str) or not own:

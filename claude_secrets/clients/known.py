@@ -8,6 +8,7 @@ about VS Code and Zed come from their sources, and the facts about Claude Deskto
 documents.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -91,6 +92,10 @@ def by_id(identifier: str) -> Client | None:
     return next((client for client in CLIENTS if client.id == identifier), None)
 
 
+_OF_WINDOWS: Final = re.compile("/mnt/[a-z]/")
+"""Where WSL mounts the drives of Windows. Its PATH contains programs there, whose configuration is on Windows, too."""
+
+
 def sign_of(client: Client, account: Account) -> Path | None:
     """Return a file, directory or program that shows that a client is installed; None if nothing shows it."""
     places = [client.file(account), *client.signs(account), *_applications(client, account)]
@@ -100,7 +105,7 @@ def sign_of(client: Client, account: Account) -> Path | None:
                 return place
     search = account.environment if account.environment.get("PATH") else {"PATH": ""}
     found = (named(program, search, platform=account.platform) for program in client.programs)
-    return next((Path(program) for program in found if program), None)
+    return next((Path(program) for program in found if program and not _OF_WINDOWS.match(program)), None)
 
 
 def _applications(client: Client, account: Account) -> list[Path]:

@@ -3,7 +3,7 @@
 Always: a plan changes nothing. `Step.carry_out` makes one planned change.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -92,32 +92,32 @@ class Planner:
                     after = part.add(found.data)
                     original = found.data if record is None else _original(part, found.data, record)
                     is_new = not part.is_there(found.data)
-                shown = self._shown(project)
+                shown = self._shown(client, project)
                 steps.append(Step(client, part.what, found, after, original, is_new=is_new, shown=shown))
         return _writable(steps)
 
     def remove(self, client: Client) -> list[Step]:
         """Plan to remove the server and the hooks. Raises `CallerError` as `install` does."""
         steps = []
-        for part in self._parts(client, None):
+        for part in self._parts(client, None, earlier=True):
             found, record = self._read(part.path)
             with _naming(part.path):
                 is_exact = record is not None and record.is_as_written(found.data)
                 base = record.original if record is not None and is_exact else found.data
                 after = part.remove(base) if base is not None and part.is_there(base) else base
             if record is not None or after != found.data:
-                steps.append(Step(client, part.what, found, after, forgets=True, shown=self._shown(None)))
+                steps.append(Step(client, part.what, found, after, forgets=True, shown=self._shown(client, None)))
         return _writable([*steps, *self._made(client)])
 
     def undo(self, client: Client) -> list[Step]:
         """Plan to return to the files as they were before the first change. Raises `CallerError` as `install` does."""
         steps = []
-        for part in self._parts(client, None):
+        for part in self._parts(client, None, earlier=True):
             found, record = self._read(part.path)
             if record is not None:
                 with _naming(part.path):
                     after = _original(part, found.data, record)
-                steps.append(Step(client, part.what, found, after, forgets=True, shown=self._shown(None)))
+                steps.append(Step(client, part.what, found, after, forgets=True, shown=self._shown(client, None)))
         return _writable([*steps, *self._made(client)])
 
     def _made(self, client: Client) -> Iterator[Step]:
@@ -130,32 +130,55 @@ class Planner:
                 after = None if record.is_as_written(found.data) else found.data
                 yield Step(client, MADE, found, after, forgets=True)
 
-    def _parts(self, client: Client, project: str | None) -> Iterator[_Part]:
-        yield _Part(
+    def _parts(self, client: Client, project: str | None, *, earlier: bool = False) -> Iterator[_Part]:
+        """Yield the client's parts. With `earlier`, also those in files that the client used when they were changed."""
+        file, settings = client.file(self._account), hooks.settings_file(client, self._account)
+        yield self._server(client, file, project)
+        if settings is not None:
+            yield self._hooks(settings)
+        for record in self._files if earlier else ():
+            if record.client == client.id and record.path not in (file, settings):
+                if record.path.name == file.name:
+                    yield self._server(client, record.path, project)
+                elif settings is not None and record.path.name == settings.name:
+                    yield self._hooks(record.path)
+
+    def _server(self, client: Client, file: Path, project: str | None) -> _Part:
+        return _Part(
             SERVER,
-            client.file(self._account),
+            file,
             lambda data: bool(entries.find_entries(client, data)),
             lambda data: entries.with_entry(client, data, self._program, project),
             partial(entries.without_entry, client),
             partial(entries.as_before, client),
         )
-        if (settings := hooks.settings_file(client, self._account)) is not None:
-            yield _Part(
-                HOOKS,
-                settings,
-                lambda data: bool(hooks.find_events(data)),
-                lambda data: hooks.with_hooks(data, self._program),
-                hooks.without_hooks,
-                lambda data, original: data if hooks.find_events(original) else hooks.without_hooks(data),
-            )
+
+    def _hooks(self, settings: Path) -> _Part:
+        return _Part(
+            HOOKS,
+            settings,
+            lambda data: bool(hooks.find_events(data)),
+            lambda data: hooks.with_hooks(data, self._program),
+            hooks.without_hooks,
+            lambda data, original: data if hooks.find_events(original) else hooks.without_hooks(data),
+        )
 
     def _read(self, path: Path) -> tuple[FoundFile, ChangedFile | None]:
         return find_file(path), self._files.find(path)
 
-    def _shown(self, project: str | None) -> frozenset[str]:
+    def _shown(self, client: Client, project: str | None) -> frozenset[str]:
         program = self._program
-        texts = (*program.words, *program.environment.values(), *hooks.commands(program), "--project", project or "")
-        return frozenset((*texts, "stdio", "command", "custom"))
+        entry = client.entry(program.command, program.arguments, program.environment)
+        return frozenset((*_texts(entry), *hooks.commands(program), "--project", project or "", "command"))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in an entry."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(one)
 
 
 def _original(part: _Part, data: bytes | None, record: ChangedFile) -> bytes | None:

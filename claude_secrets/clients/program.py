@@ -68,10 +68,12 @@ def own_arguments(words: Sequence[str]) -> tuple[str, ...] | None:
         return tuple(words[1:])
     if not _LAUNCHERS.fullmatch(_name(words[0])):
         return None
+    is_python = _name(words[0]).startswith("py")
     for number, word in enumerate(words[1:], 1):
         is_value = words[number - 1] in _WITH_VALUE
         is_module = words[number - 1] == "-m" and word == _MODULE
-        if is_module or (not is_value and word.partition("@")[0] == APPLICATION):
+        is_package = not is_value and word.partition("@")[0] == APPLICATION and not is_python
+        if is_module or is_package:
             return tuple(words[number + 1 :])
     return None
 

@@ -159,7 +159,7 @@ def test_a_diff_shows_our_entry_and_nothing_of_other_servers(
 
 
 @pytest.mark.parametrize("undo", [False, True])
-def test_a_file_that_the_client_no_longer_uses_stays(
+def test_a_file_that_the_client_no_longer_uses_gets_its_bytes_back(
     undo: bool, account: Account, files: ChangedFiles, tmp_path: Path
 ) -> None:
     """CODEX_HOME was set when the server was registered, and is not set any longer."""
@@ -170,13 +170,35 @@ def test_a_file_that_the_client_no_longer_uses_stays(
     path.write_text(CODEX_SERVERS)
     for step in Planner(there, files, PROGRAM).install(client, None, with_hooks=False):
         step.carry_out(files)
-    after, now = path.read_bytes(), Planner(account, files, PROGRAM)
+    now = Planner(account, files, PROGRAM)
     for step in now.undo(client) if undo else now.remove(client):
         step.carry_out(files)
-    assert path.read_bytes() == after
-    for step in Planner(there, files, PROGRAM).undo(client):
-        step.carry_out(files)
     assert path.read_text() == CODEX_SERVERS
+    assert list(files) == []
+
+
+def test_a_project_that_is_named_replaces_the_one_in_the_entry(account: Account, planner: Planner) -> None:
+    client = _client("claude-desktop")
+    path = client.file(account)
+    path.parent.mkdir(parents=True)
+    args = ["--trust", "required", "--project=/old", "--project", "/older"]
+    path.write_text(json.dumps({"mcpServers": {"secrets": {"command": "claude-secrets", "args": args}}}))
+    (kept,) = planner.install(client, None, with_hooks=False)
+    assert kept.after is not None
+    assert json.loads(kept.after)["mcpServers"]["secrets"]["args"] == args
+    (named,) = planner.install(client, "/new", with_hooks=False)
+    assert named.after is not None
+    assert json.loads(named.after)["mcpServers"]["secrets"]["args"] == ["--trust", "required", "--project", "/new"]
+
+
+def test_an_entry_that_starts_the_server_elsewhere_is_the_only_one(account: Account, planner: Planner) -> None:
+    client = _client("claude-desktop")
+    path = client.file(account)
+    path.parent.mkdir(parents=True)
+    wrapped = {"command": "wsl.exe", "args": ["-e", "/home/ada/.local/bin/claude-secrets"]}
+    path.write_text(json.dumps({"mcpServers": {"mine": wrapped}}))
+    (step,) = planner.install(client, "/new", with_hooks=False)
+    assert not step.changes
 
 
 def test_a_record_removes_no_file_that_is_no_allowlist(

@@ -35,6 +35,7 @@ NOT_OURS: list[list[str]] = [
     ["uvx", "--from", "claude-secrets", "other"],
     ["python", "-m", "claude_secrets_other"],
     ["python", "/src/claude-secrets/server.py"],
+    ["python", "-c", "import other", "claude-secrets"],
     ["docker", "run", "claude-secrets"],
 ]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from claude_secrets.clients.launch import TOOLS
+from claude_secrets.model import Tool
 from claude_secrets.version import __version__
 from tests.support.anthropic_stand_in import ModelApi, Use, bash
 from tests.support.installation import NEXT
@@ -55,7 +55,7 @@ def person(ready: Ready) -> Newcomer:
 
 def claude(person: Newcomer, api: ModelApi) -> None:
     """Run a session of Claude Code without a terminal."""
-    allowed = ",".join(["Bash", *(f"mcp__secrets__{tool}" for tool in sorted(TOOLS))])
+    allowed = ",".join(["Bash", *(f"mcp__secrets__{tool}" for tool in sorted({tool.value for tool in Tool}))])
     words = ["claude", "-p", "run it", "--allowedTools", allowed, "--output-format", "json"]
     variables = {"ANTHROPIC_BASE_URL": api.address, "ANTHROPIC_API_KEY": "none", "ENABLE_TOOL_SEARCH": "false"}
     person.run(*words, environment={**variables, **QUIET})
@@ -108,7 +108,7 @@ def test_codex_uses_a_stored_value(person: Newcomer) -> None:
     """Codex has no command that checks a server, so its session shows that it is connected."""
     with CodexModel(READING) as api:
         person.run("codex", "exec", "--skip-git-repo-check", *api.options(), "run it")
-    assert api.offered() == TOOLS
+    assert api.offered() == {tool.value for tool in Tool}
     names, value = api.results()
     assert json.loads(names)["names"] == ["TOKEN"]
     assert value == TOKEN
@@ -119,7 +119,7 @@ def test_gemini_uses_a_stored_value_in_a_folder_that_it_trusts(person: Newcomer)
     words = ["--approval-mode", "yolo", "--model", "gemini-2.5-flash", "--prompt", "run it"]
     with GeminiModel(READING) as api:
         person.run("gemini", *words, environment=api.environment())
-    assert api.offered() == TOOLS
+    assert api.offered() == {tool.value for tool in Tool}
     names, value = api.results()
     assert json.loads(names)["names"] == ["TOKEN"]
     assert value == TOKEN

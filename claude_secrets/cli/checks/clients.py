@@ -12,10 +12,14 @@ from claude_secrets.clients.changed_files import find_file
 from claude_secrets.clients.entries import Registered
 from claude_secrets.clients.known import CLIENTS, Account, Client
 from claude_secrets.clients.launch import launch
-from claude_secrets.errors import SecretsError
-from claude_secrets.paths import command, working_directory
+from claude_secrets.errors import Code, SecretsError
+from claude_secrets.paths import command, home_directories, working_directory
 from claude_secrets.person import log
 from claude_secrets.person.person import Person
+from claude_secrets.policy.planted import refuse_inside
+from claude_secrets.policy.project import CallOrigin
+from claude_secrets.untrusted_text import plain, shortened
+from claude_secrets.variable_names import is_loading
 
 
 def check_clients(person: Person | None) -> Iterator[Finding]:
@@ -24,9 +28,18 @@ def check_clients(person: Person | None) -> Iterator[Finding]:
     for client in CLIENTS:
         path = client.file(here)
         try:
-            registered = entries.find_entries(client, find_file(path).data)
+            data = find_file(path).data
+            registered, wrapped = entries.find_entries(client, data), entries.wrapped_entries(client, data)
         except SecretsError as error:
             yield Finding("client", FAIL, f"{client.title}: {path}: {error.message}", error.hint)
+            continue
+        for name in wrapped:
+            found = True
+            message = f"{client.title}: `{name}` starts the server through another program, which was not tried."
+            yield Finding("client", OK, message)
+        if registered and (unsafe := _unsafe(path)) is not None:
+            found = True
+            yield Finding("client", WARN, f"{client.title}: {unsafe}", "Run this command in another directory.")
             continue
         for entry in registered:
             found = True
@@ -47,11 +60,28 @@ def _started(client: Client, entry: Registered, here: Account, last_call: int | 
     tools = f"{started.tools} tool{'s' * (started.tools != 1)}"
     used = "no call yet" if last_call is None else f"last call {left(time.time() - last_call)} ago"
     message = f"{name}: connected in {started.seconds:.1f} s, {tools}, {used}"
+    if entry.program.command != registering.program().command:
+        message = f"{message}; it starts {shortened(plain(entry.program.command, mark='?'))}"
+    if loading := [name for name in entry.program.environment if is_loading(name)]:
+        hint = "Remove these variables from the entry, unless you put them there."
+        named = plain(", ".join(loading), limit=80)
+        return Finding("client", WARN, f"{message}, with variables that choose which code it loads: {named}", hint)
     if not client.tells_project and entry.project is None:
         return Finding("client", WARN, f"{message}, but its entry names no project", f"{again} --project DIR")
     if entry.project is not None and not Path(entry.project).is_dir():
         return Finding("client", FAIL, f"{name}: its project {entry.project} does not exist.", f"{again} --project DIR")
     return Finding("client", OK, message)
+
+
+def _unsafe(path: Path) -> str | None:
+    """Return why nothing of a client's file is started: the project here could have planted the file."""
+    where = CallOrigin(argument=None, environment=None, root=None, working_directory=working_directory())
+    why = f"its configuration {path} is in the project here, so nothing of it was started."
+    try:
+        refuse_inside(path, lambda: SecretsError(Code.INVALID_ARGUMENTS, why), where, None, home_directories())
+    except SecretsError as error:
+        return error.message
+    return None
 
 
 def _hooks(client: Client, here: Account) -> Iterator[Finding]:

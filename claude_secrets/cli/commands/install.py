@@ -34,12 +34,18 @@ def run(options: Namespace) -> int:
         return FAILED
     here = registering.account()
     needing = [client for client in clients if registering.needs_project(client, here)]
+    if options.project and options.clients:
+        needing = clients
+    elif options.project:
+        needing = [client for client in clients if not client.tells_project]
     directory = choose_project(options.project, needing, yes=options.yes or options.dry_run)
-    results = registering.install(clients, directory, with_hooks=options.hooks, dry_run=options.dry_run)
+    projects = {} if directory is None else {client.id: directory for client in needing}
+    clients = [client for client in clients if client not in needing or client.id in projects]
+    results = registering.install(clients, projects, with_hooks=options.hooks, dry_run=options.dry_run)
     succeeded = registering.show(results, dry_run=options.dry_run, as_json=options.json)
     if not options.dry_run and not options.json:
         registering.say_restarts(results)
         registering.say_undo(results)
-        registering.warn_of_uvx()
+        registering.warn_of_command()
         say(f"To check that the clients can start the server: {command()} doctor")
     return 0 if succeeded else FAILED

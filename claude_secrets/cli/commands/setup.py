@@ -1,6 +1,7 @@
 """`setup`: make the store, register this server with the clients, and check that the clients can start it."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -54,7 +55,7 @@ def run(options: Namespace) -> int:
     if plan.store.make is not None and not options.dry_run:
         plan.store.make()
         tell.text(f"Made the store {short(str(person.store.path))}.")
-    results = registering.install(plan.clients, plan.directory, with_hooks=plan.with_hooks, dry_run=options.dry_run)
+    results = registering.install(plan.clients, plan.projects, with_hooks=plan.with_hooks, dry_run=options.dry_run)
     if not options.json:
         registering.show(results, dry_run=options.dry_run, as_json=False)
     if plan.with_code:  # last, because the code must be shown once it opens the store
@@ -68,7 +69,7 @@ def run(options: Namespace) -> int:
     elif not options.dry_run:
         _say_end(results)
     failed = any(result.error for result in results) or any(check.state == FAIL for check in checks)
-    return 0 if plan.store.works and not failed else FAILED
+    return 0 if (plan.store.works or options.dry_run) and not failed else FAILED
 
 
 class _Plan(NamedTuple):
@@ -76,7 +77,7 @@ class _Plan(NamedTuple):
 
     store: StorePlan
     clients: list[Client]
-    directory: Path | None = None
+    projects: Mapping[str, Path]
     with_hooks: bool = False
     with_code: bool = False
 
@@ -111,6 +112,8 @@ def _planned(options: Namespace, person: Person, tell: _Telling, *, asks: bool) 
     clients, here = _clients(tell, asks=asks), registering.account()
     needing = [client for client in clients if registering.needs_project(client, here)]
     directory = choose_project(options.project, needing, yes=not asks)
+    projects = {} if directory is None else {client.id: directory for client in needing}
+    clients = [client for client in clients if client not in needing or client.id in projects]
     can_hook = any(hooks.settings_file(client, here) is not None for client in clients)
     with_hooks = can_hook and (not asks or _wants_hooks(tell))
     if asks:
@@ -119,7 +122,7 @@ def _planned(options: Namespace, person: Person, tell: _Telling, *, asks: bool) 
             say("Nothing was changed.")
             raise SystemExit(FAILED)
         say()
-    return _Plan(store, clients, directory, with_hooks, with_code)
+    return _Plan(store, clients, projects, with_hooks, with_code)
 
 
 def _clients(tell: _Telling, *, asks: bool) -> list[Client]:
@@ -165,7 +168,7 @@ def _say_end(results: list[Result]) -> None:
     say("Next")
     registering.say_restarts(results)
     guide.paragraph(f"Then go to a project, run `{command()} init`, and type to an agent there: {_FIRST_SENTENCE}")
-    registering.warn_of_uvx()
+    registering.warn_of_command()
     changed = [result for result in results if result.is_change]
     if changed:
         say()

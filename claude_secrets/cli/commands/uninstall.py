@@ -40,6 +40,9 @@ def run(options: Namespace) -> int:
         from claude_secrets.cli.store_removal import purge_store
 
         succeeded = purge_store(invocation_of(options), yes=options.yes) and succeeded
+        if kept := [*registering.changed_files()]:
+            copies = "1 copy" if len(kept) == 1 else f"{len(kept)} copies"
+            hint(f"for an undo, {copies} of clients' files are kept; to remove them: {command()} uninstall --all")
     return 0 if succeeded else FAILED
 
 
