@@ -6,6 +6,7 @@ The models of the clients are stand-ins on loopback, and so is the user database
 import hashlib
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from tests.support.keyrings import RealKeyring
 from tests.support.model_stand_ins import CodexModel, GeminiModel
 from tests.support.newcomer import Newcomer, Screenplay
 from tests.support.posix import skip_without
+from tests.support.rounds import rounds
 
 skip_without("terminals")
 
@@ -126,10 +128,17 @@ def test_gemini_uses_a_stored_value_in_a_folder_that_it_trusts(person: Newcomer)
 
 
 def test_in_other_folders_gemini_starts_no_server_and_we_say_what_to_do(person: Newcomer, ready: Ready) -> None:
-    other = person.home / "work" / "other"
-    other.mkdir()
-    assert gemini_lists(person, " - Disabled", at=other)
     assert "Start a new session of Gemini CLI, in a folder that it trusts." in ready.setup.shown
+    other = person.home / "work" / "other"
+    shutil.copytree(person.project / ".claude", other / ".claude")
+    assert gemini_lists(person, " - Disabled", at=other)
+    said = person.run("claude-secrets", "doctor", at=other).stdout
+    assert "Gemini CLI does not trust ~/work/other, and starts no servers there." in said
+    assert "Start Gemini CLI there, and choose to trust the folder." in said
+    if rounds(0, 1):
+        person.trust(other)
+        assert gemini_lists(person, " - Connected", at=other)
+        assert "does not trust" not in person.run("claude-secrets", "doctor", at=other).stdout
 
 
 GIT = '{"command": "no-such-program", "env": {"K": "canary-of-git"}}'

@@ -97,8 +97,7 @@ class Newcomer:
             check=False,
         )
         seconds = time.monotonic() - begun
-        require_real(self.program.exists() or "claude_secrets" in done.stderr, "a package index for uv")
-        assert done.returncode == 0, done.stderr
+        require_real(done.returncode == 0, "a package index that uv can reach")
         (packages,) = self.tools.glob("claude-secrets/lib/python*/site-packages")
         (packages / "tests_user_database.py").write_text(_USER_DATABASE.format(home=str(self.home)))
         (packages / "tests_user_database.pth").write_text("import tests_user_database\n")
@@ -145,9 +144,10 @@ class Newcomer:
 
     def trust(self, directory: Path) -> None:
         """Trust a directory in Gemini CLI, as its question does, and let it use an API key there."""
-        own = self.home / ".gemini"
-        own.mkdir(exist_ok=True)
-        (own / "trustedFolders.json").write_text(json.dumps({str(directory): "TRUST_FOLDER"}))
+        folders = self.home / ".gemini" / "trustedFolders.json"
+        folders.parent.mkdir(exist_ok=True)
+        trusted = json.loads(folders.read_text()) if folders.exists() else {}
+        folders.write_text(json.dumps({**trusted, str(directory): "TRUST_FOLDER"}))
         settings = directory / ".gemini" / "settings.json"
         settings.parent.mkdir()
         settings.write_text(json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}}))

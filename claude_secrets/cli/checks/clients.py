@@ -6,10 +6,12 @@ from pathlib import Path
 
 from claude_secrets.cli import registering
 from claude_secrets.cli.checks.finding import FAIL, OK, WARN, Finding
+from claude_secrets.cli.listing import short
 from claude_secrets.cli.times import left
 from claude_secrets.clients import entries, hooks
 from claude_secrets.clients.changed_files import find_file
 from claude_secrets.clients.entries import Registered
+from claude_secrets.clients.folder_trust import starts_servers_in
 from claude_secrets.clients.known import CLIENTS, Account, Client
 from claude_secrets.clients.launch import launch
 from claude_secrets.errors import Code, SecretsError
@@ -17,7 +19,7 @@ from claude_secrets.paths import command, home_directories, working_directory
 from claude_secrets.person import log
 from claude_secrets.person.person import Person
 from claude_secrets.policy.planted import refuse_inside
-from claude_secrets.policy.project import CallOrigin
+from claude_secrets.policy.project import CallOrigin, Project
 from claude_secrets.untrusted_text import plain, shortened
 from claude_secrets.variable_names import is_loading
 
@@ -45,6 +47,7 @@ def check_clients(person: Person | None) -> Iterator[Finding]:
             found = True
             yield _started(client, entry, here, calls.get(client.id))
         if registered:
+            yield from _folder(client, here, None if person is None else person.project)
             yield from _hooks(client, here)
     if not found:
         yield Finding("client", WARN, "No client is registered.", f"To connect your clients: {command()} setup")
@@ -82,6 +85,21 @@ def _unsafe(path: Path) -> str | None:
     except SecretsError as error:
         return error.message
     return None
+
+
+def _folder(client: Client, here: Account, project: Project | None) -> Iterator[Finding]:
+    """Warn if the client starts no server in the project. Without a project, nobody works in this directory."""
+    if project is None:
+        return
+    directory = working_directory()
+    try:
+        starts = starts_servers_in(client, here, directory)
+    except SecretsError as error:
+        yield Finding("client", WARN, f"{client.title}: the folders that it trusts are unknown: {error.message}")
+        return
+    if not starts:
+        message = f"{client.title} does not trust {short(str(directory))}, and starts no servers there."
+        yield Finding("client", WARN, message, f"Start {client.title} there, and choose to trust the folder.")
 
 
 def _hooks(client: Client, here: Account) -> Iterator[Finding]:
