@@ -13,9 +13,9 @@ from claude_secrets.paths import APPLICATION, command_words, expanded
 from claude_secrets.programs import named
 
 PATHS: Final = ("CLAUDE_SECRETS_STORE", "CLAUDE_SECRETS_KEY_FILE", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
-"""The variables among `_STRIPPED` that name a file or directory."""
+"""The variables among `CARRIED` that name a file or directory."""
 
-_STRIPPED: Final = (*PATHS, "CLAUDE_SECRETS_TRUST", "PYTHON_KEYRING_BACKEND")
+CARRIED: Final = (*PATHS, "CLAUDE_SECRETS_TRUST", "PYTHON_KEYRING_BACKEND")
 """The variables that decide which store and key the person's commands use. Many clients do not pass these on."""
 
 _MODULE: Final = APPLICATION.replace("-", "_")
@@ -46,7 +46,7 @@ class Program(NamedTuple):
 def installed(environment: Mapping[str, str], *, started_as: str | None = None) -> Program:
     """Return the command that starts this installation. `started_as` is the path of the running script (`argv[0]`)."""
     words = command_words()
-    added = {name: environment[name] for name in _STRIPPED if environment.get(name)}
+    added = {name: environment[name] for name in CARRIED if environment.get(name)}
     # A client starts the server in another directory than this one.
     added |= {name: str(expanded(value)) for name, value in added.items() if name in PATHS}
     if words[0] == "uvx":

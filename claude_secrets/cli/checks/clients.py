@@ -14,6 +14,7 @@ from claude_secrets.clients.entries import Registered
 from claude_secrets.clients.folder_trust import starts_servers_in
 from claude_secrets.clients.known import CLIENTS, Account, Client
 from claude_secrets.clients.launch import launch
+from claude_secrets.clients.program import CARRIED
 from claude_secrets.errors import Code, SecretsError
 from claude_secrets.paths import command, home_directories, working_directory
 from claude_secrets.person import log
@@ -22,6 +23,9 @@ from claude_secrets.policy.planted import refuse_inside
 from claude_secrets.policy.project import CallOrigin, Project
 from claude_secrets.untrusted_text import plain, shortened
 from claude_secrets.variable_names import is_loading
+
+_USUAL = frozenset((*CARRIED, "PATH"))
+"""Variables that an entry of this server may have: those that `install` writes, and one that the server ignores."""
 
 
 def check_clients(person: Person | None) -> Iterator[Finding]:
@@ -65,7 +69,7 @@ def _started(client: Client, entry: Registered, here: Account, last_call: int | 
     message = f"{name}: connected in {started.seconds:.1f} s, {tools}, {used}"
     if entry.program.command != registering.program().command:
         message = f"{message}; it starts {shortened(plain(entry.program.command, mark='?'))}"
-    if loading := [name for name in entry.program.environment if is_loading(name)]:
+    if loading := [name for name in entry.program.environment if is_loading(name) and name not in _USUAL]:
         hint = "Remove these variables from the entry, unless you put them there."
         named = plain(", ".join(loading), limit=80)
         return Finding("client", WARN, f"{message}, with variables that choose which code it loads: {named}", hint)

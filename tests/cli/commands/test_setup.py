@@ -136,6 +136,9 @@ def test_doctor_starts_the_server_of_each_entry_and_says_what_is_wrong(newcomer:
     newcomer.run("install", "cursor")
     content = json.loads(config.read_text())
     content["mcpServers"]["gone"] = {"command": "/nowhere/claude-secrets"}
+    content["mcpServers"]["in-wsl"] = {"command": "wsl.exe", "args": ["claude-secrets"]}
+    loading = {"PYTHONPATH": "/nowhere", "XDG_DATA_HOME": str(newcomer.home / ".local" / "share")}
+    content["mcpServers"]["odd"] = {**content["mcpServers"]["secrets"], "env": loading}
     config.write_text(json.dumps(content))
     (newcomer.home / ".codex").mkdir()
     (newcomer.home / ".codex" / "config.toml").write_text("broken [\n")
@@ -148,8 +151,24 @@ def test_doctor_starts_the_server_of_each_entry_and_says_what_is_wrong(newcomer:
     assert gone["state"] == "fail"
     assert "spawn /nowhere/claude-secrets ENOENT" in gone["message"]
     assert gone["hint"].endswith("install cursor")
+    odd = found["Cursor (`odd`)"]
+    assert (odd["state"], odd["message"].rpartition(": ")[2]) == ("warn", "PYTHONPATH")
+    assert "was not tried" in done.stdout
     assert found["Codex"]["state"] == "fail"
     assert "line 1" in found["Codex"]["message"]
+
+
+def test_doctor_starts_nothing_from_a_file_that_a_clone_could_have_planted(newcomer: Machine) -> None:
+    project = newcomer.project("api", [])
+    ran = newcomer.home / "ran"
+    evil = project / "bin" / "claude-secrets"
+    evil.parent.mkdir()
+    evil.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    evil.chmod(0o755)
+    (project / "config.toml").write_text(f"[mcp_servers.secrets]\ncommand = '{evil}'\n")
+    done = newcomer.run("doctor", at=project, environment={"CODEX_HOME": str(project)})
+    assert "Codex: its configuration" in done.stdout
+    assert not ran.exists()
 
 
 def test_doctor_says_when_a_client_last_made_a_call(newcomer: Machine) -> None:
