@@ -198,6 +198,7 @@ def test_an_upgrade_during_a_session_of_claude_code(person: Newcomer) -> None:
     assert f"[RESTART_NEEDED] Claude Secrets was updated ({__version__} → {NEXT}) while" in after
     assert "type /mcp in Claude Code, choose the server, and then choose Reconnect." in after
     assert TOKEN not in after
-    with ModelApi([reading]) as model:  # a new session starts the new version
-        claude(person, model)
-    assert TOKEN in model.results()[0]
+    if rounds(0, 1):
+        with ModelApi([reading]) as model:  # a new session starts the new version
+            claude(person, model)
+        assert TOKEN in model.results()[0]
