@@ -179,7 +179,8 @@ async def _check(task: Mapping[str, Any]) -> dict[str, object]:
             group.start_soon(_end_with_caller, group.cancel_scope)
             report = await _talk(server, task["patience"])
             report["seconds"] = anyio.current_time() - started
-            if report["outcome"] == "no answer" and await server.has_ended(0.2):
+            # A child of a server that has ended can hold the server's output open until the patience is over.
+            if report["outcome"] in {"no answer", "timed out"} and await server.has_ended(0.2):
                 report |= {"outcome": "exited", "code": process.returncode}
             group.cancel_scope.cancel()
     finally:

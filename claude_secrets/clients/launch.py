@@ -28,8 +28,10 @@ from claude_secrets.untrusted_text import plain
 _MARKER: Final = "CLAUDE_SECRETS_AGENT"
 """The variable by which commands that the started program runs are recognised as an agent's, as under a client."""
 
-_MARGIN: Final = 20.0
-"""Seconds beyond the client's patience after which the helper process is killed, because it hangs."""
+_MARGIN: Final = 60.0
+"""Seconds beyond the client's patience after which the helper process is killed, because it hangs. They include the start of
+the helper process itself, which can take 20 seconds on a busy Windows machine.
+"""
 
 _SHOWN_LINES: Final = 5
 _SHOWN_WIDTH: Final = 200

@@ -83,3 +83,19 @@ def test_a_key_is_made_replaced_and_removed(tmp_path: Path) -> None:
     assert (entries() - before, run(machine, "get", "T")) == (set(), "canary")
     (tmp_path / "my.key").unlink()
     assert run(machine, "get", "T", code=4) == ""
+
+
+def test_setup_makes_the_key_and_connects_a_client(tmp_path: Path) -> None:
+    machine, before = Machine(tmp_path), entries()
+    roaming = machine.home / "AppData" / "Roaming"
+    (roaming / "Claude").mkdir(parents=True)
+    machine.environment |= {"APPDATA": str(roaming), "LOCALAPPDATA": str(machine.home / "AppData" / "Local")}
+    machine.environment["PATH"] = ""
+    done = json.loads(run(machine, "setup", "--yes", "--json"))
+    assert done["store"]["works"]
+    assert [check["state"] for check in done["checks"]] == ["ok"]
+    assert "6 tools" in done["checks"][0]["message"]
+    assert len(entries() - before) == 1
+    run(machine, "uninstall", "--all", "--purge-store", "--yes", stdin="0\n")
+    assert entries() == before
+    assert not (roaming / "Claude" / "claude_desktop_config.json").exists()
