@@ -29,8 +29,9 @@ _MARKER: Final = "CLAUDE_SECRETS_AGENT"
 """The variable by which commands that the started program runs are recognised as an agent's, as under a client."""
 
 _MARGIN: Final = 60.0
-"""Seconds beyond the client's patience after which the helper process is killed, because it hangs. They include the start of
-the helper process itself, which can take 20 seconds on a busy Windows machine.
+"""Seconds beyond the client's patience after which the helper process is killed, because it hangs.
+
+They include the start of the helper process itself, which can take 20 seconds on a busy Windows machine.
 """
 
 _SHOWN_LINES: Final = 5
