@@ -4,7 +4,6 @@ Always: nothing of an entry is passed as an argument of a process other than the
 value of an entry's variable. After `launch` returns or raises, neither the server nor the helper process is left.
 """
 
-import errno
 import json
 import os
 import re
@@ -14,14 +13,13 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, NamedTuple, cast
+from typing import IO, Final, cast
 
 from claude_secrets.clients.habits import HABITS, Habits
 from claude_secrets.clients.known import Account, Client
-from claude_secrets.paths import APPLICATION
+from claude_secrets.clients.outcomes import Failure, Launched, Reason, Start, meaning, shown
 from claude_secrets.programs import named
 from claude_secrets.untrusted_text import plain
 
@@ -33,60 +31,6 @@ _MARGIN: Final = 60.0
 
 They include the start of the helper process itself, which can take 20 seconds on a busy Windows machine.
 """
-
-_SHOWN_LINES: Final = 5
-_SHOWN_WIDTH: Final = 200
-_HIDDEN_LENGTH: Final = 6
-"""The least length of a variable's value that is taken out of the server's output."""
-
-
-class Reason(StrEnum):
-    """Why a client cannot connect to a server."""
-
-    BAD_ENTRY = "bad entry"
-    NO_DIRECTORY = "no directory"
-    NOT_FOUND = "command not found"
-    NOT_EXECUTABLE = "not executable"
-    EXITED = "exited"
-    TIMED_OUT = "timed out"
-    NOT_MCP = "not MCP"
-    OTHER_SERVER = "another server"
-    CHECK_FAILED = "the check failed"
-
-
-class Failure(NamedTuple):
-    """Why a launch failed. `message` is one sentence, and `stderr` the last lines that the server wrote there."""
-
-    reason: Reason
-    message: str
-    stderr: tuple[str, ...] = ()
-
-
-class Launched(NamedTuple):
-    """The result of a launch.
-
-    `seconds` is the time until the tools were listed, or until the launch failed. `tools` is the number of tools.
-    """
-
-    seconds: float
-    tools: int = 0
-    version: str = ""
-    failure: Failure | None = None
-
-
-class Start(NamedTuple):
-    """What a client does to start a server. `command` is an absolute path, and `patience` is in seconds."""
-
-    command: str
-    arguments: tuple[str, ...]
-    environment: dict[str, str]
-    directory: Path
-    patience: float
-    ending: str
-    hidden: tuple[str, ...]
-
-    def __repr__(self) -> str:  # the environment may hold a value
-        return f"Start({self.command!r})"
 
 
 def launch(client: Client, entry: Mapping[str, object], *, account: Account, project: Path) -> Launched:
@@ -102,7 +46,7 @@ def launch(client: Client, entry: Mapping[str, object], *, account: Account, pro
     if isinstance(start, Failure):
         return Launched(0.0, failure=start)
     report = _report(start)
-    return _meaning(start, report)
+    return meaning(start, report)
 
 
 def start_of(client: Client, entry: Mapping[str, object], *, account: Account, project: Path) -> Start | Failure:
@@ -218,17 +162,13 @@ def _find(
     if found is not None:
         return os.path.join(directory, found)  # noqa: PTH118  an entry of PATH may be relative
     if platform != "win32" and shutil.which(word, mode=os.F_OK, path=search.get("PATH", "")) is not None:
-        return Failure(Reason.NOT_EXECUTABLE, f"{_shown(command)} is there, but it is not an executable file.")
+        return Failure(Reason.NOT_EXECUTABLE, f"{shown(command)} is there, but it is not an executable file.")
     return _not_found(command)
-
-
-def _shown(command: str) -> str:
-    return plain(command, limit=_SHOWN_WIDTH, mark="?")
 
 
 def _not_found(command: str) -> Failure:
     where = "" if os.path.dirname(command) else ", because it is in no directory of the client's PATH"  # noqa: PTH120
-    return Failure(Reason.NOT_FOUND, f"The client cannot find the command{where}: spawn {_shown(command)} ENOENT.")
+    return Failure(Reason.NOT_FOUND, f"The client cannot find the command{where}: spawn {shown(command)} ENOENT.")
 
 
 def _report(start: Start) -> Mapping[str, object]:
@@ -296,57 +236,3 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _meaning(start: Start, report: Mapping[str, object]) -> Launched:
-    outcome, seconds, tools = report.get("outcome"), report.get("seconds"), report.get("tools")
-    took = seconds if isinstance(seconds, float) else 0.0
-    names = [each for each in tools if isinstance(each, str)] if isinstance(tools, list) else []
-    if outcome == "connected":
-        version = plain(str(report.get("version", "")), limit=40)
-        if report.get("server") == APPLICATION:  # rules can hide any of its tools
-            return Launched(took, len(names), version)
-        text = "The server answers, but it is another server."
-        return Launched(took, len(names), version, Failure(Reason.OTHER_SERVER, text, _errors(start, report)))
-    return Launched(took, failure=_failure(start, report, outcome))
-
-
-def _failure(start: Start, report: Mapping[str, object], outcome: object) -> Failure:
-    errors = _errors(start, report)
-    if outcome == "not started":
-        return _not_started(start, report.get("errno"))
-    if outcome == "exited" and not (report.get("code") == 0 and report.get("wrote_other")):
-        return Failure(Reason.EXITED, f"The server ended {_how(report.get('code'))} before it answered.", errors)
-    if outcome not in {"timed out", "no answer", "exited"}:
-        return Failure(Reason.CHECK_FAILED, "The check itself failed, so nothing is known about the server.")
-    if report.get("wrote_other") or outcome != "timed out":
-        text = "The command answers with something that is not MCP, so it is no MCP server."
-        return Failure(Reason.NOT_MCP, text, errors)
-    return Failure(Reason.TIMED_OUT, f"The server did not answer within {start.patience:g} s.", errors)
-
-
-def _how(code: object) -> str:
-    if isinstance(code, int) and code < 0:
-        return f"by signal {-code}"
-    return f"with exit code {code}"
-
-
-def _not_started(start: Start, number: object) -> Failure:
-    command = _shown(start.command)
-    if number == errno.ENOENT and sys.platform != "win32":
-        text = f"{command} is there, but the program in its first line (after `#!`) is not."
-        return Failure(Reason.NOT_EXECUTABLE, text)
-    why = os.strerror(number).lower() if isinstance(number, int) else "its name or arguments cannot be passed on"
-    return Failure(Reason.NOT_EXECUTABLE, f"{command} cannot be started: {why}.")
-
-
-def _errors(start: Start, report: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the last lines of standard error, cut, and without the values of the entry's variables."""
-    lines = report.get("stderr")
-    shown = []
-    for line in (lines if isinstance(lines, list) else [])[-_SHOWN_LINES:]:
-        text = str(line)
-        for value in sorted(start.hidden, key=len, reverse=True):
-            text = text.replace(value, "…") if len(value) >= _HIDDEN_LENGTH else text
-        shown.append(plain(text, limit=_SHOWN_WIDTH))
-    return tuple(shown)

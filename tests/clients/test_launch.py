@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.clients.known import CLIENTS, Account, Client
-from claude_secrets.clients.launch import Failure, Launched, Reason, Start, launch, start_of
+from claude_secrets.clients.launch import launch, start_of
+from claude_secrets.clients.outcomes import Failure, Launched, Reason, Start
 from tests.clients.test_known import client
 from tests.support.eventually import lives, wait_until
 from tests.support.machine import PROGRAM, Machine

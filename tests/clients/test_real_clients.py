@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.clients.known import NAME, Account, Format
-from claude_secrets.clients.launch import Start, start_of
+from claude_secrets.clients.launch import start_of
+from claude_secrets.clients.outcomes import Start
 from tests.clients.test_known import client
 from tests.support.eventually import wait_until
 from tests.support.machine import Machine

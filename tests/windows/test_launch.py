@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.clients.known import Account, by_id
-from claude_secrets.clients.launch import Failure, Launched, Reason, Start, launch, start_of
+from claude_secrets.clients.launch import launch, start_of
+from claude_secrets.clients.outcomes import Failure, Launched, Reason, Start
 from tests.support.eventually import lives
 from tests.support.machine import PROGRAM, Machine
 from tests.support.program import ACCOUNT_HOME
