@@ -122,7 +122,7 @@ def test_a_silent_server_times_out_and_leaves_nothing(launched: dict[str, Future
 def test_a_server_that_ends_leaves_no_child(launched: dict[str, Future[Launched]], site: Site) -> None:
     found = launched["leaving"].result().failure
     assert found is not None
-    assert found == Failure(Reason.EXITED, "The server ended with exit code 1 before it answered.", ("no …",))
+    assert found == Failure(Reason.EXITED, "The server ended with exit code 3 before it answered.", ("no …",))
     assert ended(site.root / "leaving")
 
 
