@@ -24,6 +24,10 @@ REACH: Final = 40
 _PROBE: Final = 8
 _SHORTEST_PROBE: Final = 4
 _LINE_BREAK: Final = re.compile(r"\r?\n[ \t]*")
+_NEWLINE: Final = re.compile(r"\r?\n")
+_TURNING: Final = re.compile(rb" (?:\x08|\r(?!\n))")
+"""Bytes that views remove from a text, unless escapes stand for them."""
+
 _SIMPLE: Final = re.compile(rb"[A-Za-z0-9!#()*+,./:;<=?@\[\]^_`{|}~-]*")
 """Bytes that every decoder leaves unchanged."""
 
@@ -95,12 +99,14 @@ def _plain(name: str, text: str) -> list[Form]:
     if _SIMPLE.fullmatch(raw):  # most values are simple
         return [Form(name, FormKind.TEXT, (raw,), _probes(raw))]
     joined = _LINE_BREAK.sub("", inner)  # if a line's start is escaped, a view does not see it as indentation
-    spellings = [inner.encode(), inner.replace(" ", "+").encode(), joined.encode()]
+    spellings = [inner.encode(), inner.replace(" ", "+").encode(), joined.encode(), _NEWLINE.sub("", inner).encode()]
     for one in (inner, joined) if not text.isascii() else ():
         spellings.append(b"".join(c.encode("latin-1" if c < "\u0100" else "utf-8") for c in one))
         spellings += [_in_code_page(one, page) for page in _CODE_PAGES]
         spellings += [one.encode(order).replace(b"\0", b"") for order in _UTF_16]
+    spellings = list(dict.fromkeys(spellings))  # making their views takes most of the time
     stripped = [views.stripped(spelling) for spelling in spellings]
+    stripped += [views.View(spelling) for spelling in spellings if _TURNING.search(spelling)]
     bare = [bare.text for view in stripped for bare in (views.decoded(view), views.unwrapped(view))]
     texts = dict.fromkeys([raw, *(one for one in (*spellings, *bare) if len(one) >= SHORT)])
     probes = _probes(views.without_escapes(raw))

@@ -231,6 +231,8 @@ cuts = st.lists(st.integers(0, 400), max_size=8) | st.just(range(0, 400, 3)) | s
 @example(value="\x1f\U00010000\U00010000\U00010000", cuts=range(0, 400, 3))
 @example(value="\x1f\x1f\U00010000\U00010000", cuts=range(0, 400, 3))
 @example(value="\x80\x80\x80\U00010000\U00010000", cuts=range(0, 400, 3))
+@example(value="one\n\ttwo\n  three", cuts=range(0, 400, 3))
+@example(value="one \rtwo \bthree", cuts=range(0, 400, 3))
 def test_what_programs_make_of_any_value_does_not_come_through(encoding: str, value: str, cuts: Iterable[int]) -> None:
     spelled = TEXTS[encoding](value)
     out = redacted(b"\a" + spelled + b"\a", {"TOKEN": value}, cuts)
@@ -247,6 +249,8 @@ def test_what_programs_make_of_any_value_does_not_come_through(encoding: str, va
 @example(value="00000'\x80", cuts=range(999))
 @example(value="0\x80\x80\n>0 and more", cuts=range(999))
 @example(value="00000\u2200", cuts=())
+@example(value='00000" \r0', cuts=range(0, 400, 3))
+@example(value="0000 \b0 \r\n0", cuts=range(999))
 def test_no_listed_form_comes_through_and_nothing_else_changes(encoding: str, value: str, cuts: Iterable[int]) -> None:
     text = b"\a" + ENCODINGS[encoding](value) + b"\a"
     out = redacted(text, {"TOKEN": value}, cuts)
