@@ -16,7 +16,7 @@ from claude_secrets.cli import guide
 from claude_secrets.cli.client_project import make_project
 from claude_secrets.cli.listing import short
 from claude_secrets.cli.output import error, hint, say, say_json
-from claude_secrets.clients import entries
+from claude_secrets.clients import entries, hooks
 from claude_secrets.clients.changed_files import ChangedFiles, find_file
 from claude_secrets.clients.known import CLIENTS, Account, Client, sign_of
 from claude_secrets.clients.plans import HOOKS, MADE, SERVER, Planner, Step
@@ -171,6 +171,17 @@ def needs_project(client: Client, here: Account) -> bool:
     except SecretsError:
         return False
     return all(entry.project is None for entry in found)
+
+
+def lacks_hooks(client: Client, here: Account) -> bool:
+    """Return whether the client has hooks, and lacks some of ours. So do settings that cannot be read."""
+    settings = hooks.settings_file(client, here)
+    if settings is None:
+        return False
+    try:
+        return hooks.find_events(find_file(settings).data) != frozenset(hooks.EVENTS)
+    except SecretsError:  # adding the hooks reports the error, unless the person declines them
+        return True
 
 
 def carry_out(clients: Iterable[Client], plan: Callable[[Client], list[Step]], *, dry_run: bool) -> list[Result]:

@@ -15,7 +15,6 @@ from claude_secrets.cli.listing import short
 from claude_secrets.cli.opening import find_project, invocation_of, the_person
 from claude_secrets.cli.output import flush, say, say_json
 from claude_secrets.cli.registering import Result
-from claude_secrets.clients import hooks
 from claude_secrets.clients.known import Client
 from claude_secrets.errors import CallerError, Code
 from claude_secrets.exit_codes import FAILED
@@ -114,8 +113,8 @@ def _planned(options: Namespace, person: Person, tell: _Telling, *, asks: bool) 
     directory = choose_project(options.project, needing, yes=not asks)
     projects = {} if directory is None else {client.id: directory for client in needing}
     clients = [client for client in clients if client not in needing or client.id in projects]
-    can_hook = any(hooks.settings_file(client, here) is not None for client in clients)
-    with_hooks = can_hook and (not asks or _wants_hooks(tell))
+    hookless = any(registering.lacks_hooks(client, here) for client in clients)
+    with_hooks = not hookless or not asks or _wants_hooks(tell)  # hooks that are there are brought up to date
     if asks:
         tell.head("Your system may now ask for the password of your keyring in a window.")
         if not _agrees("Make these changes?"):
