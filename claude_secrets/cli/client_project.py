@@ -77,7 +77,8 @@ def _asked(needing: Sequence[Client], proposal: Path) -> Path | None:
     why = f"{titles} {each} servers in no project. Agents need one: a directory with a list of allowed names."
     guide.paragraph(why)
     flush()
-    if confirm(f"Use {short(str(proposal))} as the project of {titles}?", default=True):
+    made = "" if proposal.exists() else " (it will be made)"
+    if confirm(f"Use {short(str(proposal))}{made} as the project of {titles}?", default=True):
         return _checked(proposal)
     typed = read_line(f"Another directory (empty: leave out {titles}):")
     return _checked(expanded(typed)) if typed else None

@@ -207,10 +207,8 @@ def carry_out(clients: Iterable[Client], plan: Callable[[Client], list[Step]], *
 def _state(step: Step) -> str:
     if not step.changes:
         return UNCHANGED
-    if step.after is None:
-        return "file removed"
     if step.forgets:
-        return "removed"
+        return "removed" if step.after is not None else "removed, with the file"
     return "added" if step.is_new else "updated"
 
 
@@ -231,7 +229,7 @@ def _show_one(result: Result, *, dry_run: bool) -> None:
             hint(result.error.hint)
         return
     path = "" if result.path is None else short(str(result.path))
-    what = {HOOKS: "hooks ", MADE: "project "}.get(result.what, "")
+    what = {HOOKS: "hooks ", MADE: "allowlist of its project "}.get(result.what, "")
     would = "would be " if dry_run and result.is_change else ""
     guide.paragraph(f"{result.client.title}: {what}{would}{result.state} ({path})")
     if dry_run and result.step is not None and result.is_change:

@@ -174,6 +174,8 @@ class ChangedFiles:
         except OSError:
             problem = f"The record and the copy of {path} in {self._directory} cannot be removed."
             raise SecretsError(Code.INVALID_ARGUMENTS, problem) from None
+        with suppress(OSError):  # other records are in it
+            self._directory.rmdir()
 
     def _place(self, path: Path, ending: str) -> Path:
         same = os.fsencode(os.path.normcase(path))  # Windows ignores the case of paths

@@ -162,8 +162,10 @@ def as_before(client: Client, data: bytes, original: bytes | None) -> bytes:
     """
     earlier = _servers(client, original)
     for entry in find_entries(client, data):
+        place = (*client.keys, entry.name)
         if entry.name not in earlier:
-            data = _text(client).drop(data, (*client.keys, entry.name))
+            made = _text(client).missing_containers(original or b"", place)
+            data = _text(client).drop(data, place, containers=made)
         elif serves(own_arguments(_program(earlier[entry.name]).words)):
             data = _text(client).put(data, (*client.keys, entry.name), earlier[entry.name])
     return data

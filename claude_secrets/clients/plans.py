@@ -102,8 +102,7 @@ class Planner:
         for part in self._parts(client, None, earlier=True):
             found, record = self._read(part.path)
             with _naming(part.path):
-                is_exact = record is not None and record.is_as_written(found.data)
-                base = record.original if record is not None and is_exact else found.data
+                base = found.data if record is None else _original(part, found.data, record)
                 after = part.remove(base) if base is not None and part.is_there(base) else base
             if record is not None or after != found.data:
                 steps.append(Step(client, part.what, found, after, forgets=True, shown=self._shown(client, None)))
@@ -187,7 +186,8 @@ def _original(part: _Part, data: bytes | None, record: ChangedFile) -> bytes | N
         return None
     if record.is_as_written(data):
         return record.original
-    return part.as_before(data, record.original)
+    after = part.as_before(data, record.original)
+    return None if record.original is None and not after.strip() else after
 
 
 def _writable(steps: list[Step]) -> list[Step]:

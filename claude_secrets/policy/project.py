@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from claude_secrets.errors import Code, DeniedError
-from claude_secrets.paths import command, command_words
+from claude_secrets.paths import command, in_own_terminal
 from claude_secrets.policy.work_trees import main_work_tree
 from claude_secrets.true_names import is_one_directory, true_path
 
@@ -105,7 +105,7 @@ def locate(where: CallOrigin, *, homes: frozenset[Path]) -> Project:
     if chosen.project is None:
         if named and not where.bound:
             raise _no_allowlist(chosen.directory)
-        raise _no_project(where)
+        raise _no_project(where, homes)
     own = project = _project(chosen.project, chosen.work_tree)
     for place in named:
         project = _agreed(project, place, place.work_tree or place.directory)
@@ -218,20 +218,19 @@ def _no_allowlist(directory: Path) -> DeniedError:
     return DeniedError(
         Code.NO_ALLOWLIST,
         f"{directory} has no .claude/secrets.yml, so its agents may not use any secrets.",
-        f"The person can create the file in that directory: {command()} init",
+        f"The person can create the file: {in_own_terminal(directory, 'init')}",
     )
 
 
-def _no_project(where: CallOrigin) -> DeniedError:
-    import json
-
-    program, *arguments = command_words()
-    server = {"command": program, "args": [*arguments, "--project", "/path/to/project"]}
-    example = json.dumps({"mcpServers": {"secrets": server}})
+def _no_project(where: CallOrigin, homes: frozenset[Path]) -> DeniedError:
+    directory = where.working_directory
+    here = ""
+    if not any(home.is_relative_to(directory) for home in homes):
+        here = f"To make a project here, the person can run init: {in_own_terminal(directory, 'init')}. "
     return DeniedError(
         Code.NO_PROJECT,
         "No project was found, so nothing is allowed. Looked for --project, CLAUDE_PROJECT_DIR, the client's roots, "
-        f"and .claude/secrets.yml in {where.working_directory} and above it.",
-        f"The person can set the project's directory in the client's configuration: {example} "
-        f"(and create the allowlist in that directory: {command()} init)",
+        f"and .claude/secrets.yml in {directory} and above it.",
+        f"{here}If this client starts servers in no project's directory, the person can name a project in the client's "
+        f"configuration: {command()} install CLIENT --project DIR",
     )

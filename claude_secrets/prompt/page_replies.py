@@ -74,7 +74,7 @@ CLOSED = _bad(HTTPStatus.GONE, "Closed", "This page is closed. A value that you 
 STOPPED = _bad(
     HTTPStatus.FORBIDDEN,
     "Stopped",
-    "Someone else opened this page; nothing was stored.",
+    "This page was opened a second time, in another window or by someone else; nothing was stored.",
     "After someone clicked Continue, the page was opened again: in a second browser, in a browser that keeps no"
     " cookies, or by another program. If that was not you, find out who else uses this machine before the agent asks"
     " again.",

@@ -17,8 +17,9 @@ from claude_secrets.model import Call, Tool
 INSTRUCTIONS: Final = """\
 This server keeps named secrets (tokens, passwords, keys) of the person you work for.
 Each project's allowlist says which of them you may use.
-If you need a secret: list_secrets shows the names, and get_secret returns a value.
-Use the value, but do not repeat it in text or files.
+If you need a secret: list_secrets shows the names.
+In a shell, `claude-secrets exec --only NAME -- COMMAND` gives COMMAND the value without showing it to you.
+get_secret returns a value. Use the value, but do not repeat it in text or files.
 If a secret is missing, call input_secret: the person types the value where you cannot see it,
 and can add a name that is not in the allowlist.
 Never ask for secrets in the chat.

@@ -1,6 +1,5 @@
 """Test finding the project: the places to search, and the refusal if these places lead to different projects."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets.errors import Code
-from claude_secrets.paths import command, command_words
+from claude_secrets.paths import command
 from claude_secrets.policy.project import Project
 from tests.support.disk import Disk, git
 
@@ -128,10 +127,14 @@ def test_no_project_says_where_it_looked_and_how_a_client_names_one(disk: Disk) 
     error = disk.refused(downloads)
     assert error.code is Code.NO_PROJECT
     assert str(downloads) in error.message
-    program, *arguments = command_words()
-    arguments += ["--project", "/path/to/project"]
-    assert json.dumps({"mcpServers": {"secrets": {"command": program, "args": arguments}}}) in str(error.hint)
-    assert f"{command()} init" in str(error.hint)
+    assert f"cd {downloads} && {command()} init" in str(error.hint)
+    assert f"{command()} install CLIENT --project DIR" in str(error.hint)
+
+
+def test_no_project_proposes_none_where_none_can_be(disk: Disk) -> None:
+    error = disk.refused(disk.home)
+    assert "init" not in str(error.hint)
+    assert "--project DIR" in str(error.hint)
 
 
 # Places that lead to different projects

@@ -219,12 +219,18 @@ def test_a_second_visitor_stops_the_page_for_both(
         "cancel": lambda: second.post({"action": "cancel"}),
     }
     seen = visits[how]()
-    assert (seen.status, "Someone else opened this page; nothing was stored" in seen.body) == (403, True)
+    assert (
+        seen.status,
+        "This page was opened a second time" in seen.body,
+    ) == (403, True)
     assert seen.header("Set-Cookie") is None
     error = refusal(page)
     assert (error.code, "Someone else" in error.message) == (Code.CANCELLED, True)
     theirs = person.store(CANARY)
-    assert (theirs.status, "Someone else opened this page; nothing was stored" in theirs.body) == (403, True)
+    assert (
+        theirs.status,
+        "This page was opened a second time" in theirs.body,
+    ) == (403, True)
     assert (page.state, kept.entered) == (PageState.STOPPED, [])
 
 

@@ -17,14 +17,14 @@ from claude_secrets.cli.output import flush, say, say_json
 from claude_secrets.cli.registering import Result
 from claude_secrets.clients.known import Client
 from claude_secrets.errors import CallerError, Code
-from claude_secrets.exit_codes import FAILED
+from claude_secrets.exit_codes import FAILED, INTERRUPTED
 from claude_secrets.model import SHARED
 from claude_secrets.paths import command
 from claude_secrets.person import keys
 from claude_secrets.person.person import Person
 from claude_secrets.prompt.terminal import confirm
 
-_FIRST_SENTENCE: Final = "Use input_secret to ask me for TEST_TOKEN."
+_FIRST_SENTENCE: Final = "Use input_secret to ask me for GITEA_TOKEN."
 """A sentence for the person to type to an agent, which shows that everything works."""
 
 
@@ -62,11 +62,13 @@ def run(options: Namespace) -> int:
         say()
         first_key.show_code(code)
         first_key.wait_until_written_down()
-    checks = [] if options.dry_run else _checks(person, tell)
+    checks, completed = ([], True) if options.dry_run else _checks(person, tell)
     if options.json:
         say_json(_as_data(plan.store, results, checks))
     elif not options.dry_run:
-        _say_end(results)
+        _say_end(plan.store, results)
+    if not completed:
+        return INTERRUPTED
     failed = any(result.error for result in results) or any(check.state == FAIL for check in checks)
     return 0 if (plan.store.works or options.dry_run) and not failed else FAILED
 
@@ -115,13 +117,28 @@ def _planned(options: Namespace, person: Person, tell: _Telling, *, asks: bool) 
     clients = [client for client in clients if client not in needing or client.id in projects]
     hookless = any(registering.lacks_hooks(client, here) for client in clients)
     with_hooks = not hookless or not asks or _wants_hooks(tell)  # hooks that are there are brought up to date
+    plan = _Plan(store, clients, projects, with_hooks, with_code)
     if asks:
-        tell.head("Your system may now ask for the password of your keyring in a window.")
-        if not _agrees("Make these changes?"):
-            say("Nothing was changed.")
-            raise SystemExit(FAILED)
-        say()
-    return _Plan(store, clients, projects, with_hooks, with_code)
+        _confirm(plan, tell)
+    return plan
+
+
+def _confirm(plan: _Plan, tell: _Telling) -> None:
+    """Show which files will change, and ask. If the person refuses, end the command."""
+    results = registering.install(plan.clients, plan.projects, with_hooks=plan.with_hooks, dry_run=True)
+    changed = [result.path for result in results if result.is_change and result.path is not None]
+    if not (changed or plan.store.make or plan.with_code):
+        return
+    if changed:
+        tell.head("These files will be made or changed:")
+        for path in changed:
+            say(f"  {short(str(path))}")
+    if plan.store.make:
+        tell.text("Your system may ask for the password of your keyring in a window.")
+    if not _agrees("Make these changes?"):
+        say("Nothing was changed.")
+        raise SystemExit(FAILED)
+    say()
 
 
 def _clients(tell: _Telling, *, asks: bool) -> list[Client]:
@@ -137,7 +154,7 @@ def _clients(tell: _Telling, *, asks: bool) -> list[Client]:
 
 def _wants_code(tell: _Telling) -> bool:
     tell.text("If the key is ever lost, only a second key opens the store, such as a code that you write down.")
-    return _agrees("Make a recovery code?")
+    return _agrees("Make a recovery code? It is shown at the end.")
 
 
 def _wants_hooks(tell: _Telling) -> bool:
@@ -150,23 +167,33 @@ def _agrees(question: str) -> bool:
     return confirm(question, default=True)
 
 
-def _checks(person: Person, tell: _Telling) -> list[Finding]:
-    tell.head("Does each client start the server?")
+def _checks(person: Person, tell: _Telling) -> tuple[list[Finding], bool]:
+    """Start the server of each client. Return the findings, and whether the person let them end."""
+    tell.head("Does each client start the server? (Ctrl-C skips this.)")
     flush()
     findings = []
-    for finding in check_clients(person):
-        findings.append(finding)
-        tell.text(f"{finding.state}: {finding.message}")
-        if finding.hint:
-            tell.text(finding.hint)
-    return findings
+    try:
+        for finding in check_clients(person):
+            findings.append(finding)
+            tell.text(f"{finding.state}: {finding.message}")
+            if finding.hint:
+                tell.text(finding.hint)
+            flush()
+    except KeyboardInterrupt:
+        tell.text(f"Skipped. To check it later: {command()} doctor")
+        return findings, False
+    return findings, True
 
 
-def _say_end(results: list[Result]) -> None:
+def _say_end(store: StorePlan, results: list[Result]) -> None:
     say()
-    say("Next")
-    registering.say_restarts(results)
-    guide.paragraph(f"Then go to a project, run `{command()} init`, and type to an agent there: {_FIRST_SENTENCE}")
+    if store.works:
+        say("Next")
+        registering.say_restarts(results)
+        guide.paragraph(f"In a project, run `{command()} init`, and type to an agent there: {_FIRST_SENTENCE}")
+    else:
+        guide.caution(f"not finished, because there is no store yet: {store.message}")
+        guide.advice(store.hint or f"run {command()} setup again")
     registering.warn_of_command()
     changed = [result for result in results if result.is_change]
     if changed:

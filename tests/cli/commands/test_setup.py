@@ -74,6 +74,8 @@ def test_without_a_keyring_a_script_registers_and_says_how_to_make_the_store(new
     assert "[KEYRING_UNAVAILABLE]" in done.stdout
     assert "init --key-file" in done.stdout
     assert "Cursor: added" in done.stdout
+    assert "not finished, because there is no store yet" in done.stderr
+    assert "type to an agent" not in done.stdout
     assert not newcomer.store.exists()
 
 
@@ -95,6 +97,28 @@ def test_a_person_goes_through_every_step_with_enter(newcomer: Machine) -> None:
         assert all(len(line) <= 80 for line in running.shown.splitlines() if "/" not in line)
 
 
+def test_a_second_setup_asks_for_no_change_if_there_is_none(newcomer: Machine) -> None:
+    newcomer.run("setup", "--yes")
+    before = tree(newcomer.home)
+    with Running([*PROGRAM, "setup"], newcomer.home, newcomer.environment) as running:
+        running.see("Make a recovery code.*] ")
+        running.type("n\n")
+        running.see("Connect all of them.*] ")
+        running.type("\n")
+        shown = running.see("Does each client start the server")
+        assert "Make these changes" not in shown
+        assert "Cursor: unchanged" in shown
+        running.see("ok: Claude Desktop: connected")
+        running.type("\x03")  # the other check is skipped, but the end is still said
+        assert running.ended() == 130
+        assert "Skipped. To check it later" in running.shown
+        assert "In a project, run" in running.shown
+    files = tree(newcomer.home)
+    assert {name: files[name] for name in before if "secrets.db" not in name} == {
+        name: data for name, data in before.items() if "secrets.db" not in name
+    }
+
+
 def test_a_person_can_decline_each_step(newcomer: Machine) -> None:
     with Running([*PROGRAM, "setup"], newcomer.home, newcomer.environment) as running:
         for question, answer in (
@@ -110,6 +134,7 @@ def test_a_person_can_decline_each_step(newcomer: Machine) -> None:
             running.type(f"{answer}\n")
         assert running.ended() == 0
         assert "Changed files" not in running.shown
+        assert "will be made or changed" not in running.shown
     assert newcomer.store.exists()
     assert not (newcomer.home / ".cursor" / "mcp.json").exists()
     assert [*(newcomer.home / ".config" / "Claude").iterdir()] == []
