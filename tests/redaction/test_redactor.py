@@ -251,6 +251,7 @@ def test_what_programs_make_of_any_value_does_not_come_through(encoding: str, va
 @example(value="00000\u2200", cuts=())
 @example(value='00000" \r0', cuts=range(0, 400, 3))
 @example(value="0000 \b0 \r\n0", cuts=range(999))
+@example(value="00000000$\\'00000000$\\''$$\\\\'1", cuts=range(999))
 def test_no_listed_form_comes_through_and_nothing_else_changes(encoding: str, value: str, cuts: Iterable[int]) -> None:
     text = b"\a" + ENCODINGS[encoding](value) + b"\a"
     out = redacted(text, {"TOKEN": value}, cuts)
