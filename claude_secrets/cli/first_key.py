@@ -74,8 +74,8 @@ def can_have_code(person: Person) -> bool:
 
 def show_code(code: str) -> None:
     """Show a new recovery code."""
-    guide.advice("write this code down, and keep it away from your computer")
-    guide.advice("the code opens your secrets without any other key; it is not shown again")
+    guide.notice("This is your recovery code. Write it down, and keep it away from your computer.")
+    guide.notice("The code opens your secrets without any other key. It is not shown again.")
     say(code)
 
 

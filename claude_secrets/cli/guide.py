@@ -53,6 +53,13 @@ def advice(text: str) -> None:
         note(line)
 
 
+def notice(text: str) -> None:
+    """Print a text for the person on standard error, because standard output has the result."""
+    flush()
+    for line in _lines(text, "", ""):
+        note(line)
+
+
 def steps(commands: Sequence[tuple[str, str]]) -> None:
     """Print commands, each with what it does: beside the command if all lines fit, else below it."""
     width = max(len(line) for line, _ in commands)

@@ -53,6 +53,7 @@ class NextSteps:
         say()
         say("Next:")
         guide.steps(commands)
+        guide.paragraph("Or type to an agent in this project: Use input_secret to ask me for NAME.")
 
     def say_locked(self, why: str, remedy: str) -> None:
         """Say that a store exists which cannot be opened here."""

@@ -56,7 +56,7 @@ def form_page(question: InputQuestion, *, path: str, closes: str, problem: Probl
 <fieldset>
 <legend>Who may read it</legend>
 {_choice(Access.READABLE, access, "Agents may read it", "The value can then appear in chats and their transcripts.")}
-{_choice(Access.USE_ONLY, access, "Use-only: not shown to agents", "They see the name. The value needs your consent.")}
+{_choice(Access.USE_ONLY, access, "Use-only: not shown to agents", "Programs can use it. Reading needs your consent.")}
 </fieldset>
 {_adding(question, problem) if question.adds else ""}<div class="buttons">
 <button class="main" name="action" value="store">Store</button>

@@ -65,8 +65,8 @@ def _started(client: Client, entry: Registered, here: Account, last_call: int | 
         last = f" Its last words: {' | '.join(started.failure.stderr)}" if started.failure.stderr else ""
         return Finding("client", FAIL, f"{name}: {started.failure.message}{last}", again)
     tools = f"{started.tools} tool{'s' * (started.tools != 1)}"
-    used = "no call yet" if last_call is None else f"last call {left(time.time() - last_call)} ago"
-    message = f"{name}: connected in {started.seconds:.1f} s, {tools}, {used}"
+    used = "" if last_call is None else f", last call {left(time.time() - last_call)} ago"
+    message = f"{name}: connected in {started.seconds:.1f} s, {tools}{used}"
     if entry.program.command != registering.program().command:
         message = f"{message}; it starts {shortened(plain(entry.program.command, mark='?'))}"
     if loading := [name for name in entry.program.environment if is_loading(name) and name not in _USUAL]:
