@@ -177,7 +177,7 @@ KEYED = [
             Asked("Connect all", f"{SETUP} setup._clients {AGREES}", may_be_empty=True),
             Asked("Use ~/Claude", f"{SETUP} {CHOOSES} terminal.confirm", may_be_empty=True),
             Asked("Add these hooks", f"{SETUP} setup._wants_hooks {AGREES}", may_be_empty=True),
-            Asked("Make these changes", f"{SETUP} {AGREES}", may_be_empty=True),
+            Asked("Make these changes", f"{SETUP} setup._confirm {AGREES}", may_be_empty=True),
         ],
     ),
     Row(
