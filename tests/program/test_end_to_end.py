@@ -384,7 +384,7 @@ def test_a_store_removed_under_a_running_server_is_noticed(machine: Machine) -> 
     with machine.server(machine.project("api")) as wire:
         wire.text("set_secret", name="T", value="v")
         shutil.rmtree(machine.store.parent)
-        assert wire.code("get_secret", name="T") == "NOT_FOUND"
+        assert wire.code("get_secret", name="T") == "STORE_UNAVAILABLE"
 
 
 def test_a_directory_whose_name_is_not_unicode_is_told_of_without_harm(machine: Machine) -> None:
