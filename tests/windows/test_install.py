@@ -119,7 +119,7 @@ def entry(machine: Machine, client: str) -> dict[str, object]:
 def test_all_clients_are_registered_and_every_byte_comes_back(machine: Machine, run: Run, launcher: Path) -> None:
     before = tree(machine.home)
     done = run("install", "--all", "--hooks", "--yes")
-    assert r"Codex: added  (~\.codex\config.toml)" in done.stdout
+    assert r"Codex: added (~\.codex\config.toml)" in done.stdout
     project = machine.home / "Claude"
     for client, (name, _, mark) in FILES.items():
         found, data = entry(machine, client), (machine.home / name).read_bytes()
@@ -141,7 +141,7 @@ def test_all_clients_are_registered_and_every_byte_comes_back(machine: Machine, 
     assert tree(machine.home) == after
     run("uninstall", "--all")
     assert without_records(tree(machine.home)) == before
-    assert not [*(machine.own_files / "changed-files").iterdir()]
+    assert not (machine.own_files / "changed-files").exists()
 
 
 def test_an_undo_finds_its_copies_whatever_the_case_of_the_path(machine: Machine, run: Run) -> None:
