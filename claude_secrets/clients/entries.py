@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from claude_secrets.clients import json_text, toml_text
 from claude_secrets.clients.known import Client, Format
-from claude_secrets.clients.program import Program, mentions, own_arguments
+from claude_secrets.clients.program import Program, is_wrapped, own_arguments
 from claude_secrets.errors import CallerError, Code
 
 NAMES: Final = ("secrets", "claude-secrets")
@@ -102,7 +102,7 @@ def wrapped_entries(client: Client, data: bytes | None) -> list[str]:
         UnreadableFileError: the client cannot read this content.
     """
     servers = {name: _program(value).words for name, value in _servers(client, data).items()}
-    return [name for name, words in servers.items() if own_arguments(words) is None and mentions(words)]
+    return [name for name, words in servers.items() if own_arguments(words) is None and is_wrapped(words)]
 
 
 def with_entry(client: Client, data: bytes | None, program: Program, project: str | None) -> bytes:

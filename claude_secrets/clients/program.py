@@ -21,6 +21,10 @@ CARRIED: Final = (*PATHS, "CLAUDE_SECRETS_TRUST", "PYTHON_KEYRING_BACKEND")
 _MODULE: Final = APPLICATION.replace("-", "_")
 _ENDING: Final = re.compile(r"\.(exe|cmd|bat)$", re.IGNORECASE)
 _LAUNCHERS: Final = re.compile(r"uvx?|pipx|py|python[0-9.]*w?", re.IGNORECASE)
+_WRAPPERS: Final = re.compile(
+    "wsl|docker|podman|ssh|cmd|powershell|pwsh|sh|bash|dash|zsh|fish|env|sudo|flatpak-spawn|distrobox(-enter)?|toolbox|nix",
+    re.IGNORECASE,
+)
 _WITH_VALUE: Final = frozenset({"--from", "--with", "--spec", "--directory", "--python", "-p"})
 """The options of launchers whose value can be a path or a package with this program's name."""
 
@@ -78,9 +82,13 @@ def own_arguments(words: Sequence[str]) -> tuple[str, ...] | None:
     return None
 
 
-def mentions(words: Sequence[str]) -> bool:
-    """Return whether a command contains this program's name, for example because it starts this program in WSL."""
-    return any(APPLICATION in re.split(r"[\s\\/]", _ENDING.sub("", word)) for word in words)
+def is_wrapped(words: Sequence[str]) -> bool:
+    """Return whether a command starts this program through a shell, or in another system such as WSL or a container.
+
+    Other programs can have this program's name in their arguments, too: a server for files can serve its sources.
+    """
+    named_here = any(_name(part) == APPLICATION for word in words[1:] for part in word.split())
+    return bool(words) and _WRAPPERS.fullmatch(_name(words[0])) is not None and named_here
 
 
 def _name(command: str) -> str:

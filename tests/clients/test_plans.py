@@ -191,6 +191,17 @@ def test_a_project_that_is_named_replaces_the_one_in_the_entry(account: Account,
     assert json.loads(named.after)["mcpServers"]["secrets"]["args"] == ["--trust", "required", "--project", "/new"]
 
 
+def test_a_server_for_our_sources_does_not_stand_in_the_way(account: Account, planner: Planner) -> None:
+    client = _client("cursor")
+    path = client.file(account)
+    path.parent.mkdir()
+    git = {"command": "uvx", "args": ["mcp-server-git", "--repository", "/src/claude-secrets"]}
+    path.write_text(json.dumps({"mcpServers": {"git": git}}))
+    (step,) = planner.install(client, None, with_hooks=False)
+    assert step.after is not None
+    assert sorted(json.loads(step.after)["mcpServers"]) == ["git", "secrets"]
+
+
 def test_an_entry_that_starts_the_server_elsewhere_is_the_only_one(account: Account, planner: Planner) -> None:
     client = _client("claude-desktop")
     path = client.file(account)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from claude_secrets import paths
-from claude_secrets.clients.program import installed, mentions, own_arguments
+from claude_secrets.clients.program import installed, is_wrapped, own_arguments
 
 OURS = [
     (["claude-secrets"], ()),
@@ -50,10 +50,33 @@ def test_commands_that_start_something_else(words: list[str]) -> None:
     assert own_arguments(words) is None
 
 
-def test_a_command_in_another_system_mentions_this_program() -> None:
-    assert mentions(["wsl.exe", "-e", "/home/ada/.local/bin/claude-secrets"])
-    assert mentions(["cmd", "/c", "claude-secrets --project C:\\work"])
-    assert not mentions(["npx", "@example/claude-secrets-mcp"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["wsl.exe", "-e", "/home/ada/.local/bin/claude-secrets"],
+        ["cmd", "/c", "claude-secrets --project C:\\work"],
+        ["docker", "exec", "-i", "dev", "claude-secrets"],
+        ["/usr/bin/env", "A=b", "claude-secrets"],
+    ],
+)
+def test_a_command_can_start_this_program_through_another(words: list[str]) -> None:
+    assert is_wrapped(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["npx", "@example/claude-secrets-mcp"],
+        ["npx", "-y", "@modelcontextprotocol/server-filesystem", "/src/claude-secrets"],
+        ["uvx", "mcp-server-git", "--repository", "/src/claude-secrets"],
+        ["docker", "run", "-v", "/src/claude-secrets/docs:/docs", "other"],
+        ["wsl.exe", "-e", "/home/ada/.local/bin/other"],
+    ],
+)
+def test_a_server_that_only_works_on_its_sources_starts_something_else(words: list[str]) -> None:
+    """Such a person must get an entry of their own."""
+    assert not is_wrapped(words)
 
 
 @pytest.fixture

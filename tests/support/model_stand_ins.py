@@ -42,7 +42,7 @@ class _Api:
         return "".join(f"data: {json.dumps(event)}\n\n" for event in self.events(number))
 
     def events(self, number: int) -> list[dict[str, Any]]:
-        """Return the events that answer a request."""
+        """Return the events that answer a request. Each API has its own."""
         raise NotImplementedError
 
 
