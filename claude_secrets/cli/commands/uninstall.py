@@ -31,18 +31,19 @@ def loosens(options: Namespace) -> bool:
 
 
 def run(options: Namespace) -> int:
-    """Remove the server from the clients. Then remove the store, if the person asked for that."""
+    """Remove the server from the clients. If the person asked for that, ask about the store first, and remove it."""
     if options.purge_store and (options.dry_run or options.json or options.undo):
         raise CallerError(Code.INVALID_ARGUMENTS, "--purge-store cannot be combined with --dry-run, --json or --undo.")
-    only_store = options.purge_store and not (options.clients or options.all)
-    succeeded = only_store or _remove(options)
-    if options.purge_store:
-        from claude_secrets.cli.store_removal import purge_store
+    if not options.purge_store:
+        return 0 if _remove(options) else FAILED
+    from claude_secrets.cli.store_removal import purge_store
 
-        succeeded = purge_store(invocation_of(options), yes=options.yes) and succeeded
-        if kept := [*registering.changed_files()]:
-            copies = "1 copy" if len(kept) == 1 else f"{len(kept)} copies"
-            hint(f"for an undo, {copies} of clients' files are kept; to remove them: {command()} uninstall --all")
+    if not purge_store(invocation_of(options), yes=options.yes):
+        return FAILED
+    succeeded = not (options.clients or options.all) or _remove(options)
+    if kept := [*registering.changed_files()]:
+        copies = "1 copy" if len(kept) == 1 else f"{len(kept)} copies"
+        hint(f"for an undo, {copies} of clients' files are kept; to remove them: {command()} uninstall --all")
     return 0 if succeeded else FAILED
 
 
@@ -58,5 +59,6 @@ def _remove(options: Namespace) -> bool:
             note("This server is not registered there, so nothing was changed.")
         elif not options.dry_run:
             registering.say_ends(results)
-            hint(f"your secrets are still stored; to remove them, too: {command()} uninstall --purge-store")
+            if not options.purge_store:
+                hint(f"your secrets are still stored; to remove them, too: {command()} uninstall --purge-store")
     return succeeded

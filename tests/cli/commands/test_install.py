@@ -215,3 +215,19 @@ def test_a_home_that_is_a_git_work_tree_is_no_project(configured: Machine) -> No
     (configured.home / ".git").mkdir()
     assert configured.run("install", "cursor").returncode == 0
     assert configured.run("uninstall", "cursor").returncode == 0
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_the_store_is_asked_about_before_anything_is_removed(configured: Machine, agrees: bool) -> None:
+    configured.use_key_file()
+    before = tree(configured.home)
+    configured.run("install", "cursor")
+    done = configured.run("uninstall", "--all", "--purge-store", "--yes", stdin="0\n" if agrees else "no\n")
+    assert (done.returncode, configured.store.exists(), '"secrets"' in cursor(configured)) == (
+        (0, False, False) if agrees else (1, True, True)
+    )
+    if agrees:
+        assert "still stored" not in done.stderr
+        assert tree(configured.home) == {name: data for name, data in before.items() if "secrets.db" not in name}
+    else:
+        assert "Nothing was changed." in done.stdout
